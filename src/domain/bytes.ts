@@ -1,0 +1,115 @@
+/** Growing byte buffer for the record codec: LEB128 varints, length-prefixed UTF-8, fixed-length raw bytes. */
+export class ByteWriter {
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(initialBytes = 512) {
+    this.#buffer = Buffer.allocUnsafe(initialBytes);
+  }
+
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+  }
+
+  /** Unsigned, up to 2⁵³−1. */
+  varint(value: number): void {
+    this.#reserve(8);
+    let rest = value;
+    while (rest > 0x7f) {
+      this.#buffer[this.#length++] = (rest % 128) | 0x80;
+      rest = Math.floor(rest / 128);
+    }
+    this.#buffer[this.#length++] = rest;
+  }
+
+  text(value: string): void {
+    const bytes = Buffer.from(value, 'utf8');
+    this.varint(bytes.length);
+    this.raw(bytes);
+  }
+
+  /** Bytes whose number the reader knows. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  hex(digits: string): void {
+    this.raw(Buffer.from(digits, 'hex'));
+  }
+
+  double(value: number): void {
+    this.#reserve(8);
+    this.#length = this.#buffer.writeDoubleLE(value, this.#length);
+  }
+
+  /** A view of what was written; valid until the next write. */
+  view(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}
+
+/** Bytes ended early, or a number is out of its range: the input is not what a writer wrote. */
+export class MalformedBytes extends Error {}
+
+/** Reads what {@link ByteWriter} wrote; throws {@link MalformedBytes} and never reads past the end. */
+export class ByteReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  byte(): number {
+    if (this.#at >= this.#bytes.length) throw new MalformedBytes('ended early');
+    return this.#bytes[this.#at++] as number;
+  }
+
+  varint(max: number = Number.MAX_SAFE_INTEGER): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8; i++) {
+      const byte = this.byte();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (value > max) throw new MalformedBytes('number out of range');
+        return value;
+      }
+      scale *= 128;
+    }
+    throw new MalformedBytes('number too long');
+  }
+
+  raw(length: number): Buffer {
+    if (length > this.remaining) throw new MalformedBytes('ended early');
+    const part = this.#bytes.subarray(this.#at, this.#at + length);
+    this.#at += length;
+    return part;
+  }
+
+  text(maxBytes: number): string {
+    return this.raw(this.varint(maxBytes)).toString('utf8');
+  }
+
+  hex(bytes: number): string {
+    return this.raw(bytes).toString('hex');
+  }
+
+  double(): number {
+    return this.raw(8).readDoubleLE(0);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The closed table of everything that can go wrong in front of a user. `status` is the HTTP status; `start` errors
+ * end the process instead and have none. `retry` says whether the same request, sent again, can succeed.
+ * docs/errors.md is held equal to this table by a test.
+ */
+export const ERROR_TABLE = {
+  invalid_request: {
+    status: 400,
+    retry: false,
+    meaning: 'A field is missing, malformed or out of range; `param` names it.',
+  },
+  unsupported_parameter: {
+    status: 400,
+    retry: false,
+    meaning: 'The LLM Service of this node cannot honour this parameter.',
+  },
+  mode_mismatch: {
+    status: 400,
+    retry: false,
+    meaning: 'The session was opened in another context mode; a session keeps its mode.',
+  },
+  mode_unavailable: {
+    status: 400,
+    retry: false,
+    meaning: "The model's chat template changes earlier turns, so `tokenized` cannot be exact with it; use `raw`.",
+  },
+  context_overflow: {
+    status: 400,
+    retry: false,
+    meaning: 'Context and message exceed the context window under the chosen overflow policy.',
+  },
+  route_not_found: { status: 404, retry: false, meaning: 'No such route.' },
+  session_not_found: {
+    status: 404,
+    retry: false,
+    meaning: 'This principal has no such session here, or it has expired.',
+  },
+  session_deleted: {
+    status: 410,
+    retry: false,
+    meaning: 'The session was deleted; its id cannot be used again until its tombstone expires.',
+  },
+  turn_conflict: { status: 412, retry: false, meaning: 'The turn is already stored with a different request.' },
+  payload_too_large: { status: 413, retry: false, meaning: 'The request body exceeds the configured limit.' },
+  unsupported_media_type: { status: 415, retry: false, meaning: 'The request body is not application/json.' },
+  turn_cancelled: { status: 422, retry: false, meaning: 'The turn was cancelled by its owner; nothing was stored.' },
+  session_busy: { status: 429, retry: true, meaning: 'Too many requests are waiting for this session.' },
+  internal_error: {
+    status: 500,
+    retry: false,
+    meaning: 'A defect in DisCEdge; the log has the details under the request id.',
+  },
+  context_corrupt: {
+    status: 500,
+    retry: false,
+    meaning: 'A stored record of this session is damaged, so the history cannot be used.',
+  },
+  llm_bad_reply: {
+    status: 502,
+    retry: true,
+    meaning: 'The LLM Service answered with something that is not a completion.',
+  },
+  context_stale: {
+    status: 503,
+    retry: true,
+    meaning: 'The replica does not hold the turn before this one yet; see `retry-after-ms`.',
+  },
+  overloaded: { status: 503, retry: true, meaning: 'The node has as many turns in flight as it allows.' },
+  llm_unavailable: { status: 503, retry: true, meaning: 'The LLM Service cannot be reached or refuses work.' },
+  store_unavailable: {
+    status: 503,
+    retry: true,
+    meaning: 'The context store cannot read or write (disk full, closed); nothing was acknowledged.',
+  },
+  shutting_down: { status: 503, retry: true, meaning: 'The node is stopping.' },
+  llm_timeout: { status: 504, retry: true, meaning: 'The LLM Service produced nothing within the configured time.' },
+  config_invalid: {
+    status: undefined,
+    retry: false,
+    meaning: 'A flag, environment variable or configuration file is wrong.',
+  },
+  model_unusable: {
+    status: undefined,
+    retry: false,
+    meaning: 'The model file is missing, truncated, not a GGUF, or cannot be fetched.',
+  },
+  data_dir_in_use: { status: undefined, retry: false, meaning: 'Another node has this data folder open.' },
+  data_dir_unusable: {
+    status: undefined,
+    retry: false,
+    meaning: 'The data folder cannot be written or holds another format version.',
+  },
+  port_in_use: { status: undefined, retry: false, meaning: 'Another process listens on this address.' },
+} as const satisfies Record<string, { status: number | undefined; retry: boolean; meaning: string }>;
+
+export type ErrorCode = keyof typeof ERROR_TABLE;
+
+/**
+ * The one error class that crosses module borders. `message` says what happened, to what, and what to do about it;
+ * it never carries a prompt, token or secret. `cause` keeps the foreign error of an adapter.
+ */
+export class DiscedgeError extends Error {
+  readonly code: ErrorCode;
+  /** The request field at fault, for `invalid_request`-like codes. */
+  readonly param: string | undefined;
+  /** Milliseconds after which a retry makes sense, where that is known. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: { param?: string | undefined; retryAfterMs?: number | undefined; cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'DiscedgeError';
+    this.code = code;
+    this.param = details.param;
+    this.retryAfterMs = details.retryAfterMs;
+  }
+
+  /** HTTP status; 500 for errors that can only happen at start. */
+  get status(): number {
+    return ERROR_TABLE[this.code].status ?? 500;
+  }
+
+  get retry(): boolean {
+    return ERROR_TABLE[this.code].retry;
+  }
+}

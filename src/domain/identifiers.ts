@@ -1,0 +1,91 @@
+import { DiscedgeError } from './errors.ts';
+
+declare const brand: unique symbol;
+type Brand<T, Name extends string> = T & { readonly [brand]: Name };
+
+/** A principal's name, as the authenticator gives it. */
+export type UserId = Brand<string, 'UserId'>;
+/** One conversation of one user; unique within that user. */
+export type SessionId = Brand<string, 'SessionId'>;
+/** Depth of a turn in its session: the first is 1, and a turn's parent always has the number before it. */
+export type TurnNumber = Brand<number, 'TurnNumber'>;
+/** 32 lower-case hex digits: hash of a turn record, and so the name of one exact history. */
+export type ContextId = Brand<string, 'ContextId'>;
+/** 16 lower-case hex digits that name one model identity (name, tokenizer, template). */
+export type KeygroupId = Brand<string, 'KeygroupId'>;
+/** 16 lower-case hex digits over everything in a request that decides its reply. */
+export type RequestDigest = Brand<string, 'RequestDigest'>;
+/** An operator's name for one edge node. */
+export type NodeId = Brand<string, 'NodeId'>;
+/** 8 lower-case hex digits, new whenever a node's disk is new. */
+export type Incarnation = Brand<string, 'Incarnation'>;
+
+/** Where a session lives. The user is part of the key, so another user's session cannot even be named. */
+export interface SessionKey {
+  readonly keygroup: KeygroupId;
+  readonly userId: UserId;
+  readonly sessionId: SessionId;
+}
+
+/** A single string for maps and affinity hints; the separator cannot occur in any of the parts. */
+export function sessionKeyText(key: SessionKey): string {
+  return `${key.keygroup}\n${key.userId}\n${key.sessionId}`;
+}
+
+/** Longest user, session and node id, in UTF-8 bytes: keeps store keys far below LMDB's 1,978 bytes. */
+export const ID_BYTES_MAX = 128;
+
+export const ANONYMOUS = 'anonymous' as UserId;
+
+export function parseUserId(text: unknown): UserId {
+  return parseId(text, 'user_id') as UserId;
+}
+
+export function parseSessionId(text: unknown): SessionId {
+  return parseId(text, 'session_id') as SessionId;
+}
+
+export function parseNodeId(text: unknown): NodeId {
+  if (typeof text !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(text)) {
+    throw new DiscedgeError(
+      'config_invalid',
+      'node id must be 1 to 32 letters, digits, "-" or "_", starting with a letter or digit',
+    );
+  }
+  return text as NodeId;
+}
+
+export function parseTurnNumber(value: unknown): TurnNumber {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 0xffff_ffff) {
+    throw new DiscedgeError('invalid_request', 'turn must be a whole number from 1', { param: 'turn' });
+  }
+  return value as TurnNumber;
+}
+
+export function parseContextId(text: unknown): ContextId {
+  if (typeof text !== 'string' || !/^[0-9a-f]{32}$/.test(text)) {
+    throw new DiscedgeError('invalid_request', 'context_id must be 32 lower-case hex digits, as a reply carried it', {
+      param: 'context_id',
+    });
+  }
+  return text as ContextId;
+}
+
+function parseId(text: unknown, param: string): string {
+  if (
+    typeof text !== 'string' ||
+    text.length === 0 ||
+    !text.isWellFormed() ||
+    /[\u0000-\u001f\u007f]/.test(text) ||
+    Buffer.byteLength(text) > ID_BYTES_MAX
+  ) {
+    throw new DiscedgeError(
+      'invalid_request',
+      `${param} must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`,
+      {
+        param,
+      },
+    );
+  }
+  return text;
+}

@@ -1,0 +1,220 @@
+import { createHash } from 'node:crypto';
+import { ByteReader, ByteWriter, MalformedBytes } from './bytes.ts';
+import {
+  type ContextId,
+  ID_BYTES_MAX,
+  type Incarnation,
+  type KeygroupId,
+  type NodeId,
+  type RequestDigest,
+  type SessionId,
+  type TurnNumber,
+  type UserId,
+} from './identifiers.ts';
+import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
+import type {
+  Message,
+  MessageSpan,
+  RawPayload,
+  Role,
+  SamplingSummary,
+  SessionRecord,
+  StopReason,
+  TokenizedPayload,
+} from './turn-record.ts';
+
+/** First byte of every record. A node refuses versions it does not know instead of guessing. */
+export const RECORD_FORMAT_VERSION = 1;
+
+/** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
+export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
+
+const HASH_BYTES = 16;
+const CHECKSUM_BYTES = 4;
+
+/** A record with its canonical bytes and the hash that names it. Equal records have equal bytes. */
+export interface SealedRecord {
+  readonly record: SessionRecord;
+  /** Canonical bytes followed by a four-byte checksum. */
+  readonly bytes: Uint8Array;
+  readonly hash: ContextId;
+}
+
+/** The bytes are not a record this version can serve. Counted by stores, never shown to a model. */
+export class CorruptRecord extends Error {
+  constructor(reason: string, cause?: unknown) {
+    super(`corrupt record: ${reason}`, cause === undefined ? undefined : { cause });
+    this.name = 'CorruptRecord';
+  }
+}
+
+const KINDS = ['turn', 'tombstone'] as const;
+const MODES = ['raw', 'tokenized'] as const;
+const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool', 'developer'];
+const STOPS = ['end', 'limit', 'word'] as const;
+
+/** Encodes and names a record. Throws RangeError when it would exceed {@link RECORD_BYTES_MAX}. */
+export function sealRecord(record: SessionRecord): SealedRecord {
+  const writer = new ByteWriter();
+  writer.byte(RECORD_FORMAT_VERSION);
+  writer.byte(KINDS.indexOf(record.kind));
+  writer.hex(record.keygroup);
+  writer.text(record.userId);
+  writer.text(record.sessionId);
+  writer.text(record.origin);
+  writer.hex(record.incarnation);
+  writer.varint(record.writtenAtMs);
+  writer.varint(record.expiresAtMs);
+  if (record.kind === 'turn') {
+    writer.varint(record.turn);
+    if (record.parent !== undefined) writer.hex(record.parent);
+    writer.hex(record.requestDigest);
+    writer.varint(record.contextStart);
+    writeStop(record.stop, writer);
+    writeSampling(record.sampling, writer);
+    writer.byte(MODES.indexOf(record.payload.mode));
+    if (record.payload.mode === 'tokenized') writeTokenized(record.payload, writer);
+    else writeRaw(record.payload, writer);
+  }
+  const digest = createHash('sha256').update(writer.view()).digest();
+  writer.raw(digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES));
+  const bytes = new Uint8Array(writer.view());
+  if (bytes.length > RECORD_BYTES_MAX)
+    throw new RangeError(`record of ${bytes.length} bytes exceeds ${RECORD_BYTES_MAX}`);
+  return { record, bytes, hash: digest.toString('hex', 0, HASH_BYTES) as ContextId };
+}
+
+/** Decodes and verifies; `expectedHash` is the name it was stored under. Throws {@link CorruptRecord}. */
+export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedRecord {
+  if (bytes.length < CHECKSUM_BYTES || bytes.length > RECORD_BYTES_MAX)
+    throw new CorruptRecord(`${bytes.length} bytes long`);
+  const canonical = bytes.subarray(0, bytes.length - CHECKSUM_BYTES);
+  const digest = createHash('sha256').update(canonical).digest();
+  const checksum = digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES);
+  if (!checksum.equals(bytes.subarray(canonical.length))) throw new CorruptRecord('checksum differs');
+  const hash = digest.toString('hex', 0, HASH_BYTES) as ContextId;
+  if (expectedHash !== undefined && hash !== expectedHash) throw new CorruptRecord('stored under another hash');
+  try {
+    const reader = new ByteReader(canonical);
+    const record = readRecord(reader);
+    if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
+    return { record, bytes, hash };
+  } catch (error) {
+    if (error instanceof MalformedBytes) throw new CorruptRecord(error.message, error);
+    throw error;
+  }
+}
+
+function readRecord(reader: ByteReader): SessionRecord {
+  const version = reader.byte();
+  if (version !== RECORD_FORMAT_VERSION)
+    throw new MalformedBytes(`format version ${version}, this node knows ${RECORD_FORMAT_VERSION}`);
+  const kind = pick(KINDS, reader.byte(), 'kind');
+  const header = {
+    keygroup: reader.hex(8) as KeygroupId,
+    userId: reader.text(ID_BYTES_MAX) as UserId,
+    sessionId: reader.text(ID_BYTES_MAX) as SessionId,
+    origin: reader.text(ID_BYTES_MAX) as NodeId,
+    incarnation: reader.hex(4) as Incarnation,
+    writtenAtMs: reader.varint(),
+    expiresAtMs: reader.varint(),
+  };
+  if (kind === 'tombstone') return { kind, ...header };
+  const turn = reader.varint(0xffff_ffff) as TurnNumber;
+  if (turn === 0) throw new MalformedBytes('turn 0');
+  const parent = turn === 1 ? undefined : (reader.hex(HASH_BYTES) as ContextId);
+  const requestDigest = reader.hex(8) as RequestDigest;
+  const contextStart = reader.varint(turn) as TurnNumber;
+  if (contextStart === 0) throw new MalformedBytes('context starts at turn 0');
+  const stop = readStop(reader);
+  const sampling = readSampling(reader);
+  const mode = pick(MODES, reader.byte(), 'mode');
+  const payload = mode === 'tokenized' ? readTokenized(reader) : readRaw(reader);
+  return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, payload };
+}
+
+function writeTokenized(payload: TokenizedPayload, writer: ByteWriter): void {
+  writer.byte(CURRENT_TOKEN_CODEC.id);
+  writer.byte((payload.exact ? 1 : 0) | (payload.replyText === undefined ? 0 : 2));
+  writer.varint(payload.leadLength);
+  writer.varint(payload.spans.length);
+  for (const span of payload.spans) {
+    writer.byte(ROLES.indexOf(span.role));
+    writer.varint(span.start);
+    writer.varint(span.length);
+  }
+  for (const ids of [payload.promptIds, payload.replyIds]) {
+    writer.varint(ids.length);
+    CURRENT_TOKEN_CODEC.write(ids, writer);
+  }
+  if (payload.replyText !== undefined) writer.text(payload.replyText);
+}
+
+function readTokenized(reader: ByteReader): TokenizedPayload {
+  const codec = tokenCodecById(reader.byte());
+  const flags = reader.byte();
+  if (flags > 3) throw new MalformedBytes('unknown flags');
+  const leadLength = reader.varint();
+  const spans: MessageSpan[] = [];
+  for (let left = reader.varint(reader.remaining); left > 0; left--) {
+    spans.push({ role: pick(ROLES, reader.byte(), 'role'), start: reader.varint(), length: reader.varint() });
+  }
+  const promptIds = codec.read(reader, reader.varint());
+  const replyIds = codec.read(reader, reader.varint());
+  const replyText = (flags & 2) === 0 ? undefined : reader.text(reader.remaining);
+  if (leadLength > promptIds.length) throw new MalformedBytes('lead longer than the prompt');
+  if (spans.some((span) => span.start + span.length > promptIds.length))
+    throw new MalformedBytes('span outside the prompt');
+  return { mode: 'tokenized', promptIds, replyIds, exact: (flags & 1) !== 0, leadLength, spans, replyText };
+}
+
+function writeRaw(payload: RawPayload, writer: ByteWriter): void {
+  writer.varint(payload.messages.length);
+  for (const message of payload.messages) {
+    writer.byte(ROLES.indexOf(message.role));
+    writer.text(message.content);
+  }
+  writer.text(payload.reply);
+}
+
+function readRaw(reader: ByteReader): RawPayload {
+  const messages: Message[] = [];
+  for (let left = reader.varint(reader.remaining); left > 0; left--) {
+    messages.push({ role: pick(ROLES, reader.byte(), 'role'), content: reader.text(reader.remaining) });
+  }
+  return { mode: 'raw', messages, reply: reader.text(reader.remaining) };
+}
+
+function writeStop(stop: StopReason, writer: ByteWriter): void {
+  writer.byte(STOPS.indexOf(stop.kind));
+  if (stop.kind === 'word') writer.text(stop.word);
+}
+
+function readStop(reader: ByteReader): StopReason {
+  const kind = pick(STOPS, reader.byte(), 'stop reason');
+  return kind === 'word' ? { kind, word: reader.text(reader.remaining) } : { kind };
+}
+
+function writeSampling(sampling: SamplingSummary, writer: ByteWriter): void {
+  const { temperature, seed, maxTokens } = sampling;
+  writer.byte((temperature === undefined ? 0 : 1) | (seed === undefined ? 0 : 2) | (maxTokens === undefined ? 0 : 4));
+  if (temperature !== undefined) writer.double(temperature);
+  if (seed !== undefined) writer.double(seed);
+  if (maxTokens !== undefined) writer.varint(maxTokens);
+}
+
+function readSampling(reader: ByteReader): SamplingSummary {
+  const flags = reader.byte();
+  if (flags > 7) throw new MalformedBytes('unknown sampling flags');
+  return {
+    temperature: (flags & 1) === 0 ? undefined : reader.double(),
+    seed: (flags & 2) === 0 ? undefined : reader.double(),
+    maxTokens: (flags & 4) === 0 ? undefined : reader.varint(),
+  };
+}
+
+function pick<T>(values: readonly T[], index: number, what: string): T {
+  const value = values[index];
+  if (value === undefined) throw new MalformedBytes(`unknown ${what} ${index}`);
+  return value;
+}

@@ -1,0 +1,113 @@
+import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
+import type { SealedRecord } from './record-codec.ts';
+import type { StoredMode, TurnRecord } from './turn-record.ts';
+
+/** One turn record in its place in the tree. */
+export interface Turn {
+  readonly hash: ContextId;
+  readonly record: TurnRecord;
+}
+
+/**
+ * The turn records of one session as a tree. Usually a single line; two nodes that accept the same turn during a
+ * partition make branches, and all of them are kept. A record whose parent has not arrived is held aside, so that
+ * every line reaches back to turn 1.
+ */
+export class SessionHistory {
+  readonly #turns = new Map<ContextId, Turn>();
+  readonly #byDigest = new Map<RequestDigest, Turn[]>();
+  readonly #waiting = new Map<ContextId, Turn[]>();
+  #tip: Turn | undefined;
+  #expiresAtMs = 0;
+
+  /** Adds a record once; order does not matter. Returns false when it was already here. */
+  add(sealed: SealedRecord): boolean {
+    if (sealed.record.kind !== 'turn') throw new TypeError('a tombstone ends a history, it is not part of one');
+    const turn: Turn = { hash: sealed.hash, record: sealed.record };
+    this.#expiresAtMs = Math.max(this.#expiresAtMs, turn.record.expiresAtMs);
+    if (this.#turns.has(turn.hash)) return false;
+    const { parent } = turn.record;
+    if (parent !== undefined && !this.#fits(turn, parent)) {
+      const held = this.#waiting.get(parent) ?? [];
+      if (held.some((other) => other.hash === turn.hash)) return false;
+      this.#waiting.set(parent, [...held, turn]);
+      return true;
+    }
+    this.#link(turn);
+    return true;
+  }
+
+  /** Linked turns, waiting ones not counted. */
+  get size(): number {
+    return this.#turns.size;
+  }
+
+  /** The latest expiry any record names (DESIGN §4), waiting ones included. */
+  get expiresAtMs(): number {
+    return this.#expiresAtMs;
+  }
+
+  get mode(): StoredMode | undefined {
+    return this.#tip?.record.payload.mode;
+  }
+
+  /** Last turn of the main line: the deepest; among equally deep ones the smallest hash, so that all nodes agree. */
+  get tip(): Turn | undefined {
+    return this.#tip;
+  }
+
+  get(hash: ContextId): Turn | undefined {
+    return this.#turns.get(hash);
+  }
+
+  /** Turns stored for a request digest, in order of arrival. */
+  answering(digest: RequestDigest): readonly Turn[] {
+    return this.#byDigest.get(digest) ?? [];
+  }
+
+  /** The line that ends in `tip`, from turn 1. */
+  line(tip: Turn | undefined = this.#tip): Turn[] {
+    const turns: Turn[] = [];
+    for (let turn = tip; turn !== undefined; turn = this.#parent(turn)) turns.push(turn);
+    return turns.reverse();
+  }
+
+  /** The turn numbered `number` on the main line. O(distance from the tip). */
+  onMainLine(number: TurnNumber): Turn | undefined {
+    let turn = this.#tip;
+    while (turn !== undefined && turn.record.turn > number) turn = this.#parent(turn);
+    return turn?.record.turn === number ? turn : undefined;
+  }
+
+  /** Last turn of every branch, main line first, then deepest and smallest hash first. */
+  tips(): Turn[] {
+    const parents = new Set([...this.#turns.values()].map((turn) => turn.record.parent));
+    return [...this.#turns.values()].filter((turn) => !parents.has(turn.hash)).sort(mainLineOrder);
+  }
+
+  #parent(turn: Turn): Turn | undefined {
+    return turn.record.parent === undefined ? undefined : this.#turns.get(turn.record.parent);
+  }
+
+  #fits(turn: Turn, parent: ContextId): boolean {
+    return this.#turns.get(parent)?.record.turn === turn.record.turn - 1;
+  }
+
+  #link(turn: Turn): void {
+    this.#turns.set(turn.hash, turn);
+    const same = this.#byDigest.get(turn.record.requestDigest);
+    if (same === undefined) this.#byDigest.set(turn.record.requestDigest, [turn]);
+    else same.push(turn);
+    if (this.#tip === undefined || mainLineOrder(turn, this.#tip) < 0) this.#tip = turn;
+    const held = this.#waiting.get(turn.hash);
+    if (held === undefined) return;
+    this.#waiting.delete(turn.hash);
+    for (const child of held) {
+      if (this.#fits(child, turn.hash)) this.#link(child);
+    }
+  }
+}
+
+function mainLineOrder(a: Turn, b: Turn): number {
+  return b.record.turn - a.record.turn || (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0);
+}

@@ -1,0 +1,92 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { pino } from 'pino';
+import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client';
+import type { Clock, Environment, Log, LogFields, MetricSpec, Metrics, Random } from './environment.ts';
+
+export interface NodeEnvironment extends Environment {
+  /** All metrics in Prometheus text format. */
+  readonly registry: Registry;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** The real environment of a Node.js process; log lines are JSON on stderr. */
+export function nodeEnvironment(options: { logLevel: LogLevel; nodeId: string }): NodeEnvironment {
+  const registry = new Registry();
+  return {
+    clock: nodeClock,
+    random: nodeRandom,
+    log: pinoLog(options),
+    metrics: prometheusMetrics(registry),
+    registry,
+  };
+}
+
+const nodeClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+const nodeRandom: Random = {
+  bytes: (length) => randomBytes(length),
+  uuid: () => randomUUID(),
+};
+
+function pinoLog({ logLevel, nodeId }: { logLevel: LogLevel; nodeId: string }): Log {
+  const logger = pino(
+    { level: logLevel, base: { node: nodeId }, messageKey: 'event' },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  return {
+    debug: (event, fields) => logger.debug(fields ?? {}, event),
+    info: (event, fields) => logger.info(fields ?? {}, event),
+    warn: (event, fields, error) => logger.warn(withError(fields, error), event),
+    error: (event, fields, error) => logger.error(withError(fields, error), event),
+  };
+}
+
+function withError(fields: LogFields | undefined, error: unknown): object {
+  if (error === undefined) return fields ?? {};
+  if (!(error instanceof Error)) return { ...fields, error: { message: String(error) } };
+  const { name, message, stack } = error;
+  const code = (error as { code?: unknown }).code;
+  const cause = error.cause instanceof Error ? error.cause.message : undefined;
+  return { ...fields, error: { name, code, message, cause, stack } };
+}
+
+function prometheusMetrics(registry: Registry): Metrics {
+  const common = ({ name, help, labels }: MetricSpec) => ({
+    name,
+    help,
+    labelNames: [...(labels ?? [])],
+    registers: [registry],
+  });
+  return {
+    counter(spec) {
+      const counter = new PromCounter(common(spec));
+      return {
+        add: (amount, labels) => (labels === undefined ? counter.inc(amount) : counter.inc({ ...labels }, amount)),
+      };
+    },
+    histogram(spec) {
+      const histogram = new PromHistogram({ ...common(spec), buckets: [...spec.buckets] });
+      return {
+        observe: (value, labels) =>
+          labels === undefined ? histogram.observe(value) : histogram.observe({ ...labels }, value),
+      };
+    },
+    gauge(spec, read) {
+      new PromGauge({
+        ...common(spec),
+        async collect() {
+          this.set(await read());
+        },
+      });
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import type { ModelIdentity } from '../domain/model-identity.ts';
+import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
+import type { StopReason } from '../domain/turn-record.ts';
+
+/**
+ * The inference engine (paper §3.2). Ids in, ids out: whatever the service does with text inside, the prompt it
+ * evaluates is exactly `prompt`, and the ids it reports are exactly what it sampled.
+ *
+ * All methods throw DiscedgeError: `llm_unavailable`, `llm_timeout`, `llm_bad_reply`, `unsupported_parameter`,
+ * `invalid_request` (ids outside the vocabulary). After `close` every call throws `llm_unavailable`.
+ */
+export interface LlmService {
+  readonly description: LlmDescription;
+
+  /** Ids of a text, without BOS. With `parseSpecial` off, control-token text becomes ordinary ids. */
+  tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]>;
+
+  /** Text of ids; control tokens give no text. Incomplete UTF-8 gives U+FFFD. */
+  detokenize(ids: TokenSequence): Promise<string>;
+
+  /**
+   * Evaluates `prompt` and samples a reply. Any number of `part` events, then exactly one `end`. Requests beyond what
+   * the service runs at once wait inside it. Aborting `signal` ends the iteration by throwing `signal.reason`, within one
+   * prefill chunk.
+   */
+  generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+
+  /** Resolves when the service can take work now; throws `llm_unavailable` otherwise. For readiness probes. */
+  ready(): Promise<void>;
+
+  /** Ends running generations and frees the model. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Fixed once the service has started. */
+export interface LlmDescription {
+  readonly identity: ModelIdentity;
+  /** Ids that prompt and reply may have together. */
+  readonly contextTokens: number;
+  readonly vocabularySize: number;
+  /** Jinja source, from the GGUF or `/props`; `undefined` for a base model. */
+  readonly chatTemplate: string | undefined;
+  /** Text of BOS and EOS as templates use them; empty where the model has none. */
+  readonly bosText: string;
+  readonly eosText: string;
+  /** BOS id, where this model's prompts must begin with it. */
+  readonly prependBos: TokenId | undefined;
+  /** Ids that end a reply. At least those the service can name; a reply may end with another control token. */
+  readonly endOfGeneration: ReadonlySet<TokenId>;
+}
+
+export interface GenerationRequest {
+  readonly prompt: TokenSequence;
+  /** At least 1. */
+  readonly maxTokens: number;
+  /** Texts at which the reply stops; the text shown ends before the first of them. */
+  readonly stop: readonly string[];
+  /** llama.cpp's `/completion` sampling parameters under their own names, not yet checked. */
+  readonly sampling: Readonly<Record<string, unknown>>;
+  /** Requests with equal affinity share a KV prefix: keep them on one sequence or slot. `undefined`: no preference. */
+  readonly affinity: string | undefined;
+  /** Whether someone reads the parts as they come. False lets a service answer in one piece, which is exact and cheaper. */
+  readonly stream: boolean;
+}
+
+export type GenerationEvent = GenerationPart | GenerationEnd;
+
+export interface GenerationPart {
+  readonly kind: 'part';
+  /** Text that has become certain; may be empty while a character or a stop word is incomplete. */
+  readonly text: string;
+  readonly ids: TokenSequence;
+  /** Further fields of the service's own reply, e.g. `completion_probabilities`. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+export interface GenerationEnd {
+  readonly kind: 'end';
+  /** The whole reply: every id sampled, hidden stop-word ids and the end token included. */
+  readonly ids: TokenSequence;
+  /** The whole text shown: the concatenation of the parts' texts. */
+  readonly text: string;
+  /** False when ids had to be recovered by tokenizing text. */
+  readonly exact: boolean;
+  readonly stop: StopReason;
+  readonly usage: GenerationUsage;
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+export interface GenerationUsage {
+  /** Prompt ids found in the KV cache. */
+  readonly cachedTokens: number;
+  /** Prompt ids evaluated for this request. */
+  readonly evaluatedTokens: number;
+  readonly promptMs: number;
+  readonly predictedTokens: number;
+  readonly predictedMs: number;
+}

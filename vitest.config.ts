@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+/** `fast` is the inner loop (no built package, no real servers); `full` needs what test/support/global-setup.ts brings. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'fast',
+          include: ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/project/**/*.test.ts'],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'full',
+          include: ['test/integration/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/simulation/**/*.test.ts'],
+          globalSetup: ['test/support/global-setup.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
