@@ -1,0 +1,218 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, homedir, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { DiscedgeError } from '../domain/errors.ts';
+import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
+import { readConfigFile } from './config-file.ts';
+import { type ListenAddress, parseListenAddress } from './listen-address.ts';
+import { nearest } from './nearest.ts';
+import { readSettingValue, type SettingValue } from './setting-values.ts';
+import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
+
+/** What an edge node is started with: every setting has its final value, and the rules between them hold. */
+export interface EdgeNodeConfig extends Omit<Required<Settings>, 'listen' | 'nodeId' | MaybeAbsent> {
+  readonly listen: ListenAddress;
+  readonly nodeId: NodeId;
+  /** `undefined`: the model's own name. */
+  readonly modelName: string | undefined;
+  /** `undefined`: the embedded LLM Service with `model`; else `scripted` or the URL of a llama-server. */
+  readonly llm: string | undefined;
+  /** Secret: never log or print it. */
+  readonly llmApiKey: string | undefined;
+  /** `undefined`: the model's own. */
+  readonly contextTokens: number | undefined;
+}
+type MaybeAbsent = 'modelName' | 'llm' | 'llmApiKey' | 'contextTokens';
+
+export interface ConfigSources {
+  /** By the setting's camelCase name. For a secret: the path of the file that holds it. */
+  readonly flags?: Readonly<Partial<Record<SettingName, unknown>>>;
+  /** The process's own when left out. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Path of a YAML file; the one `DISCEDGE_CONFIG` names when left out. */
+  readonly file?: string | undefined;
+}
+
+/** Environment variable that names the configuration file. */
+export const CONFIG_FILE_ENVIRONMENT_NAME = 'DISCEDGE_CONFIG';
+
+/** Where a value came from, in the words its giver used. */
+interface Given {
+  readonly place: string;
+  readonly value: unknown;
+}
+type Values = Partial<Record<SettingName, SettingValue>>;
+
+/**
+ * Settings from flags, environment, file and defaults, the first that has one winning. Throws `config_invalid` with
+ * every problem found, one a line, each naming where the value came from and none repeating a secret.
+ */
+export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
+  const { flags = {}, env = process.env } = sources;
+  const problems: string[] = misspelledEnvironmentNames(env);
+  const filePath = sources.file ?? (env[CONFIG_FILE_ENVIRONMENT_NAME] || undefined);
+  const file = filePath === undefined ? undefined : readConfigFile(filePath);
+  problems.push(...(file?.problems ?? []));
+
+  const given = new Map<SettingName, Given>();
+  const values: Values = {};
+  for (const setting of SETTINGS) {
+    const found = find(setting, { flags, env, file: file?.values, filePath }, problems);
+    if (found === undefined) {
+      if (setting.defaultValue !== undefined) values[setting.name] = setting.defaultValue;
+      continue;
+    }
+    given.set(setting.name, found);
+    const reading = readSettingValue(setting, found.value);
+    if ('problem' in reading) problems.push(`${found.place} ${reading.problem}`);
+    else values[setting.name] = reading.value;
+  }
+  const nodeId = readNodeId(values, given, problems);
+  const listen = readListen(values, given, problems);
+  readLlm(values, given, problems);
+  problems.push(...brokenRules(values, given));
+  if (problems.length > 0 || nodeId === undefined || listen === undefined) {
+    throw new DiscedgeError('config_invalid', problems.join('\n'));
+  }
+  const settings = values as Settings;
+  return {
+    ...settings,
+    listen,
+    nodeId,
+    dataDir: resolve(settings.dataDir),
+    modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env), 'discedge', 'models')),
+    threads: settings.threads ?? Math.max(1, availableParallelism() - 1),
+    modelName: settings.modelName,
+    llm: settings.llm,
+    llmApiKey: settings.llmApiKey,
+    contextTokens: settings.contextTokens,
+  };
+}
+
+interface Places {
+  readonly flags: Readonly<Partial<Record<SettingName, unknown>>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly file: ReadonlyMap<SettingName, unknown> | undefined;
+  readonly filePath: string | undefined;
+}
+
+function find(setting: Setting, places: Places, problems: string[]): Given | undefined {
+  const flag = places.flags[setting.name];
+  if (flag !== undefined) {
+    if (setting.secret !== true) return { place: setting.flag, value: flag };
+    return readSecretFile(setting, String(flag), problems);
+  }
+  const variable = places.env[setting.environmentName];
+  // An empty variable is how shells and compose files unset one.
+  if (variable !== undefined && variable !== '') return { place: setting.environmentName, value: variable };
+  if (places.file?.has(setting.name)) {
+    return { place: `${setting.key} (in ${places.filePath})`, value: places.file.get(setting.name) };
+  }
+  return undefined;
+}
+
+function readSecretFile(setting: Setting, path: string, problems: string[]): Given | undefined {
+  try {
+    return { place: setting.flag, value: readFileSync(path, 'utf8').trim() };
+  } catch (error) {
+    problems.push(`${setting.flag}: cannot read ${path}: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** A variable of another program may begin with DISCEDGE_ (orchestrators make some), so only near misses are refused. */
+function misspelledEnvironmentNames(env: Readonly<Record<string, string | undefined>>): string[] {
+  const known = [CONFIG_FILE_ENVIRONMENT_NAME, ...SETTINGS.map((setting) => setting.environmentName)].map(
+    withoutPrefix,
+  );
+  return Object.keys(env)
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(withoutPrefix(name)))
+    .flatMap((name) => {
+      const meant = nearest(withoutPrefix(name), known);
+      return meant === undefined ? [] : [`unknown environment variable ${name}: did you mean ${PREFIX}${meant}?`];
+    });
+}
+
+const PREFIX = 'DISCEDGE_';
+const withoutPrefix = (name: string) => name.slice(PREFIX.length);
+
+function readNodeId(values: Values, given: ReadonlyMap<SettingName, Given>, problems: string[]): NodeId | undefined {
+  try {
+    return parseNodeId(values.nodeId ?? nodeIdFromHostName(hostname()));
+  } catch (error) {
+    problems.push(`${given.get('nodeId')?.place ?? 'nodeId'}: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** Longest node id that `parseNodeId` takes. */
+const NODE_ID_CHARS_MAX = 32;
+
+export function nodeIdFromHostName(name: string): string {
+  const id = name
+    .replaceAll(/[^A-Za-z0-9_-]+/g, '-')
+    .replace(/^[-_]+/, '')
+    .slice(0, NODE_ID_CHARS_MAX)
+    .replace(/[-_]+$/, '');
+  return id === '' ? 'node' : id;
+}
+
+function readListen(
+  values: Values,
+  given: ReadonlyMap<SettingName, Given>,
+  problems: string[],
+): ListenAddress | undefined {
+  const listen = parseListenAddress(String(values.listen));
+  if (listen === undefined && values.listen !== undefined) {
+    problems.push(
+      `${given.get('listen')?.place} must be HOST:PORT, such as 127.0.0.1:8081 or [::1]:8081, not "${values.listen}"`,
+    );
+  }
+  return listen;
+}
+
+function readLlm(values: Values, given: ReadonlyMap<SettingName, Given>, problems: string[]): void {
+  const { llm } = values;
+  if (llm === undefined || llm === 'scripted') return;
+  const url = URL.canParse(String(llm)) ? new URL(String(llm)) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.search !== '' || url.hash !== '') {
+    problems.push(`${given.get('llm')?.place} must be http://HOST:PORT of a llama-server, or scripted`);
+  } else if (url.username !== '' || url.password !== '') {
+    problems.push(`${given.get('llm')?.place} must not carry a password: give llama-server's key as llm-api-key`);
+  } else {
+    values.llm = url.href.replace(/\/+$/, '');
+  }
+}
+
+/** Pairs of settings of which the first must not exceed the second. */
+const AT_MOST: readonly (readonly [SettingName, SettingName])[] = [
+  ['maxWaitMs', 'maxWaitMsLimit'],
+  ['ttlSeconds', 'ttlSecondsMax'],
+  ['replyTokensDefault', 'replyTokensMax'],
+  ['prefillChunkTokens', 'contextTokens'],
+];
+
+function brokenRules(values: Values, given: ReadonlyMap<SettingName, Given>): string[] {
+  const broken: string[] = [];
+  for (const [low, high] of AT_MOST) {
+    const [lowValue, highValue] = [values[low], values[high]] as [number | undefined, number | undefined];
+    if (lowValue === undefined || highValue === undefined || lowValue <= highValue) continue;
+    const [lowPlace, highPlace] = [low, high].map((name) => given.get(name)?.place ?? `the default ${keyOf(name)}`);
+    broken.push(`${lowPlace} (${lowValue}) must not exceed ${highPlace} (${highValue})`);
+  }
+  const [llm, model] = [given.get('llm'), given.get('model')];
+  if (llm !== undefined && model !== undefined) {
+    broken.push(`${model.place} excludes ${llm.place}: give the one LLM Service that this node is to use`);
+  }
+  return broken;
+}
+
+function keyOf(name: SettingName): string {
+  return SETTINGS.find((setting) => setting.name === name)?.key ?? name;
+}
+
+function userCacheDir(env: Readonly<Record<string, string | undefined>>): string {
+  if (process.platform === 'win32') return env.LOCALAPPDATA || join(homedir(), 'AppData', 'Local');
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches');
+  return env.XDG_CACHE_HOME || join(homedir(), '.cache');
+}

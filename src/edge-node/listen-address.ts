@@ -1,0 +1,25 @@
+/** Where an HTTP server listens. */
+export interface ListenAddress {
+  /** Name or address, IPv6 without brackets. */
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+}
+
+/** Parses `HOST:PORT`, with IPv6 in brackets; `undefined` when it is not that. */
+export function parseListenAddress(text: string): ListenAddress | undefined {
+  const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  return host === undefined || port > 65_535 ? undefined : { host, port };
+}
+
+/** URL origin under which a client reaches the address. */
+export function originOf({ host, port }: ListenAddress): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Whether only this machine can reach the address. */
+export function isLoopback({ host }: ListenAddress): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
