@@ -1,0 +1,155 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import { type ContextId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
+import type { SealedRecord } from '../domain/record-codec.ts';
+import { sessionKeyOf } from '../domain/turn-record.ts';
+import type { Environment } from '../environment/environment.ts';
+import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
+import { isExpired, rowWith, type SessionRow, summaryOf } from './session-row.ts';
+import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX } from './store-limits.ts';
+
+/** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */
+const BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
+
+interface MemorySession {
+  readonly key: SessionKey;
+  readonly row: SessionRow;
+  readonly records: Map<ContextId, SealedRecord>;
+}
+
+/** A context store that lives as long as the process: for tests and nodes that may forget. "Durable" means kept in memory. */
+export function memoryStore(options: { readonly bytesMax?: number }, environment: Environment): ContextStore {
+  return new MemoryStore(options.bytesMax ?? BYTES_MAX_DEFAULT, environment);
+}
+
+class MemoryStore implements ContextStore {
+  /** Least recently used first: a session is put at the end when it is used. */
+  readonly #sessions = new Map<string, MemorySession>();
+  readonly #bytesMax: number;
+  readonly #environment: Environment;
+  #records = 0;
+  #bytes = 0;
+  #deletedSessions = 0;
+  #evictedSessions = 0;
+  #closed = false;
+
+  constructor(bytesMax: number, environment: Environment) {
+    this.#bytesMax = bytesMax;
+    this.#environment = environment;
+  }
+
+  async append(sealed: SealedRecord): Promise<void> {
+    this.#assertOpen();
+    const key = sessionKeyOf(sealed.record);
+    const session = this.#sessions.get(sessionKeyText(key));
+    if (session?.row.deleted === true && sealed.record.kind === 'turn') throw sessionDeleted();
+    if (session?.records.has(sealed.hash) === true) return;
+    const first = sealed.record.kind === 'tombstone' && session?.row.deleted === false;
+    const records = first ? new Map() : (session?.records ?? new Map());
+    records.set(sealed.hash, sealed);
+    const row = rowWith(session?.row, sealed, this.#environment.clock.now());
+    this.#replace(session, { key, row, records });
+    if (this.#bytes > this.#bytesMax) this.#evict(sessionKeyText(key));
+  }
+
+  async read(key: SessionKey): Promise<StoredSession | undefined> {
+    this.#assertOpen();
+    const session = this.#sessions.get(sessionKeyText(key));
+    if (session === undefined) return undefined;
+    this.#replace(session, session);
+    if (session.row.deleted) return { deleted: true, records: [], corrupt: 0 };
+    return { deleted: false, records: [...session.records.values()].sort(inTurnOrder), corrupt: 0 };
+  }
+
+  async list(query: SessionQuery): Promise<SessionSummary[]> {
+    this.#assertOpen();
+    return [...this.#sessions.values()]
+      .filter(({ key }) => key.keygroup === query.keygroup)
+      .filter(({ key }) => query.userId === undefined || key.userId === query.userId)
+      .filter(({ key }) => query.after === undefined || inKeyOrder(query.after, key) < 0)
+      .map(({ key, row }) => summaryOf(key, row, query.nowMs))
+      .filter((summary) => summary !== undefined)
+      .sort((a, b) => inKeyOrder(a.key, b.key))
+      .slice(0, Math.min(query.limit, LIST_LIMIT_MAX));
+  }
+
+  async expire(nowMs: number): Promise<number> {
+    this.#assertOpen();
+    let removed = 0;
+    for (const session of this.#sessions.values()) {
+      if (removed === SESSIONS_REMOVED_MAX) break;
+      if (!isExpired(session.row, nowMs)) continue;
+      this.#replace(session, undefined);
+      removed++;
+    }
+    return removed;
+  }
+
+  async status(): Promise<StoreStatus> {
+    this.#assertOpen();
+    return {
+      sessions: this.#sessions.size - this.#deletedSessions,
+      records: this.#records,
+      bytes: this.#bytes,
+      corruptRecords: 0,
+      evictedSessions: this.#evictedSessions,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#sessions.clear();
+  }
+
+  #replace(before: MemorySession | undefined, after: MemorySession | undefined): void {
+    if (before !== undefined) {
+      this.#sessions.delete(sessionKeyText(before.key));
+      this.#records -= before.row.records;
+      this.#bytes -= before.row.bytes;
+      if (before.row.deleted) this.#deletedSessions--;
+    }
+    if (after !== undefined) {
+      this.#sessions.set(sessionKeyText(after.key), after);
+      this.#records += after.row.records;
+      this.#bytes += after.row.bytes;
+      if (after.row.deleted) this.#deletedSessions++;
+    }
+  }
+
+  #evict(justWritten: string): void {
+    let sessions = 0;
+    for (const [text, session] of this.#sessions) {
+      if (this.#bytes <= this.#bytesMax * EVICTION_TARGET || sessions === SESSIONS_REMOVED_MAX) break;
+      if (text === justWritten || session.row.deleted) continue;
+      this.#replace(session, undefined);
+      sessions++;
+    }
+    if (sessions === 0) return;
+    this.#evictedSessions += sessions;
+    this.#environment.log.info('sessions_evicted', { sessions, bytes: this.#bytes });
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new DiscedgeError('store_unavailable', 'the context store is closed');
+  }
+}
+
+function sessionDeleted(): DiscedgeError {
+  return new DiscedgeError('session_deleted', 'the session was deleted; open a new one under another id');
+}
+
+function inTurnOrder(a: SealedRecord, b: SealedRecord): number {
+  return depth(a) - depth(b) || (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0);
+}
+
+function depth({ record }: SealedRecord): number {
+  return record.kind === 'turn' ? record.turn : 0;
+}
+
+/** By UTF-8 bytes, as stores on disk order their keys. */
+function inKeyOrder(a: SessionKey, b: SessionKey): number {
+  return compareUtf8(a.userId, b.userId) || compareUtf8(a.sessionId, b.sessionId);
+}
+
+function compareUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}

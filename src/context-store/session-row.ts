@@ -1,0 +1,53 @@
+import type { SessionKey } from '../domain/identifiers.ts';
+import type { SealedRecord } from '../domain/record-codec.ts';
+import type { StoredMode } from '../domain/turn-record.ts';
+import type { SessionSummary } from './context-store.ts';
+
+/** What a store knows of a session without opening its records. Follows from the records, whatever order they came in. */
+export interface SessionRow {
+  /** Held here, tombstones included. */
+  readonly records: number;
+  readonly bytes: number;
+  /** Deepest turn held; 0 when deleted. */
+  readonly turns: number;
+  /** `undefined` when no turn was ever held. */
+  readonly mode: StoredMode | undefined;
+  readonly deleted: boolean;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+  /** The latest any of its records names; a tombstone does not shorten it. */
+  readonly expiresAtMs: number;
+  readonly lastUsedAtMs: number;
+}
+
+/**
+ * The row once `sealed`, which it does not hold yet, is taken in. A session's first tombstone stands for all its turns,
+ * so their count and bytes go; a turn of a deleted session has no place here and must have been refused.
+ */
+export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedAtMs: number): SessionRow {
+  const { record, bytes } = sealed;
+  const held = record.kind === 'tombstone' && row?.deleted === false ? { records: 0, bytes: 0 } : row;
+  return {
+    records: (held?.records ?? 0) + 1,
+    bytes: (held?.bytes ?? 0) + bytes.length,
+    turns: record.kind === 'turn' ? Math.max(row?.turns ?? 0, record.turn) : 0,
+    mode: row?.mode ?? (record.kind === 'turn' ? record.payload.mode : undefined),
+    deleted: record.kind === 'tombstone',
+    createdAtMs: Math.min(row?.createdAtMs ?? record.writtenAtMs, record.writtenAtMs),
+    updatedAtMs: Math.max(row?.updatedAtMs ?? 0, record.writtenAtMs),
+    expiresAtMs: Math.max(row?.expiresAtMs ?? 0, record.expiresAtMs),
+    lastUsedAtMs: Math.max(row?.lastUsedAtMs ?? 0, usedAtMs),
+  };
+}
+
+/** A session lives until the time its row names, and not in that millisecond. */
+export function isExpired(row: SessionRow, nowMs: number): boolean {
+  return row.expiresAtMs <= nowMs;
+}
+
+/** `undefined` for what a list does not show: deleted and expired sessions. */
+export function summaryOf(key: SessionKey, row: SessionRow, nowMs: number): SessionSummary | undefined {
+  if (row.deleted || row.mode === undefined || isExpired(row, nowMs)) return undefined;
+  const { turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs } = row;
+  return { key, turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs };
+}

@@ -1,0 +1,11 @@
+/** Sessions removed by one `expire` or one eviction: a few milliseconds of work between turns. */
+export const SESSIONS_REMOVED_MAX = 256;
+
+/** Records removed by one `expire` or one eviction, the last session's counted whole. */
+export const RECORDS_REMOVED_MAX = 10_000;
+
+/** Eviction frees this much more than it must, so that it is not needed again at the next turn. */
+export const EVICTION_TARGET = 0.9;
+
+/** Largest page of `list`. */
+export const LIST_LIMIT_MAX = 1_000;
