@@ -1,0 +1,214 @@
+import { Environment, Interpreter, Template } from '@huggingface/jinja';
+import type { Role } from '../domain/turn-record.ts';
+import { strftime } from './strftime.ts';
+
+/** What a rendered conversation looks like with its contents taken out: literal, content, literal, … , literal. */
+export interface Skeleton {
+  /** One more than there are slots. */
+  readonly literals: readonly string[];
+  /** In the order of the messages: slot i is the place of message i. */
+  readonly slots: readonly Slot[];
+  /** The rendered text with a {@link TemplateRenderer.mark} at each slot. */
+  readonly text: string;
+  /** The dates that the template printed: format and text. The skeleton holds as long as they do. */
+  readonly dates: ReadonlyMap<string, string>;
+}
+
+/** The place of one message's content. */
+export interface Slot {
+  readonly role: Role;
+  /** Whether the template removes the content's white space at this end. */
+  readonly trimsStart: boolean;
+  readonly trimsEnd: boolean;
+}
+
+/** A literal or a run of message content of one whole rendering, in reading order. */
+export interface RenderedPart {
+  readonly kind: 'literal' | 'content';
+  readonly text: string;
+}
+
+/** The template refuses a conversation, or cannot carry it unchanged. The message is a clause about the template. */
+export class TemplateRefusal extends Error {}
+
+const PADDING = { start: ' \n', end: '\n ' };
+/** The marks of reasoning that templates look for inside a reply. */
+const REASONING = /(<think>|<\/think>)/;
+
+/**
+ * A chat template's Jinja source, parsed once. Message contents never go through Jinja: it sees marks in their place,
+ * so that no content can act as template text. There is no bound on a template's own run time: a model file is trusted
+ * as much as the weights in it.
+ */
+export class TemplateRenderer {
+  readonly #template: Template;
+  readonly #globals: Readonly<Record<string, unknown>>;
+  readonly #clock: { now(): number } | undefined;
+  readonly #delimiter: string;
+  readonly #splitsReplies: boolean;
+
+  /** Throws {@link TemplateRefusal} when the source is not Jinja. `clock` undefined: the template gets no date. */
+  constructor(source: string, options: { bosText: string; eosText: string; clock: { now(): number } | undefined }) {
+    try {
+      this.#template = new Template(source);
+    } catch (error) {
+      throw new TemplateRefusal(`cannot be parsed (${reasonOf(error)})`);
+    }
+    this.#globals = { bos_token: options.bosText, eos_token: options.eosText };
+    this.#clock = options.clock;
+    this.#delimiter = unusedCharacter(source + options.bosText + options.eosText);
+    this.#splitsReplies = source.includes('</think>');
+  }
+
+  /** Stands for the content of message `index`. */
+  mark(index: number | string): string {
+    return `${this.#delimiter}${index}${this.#delimiter}`;
+  }
+
+  /**
+   * Where the contents of a conversation with these roles go. Throws {@link TemplateRefusal} when the template raises an
+   * exception, or leaves out, repeats or reorders contents.
+   */
+  skeleton(roles: readonly Role[], options: { generationPrompt: boolean }): Skeleton {
+    const dates = new Map<string, string>();
+    const marks = roles.map((_, index) => this.mark(index));
+    const messages = (start: string, end: string) =>
+      roles.map((role, index) => ({ role, content: start + marks[index] + end }));
+    const text = this.#run(messages('', ''), options.generationPrompt, dates);
+    const padded = this.#run(messages(PADDING.start, PADDING.end), options.generationPrompt, dates);
+    const literals = this.#split(text, roles);
+    const paddedLiterals = this.#split(padded, roles);
+    return {
+      literals,
+      text,
+      dates,
+      slots: roles.map((role, index) => this.#slot(role, index, literals, paddedLiterals)),
+    };
+  }
+
+  /** The text of a conversation whose contents are marks, or marks with text around them. */
+  render(messages: readonly { role: Role; content: string }[], options: { generationPrompt: boolean }): string {
+    return this.#run(messages, options.generationPrompt, new Map());
+  }
+
+  /** Whether a skeleton made earlier would be made the same now, as far as dates go. */
+  isCurrent(skeleton: Pick<Skeleton, 'dates'>): boolean {
+    for (const [format, text] of skeleton.dates) {
+      if (this.#clock === undefined || strftime(this.#clock.now(), format) !== text) return false;
+    }
+    return true;
+  }
+
+  /**
+   * A whole conversation with its generation prompt, for raw mode. The template sees each content's outer white space
+   * and, where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it.
+   */
+  wholeParts(messages: readonly { role: Role; content: string }[]): RenderedPart[] {
+    const runs: string[] = [];
+    const hide = (text: string): string => {
+      const core = text.trim();
+      if (core === '') return text;
+      runs.push(core);
+      return text.replace(core, () => this.mark(runs.length - 1));
+    };
+    const hidden = messages.map(({ role, content }) => {
+      const first = runs.length;
+      const split = this.#splitsReplies && role === 'assistant';
+      const text = split
+        ? content
+            .split(REASONING)
+            .map((part) => (REASONING.test(part) ? part : hide(part)))
+            .join('')
+        : hide(content);
+      return { role, content: text, runs: { first, end: runs.length } };
+    });
+    const rendered = this.render(
+      hidden.map(({ role, content }) => ({ role, content })),
+      { generationPrompt: true },
+    );
+    for (const { role, runs } of hidden) {
+      if (role !== 'assistant' && runs.first < runs.end && !rendered.includes(this.mark(runs.first))) {
+        throw new TemplateRefusal(`leaves out ${role} messages`);
+      }
+    }
+    return rendered
+      .split(this.#delimiter)
+      .map((text, index) =>
+        index % 2 === 0 ? { kind: 'literal', text } : { kind: 'content', text: runs[Number(text)] as string },
+      );
+  }
+
+  #run(messages: readonly object[], generationPrompt: boolean, dates: Map<string, string>): string {
+    const environment = new Environment();
+    const globals: Record<string, unknown> = {
+      ...this.#globals,
+      true: true,
+      True: true,
+      false: false,
+      False: false,
+      none: null,
+      None: null,
+      range,
+      raise_exception: (reason: unknown) => {
+        throw new TemplateRefusal(`refuses it: "${String(reason)}"`);
+      },
+      messages,
+      add_generation_prompt: generationPrompt,
+    };
+    if (this.#clock !== undefined) {
+      const clock = this.#clock;
+      globals.strftime_now = (format: string) => {
+        const text = dates.get(format) ?? strftime(clock.now(), format);
+        dates.set(format, text);
+        return text;
+      };
+    }
+    for (const [name, value] of Object.entries(globals)) environment.set(name, value);
+    try {
+      return String(new Interpreter(environment).run(this.#template.parsed).value);
+    } catch (error) {
+      if (error instanceof TemplateRefusal) throw error;
+      throw new TemplateRefusal(`cannot be rendered (${reasonOf(error)})`);
+    }
+  }
+
+  #split(text: string, roles: readonly Role[]): string[] {
+    const parts = text.split(this.#delimiter);
+    const found = parts.filter((_, index) => index % 2 === 1).map(Number);
+    roles.forEach((role, index) => {
+      const times = found.filter((other) => other === index).length;
+      if (times === 0) throw new TemplateRefusal(`leaves out ${role} messages`);
+      if (times > 1) throw new TemplateRefusal(`repeats ${role} messages`);
+    });
+    const moved = found.findIndex((message, place) => message !== place);
+    if (moved >= 0) throw new TemplateRefusal(`moves the ${roles[moved]} message to a later place`);
+    return parts.filter((_, index) => index % 2 === 0);
+  }
+
+  #slot(role: Role, index: number, literals: readonly string[], padded: readonly string[]): Slot {
+    const before = literals[index] as string;
+    const after = literals[index + 1] as string;
+    const paddedBefore = padded[index] as string;
+    const paddedAfter = padded[index + 1] as string;
+    // A literal between two slots grows at both ends, so look only at the end that touches this slot.
+    const trimsStart = !paddedBefore.endsWith(before + PADDING.start);
+    const trimsEnd = !paddedAfter.startsWith(PADDING.end + after);
+    return { role, trimsStart, trimsEnd };
+  }
+}
+
+function range(start: number, stop?: number, step = 1): number[] {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step);
+}
+
+/** A private-use character that the template does not contain, so that marks are found again without doubt. */
+function unusedCharacter(text: string): string {
+  let code = 0xe000;
+  while (text.includes(String.fromCharCode(code))) code++;
+  return String.fromCharCode(code);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
