@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** `fast` is the inner loop (no built package, no real servers); `full` needs what test/support/global-setup.ts brings. */
 export default defineConfig({
   test: {
+    reporters: ['default', './test/support/count-reporter.ts'],
     projects: [
       {
         test: {

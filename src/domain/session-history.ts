@@ -17,6 +17,7 @@ export class SessionHistory {
   readonly #turns = new Map<ContextId, Turn>();
   readonly #byDigest = new Map<RequestDigest, Turn[]>();
   readonly #waiting = new Map<ContextId, Turn[]>();
+  readonly #parents = new Set<ContextId>();
   #tip: Turn | undefined;
   #expiresAtMs = 0;
 
@@ -60,6 +61,11 @@ export class SessionHistory {
     return this.#turns.get(hash);
   }
 
+  /** Whether some turn continues this one. */
+  hasChild(hash: ContextId): boolean {
+    return this.#parents.has(hash);
+  }
+
   /** Turns stored for a request digest, in order of arrival. */
   answering(digest: RequestDigest): readonly Turn[] {
     return this.#byDigest.get(digest) ?? [];
@@ -81,8 +87,7 @@ export class SessionHistory {
 
   /** Last turn of every branch, main line first, then deepest and smallest hash first. */
   tips(): Turn[] {
-    const parents = new Set([...this.#turns.values()].map((turn) => turn.record.parent));
-    return [...this.#turns.values()].filter((turn) => !parents.has(turn.hash)).sort(mainLineOrder);
+    return [...this.#turns.values()].filter((turn) => !this.#parents.has(turn.hash)).sort(mainLineOrder);
   }
 
   #parent(turn: Turn): Turn | undefined {
@@ -93,17 +98,20 @@ export class SessionHistory {
     return this.#turns.get(parent)?.record.turn === turn.record.turn - 1;
   }
 
-  #link(turn: Turn): void {
-    this.#turns.set(turn.hash, turn);
-    const same = this.#byDigest.get(turn.record.requestDigest);
-    if (same === undefined) this.#byDigest.set(turn.record.requestDigest, [turn]);
-    else same.push(turn);
-    if (this.#tip === undefined || mainLineOrder(turn, this.#tip) < 0) this.#tip = turn;
-    const held = this.#waiting.get(turn.hash);
-    if (held === undefined) return;
-    this.#waiting.delete(turn.hash);
-    for (const child of held) {
-      if (this.#fits(child, turn.hash)) this.#link(child);
+  /** Takes a turn in, and then whatever waited for it. A loop: a long line may arrive backwards. */
+  #link(first: Turn): void {
+    const linkable = [first];
+    for (let turn = linkable.pop(); turn !== undefined; turn = linkable.pop()) {
+      this.#turns.set(turn.hash, turn);
+      if (turn.record.parent !== undefined) this.#parents.add(turn.record.parent);
+      const same = this.#byDigest.get(turn.record.requestDigest);
+      if (same === undefined) this.#byDigest.set(turn.record.requestDigest, [turn]);
+      else same.push(turn);
+      if (this.#tip === undefined || mainLineOrder(turn, this.#tip) < 0) this.#tip = turn;
+      for (const child of this.#waiting.get(turn.hash) ?? []) {
+        if (this.#fits(child, turn.hash)) linkable.push(child);
+      }
+      this.#waiting.delete(turn.hash);
     }
   }
 }

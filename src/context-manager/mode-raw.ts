@@ -1,0 +1,80 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import type { TurnNumber } from '../domain/identifiers.ts';
+import type { Turn } from '../domain/session-history.ts';
+import type { TokenId } from '../domain/token-sequence.ts';
+import type { Message, RawPayload } from '../domain/turn-record.ts';
+import type { ChatTemplate } from '../llm-service/chat-template.ts';
+import type { LlmService } from '../llm-service/llm-service.ts';
+import { overflowError } from './context-overflow.ts';
+import type { BuildInput, Mode, Prompt } from './mode.ts';
+import type { CachedSession } from './session-cache.ts';
+
+/** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
+export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
+  return {
+    name: 'raw',
+
+    async build(input: BuildInput): Promise<Prompt> {
+      const { ids, contextStart } = await fit(input, llm.description.contextTokens, template);
+      return {
+        ids,
+        contextStart,
+        store: async (reply) => ({ mode: 'raw', messages: input.request.messages, reply: reply.text }),
+        kept: () => {},
+        discarded: () => {},
+      };
+    },
+
+    async read(turn: Turn) {
+      const payload = rawPayload(turn);
+      return { messages: payload.messages, reply: payload.reply, replyIds: [], exact: true };
+    },
+  };
+}
+
+/** Renders as much of the conversation as the window and the overflow policy allow. */
+async function fit(
+  { session, base, request, overflow, replyTokens }: BuildInput,
+  windowTokens: number,
+  template: ChatTemplate,
+): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
+  const turns = base === undefined ? [] : (session as CachedSession).history.line(base);
+  const start = base?.record.contextStart ?? 1;
+  const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...request.messages]);
+  const ids = await render(start);
+  if (ids.length + replyTokens <= windowTokens) return { ids, contextStart: start as TurnNumber };
+  if (overflow === 'error') throw overflowError(ids.length + replyTokens, windowTokens, overflow);
+  const target = Math.min(windowTokens - replyTokens, Math.floor(windowTokens / 2));
+  let low = start + 1;
+  let high = turns.length + 1;
+  let best = await render(high);
+  if (best.length + replyTokens > windowTokens) throw overflowError(best.length + replyTokens, windowTokens, overflow);
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const candidate = await render(middle);
+    if (candidate.length <= target) {
+      high = middle;
+      best = candidate;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return { ids: best, contextStart: high as TurnNumber };
+}
+
+/** Messages from `firstTurn` on; a system message of turn 1 stays whatever is dropped. */
+function conversation(turns: readonly Turn[], firstTurn: number): Message[] {
+  const messages: Message[] = [];
+  for (const turn of turns) {
+    const { messages: own, reply } = rawPayload(turn);
+    if (turn.record.turn >= firstTurn) messages.push(...own, { role: 'assistant', content: reply });
+    else messages.push(...own.filter(({ role }) => role === 'system'));
+  }
+  return messages;
+}
+
+function rawPayload(turn: Turn): RawPayload {
+  if (turn.record.payload.mode !== 'raw')
+    throw new DiscedgeError('mode_mismatch', 'this session was not opened in mode "raw"');
+  return turn.record.payload;
+}

@@ -1,0 +1,121 @@
+import type { ContextStore, SessionSummary } from '../context-store/context-store.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import {
+  type KeygroupId,
+  type SessionId,
+  type SessionKey,
+  sessionKeyText,
+  type UserId,
+} from '../domain/identifiers.ts';
+import { sealRecord } from '../domain/record-codec.ts';
+import type { Turn } from '../domain/session-history.ts';
+import type { ContextMode } from '../domain/turn-record.ts';
+import type { Environment } from '../environment/environment.ts';
+import type { ContextManagerOptions } from './context-manager.ts';
+import type { Mode, TurnText } from './mode.ts';
+import type { RunningTurns } from './running-turns.ts';
+import type { CachedSession, SessionCache } from './session-cache.ts';
+
+/** One stored turn with its text, as people read it. */
+export interface ReadTurn extends TurnText {
+  readonly turn: Turn;
+}
+
+export interface SessionView {
+  readonly key: SessionKey;
+  readonly mode: ContextMode;
+  readonly expiresAtMs: number;
+  /** The main line, oldest first. */
+  readonly turns: readonly ReadTurn[];
+  /** The last turn of every branch, main line first. */
+  readonly tips: readonly Turn[];
+  readonly corruptRecords: number;
+}
+
+export interface SessionsParts {
+  readonly keygroup: KeygroupId;
+  readonly store: ContextStore;
+  readonly environment: Environment;
+  readonly options: ContextManagerOptions;
+  readonly modes: Readonly<Record<ContextMode, Mode>>;
+  readonly cache: SessionCache;
+  readonly running: RunningTurns;
+}
+
+/** Longer than any record can still be under way, with room for skewed clocks: what a tombstone adds to the longest TTL. */
+const TOMBSTONE_GRACE_MS = 24 * 3600 * 1000;
+
+/** What a user may do with sessions beside taking turns. Every method sees only the sessions of the user it is given. */
+export class Sessions {
+  readonly #parts: SessionsParts;
+
+  constructor(parts: SessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** A page of the user's sessions by session id, after `after`. */
+  list({
+    userId,
+    after,
+    limit,
+  }: {
+    userId: UserId;
+    after: SessionId | undefined;
+    limit: number;
+  }): Promise<SessionSummary[]> {
+    const { store, keygroup, environment } = this.#parts;
+    return store.list({
+      keygroup,
+      userId,
+      after: after === undefined ? undefined : { keygroup, userId, sessionId: after },
+      limit,
+      nowMs: environment.clock.now(),
+    });
+  }
+
+  /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
+  async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
+    const { history, key, corrupt } = await this.#existing(userId, sessionId);
+    const mode = history.mode as ContextMode;
+    const turns: ReadTurn[] = [];
+    for (const turn of history.line()) turns.push({ turn, ...(await this.#parts.modes[mode].read(turn)) });
+    return { key, mode, expiresAtMs: history.expiresAtMs, turns, tips: history.tips(), corruptRecords: corrupt };
+  }
+
+  /** Deletes for good: a tombstone refuses whatever still arrives for the session. A running turn is stopped. */
+  async delete(userId: UserId, sessionId: SessionId): Promise<void> {
+    const { store, environment, options, cache } = this.#parts;
+    const { key, history } = await this.#existing(userId, sessionId);
+    this.cancel(userId, sessionId);
+    const writtenAtMs = environment.clock.now();
+    const tombstone = sealRecord({
+      kind: 'tombstone',
+      ...key,
+      origin: options.nodeId,
+      incarnation: options.incarnation,
+      writtenAtMs,
+      expiresAtMs: Math.max(history.expiresAtMs, writtenAtMs + options.ttlSecondsMax * 1000) + TOMBSTONE_GRACE_MS,
+    });
+    await store.append(tombstone);
+    cache.add(tombstone);
+  }
+
+  /** Stops the turn of this session that runs now, if any; it stores nothing. */
+  cancel(userId: UserId, sessionId: SessionId): boolean {
+    return this.#parts.running.cancel(sessionKeyText(this.#key(userId, sessionId)));
+  }
+
+  async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
+    const session = await this.#parts.cache.load(this.#key(userId, sessionId));
+    if (session.deleted)
+      throw new DiscedgeError('session_deleted', 'this session was deleted', { param: 'session_id' });
+    if (session.history.size === 0 || session.history.expiresAtMs <= this.#parts.environment.clock.now()) {
+      throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
+    }
+    return session;
+  }
+
+  #key(userId: UserId, sessionId: SessionId): SessionKey {
+    return { keygroup: this.#parts.keygroup, userId, sessionId };
+  }
+}

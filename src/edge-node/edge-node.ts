@@ -1,0 +1,151 @@
+import type { AddressInfo } from 'node:net';
+import { ContextManager } from '../context-manager/context-manager.ts';
+import type { ContextStore, WatchableStore } from '../context-store/context-store.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import type { KeygroupId } from '../domain/identifiers.ts';
+import type { NodeEnvironment } from '../environment/node-environment.ts';
+import { nodeEnvironment } from '../environment/node-environment.ts';
+import { createApp } from '../http/app.ts';
+import { compileChatTemplate } from '../llm-service/chat-template.ts';
+import type { LlmDescription } from '../llm-service/llm-service.ts';
+import { Closing } from './closing.ts';
+import type { EdgeNodeConfig } from './config.ts';
+import { openContextStore } from './open-context-store.ts';
+import { type ModelProgress, startLlmService } from './start-llm-service.ts';
+import { sweepExpired } from './sweep-expired.ts';
+import { VERSION } from './version.ts';
+
+export interface EdgeNode {
+  readonly address: { readonly host: string; readonly port: number; readonly url: string };
+  readonly description: EdgeNodeDescription;
+  /** Refuses new turns, lets running ones finish for a while, then closes everything in reverse order. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface EdgeNodeDescription {
+  readonly nodeId: string;
+  readonly llm: LlmDescription;
+  readonly llmName: string;
+  readonly storeName: string;
+  readonly keygroup: KeygroupId;
+  /** Why `tokenized` is refused with this model's template; `undefined` when it is not. */
+  readonly tokenizedUnavailable: string | undefined;
+}
+
+export interface EdgeNodeOptions {
+  /** Told how far a model's download has come. */
+  readonly onModelProgress?: (progress: ModelProgress) => void;
+  /** Aborts a start that takes long, such as a download. */
+  readonly signal?: AbortSignal;
+}
+
+/** How long running turns may go on when the node is asked to stop; orchestrators commonly kill after 10 s. */
+const CLOSE_GRACE_MS = 8_000;
+
+/**
+ * The composition root: makes the parts an edge node consists of, in the order they stand on each other, and serves
+ * HTTP. Throws DiscedgeError with a start code (`config_invalid`, `model_unusable`, `data_dir_in_use`, `port_in_use`, …),
+ * and then leaves nothing open.
+ */
+export async function startEdgeNode(config: EdgeNodeConfig, options: EdgeNodeOptions = {}): Promise<EdgeNode> {
+  const environment = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });
+  const closing = new Closing(environment.log);
+  try {
+    return await assemble(config, options, environment, closing);
+  } catch (error) {
+    await closing.run();
+    throw error;
+  }
+}
+
+async function assemble(
+  config: EdgeNodeConfig,
+  options: EdgeNodeOptions,
+  environment: NodeEnvironment,
+  closing: Closing,
+): Promise<EdgeNode> {
+  const opened = await openContextStore(config, environment);
+  const store: ContextStore | WatchableStore = opened.store;
+  closing.later('context store', () => store.close());
+
+  const started = await startLlmService(config, environment, options);
+  const { llm } = started;
+  closing.later('LLM Service', () => llm.close());
+
+  const template = await compileChatTemplate(
+    llm.description,
+    (text, how) => llm.tokenize(text, how),
+    environment.clock,
+  );
+  if (template.whyNotAppendable !== undefined) {
+    environment.log.warn('tokenized_unavailable', { reason: template.whyNotAppendable });
+    if (config.mode === 'tokenized') {
+      throw new DiscedgeError(
+        'model_unusable',
+        `mode "tokenized" cannot be exact with this model: ${template.whyNotAppendable} Start with --mode raw.`,
+      );
+    }
+  }
+
+  closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
+  const contextManager = new ContextManager({
+    llm,
+    template,
+    store,
+    environment,
+    options: { ...config, incarnation: opened.incarnation, defaultMode: config.mode },
+  });
+  const app = await createApp({
+    contextManager,
+    llm,
+    template,
+    store,
+    environment,
+    metricsText: async () => ({
+      text: await environment.registry.metrics(),
+      contentType: environment.registry.contentType,
+    }),
+    options: {
+      ...config,
+      version: VERSION,
+      storeName: config.store,
+      defaultMode: config.mode,
+      defaultConsistency: config.consistency,
+      defaultOverflow: config.overflow,
+    },
+  });
+  closing.later('HTTP', () => app.close());
+  closing.later('turns', () => contextManager.close(CLOSE_GRACE_MS));
+
+  const { host, port } = config.listen;
+  await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+    throw listenError(error, host, port);
+  });
+  const { port: boundPort } = app.server.address() as AddressInfo;
+  const urlHost = host.includes(':') ? `[${host}]` : host;
+  return {
+    address: { host, port: boundPort, url: `http://${urlHost}:${boundPort}` },
+    description: {
+      nodeId: config.nodeId,
+      llm: llm.description,
+      llmName: started.name,
+      storeName: config.store,
+      keygroup: contextManager.keygroup,
+      tokenizedUnavailable: template.whyNotAppendable,
+    },
+    close: () => closing.run(),
+  };
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiscedgeError {
+  const advice: Record<string, string> = {
+    EADDRINUSE: 'another process listens there; stop it or choose another --listen HOST:PORT',
+    EACCES: 'this user may not listen there; choose a port above 1023',
+    EADDRNOTAVAIL: 'this machine has no such address',
+  };
+  return new DiscedgeError(
+    'port_in_use',
+    `cannot listen on ${host}:${port}: ${advice[error.code ?? ''] ?? error.message}`,
+    { cause: error },
+  );
+}

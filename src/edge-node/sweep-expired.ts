@@ -1,0 +1,32 @@
+import type { ContextStore } from '../context-store/context-store.ts';
+import type { Environment } from '../environment/environment.ts';
+
+/** Removes expired sessions every `everyMs`; returns a function that ends it. A failed sweep is logged and tried again. */
+export function sweepExpired(store: ContextStore, { clock, log }: Environment, everyMs: number): () => Promise<void> {
+  let ended = false;
+  let sweeping: Promise<void> = Promise.resolve();
+  let cancel = () => {};
+
+  const sweep = async () => {
+    try {
+      const removed = await store.expire(clock.now());
+      if (removed > 0) log.info('sessions_expired', { sessions: removed });
+    } catch (error) {
+      log.warn('expiry_failed', {}, error);
+    }
+    schedule();
+  };
+  const schedule = () => {
+    if (ended) return;
+    cancel = clock.after(everyMs, () => {
+      sweeping = sweep();
+    });
+  };
+
+  schedule();
+  return async () => {
+    ended = true;
+    cancel();
+    await sweeping;
+  };
+}

@@ -1,0 +1,84 @@
+import swagger from '@fastify/swagger';
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { DiscedgeError } from '../domain/errors.ts';
+import type { AppParts } from './app-parts.ts';
+import { asDiscedgeError, sendError } from './error-reply.ts';
+import { completionRoutes } from './routes/completion.ts';
+import { nodeRoutes } from './routes/node.ts';
+import { sessionRoutes } from './routes/sessions.ts';
+import { tokenizeRoutes } from './routes/tokenize.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Bytes of the request body as they came. */
+    bodyBytes: number;
+  }
+}
+
+/** Longest time a client may take to send a whole request: frees sockets of stalled clients. */
+const REQUEST_TIMEOUT_MS = 60_000;
+/** A session id of 128 bytes, every byte percent-encoded. */
+const PATH_PARAMETER_CHARS_MAX = 384;
+
+export type App = FastifyInstance;
+
+/** The HTTP API of one edge node (DESIGN §10). Does not listen yet. */
+export async function createApp(parts: AppParts): Promise<App> {
+  const { environment, options } = parts;
+  const app = Fastify({
+    logger: false,
+    bodyLimit: options.bodyBytesMax,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX },
+    forceCloseConnections: 'idle',
+    genReqId: () => environment.random.uuid(),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  app.setValidatorCompiler(TypeBoxValidatorCompiler);
+  app.decorateRequest('bodyBytes', 0);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser(['application/json', 'text/plain']);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    request.bodyBytes = body.length;
+    parseJson(request, body.toString('utf8'), done);
+  });
+  app.setErrorHandler((error, request, reply) => sendError(reply, asDiscedgeError(error, environment.log, request)));
+  app.setNotFoundHandler((request, reply) =>
+    sendError(
+      reply,
+      new DiscedgeError(
+        'route_not_found',
+        `no route ${request.method} ${request.url.split('?')[0]}; see /openapi.json`,
+      ),
+    ),
+  );
+
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'DisCEdge edge node',
+        version: options.version,
+        description: 'llama.cpp-compatible completions with context kept by the node.',
+      },
+      tags: [
+        { name: 'turns', description: 'Taking turns' },
+        { name: 'sessions', description: 'Stored sessions' },
+        { name: 'node', description: 'Node, model and health' },
+      ],
+    },
+  });
+  await app.register(async (scope) => {
+    completionRoutes(scope, parts);
+    tokenizeRoutes(scope, parts);
+    sessionRoutes(scope, parts);
+    nodeRoutes(scope, parts);
+    scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  });
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,43 @@
+import type { ServerResponse } from 'node:http';
+import type { FastifyReply } from 'fastify';
+
+/**
+ * Server-sent events on a reply, written straight to the socket. Nothing is sent before the first event, so that a turn
+ * which fails early still gets its HTTP status.
+ */
+export class EventStream {
+  readonly #reply: FastifyReply;
+  readonly #raw: ServerResponse;
+  #open = false;
+
+  constructor(reply: FastifyReply) {
+    this.#reply = reply;
+    this.#raw = reply.raw;
+  }
+
+  /** Whether the client has already been sent a 200 and part of the answer. */
+  get begun(): boolean {
+    return this.#open;
+  }
+
+  /** A client that reads slowly is buffered for: what it can owe is bounded by the length of one reply. */
+  send(data: unknown): void {
+    if (!this.#open) this.#begin();
+    if (!this.#raw.destroyed) this.#raw.write(`data: ${JSON.stringify(data)}\n\n`);
+  }
+
+  end(): void {
+    if (!this.#raw.destroyed) this.#raw.end();
+  }
+
+  #begin(): void {
+    this.#open = true;
+    this.#reply.hijack();
+    this.#raw.writeHead(200, {
+      ...(this.#reply.getHeaders() as Record<string, string>),
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
+  }
+}

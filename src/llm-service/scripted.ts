@@ -1,0 +1,208 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
+import { commonPrefixLength, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
+import type { Environment } from '../environment/environment.ts';
+import type { GenerationEnd, GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+import { ReplyText } from './reply-text.ts';
+
+export interface ScriptedOptions {
+  readonly modelName?: string;
+  readonly contextTokens?: number;
+  /** Milliseconds before the first part, and before each further one. 0: as fast as the event loop goes. */
+  readonly delayMs?: number;
+  /** The reply's text for a prompt's text; default: counts the turns and repeats the last user message. */
+  readonly reply?: (prompt: string) => string;
+}
+
+const BYTES = 256;
+const CONTROL_TOKENS = ['<|im_start|>', '<|im_end|>'] as const;
+const IM_END = (BYTES + 1) as TokenId;
+
+const TEMPLATE =
+  "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
+  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+/** Prompts whose KV state the service pretends to keep, per affinity; bounds its memory. */
+const CACHED_PROMPTS_MAX = 1024;
+
+/** Ids in one part of a streamed reply. */
+const PART_TOKENS = 4;
+
+/**
+ * A deterministic LLM Service without a model: one id per UTF-8 byte, ChatML control tokens, and a reply that is a
+ * function of the prompt. For tests, and for measuring what the Context Manager itself costs.
+ */
+export function startScripted(options: ScriptedOptions, environment: Environment): LlmService {
+  return new ScriptedLlm(options, environment);
+}
+
+class ScriptedLlm implements LlmService {
+  readonly description: LlmDescription;
+  readonly #options: ScriptedOptions;
+  readonly #environment: Environment;
+  readonly #kept = new Map<string, TokenSequence>();
+  readonly #closing = new AbortController();
+
+  constructor(options: ScriptedOptions, environment: Environment) {
+    this.#options = options;
+    this.#environment = environment;
+    this.description = {
+      identity: {
+        name: options.modelName ?? 'scripted',
+        tokenizerDigest: tokenizerDigest(TOKENIZER_PROBES.map((text) => encode(text))),
+        templateDigest: digestText(TEMPLATE),
+      },
+      contextTokens: options.contextTokens ?? 1_048_576,
+      vocabularySize: BYTES + CONTROL_TOKENS.length,
+      chatTemplate: TEMPLATE,
+      bosText: '',
+      eosText: '<|im_end|>',
+      prependBos: undefined,
+      endOfGeneration: new Set([IM_END]),
+    };
+  }
+
+  async tokenize(text: string, { parseSpecial }: { parseSpecial: boolean }): Promise<TokenId[]> {
+    this.#assertOpen();
+    if (!parseSpecial) return encode(text);
+    return text.split(/(<\|im_start\|>|<\|im_end\|>)/).flatMap((piece) => {
+      const control = CONTROL_TOKENS.indexOf(piece as (typeof CONTROL_TOKENS)[number]);
+      return control === -1 ? encode(piece) : [(BYTES + control) as TokenId];
+    });
+  }
+
+  async detokenize(ids: TokenSequence): Promise<string> {
+    this.#assertOpen();
+    this.#checkIds(ids);
+    return Buffer.from(ids.filter((id) => id < BYTES)).toString('utf8');
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    this.#assertOpen();
+    const { prompt, maxTokens, affinity } = request;
+    this.#checkIds(prompt);
+    if (prompt.length === 0)
+      throw new DiscedgeError('invalid_request', 'the prompt has no tokens', { param: 'prompt' });
+    if (prompt.length >= this.description.contextTokens) {
+      throw new DiscedgeError(
+        'context_overflow',
+        `a prompt of ${prompt.length} ids leaves no room in ${this.description.contextTokens}`,
+      );
+    }
+    const stopSignal = AbortSignal.any([signal, this.#closing.signal]);
+    stopSignal.throwIfAborted();
+    const cachedTokens = Math.min(
+      affinity === undefined ? 0 : commonPrefixLength(this.#kept.get(affinity) ?? [], prompt),
+      prompt.length - 1,
+    );
+    const limit = Math.min(maxTokens, this.description.contextTokens - prompt.length);
+    const script = [...encode((this.#options.reply ?? defaultReply)(textOf(prompt))), IM_END];
+    const shown = new ReplyText(request.stop);
+    const decoder = new TextDecoder();
+    const ids: TokenId[] = [];
+    let text = '';
+    let end: GenerationEnd['stop'] | undefined;
+    while (end === undefined) {
+      await this.#pause(stopSignal);
+      const part: TokenId[] = [];
+      let partText = '';
+      while (end === undefined && part.length < PART_TOKENS) {
+        const id = script[ids.length] as TokenId;
+        ids.push(id);
+        part.push(id);
+        if (id === IM_END) {
+          end = { kind: 'end' };
+          break;
+        }
+        const pushed = shown.push(decoder.decode(Uint8Array.of(id), { stream: true }));
+        partText += pushed.text;
+        if (pushed.stoppedBy !== undefined) end = { kind: 'word', word: pushed.stoppedBy };
+        else if (ids.length >= limit) end = { kind: 'limit' };
+      }
+      if (end !== undefined && end.kind !== 'word') partText += shown.end();
+      text += partText;
+      yield { kind: 'part', text: partText, ids: part };
+    }
+    if (affinity !== undefined) this.#keep(affinity, prompt, ids);
+    yield {
+      kind: 'end',
+      ids,
+      text,
+      exact: true,
+      stop: end,
+      usage: {
+        cachedTokens,
+        evaluatedTokens: prompt.length - cachedTokens,
+        promptMs: 0,
+        predictedTokens: ids.length,
+        predictedMs: 0,
+      },
+    };
+  }
+
+  async ready(): Promise<void> {
+    this.#assertOpen();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new DiscedgeError('llm_unavailable', 'the LLM Service was closed'));
+    this.#kept.clear();
+  }
+
+  /** Copies: the prompt is the caller's live array. */
+  #keep(affinity: string, prompt: TokenSequence, ids: TokenSequence): void {
+    this.#kept.delete(affinity);
+    this.#kept.set(affinity, prompt.concat(ids));
+    if (this.#kept.size > CACHED_PROMPTS_MAX) this.#kept.delete(this.#kept.keys().next().value as string);
+  }
+
+  #pause(signal: AbortSignal): Promise<void> {
+    const { delayMs = 0 } = this.#options;
+    return new Promise((resolve, reject) => {
+      const stop = () => {
+        cancel();
+        reject(signal.reason);
+      };
+      const go = () => {
+        signal.removeEventListener('abort', stop);
+        resolve();
+      };
+      signal.addEventListener('abort', stop, { once: true });
+      const immediate = delayMs === 0 ? setImmediate(go) : undefined;
+      const cancelTimer = delayMs === 0 ? () => {} : this.#environment.clock.after(delayMs, go);
+      const cancel = () => {
+        if (immediate !== undefined) clearImmediate(immediate);
+        cancelTimer();
+      };
+    });
+  }
+
+  #assertOpen(): void {
+    this.#closing.signal.throwIfAborted();
+  }
+
+  #checkIds(ids: TokenSequence): void {
+    if (ids.some((id) => !Number.isInteger(id) || id < 0 || id >= this.description.vocabularySize)) {
+      throw new DiscedgeError('invalid_request', `ids must be whole numbers below ${this.description.vocabularySize}`, {
+        param: 'prompt',
+      });
+    }
+  }
+}
+
+function encode(text: string): TokenId[] {
+  return [...Buffer.from(text, 'utf8')] as TokenId[];
+}
+
+/** Prompt as text, control tokens spelled out. */
+function textOf(prompt: TokenSequence): string {
+  const bytes: Buffer[] = [];
+  for (const id of prompt) bytes.push(id < BYTES ? Buffer.of(id) : Buffer.from(CONTROL_TOKENS[id - BYTES] as string));
+  return Buffer.concat(bytes).toString('utf8');
+}
+
+function defaultReply(prompt: string): string {
+  const users = prompt.split('<|im_start|>user\n').slice(1);
+  const last = users.at(-1)?.split('<|im_end|>')[0] ?? prompt;
+  return `Turn ${users.length}: ${last}`;
+}
