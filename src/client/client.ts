@@ -1,0 +1,102 @@
+import { NodeRing } from './node-ring.ts';
+import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent } from './retry.ts';
+import { Session, type SessionOptions } from './session.ts';
+import { SessionDirectory } from './session-directory.ts';
+import { type Fetch, Transport } from './transport.ts';
+
+export { DiscedgeClientError } from './errors.ts';
+export type { Reply, Usage } from './reply.ts';
+export type { ReplyStream } from './reply-stream.ts';
+export type { RetryEvent } from './retry.ts';
+export type { SendOptions, Session, SessionOptions, SessionState } from './session.ts';
+export type { SessionDirectory, SessionPage, SessionSummary, StoredSession, StoredTurn } from './session-directory.ts';
+export type { Fetch } from './transport.ts';
+export type { TurnOptions } from './turn-request.ts';
+
+export interface ClientOptions {
+  /** URLs of edge nodes, the nearest first; the others are for when it cannot be reached. */
+  readonly nodes: string | readonly string[];
+  /** Whose sessions; `anonymous` when left out. */
+  readonly userId?: string | undefined;
+  /** Sent with every request, e.g. for a proxy's access control. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** In place of the global `fetch`. */
+  readonly fetch?: Fetch | undefined;
+  /** Attempts after the first, 4 when left out; 0 for none. */
+  readonly retriesMax?: number | undefined;
+  /** Wait before the first retry in milliseconds, 200 when left out; doubles with each, unless the node names one. */
+  readonly backoffMs?: number | undefined;
+  /** Told before each retry. */
+  readonly onRetry?: ((event: RetryEvent) => void) | undefined;
+}
+
+/**
+ * A client of DisCEdge's edge nodes. Needs nothing but a standard `fetch`: works in Node.js and in browsers.
+ *
+ *     const client = new DiscedgeClient({ nodes: ['http://edge-1:8081', 'http://edge-2:8081'] });
+ *     const session = client.session();
+ *     for await (const text of session.stream('My name is Ada.')) show(text);
+ *     session.moveTo('http://edge-2:8081');
+ *     const reply = await session.send('What is my name?');
+ */
+export class DiscedgeClient {
+  /** Stored sessions: list, show, export, delete. */
+  readonly sessions: SessionDirectory;
+  readonly #transport: Transport;
+  readonly #ring: NodeRing;
+  readonly #userId: string | undefined;
+
+  /** Throws `invalid_use` when a node's URL is none. */
+  constructor(options: ClientOptions) {
+    this.#ring = new NodeRing(typeof options.nodes === 'string' ? [options.nodes] : options.nodes);
+    this.#userId = options.userId;
+    this.#transport = new Transport({
+      // Wrapped, because a browser's fetch must be called as a function of its window.
+      fetch: options.fetch ?? ((input, init) => fetch(input, init)),
+      headers: options.headers ?? {},
+      policy: {
+        retriesMax: options.retriesMax ?? RETRIES_MAX_DEFAULT,
+        backoffMs: options.backoffMs ?? BACKOFF_MS_DEFAULT,
+        onRetry: options.onRetry,
+      },
+    });
+    this.sessions = new SessionDirectory({ transport: this.#transport, ring: this.#ring, userId: this.#userId });
+  }
+
+  /** A new session, or one to go on with when given an earlier one's `state`. Asks no node. */
+  session(options: SessionOptions = {}): Session {
+    // Its own ring: one session that fails over or roams does not take the others along.
+    const ring = new NodeRing(this.#ring.urls, options.node);
+    return new Session({ transport: this.#transport, ring, userId: this.#userId }, options);
+  }
+
+  /** A stored session of which only the id is known; its turn is asked of the node. Throws `session_not_found`. */
+  async resume(sessionId: string, options: Omit<SessionOptions, 'sessionId' | 'turn' | 'contextId'> = {}) {
+    const session = this.session({ ...options, sessionId });
+    await session.refresh();
+    return session;
+  }
+
+  /** Whether the node runs. Throws `node_unreachable`. */
+  health(): Promise<unknown> {
+    return this.#get('/health');
+  }
+
+  /** Whether the node can take turns; throws with status 503 when it cannot. */
+  ready(): Promise<unknown> {
+    return this.#get('/ready');
+  }
+
+  /** The node's model, context window and chat template, in llama.cpp's fields and DisCEdge's. */
+  props(): Promise<unknown> {
+    return this.#get('/props');
+  }
+
+  models(): Promise<unknown> {
+    return this.#get('/v1/models');
+  }
+
+  #get(path: string): Promise<unknown> {
+    return this.#transport.json(this.#ring, { method: 'GET', path });
+  }
+}

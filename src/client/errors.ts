@@ -1,0 +1,92 @@
+export interface ClientErrorDetails {
+  readonly code: string;
+  readonly node?: string | undefined;
+  readonly status?: number | undefined;
+  readonly retry?: boolean | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly param?: string | undefined;
+  readonly requestId?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * What went wrong with a request. `code` is the node's own (see docs/errors.md) or one of the client's:
+ * `node_unreachable` (no connection), `reply_cut` (the answer ended early), `reply_malformed` (not DisCEdge's answer),
+ * `reply_changed` (a retried turn was answered with other words than those already given out), `reply_abandoned` (its
+ * reader left), `session_in_use` (the session's turn before is still under way), `invalid_use` (an argument that cannot work).
+ */
+export class DiscedgeClientError extends Error {
+  readonly code: string;
+  /** HTTP status; `undefined` when no answer came. */
+  readonly status: number | undefined;
+  /** Whether the same request, sent again, can succeed. */
+  readonly retry: boolean;
+  /** After how many milliseconds, where the node said so. */
+  readonly retryAfterMs: number | undefined;
+  /** The request field at fault, where the node named one. */
+  readonly param: string | undefined;
+  /** Under which the node's log has the details. */
+  readonly requestId: string | undefined;
+  /** URL of the node that was asked. */
+  readonly node: string | undefined;
+
+  constructor(message: string, details: ClientErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'DiscedgeClientError';
+    this.code = details.code;
+    this.status = details.status;
+    this.retry = details.retry ?? false;
+    this.retryAfterMs = details.retryAfterMs;
+    this.param = details.param;
+    this.requestId = details.requestId;
+    this.node = details.node;
+  }
+}
+
+/** The error that a node's answer describes; what is no DisCEdge error (a proxy's page, say) is told by its status. */
+export async function errorOfResponse(response: Response, node: string): Promise<DiscedgeClientError> {
+  const body: unknown = await response.json().catch(() => undefined);
+  const details = errorObject(body);
+  const shouldRetry = response.headers.get('x-should-retry');
+  const retryAfterMs = Number.parseFloat(response.headers.get('retry-after-ms') ?? '');
+  return new DiscedgeClientError(details?.message ?? `${node} answered with status ${response.status}`, {
+    code: details?.type ?? `http_${response.status}`,
+    status: response.status,
+    retry: shouldRetry === null ? mayPass(response.status) : shouldRetry === 'true',
+    retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : undefined,
+    param: details?.param,
+    requestId: response.headers.get('x-request-id') ?? undefined,
+    node,
+  });
+}
+
+/** The error inside an event of a stream that had already begun, or `undefined` when the event is none. */
+export function errorOfEvent(event: unknown, node: string): DiscedgeClientError | undefined {
+  const details = errorObject(event);
+  if (details === undefined) return undefined;
+  const status = typeof details.code === 'number' ? details.code : 500;
+  return new DiscedgeClientError(details.message ?? `${node} ended the reply with status ${status}`, {
+    code: details.type ?? `http_${status}`,
+    status,
+    retry: mayPass(status),
+    param: details.param,
+    node,
+  });
+}
+
+/** Whether a status stands for something that may pass, for answers without `x-should-retry`. */
+function mayPass(status: number): boolean {
+  return [408, 429, 502, 503, 504].includes(status);
+}
+
+interface WireError {
+  readonly code?: unknown;
+  readonly message?: string;
+  readonly type?: string;
+  readonly param?: string;
+}
+
+function errorObject(body: unknown): WireError | undefined {
+  const error = (body as { error?: unknown } | null | undefined)?.error;
+  return typeof error === 'object' && error !== null ? (error as WireError) : undefined;
+}

@@ -1,0 +1,45 @@
+import { DiscedgeClientError } from './errors.ts';
+
+/** The edge nodes a client knows, in order of preference, and the one it is with. */
+export class NodeRing {
+  readonly #urls: string[];
+  #index = 0;
+
+  /** Throws `invalid_use` when there is none, or one is not an http(s) URL. */
+  constructor(urls: readonly string[], current?: string) {
+    this.#urls = [...new Set(urls.map(normalizeNodeUrl))];
+    if (this.#urls.length === 0) {
+      throw new DiscedgeClientError('at least one node URL is needed', { code: 'invalid_use' });
+    }
+    if (current !== undefined) this.moveTo(current);
+  }
+
+  get current(): string {
+    return this.#urls[this.#index] as string;
+  }
+
+  get urls(): readonly string[] {
+    return this.#urls;
+  }
+
+  /** Goes to a node, which becomes known if it was not. */
+  moveTo(url: string): void {
+    const wanted = normalizeNodeUrl(url);
+    if (!this.#urls.includes(wanted)) this.#urls.push(wanted);
+    this.#index = this.#urls.indexOf(wanted);
+  }
+
+  /** Goes to the next node, if there is another. */
+  advance(): void {
+    this.#index = (this.#index + 1) % this.#urls.length;
+  }
+}
+
+/** Without a slash at its end, so that paths can be appended. */
+function normalizeNodeUrl(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !['http:', 'https:'].includes(parsed.protocol)) {
+    throw new DiscedgeClientError(`a node URL must look like http://HOST:PORT, not "${url}"`, { code: 'invalid_use' });
+  }
+  return parsed.href.replace(/\/+$/, '');
+}

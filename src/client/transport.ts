@@ -1,0 +1,87 @@
+import { DiscedgeClientError, errorOfResponse } from './errors.ts';
+import type { NodeRing } from './node-ring.ts';
+import { type RetryPolicy, withRetries } from './retry.ts';
+
+/** The standard `fetch`, or one that behaves like it. */
+export type Fetch = (input: string, init: RequestInit) => Promise<Response>;
+
+export interface TransportOptions {
+  readonly fetch: Fetch;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly policy: RetryPolicy;
+}
+
+export interface ClientRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** Path and query. */
+  readonly path: string;
+  readonly body?: object | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Requests to nodes: their errors typed, their retries bounded. */
+export class Transport {
+  readonly policy: RetryPolicy;
+  readonly #fetch: Fetch;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor({ fetch, headers, policy }: TransportOptions) {
+    this.#fetch = fetch;
+    this.#headers = headers;
+    this.policy = policy;
+  }
+
+  /** One attempt at one node. Resolves with a 2xx answer, throws everything else. */
+  async send(node: string, { method, path, body, signal }: ClientRequest): Promise<Response> {
+    let response: Response;
+    try {
+      response = await this.#fetch(node + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...this.#headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw new DiscedgeClientError(`${node} cannot be reached`, {
+        code: 'node_unreachable',
+        retry: true,
+        node,
+        cause,
+      });
+    }
+    if (!response.ok) throw await errorOfResponse(response, node);
+    return response;
+  }
+
+  /** One attempt, its answer read as JSON. */
+  async sendForJson(node: string, request: ClientRequest): Promise<unknown> {
+    const response = await this.send(node, request);
+    let text: string;
+    try {
+      text = await response.text();
+    } catch (cause) {
+      request.signal?.throwIfAborted();
+      throw new DiscedgeClientError(`${node} broke off in the middle of an answer`, {
+        code: 'reply_cut',
+        retry: true,
+        node,
+        cause,
+      });
+    }
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new DiscedgeClientError(`${node} answered with something that is not JSON`, {
+        code: 'reply_malformed',
+        status: response.status,
+        node,
+      });
+    }
+  }
+
+  /** With retries and fail-over; only for requests that may safely be sent twice. */
+  json(ring: NodeRing, request: ClientRequest): Promise<unknown> {
+    return withRetries(ring, this.policy, request.signal, (node) => this.sendForJson(node, request));
+  }
+}

@@ -1,0 +1,53 @@
+/** What may be said about one turn beside its message. What is left out, the node decides. */
+export interface TurnOptions {
+  /** Longest reply, in tokens. */
+  readonly maxTokens?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly seed?: number | undefined;
+  /** Texts at which the reply stops. */
+  readonly stop?: readonly string[] | undefined;
+  /** Further llama.cpp sampling parameters, under their own names. */
+  readonly sampling?: Readonly<Record<string, unknown>> | undefined;
+  readonly consistency?: 'strong' | 'available' | undefined;
+  /** How long the node may wait for the turn before to arrive, in milliseconds. */
+  readonly maxWaitMs?: number | undefined;
+  /** How long the session is to live after this turn. */
+  readonly ttlSeconds?: number | undefined;
+  readonly overflow?: 'error' | 'drop-oldest' | undefined;
+}
+
+export interface TurnAddress {
+  readonly sessionId: string;
+  readonly userId: string | undefined;
+  readonly turn: number;
+  readonly contextId: string | undefined;
+  readonly mode: 'tokenized' | 'raw' | undefined;
+  readonly system: string | undefined;
+}
+
+/** Body of POST /completion. Equal arguments give equal bodies, which is what makes a re-sent turn a replay. */
+export function turnRequest(
+  text: string,
+  address: TurnAddress,
+  options: TurnOptions,
+): Readonly<Record<string, unknown>> {
+  const body = {
+    ...options.sampling,
+    prompt: text,
+    session_id: address.sessionId,
+    user_id: address.userId,
+    turn: address.turn,
+    context_id: address.contextId,
+    mode: address.mode,
+    system: address.system,
+    n_predict: options.maxTokens,
+    temperature: options.temperature,
+    seed: options.seed,
+    stop: options.stop,
+    consistency: options.consistency,
+    max_wait_ms: options.maxWaitMs,
+    ttl_seconds: options.ttlSeconds,
+    overflow: options.overflow,
+  };
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}
