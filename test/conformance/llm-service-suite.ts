@@ -243,6 +243,24 @@ export function llmServiceSuite(
           }
         }
       });
+
+      check('a long reply does not hold up a short one', async () => {
+        if (options.kind === 'script') return;
+        const order: string[] = [];
+        const enough = new AbortController();
+        const long = generate(service, await ask(service), { ...LONG_REPLY, affinity: 'long' }, enough.signal);
+        const longEnd = long.then(
+          () => order.push('long'),
+          () => order.push('long, aborted'),
+        );
+        for (const affinity of ['short', 'short', 'shorter']) {
+          await generate(service, await ask(service, 'My name is Zorvik.', affinity), { affinity });
+          order.push(affinity);
+        }
+        enough.abort();
+        await longEnd;
+        expect(order).toEqual(['short', 'short', 'shorter', 'long, aborted']);
+      });
     });
 
     describe('an abort', () => {
@@ -304,13 +322,14 @@ export function llmServiceSuite(
         const first = await ask(service, 'My name is Zorvik.');
         const { end } = await generate(service, first, { affinity });
         const prompt = concat(first, end.ids, await turn(service, 'What is my name?', end));
+        const reason = new Error('changed my mind');
         const controller = new AbortController();
         const aborted = async () => {
           for await (const _ of service.generate(request(prompt, { affinity, ...LONG_REPLY }), controller.signal)) {
-            controller.abort();
+            controller.abort(reason);
           }
         };
-        await expect(aborted()).rejects.toBe(controller.signal.reason);
+        await expect(aborted()).rejects.toBe(reason);
         const { end: again } = await generate(service, prompt, { affinity });
         if (options.kind === 'model') expect(again.text).toContain('Zorvik');
         expect(again.usage.cachedTokens + again.usage.evaluatedTokens).toBe(prompt.length);

@@ -1,0 +1,172 @@
+import type {
+  Llama,
+  LlamaContext,
+  LlamaContextSequence,
+  LlamaGrammarEvaluationState,
+  LlamaModel,
+  Token,
+  TokenBias,
+} from 'node-llama-cpp';
+import { DiscedgeError } from '../domain/errors.ts';
+import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
+import type { Log } from '../environment/environment.ts';
+import { checkGgufFile } from './gguf-file.ts';
+import { loadLlamaLibrary } from './llama-library.ts';
+
+export interface EngineOptions {
+  readonly modelPath: string;
+  readonly contextTokens: number | undefined;
+  /** KV sequences, each of `contextTokens`. */
+  readonly parallel: number;
+  readonly threads: number;
+  /** Most ids evaluated in one call into llama.cpp, all sequences together. */
+  readonly batchTokens: number;
+  readonly gpu: 'auto' | false;
+}
+
+/** A loaded model with its KV sequences, in our types. Callers check ids first: an unknown id crashes llama.cpp. */
+export interface EmbeddedEngine {
+  readonly model: LlamaModel;
+  readonly sequences: readonly LlamaContextSequence[];
+  readonly contextTokens: number;
+  readonly vocabularySize: number;
+  tokenize(text: string, parseSpecial: boolean): TokenId[];
+  /** Text of `ids` where `before` came before them. */
+  detokenize(ids: TokenSequence, before: TokenSequence): string;
+  newTokenBias(): TokenBias;
+  /** Throws `invalid_request` for what is not GBNF. */
+  startGrammar(grammar: string): Promise<LlamaGrammarEvaluationState>;
+  dispose(): Promise<void>;
+}
+
+/** Throws `model_unusable`. */
+export async function loadEngine(options: EngineOptions, log: Log): Promise<EmbeddedEngine> {
+  await checkGgufFile(options.modelPath);
+  const library = await loadLlamaLibrary();
+  const complaints = new Complaints(log);
+  const llama = await library.getLlama({
+    gpu: options.gpu,
+    build: 'never',
+    skipDownload: true,
+    progressLogs: false,
+    maxThreads: options.threads,
+    logLevel: library.LlamaLogLevel.warn,
+    logger: (level, message) => complaints.add(level, message),
+  });
+  try {
+    const model = await loadModel(llama, options, complaints);
+    const vocabularySize = model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0;
+    if (vocabularySize === 0 || model.vocabularyType === library.LlamaVocabularyType.none) {
+      throw unusable(options, 'has no vocabulary; choose a text generation model');
+    }
+    const contextTokens = Math.min(options.contextTokens ?? Infinity, model.trainContextSize);
+    if (options.contextTokens !== undefined && contextTokens < options.contextTokens) {
+      log.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
+    }
+    const context = await createContext(model, { ...options, contextTokens }, complaints);
+    complaints.loaded();
+    return {
+      model,
+      sequences: Array.from({ length: options.parallel }, () => context.getSequence()),
+      contextTokens,
+      vocabularySize,
+      tokenize: (text, parseSpecial) => model.tokenize(text, parseSpecial) as number[] as TokenId[],
+      detokenize: (ids, before) => model.detokenize(tokens(ids), false, tokens(before)),
+      newTokenBias: () => new library.TokenBias(model.tokenizer),
+      startGrammar: async (text) => {
+        const grammar = await llama.createGrammar({ grammar: text }).catch((cause: unknown) => {
+          throw new DiscedgeError('invalid_request', 'grammar is not valid GBNF', { param: 'grammar', cause });
+        });
+        return new library.LlamaGrammarEvaluationState({ model, grammar });
+      },
+      dispose: () => llama.dispose(),
+    };
+  } catch (error) {
+    await llama.dispose();
+    throw error;
+  }
+}
+
+/** Our ids in node-llama-cpp's type; both are plain numbers. */
+export function tokens(ids: TokenSequence): Token[] {
+  return ids as readonly number[] as Token[];
+}
+
+async function loadModel(llama: Llama, options: EngineOptions, complaints: Complaints): Promise<LlamaModel> {
+  try {
+    return await llama.loadModel({
+      modelPath: options.modelPath,
+      ...(options.gpu === false ? { gpuLayers: 0 } : {}),
+    });
+  } catch (cause) {
+    throw unusable(options, await loadProblem(cause, complaints), cause);
+  }
+}
+
+/** llama.cpp throws only "failed"; the reason is in its log. */
+async function loadProblem(cause: unknown, complaints: Complaints): Promise<string> {
+  const text = `${await complaints.arrived()}\n${cause instanceof Error ? cause.message : ''}`;
+  const architecture = /unknown model architecture: '([^']*)'/.exec(text)?.[1];
+  if (architecture !== undefined) return `has the architecture ${architecture}, which this llama.cpp cannot run`;
+  if (/insufficient|not enough memory|unable to allocate/i.test(text)) return `does not fit in memory; ${SMALLER}`;
+  if (/not within the file bounds|exceeds remaining|failed to read|out of range|end of file/i.test(text)) {
+    return 'is truncated or damaged; download it again';
+  }
+  return `cannot be loaded by llama.cpp: ${text.trim().split('\n')[0]}`;
+}
+
+const SMALLER = 'use a smaller model, fewer context tokens or less parallel turns';
+
+async function createContext(
+  model: LlamaModel,
+  options: EngineOptions & { readonly contextTokens: number },
+  complaints: Complaints,
+): Promise<LlamaContext> {
+  try {
+    return await model.createContext({
+      contextSize: options.contextTokens,
+      sequences: options.parallel,
+      batchSize: options.batchTokens,
+      threads: options.threads,
+      // A smaller window than asked for would be a silent surprise.
+      failedCreationRemedy: false,
+    });
+  } catch (cause) {
+    const { contextTokens, parallel } = options;
+    const problem = `with ${parallel} sequences of ${contextTokens} ids does not fit in memory; ${SMALLER}`;
+    await complaints.arrived();
+    throw unusable(options, problem, cause);
+  }
+}
+
+function unusable({ modelPath }: EngineOptions, problem: string, cause?: unknown): DiscedgeError {
+  return new DiscedgeError('model_unusable', `model file ${modelPath} ${problem}`, { cause });
+}
+
+/** llama.cpp's warnings and errors. Their text goes to the log only until the model is loaded: later it may be content. */
+class Complaints {
+  readonly #log: Log;
+  #lines: string[] | undefined = [];
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  add(level: string, message: string): void {
+    this.#lines?.push(message.trim());
+    this.#log.debug('llm.llama_cpp', { level, message: this.#lines === undefined ? undefined : message.trim() });
+  }
+
+  loaded(): void {
+    this.#lines = undefined;
+  }
+
+  /** The native side hands its lines to the event loop; they may come after the error they explain. */
+  async arrived(): Promise<string> {
+    for (let turns = 0; turns < LOG_TURNS_MAX && this.#lines?.length === 0; turns++) await new Promise(setImmediate);
+    return this.#lines?.join('\n') ?? '';
+  }
+}
+
+/** Turns of the event loop to give a log line; a missing line only makes a message less exact. */
+const LOG_TURNS_MAX = 50;

@@ -1,0 +1,123 @@
+import type { LlamaContextSequence, LlamaGrammarEvaluationState } from 'node-llama-cpp';
+import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
+import type { StopReason } from '../domain/turn-record.ts';
+import type { Clock } from '../environment/environment.ts';
+import { type EmbeddedEngine, tokens } from './embedded-engine.ts';
+import { type EmbeddedSampling, evaluateOptions } from './embedded-sampling.ts';
+import type { GenerationEvent, GenerationRequest } from './llm-service.ts';
+import { ReplyDecoder } from './reply-decoder.ts';
+import { ReplyText } from './reply-text.ts';
+
+export interface EmbeddedGeneration {
+  readonly request: GenerationRequest;
+  readonly sampling: EmbeddedSampling;
+  readonly seed: number;
+  readonly grammar: LlamaGrammarEvaluationState | undefined;
+  readonly endOfGeneration: ReadonlySet<TokenId>;
+  readonly prefillChunkTokens: number;
+  readonly signal: AbortSignal;
+  emit(event: GenerationEvent): void;
+}
+
+/**
+ * Evaluates a prompt on one KV sequence and samples a reply. However it ends, the sequence holds a prefix of prompt and
+ * reply afterwards: all of both but the last id, when it ends well.
+ */
+export async function runGeneration(
+  generation: EmbeddedGeneration,
+  on: { engine: EmbeddedEngine; sequence: LlamaContextSequence; clock: Clock },
+): Promise<void> {
+  const { request, emit } = generation;
+  const { engine, sequence, clock } = on;
+  const startedMs = clock.monotonic();
+  const cachedTokens = await rewind(sequence, request.prompt);
+  const rest = await prefill(generation, sequence);
+
+  let promptedMs: number | undefined;
+  let stop: StopReason | undefined;
+  const ids: TokenId[] = [];
+  const shown: string[] = [];
+  const decoder = new ReplyDecoder(engine.detokenize, request.prompt);
+  const reply = new ReplyText(request.stop);
+  for await (const token of sequence.evaluate(tokens(rest), options(generation, { engine, ids }))) {
+    promptedMs ??= clock.monotonic();
+    generation.signal.throwIfAborted();
+    const id = token as number as TokenId;
+    ids.push(id);
+    const { text, stoppedBy } = reply.push(decoder.push(id));
+    shown.push(text);
+    emit({ kind: 'part', text, ids: [id] });
+    stop = stopReason(generation, { ids, word: stoppedBy, contextTokens: engine.contextTokens });
+    if (stop !== undefined) break;
+  }
+  const last = reply.end();
+  if (last !== '') emit({ kind: 'part', text: last, ids: [] });
+
+  const endedMs = clock.monotonic();
+  emit({
+    kind: 'end',
+    ids,
+    text: shown.join('') + last,
+    exact: true,
+    stop: stop ?? { kind: 'end' },
+    usage: {
+      cachedTokens,
+      evaluatedTokens: request.prompt.length - cachedTokens,
+      promptMs: (promptedMs ?? endedMs) - startedMs,
+      predictedTokens: ids.length,
+      predictedMs: endedMs - (promptedMs ?? endedMs),
+    },
+  });
+}
+
+/**
+ * Cuts the sequence back to what it shares with the prompt, all but the prompt's last id at most: that one is evaluated
+ * again for its logits. Returns how many ids are left; none where the model's state cannot be cut back.
+ */
+async function rewind(sequence: LlamaContextSequence, prompt: TokenSequence): Promise<number> {
+  await sequence.adaptStateToTokens(tokens(prompt.slice(0, -1)), false);
+  return sequence.nextTokenIndex;
+}
+
+/** Evaluates the prompt but for a last piece, which it returns; looks at the signal after every chunk. */
+async function prefill(generation: EmbeddedGeneration, sequence: LlamaContextSequence): Promise<TokenSequence> {
+  const { request, prefillChunkTokens, signal } = generation;
+  let at = sequence.nextTokenIndex;
+  for (; request.prompt.length - at > prefillChunkTokens; at += prefillChunkTokens) {
+    signal.throwIfAborted();
+    await sequence.evaluateWithoutGeneratingNewTokens(tokens(request.prompt.slice(at, at + prefillChunkTokens)));
+  }
+  signal.throwIfAborted();
+  return request.prompt.slice(at);
+}
+
+function options(generation: EmbeddedGeneration, on: { engine: EmbeddedEngine; ids: TokenSequence }) {
+  const { request, sampling, seed, endOfGeneration, grammar } = generation;
+  const { engine, ids } = on;
+  const evaluate = evaluateOptions(sampling, {
+    seed,
+    endOfGeneration,
+    vocabularySize: engine.vocabularySize,
+    latest: (count) => latest(request.prompt, ids, count),
+    tokenize: (text) => engine.tokenize(text, false),
+    newTokenBias: engine.newTokenBias,
+  });
+  return grammar === undefined ? evaluate : { ...evaluate, grammarEvaluationState: grammar };
+}
+
+function latest(prompt: TokenSequence, ids: TokenSequence, count: number): TokenSequence {
+  if (ids.length >= count) return ids.slice(-count);
+  return [...prompt.slice(Math.max(0, prompt.length + ids.length - count)), ...ids];
+}
+
+/** The window counts as a limit: shifting it would silently drop what the conversation began with. */
+function stopReason(
+  { request, endOfGeneration }: EmbeddedGeneration,
+  reply: { ids: TokenSequence; word: string | undefined; contextTokens: number },
+): StopReason | undefined {
+  const { ids, word, contextTokens } = reply;
+  if (word !== undefined) return { kind: 'word', word };
+  if (endOfGeneration.has(ids.at(-1) as TokenId)) return { kind: 'end' };
+  const isFull = ids.length >= request.maxTokens || request.prompt.length + ids.length >= contextTokens;
+  return isFull ? { kind: 'limit' } : undefined;
+}

@@ -1,0 +1,236 @@
+import type { SequenceEvaluateOptions, Token, TokenBias } from 'node-llama-cpp';
+import { DiscedgeError } from '../domain/errors.ts';
+import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
+
+/** llama.cpp's `/completion` sampling parameters as the embedded service can honour them, checked. */
+export interface EmbeddedSampling {
+  /** 0 or less: the most probable id, always. */
+  readonly temperature: number;
+  /** 0 or less: off. */
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  /** 0 … 2³²−1; `undefined`: drawn anew. */
+  readonly seed: number | undefined;
+  readonly xtc: { readonly probability: number; readonly threshold: number } | undefined;
+  readonly penalties: SamplingPenalties | undefined;
+  readonly ignoreEos: boolean;
+  readonly logitBias: readonly LogitBias[];
+  /** GBNF. */
+  readonly grammar: string | undefined;
+}
+
+export interface SamplingPenalties {
+  /** How many of the latest ids are penalized; -1: all. */
+  readonly lastTokens: number;
+  readonly repeat: number;
+  readonly presence: number;
+  readonly frequency: number;
+}
+
+export interface LogitBias {
+  /** An id (ignored outside the vocabulary, as by llama-server), or a text each of whose ids is meant. */
+  readonly target: number | string;
+  /** Added to the logit; -∞ for never. */
+  readonly bias: number;
+}
+
+/**
+ * Reads sampling parameters under llama-server's names with llama-server's defaults. `null` means the default, names
+ * that llama-server does not know are ignored, as there. Throws `invalid_request` for a wrong type or range, and
+ * `unsupported_parameter` for a value other than the neutral one of a parameter that node-llama-cpp cannot honour.
+ */
+export function parseSampling(given: Readonly<Record<string, unknown>>): EmbeddedSampling {
+  const read = new Reader(given);
+  for (const [param, neutral] of Object.entries(UNSUPPORTED)) {
+    const value = given[param];
+    if (value === undefined || value === null || neutral(value)) continue;
+    const message = `the embedded LLM Service cannot honour ${param}; leave it out, or serve the model with llama-server`;
+    throw new DiscedgeError('unsupported_parameter', message, { param });
+  }
+  const seed = read.number('seed', -1, { minimum: -1, maximum: 0xffff_ffff, whole: true });
+  const xtc = {
+    probability: read.number('xtc_probability', 0, { minimum: 0, maximum: 1 }),
+    threshold: read.number('xtc_threshold', 0.1, { minimum: 0, maximum: 1 }),
+  };
+  const penalties = {
+    lastTokens: read.number('repeat_last_n', 64, { minimum: -1, whole: true }),
+    repeat: read.number('repeat_penalty', 1, { minimum: 0.001 }),
+    presence: read.number('presence_penalty', 0),
+    frequency: read.number('frequency_penalty', 0),
+  };
+  const penalizes = penalties.repeat !== 1 || penalties.presence !== 0 || penalties.frequency !== 0;
+  return {
+    temperature: read.number('temperature', 0.8),
+    topK: read.number('top_k', 40, { maximum: 0x7fff_ffff, whole: true }),
+    topP: read.number('top_p', 0.95, { minimum: 0 }),
+    minP: read.number('min_p', 0.05, { minimum: 0, maximum: 1 }),
+    seed: seed === -1 ? undefined : seed,
+    xtc: xtc.probability === 0 ? undefined : xtc,
+    penalties: penalizes && penalties.lastTokens !== 0 ? penalties : undefined,
+    ignoreEos: read.boolean('ignore_eos', false),
+    logitBias: read.logitBias(),
+    grammar: read.text('grammar') || undefined,
+  };
+}
+
+const isFalse = (value: unknown) => value === false;
+const isZero = (value: unknown) => value === 0;
+const isOne = (value: unknown) => value === 1;
+const atMostZero = (value: unknown) => typeof value === 'number' && value <= 0;
+const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
+
+/**
+ * What node-llama-cpp has no way for, with the values that change nothing. `dry_multiplier` is among them because its
+ * DRY sees only the ids sampled since the last prompt, not the prompt as llama-server's does; `json_schema`, because its
+ * schemas are not JSON Schema (`{}` allows nothing but null).
+ */
+const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
+  dynatemp_range: isZero,
+  typical_p: isOne,
+  top_n_sigma: atMostZero,
+  mirostat: isZero,
+  dry_multiplier: isZero,
+  adaptive_target: (value) => typeof value === 'number' && value < 0,
+  n_probs: isZero,
+  min_keep: (value) => value === 0 || value === 1,
+  n_indent: isZero,
+  n_cmpl: isOne,
+  t_max_predict_ms: atMostZero,
+  post_sampling_probs: isFalse,
+  backend_sampling: isFalse,
+  grammar_lazy: isFalse,
+  grammar_triggers: isEmpty,
+  json_schema: () => false,
+  lora: isEmpty,
+  samplers: isDefaultOrder,
+};
+
+/** The order node-llama-cpp samples in, which is llama.cpp's default one. */
+const SAMPLER_ORDER = 'penalties,dry,top_n_sigma,top_k,typ_p,top_p,min_p,xtc,temperature';
+
+function isDefaultOrder(value: unknown): boolean {
+  return Array.isArray(value) && value.join().replace('typical_p', 'typ_p') === SAMPLER_ORDER;
+}
+
+class Reader {
+  readonly #given: Readonly<Record<string, unknown>>;
+  constructor(given: Readonly<Record<string, unknown>>) {
+    this.#given = given;
+  }
+
+  number(
+    param: string,
+    byDefault: number,
+    range: { minimum?: number; maximum?: number; whole?: boolean } = {},
+  ): number {
+    const value = this.#given[param] ?? byDefault;
+    const { minimum = -Infinity, maximum = Infinity, whole = false } = range;
+    if (typeof value === 'number' && Number.isFinite(value) && value >= minimum && value <= maximum) {
+      if (!whole || Number.isInteger(value)) return value;
+    }
+    const bounds = [
+      ...(minimum === -Infinity ? [] : [`at least ${minimum}`]),
+      ...(maximum === Infinity ? [] : [`at most ${maximum}`]),
+    ];
+    throw invalid(param, [whole ? 'a whole number' : 'a number', ...bounds].join(', '));
+  }
+
+  boolean(param: string, byDefault: boolean): boolean {
+    const value = this.#given[param] ?? byDefault;
+    if (typeof value !== 'boolean') throw invalid(param, 'true or false');
+    return value;
+  }
+
+  text(param: string): string {
+    const value = this.#given[param] ?? '';
+    if (typeof value !== 'string') throw invalid(param, 'a text');
+    return value;
+  }
+
+  /** `[[id or text, bias or false], …]` or `{"id or text": bias or false}`, as llama-server takes it. */
+  logitBias(): LogitBias[] {
+    const value = this.#given.logit_bias ?? [];
+    if (typeof value !== 'object') throw invalid('logit_bias', LOGIT_BIAS_SHAPE);
+    const pairs: unknown[] = Array.isArray(value)
+      ? value
+      : Object.entries(value).map(([key, bias]) => [idOf(key), bias]);
+    return pairs.map((pair) => {
+      const [target, bias] = Array.isArray(pair) && pair.length === 2 ? pair : [];
+      const isTarget = typeof target === 'string' || (Number.isInteger(target) && target >= 0);
+      if (!isTarget || !(bias === false || Number.isFinite(bias))) throw invalid('logit_bias', LOGIT_BIAS_SHAPE);
+      return { target, bias: bias === false ? -Infinity : bias };
+    });
+  }
+}
+
+const LOGIT_BIAS_SHAPE = 'an array of pairs [id or text, number or false]';
+
+function idOf(key: string): number | string {
+  return /^\d+$/.test(key) ? Number(key) : key;
+}
+
+function invalid(param: string, expected: string): DiscedgeError {
+  return new DiscedgeError('invalid_request', `${param} must be ${expected}`, { param });
+}
+
+/** What {@link evaluateOptions} needs of the engine and the generation. */
+export interface EvaluateContext {
+  readonly seed: number;
+  readonly endOfGeneration: ReadonlySet<TokenId>;
+  readonly vocabularySize: number;
+  /** The latest `count` ids of prompt and reply so far. */
+  latest(count: number): TokenSequence;
+  tokenize(text: string): TokenSequence;
+  newTokenBias(): TokenBias;
+}
+
+/** The same in node-llama-cpp's terms, but for the grammar, which has a state of its own. */
+export function evaluateOptions(sampling: EmbeddedSampling, context: EvaluateContext): SequenceEvaluateOptions {
+  const { temperature, topK, topP, minP, xtc, penalties } = sampling;
+  const bias = biases(sampling, context);
+  const lastTokens = penalties?.lastTokens === -1 ? Infinity : penalties?.lastTokens;
+  return {
+    // node-llama-cpp would end the iteration without the id that ended the reply.
+    yieldEogToken: true,
+    temperature: Math.max(0, temperature),
+    topK: Math.max(0, topK),
+    topP,
+    minP,
+    seed: context.seed,
+    ...(xtc === undefined ? {} : { xtc }),
+    ...(bias.size === 0 ? {} : { tokenBias: tokenBias(bias, context) }),
+    ...(penalties === undefined || lastTokens === undefined
+      ? {}
+      : {
+          repeatPenalty: {
+            punishTokens: () => context.latest(lastTokens) as unknown as Token[],
+            ...(lastTokens === Infinity ? {} : { maxPunishTokens: lastTokens }),
+            penalty: penalties.repeat,
+            presencePenalty: penalties.presence,
+            frequencyPenalty: penalties.frequency,
+          },
+        }),
+  };
+}
+
+function biases({ logitBias, ignoreEos }: EmbeddedSampling, context: EvaluateContext): Map<number, number> {
+  const bias = new Map<number, number>();
+  for (const { target, bias: amount } of logitBias) {
+    const ids = typeof target === 'number' ? [target] : context.tokenize(target);
+    for (const id of ids) if (id < context.vocabularySize) bias.set(id, amount);
+  }
+  if (ignoreEos) for (const id of context.endOfGeneration) bias.set(id, -Infinity);
+  return bias;
+}
+
+/**
+ * Written into the map behind TokenBias: its own `set` leaves out end-of-generation ids, which `ignore_eos` is about,
+ * and there is no other way to the sampler.
+ */
+function tokenBias(bias: ReadonlyMap<number, number>, context: EvaluateContext): TokenBias {
+  const result = context.newTokenBias();
+  const { _biases } = result as unknown as { _biases: Map<number, number> };
+  for (const [id, amount] of bias) _biases.set(id, amount);
+  return result;
+}

@@ -1,0 +1,238 @@
+import { availableParallelism } from 'node:os';
+import { basename } from 'node:path';
+import { ReadableStream } from 'node:stream/web';
+import type { LlamaContextSequence } from 'node-llama-cpp';
+import { DiscedgeError } from '../domain/errors.ts';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
+import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
+import type { Environment } from '../environment/environment.ts';
+import { type EmbeddedEngine, loadEngine } from './embedded-engine.ts';
+import { runGeneration } from './embedded-generation.ts';
+import { parseSampling } from './embedded-sampling.ts';
+import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+import { SequencePool } from './sequence-pool.ts';
+
+export interface EmbeddedOptions {
+  /** A GGUF file. */
+  readonly modelPath: string;
+  /** Name in the model identity; the GGUF's `general.name`, else its file name, when left out. */
+  readonly modelName?: string | undefined;
+  /** Ids that prompt and reply may have together; at most, and by default, what the model was trained with. */
+  readonly contextTokens?: number | undefined;
+  /** Generations at once, each with a KV sequence of `contextTokens`. */
+  readonly parallel?: number | undefined;
+  /** Compute threads. One core less than there are: threads that spin against the event loop slow every id. */
+  readonly threads?: number | undefined;
+  /** Prompt ids evaluated between two looks at the abort signal, and in one batch of all sequences. */
+  readonly prefillChunkTokens?: number | undefined;
+  readonly gpu?: 'auto' | false | undefined;
+}
+
+/**
+ * llama.cpp in this process, through node-llama-cpp. Throws `model_unusable` when the file is no model that this
+ * llama.cpp can run, or when it does not fit in memory.
+ */
+export async function startEmbedded(options: EmbeddedOptions, environment: Environment): Promise<LlmService> {
+  const { parallel = 4, threads = Math.max(1, availableParallelism() - 1), prefillChunkTokens = 256 } = options;
+  const { modelPath, modelName, contextTokens, gpu = false } = options;
+  const engine = await loadEngine(
+    { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu },
+    environment.log,
+  );
+  return new EmbeddedLlmService(engine, {
+    environment,
+    prefillChunkTokens,
+    description: describe(engine, modelName ?? (generalName(engine) || basename(modelPath, '.gguf'))),
+  });
+}
+
+function generalName({ model }: EmbeddedEngine): string {
+  return model.fileInfo.metadata.general?.name?.trim() ?? '';
+}
+
+function describe(engine: EmbeddedEngine, name: string): LlmDescription {
+  const { model, tokenize, contextTokens, vocabularySize } = engine;
+  const chatTemplate = model.fileInfo.metadata.tokenizer?.chat_template;
+  const bos = model.tokens.shouldPrependBosToken ? model.tokens.bos : null;
+  const everyToken = [...model.iterateAllTokens()];
+  return {
+    identity: {
+      name,
+      tokenizerDigest: tokenizerDigest(TOKENIZER_PROBES.map((text) => tokenize(text, false))),
+      templateDigest: digestText(chatTemplate ?? ''),
+    },
+    contextTokens,
+    vocabularySize,
+    chatTemplate,
+    bosText: model.tokens.bosString ?? '',
+    eosText: model.tokens.eosString ?? '',
+    prependBos: bos === null ? undefined : (bos as number as TokenId),
+    endOfGeneration: new Set(everyToken.filter((token) => model.isEogToken(token)) as number[] as TokenId[]),
+  };
+}
+
+class EmbeddedLlmService implements LlmService {
+  readonly description: LlmDescription;
+  readonly #engine: EmbeddedEngine;
+  readonly #environment: Environment;
+  readonly #prefillChunkTokens: number;
+  readonly #pool: SequencePool<PooledSequence>;
+  /** Generations from their queueing to their end. */
+  readonly #running = new Set<Running>();
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    engine: EmbeddedEngine,
+    options: { description: LlmDescription; environment: Environment; prefillChunkTokens: number },
+  ) {
+    this.#engine = engine;
+    this.description = options.description;
+    this.#environment = options.environment;
+    this.#prefillChunkTokens = options.prefillChunkTokens;
+    this.#pool = new SequencePool(engine.sequences.map((sequence) => new PooledSequence(sequence)));
+  }
+
+  async tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
+    this.#assertOpen();
+    return this.#engine.tokenize(text, options.parseSpecial);
+  }
+
+  async detokenize(ids: TokenSequence): Promise<string> {
+    this.#assertOpen();
+    this.#assertVocabulary(ids);
+    return this.#engine.detokenize(ids, []);
+  }
+
+  async ready(): Promise<void> {
+    this.#assertOpen();
+  }
+
+  /**
+   * Sampling does not wait for the reader, so a slow client holds no sequence; what it has not read is bounded by the
+   * context window. Breaking off the iteration resolves when the sequence is free again.
+   */
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+    signal.throwIfAborted();
+    this.#assertOpen();
+    this.#assertPrompt(request);
+    const abort = new AbortController();
+    const onAbort = () => abort.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const { events, done } = this.#start(request, abort.signal);
+    const running = { abort, done };
+    this.#running.add(running);
+    void done.then(() => this.#running.delete(running));
+    try {
+      // Not cancelled with the iteration: the generation may still write to it until it has seen the abort.
+      for await (const event of events.values({ preventCancel: true })) {
+        abort.signal.throwIfAborted();
+        yield event;
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      abort.abort();
+      await done;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const { abort } of this.#running) abort.abort(closed());
+    await Promise.all([...this.#running].map(({ done }) => done));
+    await this.#engine.dispose();
+  }
+
+  /** Runs a generation to its end. `done` never rejects: what went wrong is told to the reader of `events`. */
+  #start(
+    request: GenerationRequest,
+    signal: AbortSignal,
+  ): { events: ReadableStream<GenerationEvent>; done: Promise<void> } {
+    let done: Promise<void> = Promise.resolve();
+    const events = new ReadableStream<GenerationEvent>({
+      start: (controller) => {
+        done = this.#run(request, signal, (event) => controller.enqueue(event)).then(
+          () => controller.close(),
+          (error: unknown) => controller.error(signal.aborted ? signal.reason : error),
+        );
+      },
+    });
+    return { events, done };
+  }
+
+  async #run(request: GenerationRequest, signal: AbortSignal, emit: (event: GenerationEvent) => void): Promise<void> {
+    const sampling = parseSampling(request.sampling);
+    const { grammar } = sampling;
+    const generation = {
+      request,
+      sampling,
+      seed: sampling.seed ?? Buffer.from(this.#environment.random.bytes(4)).readUInt32LE(),
+      grammar: grammar === undefined ? undefined : await this.#engine.startGrammar(grammar),
+      endOfGeneration: this.description.endOfGeneration,
+      prefillChunkTokens: this.#prefillChunkTokens,
+      signal,
+      emit,
+    };
+    const lease = await this.#pool.acquire(request, signal);
+    const { sequence } = lease.sequence;
+    try {
+      await runGeneration(generation, { engine: this.#engine, sequence, clock: this.#environment.clock });
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      this.#environment.log.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
+      // llama.cpp and node-llama-cpp may disagree now about what the sequence holds.
+      await sequence.clearHistory().catch(() => undefined);
+      throw new DiscedgeError('llm_unavailable', 'llama.cpp could not evaluate this prompt', { cause: error });
+    } finally {
+      lease.release();
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw closed();
+  }
+
+  #assertPrompt({ prompt, maxTokens }: GenerationRequest): void {
+    const { contextTokens } = this.description;
+    if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'the prompt is empty', { param: 'prompt' });
+    if (maxTokens < 1) {
+      throw new DiscedgeError('invalid_request', 'n_predict must be at least 1', { param: 'n_predict' });
+    }
+    if (prompt.length >= contextTokens) {
+      const message = `the prompt has ${prompt.length} ids, and the context window ${contextTokens} with the reply`;
+      throw new DiscedgeError('context_overflow', message, { param: 'prompt' });
+    }
+    this.#assertVocabulary(prompt);
+  }
+
+  /** llama.cpp ends the process on an id that it does not know. */
+  #assertVocabulary(ids: TokenSequence): void {
+    const { vocabularySize } = this.description;
+    if (ids.every((id) => Number.isInteger(id) && id >= 0 && id < vocabularySize)) return;
+    const message = `the prompt has an id outside the vocabulary (0 to ${vocabularySize - 1})`;
+    throw new DiscedgeError('invalid_request', message, { param: 'prompt' });
+  }
+}
+
+interface Running {
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+}
+
+class PooledSequence {
+  readonly sequence: LlamaContextSequence;
+  constructor(sequence: LlamaContextSequence) {
+    this.sequence = sequence;
+  }
+
+  tokens(): TokenSequence {
+    return this.sequence.contextTokens as number[] as TokenId[];
+  }
+}
+
+function closed(): DiscedgeError {
+  return new DiscedgeError('llm_unavailable', 'the embedded LLM Service is closed');
+}

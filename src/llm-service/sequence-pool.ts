@@ -1,0 +1,121 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import { commonPrefixLength, type TokenSequence } from '../domain/token-sequence.ts';
+
+/** A generation that waits holds its prompt (up to megabytes); beyond this many the node says so instead. */
+export const WAITING_GENERATIONS_MAX = 256;
+
+/** One KV sequence of the engine, as the pool needs to see it. */
+export interface KvSequence {
+  /** The ids whose state it holds. */
+  tokens(): TokenSequence;
+}
+
+export interface SequenceRequest {
+  readonly prompt: TokenSequence;
+  readonly affinity: string | undefined;
+}
+
+export interface SequenceLease<S> {
+  readonly sequence: S;
+  release(): void;
+}
+
+interface Slot<S> {
+  readonly sequence: S;
+  affinity: string | undefined;
+  /** Counts releases: the slot with the smallest was used longest ago. */
+  usedAt: number;
+  busy: boolean;
+}
+
+interface Waiter<S> {
+  readonly request: SequenceRequest;
+  readonly resolve: (lease: SequenceLease<S>) => void;
+}
+
+/** Hands each generation the idle sequence that spares it most; those that find none wait in the order they came. */
+export class SequencePool<S extends KvSequence> {
+  readonly #slots: Slot<S>[];
+  readonly #waiting = new Set<Waiter<S>>();
+  #releases = 0;
+
+  constructor(sequences: readonly S[]) {
+    this.#slots = sequences.map((sequence) => ({ sequence, affinity: undefined, usedAt: 0, busy: false }));
+  }
+
+  /**
+   * Throws `llm_unavailable` when {@link WAITING_GENERATIONS_MAX} already wait, and `signal.reason` when that is aborted
+   * before there is a sequence.
+   */
+  async acquire(request: SequenceRequest, signal: AbortSignal): Promise<SequenceLease<S>> {
+    signal.throwIfAborted();
+    const idle = this.#slots.filter((slot) => !slot.busy);
+    if (idle.length > 0) return this.#lease(chooseSlot(idle, request), request);
+    if (this.#waiting.size >= WAITING_GENERATIONS_MAX) {
+      const message = `${WAITING_GENERATIONS_MAX} generations already wait for the embedded LLM Service; try again later`;
+      throw new DiscedgeError('llm_unavailable', message);
+    }
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        this.#waiting.delete(waiter);
+        reject(signal.reason);
+      };
+      const waiter: Waiter<S> = {
+        request,
+        resolve: (lease) => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(lease);
+        },
+      };
+      this.#waiting.add(waiter);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  #lease(slot: Slot<S>, request: SequenceRequest): SequenceLease<S> {
+    slot.busy = true;
+    slot.affinity = request.affinity;
+    let held = true;
+    const release = () => {
+      if (!held) return;
+      held = false;
+      slot.busy = false;
+      slot.usedAt = ++this.#releases;
+      this.#serveNext(slot);
+    };
+    return { sequence: slot.sequence, release };
+  }
+
+  #serveNext(slot: Slot<S>): void {
+    const [waiter] = this.#waiting;
+    if (waiter === undefined) return;
+    this.#waiting.delete(waiter);
+    waiter.resolve(this.#lease(slot, waiter.request));
+  }
+}
+
+/**
+ * Among idle slots (at least one): the one of the same affinity; else one whose state is worth taking over; else an
+ * empty one; else the one used longest ago.
+ */
+export function chooseSlot<T extends Pick<Slot<KvSequence>, 'sequence' | 'affinity' | 'usedAt'>>(
+  idle: readonly T[],
+  { prompt, affinity }: SequenceRequest,
+): T {
+  const candidates = idle.map((slot) => {
+    const tokens = slot.sequence.tokens();
+    return { slot, length: tokens.length, shared: commonPrefixLength(tokens, prompt) };
+  });
+  const own = candidates.filter(({ slot }) => affinity !== undefined && slot.affinity === affinity);
+  const worthwhile = candidates.filter(({ shared, length }) => isWorthTakingOver({ shared, length, prompt }));
+  const bySharing = [...(own.length > 0 ? own : worthwhile)].sort((a, b) => b.shared - a.shared);
+  const empty = candidates.find(({ length }) => length === 0);
+  const oldest = [...candidates].sort((a, b) => a.slot.usedAt - b.slot.usedAt);
+  return (bySharing[0] ?? empty ?? (oldest[0] as (typeof candidates)[number])).slot;
+}
+
+/** Spares the taker half its prompt, and costs the owner, if it comes back, no more than is spared. */
+function isWorthTakingOver(state: { shared: number; length: number; prompt: TokenSequence }): boolean {
+  const { shared, length, prompt } = state;
+  return shared > 0 && shared >= prompt.length / 2 && shared >= length / 2;
+}
