@@ -338,7 +338,8 @@ export class ContextManager {
     if (request.turn !== undefined) return request.turn;
     const { history } = await this.#load(key);
     if (request.contextId === undefined) {
-      if (history.size === 0) return 1 as TurnNumber;
+      const opening = 1 as TurnNumber;
+      if (history.size === 0 || history.answering(requestDigest(request, opening)).length > 0) return opening;
       throw new DiscedgeError(
         'invalid_request',
         'turn is needed from turn 2 on: it is how the node knows that it holds all you have seen',

@@ -33,6 +33,10 @@ export async function createApp(parts: AppParts): Promise<App> {
     routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX },
     forceCloseConnections: 'idle',
     genReqId: () => environment.random.uuid(),
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-request-id', request.id);
+      sendError(reply, asDiscedgeError(error, environment.log, request));
+    },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.setValidatorCompiler(TypeBoxValidatorCompiler);

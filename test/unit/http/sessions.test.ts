@@ -1,0 +1,131 @@
+// The session routes and the node's own pages: what a user and an operator see, page by page.
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type InProcessNode, startTestNode } from '../../support/test-node.ts';
+
+let node: InProcessNode;
+beforeAll(async () => {
+  node = await startTestNode();
+});
+afterAll(() => node.close());
+
+it("lists a user's own sessions, page by page", async () => {
+  for (const session_id of ['a', 'b', 'c']) await node.turn({ prompt: 'x', session_id, user_id: 'ann' });
+  await node.turn({ prompt: 'x', session_id: 'd', user_id: 'bob' });
+  const first = (await node.get('/sessions?user_id=ann&limit=2')).body;
+  expect(first).toMatchObject({ object: 'list', has_more: true, next: 'b' });
+  const second = (await node.get(`/sessions?user_id=ann&limit=2&after=${first.next}`)).body;
+  expect(second).toMatchObject({ has_more: false });
+  expect([...first.data, ...second.data].map((row) => row.session_id)).toEqual(['a', 'b', 'c']);
+  expect(first.data[0]).toMatchObject({
+    user_id: 'ann',
+    mode: 'tokenized',
+    turns: 1,
+    bytes: expect.any(Number),
+    expires_at: expect.stringMatching(/Z$/),
+  });
+});
+
+it('shows and exports a session: texts, exact ids, parents', async () => {
+  const one = await node.turn({ prompt: 'first', system: 'be brief', session_id: 'shown', return_tokens: true });
+  const two = await node.turn({ prompt: 'second ✓', session_id: 'shown', turn: 2 });
+  const shown = (await node.get('/sessions/shown')).body;
+  expect(shown).toMatchObject({
+    session_id: 'shown',
+    mode: 'tokenized',
+    context_id: two.context_id,
+    branches: [],
+    turns: [
+      {
+        turn: 1,
+        context_id: one.context_id,
+        parent: null,
+        system: 'be brief',
+        user: 'first',
+        reply: one.content,
+        node: 'test',
+      },
+      { turn: 2, context_id: two.context_id, parent: one.context_id, user: 'second ✓', reply: two.content },
+    ],
+  });
+  const { turns } = (await node.get('/sessions/shown/export')).body;
+  expect(turns[0].reply_ids).toEqual(one.tokens);
+  expect(turns[0].prompt_ids.length + turns[0].reply_ids.length + turns[1].prompt_ids.length).toBe(
+    two.tokens_evaluated,
+  );
+});
+
+it('deletes for good: the id cannot be used again', async () => {
+  await node.turn({ prompt: 'x', session_id: 'doomed' });
+  expect((await node.request('DELETE', '/sessions/doomed')).body).toEqual({ session_id: 'doomed', deleted: true });
+  expect((await node.get('/sessions/doomed')).body.error.type).toBe('session_deleted');
+  expect((await node.post('/completion', { prompt: 'x', session_id: 'doomed' })).body.error.type).toBe(
+    'session_deleted',
+  );
+  expect((await node.get('/sessions')).body.data.map((row: { session_id: string }) => row.session_id)).not.toContain(
+    'doomed',
+  );
+});
+
+it('tokenizes and detokenizes as llama.cpp does', async () => {
+  const plain = (await node.post('/tokenize', { content: 'a<|im_end|>', parse_special: false })).body.tokens;
+  expect(plain).toHaveLength(11);
+  const parsed = (await node.post('/tokenize', { content: 'a<|im_end|>', with_pieces: true })).body.tokens;
+  expect(parsed).toEqual([
+    { id: 97, piece: 'a' },
+    { id: 257, piece: '' },
+  ]);
+  expect((await node.post('/detokenize', { tokens: plain })).body).toEqual({ content: 'a<|im_end|>' });
+  expect((await node.post('/tokenize', { content: '' })).body).toEqual({ tokens: [] });
+  expect((await node.post('/tokenize', { content: '\ud800' })).status).toBe(400);
+});
+
+it('says what it is and how it is', async () => {
+  expect((await node.get('/health')).body).toEqual({ status: 'ok' });
+  expect((await node.get('/ready')).body).toMatchObject({ status: 'ready' });
+  expect((await node.get('/props')).body).toMatchObject({
+    model_alias: 'scripted',
+    node: 'test',
+    modes: ['raw', 'tokenized', 'client-side'],
+  });
+  expect((await node.get('/v1/models')).body.data[0]).toMatchObject({ id: 'scripted', object: 'model' });
+});
+
+it('counts turns and tokens for Prometheus, and no metric names a user, a session or a prompt', async () => {
+  await node.turn({ prompt: 'MARKER-PROMPT', session_id: 'MARKER-SESSION', user_id: 'MARKER-USER' });
+  const answer = await node.get('/metrics');
+  expect(answer.headers.get('content-type')).toContain('text/plain');
+  expect(answer.text).toMatch(/^discedge_turns_total\{outcome="ok"\} [1-9]/m);
+  expect(answer.text).toMatch(/^discedge_tokens_total\{kind="evaluated"\} [1-9]/m);
+  expect(answer.text).not.toContain('MARKER');
+});
+
+it('describes every route in /openapi.json', async () => {
+  const { openapi, paths } = (await node.get('/openapi.json')).body;
+  expect(openapi).toBe('3.1.0');
+  expect(Object.keys(paths).sort()).toEqual([
+    '/completion',
+    '/completions',
+    '/detokenize',
+    '/health',
+    '/metrics',
+    '/props',
+    '/ready',
+    '/sessions',
+    '/sessions/{session_id}',
+    '/sessions/{session_id}/cancel',
+    '/sessions/{session_id}/export',
+    '/tokenize',
+    '/v1/models',
+  ]);
+  expect(paths['/completion'].post.requestBody.content['application/json'].schema.properties).toHaveProperty('turn');
+});
+
+it('refuses turns while it stops, and lets those under way finish', async () => {
+  const stopping = await startTestNode();
+  const running = stopping.turn({ prompt: 'x'.repeat(5000), n_predict: 5000 });
+  await expect.poll(async () => (await stopping.get('/metrics')).text).toMatch(/^discedge_turns_in_flight 1/m);
+  const closed = stopping.close();
+  expect(await running).toMatchObject({ turn: 1 });
+  await closed;
+  await expect(stopping.get('/health')).rejects.toThrow();
+});
