@@ -2,15 +2,15 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Message, Role } from '../domain/turn-record.ts';
 import type { Clock } from '../environment/environment.ts';
-import { type TemplateOrigin, templateSource } from './fallback-template.ts';
+import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
+import { PieceTokenizer, type Seam } from './chat-template/piece-tokenizer.ts';
+import { fillShape, type SegmentShape, segmentShape, type TurnSegment } from './chat-template/segment-shape.ts';
+import { ShapeCache } from './chat-template/shape-cache.ts';
+import { probeTemplate, type TemplateFacts } from './chat-template/template-probe.ts';
+import { type Skeleton, TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
 import type { LlmDescription, LlmService } from './llm-service.ts';
-import { PieceTokenizer, type Seam } from './piece-tokenizer.ts';
-import { fillShape, type SegmentShape, segmentShape, type TurnSegment } from './segment-shape.ts';
-import { ShapeCache } from './shape-cache.ts';
-import { probeTemplate, type TemplateFacts } from './template-probe.ts';
-import { type Skeleton, TemplateRefusal, TemplateRenderer } from './template-renderer.ts';
 
-export type { TurnSegment } from './segment-shape.ts';
+export type { TurnSegment } from './chat-template/segment-shape.ts';
 
 /**
  * Turns messages into ids under a model's chat template, each turn adding only its own. Template text is tokenized with
@@ -42,7 +42,7 @@ export interface ChatTemplate {
 /**
  * Compiles the model's chat template and finds out, by rendering short conversations, whether turns can be appended
  * under it. A model without a template gets ChatML where its vocabulary has `<|im_start|>` and `<|im_end|>` as single
- * tokens, else `User: …` and `Assistant: …` lines; both can be appended. A template that cannot be parsed compiles too:
+ * tokens, else `User: …` and `Assistant: …` lines; both can be appended. A template that cannot be rendered compiles too:
  * it is not appendable, and every method throws `mode_unavailable`. `clock` gives templates the date.
  */
 export async function compileChatTemplate(
@@ -57,6 +57,7 @@ export async function compileChatTemplate(
     const still = nowMs === undefined ? undefined : { now: () => nowMs };
     const facts = probeTemplate(new TemplateRenderer(source, { bosText, eosText, clock: still }), eosText);
     const renderer = new TemplateRenderer(source, { bosText, eosText, clock });
+    renderer.wholeParts([{ role: 'user', content: 'x' }]);
     const pieces = await PieceTokenizer.create(tokenize);
     return new IncrementalTemplate({ origin, description, facts, renderer, pieces, tokenize });
   } catch (error) {
@@ -159,7 +160,7 @@ class IncrementalTemplate implements ChatTemplate {
     const { renderer, pieces, facts } = this.#parts;
     const history: Role[] = ['user', 'assistant'];
     const before = renderer.skeleton([...history, 'user'], { generationPrompt: true });
-    const skeleton = renderer.skeleton([...history, ...roles], { generationPrompt: true });
+    const skeleton = renderer.skeleton([...history, ...roles], { generationPrompt: true, dates: before.dates });
     if (history.some((_, index) => skeleton.literals[index] !== before.literals[index])) {
       throw new TemplateRefusal('changes earlier turns for it');
     }

@@ -1,5 +1,5 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
-import type { Role } from '../domain/turn-record.ts';
+import type { Role } from '../../domain/turn-record.ts';
 import { strftime } from './strftime.ts';
 
 /** What a rendered conversation looks like with its contents taken out: literal, content, literal, … , literal. */
@@ -67,10 +67,11 @@ export class TemplateRenderer {
 
   /**
    * Where the contents of a conversation with these roles go. Throws {@link TemplateRefusal} when the template raises an
-   * exception, or leaves out, repeats or reorders contents.
+   * exception, or leaves out, repeats or reorders contents. `dates` of another skeleton are printed again, so that two
+   * can be compared while the clock runs.
    */
-  skeleton(roles: readonly Role[], options: { generationPrompt: boolean }): Skeleton {
-    const dates = new Map<string, string>();
+  skeleton(roles: readonly Role[], options: { generationPrompt: boolean; dates?: Skeleton['dates'] }): Skeleton {
+    const dates = new Map(options.dates);
     const marks = roles.map((_, index) => this.mark(index));
     const messages = (start: string, end: string) =>
       roles.map((role, index) => ({ role, content: start + marks[index] + end }));
@@ -102,6 +103,7 @@ export class TemplateRenderer {
   /**
    * A whole conversation with its generation prompt, for raw mode. The template sees each content's outer white space
    * and, where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it.
+   * Those marks come back as literals: in a reply they are the model's own control tokens.
    */
   wholeParts(messages: readonly { role: Role; content: string }[]): RenderedPart[] {
     const runs: string[] = [];

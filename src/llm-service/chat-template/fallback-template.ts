@@ -1,4 +1,4 @@
-import type { LlmDescription, LlmService } from './llm-service.ts';
+import type { LlmDescription, LlmService } from '../llm-service.ts';
 
 /** Where a chat template's source comes from: the model, or one of the fallbacks below. */
 export type TemplateOrigin = 'model' | 'chatml' | 'plain';
