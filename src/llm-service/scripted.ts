@@ -6,8 +6,8 @@ import type { GenerationEnd, GenerationEvent, GenerationRequest, LlmDescription,
 import { ReplyText } from './reply-text.ts';
 
 export interface ScriptedOptions {
-  readonly modelName?: string;
-  readonly contextTokens?: number;
+  readonly modelName?: string | undefined;
+  readonly contextTokens?: number | undefined;
   /** Milliseconds before the first part, and before each further one. 0: as fast as the event loop goes. */
   readonly delayMs?: number;
   /** The reply's text for a prompt's text; default: counts the turns and repeats the last user message. */
