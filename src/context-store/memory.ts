@@ -4,7 +4,7 @@ import type { SealedRecord } from '../domain/record-codec.ts';
 import { sessionKeyOf } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
-import { isExpired, rowWith, type SessionRow, summaryOf } from './session-row.ts';
+import { compareUtf8, isExpired, refuseLateTurn, rowWith, type SessionRow, summaryOf } from './session-row.ts';
 import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX } from './store-limits.ts';
 
 /** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */
@@ -41,7 +41,7 @@ class MemoryStore implements ContextStore {
     this.#assertOpen();
     const key = sessionKeyOf(sealed.record);
     const session = this.#sessions.get(sessionKeyText(key));
-    if (session?.row.deleted === true && sealed.record.kind === 'turn') throw sessionDeleted();
+    refuseLateTurn(session?.row, sealed);
     if (session?.records.has(sealed.hash) === true) return;
     const first = sealed.record.kind === 'tombstone' && session?.row.deleted === false;
     const records = first ? new Map() : (session?.records ?? new Map());
@@ -133,10 +133,6 @@ class MemoryStore implements ContextStore {
   }
 }
 
-function sessionDeleted(): DiscedgeError {
-  return new DiscedgeError('session_deleted', 'the session was deleted; open a new one under another id');
-}
-
 function inTurnOrder(a: SealedRecord, b: SealedRecord): number {
   return depth(a) - depth(b) || (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0);
 }
@@ -145,11 +141,6 @@ function depth({ record }: SealedRecord): number {
   return record.kind === 'turn' ? record.turn : 0;
 }
 
-/** By UTF-8 bytes, as stores on disk order their keys. */
 function inKeyOrder(a: SessionKey, b: SessionKey): number {
   return compareUtf8(a.userId, b.userId) || compareUtf8(a.sessionId, b.sessionId);
-}
-
-function compareUtf8(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

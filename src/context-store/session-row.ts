@@ -1,3 +1,4 @@
+import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { StoredMode } from '../domain/turn-record.ts';
@@ -22,7 +23,7 @@ export interface SessionRow {
 
 /**
  * The row once `sealed`, which it does not hold yet, is taken in. A session's first tombstone stands for all its turns,
- * so their count and bytes go; a turn of a deleted session has no place here and must have been refused.
+ * so their count and bytes go; a turn of a deleted session must have been refused before ({@link refuseLateTurn}).
  */
 export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedAtMs: number): SessionRow {
   const { record, bytes } = sealed;
@@ -40,6 +41,12 @@ export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedA
   };
 }
 
+/** Deletion is final: throws `session_deleted` when the session is deleted and `sealed` is a turn. */
+export function refuseLateTurn(row: SessionRow | undefined, sealed: SealedRecord): void {
+  if (row?.deleted !== true || sealed.record.kind !== 'turn') return;
+  throw new DiscedgeError('session_deleted', 'the session was deleted; open a new one under another id');
+}
+
 /** A session lives until the time its row names, and not in that millisecond. */
 export function isExpired(row: SessionRow, nowMs: number): boolean {
   return row.expiresAtMs <= nowMs;
@@ -50,4 +57,9 @@ export function summaryOf(key: SessionKey, row: SessionRow, nowMs: number): Sess
   if (row.deleted || row.mode === undefined || isExpired(row, nowMs)) return undefined;
   const { turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs } = row;
   return { key, turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs };
+}
+
+/** The order of ids in a list: that of their UTF-8 bytes, which is not JavaScript's. */
+export function compareUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

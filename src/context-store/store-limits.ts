@@ -2,7 +2,7 @@
 export const SESSIONS_REMOVED_MAX = 256;
 
 /** Records removed by one `expire` or one eviction, the last session's counted whole. */
-export const RECORDS_REMOVED_MAX = 10_000;
+export const RECORDS_REMOVED_MAX = 2_000;
 
 /** Eviction frees this much more than it must, so that it is not needed again at the next turn. */
 export const EVICTION_TARGET = 0.9;

@@ -1,0 +1,123 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Environment } from '../../environment/environment.ts';
+
+/** Work in one commit: a thousand appends of 300 B are a few milliseconds of writing behind one fsync. */
+const GROUP_WORKS_MAX = 1_000;
+/** Work waiting for a commit: seconds of it on a slow disk; beyond that a client had better ask again. */
+const WAITING_WORKS_MAX = 10_000;
+/** A disk that has not answered by now will not: whoever waits is told so. */
+const COMMIT_WAIT_MS = 30_000;
+
+interface Waiting<Group> {
+  readonly work: (group: Group) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** How one group of work is decided and made durable. */
+export interface GroupCommitSteps<Group> {
+  /** Starts a group. Throws `store_unavailable`. */
+  begin(): Group;
+  /** Resolves once the group is durable. A rejection means that nothing of it is. */
+  commit(group: Group): Promise<void>;
+}
+
+/**
+ * One commit at a time; whatever comes in meanwhile shares the next one, so many writers share an fsync and a lone one
+ * waits for nobody. A work that throws fails alone; a commit that fails fails its whole group.
+ */
+export class GroupCommit<Group> {
+  readonly #steps: GroupCommitSteps<Group>;
+  readonly #environment: Environment;
+  #waiting: Waiting<Group>[] = [];
+  #running: Promise<void> | undefined;
+  #stuck = false;
+
+  constructor(steps: GroupCommitSteps<Group>, environment: Environment) {
+    this.#steps = steps;
+    this.#environment = environment;
+  }
+
+  /** Whether a commit has been under way for so long that nobody waits for it any more. */
+  get isStuck(): boolean {
+    return this.#stuck;
+  }
+
+  /** Resolves when what `work` has put into its group is durable. Throws what `work` throws, `store_unavailable`, `overloaded`. */
+  run(work: (group: Group) => void): Promise<void> {
+    if (this.#stuck) return Promise.reject(stuck());
+    if (this.#waiting.length >= WAITING_WORKS_MAX) {
+      return Promise.reject(new DiscedgeError('overloaded', `${WAITING_WORKS_MAX} writes wait for the disk`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ work, resolve, reject });
+      this.#running ??= this.#commitAll();
+    });
+  }
+
+  /** Resolves when nothing waits and no commit is under way, or when that one is stuck. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #commitAll(): Promise<void> {
+    // Whoever else writes in this very moment can still come along.
+    await undefined;
+    while (this.#waiting.length > 0 && !this.#stuck) {
+      await this.#commitGroup(this.#waiting.splice(0, GROUP_WORKS_MAX));
+    }
+    this.#running = undefined;
+  }
+
+  async #commitGroup(works: readonly Waiting<Group>[]): Promise<void> {
+    let group: Group;
+    try {
+      group = this.#steps.begin();
+    } catch (error) {
+      for (const { reject } of works) reject(error);
+      return;
+    }
+    const done = works.filter(({ work, reject }) => {
+      try {
+        work(group);
+        return true;
+      } catch (error) {
+        reject(error);
+        return false;
+      }
+    });
+    try {
+      await this.#inTime(this.#steps.commit(group));
+    } catch (error) {
+      for (const { reject } of done) reject(error);
+      return;
+    }
+    for (const { resolve } of done) resolve();
+  }
+
+  async #inTime(commit: Promise<void>): Promise<void> {
+    let giveUp = () => {};
+    const tooLate = new Promise<never>((_, reject) => {
+      giveUp = () => reject(stuck());
+    });
+    const cancel = this.#environment.clock.after(COMMIT_WAIT_MS, () => {
+      this.#stuck = true;
+      for (const { reject } of this.#waiting.splice(0)) reject(stuck());
+      giveUp();
+      // It may come to an end after all; then others can be let in again.
+      const unstick = () => {
+        this.#stuck = false;
+      };
+      commit.then(unstick, unstick);
+    });
+    try {
+      await Promise.race([commit, tooLate]);
+    } finally {
+      cancel();
+    }
+  }
+}
+
+function stuck(): DiscedgeError {
+  return new DiscedgeError('store_unavailable', `the disk has not finished a write in ${COMMIT_WAIT_MS / 1000} s`);
+}

@@ -1,0 +1,183 @@
+import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import type { SealedRecord } from '../../domain/record-codec.ts';
+import { sessionKeyOf } from '../../domain/turn-record.ts';
+import { isExpired, refuseLateTurn, rowWith, type SessionRow } from '../session-row.ts';
+import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
+import { encodeRow } from './row-codec.ts';
+import {
+  NOTHING,
+  type RecordKey,
+  readRow,
+  recordKey,
+  recordKeys,
+  sessionKeyFrom,
+  type Tables,
+  tableKey,
+} from './tables.ts';
+
+/** Sums over all sessions, kept so that no one has to count. */
+export interface StoreTotals {
+  /** Not deleted. */
+  readonly sessions: number;
+  readonly records: number;
+  readonly bytes: number;
+}
+
+interface SessionChange {
+  readonly key: SessionKey;
+  readonly before: SessionRow | undefined;
+  after: SessionRow | undefined;
+  /** Records put by this group. */
+  added: Map<ContextId, SealedRecord>;
+  /** Keys in the table when all it holds of the session is to go. */
+  removed: readonly RecordKey[] | undefined;
+}
+
+/**
+ * What one group of work will change, decided against the tables before anything is written: every table entry follows
+ * from a session's row before and after. An index of another kind joins by reading `added` in {@link write}.
+ */
+export class SessionChanges {
+  readonly #tables: Tables;
+  readonly #changes = new Map<string, SessionChange>();
+  readonly #staleIndexEntries: (() => void)[] = [];
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  get isEmpty(): boolean {
+    return this.#staleIndexEntries.length === 0 && [...this.#changes.values()].every((change) => !changed(change));
+  }
+
+  /** Throws `session_deleted`; nothing is changed then. */
+  append(sealed: SealedRecord, usedAtMs: number): void {
+    const change = this.#of(sessionKeyOf(sealed.record));
+    refuseLateTurn(change.after, sealed);
+    if (change.added.has(sealed.hash)) return;
+    if (change.removed === undefined && this.#tables.records.doesExist(recordKey(sealed))) return;
+    if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) this.#clear(change);
+    change.after = rowWith(change.after, sealed, usedAtMs);
+    change.added.set(sealed.hash, sealed);
+  }
+
+  markUsed(key: SessionKey, usedAtMs: number): void {
+    const change = this.#of(key);
+    if (change.after === undefined || change.after.lastUsedAtMs >= usedAtMs) return;
+    change.after = { ...change.after, lastUsedAtMs: usedAtMs };
+  }
+
+  /** Removes sessions that are expired at `nowMs`, the longest expired first; returns how many. */
+  expire(nowMs: number): number {
+    let removed = 0;
+    let records = 0;
+    for (const entry of this.#tables.byExpiry.getKeys({ end: [nowMs + 1] })) {
+      if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
+      const [atMs, ...rest] = entry;
+      const change = this.#of(sessionKeyFrom(rest));
+      if (change.before?.expiresAtMs !== atMs) this.#staleIndexEntries.push(() => this.#tables.byExpiry.remove(entry));
+      if (change.after === undefined || !isExpired(change.after, nowMs)) continue;
+      records += change.after.records;
+      removed++;
+      this.#remove(change);
+    }
+    return removed;
+  }
+
+  /**
+   * Where `totals` with these changes exceed `bytesMax`: removes the least recently used sessions that this group does
+   * not touch, until they are well below it. Returns how many.
+   */
+  evict(totals: StoreTotals, bytesMax: number): number {
+    let { bytes } = this.totalsAfter(totals);
+    if (bytes <= bytesMax) return 0;
+    const inUse = new Set([...this.#changes.values()].filter(changed).map((change) => sessionKeyText(change.key)));
+    let removed = 0;
+    let records = 0;
+    for (const entry of this.#tables.byUse.getKeys()) {
+      if (bytes <= bytesMax * EVICTION_TARGET) break;
+      if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
+      const [atMs, ...rest] = entry;
+      const key = sessionKeyFrom(rest);
+      const change = this.#of(key);
+      if (change.before?.lastUsedAtMs !== atMs) this.#staleIndexEntries.push(() => this.#tables.byUse.remove(entry));
+      if (change.after === undefined || change.after.deleted || inUse.has(sessionKeyText(key))) continue;
+      bytes -= change.after.bytes;
+      records += change.after.records;
+      removed++;
+      this.#remove(change);
+    }
+    return removed;
+  }
+
+  totalsAfter(totals: StoreTotals): StoreTotals {
+    let { sessions, records, bytes } = totals;
+    for (const { before, after } of this.#changes.values()) {
+      sessions += live(after) - live(before);
+      records += (after?.records ?? 0) - (before?.records ?? 0);
+      bytes += (after?.bytes ?? 0) - (before?.bytes ?? 0);
+    }
+    return { sessions, records, bytes };
+  }
+
+  /** Puts and removes, nothing that can fail on its own; to be called inside one transaction. */
+  write(): void {
+    for (const removeEntry of this.#staleIndexEntries) removeEntry();
+    for (const change of this.#changes.values()) {
+      if (changed(change)) this.#writeSession(change);
+    }
+  }
+
+  #writeSession({ key, before, after, added, removed }: SessionChange): void {
+    const { records, sessions, byExpiry, byUse } = this.#tables;
+    const inTable = tableKey(key);
+    for (const record of removed ?? []) records.remove(record);
+    for (const sealed of added.values()) records.put(recordKey(sealed), sealed.bytes);
+    if (after === undefined) sessions.remove(inTable);
+    else sessions.put(inTable, encodeRow(after));
+
+    if (before?.expiresAtMs !== after?.expiresAtMs) {
+      if (before !== undefined) byExpiry.remove([before.expiresAtMs, ...inTable]);
+      if (after !== undefined) byExpiry.put([after.expiresAtMs, ...inTable], NOTHING);
+    }
+    const usedBefore = usedAt(before);
+    const usedAfter = usedAt(after);
+    if (usedBefore !== usedAfter) {
+      if (usedBefore !== undefined) byUse.remove([usedBefore, ...inTable]);
+      if (usedAfter !== undefined) byUse.put([usedAfter, ...inTable], NOTHING);
+    }
+  }
+
+  #of(key: SessionKey): SessionChange {
+    const text = sessionKeyText(key);
+    const known = this.#changes.get(text);
+    if (known !== undefined) return known;
+    const before = readRow(this.#tables, key);
+    const change: SessionChange = { key, before, after: before, added: new Map(), removed: undefined };
+    this.#changes.set(text, change);
+    return change;
+  }
+
+  #remove(change: SessionChange): void {
+    this.#clear(change);
+    change.after = undefined;
+  }
+
+  #clear(change: SessionChange): void {
+    change.removed ??= [...recordKeys(this.#tables, change.key)];
+    change.added.clear();
+  }
+}
+
+function changed({ before, after }: SessionChange): boolean {
+  return before !== after;
+}
+
+function live(row: SessionRow | undefined): number {
+  return row === undefined || row.deleted ? 0 : 1;
+}
+
+/** The time in the index by use. A tombstone is not in it: evicted, it could not keep the session deleted. */
+function usedAt(row: SessionRow | undefined): number | undefined {
+  return row === undefined || row.deleted ? undefined : row.lastUsedAtMs;
+}

@@ -1,0 +1,146 @@
+import { type Database, open } from 'lmdb';
+import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record-codec.ts';
+import { sessionKeyOf } from '../../domain/turn-record.ts';
+import { rowWith, type SessionRow } from '../session-row.ts';
+import { decodeRow } from './row-codec.ts';
+
+export type RecordKey = [...SessionTableKey, turn: number, hash: string];
+type SessionTableKey = [keygroup: string, userId: string, sessionId: string];
+type IndexKey = [atMs: number, ...SessionTableKey];
+
+/** The tables of one LMDB environment. Everything is read synchronously, from memory-mapped pages. */
+export interface Tables {
+  /** JSON values by name. */
+  readonly meta: Database<string, string>;
+  readonly records: Database<Uint8Array, RecordKey>;
+  readonly sessions: Database<Uint8Array, SessionTableKey>;
+  /** Every session by when it expires. */
+  readonly byExpiry: Database<Uint8Array, IndexKey>;
+  /** Sessions that may be evicted, by when they were last used. */
+  readonly byUse: Database<Uint8Array, IndexKey>;
+  /**
+   * Everything put and removed in `ops` becomes durable at once, or nothing does. `ops` must not throw: what it had
+   * written by then would be kept. Resolves after fsync.
+   */
+  write(ops: () => void): Promise<void>;
+  /** No write may be under way. */
+  close(): Promise<void>;
+}
+
+/** Index entries are all key. */
+export const NOTHING = new Uint8Array(0);
+
+/** A tombstone has no turn: it is kept before the first. */
+export const TOMBSTONE_TURN = 0;
+const TURN_END = 0x1_0000_0000;
+
+/** Opens the environment in `path` and creates what is missing. Throws lmdb's errors. */
+export function openTables(path: string): Tables {
+  const environment = open<Uint8Array, string>({
+    path,
+    encoding: 'binary',
+    // Commit and fsync in one step, as plain LMDB does: a failed fsync then leaves nothing behind that a later commit
+    // could build on. With overlapping syncs it would, and one commit at a time gains nothing from them.
+    overlappingSync: false,
+    // With batching by event turn, lmdb makes a promise of its own for each turn, and when a commit fails (disk full)
+    // nobody can catch that one: it ends the process.
+    eventTurnBatching: false,
+  });
+  return {
+    meta: environment.openDB('meta', { encoding: 'string' }),
+    records: environment.openDB('records', { encoding: 'binary' }),
+    sessions: environment.openDB('sessions', { encoding: 'binary' }),
+    byExpiry: environment.openDB('byExpiry', { encoding: 'binary' }),
+    byUse: environment.openDB('byUse', { encoding: 'binary' }),
+    async write(ops) {
+      try {
+        await environment.batch(ops);
+      } catch (error) {
+        throw await commitError(error);
+      }
+    },
+    close: () => environment.close(),
+  };
+}
+
+/** lmdb rejects with a general error and keeps the reason in a promise inside it. */
+async function commitError(error: unknown): Promise<unknown> {
+  try {
+    await (error as { commitError?: Promise<unknown> }).commitError;
+  } catch (reason) {
+    return reason;
+  }
+  return error;
+}
+
+export function tableKey(key: SessionKey): SessionTableKey {
+  return [key.keygroup, key.userId, key.sessionId];
+}
+
+export function recordKey(sealed: SealedRecord): RecordKey {
+  const { record } = sealed;
+  const turn = record.kind === 'turn' ? record.turn : TOMBSTONE_TURN;
+  return [record.keygroup, record.userId, record.sessionId, turn, sealed.hash];
+}
+
+export function sessionKeyFrom([keygroup, userId, sessionId]: SessionTableKey): SessionKey {
+  return { keygroup, userId, sessionId } as SessionKey;
+}
+
+/** Keys of a session's records, tombstones first, then in turn order. */
+export function recordKeys(tables: Tables, key: SessionKey): Iterable<RecordKey> {
+  return tables.records.getKeys({ start: [...tableKey(key), TOMBSTONE_TURN], end: [...tableKey(key), TURN_END] });
+}
+
+/** A session's records in turn order; each damaged one is left out and given to `onCorrupt`. */
+export function readRecords(
+  tables: Tables,
+  key: SessionKey,
+  { firstTurn, onCorrupt }: { firstTurn: number; onCorrupt: (error: CorruptRecord, turn: number) => void },
+): SealedRecord[] {
+  const records: SealedRecord[] = [];
+  const range = { start: [...tableKey(key), firstTurn], end: [...tableKey(key), TURN_END] };
+  for (const entry of tables.records.getRange(range)) {
+    const [, , , turn, hash] = entry.key;
+    try {
+      const sealed = openRecord(entry.value, hash as ContextId);
+      // The hash covers the record and not the key it lies under: a damaged key must not show it in another session.
+      if (sessionKeyText(sessionKeyOf(sealed.record)) !== sessionKeyText(key) || recordKey(sealed)[3] !== turn)
+        throw new CorruptRecord('stored under another key');
+      records.push(sealed);
+    } catch (error) {
+      if (!(error instanceof CorruptRecord)) throw error;
+      onCorrupt(error, turn);
+    }
+  }
+  return records;
+}
+
+/** What the table says of a session. A damaged row is made again from the session's records. */
+export function readRow(tables: Tables, key: SessionKey): SessionRow | undefined {
+  const bytes = tables.sessions.get(tableKey(key));
+  return bytes === undefined ? undefined : (decodeRow(bytes) ?? rebuiltRow(tables, key));
+}
+
+function rebuiltRow(tables: Tables, key: SessionKey): SessionRow {
+  const records = readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onCorrupt: () => {} });
+  const row = records.reduceRight<SessionRow | undefined>(
+    (row, sealed) => rowWith(row, sealed, sealed.record.writtenAtMs),
+    undefined,
+  );
+  return row ?? NO_RECORD_READABLE;
+}
+
+/** A session of which nothing can be read is still there: absent, it would be opened anew. */
+const NO_RECORD_READABLE: SessionRow = {
+  records: 0,
+  bytes: 0,
+  turns: 0,
+  mode: undefined,
+  deleted: false,
+  createdAtMs: 0,
+  updatedAtMs: 0,
+  expiresAtMs: 0,
+  lastUsedAtMs: 0,
+};
