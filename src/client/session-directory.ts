@@ -26,18 +26,24 @@ export interface StoredTurn {
   readonly parent: string | undefined;
   readonly user: string;
   readonly reply: string;
+  /** `end`, `limit` or `word`. */
   readonly stopType: string;
-  readonly promptTokens: number;
-  readonly replyTokens: number;
+  /** Of this turn's part of the prompt and of its reply; `undefined` in `raw`, which keeps no tokens. */
+  readonly promptTokens: number | undefined;
+  readonly replyTokens: number | undefined;
   /** Id of the node that answered it. */
   readonly node: string;
   readonly writtenAt: Date;
 }
 
-export interface StoredSession extends SessionSummary {
+export interface StoredSession {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly mode: string;
+  readonly expiresAt: Date;
   /** The main line, oldest first. */
-  readonly history: readonly StoredTurn[];
-  /** The node's answer as it came, with branches off the main line. */
+  readonly turns: readonly StoredTurn[];
+  /** The node's answer as it came, with the ends of branches off the main line. */
   readonly wire: Readonly<Record<string, unknown>>;
 }
 
@@ -64,7 +70,14 @@ export class SessionDirectory {
   async show(sessionId: string): Promise<StoredSession> {
     const wire = await this.#json('GET', `/${encodeURIComponent(sessionId)}`);
     const turns = Array.isArray(wire.turns) ? (wire.turns as Wire[]) : [];
-    return { ...summaryOf({ ...wire, turns: turns.length }), history: turns.map(turnOf), wire };
+    return {
+      sessionId: String(wire.session_id),
+      userId: String(wire.user_id),
+      mode: String(wire.mode),
+      expiresAt: new Date(String(wire.expires_at)),
+      turns: turns.map(turnOf),
+      wire,
+    };
   }
 
   /** Everything that is stored of a session, exact token ids included, as the node gives it. */
@@ -120,8 +133,8 @@ function turnOf(wire: Wire): StoredTurn {
     user: String(wire.user),
     reply: String(wire.reply),
     stopType: String(wire.stop_type),
-    promptTokens: Number(wire.prompt_tokens),
-    replyTokens: Number(wire.reply_tokens),
+    promptTokens: typeof wire.prompt_tokens === 'number' ? wire.prompt_tokens : undefined,
+    replyTokens: typeof wire.reply_tokens === 'number' ? wire.reply_tokens : undefined,
     node: String(wire.node),
     writtenAt: new Date(String(wire.written_at)),
   };

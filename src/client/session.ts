@@ -4,7 +4,7 @@ import type { NodeRing } from './node-ring.ts';
 import { parseReply, type Reply } from './reply.ts';
 import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { withRetries } from './retry.ts';
-import { SessionDirectory } from './session-directory.ts';
+import { SessionDirectory, type StoredTurn } from './session-directory.ts';
 import type { Transport } from './transport.ts';
 import { type TurnOptions, turnRequest } from './turn-request.ts';
 
@@ -118,9 +118,14 @@ export class Session {
     return this.#directory.cancel(this.sessionId);
   }
 
+  /** The turns so far, as the node has stored them, oldest first. Throws `session_not_found` before the first. */
+  async history(): Promise<readonly StoredTurn[]> {
+    return (await this.#directory.show(this.sessionId)).turns;
+  }
+
   /** Takes over turn and context id from the node's main line, after the session was used elsewhere. */
   async refresh(): Promise<void> {
-    const last = (await this.#directory.show(this.sessionId)).history.at(-1);
+    const last = (await this.history()).at(-1);
     this.#turn = last?.turn ?? 0;
     this.#contextId = last?.contextId;
   }

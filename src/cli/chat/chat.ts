@@ -1,0 +1,164 @@
+import { type DiscedgeClient, DiscedgeClientError, type Session, type SessionOptions } from '../../client/client.ts';
+import { printable, styled } from '../terminal.ts';
+import type { ChatInput } from './chat-input.ts';
+import { runSlashCommand } from './slash-commands.ts';
+import { turnLine, turnWarning } from './turn-line.ts';
+
+export interface ChatParts {
+  readonly client: DiscedgeClient;
+  /** The first session; `/new` opens others. */
+  readonly session: Session;
+  readonly sessionOptions: SessionOptions;
+  readonly input: ChatInput;
+}
+
+const PROMPT = '› ';
+/** Shown until a reply's first text comes. */
+const WAITING = '…';
+
+/** A conversation on the terminal, or from a pipe. Replies go to stdout; what is about them, to stderr when piped. */
+export class Chat {
+  readonly client: DiscedgeClient;
+  session: Session;
+  readonly #sessionOptions: SessionOptions;
+  readonly #input: ChatInput;
+  #left = false;
+
+  constructor({ client, session, sessionOptions, input }: ChatParts) {
+    this.client = client;
+    this.session = session;
+    this.#sessionOptions = sessionOptions;
+    this.#input = input;
+  }
+
+  /** Runs until the input ends, or a command ends it; false when a piped message could not be answered. */
+  async run(): Promise<boolean> {
+    if (this.#input.interactive) await this.#greet();
+    while (!this.#left) {
+      const line = await this.#input.next(styled(['bold', 'cyan'], PROMPT));
+      if (line === undefined) break;
+      const message = line.trim();
+      if (message === '') continue;
+      if (message.startsWith('/')) {
+        await runSlashCommand(this, message);
+      } else if (!(await this.#takeTurn(message)) && !this.#input.interactive) {
+        return false;
+      }
+    }
+    if (this.#input.interactive) this.#sayGoodbye();
+    return true;
+  }
+
+  quit(): void {
+    this.#left = true;
+  }
+
+  newSession(): void {
+    this.session = this.client.session({ ...this.#sessionOptions, node: this.session.node });
+  }
+
+  /** Says something about the conversation, which is not part of it. */
+  readonly note = (text: string): void => {
+    const stream = this.#input.interactive ? process.stdout : process.stderr;
+    stream.write(`${styled('dim', printable(text), stream)}\n`);
+  };
+
+  warn(text: string): void {
+    process.stderr.write(`${styled('yellow', printable(text), process.stderr)}\n`);
+  }
+
+  async #greet(): Promise<void> {
+    const { model_alias: model, node } = (await this.client.props()) as { model_alias?: string; node?: string };
+    const where = `${printable(model ?? '?')} at node ${printable(node ?? '?')} (${this.session.node})`;
+    process.stdout.write(`${styled('bold', 'DisCEdge chat')} with ${where}\n`);
+    this.note('/help lists commands, Ctrl-C stops a reply, Ctrl-D leaves.\n');
+    if (this.session.turn > 0)
+      this.note(`Going on with session ${this.session.sessionId} after turn ${this.session.turn}.\n`);
+  }
+
+  #sayGoodbye(): void {
+    const { sessionId, turn } = this.session;
+    if (turn > 0) this.note(`\nGo on later with: discedge chat --session ${sessionId}`);
+    else process.stdout.write('\n');
+  }
+
+  /** True when the message was answered. */
+  async #takeTurn(message: string): Promise<boolean> {
+    const cancelling = new AbortController();
+    const release = this.#input.onInterrupt(() => cancelling.abort());
+    const started = performance.now();
+    let firstTextMs: number | undefined;
+    const stream = this.session.stream(message, { signal: cancelling.signal });
+    const line = new ReplyLine(this.#input.interactive);
+    try {
+      for await (const text of stream) {
+        firstTextMs ??= performance.now() - started;
+        line.write(text);
+      }
+      const reply = await stream.reply;
+      line.end();
+      this.note(`${turnLine(reply, { firstTextMs, totalMs: performance.now() - started })}\n`);
+      const warning = turnWarning(reply);
+      if (warning !== undefined) this.warn(warning);
+      return true;
+    } catch (error) {
+      line.end();
+      if (error instanceof DiscedgeClientError && error.code === 'reply_changed') {
+        this.warn('The connection broke and the turn was answered anew:');
+        process.stdout.write(
+          `${this.#input.interactive ? printable((await stream.reply).text) : (await stream.reply).text}\n`,
+        );
+        return true;
+      }
+      if (cancelling.signal.aborted) this.note('Cancelled; the session does not remember this turn.\n');
+      else await this.#explain(error);
+      return false;
+    } finally {
+      release();
+    }
+  }
+
+  async #explain(error: unknown): Promise<void> {
+    if (!(error instanceof DiscedgeClientError)) throw error;
+    this.warn(`${error.message} (${error.code})`);
+    if (error.code === 'turn_conflict') {
+      await this.session.refresh();
+      this.warn(
+        `The session has gone on elsewhere; it is at turn ${this.session.turn} now. See /history, then say it again.`,
+      );
+    } else if (this.#input.interactive && error.retry) {
+      this.warn('Say it again to retry: it is the same turn until a node has answered it.');
+    }
+  }
+}
+
+/** Writes one reply to stdout as it comes. */
+class ReplyLine {
+  readonly #interactive: boolean;
+  #waiting = false;
+  #last = '';
+
+  constructor(interactive: boolean) {
+    this.#interactive = interactive;
+    if (!interactive) return;
+    this.#waiting = true;
+    process.stdout.write(styled('dim', WAITING));
+  }
+
+  write(text: string): void {
+    this.#clear();
+    process.stdout.write(this.#interactive ? printable(text) : text);
+    this.#last = text;
+  }
+
+  /** What follows begins on a line of its own. */
+  end(): void {
+    this.#clear();
+    if (this.#last !== '' && !this.#last.endsWith('\n')) process.stdout.write('\n');
+  }
+
+  #clear(): void {
+    if (this.#waiting) process.stdout.write('\r\u001b[K');
+    this.#waiting = false;
+  }
+}

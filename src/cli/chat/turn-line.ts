@@ -1,0 +1,45 @@
+import type { Reply } from '../../client/client.ts';
+
+export interface TurnTimes {
+  /** From sending the message to the first text of its reply; `undefined` when there was none. */
+  readonly firstTextMs: number | undefined;
+  readonly totalMs: number;
+}
+
+/** One line about a turn: its number, what the LLM Service had to read and write, how long it took, and where. */
+export function turnLine(reply: Reply, { firstTextMs, totalMs }: TurnTimes): string {
+  const { cachedTokens, evaluatedTokens, predictedTokens, predictedMs } = reply.usage;
+  const tokens = reply.replayed
+    ? 'answered from the record'
+    : `${cachedTokens} cached + ${evaluatedTokens} evaluated → ${predictedTokens} new tokens`;
+  const speed = predictedMs > 0 && !reply.replayed ? `, ${perSecond(predictedTokens, predictedMs)} tokens/s` : '';
+  const first = firstTextMs === undefined ? '' : `first after ${duration(firstTextMs)}, `;
+  return [
+    `turn ${reply.turn}`,
+    tokens,
+    `${first}all in ${duration(totalMs)}${speed}`,
+    ...(reply.waitedMs >= 1 ? [`waited ${duration(reply.waitedMs)} for the turn before`] : []),
+    ...(reply.stopType === 'limit' ? ['cut at its longest length'] : []),
+    reply.node,
+  ].join(' · ');
+}
+
+/** What the user has to know about a reply that does not stand on the whole conversation; `undefined` when it does. */
+export function turnWarning(reply: Reply): string | undefined {
+  if (reply.basedOnTurn < reply.turn - 1) {
+    return `This reply knows the conversation up to turn ${reply.basedOnTurn} only.`;
+  }
+  if (reply.droppedTurns > 0) {
+    return `The conversation has become too long: its first ${reply.droppedTurns} turns were left out.`;
+  }
+  return undefined;
+}
+
+function duration(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function perSecond(count: number, ms: number): string {
+  const rate = (count * 1000) / ms;
+  return rate < 10 ? rate.toFixed(1) : String(Math.round(rate));
+}

@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+import { loadConfig } from '../../edge-node/config.ts';
+import { isLoopback } from '../../edge-node/listen-address.ts';
+import { downloadProgress } from '../download-progress.ts';
+import { describeNode } from '../node-description.ts';
+import { addSettingOptions, settingFlags } from '../setting-options.ts';
+import { stopRequested } from '../stop-request.ts';
+
+export function define(command: Command): void {
+  addSettingOptions(command)
+    .addHelpText(
+      'after',
+      '\nEach setting can also be given as an environment variable (DISCEDGE_MAX_WAIT_MS for --max-wait-ms) or in the\n' +
+        'configuration file (max-wait-ms). Flags win over the environment, and that over the file.\n' +
+        'Docs: docs/configuration.md',
+    )
+    .action(serve);
+}
+
+async function serve(options: Readonly<Record<string, unknown>>): Promise<void> {
+  const config = loadConfig({ flags: settingFlags(options), file: options.config as string | undefined });
+  const stop = stopRequested();
+  const { startEdgeNode } = await import('../../edge-node/edge-node.ts');
+  const node = await startEdgeNode(config, { signal: stop.signal, onModelProgress: downloadProgress() }).catch(
+    (error) => {
+      if (stop.signal.aborted) return undefined;
+      throw error;
+    },
+  );
+  if (node === undefined) return;
+  process.stdout.write(describeNode(node, config));
+  if (!isLoopback(config.listen)) {
+    process.stderr.write(
+      'discedge: this address can be reached from other machines, and the node asks nobody who they are\n',
+    );
+  }
+  await stop.requested;
+  await node.close();
+}

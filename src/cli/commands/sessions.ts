@@ -1,0 +1,112 @@
+import { writeFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { SessionPage, SessionSummary, StoredSession } from '../../client/client.ts';
+import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { approximateBytes, localTime, printable, styled, table } from '../terminal.ts';
+
+interface JsonOptions extends ConnectionOptions {
+  readonly json?: true;
+}
+
+/** Sessions asked for at a time. */
+const PAGE_SESSIONS = 100;
+
+export function define(command: Command): void {
+  addConnectionOptions(command.command('list').description('List the sessions a node holds.'))
+    .option('--limit <SESSIONS>', 'list at most so many', positiveInteger)
+    .option('--json', 'print JSON, one session a line')
+    .action(list);
+  addConnectionOptions(command.command('show').description('Show a session, turn by turn.'))
+    .argument('<session>', 'its id')
+    .option('--json', "print the node's answer")
+    .action(show);
+  addConnectionOptions(
+    command.command('export').description('Export sessions with their exact token ids, as JSON, one a line.'),
+  )
+    .argument('[sessions...]', 'their ids; all of the user when left out')
+    .option('-o, --output <FILE>', 'write to a file')
+    .action(exportSessions);
+  addConnectionOptions(command.command('delete').description('Delete sessions for good, on every node.'))
+    .argument('<sessions...>', 'their ids')
+    .addOption(new Option('-y, --yes', 'do not ask'))
+    .action(deleteSessions);
+}
+
+async function list(options: JsonOptions & { limit?: number }): Promise<void> {
+  const sessions: SessionSummary[] = [];
+  for await (const session of everySession(options)) {
+    if (sessions.length === options.limit) break;
+    sessions.push(session);
+  }
+  if (options.json) {
+    for (const session of sessions) process.stdout.write(`${JSON.stringify(session)}\n`);
+  } else if (sessions.length === 0) {
+    process.stdout.write(`no sessions of user ${options.user ?? 'anonymous'} here\n`);
+  } else {
+    const rows = sessions.map(({ sessionId, mode, turns, bytes, updatedAt, expiresAt }) => [
+      printable(sessionId),
+      mode,
+      turns,
+      approximateBytes(bytes),
+      localTime(updatedAt),
+      localTime(expiresAt),
+    ]);
+    process.stdout.write(`${table(['SESSION', 'MODE', 'TURNS', 'SIZE', 'LATEST TURN', 'EXPIRES'], rows)}\n`);
+  }
+}
+
+async function show(sessionId: string, options: JsonOptions): Promise<void> {
+  const session = await connect(options).sessions.show(sessionId);
+  process.stdout.write(options.json ? `${JSON.stringify(session.wire)}\n` : readable(session));
+}
+
+async function exportSessions(ids: readonly string[], options: ConnectionOptions & { output?: string }): Promise<void> {
+  const client = connect(options);
+  const lines: string[] = [];
+  const wanted = ids.length > 0 ? ids : everySession(options);
+  for await (const entry of wanted) {
+    const id = typeof entry === 'string' ? entry : entry.sessionId;
+    const line = `${JSON.stringify(await client.sessions.export(id))}\n`;
+    if (options.output === undefined) process.stdout.write(line);
+    else lines.push(line);
+  }
+  if (options.output !== undefined) await writeFile(options.output, lines);
+}
+
+async function deleteSessions(ids: readonly string[], options: ConnectionOptions & { yes?: true }): Promise<void> {
+  const client = connect(options);
+  if (!options.yes && process.stdin.isTTY && process.stdout.isTTY) {
+    const { confirm } = await import('@clack/prompts');
+    const what = ids.length === 1 ? `session ${printable(ids[0] as string)}` : `${ids.length} sessions`;
+    const agreed = await confirm({ message: `Delete ${what} for good?`, initialValue: false });
+    if (agreed !== true) return;
+  }
+  for (const id of ids) {
+    await client.sessions.delete(id);
+    process.stdout.write(`deleted ${printable(id)}\n`);
+  }
+}
+
+async function* everySession(options: ConnectionOptions): AsyncGenerator<SessionSummary> {
+  const { sessions } = connect(options);
+  let page: SessionPage | undefined;
+  do {
+    page = await sessions.list({ limit: PAGE_SESSIONS, ...(page?.next === undefined ? {} : { after: page.next }) });
+    yield* page.sessions;
+  } while (page.next !== undefined);
+}
+
+function readable({ sessionId, userId, mode, expiresAt, turns }: StoredSession): string {
+  const head = `session ${printable(sessionId)} of ${printable(userId)}, ${mode}, ${turns.length} turns, until ${localTime(expiresAt)}`;
+  const blocks = turns.map(({ turn, user, reply, node, writtenAt, promptTokens, replyTokens }) => {
+    const tokens = replyTokens === undefined ? '' : ` · ${promptTokens} + ${replyTokens} tokens`;
+    const title = `turn ${turn} · ${localTime(writtenAt)} · ${printable(node)}${tokens}`;
+    return `${styled('dim', title)}\n${styled('bold', `› ${printable(user)}`)}\n${printable(reply)}\n`;
+  });
+  return `${styled('dim', head)}\n\n${blocks.join('\n')}`;
+}
+
+function positiveInteger(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.');
+  return Number(text);
+}

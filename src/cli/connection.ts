@@ -1,0 +1,26 @@
+import { type Command, Option } from 'commander';
+import { type ClientOptions, DiscedgeClient } from '../client/client.ts';
+
+/** Where `discedge serve` listens when it is not told otherwise. */
+const DEFAULT_URL = 'http://127.0.0.1:8081';
+
+export interface ConnectionOptions {
+  readonly url: readonly string[];
+  readonly user?: string;
+}
+
+/** Adds `--url` and `--user` to a command that talks to a running node. */
+export function addConnectionOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('-u, --url <URL...>', 'the edge node to talk to; several: the others are for when it is gone').default(
+        [DEFAULT_URL],
+        DEFAULT_URL,
+      ),
+    )
+    .option('--user <ID>', 'whose sessions (default: anonymous)');
+}
+
+export function connect({ url, user }: ConnectionOptions, options: Partial<ClientOptions> = {}): DiscedgeClient {
+  return new DiscedgeClient({ nodes: url, userId: user, ...options });
+}

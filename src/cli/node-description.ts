@@ -1,0 +1,41 @@
+import type { EdgeNodeConfig } from '../edge-node/config.ts';
+import type { EdgeNode } from '../edge-node/edge-node.ts';
+import { styled } from './terminal.ts';
+
+/** What a started node serves, where, and how to try it: two turns, of which the second carries nothing but its message. */
+export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
+  const { url } = node.address;
+  const { nodeId, llm, llmName, storeName, tokenizedUnavailable } = node.description;
+  const rows = [
+    ['model', `${llm.identity.name} (${llm.contextTokens.toLocaleString('en')} tokens of context; ${llmName})`],
+    ['store', storeName === 'memory' ? 'memory (gone when the node stops)' : `${storeName} in ${config.dataDir}`],
+    [
+      'mode',
+      tokenizedUnavailable === undefined
+        ? config.mode
+        : `${config.mode} (tokenized is refused: ${tokenizedUnavailable})`,
+    ],
+    ['API', `${url} (described in ${url}/openapi.json)`],
+  ];
+  return [
+    `${styled('bold', 'DisCEdge')} edge node ${styled('bold', nodeId)} serves`,
+    '',
+    ...rows.map(([name, value]) => `  ${styled('dim', (name as string).padEnd(6))} ${value}`),
+    '',
+    'Try a turn:',
+    `  ${curl(url, { session_id: 'hello', turn: 1, prompt: 'My name is Ada.' })}`,
+    'and the next one, which carries nothing but its message:',
+    `  ${curl(url, { session_id: 'hello', turn: 2, prompt: 'What is my name?' })}`,
+    `or talk to it: ${chatCommand(url)}`,
+    '',
+    '',
+  ].join('\n');
+}
+
+function curl(url: string, body: object): string {
+  return `curl ${url}/completion -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+}
+
+function chatCommand(url: string): string {
+  return url === 'http://127.0.0.1:8081' ? 'discedge chat' : `discedge chat --url ${url}`;
+}

@@ -1,0 +1,46 @@
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../edge-node/version.ts';
+import { EXIT_USAGE, explainFailure } from './failure.ts';
+
+interface CommandEntry {
+  readonly name: string;
+  readonly description: string;
+  /** Loaded only when the command is called: `--help` and `sessions list` need neither schema nor YAML parser. */
+  readonly load: () => Promise<{ define(command: Command): void }>;
+}
+
+const COMMANDS: readonly CommandEntry[] = [
+  { name: 'serve', description: 'Start an edge node.', load: () => import('./commands/serve.ts') },
+  { name: 'chat', description: 'Talk to an edge node.', load: () => import('./commands/chat.ts') },
+  {
+    name: 'sessions',
+    description: "List, show, export or delete an edge node's stored sessions.",
+    load: () => import('./commands/sessions.ts'),
+  },
+  {
+    name: 'doctor',
+    description: 'Say what an edge node would need on this machine and does not find.',
+    load: () => import('./commands/doctor.ts'),
+  },
+];
+
+/** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */
+export async function runCli(args: readonly string[]): Promise<void> {
+  const program = new Command('discedge')
+    .description('Distributed context management for large language models at the edge.')
+    .version(VERSION, '-V, --version')
+    .addHelpText('after', '\nBegin with "discedge serve", then "discedge chat" in another terminal.')
+    .showHelpAfterError('(see --help)')
+    .exitOverride();
+  for (const { name, description, load } of COMMANDS) {
+    const command = program.command(name).description(description);
+    if (args.includes(name)) (await load()).define(command);
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    // Commander has printed what it has to say.
+    if (!(error instanceof CommanderError)) process.exitCode = explainFailure(error);
+    else if (error.exitCode !== 0) process.exitCode = EXIT_USAGE;
+  }
+}

@@ -1,0 +1,34 @@
+import type { EdgeNodeConfig } from '../config.ts';
+import type { Check } from './check.ts';
+import { checkEdgeNode, checkEmbedded, checkLlamaServer, checkModel } from './llm-checks.ts';
+import { checkNodeVersion, checkThreads } from './machine-checks.ts';
+import { checkDataDir, checkDiskSpace, checkPort } from './node-checks.ts';
+import { checkOptionalPrograms } from './program-checks.ts';
+
+/**
+ * Whether an edge node with this configuration could start here, and whether the running nodes of `urls` are well.
+ * Changes nothing.
+ */
+export async function examine(config: EdgeNodeConfig, urls: readonly string[]): Promise<Check[]> {
+  return [
+    checkNodeVersion(),
+    checkThreads(config),
+    ...(await checkLlm(config)),
+    await checkDataDir(config),
+    await checkDiskSpace(config),
+    await checkPort(config),
+    ...(await checkOptionalPrograms()),
+    ...(await Promise.all(urls.map(checkEdgeNode))),
+  ];
+}
+
+async function checkLlm(config: EdgeNodeConfig): Promise<Check[]> {
+  switch (config.llm) {
+    case undefined:
+      return [await checkEmbedded(config), await checkModel(config)];
+    case 'scripted':
+      return [];
+    default:
+      return [await checkLlamaServer(config.llm, config.llmApiKey)];
+  }
+}
