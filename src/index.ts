@@ -1,4 +1,5 @@
 /** Public API of the package: an edge node in one's own process. The client is `discedge/client`. */
 export { DiscedgeError, ERROR_TABLE, type ErrorCode } from './domain/errors.ts';
 export { type ConfigSources, type EdgeNodeConfig, loadConfig } from './edge-node/config.ts';
-export { type EdgeNode, type EdgeNodeDescription, type EdgeNodeOptions, startEdgeNode } from './edge-node/edge-node.ts';
+export { type EdgeNode, type EdgeNodeDescription, startEdgeNode } from './edge-node/edge-node.ts';
+export type { StartOptions } from './edge-node/start-llm-service.ts';

@@ -1,6 +1,5 @@
 import type { AddressInfo } from 'node:net';
 import { ContextManager } from '../context-manager/context-manager.ts';
-import type { ContextStore, WatchableStore } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
@@ -11,7 +10,7 @@ import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
 import type { EdgeNodeConfig } from './config.ts';
 import { openContextStore } from './open-context-store.ts';
-import { type ModelProgress, startLlmService } from './start-llm-service.ts';
+import { type StartOptions, startLlmService } from './start-llm-service.ts';
 import { sweepExpired } from './sweep-expired.ts';
 import { VERSION } from './version.ts';
 
@@ -32,13 +31,6 @@ export interface EdgeNodeDescription {
   readonly tokenizedUnavailable: string | undefined;
 }
 
-export interface EdgeNodeOptions {
-  /** Told how far a model's download has come. */
-  readonly onModelProgress?: (progress: ModelProgress) => void;
-  /** Aborts a start that takes long, such as a download. */
-  readonly signal?: AbortSignal;
-}
-
 /** How long running turns may go on when the node is asked to stop; orchestrators commonly kill after 10 s. */
 const CLOSE_GRACE_MS = 8_000;
 
@@ -47,7 +39,7 @@ const CLOSE_GRACE_MS = 8_000;
  * HTTP. Throws DiscedgeError with a start code (`config_invalid`, `model_unusable`, `data_dir_in_use`, `port_in_use`, …),
  * and then leaves nothing open.
  */
-export async function startEdgeNode(config: EdgeNodeConfig, options: EdgeNodeOptions = {}): Promise<EdgeNode> {
+export async function startEdgeNode(config: EdgeNodeConfig, options: StartOptions = {}): Promise<EdgeNode> {
   const environment = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });
   const closing = new Closing(environment.log);
   try {
@@ -60,12 +52,12 @@ export async function startEdgeNode(config: EdgeNodeConfig, options: EdgeNodeOpt
 
 async function assemble(
   config: EdgeNodeConfig,
-  options: EdgeNodeOptions,
+  options: StartOptions,
   environment: NodeEnvironment,
   closing: Closing,
 ): Promise<EdgeNode> {
   const opened = await openContextStore(config, environment);
-  const store: ContextStore | WatchableStore = opened.store;
+  const { store } = opened;
   closing.later('context store', () => store.close());
 
   const started = await startLlmService(config, environment, options);

@@ -1,14 +1,17 @@
 import { fileURLToPath } from 'node:url';
 import type { Environment } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
+import type { DownloadProgress } from '../llm-service/model-file.ts';
 import type { EdgeNodeConfig } from './config.ts';
 
 /** The demo model, as it lies in the repository and in the package. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 
-export interface ModelProgress {
-  readonly downloadedBytes: number;
-  readonly totalBytes: number;
+export interface StartOptions {
+  /** Told how far a model's download has come. */
+  readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Aborts a start that takes long, such as a download. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface StartedLlmService {
@@ -21,19 +24,26 @@ export interface StartedLlmService {
 export async function startLlmService(
   config: EdgeNodeConfig,
   environment: Environment,
-  _options: { readonly onModelProgress?: (progress: ModelProgress) => void; readonly signal?: AbortSignal },
+  { onModelProgress, signal }: StartOptions,
 ): Promise<StartedLlmService> {
   const { llm, modelName, contextTokens } = config;
   if (llm === 'scripted') {
     const { startScripted } = await import('../llm-service/scripted.ts');
     return { llm: startScripted({ modelName, contextTokens }, environment), name: 'scripted' };
   }
-  const { startEmbedded } = await import('../llm-service/embedded.ts');
+  const [{ startEmbedded }, { resolveModelFile }] = await Promise.all([
+    import('../llm-service/embedded.ts'),
+    import('../llm-service/model-file.ts'),
+  ]);
   const { parallel, threads, prefillChunkTokens } = config;
-  const modelPath = config.model === 'demo' ? DEMO_MODEL_PATH : config.model;
+  const where = { cacheDir: config.modelCacheDir, demoPath: DEMO_MODEL_PATH, onProgress: onModelProgress, signal };
+  const modelPath = await resolveModelFile(config.model, where, environment);
   const gpu = config.gpu ? 'auto' : false;
   return {
-    llm: await startEmbedded({ modelPath, modelName, contextTokens, parallel, threads, prefillChunkTokens, gpu }, environment),
+    llm: await startEmbedded(
+      { modelPath, modelName, contextTokens, parallel, threads, prefillChunkTokens, gpu },
+      environment,
+    ),
     name: 'embedded llama.cpp',
   };
 }

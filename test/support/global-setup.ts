@@ -1,6 +1,13 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { ensureServers } from './real-servers/install.ts';
 
-/** Fetches the real servers once, before any test file asks for one, so that no test's time limit includes it. */
+/**
+ * Builds the command line that tests start as a process, and fetches the real servers once, before any test file asks
+ * for one, so that no test's time limit includes it.
+ */
 export default async function globalSetup(): Promise<void> {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  execFileSync('npm', ['run', 'build', '--silent'], { cwd: root, stdio: 'inherit' });
   await ensureServers(['llama-server', 'nats-server']);
 }
