@@ -1,0 +1,164 @@
+import { isDeepStrictEqual } from 'node:util';
+import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
+import type { Environment } from '../environment/environment.ts';
+import { completionBody } from './llama-server/completion-request.ts';
+import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
+import { type Reply, type ReplyContext, readStreamedReply, readWholeReply } from './llama-server/read-reply.ts';
+import { ServerConnection } from './llama-server/server-connection.ts';
+import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
+import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
+import type { GenerationEvent, GenerationPart, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+
+export interface LlamaServerOptions {
+  /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
+  readonly url: string;
+  /** The model's name in the identity; by default the server's alias or model file, without folder and `.gguf`. */
+  readonly modelName?: string | undefined;
+  readonly apiKey?: string | undefined;
+  /** How long the server may take to accept a connection. */
+  readonly connectTimeoutMs: number;
+  /**
+   * How long the server may send nothing. A streamed reply sends something with every batch of the prompt and every
+   * token; a reply in one piece has to be complete within this time.
+   */
+  readonly idleTimeoutMs: number;
+}
+
+/**
+ * A stock llama-server (llama.cpp) as the LLM Service. Best started with a fixed number of slots (`--parallel N`): with
+ * the automatic one it clears idle slots, and sessions that share a system message evaluate parts of their context again.
+ * Throws `llm_unavailable` (not there, still loading, wrong key), `llm_timeout` or `llm_bad_reply`.
+ */
+export async function connectLlamaServer(options: LlamaServerOptions, environment: Environment): Promise<LlmService> {
+  const { url, modelName, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
+  const connection = new ServerConnection({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
+  const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, signal });
+  return new LlamaServer({ connection, facts: await describe(), describe, environment });
+}
+
+interface LlamaServerParts {
+  readonly connection: ServerConnection;
+  readonly facts: ServerFacts;
+  readonly describe: (signal?: AbortSignal) => Promise<ServerFacts>;
+  readonly environment: Environment;
+}
+
+class LlamaServer implements LlmService {
+  readonly description: LlmDescription;
+  readonly #parts: LlamaServerParts;
+  readonly #slots: SlotTable;
+  /** It has failed since it was last described, so another server may answer by now. */
+  #isSuspect = false;
+
+  constructor(parts: LlamaServerParts) {
+    this.description = parts.facts.description;
+    this.#parts = parts;
+    this.#slots = new SlotTable(parts.facts.slots, () =>
+      parts.environment.log.warn('llama_server_clears_idle_slots', {
+        url: parts.connection.url.origin,
+        advice: 'start llama-server with --parallel N; until then sessions find less of their context in its cache',
+      }),
+    );
+  }
+
+  tokenize(text: string, { parseSpecial }: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
+    return this.#watched(this.#parts.facts.tokenizer.tokenize(text, { parseSpecial }));
+  }
+
+  async detokenize(ids: TokenSequence): Promise<string> {
+    return this.#watched(this.#parts.facts.tokenizer.detokenize(ids));
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+    this.#check(request);
+    // A caller that names a slot is on its own: the table only learns what became of it.
+    const affinity = request.sampling.id_slot === undefined ? request.affinity : undefined;
+    const lease = await this.#slots.acquire({ prompt: request.prompt, affinity }, signal);
+    let reply: Reply | undefined;
+    try {
+      await this.#expectSameServer(signal);
+      reply = yield* this.#reply(request, lease.slot, signal);
+    } catch (error) {
+      throw this.#noticed(error);
+    } finally {
+      lease.release(reply && outcomeOf(request, reply));
+    }
+    yield reply.end;
+  }
+
+  async ready(): Promise<void> {
+    await this.#watched(this.#expectSameServer());
+    await this.#watched(this.#parts.connection.get('health'));
+  }
+
+  async close(): Promise<void> {
+    this.#slots.close(isClosed());
+    this.#parts.connection.close();
+  }
+
+  async *#reply(
+    request: GenerationRequest,
+    slot: number | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerationPart, Reply> {
+    const { connection, facts } = this.#parts;
+    const promptTokens = request.prompt.length;
+    // Never past the context window: a server started with --context-shift would drop the beginning instead of stopping.
+    const maxTokens = Math.min(request.maxTokens, this.description.contextTokens - promptTokens);
+    const body = completionBody(request, { maxTokens, slot });
+    const showsProgress = request.sampling.return_progress === true;
+    const context: ReplyContext = { url: connection.url, facts, promptTokens, maxTokens, showsProgress, signal };
+    if (request.stream) return yield* readStreamedReply(connection.stream('completion', body, signal), context);
+
+    const reply = readWholeReply(await connection.post('completion', body, signal), context);
+    yield { kind: 'part', text: reply.end.text, ids: reply.end.ids };
+    return reply;
+  }
+
+  #check({ prompt, maxTokens }: GenerationRequest): void {
+    const { contextTokens } = this.description;
+    if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'The prompt is empty.');
+    if (!(Number.isInteger(maxTokens) && maxTokens >= 1)) {
+      throw new DiscedgeError('invalid_request', 'At least one token must be asked for.');
+    }
+    this.#parts.facts.tokenizer.requireInVocabulary(prompt);
+    if (prompt.length >= contextTokens) {
+      throw new DiscedgeError(
+        'context_overflow',
+        `The prompt has ${prompt.length} ids and leaves no room for a reply in a context window of ${contextTokens}.`,
+      );
+    }
+  }
+
+  /** After a failure another server may answer under the same address: one that reads other things into the same ids. */
+  async #expectSameServer(signal?: AbortSignal): Promise<void> {
+    if (!this.#isSuspect) return;
+    const { tokenizer: _, ...now } = await this.#parts.describe(signal);
+    const { tokenizer: __, ...atStart } = this.#parts.facts;
+    if (!isDeepStrictEqual(now, atStart)) throw servesAnotherModel(this.#parts.connection.url);
+    this.#isSuspect = false;
+  }
+
+  async #watched<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw this.#noticed(error);
+    }
+  }
+
+  #noticed(error: unknown): unknown {
+    if (error instanceof DiscedgeError && SUSPICIOUS.has(error.code)) this.#isSuspect = true;
+    return error;
+  }
+}
+
+const SUSPICIOUS: ReadonlySet<ErrorCode> = new Set(['llm_unavailable', 'llm_bad_reply', 'llm_timeout']);
+
+function outcomeOf({ prompt }: GenerationRequest, { end, slot }: Reply): SlotOutcome {
+  const held = prompt.slice();
+  // The last id was sampled and never evaluated; of ids that were recovered it is not known that the cache has them.
+  if (end.exact) appendTokens(held, end.ids.slice(0, -1));
+  return { slot, held, cachedTokens: end.usage.cachedTokens };
+}

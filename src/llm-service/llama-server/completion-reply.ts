@@ -1,0 +1,87 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { TokenId } from '../../domain/token-sequence.ts';
+import { badReply, errorOfReply } from './server-errors.ts';
+
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Milliseconds = Type.Number({ minimum: 0 });
+
+/** What every event of a streamed reply has, and a reply in one piece too (llama-server `/completion`). */
+const Chunk = Type.Object({
+  content: Type.String(),
+  tokens: Type.Array(Count),
+  tokens_predicted: Count,
+  stop: Type.Boolean(),
+  prompt_progress: Type.Optional(Type.Unknown()),
+});
+
+/** The last event of a stream, and a reply in one piece. */
+const Final = Type.Object({
+  ...Chunk.properties,
+  stop: Type.Literal(true),
+  stop_type: Type.Union([Type.Literal('eos'), Type.Literal('limit'), Type.Literal('word')]),
+  stopping_word: Type.String(),
+  tokens_evaluated: Count,
+  truncated: Type.Boolean(),
+  id_slot: Type.Integer(),
+  model: Type.Optional(Type.String()),
+  timings: Type.Object({
+    cache_n: Count,
+    prompt_n: Count,
+    prompt_ms: Milliseconds,
+    predicted_ms: Milliseconds,
+  }),
+});
+
+const isChunk = Compile(Chunk);
+const isFinal = Compile(Final);
+
+/** Taken over into our own terms, too bulky, or of one request's own interest. */
+const OWN_FIELDS = new Set(['index', 'content', 'tokens', 'stop', 'prompt']);
+/** Repeated in every event though they say nothing before the last. */
+const CHUNK_FIELDS = new Set([...OWN_FIELDS, 'id_slot', 'tokens_predicted', 'tokens_evaluated']);
+
+export interface CompletionChunk {
+  readonly text: string;
+  readonly ids: readonly TokenId[];
+  /** Ids sampled so far, this chunk's included. */
+  readonly predicted: number;
+  readonly fields: Readonly<Record<string, unknown>> | undefined;
+  readonly final: FinalReply | undefined;
+}
+
+export type FinalReply = Omit<Static<typeof Final>, 'content' | 'tokens' | 'stop' | 'prompt_progress'>;
+
+/**
+ * Checks one event of a stream or a whole reply. Throws `llm_bad_reply` for what is neither, and what an `error` event
+ * says for such an event.
+ */
+export function readCompletion(
+  value: unknown,
+  { url, vocabularySize }: { url: URL; vocabularySize: number },
+): CompletionChunk {
+  if (!isChunk.Check(value)) throw errorIn(value, url) ?? badReply(url, 'something that is not a completion');
+  if (value.stop && !isFinal.Check(value)) throw badReply(url, 'a completion whose end makes no sense');
+  // A progress event carries an id that was never sampled.
+  const ids = value.prompt_progress === undefined ? value.tokens : [];
+  for (const id of ids) {
+    if (id >= vocabularySize) throw badReply(url, 'an id outside its vocabulary');
+  }
+  return {
+    text: value.content,
+    ids: ids as TokenId[],
+    predicted: value.tokens_predicted,
+    fields: otherFields(value, value.stop ? OWN_FIELDS : CHUNK_FIELDS),
+    final: value.stop ? (value as unknown as FinalReply) : undefined,
+  };
+}
+
+function errorIn(value: unknown, url: URL): Error | undefined {
+  const status = (value as { error?: { code?: unknown } } | null)?.error?.code;
+  return Number.isInteger(status) ? errorOfReply(url, status as number, value) : undefined;
+}
+
+function otherFields(value: object, own: ReadonlySet<string>): Readonly<Record<string, unknown>> | undefined {
+  const others = Object.entries(value).filter(([name]) => !own.has(name));
+  return others.length === 0 ? undefined : Object.fromEntries(others);
+}

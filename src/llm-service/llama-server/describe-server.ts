@@ -1,0 +1,124 @@
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
+import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
+import type { LlmDescription } from '../llm-service.ts';
+import type { ServerConnection } from './server-connection.ts';
+import { badReply } from './server-errors.ts';
+import { ServerTokenizer } from './server-tokenizer.ts';
+
+/** What llama-server says of itself and its model. */
+export interface ServerFacts {
+  readonly description: LlmDescription;
+  /** Requests that it works on at once. */
+  readonly slots: number;
+  /** Its own name for the model; every completion repeats it. */
+  readonly servedModel: string;
+  /** The end token, where the server names one. */
+  readonly eos: TokenId | undefined;
+  readonly tokenizer: ServerTokenizer;
+}
+
+/** llama-server `/props`: what we use of it. */
+const Props = Type.Object({
+  total_slots: Type.Integer({ minimum: 1 }),
+  default_generation_settings: Type.Object({ n_ctx: Type.Integer({ minimum: 1 }) }),
+  model_alias: Type.Optional(Type.String()),
+  chat_template: Type.Optional(Type.String()),
+  bos_token: Type.Optional(Type.String()),
+  eos_token: Type.Optional(Type.String()),
+});
+/** llama-server `/v1/models`: what we use of it. */
+const Models = Type.Object({
+  data: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      meta: Type.Optional(
+        Type.Union([Type.Null(), Type.Object({ n_vocab: Type.Optional(Type.Integer({ minimum: 1 })) })]),
+      ),
+    }),
+    { minItems: 1 },
+  ),
+});
+const isProps = Compile(Props);
+const isModels = Compile(Models);
+
+/** Texts of tokens that end a reply in the models llama.cpp runs. The server only names the one called EOS. */
+const END_TOKEN_TEXTS = [
+  '<|im_end|>',
+  '<|eot_id|>',
+  '<|eom_id|>',
+  '<|end_of_text|>',
+  '<|endoftext|>',
+  '<|end|>',
+  '<|return|>',
+  '<|call|>',
+  '<end_of_turn>',
+  '<end_of_utterance>',
+  '<|endofturn|>',
+  '<eos>',
+  '</s>',
+  '[EOS]',
+  '[EOT]',
+  '<EOT>',
+  '_<EOT>',
+  '<｜end▁of▁sentence｜>',
+];
+
+/**
+ * Asks the server for everything a description needs. `modelName` overrides the name in the identity. Throws
+ * `llm_unavailable` (not there, still loading, wrong key) or `llm_bad_reply` (not a llama-server, or one too old).
+ */
+export async function describeServer(
+  connection: ServerConnection,
+  { modelName, signal }: { readonly modelName: string | undefined; readonly signal: AbortSignal | undefined },
+): Promise<ServerFacts> {
+  await connection.get('health', signal);
+  const props = await connection.get('props', signal);
+  if (!isProps.Check(props)) throw badReply(connection.url, '/props without slots and a context size');
+  const models = await connection.get('v1/models', signal);
+  if (!isModels.Check(models)) throw badReply(connection.url, '/v1/models without a model');
+  const [model] = models.data;
+  const vocabularySize = model?.meta?.n_vocab ?? TOKEN_ID_MAX + 1;
+  const servedModel = props.model_alias || model?.id || '';
+  const tokenizer = new ServerTokenizer(connection, vocabularySize);
+
+  const probeIds: TokenId[][] = [];
+  for (const probe of TOKENIZER_PROBES) {
+    probeIds.push(await tokenizer.tokenize(probe, { parseSpecial: false }, signal));
+  }
+  const eosIds = await tokenizer.tokenize(props.eos_token ?? '', { parseSpecial: true }, signal);
+  const eos = eosIds.length === 1 ? eosIds[0] : undefined;
+  const endOfGeneration = new Set<TokenId>(eos === undefined ? [] : [eos]);
+  for (const text of END_TOKEN_TEXTS) {
+    const id = await tokenizer.controlToken(text, signal);
+    if (id !== undefined) endOfGeneration.add(id);
+  }
+  const [prependBos] = await tokenizer.tokenize('', { parseSpecial: false, addSpecial: true }, signal);
+
+  return {
+    description: {
+      identity: {
+        name: modelName ?? nameFromFile(servedModel),
+        tokenizerDigest: tokenizerDigest(probeIds),
+        templateDigest: digestText(props.chat_template ?? ''),
+      },
+      contextTokens: props.default_generation_settings.n_ctx,
+      vocabularySize,
+      chatTemplate: props.chat_template || undefined,
+      bosText: props.bos_token ?? '',
+      eosText: props.eos_token ?? '',
+      prependBos,
+      endOfGeneration,
+    },
+    slots: props.total_slots,
+    servedModel,
+    eos,
+    tokenizer,
+  };
+}
+
+/** The same name as for the file itself: without its folder and `.gguf`. */
+function nameFromFile(path: string): string {
+  return path.replace(/^.*[\\/]/, '').replace(/\.gguf$/i, '');
+}

@@ -1,0 +1,147 @@
+import type { TokenSequence } from '../../domain/token-sequence.ts';
+import type { StopReason } from '../../domain/turn-record.ts';
+import type { GenerationEnd, GenerationPart } from '../llm-service.ts';
+import { type FinalReply, readCompletion } from './completion-reply.ts';
+import type { ServerFacts } from './describe-server.ts';
+import { ReplyIds } from './reply-ids.ts';
+import { badReply, servesAnotherModel } from './server-errors.ts';
+import { readServerSentEvents } from './server-sent-events.ts';
+
+/** What a reply must fit. */
+export interface ReplyContext {
+  readonly url: URL;
+  readonly facts: ServerFacts;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  /** Whether the caller asked for `return_progress` itself. */
+  readonly showsProgress: boolean;
+  readonly signal: AbortSignal;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface Reply {
+  readonly end: GenerationEnd;
+  /** The slot that worked on it. */
+  readonly slot: number;
+}
+
+/** Reads a reply in one piece, which names every id. Throws `llm_bad_reply`, or `llm_unavailable` for another model's. */
+export function readWholeReply(body: unknown, context: ReplyContext): Reply {
+  const { text, ids, final, predicted, fields } = readCompletion(body, readerOf(context));
+  if (final === undefined) throw badReply(context.url, 'half a completion');
+  if (ids.length !== predicted) {
+    throw badReply(
+      context.url,
+      `${ids.length} ids for the ${predicted} it sampled; it may be too old for return_tokens`,
+    );
+  }
+  return endOf(final, { text, ids, exact: true, fields }, context);
+}
+
+/** Reads a streamed reply and returns its end. Throws as `readWholeReply` does. */
+export async function* readStreamedReply(
+  bytes: AsyncIterable<Uint8Array>,
+  context: ReplyContext,
+): AsyncGenerator<GenerationPart, Reply> {
+  const { url, facts, signal } = context;
+  const { tokenizer, eos, description } = facts;
+  const ids = new ReplyIds({
+    tokenize: (text) => tokenizer.tokenize(text, { parseSpecial: false }, signal),
+    endOfGeneration: description.endOfGeneration,
+    eos,
+  });
+  let text = '';
+  let given = 0;
+  const part = (more: string, fields?: Fields): GenerationPart[] => {
+    const settled = ids.ids.slice(given);
+    given += settled.length;
+    text += more;
+    if (more === '' && settled.length === 0 && fields === undefined) return [];
+    return [{ kind: 'part', text: more, ids: settled, ...(fields === undefined ? {} : { fields }) }];
+  };
+
+  for await (const data of readServerSentEvents(bytes, url)) {
+    const chunk = readCompletion(parseEvent(data, url), readerOf(context));
+    if (chunk.predicted > context.maxTokens) throw badReply(url, 'more ids than were asked for');
+    const { final } = chunk;
+    if (final === undefined) {
+      if (!(await ids.push(chunk))) throw badReply(url, 'a stream whose counts contradict each other');
+      yield* part(chunk.text, shownFields(chunk.fields, context));
+      continue;
+    }
+    const { stop_type: stop, stopping_word: stoppingWord } = final;
+    const rest = await ids.end({ predicted: chunk.predicted, stop, stoppingWord });
+    if (rest === undefined) throw badReply(url, 'a stream whose counts contradict each other');
+    yield* part(chunk.text + (await tokenizer.detokenize(rest.unshown, signal)));
+    return endOf(final, { text, ids: ids.ids, exact: ids.isExact, fields: chunk.fields }, context);
+  }
+  throw badReply(url, 'a stream without an end');
+}
+
+interface WholeText {
+  readonly text: string;
+  readonly ids: TokenSequence;
+  readonly exact: boolean;
+  readonly fields: Fields | undefined;
+}
+
+function endOf(final: FinalReply, { text, ids, exact, fields }: WholeText, context: ReplyContext): Reply {
+  const { url, facts, promptTokens } = context;
+  if (final.model !== undefined && final.model !== facts.servedModel) throw servesAnotherModel(url);
+  const isShortened = final.truncated && promptTokens + final.tokens_predicted < facts.description.contextTokens;
+  if (final.tokens_evaluated !== promptTokens || isShortened) {
+    throw badReply(url, 'the reply to a prompt that it had shortened');
+  }
+  const { timings } = final;
+  return {
+    slot: final.id_slot,
+    end: {
+      kind: 'end',
+      text,
+      ids,
+      exact,
+      stop: stopOf(final),
+      usage: {
+        cachedTokens: timings.cache_n,
+        evaluatedTokens: timings.prompt_n,
+        promptMs: timings.prompt_ms,
+        predictedTokens: final.tokens_predicted,
+        predictedMs: timings.predicted_ms,
+      },
+      ...(fields === undefined ? {} : { fields }),
+    },
+  };
+}
+
+function stopOf({ stop_type: type, stopping_word: word }: FinalReply): StopReason {
+  switch (type) {
+    case 'eos':
+      return { kind: 'end' };
+    case 'limit':
+      return { kind: 'limit' };
+    case 'word':
+      return { kind: 'word', word };
+    default:
+      return type satisfies never;
+  }
+}
+
+function shownFields(fields: Fields | undefined, { showsProgress }: ReplyContext): Fields | undefined {
+  if (fields === undefined || showsProgress) return fields;
+  const { prompt_progress: _, ...others } = fields;
+  return Object.keys(others).length === 0 ? undefined : others;
+}
+
+function readerOf({ url, facts }: ReplyContext) {
+  return { url, vocabularySize: facts.description.vocabularySize };
+}
+
+function parseEvent(data: string, url: URL): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    // The parser's message quotes the text, which may be a reply.
+    throw badReply(url, 'an event that is not JSON');
+  }
+}

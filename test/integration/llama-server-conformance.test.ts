@@ -1,0 +1,27 @@
+// The LLM Service suite against a stock llama-server with the demo model.
+import { fileURLToPath } from 'node:url';
+import { connectLlamaServer } from '../../src/llm-service/llama-server.ts';
+import { llmServiceSuite } from '../conformance/llm-service-suite.ts';
+import { startLlamaServer } from '../support/real-servers/llama-server.ts';
+import { virtualEnvironment } from '../support/virtual-environment.ts';
+
+const modelPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
+
+llmServiceSuite(
+  'llama-server',
+  async () => {
+    const server = await startLlamaServer({ modelPath, contextTokens: 1024, slots: 2 });
+    const service = await connectLlamaServer(
+      { url: server.url, connectTimeoutMs: 5_000, idleTimeoutMs: 60_000 },
+      virtualEnvironment(),
+    );
+    return {
+      service,
+      async stop() {
+        await service.close();
+        await server.stop();
+      },
+    };
+  },
+  { kind: 'model', streamExact: true },
+);
