@@ -3,3 +3,4 @@ export { DiscedgeError, ERROR_TABLE, type ErrorCode } from './domain/errors.ts';
 export { type ConfigSources, type EdgeNodeConfig, loadConfig } from './edge-node/config.ts';
 export { type EdgeNode, type EdgeNodeDescription, startEdgeNode } from './edge-node/edge-node.ts';
 export type { StartOptions } from './edge-node/start-llm-service.ts';
+export type * from './llm-service/llm-service.ts';

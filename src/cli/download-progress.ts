@@ -1,11 +1,11 @@
-import type { ModelProgress } from '../edge-node/start-llm-service.ts';
+import type { DownloadProgress } from '../edge-node/start-llm-service.ts';
 import { approximateBytes } from './terminal.ts';
 
 /** Where there is no terminal to rewrite a line on, a line per this share of the download. */
 const STEP_PERCENT = 10;
 
 /** Prints on stderr how far a model's download has come: one line that is rewritten, or one per tenth in a log. */
-export function downloadProgress(): (progress: ModelProgress) => void {
+export function downloadProgress(): (progress: DownloadProgress) => void {
   let lastPercent = -1;
   return ({ downloadedBytes, totalBytes }) => {
     const percent = totalBytes > 0 ? Math.floor((downloadedBytes / totalBytes) * 100) : 0;

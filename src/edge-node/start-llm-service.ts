@@ -2,12 +2,17 @@ import { fileURLToPath } from 'node:url';
 import type { Environment } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
+
+export type { DownloadProgress };
+
 import type { EdgeNodeConfig } from './config.ts';
 
 /** The demo model, as it lies in the repository and in the package. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 
 export interface StartOptions {
+  /** An LLM Service of one's own in place of the configured one. The node closes it. */
+  readonly llm?: LlmService | undefined;
   /** Told how far a model's download has come. */
   readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Aborts a start that takes long, such as a download. */
@@ -24,8 +29,9 @@ export interface StartedLlmService {
 export async function startLlmService(
   config: EdgeNodeConfig,
   environment: Environment,
-  { onModelProgress, signal }: StartOptions,
+  { llm: given, onModelProgress, signal }: StartOptions,
 ): Promise<StartedLlmService> {
+  if (given !== undefined) return { llm: given, name: 'given' };
   const { llm, modelName, contextTokens } = config;
   if (llm === 'scripted') {
     const { startScripted } = await import('../llm-service/scripted.ts');
