@@ -11,7 +11,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Log } from '../environment/environment.ts';
 import { checkGgufFile } from './gguf-file.ts';
-import { loadLlamaLibrary } from './llama-library.ts';
+import { loadLlamaLibrary, onLlamaLog, startLlama } from './llama-library.ts';
 
 export interface EngineOptions {
   readonly modelPath: string;
@@ -41,35 +41,25 @@ export interface EmbeddedEngine {
 
 /** Throws `model_unusable`. */
 export async function loadEngine(options: EngineOptions, log: Log): Promise<EmbeddedEngine> {
-  await checkGgufFile(options.modelPath);
   const library = await loadLlamaLibrary();
-  const complaints = new Complaints(log);
-  const llama = await library.getLlama({
-    gpu: options.gpu,
-    build: 'never',
-    skipDownload: true,
-    progressLogs: false,
-    maxThreads: options.threads,
-    logLevel: library.LlamaLogLevel.warn,
-    logger: (level, message) => complaints.add(level, message),
+  await checkGgufFile(options.modelPath, (path) => library.readGgufFileInfo(path, { logWarnings: false }));
+  const llama = await startLlama(library, options.gpu).catch((cause: unknown) => {
+    throw unusable(options, 'cannot be run here: there is no llama.cpp for this machine; use llama-server', cause);
   });
+  const complaints = new Complaints(log);
+  const model = await loadModel(llama, options, complaints);
   try {
-    const model = await loadModel(llama, options, complaints);
-    const vocabularySize = model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0;
-    if (vocabularySize === 0 || model.vocabularyType === library.LlamaVocabularyType.none) {
-      throw unusable(options, 'has no vocabulary; choose a text generation model');
-    }
     const contextTokens = Math.min(options.contextTokens ?? Infinity, model.trainContextSize);
     if (options.contextTokens !== undefined && contextTokens < options.contextTokens) {
       log.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
     }
-    const context = await createContext(model, { ...options, contextTokens }, complaints);
+    const context = await createContext(model, { ...options, contextTokens });
     complaints.loaded();
     return {
       model,
       sequences: Array.from({ length: options.parallel }, () => context.getSequence()),
       contextTokens,
-      vocabularySize,
+      vocabularySize: model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
       tokenize: (text, parseSpecial) => model.tokenize(text, parseSpecial) as number[] as TokenId[],
       detokenize: (ids, before) => model.detokenize(tokens(ids), false, tokens(before)),
       newTokenBias: () => new library.TokenBias(model.tokenizer),
@@ -79,10 +69,15 @@ export async function loadEngine(options: EngineOptions, log: Log): Promise<Embe
         });
         return new library.LlamaGrammarEvaluationState({ model, grammar });
       },
-      dispose: () => llama.dispose(),
+      dispose: async () => {
+        await context.dispose();
+        await model.dispose();
+        complaints.stop();
+      },
     };
   } catch (error) {
-    await llama.dispose();
+    await model.dispose();
+    complaints.stop();
     throw error;
   }
 }
@@ -99,7 +94,9 @@ async function loadModel(llama: Llama, options: EngineOptions, complaints: Compl
       ...(options.gpu === false ? { gpuLayers: 0 } : {}),
     });
   } catch (cause) {
-    throw unusable(options, await loadProblem(cause, complaints), cause);
+    const problem = await loadProblem(cause, complaints);
+    complaints.stop();
+    throw unusable(options, problem, cause);
   }
 }
 
@@ -120,7 +117,6 @@ const SMALLER = 'use a smaller model, fewer context tokens or less parallel turn
 async function createContext(
   model: LlamaModel,
   options: EngineOptions & { readonly contextTokens: number },
-  complaints: Complaints,
 ): Promise<LlamaContext> {
   try {
     return await model.createContext({
@@ -134,7 +130,6 @@ async function createContext(
   } catch (cause) {
     const { contextTokens, parallel } = options;
     const problem = `with ${parallel} sequences of ${contextTokens} ids does not fit in memory; ${SMALLER}`;
-    await complaints.arrived();
     throw unusable(options, problem, cause);
   }
 }
@@ -145,16 +140,14 @@ function unusable({ modelPath }: EngineOptions, problem: string, cause?: unknown
 
 /** llama.cpp's warnings and errors. Their text goes to the log only until the model is loaded: later it may be content. */
 class Complaints {
-  readonly #log: Log;
   #lines: string[] | undefined = [];
+  readonly stop: () => void;
 
   constructor(log: Log) {
-    this.#log = log;
-  }
-
-  add(level: string, message: string): void {
-    this.#lines?.push(message.trim());
-    this.#log.debug('llm.llama_cpp', { level, message: this.#lines === undefined ? undefined : message.trim() });
+    this.stop = onLlamaLog((level, message) => {
+      this.#lines?.push(message.trim());
+      log.debug('llm.llama_cpp', { level, message: this.#lines === undefined ? undefined : message.trim() });
+    });
   }
 
   loaded(): void {

@@ -1,25 +1,36 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import type { GgufFileInfo } from 'node-llama-cpp';
 import { DiscedgeError } from '../domain/errors.ts';
 
 /** Magic, version, tensor count and metadata count: the least a GGUF begins with (GGUF specification). */
 const HEADER_BYTES = 24;
 const SUPPORTED_VERSIONS = [2, 3];
 
+/** `tokenizer.ggml.model` of a model that takes no text. */
+const NO_VOCABULARY = [undefined, 'none', 'no_vocab'];
+
 /**
- * Refuses what is visibly no GGUF model before llama.cpp sees it, because llama.cpp answers some of these with a crash
- * or with nothing but "failed". Throws `model_unusable` that says what is wrong with the file and what to do.
+ * Refuses what cannot be a text model before llama.cpp sees it, because llama.cpp ends the process over some of these
+ * files and says nothing but "failed" over others. Throws `model_unusable` that says what is wrong and what to do.
  */
-export async function checkGgufFile(path: string): Promise<void> {
+export async function checkGgufFile(path: string, read: (path: string) => Promise<GgufFileInfo>): Promise<void> {
   const file = await open(path).catch((cause: unknown) => {
     throw unusable(path, OPEN_PROBLEMS[codeOf(cause)] ?? `cannot be read (${codeOf(cause)})`, cause);
   });
   try {
-    const problem = await headerProblem(file);
+    const header = await headerProblem(file);
+    if (header !== undefined) throw unusable(path, header);
+    const info = await read(path).catch((cause: unknown) => {
+      throw unusable(path, TRUNCATED, cause);
+    });
+    const problem = contentProblem(info, (await file.stat()).size);
     if (problem !== undefined) throw unusable(path, problem);
   } finally {
     await file.close();
   }
 }
+
+const TRUNCATED = 'is truncated or damaged; download it again';
 
 const OPEN_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist; give the path of a GGUF file, hf:ORG/REPO:FILE, or demo',
@@ -37,9 +48,20 @@ async function headerProblem(file: FileHandle): Promise<string | undefined> {
       ? 'is only a Git LFS pointer; fetch the file itself with git lfs pull'
       : 'is not a GGUF file; llama.cpp runs GGUF models only';
   }
-  if (bytesRead < HEADER_BYTES) return 'is truncated; download it again';
+  if (bytesRead < HEADER_BYTES) return TRUNCATED;
   const version = header.readUInt32LE(4);
   if (!SUPPORTED_VERSIONS.includes(version)) return `is GGUF version ${version}; convert it to version 3`;
+  return undefined;
+}
+
+function contentProblem(info: GgufFileInfo, fileBytes: number): string | undefined {
+  const ends = [info.infoEndOffset ?? 0, ...(info.tensorInfo ?? []).map((tensor) => tensor.fileOffset)];
+  if (ends.some((end) => end > fileBytes)) return TRUNCATED;
+  if (info.totalTensorCount === 0) return 'has no weights; choose a model, not a vocabulary';
+  const vocabulary = info.metadata.tokenizer?.ggml;
+  if (NO_VOCABULARY.includes(vocabulary?.model) || !vocabulary?.tokens?.length) {
+    return 'has no vocabulary; choose a text generation model';
+  }
   return undefined;
 }
 

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { GgufFileInfo } from 'node-llama-cpp';
 import { afterAll, expect, test } from 'vitest';
 import { checkGgufFile } from '../../../src/llm-service/gguf-file.ts';
 
@@ -22,6 +23,16 @@ function file(name: string, content: string | Buffer): string {
   return path;
 }
 
+/** What the library would read from a good file of 24 bytes. */
+const good = {
+  infoEndOffset: 20,
+  totalTensorCount: 1,
+  tensorInfo: [{ fileOffset: 22 }],
+  metadata: { tokenizer: { ggml: { model: 'gpt2', tokens: ['a'] } } },
+};
+const reading = (info: object) => async () => ({ ...good, ...info }) as unknown as GgufFileInfo;
+const neverRead = () => Promise.reject(new Error('read'));
+
 test.each([
   ['a missing file', () => join(folder, 'missing.gguf'), /does not exist.*hf:ORG\/REPO:FILE/],
   ['a folder', () => folder, /is a folder/],
@@ -31,13 +42,28 @@ test.each([
   ['nothing but the magic', () => file('magic', 'GGUF'), /truncated/],
   ['an old version', () => file('old', header(1)), /GGUF version 1/],
   ['a file in the other byte order', () => file('big', header(0x03000000)), /GGUF version/],
+  ['what the library cannot read', () => file('unreadable', header(3)), /truncated or damaged/],
 ])('%s is refused with what to do', async (_, path, message) => {
-  await expect(checkGgufFile(path())).rejects.toMatchObject({
+  await expect(checkGgufFile(path(), neverRead)).rejects.toMatchObject({
     code: 'model_unusable',
     message: expect.stringMatching(message),
   });
 });
 
-test('a GGUF header passes', async () => {
-  await expect(checkGgufFile(file('good', header(3)))).resolves.toBeUndefined();
+test.each([
+  ['metadata beyond its end', { infoEndOffset: 25 }, /truncated/],
+  ['a tensor beyond its end', { tensorInfo: [{ fileOffset: 25n }] }, /truncated/],
+  ['no weights', { totalTensorCount: 0, tensorInfo: [] }, /no weights/],
+  ['no tokenizer', { metadata: {} }, /no vocabulary/],
+  ['a tokenizer of no kind', { metadata: { tokenizer: { ggml: { model: 'none', tokens: ['a'] } } } }, /no vocabulary/],
+  ['no tokens', { metadata: { tokenizer: { ggml: { model: 'gpt2' } } } }, /no vocabulary/],
+])('a file with %s is refused', async (_, info, message) => {
+  await expect(checkGgufFile(file('content', header(3)), reading(info))).rejects.toMatchObject({
+    code: 'model_unusable',
+    message: expect.stringMatching(message),
+  });
+});
+
+test('a good file passes', async () => {
+  await expect(checkGgufFile(file('good', header(3)), reading({}))).resolves.toBeUndefined();
 });
