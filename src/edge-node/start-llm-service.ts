@@ -2,10 +2,9 @@ import { fileURLToPath } from 'node:url';
 import type { Environment } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
+import type { EdgeNodeConfig } from './config.ts';
 
 export type { DownloadProgress };
-
-import type { EdgeNodeConfig } from './config.ts';
 
 /** The demo model, as it lies in the repository and in the package. */
 export const DEMO_MODEL_PATH = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
@@ -36,6 +35,12 @@ export async function startLlmService(
   if (llm === 'scripted') {
     const { startScripted } = await import('../llm-service/scripted.ts');
     return { llm: startScripted({ modelName, contextTokens }, environment), name: 'scripted' };
+  }
+  if (llm !== undefined) {
+    const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
+    const { llmApiKey: apiKey, llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs } = config;
+    const options = { url: llm, modelName, apiKey, connectTimeoutMs, idleTimeoutMs };
+    return { llm: await connectLlamaServer(options, environment), name: `llama-server at ${llm}` };
   }
   const [{ startEmbedded }, { resolveModelFile }] = await Promise.all([
     import('../llm-service/embedded.ts'),
