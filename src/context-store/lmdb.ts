@@ -18,13 +18,7 @@ import {
   tableKey,
 } from './lmdb/tables.ts';
 import { compareUtf8, type SessionRow, summaryOf } from './session-row.ts';
-import { LIST_LIMIT_MAX } from './store-limits.ts';
-
-/**
- * A session read again within this time is not written down as used again: eviction looks back over hours, and reads
- * shall cost no writing.
- */
-const USE_NOTED_EVERY_MS = 60_000;
+import { LIST_LIMIT_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
 
 /** Uses not yet written down. They go along with the next commit; with this many there is a commit for them. */
 const USES_WAITING_MAX = 1_000;
@@ -207,8 +201,10 @@ class LocalReplica implements ContextStore {
 
   #noteUse(key: SessionKey, row: SessionRow): void {
     const usedAtMs = this.#environment.clock.now();
-    if (usedAtMs - row.lastUsedAtMs < USE_NOTED_EVERY_MS) return;
-    this.#usesWaiting.set(sessionKeyText(key), { key, usedAtMs });
+    const text = sessionKeyText(key);
+    const notedAtMs = this.#usesWaiting.get(text)?.usedAtMs ?? row.lastUsedAtMs;
+    if (usedAtMs - notedAtMs < USE_NOTED_EVERY_MS) return;
+    this.#usesWaiting.set(text, { key, usedAtMs });
     if (this.#usesWaiting.size === USES_WAITING_MAX) this.#write(() => {}).catch(() => {});
   }
 

@@ -5,7 +5,7 @@ import { sessionKeyOf } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
 import { compareUtf8, isExpired, refuseLateTurn, rowWith, type SessionRow, summaryOf } from './session-row.ts';
-import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX } from './store-limits.ts';
+import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
 
 /** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */
 const BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
@@ -55,7 +55,9 @@ class MemoryStore implements ContextStore {
     this.#assertOpen();
     const session = this.#sessions.get(sessionKeyText(key));
     if (session === undefined) return undefined;
-    this.#replace(session, session);
+    const usedAtMs = this.#environment.clock.now();
+    if (usedAtMs - session.row.lastUsedAtMs >= USE_NOTED_EVERY_MS)
+      this.#replace(session, { ...session, row: { ...session.row, lastUsedAtMs: usedAtMs } });
     if (session.row.deleted) return { deleted: true, records: [], corrupt: 0 };
     return { deleted: false, records: [...session.records.values()].sort(inTurnOrder), corrupt: 0 };
   }

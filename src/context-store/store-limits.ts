@@ -9,3 +9,9 @@ export const EVICTION_TARGET = 0.9;
 
 /** Largest page of `list`. */
 export const LIST_LIMIT_MAX = 1_000;
+
+/**
+ * A session read again within this time is not noted as used again: eviction looks back over hours, and reads shall
+ * cost no writing.
+ */
+export const USE_NOTED_EVERY_MS = 60_000;

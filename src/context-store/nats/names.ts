@@ -1,0 +1,98 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+
+/*
+ * Every name that crosses the wire, because a name travels with each record: streams, subjects, users. Node ids hold no
+ * dot, star or ">", so none of these can be widened by one.
+ */
+
+/** Name of the nodes that replicate with each other: 1 to 32 letters, digits, "-" or "_". */
+export type ClusterName = string & { readonly [brand]: 'ClusterName' };
+declare const brand: unique symbol;
+
+/** Throws `config_invalid`. */
+export function parseClusterName(text: unknown): ClusterName {
+  if (typeof text !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(text)) {
+    throw new DiscedgeError(
+      'config_invalid',
+      'cluster name must be 1 to 32 letters, digits, "-" or "_", starting with a letter or digit',
+    );
+  }
+  return text as ClusterName;
+}
+
+/**
+ * The user a node is at a peer's nats-server, and the e-mail address in its certificate. nats-server's
+ * `verify_and_map` looks for a user of that name first, before it tries host names: with the "@" a host called like
+ * another node cannot be taken for that node. The cluster is part of it, so clusters that share an authority stay apart.
+ */
+export function userName({ nodeId, cluster }: { nodeId: NodeId; cluster: ClusterName }): string {
+  return `${nodeId}@${cluster}`;
+}
+
+/** Short for a keygroup: four base-36 digits, because it is sent twice with each record. Two keygroups may share one. */
+export function keygroupCode(keygroup: KeygroupId): string {
+  return (Number.parseInt(keygroup.slice(0, 12), 16) % 36 ** 4).toString(36).padStart(4, '0');
+}
+
+interface RecordStream {
+  readonly keygroup: KeygroupId;
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+}
+
+/** One stream per keygroup and node; a node whose disk is new starts a new one. */
+export function streamName({ keygroup, nodeId, incarnation }: RecordStream): string {
+  return `${keygroupCode(keygroup)}_${nodeId}_${incarnation}`;
+}
+
+/** All subjects of a stream. */
+export function recordSubjects({ keygroup, nodeId }: Omit<RecordStream, 'incarnation'>): string {
+  return `${keygroupCode(keygroup)}.${nodeId}.*`;
+}
+
+/** The origin sequence is in the subject because a header would cost more, and the outbox goes on from it. */
+export function recordSubject({
+  keygroup,
+  nodeId,
+  originSequence,
+}: Omit<RecordStream, 'incarnation'> & { readonly originSequence: number }): string {
+  return `${keygroupCode(keygroup)}.${nodeId}.${originSequence.toString(36)}`;
+}
+
+/** `undefined` for a subject that is not a record's. */
+export function originSequenceOf(subject: string): number | undefined {
+  const digits = /^[0-9a-z]{4}\.[^.]+\.([1-9a-z][0-9a-z]{0,10})$/.exec(subject)?.[1];
+  const sequence = digits === undefined ? Number.NaN : Number.parseInt(digits, 36);
+  return Number.isSafeInteger(sequence) ? sequence : undefined;
+}
+
+/** A peer's consumer, on whichever stream. */
+export function consumerName(nodeId: NodeId): string {
+  return nodeId;
+}
+
+/** Inboxes of a node begin with this and a dot; nobody else may listen there. */
+export function inboxPrefix(nodeId: NodeId): string {
+  return `_${nodeId}`;
+}
+
+/** Where a node says that a stream of its is ready. */
+export function announceSubject(nodeId: NodeId | '*'): string {
+  return `ann.${nodeId}`;
+}
+
+/** Where a node is asked for records that its stream no longer has, or that another node wrote. */
+export function backfillSubject(nodeId: NodeId | '*'): string {
+  return `bf.${nodeId}`;
+}
+
+/** Where a node behind a hub says how far it has published. */
+export function beaconSubject(nodeId: NodeId | '*'): string {
+  return `hb.${nodeId}`;
+}
+
+/** Prefix of the JetStream API of a node behind a hub; its own and a direct peer's is `$JS.API`. */
+export function domainApi(nodeId: NodeId | '*'): string {
+  return `$JS.${nodeId}.API`;
+}

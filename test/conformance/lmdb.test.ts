@@ -1,0 +1,27 @@
+// The LMDB store against the promises of every context store. Damage is done to the closed store's own tables.
+import { join } from 'node:path';
+import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
+import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import type { NodeId } from '../../src/domain/identifiers.ts';
+import { sessionKeyOf } from '../../src/domain/turn-record.ts';
+import { contextStoreSuite } from './context-store-suite.ts';
+
+contextStoreSuite('lmdb', {
+  open: (folder, environment, bytesMax) =>
+    openLmdbStore({ folder: join(folder, 'data'), nodeId: 'node-1' as NodeId, bytesMax }, environment),
+  persistent: true,
+  async damage(folder, sealed, what) {
+    const tables = openTables(join(folder, 'data', 'store'));
+    const flipped = (bytes: Uint8Array | undefined) => {
+      const copy = Uint8Array.from(bytes ?? []);
+      copy[20 % copy.length] = (copy[20 % copy.length] as number) ^ 0x10;
+      return copy;
+    };
+    const [record, row] = [recordKey(sealed), tableKey(sessionKeyOf(sealed.record))];
+    await tables.write(() => {
+      if (what === 'record') tables.records.put(record, flipped(tables.records.get(record)));
+      else tables.sessions.put(row, flipped(tables.sessions.get(row)));
+    });
+    await tables.close();
+  },
+});
