@@ -8,7 +8,8 @@ const STEP_PERCENT = 10;
 export function downloadProgress(): (progress: DownloadProgress) => void {
   let lastPercent = -1;
   return ({ downloadedBytes, totalBytes }) => {
-    const percent = totalBytes > 0 ? Math.floor((downloadedBytes / totalBytes) * 100) : 0;
+    if (totalBytes === 0) return;
+    const percent = Math.floor((downloadedBytes / totalBytes) * 100);
     const step = process.stderr.isTTY ? 1 : STEP_PERCENT;
     if (Math.floor(percent / step) === Math.floor(lastPercent / step)) return;
     lastPercent = percent;

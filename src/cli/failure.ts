@@ -27,13 +27,13 @@ function linesOf(error: unknown): string[] {
   return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
 }
 
-function adviceFor({ code, requestId }: DiscedgeClientError): string | undefined {
+function adviceFor({ code, status = 0, requestId }: DiscedgeClientError): string | undefined {
   switch (code) {
     case 'node_unreachable':
       return 'start a node with "discedge serve", or name a running one with --url http://HOST:PORT';
     case 'session_not_found':
       return '"discedge sessions list" shows the sessions that are there; a session is found under its own --user only';
     default:
-      return requestId === undefined ? undefined : `the node's log has more under request ${requestId}`;
+      return requestId === undefined || status < 500 ? undefined : `the node's log has more under request ${requestId}`;
   }
 }

@@ -184,8 +184,8 @@ function readLlm(values: Values, given: ReadonlyMap<SettingName, Given>, problem
   }
 }
 
-/** Pairs of settings of which the first must not exceed the second. */
-const AT_MOST: readonly (readonly [SettingName, SettingName])[] = [
+/** Pairs of settings of which the first must not exceed the second, where both are given. */
+export const AT_MOST: readonly (readonly [SettingName, SettingName])[] = [
   ['maxWaitMs', 'maxWaitMsLimit'],
   ['ttlSeconds', 'ttlSecondsMax'],
   ['replyTokensDefault', 'replyTokensMax'],

@@ -43,7 +43,8 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 export function parseSize(text: string): number | undefined {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
   const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?'];
-  return digits === undefined || factor === undefined ? undefined : Math.round(Number(digits) * factor);
+  if (digits === undefined || factor === undefined || (factor === 1 && digits.includes('.'))) return undefined;
+  return Math.round(Number(digits) * factor);
 }
 
 /** "4 GiB", "1 MiB", "500 bytes": exact, in the largest binary unit that divides it. */

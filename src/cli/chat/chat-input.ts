@@ -27,6 +27,7 @@ class TerminalInput implements ChatInput {
   readonly #messages: string[] = [];
   readonly #lines: string[] = [];
   #wake: (() => void) | undefined;
+  #flushing = false;
   #ended = false;
   #interrupt: (() => void) | undefined;
 
@@ -71,19 +72,22 @@ class TerminalInput implements ChatInput {
     this.#readline.close();
   }
 
-  /** Lines that arrive at once were pasted and are one message; it waits for Enter when its last line has no end. */
+  /**
+   * Lines that arrive at once were pasted and are one message, which waits for Enter when its last line has no end;
+   * commands stay apart.
+   */
   #takeLine(line: string): void {
     this.#lines.push(line);
-    if (this.#lines.length > 1 && this.#lineFlushPending) return;
-    this.#lineFlushPending = true;
+    if (this.#flushing) return;
+    this.#flushing = true;
     setImmediate(() => {
-      this.#lineFlushPending = false;
+      this.#flushing = false;
       if (this.#readline.line !== '' && !this.#ended) return;
-      this.#messages.push(this.#lines.splice(0).join('\n'));
+      const lines = this.#lines.splice(0);
+      this.#messages.push(...(lines.every((entry) => entry.startsWith('/')) ? lines : [lines.join('\n')]));
       this.#wake?.();
     });
   }
-  #lineFlushPending = false;
 
   #takeInterrupt(): void {
     if (this.#interrupt !== undefined) this.#interrupt();

@@ -1,4 +1,10 @@
-import { type DiscedgeClient, DiscedgeClientError, type Session, type SessionOptions } from '../../client/client.ts';
+import {
+  type DiscedgeClient,
+  DiscedgeClientError,
+  type RetryEvent,
+  type Session,
+  type SessionOptions,
+} from '../../client/client.ts';
 import { printable, styled } from '../terminal.ts';
 import type { ChatInput } from './chat-input.ts';
 import { runSlashCommand } from './slash-commands.ts';
@@ -22,6 +28,8 @@ export class Chat {
   session: Session;
   readonly #sessionOptions: SessionOptions;
   readonly #input: ChatInput;
+  /** The reply that is being written. */
+  #line: ReplyLine | undefined;
   #left = false;
 
   constructor({ client, session, sessionOptions, input }: ChatParts) {
@@ -72,8 +80,15 @@ export class Chat {
     const where = `${printable(model ?? '?')} at node ${printable(node ?? '?')} (${this.session.node})`;
     process.stdout.write(`${styled('bold', 'DisCEdge chat')} with ${where}\n`);
     this.note('/help lists commands, Ctrl-C stops a reply, Ctrl-D leaves.\n');
-    if (this.session.turn > 0)
-      this.note(`Going on with session ${this.session.sessionId} after turn ${this.session.turn}.\n`);
+    if (this.session.turn > 0) await this.#recall();
+  }
+
+  /** Shows where a resumed session stands. */
+  async #recall(): Promise<void> {
+    const last = (await this.session.history()).at(-1);
+    if (last === undefined) return;
+    this.note(`Going on after turn ${last.turn}:`);
+    process.stdout.write(`${styled('bold', PROMPT)}${printable(last.user)}\n${printable(last.reply)}\n\n`);
   }
 
   #sayGoodbye(): void {
@@ -82,40 +97,56 @@ export class Chat {
     else process.stdout.write('\n');
   }
 
+  /** Told by the client before it sends a turn again. */
+  tellRetry({ error, node, waitMs }: RetryEvent): void {
+    this.#line?.end();
+    const next = node === error.node ? 'once more' : node;
+    this.note(`  ${error.message}; trying ${next}${waitMs === 0 ? '' : ` in ${waitMs} ms`}`);
+  }
+
   /** True when the message was answered. */
   async #takeTurn(message: string): Promise<boolean> {
     const cancelling = new AbortController();
     const release = this.#input.onInterrupt(() => cancelling.abort());
+    const line = new ReplyLine(this.#input.interactive);
+    this.#line = line;
     const started = performance.now();
     let firstTextMs: number | undefined;
     const stream = this.session.stream(message, { signal: cancelling.signal });
-    const line = new ReplyLine(this.#input.interactive);
     try {
       for await (const text of stream) {
         firstTextMs ??= performance.now() - started;
         line.write(text);
       }
-      const reply = await stream.reply;
-      line.end();
-      this.note(`${turnLine(reply, { firstTextMs, totalMs: performance.now() - started })}\n`);
-      const warning = turnWarning(reply);
-      if (warning !== undefined) this.warn(warning);
-      return true;
     } catch (error) {
       line.end();
-      if (error instanceof DiscedgeClientError && error.code === 'reply_changed') {
-        this.warn('The connection broke and the turn was answered anew:');
-        process.stdout.write(
-          `${this.#input.interactive ? printable((await stream.reply).text) : (await stream.reply).text}\n`,
-        );
-        return true;
+      if (cancelling.signal.aborted) {
+        this.note('Cancelled; the session does not remember this turn.');
+        this.#gap();
+        return false;
       }
-      if (cancelling.signal.aborted) this.note('Cancelled; the session does not remember this turn.\n');
-      else await this.#explain(error);
-      return false;
+      if (!(error instanceof DiscedgeClientError) || error.code !== 'reply_changed') {
+        await this.#explain(error);
+        return false;
+      }
+      this.warn('The reply was lost with its node; this is the one that counts:');
+      line.write((await stream.reply).text);
     } finally {
       release();
+      this.#line = undefined;
     }
+    const reply = await stream.reply;
+    line.end();
+    this.note(turnLine(reply, { firstTextMs, totalMs: performance.now() - started }));
+    const warning = turnWarning(reply);
+    if (warning !== undefined) this.warn(warning);
+    this.#gap();
+    return true;
+  }
+
+  /** Sets what is shown of one turn apart from the next. */
+  #gap(): void {
+    if (this.#input.interactive) process.stdout.write('\n');
   }
 
   async #explain(error: unknown): Promise<void> {
@@ -155,6 +186,7 @@ class ReplyLine {
   end(): void {
     this.#clear();
     if (this.#last !== '' && !this.#last.endsWith('\n')) process.stdout.write('\n');
+    this.#last = '';
   }
 
   #clear(): void {

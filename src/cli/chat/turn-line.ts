@@ -6,18 +6,21 @@ export interface TurnTimes {
   readonly totalMs: number;
 }
 
-/** One line about a turn: its number, what the LLM Service had to read and write, how long it took, and where. */
+/**
+ * One line about a turn: its number; tokens found in the KV cache, evaluated and written; time to the first text and
+ * in all; speed; node.
+ */
 export function turnLine(reply: Reply, { firstTextMs, totalMs }: TurnTimes): string {
   const { cachedTokens, evaluatedTokens, predictedTokens, predictedMs } = reply.usage;
   const tokens = reply.replayed
     ? 'answered from the record'
-    : `${cachedTokens} cached + ${evaluatedTokens} evaluated → ${predictedTokens} new tokens`;
-  const speed = predictedMs > 0 && !reply.replayed ? `, ${perSecond(predictedTokens, predictedMs)} tokens/s` : '';
-  const first = firstTextMs === undefined ? '' : `first after ${duration(firstTextMs)}, `;
+    : `${cachedTokens} cached, ${evaluatedTokens} evaluated, ${predictedTokens} new`;
+  const first = firstTextMs === undefined ? '' : `first ${duration(firstTextMs)}, `;
   return [
     `turn ${reply.turn}`,
     tokens,
-    `${first}all in ${duration(totalMs)}${speed}`,
+    `${first}all ${duration(totalMs)}`,
+    ...(predictedMs > 0 && !reply.replayed ? [`${perSecond(predictedTokens, predictedMs)} tok/s`] : []),
     ...(reply.waitedMs >= 1 ? [`waited ${duration(reply.waitedMs)} for the turn before`] : []),
     ...(reply.stopType === 'limit' ? ['cut at its longest length'] : []),
     reply.node,

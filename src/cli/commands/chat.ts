@@ -1,10 +1,8 @@
 import { type Command, Option } from 'commander';
-import type { RetryEvent } from '../../client/client.ts';
 import { Chat } from '../chat/chat.ts';
 import { openChatInput } from '../chat/chat-input.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
-import { printable, styled } from '../terminal.ts';
 
 interface ChatOptions extends ConnectionOptions {
   readonly session?: string;
@@ -26,11 +24,12 @@ export function define(command: Command): void {
       'after',
       '\nWhere stdin is not a terminal, each of its lines is a message; replies go to stdout, the rest to stderr.',
     )
-    .action(chat);
+    .action(run);
 }
 
-async function chat(options: ChatOptions): Promise<void> {
-  const client = connect(options, { onRetry: tellRetry });
+async function run(options: ChatOptions): Promise<void> {
+  let chat: Chat | undefined;
+  const client = connect(options, { onRetry: (event) => chat?.tellRetry(event) });
   await client.health();
   const sessionOptions = { mode: options.mode, system: options.system };
   const session =
@@ -39,14 +38,9 @@ async function chat(options: ChatOptions): Promise<void> {
       : await client.resume(options.session, sessionOptions);
   const input = openChatInput();
   try {
-    const succeeded = await new Chat({ client, session, sessionOptions, input }).run();
-    if (!succeeded) process.exitCode = EXIT_FAILURE;
+    chat = new Chat({ client, session, sessionOptions, input });
+    if (!(await chat.run())) process.exitCode = EXIT_FAILURE;
   } finally {
     input.close();
   }
-}
-
-function tellRetry({ error, node, waitMs }: RetryEvent): void {
-  const next = waitMs === 0 ? `trying ${node}` : `trying ${node} in ${waitMs} ms`;
-  process.stderr.write(`${styled('dim', `  ${printable(error.message)}; ${next}`, process.stderr)}\n`);
 }

@@ -24,8 +24,10 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[]): 
 
 async function checkLlm(config: EdgeNodeConfig): Promise<Check[]> {
   switch (config.llm) {
-    case undefined:
-      return [await checkEmbedded(config), await checkModel(config)];
+    case undefined: {
+      const embedded = await checkEmbedded(config);
+      return embedded.outcome === 'ok' ? [embedded, await checkModel(config)] : [embedded];
+    }
     case 'scripted':
       return [];
     default:

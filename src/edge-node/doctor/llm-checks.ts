@@ -34,13 +34,15 @@ export async function checkEmbedded(config: EdgeNodeConfig): Promise<Check> {
   }
 }
 
+/** Whether the model file is there and whole. Needs the library that {@link checkEmbedded} looks for. */
 export async function checkModel({ model }: EdgeNodeConfig): Promise<Check> {
   if (model.startsWith('hf:')) {
     return { name: 'model', outcome: 'ok', found: `${model}, downloaded at the first start if need be` };
   }
   const path = model === 'demo' ? DEMO_MODEL_PATH : model;
   try {
-    await checkGgufFile(path);
+    const { readGgufFileInfo } = await loadLlamaLibrary();
+    await checkGgufFile(path, (file) => readGgufFileInfo(file, { logWarnings: false }));
     const megabytes = ((await stat(path)).size / 1e6).toFixed(1);
     return { name: 'model', outcome: 'ok', found: `${model === 'demo' ? 'demo' : path} (${megabytes} MB)` };
   } catch (error) {

@@ -1,0 +1,69 @@
+import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/edge-node/config.ts';
+import { formatSize } from '../../src/edge-node/setting-values.ts';
+import { SETTING_GROUPS, SETTINGS, type Setting, type SettingName } from '../../src/edge-node/settings.ts';
+
+/** docs/configuration.md, made from the settings' schema. */
+export function configurationDocument(): string {
+  const groups = SETTING_GROUPS.map((group) => {
+    const settings = SETTINGS.filter((setting) => setting.group === group);
+    return [`## ${group}`, ...settings.map(section)].join('\n\n');
+  });
+  return `${[INTRODUCTION, ...groups, rules()].join('\n\n')}\n`;
+}
+
+const INTRODUCTION = `# Configuration
+
+<!-- Made from src/edge-node/settings.ts. Do not edit; a test holds the two equal and says how to make it anew. -->
+
+\`discedge serve\` runs without any configuration. Every setting can be given in three places; the first that has it wins:
+
+1. a flag: \`discedge serve --max-wait-ms 500\` (\`npm start -- --max-wait-ms 500\` from the repository),
+2. an environment variable: \`DISCEDGE_MAX_WAIT_MS=500\`; an empty one counts as not set,
+3. a line of the YAML file that \`--config FILE\` or \`${CONFIG_FILE_ENVIRONMENT_NAME}\` names: \`max-wait-ms: 500\`.
+
+A file for a node whose store may take half a gigabyte:
+
+\`\`\`yaml
+listen: 127.0.0.1:9000
+node-id: edge-1
+data-dir: /var/lib/discedge
+store-bytes-max: 512MB
+\`\`\`
+
+Units are part of the names. Sizes are numbers of bytes, or carry a unit: \`512MB\` (powers of ten), \`4GiB\` (powers of two).
+Paths are relative to the folder that the node is started in. A node with a wrong or unknown setting does not start: it names
+everything that is wrong, where it was given and what was probably meant, and exits with status 2.`;
+
+function section(setting: Setting): string {
+  return [`### \`${setting.key}\``, setting.description, facts(setting)].join('\n\n');
+}
+
+function facts(setting: Setting): string {
+  const { minimum, maximum, choices } = setting;
+  const amount = (value: number) => (setting.kind === 'size' ? formatSize(value) : value.toLocaleString('en'));
+  const range = minimum === undefined || maximum === undefined ? [] : [`${amount(minimum)} to ${amount(maximum)}`];
+  return [
+    `\`${setting.flag}\`${setting.kind === 'switch' ? `, \`${setting.flag.replace('--', '--no-')}\`` : ''}`,
+    `\`${setting.environmentName}\``,
+    ...(choices === undefined ? [] : [choices.map((value) => `\`${value}\``).join(', ')]),
+    ...range,
+    `default: ${defaultOf(setting)}`,
+  ].join(' · ');
+}
+
+function defaultOf({ kind, defaultText, defaultValue, unit }: Setting): string {
+  if (defaultText !== undefined) return defaultText;
+  if (typeof defaultValue !== 'number') return `\`${defaultValue}\``;
+  return kind === 'size' ? formatSize(defaultValue) : `${defaultValue.toLocaleString('en')} ${unit}`;
+}
+
+function rules(): string {
+  const key = (name: SettingName) => `\`${SETTINGS.find((setting) => setting.name === name)?.key}\``;
+  return [
+    '## Rules between settings',
+    [
+      ...AT_MOST.map(([low, high]) => `- ${key(low)} must not exceed ${key(high)}.`),
+      `- ${key('llm')} and ${key('model')} exclude each other.`,
+    ].join('\n'),
+  ].join('\n\n');
+}
