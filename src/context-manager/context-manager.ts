@@ -2,51 +2,35 @@ import { type ContextStore, isWatchable } from '../context-store/context-store.t
 import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import {
-  type ContextId,
-  type Incarnation,
   type KeygroupId,
-  type NodeId,
-  type RequestDigest,
   type SessionId,
   type SessionKey,
   sessionKeyText,
   type TurnNumber,
 } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
-import { sealRecord } from '../domain/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../domain/record-codec.ts';
 import type { Turn } from '../domain/session-history.ts';
-import { type ContextMode, sessionKeyOf } from '../domain/turn-record.ts';
+import { type StoredMode, sessionKeyOf, type TurnRecord } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
 import { Arrivals } from './arrivals.ts';
+import { clientSidePrompt } from './client-side-prompt.ts';
+import type { ContextManagerOptions } from './context-manager-options.ts';
+import { generateReply } from './generate-reply.ts';
 import type { Mode, Prompt } from './mode.ts';
-import { clientSideMode } from './mode-client-side.ts';
 import { rawMode } from './mode-raw.ts';
 import { tokenizedMode } from './mode-tokenized.ts';
-import { requestDigest } from './request-digest.ts';
+import type { RunningTurn } from './running-turn.ts';
 import { RunningTurns } from './running-turns.ts';
-import { type CachedSession, SessionCache } from './session-cache.ts';
+import { SessionCache } from './session-cache.ts';
 import { SessionQueue } from './session-queue.ts';
 import { Sessions } from './sessions.ts';
 import type { TurnObserver, TurnReply, TurnRequest } from './turn.ts';
 import { type GatePass, TurnGate } from './turn-gate.ts';
 import { TurnMetrics } from './turn-metrics.ts';
-
-/** The node's limits and defaults, all bounded; docs/configuration.md says why each is what it is. */
-export interface ContextManagerOptions {
-  readonly nodeId: NodeId;
-  readonly incarnation: Incarnation;
-  readonly defaultMode: ContextMode;
-  readonly ttlSeconds: number;
-  readonly ttlSecondsMax: number;
-  readonly sessionQueueMax: number;
-  readonly turnsInFlightMax: number;
-  readonly contextCacheBytes: number;
-  readonly replyTokensDefault: number;
-  readonly replyTokensMax: number;
-  readonly finishAbandonedMs: number;
-}
+import { forwardedReply, generatedReply, replayedReply } from './turn-reply.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
@@ -54,14 +38,6 @@ export interface ContextManagerParts {
   readonly store: ContextStore;
   readonly environment: Environment;
   readonly options: ContextManagerOptions;
-}
-
-/** Where a stored turn goes on from, once queue, replay check and gate are passed. */
-interface Place {
-  readonly session: CachedSession;
-  readonly base: Turn | undefined;
-  readonly digest: RequestDigest;
-  readonly pass: GatePass;
 }
 
 /**
@@ -72,26 +48,23 @@ export class ContextManager {
   readonly keygroup: KeygroupId;
   readonly sessions: Sessions;
   readonly #parts: ContextManagerParts;
-  readonly #modes: Readonly<Record<ContextMode, Mode>>;
+  readonly #modes: Readonly<Record<StoredMode, Mode>>;
   readonly #queue: SessionQueue;
   readonly #cache: SessionCache;
-  readonly #arrivals: Arrivals | undefined;
+  readonly #gate: TurnGate;
   readonly #running: RunningTurns;
   readonly #metrics: TurnMetrics;
   readonly #endWatch: () => void;
 
   constructor(parts: ContextManagerParts) {
     const { llm, template, store, environment, options } = parts;
+    const { clock } = environment;
     this.#parts = parts;
     this.keygroup = keygroupOf(llm.description.identity);
-    this.#modes = {
-      tokenized: tokenizedMode(llm, template),
-      raw: rawMode(llm, template),
-      'client-side': clientSideMode(llm),
-    };
+    this.#modes = { tokenized: tokenizedMode(llm, template), raw: rawMode(llm, template) };
     this.#queue = new SessionQueue(options.sessionQueueMax);
-    this.#cache = new SessionCache(store, options.contextCacheBytes);
-    this.#running = new RunningTurns(environment.clock, options);
+    this.#cache = new SessionCache(store, clock, options.contextCacheBytes);
+    this.#running = new RunningTurns(clock, options);
     this.#metrics = new TurnMetrics(
       environment.metrics,
       {
@@ -99,15 +72,16 @@ export class ContextManager {
         busySessions: () => this.#queue.busySessions,
         cacheBytes: () => this.#cache.sizeBytes,
       },
-      () => environment.clock.monotonic(),
+      () => clock.monotonic(),
     );
-    this.#arrivals = isWatchable(store) ? new Arrivals(environment.clock) : undefined;
+    const arrivals = isWatchable(store) ? new Arrivals(clock) : undefined;
     this.#endWatch = isWatchable(store)
       ? store.watch((sealed) => {
           this.#cache.add(sealed);
-          this.#arrivals?.announce(sessionKeyText(sessionKeyOf(sealed.record)));
+          arrivals?.announce(sessionKeyText(sessionKeyOf(sealed.record)));
         })
       : () => {};
+    this.#gate = new TurnGate({ clock, cache: this.#cache, arrivals });
     this.sessions = new Sessions({
       ...parts,
       keygroup: this.keygroup,
@@ -122,14 +96,17 @@ export class ContextManager {
    * DiscedgeError; a turn that throws has stored nothing, so the same request may be sent again.
    */
   async takeTurn(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
-    return this.#metrics.observe(() =>
-      this.#running.admit(async () => {
-        if ((request.mode ?? this.#parts.options.defaultMode) === 'client-side')
-          return this.#forward(request, observer);
-        const key = this.#keyOf(request);
-        return this.#queue.run(sessionKeyText(key), observer.gone, () => this.#takeQueuedTurn(request, key, observer));
-      }),
-    );
+    return this.#metrics.observe(async () => {
+      const mode = request.mode ?? this.#parts.options.defaultMode;
+      if (mode === 'client-side') {
+        return this.#running.run(undefined, observer.gone, (turn) => this.#forward(request, observer, turn));
+      }
+      const key = this.#keyOf(request);
+      const name = sessionKeyText(key);
+      return this.#running.run(name, observer.gone, (turn) =>
+        this.#queue.run(name, turn.signal, () => this.#takeQueuedTurn({ key, request, observer, turn, mode })),
+      );
+    });
   }
 
   /** Whether new turns are refused because the node is stopping. */
@@ -143,183 +120,113 @@ export class ContextManager {
     this.#endWatch();
   }
 
-  async #takeQueuedTurn(request: TurnRequest, key: SessionKey, observer: TurnObserver): Promise<TurnReply> {
-    const turn = await this.#claimedTurn(request, key);
-    const digest = requestDigest(request, turn);
-    const gate = new TurnGate({
-      clock: this.#parts.environment.clock,
-      arrivals: this.#arrivals,
-      load: () => this.#load(key),
-    });
-    const pass = await gate.pass({
-      claim: { turn, contextId: request.contextId, digest },
-      sessionName: sessionKeyText(key),
-      consistency: request.consistency,
-      maxWaitMs: request.maxWaitMs,
-      signal: observer.gone,
-    });
+  async #takeQueuedTurn({
+    key,
+    request,
+    observer,
+    turn,
+    mode: openingMode,
+  }: {
+    key: SessionKey;
+    request: TurnRequest;
+    observer: TurnObserver;
+    turn: RunningTurn;
+    mode: StoredMode;
+  }): Promise<TurnReply> {
+    const pass = await this.#gate.pass(key, request, turn.signal);
     this.#metrics.gatePassed(pass);
-    if (pass.replay !== undefined) return this.#replay(pass.replay, pass, observer);
+    if (pass.answered !== undefined) return this.#replay(pass.answered, pass, observer);
 
-    const mode = this.#modeOf(request, pass.base);
-    if (pass.base !== undefined && request.messages.some(({ role }) => role === 'system')) {
-      throw new DiscedgeError('invalid_request', 'a system message can only open a session: send it with turn 1', {
-        param: 'system',
-      });
-    }
-    return this.#running.track(sessionKeyText(key), observer.gone, async (signal) => {
-      const prompt = await mode.build({
-        request,
-        session: pass.session,
-        base: pass.base,
-        overflow: request.overflow,
-        replyTokens: this.#replyReserve(request),
-      });
-      try {
-        const end = await this.#generate(prompt, request, sessionKeyText(key), observer, signal);
-        signal.throwIfAborted();
-        const place: Place = { session: pass.session, base: pass.base, digest, pass };
-        return await this.#commit({ request, mode, prompt, end, place });
-      } catch (error) {
-        prompt.discarded();
-        throw error;
-      }
-    });
+    const { session, base } = pass;
+    const mode = this.#modes[modeOf(request, base) ?? openingMode];
+    refuseLateSystem(request, base);
+    turn.startGenerating();
+    const prompt = await mode.build({ request, session, base, replyTokens: this.#replyReserve(request) });
+    const promptTokens = prompt.ids.length;
+    const end = await this.#generate(prompt.ids, sessionKeyText(key), request, observer, turn);
+    const payload = await prompt.payload(end);
+    turn.startCommitting();
+    const record = this.#record(request, pass, prompt, end, payload);
+    const sealed = await this.#commit(record);
+    prompt.kept(sealed);
+    return generatedReply({ record, hash: sealed.hash }, end, promptTokens, pass);
   }
 
-  /** `client-side`: the same steps without a session. */
-  #forward(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
-    const mode = this.#modes['client-side'];
-    return this.#running.track(undefined, observer.gone, async (signal) => {
-      const prompt = await mode.build({
-        request,
-        session: undefined,
-        base: undefined,
-        overflow: request.overflow,
-        replyTokens: this.#replyReserve(request),
-      });
-      const end = await this.#generate(prompt, request, undefined, observer, signal);
-      return {
-        ...replyOf(end, prompt),
-        userId: request.userId,
-        sessionId: request.sessionId,
-        mode: mode.name,
-        turn: request.turn,
-        contextId: undefined,
-        basedOnTurn: undefined,
-        replayed: false,
-        waitedMs: 0,
-        retries: 0,
-      };
-    });
+  /** `client-side`: build and generate; no session, so nothing to queue for, to wait for or to commit. */
+  async #forward(request: TurnRequest, observer: TurnObserver, turn: RunningTurn): Promise<TurnReply> {
+    const prompt = await clientSidePrompt(this.#parts.llm, request, this.#replyReserve(request));
+    const end = await this.#generate(prompt, undefined, request, observer, turn);
+    return forwardedReply(request, end, prompt.length);
+  }
+
+  async #replay(answered: Turn, pass: GatePass, observer: TurnObserver): Promise<TurnReply> {
+    const text = await this.#modes[answered.record.payload.mode].read(answered);
+    observer.part(text.reply, text.replyIds, undefined);
+    return replayedReply(answered, text, pass);
   }
 
   async #generate(
-    prompt: Prompt,
-    request: TurnRequest,
+    prompt: Prompt['ids'],
     affinity: string | undefined,
+    request: TurnRequest,
     observer: TurnObserver,
-    signal: AbortSignal,
+    { signal }: RunningTurn,
   ): Promise<GenerationEnd> {
-    const { llm, options } = this.#parts;
-    const roomTokens = llm.description.contextTokens - prompt.ids.length;
-    const maxTokens = Math.max(
-      1,
-      Math.min(request.maxTokens ?? options.replyTokensDefault, options.replyTokensMax, roomTokens),
-    );
-    const { sampling, stop, stream } = request;
-    for await (const event of llm.generate(
-      { prompt: prompt.ids, maxTokens, stop, sampling, affinity, stream },
-      signal,
-    )) {
-      if (event.kind === 'end') {
-        this.#metrics.generated(event.usage);
-        return event;
-      }
-      if (!observer.gone.aborted) observer.part(event.text, event.ids, event.fields);
-    }
-    throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
+    const { llm } = this.#parts;
+    const roomTokens = llm.description.contextTokens - prompt.length;
+    const maxTokens = Math.max(1, Math.min(this.#maxTokens(request), roomTokens));
+    const end = await generateReply(llm, { prompt, maxTokens, affinity, request, observer, signal });
+    this.#metrics.generated(end.usage);
+    return end;
   }
 
-  /** The record is durable before the reply is complete: acknowledged means stored (DESIGN §3.8). */
-  async #commit({
-    request,
-    mode,
-    prompt,
-    end,
-    place,
-  }: {
-    request: TurnRequest;
-    mode: Mode;
-    prompt: Prompt;
-    end: GenerationEnd;
-    place: Place;
-  }): Promise<TurnReply> {
-    const { store, environment, options } = this.#parts;
-    const { session, base, pass } = place;
-    const payload = await prompt.store(end);
-    if (payload === undefined) throw new TypeError(`mode ${mode.name} stores nothing`);
-    const turn = ((base?.record.turn ?? 0) + 1) as TurnNumber;
+  #record(
+    request: TurnRequest,
+    { session, base, claim }: GatePass,
+    { contextStart }: Prompt,
+    { stop }: GenerationEnd,
+    payload: TurnRecord['payload'],
+  ): TurnRecord {
+    const { environment, options } = this.#parts;
     const writtenAtMs = environment.clock.now();
-    const sealed = sealRecord({
+    if (base !== undefined && session.history.expiresAtMs <= writtenAtMs) {
+      throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
+        param: 'session_id',
+      });
+    }
+    return {
       kind: 'turn',
       ...session.key,
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,
       expiresAtMs: writtenAtMs + this.#ttlMs(request, base),
-      turn,
+      turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
       parent: base?.hash,
-      requestDigest: place.digest,
-      contextStart: prompt.contextStart,
-      stop: end.stop,
+      requestDigest: claim.digest,
+      contextStart,
+      stop,
       sampling: {
         temperature: numberOr(request.sampling.temperature),
         seed: numberOr(request.sampling.seed),
         maxTokens: request.maxTokens,
       },
       payload,
-    });
-    await store.append(sealed);
-    prompt.kept(sealed);
-    this.#cache.commit(session, sealed);
-    return {
-      ...replyOf(end, prompt),
-      userId: session.key.userId,
-      sessionId: session.key.sessionId,
-      mode: mode.name,
-      turn,
-      contextId: sealed.hash,
-      basedOnTurn: turn - 1,
-      replayed: false,
-      waitedMs: pass.waitedMs,
-      retries: pass.retries,
     };
   }
 
-  async #replay(turn: Turn, pass: GatePass, observer: TurnObserver): Promise<TurnReply> {
-    const { record, hash } = turn;
-    const { reply, replyIds, exact } = await this.#modes[record.payload.mode].read(turn);
-    observer.part(reply, replyIds, undefined);
-    return {
-      userId: record.userId,
-      sessionId: record.sessionId,
-      mode: record.payload.mode,
-      turn: record.turn,
-      contextId: hash,
-      basedOnTurn: record.turn - 1,
-      replayed: true,
-      waitedMs: pass.waitedMs,
-      retries: pass.retries,
-      droppedTurns: record.contextStart - 1,
-      text: reply,
-      replyIds,
-      exact,
-      promptTokens: 0,
-      stop: record.stop,
-      usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
-      fields: {},
-    };
+  /** The record is durable before the reply is complete: acknowledged means stored (DESIGN §3.8). */
+  async #commit(record: TurnRecord): Promise<SealedRecord> {
+    const sealed = sealRecord(record);
+    try {
+      await this.#parts.store.append(sealed);
+    } catch (error) {
+      // It may have been stored all the same: only the store knows, and a retry must find it.
+      this.#cache.forget(sessionKeyOf(record));
+      throw error;
+    }
+    this.#cache.add(sealed);
+    return sealed;
   }
 
   #keyOf({ userId, sessionId, turn, contextId }: TurnRequest): SessionKey {
@@ -333,58 +240,14 @@ export class ContextManager {
     };
   }
 
-  /** A request that names its context needs no turn number; one that names neither opens a session. */
-  async #claimedTurn(request: TurnRequest, key: SessionKey): Promise<TurnNumber> {
-    if (request.turn !== undefined) return request.turn;
-    const { history } = await this.#load(key);
-    if (request.contextId === undefined) {
-      const opening = 1 as TurnNumber;
-      if (history.size === 0 || history.answering(requestDigest(request, opening)).length > 0) return opening;
-      throw new DiscedgeError(
-        'invalid_request',
-        'turn is needed from turn 2 on: it is how the node knows that it holds all you have seen',
-        { param: 'turn' },
-      );
-    }
-    const base = history.get(request.contextId as ContextId);
-    if (base !== undefined) return (base.record.turn + 1) as TurnNumber;
-    throw new DiscedgeError(
-      'invalid_request',
-      'this node does not know the context_id; send turn with it, so that the node can wait for it',
-      { param: 'turn' },
-    );
+  /** The reply's length in ids: what was asked for, within the node's limit. */
+  #maxTokens({ maxTokens }: TurnRequest): number {
+    const { replyTokensDefault, replyTokensMax } = this.#parts.options;
+    return Math.min(maxTokens ?? replyTokensDefault, replyTokensMax);
   }
 
-  /** The session as it is now; one past its expiry is gone, whether or not it has been swept. */
-  async #load(key: SessionKey): Promise<CachedSession> {
-    const { store, environment } = this.#parts;
-    const session = await this.#cache.load(key);
-    const nowMs = environment.clock.now();
-    if (session.history.size === 0 || session.history.expiresAtMs > nowMs) return session;
-    this.#cache.forget(key);
-    let removed: number;
-    do removed = await store.expire(nowMs);
-    while (removed > 0);
-    return this.#cache.load(key);
-  }
-
-  #modeOf(request: TurnRequest, base: Turn | undefined): Mode {
-    const sessionMode = base?.record.payload.mode;
-    const mode = request.mode ?? sessionMode ?? this.#parts.options.defaultMode;
-    if (sessionMode !== undefined && mode !== sessionMode) {
-      throw new DiscedgeError('mode_mismatch', `this session was opened in mode "${sessionMode}" and keeps it`, {
-        param: 'mode',
-      });
-    }
-    return this.#modes[mode];
-  }
-
-  #replyReserve({ maxTokens }: TurnRequest): number {
-    const { llm, options } = this.#parts;
-    return replyReserve(
-      llm.description.contextTokens,
-      Math.min(maxTokens ?? options.replyTokensDefault, options.replyTokensMax),
-    );
+  #replyReserve(request: TurnRequest): number {
+    return replyReserve(this.#parts.llm.description.contextTokens, this.#maxTokens(request));
   }
 
   /** A session keeps the time to live it was given last. */
@@ -395,17 +258,20 @@ export class ContextManager {
   }
 }
 
-function replyOf(end: GenerationEnd, prompt: Prompt) {
-  return {
-    droppedTurns: prompt.contextStart - 1,
-    text: end.text,
-    replyIds: end.ids,
-    exact: end.exact,
-    promptTokens: end.usage.cachedTokens + end.usage.evaluatedTokens,
-    stop: end.stop,
-    usage: end.usage,
-    fields: end.fields ?? {},
-  };
+/** A session keeps the mode it was opened in; `undefined` where the request opens it. */
+function modeOf({ mode }: TurnRequest, base: Turn | undefined): StoredMode | undefined {
+  const sessionMode = base?.record.payload.mode;
+  if (sessionMode === undefined || mode === undefined || mode === sessionMode) return sessionMode;
+  throw new DiscedgeError('mode_mismatch', `this session was opened in mode "${sessionMode}" and keeps it`, {
+    param: 'mode',
+  });
+}
+
+function refuseLateSystem({ messages }: TurnRequest, base: Turn | undefined): void {
+  if (base === undefined || messages.every(({ role }) => role !== 'system')) return;
+  throw new DiscedgeError('invalid_request', 'a system message can only open a session: send it with turn 1', {
+    param: 'system',
+  });
 }
 
 function numberOr(value: unknown): number | undefined {

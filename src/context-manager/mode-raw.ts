@@ -7,7 +7,6 @@ import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
-import type { CachedSession } from './session-cache.ts';
 
 /** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
 export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
@@ -19,9 +18,8 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
       return {
         ids,
         contextStart,
-        store: async (reply) => ({ mode: 'raw', messages: input.request.messages, reply: reply.text }),
+        payload: async (reply) => ({ mode: 'raw', messages: input.request.messages, reply: reply.text }),
         kept: () => {},
-        discarded: () => {},
       };
     },
 
@@ -34,21 +32,25 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
 
 /** Renders as much of the conversation as the window and the overflow policy allow. */
 async function fit(
-  { session, base, request, overflow, replyTokens }: BuildInput,
+  { session, base, request, replyTokens }: BuildInput,
   windowTokens: number,
   template: ChatTemplate,
 ): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
-  const turns = base === undefined ? [] : (session as CachedSession).history.line(base);
+  const turns = base === undefined ? [] : session.history.line(base);
   const start = base?.record.contextStart ?? 1;
   const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...request.messages]);
-  const ids = await render(start);
-  if (ids.length + replyTokens <= windowTokens) return { ids, contextStart: start as TurnNumber };
-  if (overflow === 'error') throw overflowError(ids.length + replyTokens, windowTokens, overflow);
-  const target = Math.min(windowTokens - replyTokens, Math.floor(windowTokens / 2));
-  let low = start + 1;
+  const whole = await render(start);
+  if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start as TurnNumber };
+  if (turns.length > 0 && request.overflow === 'error') {
+    throw overflowError('context', { neededTokens: whole.length + replyTokens, windowTokens });
+  }
   let high = turns.length + 1;
   let best = await render(high);
-  if (best.length + replyTokens > windowTokens) throw overflowError(best.length + replyTokens, windowTokens, overflow);
+  if (best.length + replyTokens > windowTokens) {
+    throw overflowError('message', { neededTokens: best.length + replyTokens, windowTokens });
+  }
+  const target = Math.min(windowTokens - replyTokens, Math.floor(windowTokens / 2));
+  let low = start + 1;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     const candidate = await render(middle);

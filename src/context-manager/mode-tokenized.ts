@@ -2,13 +2,12 @@ import { turnsToDrop } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { TokenSequence } from '../domain/token-sequence.ts';
-import type { Message, StopReason, TokenizedPayload } from '../domain/turn-record.ts';
+import type { Message, StopReason } from '../domain/turn-record.ts';
 import type { ChatTemplate, TurnSegment } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
-import type { CachedSession } from './session-cache.ts';
-import { TokenContext } from './token-context.ts';
+import { TokenContext, tokenizedPayload } from './token-context.ts';
 
 /** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix always holds. */
 export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
@@ -16,27 +15,18 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
     name: 'tokenized',
 
     async build(input: BuildInput): Promise<Prompt> {
-      if (template.whyNotAppendable !== undefined) {
-        throw new DiscedgeError(
-          'mode_unavailable',
-          `tokenized contexts need a template that only appends; this model's ${template.whyNotAppendable}. Use mode "raw"`,
-          {
-            param: 'mode',
-          },
-        );
-      }
-      const session = input.session as CachedSession;
-      const context = contextAt(session, input.base);
+      const { session, base, request } = input;
+      const context = takeContext(input);
       const segment =
-        input.base === undefined
-          ? await template.openSession(input.request.messages)
-          : await template.continueSession(context.lastReply, input.request.messages);
-      const ids = fit(context, segment, input, llm.description.contextTokens, template, session);
-      const takeBack = context.offer(ids);
+        base === undefined
+          ? await template.openSession(request.messages)
+          : await template.continueSession(context.lastReply, request.messages);
+      makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
+      context.offer(segment);
       return {
         ids: context.ids,
         contextStart: context.firstTurn,
-        async store(reply): Promise<TokenizedPayload> {
+        async payload(reply) {
           const shown = await shownText(llm, reply.ids, reply.stop);
           return {
             mode: 'tokenized',
@@ -48,16 +38,15 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
             replyText: shown === reply.text ? undefined : reply.text,
           };
         },
-        kept: (sealed) => context.commit(sealed),
-        discarded() {
-          takeBack();
-          if (context.firstTurn !== (input.base?.record.contextStart ?? 1)) session.tokens = undefined;
+        kept(sealed) {
+          context.commit(sealed);
+          session.tokens = context;
         },
       };
     },
 
     async read(turn: Turn) {
-      const payload = turn.record.payload as TokenizedPayload;
+      const payload = tokenizedPayload(turn);
       const messages: Message[] = [];
       for (const { role, start, length } of payload.spans) {
         messages.push({ role, content: await llm.detokenize(payload.promptIds.slice(start, start + length)) });
@@ -68,53 +57,49 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
   };
 }
 
-/** The folded context that ends in `base`: the cached one where it is that, else folded anew. */
-function contextAt(session: CachedSession, base: Turn | undefined): TokenContext {
-  if (session.tokens?.tip !== base?.hash || session.tokens === undefined) {
-    session.tokens = TokenContext.of(base === undefined ? [] : session.history.line(base));
-  }
-  return session.tokens;
+/** The folded context that ends in `base`, out of the session for as long as the turn works on it. */
+function takeContext({ session, base }: BuildInput): TokenContext {
+  const held = session.tokens;
+  session.tokens = undefined;
+  if (base !== undefined && held?.tip === base.hash) return held;
+  return TokenContext.of(base === undefined ? [] : session.history.line(base));
 }
 
-/** Makes room for the segment as the overflow policy says; returns the ids to append. */
-function fit(
+/** Drops what the overflow policy allows until the segment and a reply fit. */
+function makeRoom(
   context: TokenContext,
   segment: TurnSegment,
-  { overflow, replyTokens }: BuildInput,
-  windowTokens: number,
-  template: ChatTemplate,
-  session: CachedSession,
-): TokenSequence {
+  { session, base, request: { overflow }, replyTokens }: BuildInput,
+  { windowTokens, template }: { windowTokens: number; template: ChatTemplate },
+): void {
   const neededTokens = context.ids.length + segment.ids.length + replyTokens;
-  if (neededTokens <= windowTokens) return segment.ids;
-  const hasSystem = session.history.line()[0]?.record.payload;
-  if (overflow === 'error' || context.turnSizes().length === 0)
-    throw overflowError(neededTokens, windowTokens, overflow);
-  if (
-    !template.preambleIsolated &&
-    hasSystem?.mode === 'tokenized' &&
-    hasSystem.spans.some(({ role }) => role === 'system')
-  ) {
+  if (neededTokens <= windowTokens) return;
+  if (base === undefined) throw overflowError('message', { neededTokens, windowTokens });
+  if (overflow === 'error') throw overflowError('context', { neededTokens, windowTokens });
+  if (!template.preambleIsolated && opensWithSystem(session.history.line(base)[0])) {
     throw new DiscedgeError(
       'context_overflow',
       "drop-oldest cannot keep the system message: this model's template puts it inside the first user message",
-      {
-        param: 'overflow',
-      },
+      { param: 'overflow' },
     );
   }
-  const turnTokens = context.turnSizes();
+  const preambleTokens = context.preambleTokens;
+  const newTokens = segment.ids.length;
   const count = turnsToDrop({
     windowTokens,
     replyTokens,
-    preambleTokens: context.preambleTokens,
-    turnTokens,
-    newTokens: segment.ids.length,
+    preambleTokens,
+    turnTokens: context.turnSizes(),
+    newTokens,
   });
-  if (count === undefined)
-    throw overflowError(context.preambleTokens + segment.ids.length + replyTokens, windowTokens, overflow);
+  if (count === undefined) {
+    throw overflowError('message', { neededTokens: preambleTokens + newTokens + replyTokens, windowTokens });
+  }
   context.drop(count);
-  return count === turnTokens.length ? segment.ids.slice(segment.leadLength) : segment.ids;
+}
+
+function opensWithSystem(first: Turn | undefined): boolean {
+  return first !== undefined && tokenizedPayload(first).spans.some(({ role }) => role === 'system');
 }
 
 /** The text a client sees for reply ids: without control tokens, the stop word, and a character cut off by the limit. */

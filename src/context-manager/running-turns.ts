@@ -1,28 +1,27 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Clock } from '../environment/environment.ts';
+import { RunningTurn } from './running-turn.ts';
 
 export interface RunningTurnsOptions {
   readonly turnsInFlightMax: number;
   readonly finishAbandonedMs: number;
 }
 
-/** The turns in flight on this node: how many there may be, and how one is stopped. */
+/** The turns in flight on this node, waiting ones included: how many there may be, and how they are stopped. */
 export class RunningTurns {
   readonly #clock: Clock;
   readonly #options: RunningTurnsOptions;
-  readonly #stops = new Map<AbortController, string | undefined>();
-  #admitted = 0;
+  readonly #turns = new Set<RunningTurn>();
+  readonly #idle: Array<() => void> = [];
   #closing = false;
-  #idle: (() => void) | undefined;
 
   constructor(clock: Clock, options: RunningTurnsOptions) {
     this.#clock = clock;
     this.#options = options;
   }
 
-  /** Turns admitted and not yet answered, waiting ones included. */
   get size(): number {
-    return this.#admitted;
+    return this.#turns.size;
   }
 
   get closing(): boolean {
@@ -30,75 +29,49 @@ export class RunningTurns {
   }
 
   /** Throws `overloaded` or `shutting_down` instead of running the task. */
-  async admit<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#closing) throw new DiscedgeError('shutting_down', 'the node is stopping; ask another one');
-    if (this.#admitted >= this.#options.turnsInFlightMax) {
-      throw new DiscedgeError('overloaded', `the node has ${this.#admitted} turns in flight, which is its limit`, {
+  async run<T>(session: string | undefined, gone: AbortSignal, task: (turn: RunningTurn) => Promise<T>): Promise<T> {
+    if (this.#closing) throw shuttingDown();
+    if (this.#turns.size >= this.#options.turnsInFlightMax) {
+      throw new DiscedgeError('overloaded', `the node has ${this.#turns.size} turns in flight, which is its limit`, {
         retryAfterMs: 1000,
       });
     }
-    this.#admitted++;
+    const { finishAbandonedMs } = this.#options;
+    const turn = new RunningTurn({ session, gone, clock: this.#clock, finishAbandonedMs });
+    this.#turns.add(turn);
     try {
-      return await task();
+      return await task(turn);
     } finally {
-      this.#admitted--;
-      if (this.#admitted === 0) this.#idle?.();
+      turn.end();
+      this.#turns.delete(turn);
+      if (this.#turns.size === 0) for (const wake of this.#idle.splice(0)) wake();
     }
   }
 
   /**
-   * Runs the part of a turn that may be stopped. Once begun, a turn whose client leaves goes on so that a retry finds
-   * it, but not for longer than `finishAbandonedMs`; one without a session has nobody to come back and stops at once.
+   * Stops the turns of a session: the one that runs and those that wait behind it. True when there was one; what is
+   * being committed is not stopped and does not count.
    */
-  async track<T>(
-    session: string | undefined,
-    gone: AbortSignal,
-    task: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const stop = new AbortController();
-    let cancelTimer = () => {};
-    const abandon = () =>
-      stop.abort(
-        new DiscedgeError('turn_cancelled', 'the client left and the turn took too long to finish without it'),
-      );
-    const onGone = () => {
-      if (session === undefined) abandon();
-      else cancelTimer = this.#clock.after(this.#options.finishAbandonedMs, abandon);
-    };
-    this.#stops.set(stop, session);
-    if (gone.aborted) onGone();
-    else gone.addEventListener('abort', onGone, { once: true });
-    try {
-      return await task(stop.signal);
-    } finally {
-      this.#stops.delete(stop);
-      gone.removeEventListener('abort', onGone);
-      cancelTimer();
+  stop(session: string, reason: DiscedgeError): boolean {
+    let stopped = false;
+    for (const turn of this.#turns) {
+      if (turn.session === session && turn.stop(reason)) stopped = true;
     }
+    return stopped;
   }
 
-  /** Stops the running turn of a session; it stores nothing. False when none was running. */
-  cancel(session: string): boolean {
-    let cancelled = false;
-    for (const [stop, name] of this.#stops) {
-      if (name !== session) continue;
-      stop.abort(new DiscedgeError('turn_cancelled', 'the turn was cancelled; nothing was stored'));
-      cancelled = true;
-    }
-    return cancelled;
-  }
-
-  /** Admits nothing more and resolves when all turns have ended; those still running after `graceMs` are stopped. */
+  /** Admits nothing more and resolves when all turns have ended; those still there after `graceMs` are stopped. */
   async drain(graceMs: number): Promise<void> {
     this.#closing = true;
-    if (this.#admitted === 0) return;
+    if (this.#turns.size === 0) return;
     const cancelTimer = this.#clock.after(graceMs, () => {
-      for (const stop of this.#stops.keys())
-        stop.abort(new DiscedgeError('shutting_down', 'the node is stopping; ask another one'));
+      for (const turn of this.#turns) turn.stop(shuttingDown());
     });
-    await new Promise<void>((resolve) => {
-      this.#idle = resolve;
-    });
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
     cancelTimer();
   }
+}
+
+function shuttingDown(): DiscedgeError {
+  return new DiscedgeError('shutting_down', 'the node is stopping; ask another one');
 }

@@ -2,37 +2,47 @@ import type { ContextStore } from '../context-store/context-store.ts';
 import { type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import { SessionHistory } from '../domain/session-history.ts';
-import { sessionKeyOf, type TurnRecord } from '../domain/turn-record.ts';
+import { sessionKeyOf } from '../domain/turn-record.ts';
+import type { Clock } from '../environment/environment.ts';
 import type { TokenContext } from './token-context.ts';
 
 /** A session as the Context Manager holds it in memory. The store stays the truth. */
 export interface CachedSession {
   readonly key: SessionKey;
   readonly history: SessionHistory;
+  readonly deleted: boolean;
   /** Records of it that could not be read. */
   readonly corrupt: number;
-  deleted: boolean;
-  /** The folded ids of the line last worked on, so that a turn costs what it adds and not what came before. */
+  /**
+   * The folded ids of the line last worked on, so that a turn costs what it adds and not what came before. A turn takes
+   * it out and puts it back once it is stored: one that fails leaves nothing behind.
+   */
   tokens: TokenContext | undefined;
 }
 
+/** Rough bytes of a cached session without its turns: maps, key, entry. */
+const SESSION_OVERHEAD_BYTES = 1000;
 /** Rough bytes of a cached turn beside its ids: maps, record object, strings. */
 const TURN_OVERHEAD_BYTES = 1500;
 /** A number in an array, held once in the record and once in the folded context. */
 const TOKEN_BYTES = 16;
 
-/** Least-recently-used sessions, read from the store on a miss. Bounded by an estimate of their memory. */
+/**
+ * Least-recently-used sessions, read from the store on a miss. Bounded by an estimate of their memory; the session in
+ * use is kept whatever its size.
+ */
 export class SessionCache {
   readonly #store: ContextStore;
+  readonly #clock: Clock;
   readonly #bytesMax: number;
   readonly #entries = new Map<string, { session: CachedSession; bytes: number }>();
-  readonly #loading = new Map<string, Promise<CachedSession>>();
-  /** Sessions that changed while they were being read: what was read may lack the change. */
-  readonly #outrun = new Set<string>();
+  /** Reads under way. What arrives meanwhile may be missing from what they read, so it is added afterwards. */
+  readonly #reads = new Map<string, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
   #bytes = 0;
 
-  constructor(store: ContextStore, bytesMax: number) {
+  constructor(store: ContextStore, clock: Clock, bytesMax: number) {
     this.#store = store;
+    this.#clock = clock;
     this.#bytesMax = bytesMax;
   }
 
@@ -40,34 +50,30 @@ export class SessionCache {
     return this.#bytes;
   }
 
-  /** The session, empty when there is none. Concurrent callers share one read. Throws what the store throws. */
+  /**
+   * The session as it is now: empty when there is none, and when it has expired, whether or not it had been swept.
+   * Throws what the store throws.
+   */
   async load(key: SessionKey): Promise<CachedSession> {
-    const name = sessionKeyText(key);
-    const entry = this.#entries.get(name);
-    if (entry !== undefined) {
-      this.#entries.delete(name);
-      this.#entries.set(name, entry);
-      return entry.session;
-    }
-    const under = this.#loading.get(name);
-    if (under !== undefined) return under;
-    const loading = this.#readSettled(key, name).finally(() => this.#loading.delete(name));
-    this.#loading.set(name, loading);
-    return loading;
+    const session = await this.#held(key);
+    const nowMs = this.#clock.now();
+    if (!expired(session, nowMs)) return session;
+    // Out of the store as well: a turn appended to what is left there would bring it back to life.
+    this.forget(key);
+    let removed: number;
+    do removed = await this.#store.expire(nowMs);
+    while (removed > 0);
+    return this.#held(key);
   }
 
   /** Takes in a record that is durable in the store, written here or elsewhere. */
   add(sealed: SealedRecord): void {
     const name = sessionKeyText(sessionKeyOf(sealed.record));
-    if (this.#loading.has(name)) this.#outrun.add(name);
+    this.#reads.get(name)?.arrived.push(sealed);
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
-    if (sealed.record.kind === 'tombstone') {
-      entry.session.deleted = true;
-      this.#drop(name);
-      return;
-    }
-    if (entry.session.history.add(sealed)) {
+    if (sealed.record.kind === 'tombstone') this.#drop(name);
+    else if (entry.session.history.add(sealed)) {
       const added = costBytes(sealed);
       entry.bytes += added;
       this.#bytes += added;
@@ -75,48 +81,46 @@ export class SessionCache {
     }
   }
 
-  /**
-   * Adds a record to the session object a turn was worked on. When the cache has meanwhile dropped or re-read the
-   * session, its own copy may lack the record: it is dropped, so that the next turn reads the store.
-   */
-  commit(session: CachedSession, sealed: SealedRecord): void {
-    const name = sessionKeyText(session.key);
-    if (this.#entries.get(name)?.session === session) {
-      this.add(sealed);
-      return;
-    }
-    session.history.add(sealed);
-    if (this.#entries.has(name)) this.#drop(name);
-    else if (this.#loading.has(name)) this.#outrun.add(name);
-    else this.#keep(name, session);
-  }
-
-  /** Forgets the copy; the next load reads the store. */
+  /** The next load reads the store, even if a read is under way. */
   forget(key: SessionKey): void {
-    this.#drop(sessionKeyText(key));
-  }
-
-  async #readSettled(key: SessionKey, name: string): Promise<CachedSession> {
-    for (;;) {
-      this.#outrun.delete(name);
-      const session = await this.#read(key);
-      if (this.#outrun.has(name)) continue;
-      if (session.history.size > 0) this.#keep(name, session);
-      return session;
-    }
-  }
-
-  async #read(key: SessionKey): Promise<CachedSession> {
-    const stored = await this.#store.read(key);
-    const history = new SessionHistory();
-    for (const sealed of stored?.records ?? []) history.add(sealed);
-    return { key, history, corrupt: stored?.corrupt ?? 0, deleted: stored?.deleted ?? false, tokens: undefined };
-  }
-
-  #keep(name: string, session: CachedSession): void {
-    let bytes = 0;
-    for (const turn of session.history.line()) bytes += turnBytes(turn.record.payload);
+    const name = sessionKeyText(key);
     this.#drop(name);
+    this.#reads.delete(name);
+  }
+
+  /** Concurrent callers share one read. */
+  #held(key: SessionKey): Promise<CachedSession> | CachedSession {
+    const name = sessionKeyText(key);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) {
+      this.#entries.delete(name);
+      this.#entries.set(name, entry);
+      return entry.session;
+    }
+    const under = this.#reads.get(name);
+    if (under !== undefined) return under.session;
+    const arrived: SealedRecord[] = [];
+    const read = { session: this.#read(key, name, arrived), arrived };
+    this.#reads.set(name, read);
+    const done = () => void (this.#reads.get(name) === read && this.#reads.delete(name));
+    read.session.then(done, done);
+    return read.session;
+  }
+
+  async #read(key: SessionKey, name: string, arrived: readonly SealedRecord[]): Promise<CachedSession> {
+    const stored = await this.#store.read(key);
+    const records = [...(stored?.records ?? []), ...arrived];
+    const deleted = (stored?.deleted ?? false) || records.some(({ record }) => record.kind === 'tombstone');
+    const history = new SessionHistory();
+    let bytes = SESSION_OVERHEAD_BYTES;
+    for (const sealed of deleted ? [] : records) if (history.add(sealed)) bytes += costBytes(sealed);
+    const session: CachedSession = { key, history, deleted, corrupt: stored?.corrupt ?? 0, tokens: undefined };
+    const forgotten = this.#reads.get(name)?.arrived !== arrived;
+    if (!deleted && !forgotten) this.#keep(name, session, bytes);
+    return session;
+  }
+
+  #keep(name: string, session: CachedSession, bytes: number): void {
     this.#entries.set(name, { session, bytes });
     this.#bytes += bytes;
     this.#shrink();
@@ -137,11 +141,13 @@ export class SessionCache {
   }
 }
 
-function costBytes(sealed: SealedRecord): number {
-  return sealed.record.kind === 'turn' ? turnBytes(sealed.record.payload) : 0;
+function expired({ history }: CachedSession, nowMs: number): boolean {
+  return history.expiresAtMs > 0 && history.expiresAtMs <= nowMs;
 }
 
-function turnBytes(payload: TurnRecord['payload']): number {
+function costBytes({ record }: SealedRecord): number {
+  if (record.kind !== 'turn') return 0;
+  const { payload } = record;
   if (payload.mode === 'tokenized')
     return TURN_OVERHEAD_BYTES + TOKEN_BYTES * (payload.promptIds.length + payload.replyIds.length);
   return (

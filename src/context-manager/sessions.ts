@@ -9,9 +9,9 @@ import {
 } from '../domain/identifiers.ts';
 import { sealRecord } from '../domain/record-codec.ts';
 import type { Turn } from '../domain/session-history.ts';
-import type { ContextMode } from '../domain/turn-record.ts';
+import type { StoredMode } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { ContextManagerOptions } from './context-manager.ts';
+import type { ContextManagerOptions } from './context-manager-options.ts';
 import type { Mode, TurnText } from './mode.ts';
 import type { RunningTurns } from './running-turns.ts';
 import type { CachedSession, SessionCache } from './session-cache.ts';
@@ -23,7 +23,7 @@ export interface ReadTurn extends TurnText {
 
 export interface SessionView {
   readonly key: SessionKey;
-  readonly mode: ContextMode;
+  readonly mode: StoredMode;
   readonly expiresAtMs: number;
   /** The main line, oldest first. */
   readonly turns: readonly ReadTurn[];
@@ -37,7 +37,7 @@ export interface SessionsParts {
   readonly store: ContextStore;
   readonly environment: Environment;
   readonly options: ContextManagerOptions;
-  readonly modes: Readonly<Record<ContextMode, Mode>>;
+  readonly modes: Readonly<Record<StoredMode, Mode>>;
   readonly cache: SessionCache;
   readonly running: RunningTurns;
 }
@@ -76,17 +76,16 @@ export class Sessions {
   /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
   async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
     const { history, key, corrupt } = await this.#existing(userId, sessionId);
-    const mode = history.mode as ContextMode;
+    const mode = history.mode as StoredMode;
     const turns: ReadTurn[] = [];
     for (const turn of history.line()) turns.push({ turn, ...(await this.#parts.modes[mode].read(turn)) });
     return { key, mode, expiresAtMs: history.expiresAtMs, turns, tips: history.tips(), corruptRecords: corrupt };
   }
 
-  /** Deletes for good: a tombstone refuses whatever still arrives for the session. A running turn is stopped. */
+  /** Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped. */
   async delete(userId: UserId, sessionId: SessionId): Promise<void> {
-    const { store, environment, options, cache } = this.#parts;
+    const { store, environment, options, cache, running } = this.#parts;
     const { key, history } = await this.#existing(userId, sessionId);
-    this.cancel(userId, sessionId);
     const writtenAtMs = environment.clock.now();
     const tombstone = sealRecord({
       kind: 'tombstone',
@@ -98,18 +97,22 @@ export class Sessions {
     });
     await store.append(tombstone);
     cache.add(tombstone);
+    running.stop(sessionKeyText(key), deleted());
   }
 
-  /** Stops the turn of this session that runs now, if any; it stores nothing. */
+  /**
+   * Stops this session's turns under way, those that wait included; they store nothing. False when there was none, or
+   * when it was too late: a turn that is being committed is kept.
+   */
   cancel(userId: UserId, sessionId: SessionId): boolean {
-    return this.#parts.running.cancel(sessionKeyText(this.#key(userId, sessionId)));
+    const reason = new DiscedgeError('turn_cancelled', 'the turn was cancelled; nothing was stored');
+    return this.#parts.running.stop(sessionKeyText(this.#key(userId, sessionId)), reason);
   }
 
   async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
     const session = await this.#parts.cache.load(this.#key(userId, sessionId));
-    if (session.deleted)
-      throw new DiscedgeError('session_deleted', 'this session was deleted', { param: 'session_id' });
-    if (session.history.size === 0 || session.history.expiresAtMs <= this.#parts.environment.clock.now()) {
+    if (session.deleted) throw deleted();
+    if (session.history.size === 0) {
       throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
     }
     return session;
@@ -118,4 +121,10 @@ export class Sessions {
   #key(userId: UserId, sessionId: SessionId): SessionKey {
     return { keygroup: this.#parts.keygroup, userId, sessionId };
   }
+}
+
+function deleted(): DiscedgeError {
+  return new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id', {
+    param: 'session_id',
+  });
 }

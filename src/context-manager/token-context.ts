@@ -2,17 +2,18 @@ import type { ContextId, TurnNumber } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { Turn } from '../domain/session-history.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
-import type { TokenizedPayload } from '../domain/turn-record.ts';
+import type { SessionRecord, TokenizedPayload } from '../domain/turn-record.ts';
+import type { TurnSegment } from '../llm-service/chat-template.ts';
 
 /**
- * The fold of one line of token records: exactly the ids the LLM Service has read and written, in one growing array.
- * A turn appends its segment, generates from the array as it stands, and either keeps the reply or takes the segment back.
+ * The fold of one line of token records: exactly the ids the LLM Service has read and written, in one growing array, so
+ * that a turn costs what it adds. A turn offers its segment, generates from the array as it stands, and commits.
  */
 export class TokenContext {
   /** The last turn folded in; `undefined` before turn 1. */
   #tip: ContextId | undefined;
-  /** Record ids of the turns in the window, oldest first, for cutting. */
-  readonly #turns: TokenizedPayload[] = [];
+  /** The turns in the window, oldest first, for cutting. */
+  #turns: TokenizedPayload[] = [];
   #preamble: TokenSequence = [];
   #firstTurn = 1;
   readonly #ids: TokenId[] = [];
@@ -20,12 +21,13 @@ export class TokenContext {
   /** Folds a line, oldest turn first. Starts where its last turn's prompt started. */
   static of(line: readonly Turn[]): TokenContext {
     const context = new TokenContext();
-    const last = line.at(-1);
-    if (last === undefined) return context;
-    const firstTurn = last.record.contextStart;
-    const payloads = line.map((turn) => tokenized(turn.record.payload));
-    context.#restart(payloads[0] as TokenizedPayload, payloads.slice(firstTurn - 1), firstTurn);
+    const [first, last] = [line[0], line.at(-1)];
+    if (first === undefined || last === undefined) return context;
     context.#tip = last.hash;
+    context.#preamble = preambleOf(tokenizedPayload(first));
+    context.#firstTurn = last.record.contextStart;
+    context.#turns = line.slice(last.record.contextStart - 1).map((turn) => tokenizedPayload(turn));
+    context.#fill();
     return context;
   }
 
@@ -52,56 +54,54 @@ export class TokenContext {
     return this.#turns.at(-1)?.replyIds ?? [];
   }
 
-  /** Ids that each turn in the context would take if it were not the first, oldest first. */
+  /** Ids that each turn takes where it stands now, oldest first; they add up to the context without its preamble. */
   turnSizes(): number[] {
-    return this.#turns.map((turn) => turn.promptIds.length - turn.leadLength + turn.replyIds.length);
+    return this.#turns.map((turn, index) => ownIds(turn, index === 0).length + turn.replyIds.length);
   }
 
   /** Leaves out the `count` oldest turns; the preamble stays. The KV prefix behind the preamble is lost once. */
   drop(count: number): void {
-    const kept = this.#turns.slice(count);
+    this.#turns = this.#turns.slice(count);
     this.#firstTurn += count;
-    this.#turns.length = 0;
-    this.#fill(this.#preamble, kept);
+    this.#fill();
   }
 
-  /** Appends a segment and returns a function that takes it back. */
-  offer(segment: TokenSequence): () => void {
-    const length = this.#ids.length;
-    appendTokens(this.#ids, segment);
-    return () => {
-      this.#ids.length = length;
-    };
+  /** Appends a segment; where no turn is left before it, without the end of a reply that is not there. */
+  offer(segment: TurnSegment): void {
+    const alone = this.#tip !== undefined && this.#turns.length === 0;
+    appendTokens(this.#ids, alone ? segment.ids.slice(segment.leadLength) : segment.ids);
   }
 
   /** The offered segment and its reply are now a record. */
   commit(sealed: SealedRecord): void {
-    if (sealed.record.kind !== 'turn') throw new TypeError('only a turn extends a context');
-    const payload = tokenized(sealed.record.payload);
-    if (this.#tip === undefined) this.#preamble = payload.promptIds.slice(0, payload.leadLength);
+    const payload = tokenizedPayload(sealed);
+    if (this.#tip === undefined) this.#preamble = preambleOf(payload);
     appendTokens(this.#ids, payload.replyIds);
     this.#turns.push(payload);
     this.#tip = sealed.hash;
   }
 
-  #restart(first: TokenizedPayload, turns: readonly TokenizedPayload[], firstTurn: number): void {
-    this.#firstTurn = firstTurn;
-    this.#fill(first.promptIds.slice(0, first.leadLength), turns);
-  }
-
-  #fill(preamble: TokenSequence, turns: readonly TokenizedPayload[]): void {
-    this.#preamble = preamble;
+  #fill(): void {
     this.#ids.length = 0;
-    appendTokens(this.#ids, preamble);
-    for (const [index, turn] of turns.entries()) {
-      appendTokens(this.#ids, index === 0 ? turn.promptIds.slice(turn.leadLength) : turn.promptIds);
+    appendTokens(this.#ids, this.#preamble);
+    for (const [index, turn] of this.#turns.entries()) {
+      appendTokens(this.#ids, ownIds(turn, index === 0));
       appendTokens(this.#ids, turn.replyIds);
-      this.#turns.push(turn);
     }
   }
 }
 
-function tokenized(payload: Turn['record']['payload']): TokenizedPayload {
-  if (payload.mode !== 'tokenized') throw new TypeError('a raw turn in a tokenized context');
-  return payload;
+/** The tokenized payload of a turn; any other record here is a defect. */
+export function tokenizedPayload({ record }: { readonly record: SessionRecord }): TokenizedPayload {
+  if (record.kind !== 'turn' || record.payload.mode !== 'tokenized') throw new TypeError('not a tokenized turn');
+  return record.payload;
+}
+
+function preambleOf(first: TokenizedPayload): TokenSequence {
+  return first.promptIds.slice(0, first.leadLength);
+}
+
+/** A turn's prompt ids; the first in a context comes without its lead, which is the preamble's or a dropped reply's. */
+function ownIds({ promptIds, leadLength }: TokenizedPayload, first: boolean): TokenSequence {
+  return first ? promptIds.slice(leadLength) : promptIds;
 }

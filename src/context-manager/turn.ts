@@ -13,7 +13,7 @@ export interface TurnRequest {
   /** `undefined` means turn 1, or the turn after `contextId`. */
   readonly turn: TurnNumber | undefined;
   readonly contextId: ContextId | undefined;
-  /** `undefined` means the session's own mode, or the node's default for a new session. */
+  /** `undefined` means the node's default; where that keeps contexts, a session's own mode comes first. */
   readonly mode: ContextMode | undefined;
   /** The new messages: in `raw` and `tokenized` an optional system message (turn 1 only) and the user's. */
   readonly messages: readonly Message[];
@@ -59,7 +59,7 @@ export interface TurnReply {
   readonly replyIds: TokenSequence;
   /** False when the reply's ids were recovered from its text. */
   readonly exact: boolean;
-  /** The whole prompt the model read, in ids; 0 for a replay. */
+  /** Length of the whole prompt, in ids; 0 for a replay. */
   readonly promptTokens: number;
   readonly stop: StopReason;
   readonly usage: GenerationUsage;

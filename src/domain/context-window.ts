@@ -9,7 +9,7 @@ export interface WindowPlan {
   readonly replyTokens: number;
   /** BOS and system message: survives a cut. */
   readonly preambleTokens: number;
-  /** The earlier turns now in the context, oldest first: prompt segment without its lead, plus reply. */
+  /** The earlier turns now in the context, oldest first: prompt segment and reply, as many ids as they take there. */
   readonly turnTokens: readonly number[];
   /** The new turn's segment. */
   readonly newTokens: number;
