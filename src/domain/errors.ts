@@ -90,6 +90,16 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'The data folder cannot be written or holds another format version.',
   },
+  certificate_unusable: {
+    status: undefined,
+    retry: false,
+    meaning: 'A certificate or key is missing, damaged, expired, does not fit its authority, or would be overwritten.',
+  },
+  nats_unavailable: {
+    status: undefined,
+    retry: false,
+    meaning: 'nats-server is missing, too old, or does not start.',
+  },
   port_in_use: { status: undefined, retry: false, meaning: 'Another process listens on this address.' },
 } as const satisfies Record<string, { status: number | undefined; retry: boolean; meaning: string }>;
 
