@@ -1,0 +1,131 @@
+// Reads the imports of src/ and refuses what would turn the drawing of ARCHITECTURE.md false: an import that points
+// outward, an adapter known to anyone but the composition root, a clock or random number taken past the environment.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const SRC = fileURLToPath(new URL('../../src', import.meta.url));
+const TEST = fileURLToPath(new URL('..', import.meta.url));
+
+/** What each folder may import from, beside itself. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  environment: [],
+  'llm-service': ['domain', 'environment'],
+  'context-store': ['domain', 'environment'],
+  'context-manager': ['domain', 'environment', 'llm-service', 'context-store'],
+  http: ['domain', 'environment', 'llm-service', 'context-store', 'context-manager'],
+  client: [],
+  'edge-node': ['domain', 'environment', 'llm-service', 'context-store', 'context-manager', 'http'],
+  cli: ['domain', 'client', 'edge-node'],
+};
+
+/** The parts of a port's folder that everyone further out may import; the rest of it are adapters. */
+const PORT_FILES = [
+  'llm-service/llm-service.ts',
+  'llm-service/chat-template.ts',
+  'context-store/context-store.ts',
+  'environment/environment.ts',
+];
+const PORT_FOLDERS = ['llm-service', 'context-store', 'environment'];
+const ADAPTERS_KNOWN_TO = ['edge-node'];
+
+interface SourceFile {
+  readonly path: string;
+  readonly folder: string;
+  readonly text: string;
+  /** Own files it imports, by path from src/. */
+  readonly imports: readonly string[];
+  readonly packages: readonly string[];
+}
+
+const files = sourceFiles();
+
+it('imports point inward', () => {
+  const outward = importsOf(({ folder, target }) => target !== folder && !MAY_IMPORT[folder]?.includes(target));
+  expect(outward).toEqual([]);
+});
+
+it('only the composition root knows adapters', () => {
+  const known = importsOf(
+    ({ folder, target, imported }) =>
+      target !== folder &&
+      PORT_FOLDERS.includes(target) &&
+      !PORT_FILES.includes(imported) &&
+      !ADAPTERS_KNOWN_TO.includes(folder),
+  );
+  expect(known).toEqual([]);
+});
+
+it('the domain is pure and the client stands alone', () => {
+  const packages = (folder: string) => files.filter((file) => file.folder === folder).flatMap((file) => file.packages);
+  expect(packages('domain').filter((name) => name !== 'node:crypto')).toEqual([]);
+  expect(packages('client')).toEqual([]);
+});
+
+it('time and chance come from the environment, and the process environment is read in one place', () => {
+  const outside = files.filter(({ folder }) => !['environment', 'client', 'cli'].includes(folder));
+  const clocks =
+    /Date\.now\(|new Date\(\)|Math\.random|\bsetTimeout\(|\bsetInterval\(|performance\.now\(|randomUUID|randomBytes/;
+  expect(outside.filter(({ text }) => clocks.test(text)).map(({ path }) => path)).toEqual([]);
+  const readers = files.filter(({ text }) => text.includes('process.env')).map(({ path }) => path);
+  expect(readers).toEqual(['edge-node/config.ts']);
+});
+
+it("every adapter of a port has a test that runs the port's conformance suite", () => {
+  const tests = readdirSync(TEST, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => readFileSync(join(TEST, path), 'utf8'));
+  const adapters = [
+    ['llm-service/embedded.ts', 'llmServiceSuite'],
+    ['llm-service/llama-server.ts', 'llmServiceSuite'],
+    ['llm-service/scripted.ts', 'llmServiceSuite'],
+    ['context-store/memory.ts', 'contextStoreSuite'],
+    ['context-store/lmdb.ts', 'contextStoreSuite'],
+  ] as const;
+  const started = files.find(({ path }) => path === 'edge-node/start-llm-service.ts')?.text ?? '';
+  const opened = files.find(({ path }) => path === 'edge-node/open-context-store.ts')?.text ?? '';
+  const inUse = [...(started + opened).matchAll(/'\.\.\/((?:llm-service|context-store)\/[a-z-]+\.ts)'/g)].map(
+    (match) => match[1],
+  );
+  const notAdapters = [...PORT_FILES, 'llm-service/model-file.ts'];
+  expect(new Set(adapters.map(([path]) => path))).toEqual(
+    new Set(inUse.filter((path) => !notAdapters.includes(path as string))),
+  );
+  for (const [path, suite] of adapters) {
+    expect(
+      tests.some((text) => text.includes(suite) && text.includes(path)),
+      `${path} in no test with ${suite}`,
+    ).toBe(true);
+  }
+});
+
+/** `importer → imported` for every import between folders that `isWrong` says is wrong. */
+function importsOf(isWrong: (edge: { folder: string; target: string; imported: string }) => boolean): string[] {
+  return files
+    .filter(({ folder }) => folder !== '')
+    .flatMap(({ path, folder, imports }) =>
+      imports
+        .filter((imported) => isWrong({ folder, target: imported.split('/')[0] as string, imported }))
+        .map((imported) => `${path} → ${imported}`),
+    );
+}
+
+function sourceFiles(): SourceFile[] {
+  return readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
+    .map((path) => {
+      const text = readFileSync(join(SRC, path), 'utf8');
+      const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
+      return {
+        path,
+        folder: path.includes('/') ? (path.split('/')[0] as string) : '',
+        text,
+        imports: specifiers
+          .filter((name) => name.startsWith('.'))
+          .map((name) => relative(SRC, resolve(dirname(join(SRC, path)), name))),
+        packages: specifiers.filter((name) => !name.startsWith('.')),
+      };
+    });
+}
