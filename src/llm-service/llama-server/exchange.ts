@@ -62,19 +62,22 @@ export class Exchange {
     }
   }
 
-  /** The reply's bytes as they come. After `send`, once. */
-  async *bytes(): AsyncGenerator<Uint8Array> {
+  /**
+   * What `parse` makes of the reply's bytes, as it comes. After `send`, once. The idle time counts from item to item:
+   * bytes without a meaning (llama-server's pings) come from a server that hangs, too.
+   */
+  async *items<T>(parse: (bytes: AsyncIterable<Uint8Array>) => AsyncIterable<T>): AsyncGenerator<T> {
+    const items = parse(this.#bytes())[Symbol.asyncIterator]();
     const { idleTimeoutMs, errors } = this.#options;
-    const chunks: AsyncIterator<Uint8Array> = (this.#response as IncomingMessage)[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const { done, value } = await this.#within(idleTimeoutMs, errors.silent, chunks.next());
+        const item = await this.#within(idleTimeoutMs, errors.silent, items.next());
         if (this.#failure !== undefined) throw this.#failure.reason;
-        if (done === true) return;
-        yield value;
+        if (item.done === true) return;
+        yield item.value;
       }
-    } catch (error) {
-      throw this.#reasonOf(error);
+    } finally {
+      await items.return?.();
     }
   }
 
@@ -82,6 +85,14 @@ export class Exchange {
   end(reason: unknown): void {
     this.#failure ??= { reason };
     this.#request.destroy();
+  }
+
+  async *#bytes(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#response as IncomingMessage;
+    } catch (error) {
+      throw this.#reasonOf(error);
+    }
   }
 
   #reasonOf(error: unknown): unknown {

@@ -5,7 +5,6 @@ import { type FinalReply, readCompletion } from './completion-reply.ts';
 import type { ServerFacts } from './describe-server.ts';
 import { ReplyIds } from './reply-ids.ts';
 import { badReply, servesAnotherModel } from './server-errors.ts';
-import { readServerSentEvents } from './server-sent-events.ts';
 
 /** What a reply must fit. */
 export interface ReplyContext {
@@ -41,7 +40,7 @@ export function readWholeReply(body: unknown, context: ReplyContext): Reply {
 
 /** Reads a streamed reply and returns its end. Throws as `readWholeReply` does. */
 export async function* readStreamedReply(
-  bytes: AsyncIterable<Uint8Array>,
+  events: AsyncIterable<string>,
   context: ReplyContext,
 ): AsyncGenerator<GenerationPart, Reply> {
   const { url, facts, signal } = context;
@@ -61,7 +60,7 @@ export async function* readStreamedReply(
     return [{ kind: 'part', text: more, ids: settled, ...(fields === undefined ? {} : { fields }) }];
   };
 
-  for await (const data of readServerSentEvents(bytes, url)) {
+  for await (const data of events) {
     const chunk = readCompletion(parseEvent(data, url), readerOf(context));
     if (chunk.predicted > context.maxTokens) throw badReply(url, 'more ids than were asked for');
     const { final } = chunk;

@@ -2,6 +2,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { Exchange } from './exchange.ts';
 import { badReply, brokenConnection, errorOfReply, isClosed } from './server-errors.ts';
+import { readServerSentEvents } from './server-sent-events.ts';
 
 export interface ServerConnectionOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
@@ -9,7 +10,7 @@ export interface ServerConnectionOptions {
   readonly apiKey: string | undefined;
   /** How long the server may take to accept a connection. */
   readonly connectTimeoutMs: number;
-  /** How long it may send nothing while this side is reading. */
+  /** How long it may send nothing of meaning while this side is reading. */
   readonly idleTimeoutMs: number;
 }
 
@@ -45,12 +46,12 @@ export class ServerConnection {
     return this.#json(path, body, signal);
   }
 
-  /** The bytes of a reply as they come. Leaving the iteration closes the socket, and the server drops the work. */
-  async *stream(path: string, body: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  /** The events of a streamed reply. Leaving the iteration closes the socket, and the server drops the work. */
+  async *stream(path: string, body: string, signal: AbortSignal): AsyncGenerator<string> {
     const { exchange, end } = this.#start(path, body, signal);
     try {
       await this.#expectOk(exchange);
-      yield* exchange.bytes();
+      yield* exchange.items((bytes) => readServerSentEvents(bytes, this.url));
     } finally {
       end();
     }
@@ -122,7 +123,7 @@ export class ServerConnection {
   async #text(exchange: Exchange, bytesMax: number): Promise<string> {
     const chunks: Uint8Array[] = [];
     let length = 0;
-    for await (const chunk of exchange.bytes()) {
+    for await (const chunk of exchange.items((bytes) => bytes)) {
       length += chunk.length;
       if (length > bytesMax) this.#refuse(`more than ${bytesMax} bytes`);
       chunks.push(chunk);

@@ -9,27 +9,26 @@ const EVENT_CHARS_MAX = 64 * 1024 * 1024;
  */
 export async function* readServerSentEvents(bytes: AsyncIterable<Uint8Array>, url: URL): AsyncGenerator<string> {
   const decoder = new TextDecoder();
-  let rest = '';
+  let line = '';
   let data: string | undefined;
   for await (const chunk of bytes) {
-    // Only what is new can hold a line's end: looking at the rest again and again is quadratic in a long event.
-    let searchFrom = rest.length;
-    rest += decoder.decode(chunk, { stream: true });
-    let lineStart = 0;
-    for (;;) {
-      const lineEnd = rest.indexOf('\n', searchFrom);
-      if (lineEnd < 0) break;
-      const line = rest.slice(lineStart, rest[lineEnd - 1] === '\r' ? lineEnd - 1 : lineEnd);
-      lineStart = searchFrom = lineEnd + 1;
-      if (line.startsWith('data:')) {
-        const more = line.slice(line[5] === ' ' ? 6 : 5);
-        data = data === undefined ? more : `${data}\n${more}`;
-      }
-      if (line !== '' || data === undefined) continue;
+    // Splitting only what is new: looking for the end of a long event in all of it again and again is quadratic.
+    const pieces = decoder.decode(chunk, { stream: true }).split('\n');
+    for (const [i, piece] of pieces.entries()) {
+      line += piece;
+      if (i === pieces.length - 1) break;
+      const content = dataOf(line);
+      if (content !== undefined) data = data === undefined ? content : `${data}\n${content}`;
+      const isEventEnd = line === '' || line === '\r';
+      line = '';
+      if (!isEventEnd || data === undefined) continue;
       yield data;
       data = undefined;
     }
-    rest = rest.slice(lineStart);
-    if (rest.length + (data?.length ?? 0) > EVENT_CHARS_MAX) throw badReply(url, 'an endless event');
+    if (line.length + (data?.length ?? 0) > EVENT_CHARS_MAX) throw badReply(url, 'an endless event');
   }
+}
+
+function dataOf(line: string): string | undefined {
+  return /^data: ?(.*?)\r?$/s.exec(line)?.[1];
 }

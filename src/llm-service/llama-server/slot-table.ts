@@ -73,6 +73,7 @@ export class SlotTable {
   /** Waits for its turn, first come first served. Throws the signal's reason, or `llm_unavailable`: closed, or full. */
   async acquire(request: SlotRequest, signal: AbortSignal): Promise<SlotLease> {
     signal.throwIfAborted();
+    if (this.#closedReason !== undefined) throw this.#closedReason;
     if (this.#running < this.#slots.length) this.#running++;
     else await this.#wait(signal);
     if (this.#closedReason !== undefined) throw this.#closedReason;
