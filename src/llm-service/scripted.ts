@@ -30,7 +30,8 @@ const PART_TOKENS = 4;
 
 /**
  * A deterministic LLM Service without a model: one id per UTF-8 byte, ChatML control tokens, and a reply that is a
- * function of the prompt. For tests, and for measuring what the Context Manager itself costs.
+ * function of the prompt; `ignore_eos` repeats it up to the limit, other sampling parameters change nothing. For tests,
+ * and for measuring what the Context Manager itself costs.
  */
 export function startScripted(options: ScriptedOptions, environment: Environment): LlmService {
   return new ScriptedLlm(options, environment);
@@ -96,7 +97,8 @@ class ScriptedLlm implements LlmService {
       prompt.length - 1,
     );
     const limit = Math.min(maxTokens, this.description.contextTokens - prompt.length);
-    const script = [...encode((this.#options.reply ?? defaultReply)(textOf(prompt))), IM_END];
+    const script = encode((this.#options.reply ?? defaultReply)(textOf(prompt)));
+    const endless = request.sampling.ignore_eos === true && script.length > 0;
     const shown = new ReplyText(request.stop);
     const decoder = new TextDecoder();
     const ids: TokenId[] = [];
@@ -107,7 +109,7 @@ class ScriptedLlm implements LlmService {
       const part: TokenId[] = [];
       let partText = '';
       while (end === undefined && part.length < PART_TOKENS) {
-        const id = script[ids.length] as TokenId;
+        const id = (endless ? script[ids.length % script.length] : script[ids.length]) ?? IM_END;
         ids.push(id);
         part.push(id);
         if (id === IM_END) {
@@ -158,6 +160,7 @@ class ScriptedLlm implements LlmService {
 
   #pause(signal: AbortSignal): Promise<void> {
     const { delayMs = 0 } = this.#options;
+    signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const stop = () => {
         cancel();
