@@ -21,6 +21,7 @@ export function addConnectionOptions(command: Command): Command {
     .option('--user <ID>', 'whose sessions (default: anonymous)');
 }
 
+/** Asks each node once, unless told otherwise: who waits at a prompt would rather know at once. */
 export function connect({ url, user }: ConnectionOptions, options: Partial<ClientOptions> = {}): DiscedgeClient {
-  return new DiscedgeClient({ nodes: url, userId: user, ...options });
+  return new DiscedgeClient({ nodes: url, userId: user, retriesMax: url.length - 1, ...options });
 }

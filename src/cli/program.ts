@@ -22,6 +22,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Say what an edge node would need on this machine and does not find.',
     load: () => import('./commands/doctor.ts'),
   },
+  {
+    name: 'certs',
+    description: 'Make certificates for edge nodes that replicate with each other.',
+    load: () => import('./commands/certs.ts'),
+  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */

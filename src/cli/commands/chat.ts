@@ -10,6 +10,9 @@ interface ChatOptions extends ConnectionOptions {
   readonly system?: string;
 }
 
+/** A turn is worth more patience than a look: with growing waits, a node may take some seconds to come back. */
+const TURN_RETRIES_MAX = 5;
+
 export function define(command: Command): void {
   addConnectionOptions(command)
     .option('-s, --session <ID>', 'go on with a stored session')
@@ -29,8 +32,8 @@ export function define(command: Command): void {
 
 async function run(options: ChatOptions): Promise<void> {
   let chat: Chat | undefined;
-  const client = connect(options, { onRetry: (event) => chat?.tellRetry(event) });
-  await client.health();
+  await connect(options).health();
+  const client = connect(options, { retriesMax: TURN_RETRIES_MAX, onRetry: (event) => chat?.tellRetry(event) });
   const sessionOptions = { mode: options.mode, system: options.system };
   const session =
     options.session === undefined

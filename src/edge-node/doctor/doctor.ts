@@ -7,7 +7,7 @@ import { checkOptionalPrograms } from './program-checks.ts';
 
 /**
  * Whether an edge node with this configuration could start here, and whether the running nodes of `urls` are well.
- * Changes nothing.
+ * Leaves everything as it was.
  */
 export async function examine(config: EdgeNodeConfig, urls: readonly string[]): Promise<Check[]> {
   return [

@@ -1,7 +1,6 @@
-import { constants } from 'node:fs';
-import { access, statfs } from 'node:fs/promises';
+import { access, mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { EdgeNodeConfig } from '../config.ts';
 import { originOf } from '../listen-address.ts';
@@ -17,7 +16,7 @@ export async function checkDataDir({ dataDir, store }: EdgeNodeConfig): Promise<
     // Loaded here, because the library for locks is native code, which may be what is missing.
     const { takeDataFolder } = await import('../../context-store/lmdb/data-folder.ts');
     if (existing === dataDir) await (await takeDataFolder(dataDir)).release();
-    else await access(existing, constants.W_OK | constants.X_OK);
+    else await rmdir(await mkdtemp(join(existing, '.discedge-doctor-')));
     return { name, outcome: 'ok', found: existing === dataDir ? dataDir : `${dataDir}, to be made` };
   } catch (error) {
     if (error instanceof DiscedgeError) {
