@@ -3,11 +3,12 @@ import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-
 import type { Message, Role } from '../domain/turn-record.ts';
 import type { Clock } from '../environment/environment.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
-import { PieceTokenizer, type Seam } from './chat-template/piece-tokenizer.ts';
+import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
 import { fillShape, type SegmentShape, segmentShape, type TurnSegment } from './chat-template/segment-shape.ts';
 import { ShapeCache } from './chat-template/shape-cache.ts';
 import { probeTemplate, type TemplateFacts } from './chat-template/template-probe.ts';
 import { type Skeleton, TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
+import { tokenizeWhole, wholeConversation } from './chat-template/whole-conversation.ts';
 import type { LlmDescription, LlmService } from './llm-service.ts';
 
 export type { TurnSegment } from './chat-template/segment-shape.ts';
@@ -39,9 +40,12 @@ export interface ChatTemplate {
   renderWhole(messages: readonly Message[]): Promise<TokenId[]>;
 }
 
+/** Messages in one turn: far above any few-shot opening, and little work for a template. */
+const MESSAGES_MAX = 1024;
+
 /**
  * Compiles the model's chat template and finds out, by rendering short conversations, whether turns can be appended
- * under it. A model without a template gets ChatML where its vocabulary has `<|im_start|>` and `<|im_end|>` as single
+ * under it. A model without a template gets ChatML where its vocabulary has `<|im_start|>` and `<|im_end|>` as control
  * tokens, else `User: …` and `Assistant: …` lines; both can be appended. A template that cannot be rendered compiles too:
  * it is not appendable, and every method throws `mode_unavailable`. `clock` gives templates the date.
  */
@@ -57,9 +61,9 @@ export async function compileChatTemplate(
     const still = nowMs === undefined ? undefined : { now: () => nowMs };
     const facts = probeTemplate(new TemplateRenderer(source, { bosText, eosText, clock: still }), eosText);
     const renderer = new TemplateRenderer(source, { bosText, eosText, clock });
-    renderer.wholeParts([{ role: 'user', content: 'x' }]);
+    renderer.render([{ role: 'user', content: 'x' }], { generationPrompt: true });
     const pieces = await PieceTokenizer.create(tokenize);
-    return new IncrementalTemplate({ origin, description, facts, renderer, pieces, tokenize });
+    return new IncrementalTemplate({ origin, description, facts, renderer, pieces });
   } catch (error) {
     if (error instanceof TemplateRefusal) return unusableTemplate(`The model's chat template ${error.message}.`);
     throw error;
@@ -72,12 +76,11 @@ interface Parts {
   readonly facts: TemplateFacts;
   readonly renderer: TemplateRenderer;
   readonly pieces: PieceTokenizer;
-  readonly tokenize: LlmService['tokenize'];
 }
 
-/** A shape with the end token that its first literal begins with: `length` ids up to and including it, 0 for none. */
+/** A shape with the end token in its first literal: a reply that ends in one of `ids` makes its first `length` ids needless. */
 interface ContinuationShape extends SegmentShape {
-  readonly end: { readonly id: TokenId | undefined; readonly length: number };
+  readonly end: { readonly ids: ReadonlySet<TokenId>; readonly length: number };
 }
 
 class IncrementalTemplate implements ChatTemplate {
@@ -107,35 +110,27 @@ class IncrementalTemplate implements ChatTemplate {
     const roles = this.#mustAppend(messages);
     const shape = await refusalsAreInvalid(roles, () => this.#continuations.get(roles));
     const last = replyIds.at(-1);
-    const ended = last !== undefined && (last === shape.end.id || this.#parts.description.endOfGeneration.has(last));
+    const ended = last !== undefined && shape.end.ids.has(last);
     return fillShape(shape, messages, { pieces: this.#parts.pieces, skip: ended ? shape.end.length : 0 });
   }
 
   async renderWhole(messages: readonly Message[]): Promise<TokenId[]> {
     const { renderer, pieces } = this.#parts;
     const roles = rolesOf(messages);
-    const parts = await refusalsAreInvalid(roles, async () => renderer.wholeParts(messages));
-    const literals = parts.filter((_, index) => index % 2 === 0).map((part) => part.text);
-    const contents = parts.filter((_, index) => index % 2 === 1).map((part) => part.text);
-    const ids = this.#bosBefore(literals[0] as string);
-    const seams: Seam[] = [];
-    for (const [index, text] of literals.slice(0, -1).entries()) {
-      seams.push(await pieces.seam(text, index === 0 ? 'start' : 'after-text'));
-    }
-    const filled = await pieces.contents(
-      contents.map((text, index) => ({ text, style: (seams[index] as Seam).style })),
-    );
-    for (const [index, seam] of seams.entries()) {
-      appendTokens(ids, seam.ids);
-      appendTokens(ids, filled[index] as TokenSequence);
-    }
-    appendTokens(ids, await pieces.literal(literals.at(-1) as string, seams.length === 0 ? 'start' : 'after-text'));
+    const whole = await refusalsAreInvalid(roles, async () => wholeConversation(renderer, messages));
+    const ids = this.#bosBefore(whole.literals[0] as string);
+    appendTokens(ids, await tokenizeWhole(whole, pieces));
     return ids;
   }
 
   #mustAppend(messages: readonly Message[]): Role[] {
     if (this.whyNotAppendable !== undefined) {
       throw new DiscedgeError('mode_unavailable', `${this.whyNotAppendable} Use mode "raw".`, { param: 'mode' });
+    }
+    if (messages.length > MESSAGES_MAX) {
+      throw new DiscedgeError('invalid_request', `a turn can have up to ${MESSAGES_MAX} messages`, {
+        param: 'messages',
+      });
     }
     return rolesOf(messages);
   }
@@ -177,15 +172,17 @@ class IncrementalTemplate implements ChatTemplate {
   }
 
   async #endToken(shape: SegmentShape, text: string): Promise<ContinuationShape['end']> {
-    const { description, tokenize, facts } = this.#parts;
-    const first = shape.literals[0] as TokenSequence;
-    const region = facts.closing === undefined ? first : first.slice(0, shape.lead.ids);
-    const known = region.findIndex((id) => description.endOfGeneration.has(id));
-    if (known >= 0) return { id: region[known], length: known + 1 };
-    // A service may not name every end token: a control token at the very start of the closing is one.
-    const unparsed = await tokenize(text, { parseSpecial: false });
-    const controls = region.length > 0 && region[0] !== unparsed[0];
-    return controls ? { id: region[0], length: 1 } : { id: undefined, length: 0 };
+    const { endOfGeneration } = this.#parts.description;
+    const ids = shape.literals[0] as TokenSequence;
+    const known = ids.slice(0, shape.lead.ids).findIndex((id) => endOfGeneration.has(id));
+    if (known >= 0) return { ids: endOfGeneration, length: known + 1 };
+    // A service may not name every end token, and some models end a reply with the token that opens the next message:
+    // a control token at the very start that the reply has already is not written again.
+    const [first] = ids;
+    const [unparsed] = await this.#parts.pieces.content(text, 'continued');
+    return first === undefined || first === unparsed
+      ? { ids: new Set(), length: 0 }
+      : { ids: new Set([first]), length: 1 };
   }
 
   /** The text before the first user message's opener, and the literal that it ends in. */

@@ -3,6 +3,7 @@
 // end token, and bad messages that crash. The expectation is Jinja run on the real contents.
 import { Interpreter } from '@huggingface/jinja';
 import { describe, expect, test, vi } from 'vitest';
+import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import type { Message, Role } from '../../src/domain/turn-record.ts';
 import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
@@ -160,6 +161,7 @@ describe('the end of a reply', () => {
     ['missing, with white space like the closing', [END], '\n', END + NEXT],
     ['missing, in an empty reply', [END], '', END + NEXT],
     ['another control token', [END], '<|im_start|>', END + NEXT],
+    ['a known one where the template writes an unknown one', [TEXT_END], TEXT_END, END + NEXT],
   ])('%s', async (_, known, last, expected) => {
     const tokens = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
     const { tokenizer, template } = await chatml({ endOfGeneration: known.map((text) => tokens.control(text)) });
@@ -170,8 +172,26 @@ describe('the end of a reply', () => {
     expect(spans.map(({ start, length }) => tokenizer.text(ids.slice(start, start + length)))).toEqual(['B']);
   });
 
-  test('a line break that closes a reply is not taken for an end token', async () => {
-    const tokenizer = byteTokenizer([]);
+  test.each([
+    ['with the opener of the next message', '<|user|>', '\nB<|assistant|>\n'],
+    ['with an end token that the template does not write', '<|endoftext|>', '<|user|>\nB<|assistant|>\n'],
+    ['cut', 'x', '<|user|>\nB<|assistant|>\n'],
+  ])('under a template that closes no reply, %s', async (_, last, expected) => {
+    const tokenizer = byteTokenizer(['<|user|>', '<|assistant|>', '<|endoftext|>']);
+    const source = `{% for m in messages %}{{ '<|' + m.role + '|>\\n' + m.content }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}`;
+    const endOfGeneration = ['<|user|>', '<|endoftext|>'].map((text) => tokenizer.control(text));
+    const template = await compileChatTemplate(templateDescription(source, { endOfGeneration }), tokenizer.tokenize);
+    const replyIds = await tokenizer.tokenize(last, { parseSpecial: true });
+    const { ids, leadLength } = await template.continueSession(replyIds, [user('B')]);
+    expect(tokenizer.text(ids)).toBe(expected);
+    expect(leadLength).toBe(0);
+  });
+
+  test.each([
+    ['a byte', byteTokenizer([])],
+    ['a byte-pair-like', wordTokenizer([], { addsSpace: false })],
+    ['a SentencePiece-like', wordTokenizer([], { addsSpace: true })],
+  ])('a line break that closes a reply is not taken for an end token by %s tokenizer', async (_, tokenizer) => {
     const template = await compileChatTemplate(templateDescription(undefined), tokenizer.tokenize);
     const replyIds = await tokenizer.tokenize('ends in a line break\n', { parseSpecial: true });
     expect(tokenizer.text((await template.continueSession(replyIds, [user('B')])).ids)).toBe('\nUser: B\nAssistant:');
@@ -239,11 +259,32 @@ describe('messages that a template does not take', () => {
     });
   });
 
+  test('a later message that rewrites the first turn is an invalid request', async () => {
+    const source = `{% for m in messages %}{% if m.role == 'tool' %}{% set ns.tools = true %}{% endif %}{% endfor %}{{ 'with tools\\n' if ns.tools }}${CHATML}`;
+    const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
+    const template = await compileChatTemplate(
+      templateDescription(`{% set ns = namespace(tools=false) %}${source}`),
+      tokenizer.tokenize,
+    );
+    expect(template.whyNotAppendable).toBeUndefined();
+    await expect(template.continueSession([], [{ role: 'tool', content: '42' }])).rejects.toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringMatching(/changes earlier turns/),
+    });
+  });
+
   test('no message at all is an invalid request', async () => {
     const { template } = await chatml();
     for (const refused of [template.openSession([]), template.continueSession([], []), template.renderWhole([])]) {
       await expect(refused).rejects.toMatchObject({ code: 'invalid_request' });
     }
+  });
+
+  test('more messages than a turn can have is an invalid request', async () => {
+    const { template } = await chatml();
+    const many = Array.from({ length: 1025 }, () => user('A'));
+    await expect(template.openSession(many)).rejects.toMatchObject({ code: 'invalid_request' });
+    await expect(template.openSession(many.slice(1))).resolves.toBeDefined();
   });
 
   test('what is refused once is refused again, and does not disturb the rest', async () => {
@@ -317,6 +358,69 @@ describe('a template that prints the date', () => {
 
   test('does without when there is no clock', async () => {
     expect(await (await dated()).open()).toMatch(/Today: unknown/);
+  });
+});
+
+describe('raw mode', () => {
+  const source = `{%- for m in messages -%}
+{{ '<|im_start|>' + m.role + '\\n' + m.content.split('</think>')[-1] + '<|im_end|>\\n' }}
+{%- endfor -%}`;
+
+  test('shows a template the reasoning marks of replies and of nothing else', async () => {
+    const tokenizer = byteTokenizer([...APPENDABLE_STYLES.chatml.controls, '</think>']);
+    const template = await compileChatTemplate(templateDescription(source), tokenizer.tokenize);
+    const said = 'a</think>b';
+    const ids = await template.renderWhole([user(said), assistant(said), user(said)]);
+    const block = (role: string, content: string) => `<|im_start|>${role}\n${content}<|im_end|>\n`;
+    expect(tokenizer.text(ids)).toBe(block('user', said) + block('assistant', 'b') + block('user', said));
+    expect(ids).not.toContain(tokenizer.control('</think>'));
+  });
+
+  test('renders a reply that is nothing but reasoning', async () => {
+    const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
+    const template = await compileChatTemplate(templateDescription(source), tokenizer.tokenize);
+    const ids = await template.renderWhole([user('A'), assistant('<think>hm</think>'), user('B')]);
+    expect(tokenizer.text(ids)).toContain('<|im_start|>assistant\n<|im_end|>');
+  });
+});
+
+describe('a template that contains the characters used as marks', () => {
+  test('is rendered as any other', async () => {
+    const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
+    const style = { ...APPENDABLE_STYLES.chatml, source: `\ue0000\ue000\ue001${CHATML}` };
+    const template = await compileChatTemplate(templateDescription(style.source), tokenizer.tokenize);
+    expect(template.whyNotAppendable).toBeUndefined();
+    const { ids } = await template.openSession([user('\ue0020\ue002')]);
+    expect(tokenizer.text(ids)).toBe(written(style, [user('\ue0020\ue002')]));
+  });
+});
+
+describe('a tokenizer that fails', () => {
+  test('fails the call and is asked again by the next', async () => {
+    const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
+    let down = false;
+    const template = await compileChatTemplate(templateDescription(CHATML), async (text, options) => {
+      if (down) throw new DiscedgeError('llm_unavailable', 'down');
+      return tokenizer.tokenize(text, options);
+    });
+    const uses = [
+      () => template.openSession([user('A')]),
+      () => template.continueSession([], [user('A')]),
+      () => template.renderWhole([user('A')]),
+    ];
+    down = true;
+    for (const use of uses) await expect(use()).rejects.toMatchObject({ code: 'llm_unavailable' });
+    down = false;
+    for (const use of uses) await expect(use()).resolves.toBeDefined();
+  });
+
+  test('fails the compilation', async () => {
+    const failing = async () => {
+      throw new DiscedgeError('llm_unavailable', 'down');
+    };
+    await expect(compileChatTemplate(templateDescription(CHATML), failing)).rejects.toMatchObject({
+      code: 'llm_unavailable',
+    });
   });
 });
 

@@ -15,15 +15,19 @@ const PLAIN = `{% for message in messages %}{% if message.role == 'system' %}{{ 
 
 /**
  * The model's own template; for a model without one ChatML, where its vocabulary has `<|im_start|>` and `<|im_end|>` as
- * single tokens, else `User: …` and `Assistant: …` lines.
+ * control tokens, else `User: …` and `Assistant: …` lines.
  */
 export async function templateSource(
   { chatTemplate }: LlmDescription,
   tokenize: LlmService['tokenize'],
 ): Promise<{ origin: TemplateOrigin; source: string }> {
   if (chatTemplate !== undefined) return { origin: 'model', source: chatTemplate };
-  const marks = await Promise.all(['<|im_start|>', '<|im_end|>'].map((text) => tokenize(text, { parseSpecial: true })));
-  return marks.every((ids) => ids.length === 1)
+  const isControl = async (text: string): Promise<boolean> => {
+    const parsed = await tokenize(text, { parseSpecial: true });
+    const unparsed = await tokenize(text, { parseSpecial: false });
+    return parsed.length === 1 && parsed[0] !== unparsed[0];
+  };
+  return (await isControl('<|im_start|>')) && (await isControl('<|im_end|>'))
     ? { origin: 'chatml', source: CHATML }
     : { origin: 'plain', source: PLAIN };
 }

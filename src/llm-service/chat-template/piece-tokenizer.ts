@@ -70,9 +70,9 @@ export class PieceTokenizer {
 
   /** Ids of message content: control-token text in it becomes ordinary ids. */
   async content(text: string, style: ContentStyle): Promise<TokenSequence> {
+    if (style === 'spaced') return this.#tokenize(` ${text}`, { parseSpecial: false });
     if (text === '') return [];
-    if (style === 'continued') return this.#continued(text, false);
-    return this.#tokenize(style === 'spaced' ? ` ${text}` : text, { parseSpecial: false });
+    return style === 'continued' ? this.#continued(text, false) : this.#tokenize(text, { parseSpecial: false });
   }
 
   /** {@link content} of many, in order, a few at a time. */

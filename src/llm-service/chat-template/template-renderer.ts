@@ -22,18 +22,10 @@ export interface Slot {
   readonly trimsEnd: boolean;
 }
 
-/** A literal or a run of message content of one whole rendering, in reading order. */
-export interface RenderedPart {
-  readonly kind: 'literal' | 'content';
-  readonly text: string;
-}
-
 /** The template refuses a conversation, or cannot carry it unchanged. The message is a clause about the template. */
 export class TemplateRefusal extends Error {}
 
 const PADDING = { start: ' \n', end: '\n ' };
-/** The marks of reasoning that templates look for inside a reply. */
-const REASONING = /(<think>|<\/think>)/;
 
 /**
  * A chat template's Jinja source, parsed once. Message contents never go through Jinja: it sees marks in their place,
@@ -41,11 +33,12 @@ const REASONING = /(<think>|<\/think>)/;
  * as much as the weights in it.
  */
 export class TemplateRenderer {
+  /** Whether the template looks for reasoning inside replies. */
+  readonly readsReasoning: boolean;
   readonly #template: Template;
   readonly #globals: Readonly<Record<string, unknown>>;
   readonly #clock: { now(): number } | undefined;
   readonly #delimiter: string;
-  readonly #splitsReplies: boolean;
 
   /** Throws {@link TemplateRefusal} when the source is not Jinja. `clock` undefined: the template gets no date. */
   constructor(source: string, options: { bosText: string; eosText: string; clock: { now(): number } | undefined }) {
@@ -57,7 +50,7 @@ export class TemplateRenderer {
     this.#globals = { bos_token: options.bosText, eos_token: options.eosText };
     this.#clock = options.clock;
     this.#delimiter = unusedCharacter(source + options.bosText + options.eosText);
-    this.#splitsReplies = source.includes('</think>');
+    this.readsReasoning = source.includes('</think>');
   }
 
   /** Stands for the content of message `index`. */
@@ -87,9 +80,18 @@ export class TemplateRenderer {
     };
   }
 
-  /** The text of a conversation whose contents are marks, or marks with text around them. */
+  /** The text of a conversation whose contents are marks, or harmless text with marks in it. */
   render(messages: readonly { role: Role; content: string }[], options: { generationPrompt: boolean }): string {
     return this.#run(messages, options.generationPrompt, new Map());
+  }
+
+  /** Literals and the names of the marks between them: literal, mark, literal, … , literal. */
+  splitAtMarks(text: string): { literals: string[]; marks: number[] } {
+    const parts = text.split(this.#delimiter);
+    return {
+      literals: parts.filter((_, index) => index % 2 === 0),
+      marks: parts.filter((_, index) => index % 2 === 1).map(Number),
+    };
   }
 
   /** Whether a skeleton made earlier would be made the same now, as far as dates go. */
@@ -98,46 +100,6 @@ export class TemplateRenderer {
       if (this.#clock === undefined || strftime(this.#clock.now(), format) !== text) return false;
     }
     return true;
-  }
-
-  /**
-   * A whole conversation with its generation prompt, for raw mode. The template sees each content's outer white space
-   * and, where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it.
-   * Those marks come back as literals: in a reply they are the model's own control tokens.
-   */
-  wholeParts(messages: readonly { role: Role; content: string }[]): RenderedPart[] {
-    const runs: string[] = [];
-    const hide = (text: string): string => {
-      const core = text.trim();
-      if (core === '') return text;
-      runs.push(core);
-      return text.replace(core, () => this.mark(runs.length - 1));
-    };
-    const hidden = messages.map(({ role, content }) => {
-      const first = runs.length;
-      const split = this.#splitsReplies && role === 'assistant';
-      const text = split
-        ? content
-            .split(REASONING)
-            .map((part) => (REASONING.test(part) ? part : hide(part)))
-            .join('')
-        : hide(content);
-      return { role, content: text, runs: { first, end: runs.length } };
-    });
-    const rendered = this.render(
-      hidden.map(({ role, content }) => ({ role, content })),
-      { generationPrompt: true },
-    );
-    for (const { role, runs } of hidden) {
-      if (role !== 'assistant' && runs.first < runs.end && !rendered.includes(this.mark(runs.first))) {
-        throw new TemplateRefusal(`leaves out ${role} messages`);
-      }
-    }
-    return rendered
-      .split(this.#delimiter)
-      .map((text, index) =>
-        index % 2 === 0 ? { kind: 'literal', text } : { kind: 'content', text: runs[Number(text)] as string },
-      );
   }
 
   #run(messages: readonly object[], generationPrompt: boolean, dates: Map<string, string>): string {
@@ -175,16 +137,16 @@ export class TemplateRenderer {
   }
 
   #split(text: string, roles: readonly Role[]): string[] {
-    const parts = text.split(this.#delimiter);
-    const found = parts.filter((_, index) => index % 2 === 1).map(Number);
-    roles.forEach((role, index) => {
-      const times = found.filter((other) => other === index).length;
-      if (times === 0) throw new TemplateRefusal(`leaves out ${role} messages`);
-      if (times > 1) throw new TemplateRefusal(`repeats ${role} messages`);
-    });
-    const moved = found.findIndex((message, place) => message !== place);
+    const { literals, marks } = this.splitAtMarks(text);
+    const times = new Array<number>(roles.length).fill(0);
+    for (const mark of marks) times[mark] = (times[mark] as number) + 1;
+    for (const [index, role] of roles.entries()) {
+      if (times[index] === 0) throw new TemplateRefusal(`leaves out ${role} messages`);
+      if (times[index] !== 1) throw new TemplateRefusal(`repeats ${role} messages`);
+    }
+    const moved = marks.findIndex((message, place) => message !== place);
     if (moved >= 0) throw new TemplateRefusal(`moves the ${roles[moved]} message to a later place`);
-    return parts.filter((_, index) => index % 2 === 0);
+    return literals;
   }
 
   #slot(role: Role, index: number, literals: readonly string[], padded: readonly string[]): Slot {

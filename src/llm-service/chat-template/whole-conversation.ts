@@ -1,0 +1,63 @@
+import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import type { Message } from '../../domain/turn-record.ts';
+import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
+import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
+
+/** A rendered conversation: literal, content, literal, … , literal. */
+export interface WholeConversation {
+  readonly literals: readonly string[];
+  readonly contents: readonly string[];
+}
+
+/** The marks of reasoning that templates look for inside a reply. */
+const REASONING = /(<think>|<\/think>)/;
+
+/**
+ * A whole conversation with its generation prompt, for raw mode. The template sees each content's outer white space and,
+ * where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it. Those
+ * marks come back in literals: in a reply they are the model's own control tokens.
+ */
+export function wholeConversation(renderer: TemplateRenderer, messages: readonly Message[]): WholeConversation {
+  const hidden: string[] = [];
+  const hide = (text: string): string => {
+    const core = text.trim();
+    if (core === '') return text;
+    hidden.push(core);
+    return text.replace(core, renderer.mark(hidden.length - 1));
+  };
+  const firstMarks: string[] = [];
+  const masked = messages.map(({ role, content }) => {
+    firstMarks.push(renderer.mark(hidden.length));
+    const parts = renderer.readsReasoning && role === 'assistant' ? content.split(REASONING) : [content];
+    return { role, content: parts.map((part, index) => (index % 2 === 1 ? part : hide(part))).join('') };
+  });
+  const text = renderer.render(masked, { generationPrompt: true });
+  for (const [index, { role, content }] of masked.entries()) {
+    // A template may drop a reply's reasoning, and a reply that was nothing else.
+    const mark = firstMarks[index] as string;
+    if (role !== 'assistant' && content.includes(mark) && !text.includes(mark)) {
+      throw new TemplateRefusal(`leaves out ${role} messages`);
+    }
+  }
+  const { literals, marks } = renderer.splitAtMarks(text);
+  return { literals, contents: marks.map((mark) => hidden[mark] as string) };
+}
+
+/** Ids of a whole conversation; a literal that is not kept yet costs a few tokenize calls, a content one. */
+export async function tokenizeWhole(whole: WholeConversation, pieces: PieceTokenizer): Promise<TokenId[]> {
+  const seams: Seam[] = [];
+  for (const [index, text] of whole.literals.slice(0, -1).entries()) {
+    seams.push(await pieces.seam(text, index === 0 ? 'start' : 'after-text'));
+  }
+  const contents = await pieces.contents(
+    whole.contents.map((text, index) => ({ text, style: (seams[index] as Seam).style })),
+  );
+  const ids: TokenId[] = [];
+  for (const [index, seam] of seams.entries()) {
+    appendTokens(ids, seam.ids);
+    appendTokens(ids, contents[index] as TokenSequence);
+  }
+  const place = seams.length === 0 ? 'start' : 'after-text';
+  appendTokens(ids, await pieces.literal(whole.literals.at(-1) as string, place));
+  return ids;
+}
