@@ -47,7 +47,11 @@ export class ReplyStream implements AsyncIterable<string> {
         else await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } finally {
-      if (!this.#settled && !this.#failed) this.#abandon();
+      if (!this.#settled && !this.#failed) {
+        this.#abandon();
+        // Only then is the session free for its next turn.
+        await this.reply.catch(() => {});
+      }
     }
   }
 
