@@ -45,8 +45,8 @@ export async function startNodeProcess(
     ],
   });
   try {
-    const [url] = await process.waitForLine(/http:\/\/127\.0\.0\.1:\d+/);
-    return new NodeProcess(url, process);
+    const [, url] = await process.waitForLine(/^ *API +(http:\/\/127\.0\.0\.1:\d+)/);
+    return new NodeProcess(url as string, process);
   } catch (error) {
     await process.stop();
     throw error;
