@@ -6,11 +6,11 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
-import { type EmbeddedEngine, loadEngine } from './embedded-engine.ts';
-import { runGeneration } from './embedded-generation.ts';
-import { parseSampling } from './embedded-sampling.ts';
+import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
+import { runGeneration } from './embedded/generation.ts';
+import { parseSampling } from './embedded/sampling.ts';
+import { SequencePool } from './embedded/sequence-pool.ts';
 import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
-import { SequencePool } from './sequence-pool.ts';
 
 export interface EmbeddedOptions {
   /** A GGUF file. */

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TokenId, TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { WAITING_GENERATIONS_MAX } from '../../src/llm-service/embedded/sequence-pool.ts';
 import { type EmbeddedOptions, startEmbedded } from '../../src/llm-service/embedded.ts';
 import type {
   GenerationEnd,
@@ -19,7 +20,6 @@ import type {
   LlmService,
 } from '../../src/llm-service/llm-service.ts';
 import { resolveModelFile, STALL_MS } from '../../src/llm-service/model-file.ts';
-import { WAITING_GENERATIONS_MAX } from '../../src/llm-service/sequence-pool.ts';
 import { virtualEnvironment } from '../support/virtual-environment.ts';
 
 const demoPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));

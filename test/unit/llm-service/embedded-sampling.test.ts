@@ -3,7 +3,7 @@
 import type { TokenBias } from 'node-llama-cpp';
 import { describe, expect, test } from 'vitest';
 import type { TokenId, TokenSequence } from '../../../src/domain/token-sequence.ts';
-import { evaluateOptions, parseSampling } from '../../../src/llm-service/embedded-sampling.ts';
+import { evaluateOptions, parseSampling } from '../../../src/llm-service/embedded/sampling.ts';
 
 const refusal = (given: Record<string, unknown>) => {
   try {

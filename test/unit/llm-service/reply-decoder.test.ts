@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { TokenId, TokenSequence } from '../../../src/domain/token-sequence.ts';
-import { ReplyDecoder } from '../../../src/llm-service/reply-decoder.ts';
+import { ReplyDecoder } from '../../../src/llm-service/embedded/reply-decoder.ts';
 
 /** A vocabulary made as needed: each id stands for some bytes. */
 function vocabulary() {

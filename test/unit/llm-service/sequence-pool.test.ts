@@ -2,7 +2,7 @@
 // a sequence that costs more evaluation than another would have.
 import { describe, expect, test } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
-import { chooseSlot, SequencePool, WAITING_GENERATIONS_MAX } from '../../../src/llm-service/sequence-pool.ts';
+import { chooseSlot, SequencePool, WAITING_GENERATIONS_MAX } from '../../../src/llm-service/embedded/sequence-pool.ts';
 
 const ids = (text: string) => [...text].map((letter) => letter.charCodeAt(0) as TokenId);
 const sequence = (name: string, text: string) => ({ name, tokens: () => ids(text) });

@@ -7,11 +7,11 @@ import type {
   Token,
   TokenBias,
 } from 'node-llama-cpp';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
-import type { Log } from '../environment/environment.ts';
-import { checkGgufFile } from './gguf-file.ts';
-import { loadLlamaLibrary, onLlamaLog, startLlama } from './llama-library.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
+import type { Log } from '../../environment/environment.ts';
+import { checkGgufFile } from '../gguf-file.ts';
+import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 
 export interface EngineOptions {
   readonly modelPath: string;

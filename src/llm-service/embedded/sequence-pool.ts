@@ -1,5 +1,5 @@
-import { DiscedgeError } from '../domain/errors.ts';
-import { commonPrefixLength, type TokenSequence } from '../domain/token-sequence.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 
 /** A generation that waits holds its prompt (up to megabytes); beyond this many the node says so instead. */
 export const WAITING_GENERATIONS_MAX = 256;

@@ -1,4 +1,4 @@
-import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 
 /** Text of `ids` where `before` came before them; incomplete UTF-8 at the end gives one U+FFFD. */
 export type DetokenizeAfter = (ids: TokenSequence, before: TokenSequence) => string;

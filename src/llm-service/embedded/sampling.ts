@@ -1,6 +1,6 @@
 import type { SequenceEvaluateOptions, Token, TokenBias } from 'node-llama-cpp';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 
 /** llama.cpp's `/completion` sampling parameters as the embedded service can honour them, checked. */
 export interface EmbeddedSampling {

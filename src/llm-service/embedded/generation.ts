@@ -1,12 +1,12 @@
 import type { LlamaContextSequence, LlamaGrammarEvaluationState } from 'node-llama-cpp';
-import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
-import type { StopReason } from '../domain/turn-record.ts';
-import type { Clock } from '../environment/environment.ts';
-import { type EmbeddedEngine, tokens } from './embedded-engine.ts';
-import { type EmbeddedSampling, evaluateOptions } from './embedded-sampling.ts';
-import type { GenerationEvent, GenerationRequest } from './llm-service.ts';
+import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
+import type { StopReason } from '../../domain/turn-record.ts';
+import type { Clock } from '../../environment/environment.ts';
+import type { GenerationEvent, GenerationRequest } from '../llm-service.ts';
+import { ReplyText } from '../reply-text.ts';
+import { type EmbeddedEngine, tokens } from './engine.ts';
 import { ReplyDecoder } from './reply-decoder.ts';
-import { ReplyText } from './reply-text.ts';
+import { type EmbeddedSampling, evaluateOptions } from './sampling.ts';
 
 export interface EmbeddedGeneration {
   readonly request: GenerationRequest;
