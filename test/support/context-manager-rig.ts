@@ -1,0 +1,179 @@
+import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import type { ContextManagerOptions } from '../../src/context-manager/context-manager-options.ts';
+import type { TurnReply, TurnRequest } from '../../src/context-manager/turn.ts';
+import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
+import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
+import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { TokenSequence } from '../../src/domain/token-sequence.ts';
+import type { TurnRecord } from '../../src/domain/turn-record.ts';
+import type { Environment } from '../../src/environment/environment.ts';
+import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
+import { ProbedLlm } from './probed-llm.ts';
+import { ProbedReplica, ProbedStore } from './probed-store.ts';
+import { type VirtualEnvironment, virtualEnvironment } from './virtual-environment.ts';
+
+export interface RigOptions {
+  readonly options?: Partial<ContextManagerOptions>;
+  readonly scripted?: ScriptedOptions;
+  readonly environment?: VirtualEnvironment;
+  /** Put around the model's own chat template. */
+  readonly template?: (template: ChatTemplate) => ChatTemplate;
+}
+
+/** What a test says of a turn; the rest is as a plain client would send it. */
+export type Ask = Partial<Omit<TurnRequest, 'sessionId' | 'turn' | 'userId' | 'contextId'>> & {
+  text?: string;
+  system?: string;
+  session?: string | undefined;
+  turn?: number | undefined;
+  user?: string;
+  contextId?: string | undefined;
+  /** Aborts when the client leaves. */
+  gone?: AbortSignal;
+  /** Told each part as it comes. */
+  onPart?: (text: string, ids: TokenSequence) => void;
+};
+
+/** A Context Manager over a scripted LLM, a memory store and a virtual clock, all of which can be made to misbehave. */
+export class Rig<Store extends ProbedStore = ProbedStore> {
+  readonly environment: VirtualEnvironment;
+  readonly llm: ProbedLlm;
+  readonly store: Store;
+  /** What the current Context Manager counts. */
+  metrics: VirtualEnvironment;
+  manager: ContextManager;
+  readonly #template: ChatTemplate;
+  readonly #options: ContextManagerOptions;
+
+  constructor(parts: {
+    environment: VirtualEnvironment;
+    llm: ProbedLlm;
+    store: Store;
+    template: ChatTemplate;
+    options: ContextManagerOptions;
+  }) {
+    this.environment = parts.environment;
+    this.llm = parts.llm;
+    this.store = parts.store;
+    this.#template = parts.template;
+    this.#options = parts.options;
+    this.metrics = virtualEnvironment();
+    this.manager = this.#start();
+  }
+
+  /** A new Context Manager over the same store and LLM Service, as after a crash. */
+  restart(): void {
+    this.metrics = virtualEnvironment();
+    this.manager = this.#start();
+  }
+
+  /** Takes a turn as a client that stays. */
+  turn(ask: Ask): Promise<TurnReply> {
+    const { onPart = () => {}, gone = new AbortController().signal } = ask;
+    return this.manager.takeTurn(requestOf(ask), { part: onPart, gone });
+  }
+
+  /** Turns `from` to `to` of a session, one after the other. */
+  async turns(session: string, { from = 1, to, ...ask }: Ask & { from?: number; to: number }): Promise<TurnReply[]> {
+    const replies: TurnReply[] = [];
+    for (let turn = from; turn <= to; turn++) replies.push(await this.turn({ ...ask, session, turn }));
+    return replies;
+  }
+
+  /** Everything that waits for nothing but promises and immediates has run. */
+  async settled(): Promise<void> {
+    for (let round = 0; round < 5; round++) await this.environment.advance(0);
+  }
+
+  /** The turn records that the store acknowledged for a session, in order. */
+  records(session: string): Array<SealedRecord & { record: TurnRecord }> {
+    return this.store.appended.filter(
+      (sealed): sealed is SealedRecord & { record: TurnRecord } =>
+        sealed.record.kind === 'turn' && sealed.record.sessionId === session,
+    );
+  }
+
+  #start(): ContextManager {
+    const { clock, random, log } = this.environment;
+    const environment: Environment = { clock, random, log, metrics: this.metrics.metrics };
+    const { llm, store } = this;
+    return new ContextManager({ llm, store, environment, template: this.#template, options: this.#options });
+  }
+}
+
+export function contextManagerRig(options: RigOptions = {}): Promise<Rig> {
+  return rigOver((environment) => new ProbedStore(environment), options);
+}
+
+/** One of several nodes: its store hears of records written elsewhere. */
+export function replicaRig(options: RigOptions = {}): Promise<Rig<ProbedReplica>> {
+  return rigOver((environment) => new ProbedReplica(environment), options);
+}
+
+async function rigOver<Store extends ProbedStore>(
+  storeIn: (environment: Environment) => Store,
+  { options, scripted = {}, environment = virtualEnvironment(), template = (same) => same }: RigOptions,
+): Promise<Rig<Store>> {
+  const llm = new ProbedLlm(scripted, environment);
+  const compiled = await compileChatTemplate(llm.description, (text, how) => llm.tokenize(text, how));
+  return new Rig({
+    environment,
+    llm,
+    store: storeIn(environment),
+    template: template(compiled),
+    options: {
+      nodeId: 'node-1' as NodeId,
+      incarnation: '0000000a' as Incarnation,
+      defaultMode: 'tokenized',
+      ttlSeconds: 3600,
+      ttlSecondsMax: 86_400,
+      sessionQueueMax: 32,
+      turnsInFlightMax: 1024,
+      contextCacheBytes: 16 * 1024 * 1024,
+      replyTokensDefault: 256,
+      replyTokensMax: 1024,
+      finishAbandonedMs: 60_000,
+      ...options,
+    },
+  });
+}
+
+export function requestOf(ask: Ask): TurnRequest {
+  const { text = 'hello', system, session, turn, user = 'ada', contextId, gone, onPart, ...rest } = ask;
+  return {
+    userId: user as UserId,
+    sessionId: session as SessionId | undefined,
+    turn: turn as TurnNumber | undefined,
+    contextId: contextId as ContextId | undefined,
+    mode: undefined,
+    messages: [
+      ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
+      { role: 'user', content: text },
+    ],
+    prompt: [],
+    consistency: 'strong',
+    maxWaitMs: 1000,
+    ttlSeconds: undefined,
+    overflow: 'error',
+    maxTokens: undefined,
+    stop: [],
+    sampling: {},
+    stream: false,
+    ...rest,
+  };
+}
+
+/** The code a call fails with; a call that succeeds, or fails with anything but a DiscedgeError, fails the test. */
+export async function codeOf(call: Promise<unknown>): Promise<ErrorCode> {
+  return (await errorOf(call)).code;
+}
+
+export async function errorOf(call: Promise<unknown>): Promise<DiscedgeError> {
+  const outcome = await call.then(
+    () => 'no error',
+    (error: unknown) => error,
+  );
+  if (outcome instanceof DiscedgeError) return outcome;
+  throw outcome instanceof Error ? outcome : new Error(String(outcome));
+}

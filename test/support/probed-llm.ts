@@ -1,0 +1,120 @@
+import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { TokenId, TokenSequence } from '../../src/domain/token-sequence.ts';
+import type { Environment } from '../../src/environment/environment.ts';
+import type {
+  GenerationEnd,
+  GenerationEvent,
+  GenerationRequest,
+  LlmDescription,
+  LlmService,
+} from '../../src/llm-service/llm-service.ts';
+import { type ScriptedOptions, startScripted } from '../../src/llm-service/scripted.ts';
+import { Hold } from './hold.ts';
+
+/** One call of `generate`, as it was asked and how it ended. */
+export interface Generation {
+  readonly request: Omit<GenerationRequest, 'prompt'>;
+  /** A copy: the caller's array lives on. */
+  readonly prompt: TokenSequence;
+  /** `undefined` while it runs, and when it failed. */
+  end: GenerationEnd | undefined;
+  error: unknown;
+}
+
+type Answer = (request: GenerationRequest, signal: AbortSignal) => AsyncIterable<GenerationEvent>;
+
+/** Control ids of the scripted model: bytes come before them. */
+export const IM_START = 256 as TokenId;
+export const IM_END = 257 as TokenId;
+
+/** The scripted LLM Service, watched, and told to misbehave one call at a time. */
+export class ProbedLlm implements LlmService {
+  readonly description: LlmDescription;
+  readonly generations: Generation[] = [];
+  readonly #inner: LlmService;
+  readonly #next: Answer[] = [];
+
+  constructor(options: ScriptedOptions, environment: Environment) {
+    this.#inner = startScripted(options, environment);
+    this.description = this.#inner.description;
+  }
+
+  /** The next call stays before its first part until released; it ends when it is aborted. */
+  hold(): Hold {
+    const hold = new Hold();
+    const inner = this.#inner;
+    this.#next.push(async function* (request, signal) {
+      await hold.pass(signal);
+      yield* inner.generate(request, signal);
+    });
+    return hold;
+  }
+
+  /** The next call has sent everything but its `end`, and stays there until released, whatever its signal says. */
+  holdEnd(): Hold {
+    const hold = new Hold();
+    const inner = this.#inner;
+    this.#next.push(async function* (request, signal) {
+      for await (const event of inner.generate(request, signal)) {
+        if (event.kind === 'end') await hold.pass();
+        yield event;
+      }
+    });
+    return hold;
+  }
+
+  /** The next call fails: before anything, after its first part, or by ending without `end`. */
+  failNext(how: 'at once' | 'midway' | 'no end'): void {
+    const inner = this.#inner;
+    const failure = () => new DiscedgeError('llm_unavailable', 'the LLM Service went away');
+    if (how === 'at once') {
+      this.#next.push(() => {
+        throw failure();
+      });
+      return;
+    }
+    this.#next.push(async function* (request, signal) {
+      for await (const event of inner.generate(request, signal)) {
+        if (event.kind === 'end') return;
+        yield event;
+        if (how === 'midway') throw failure();
+      }
+    });
+  }
+
+  generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    const { prompt, ...rest } = request;
+    const generation: Generation = { request: rest, prompt: prompt.slice(), end: undefined, error: undefined };
+    this.generations.push(generation);
+    const answer = this.#next.shift() ?? ((...args) => this.#inner.generate(...args));
+    return watched(answer(request, signal), generation);
+  }
+
+  tokenize(text: string, options: { parseSpecial: boolean }): Promise<TokenId[]> {
+    return this.#inner.tokenize(text, options);
+  }
+
+  detokenize(ids: TokenSequence): Promise<string> {
+    return this.#inner.detokenize(ids);
+  }
+
+  ready(): Promise<void> {
+    return this.#inner.ready();
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+}
+
+async function* watched(events: AsyncIterable<GenerationEvent>, generation: Generation) {
+  try {
+    for await (const event of events) {
+      if (event.kind === 'end') generation.end = event;
+      yield event;
+    }
+  } catch (error) {
+    generation.error = error;
+    throw error;
+  }
+}

@@ -1,0 +1,207 @@
+// Stops turns at every point of their life: cancelled by their owner, left by their client, cut off by a node that closes.
+// A turn that was told to be cancelled must not be stored; a client that left must find its reply when it comes back; a
+// node that closes must neither hang nor throw away what could still be finished.
+import { beforeEach, describe, expect, it } from 'vitest';
+import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
+import type { Hold } from '../../support/hold.ts';
+
+let rig: Rig;
+beforeEach(async () => {
+  rig = await contextManagerRig({ options: { finishAbandonedMs: 5000 } });
+});
+
+const cancel = (session: string, user = 'ada') => rig.manager.sessions.cancel(user as never, session as never);
+
+const STOPPABLE: Array<[string, () => Hold]> = [
+  ['while the session is read', () => rig.store.hold('read')],
+  ['before the first part', () => rig.llm.hold()],
+  ['after the last part', () => rig.llm.holdEnd()],
+];
+
+describe('cancel', () => {
+  it.each(STOPPABLE)('%s: the turn is not stored and can be sent again', async (_name, holdAt) => {
+    const hold = holdAt();
+    const cancelled = codeOf(rig.turn({ session: 's', turn: 1 }));
+    await hold.entered;
+    expect(cancel('s')).toBe(true);
+    hold.release();
+    expect(await cancelled).toBe('turn_cancelled');
+    await rig.settled();
+    expect(rig.store.appended).toHaveLength(0);
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ turn: 1, replayed: false });
+  });
+
+  it('while the text of the reply is looked up: not stored', async () => {
+    const hold = rig.llm.holdEnd();
+    const cancelled = codeOf(rig.turn({ session: 's', turn: 1 }));
+    await hold.entered;
+    const { detokenize } = rig.llm;
+    rig.llm.detokenize = async (ids) => {
+      expect(cancel('s')).toBe(true);
+      return detokenize.call(rig.llm, ids);
+    };
+    hold.release();
+    expect(await cancelled).toBe('turn_cancelled');
+    expect(rig.store.appended).toHaveLength(0);
+  });
+
+  it.each(['append', 'appended'] as const)('too late, in %s: says so, and the turn is answered', async (where) => {
+    const hold = rig.store.hold(where);
+    const reply = rig.turn({ session: 's', turn: 1 });
+    await hold.entered;
+    expect(cancel('s')).toBe(false);
+    hold.release();
+    expect(await reply).toMatchObject({ turn: 1 });
+    expect(rig.records('s')).toHaveLength(1);
+  });
+
+  it('stops what waits behind the turn too, and nothing of anyone else', async () => {
+    const holds = [rig.llm.hold(), rig.llm.hold(), rig.llm.hold()];
+    const cancelled = [1, 1, 2].map((turn) => codeOf(rig.turn({ session: 's', turn })));
+    const others = [rig.turn({ session: 's', turn: 1, user: 'bob' }), rig.turn({ session: 't', turn: 1 })];
+    await Promise.all(holds.map(({ entered }) => entered));
+    expect(cancel('s', 'eve')).toBe(false);
+    expect(cancel('nothing')).toBe(false);
+    expect(cancel('s')).toBe(true);
+    expect(await Promise.all(cancelled)).toEqual(['turn_cancelled', 'turn_cancelled', 'turn_cancelled']);
+    for (const hold of holds) hold.release();
+    expect(await Promise.all(others)).toHaveLength(2);
+    expect(cancel('s')).toBe(false);
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ turn: 1 });
+  });
+});
+
+describe('a client that leaves', () => {
+  it('before its turn has begun: nothing is done for it', async () => {
+    const leaver = new AbortController();
+    const hold = rig.store.hold('read');
+    const left = codeOf(rig.turn({ session: 's', turn: 1, gone: leaver.signal }));
+    await hold.entered;
+    leaver.abort();
+    hold.release();
+    expect(await left).toBe('turn_cancelled');
+    expect(rig.llm.generations).toHaveLength(0);
+  });
+
+  it.each(STOPPABLE.slice(1))(
+    '%s: its turn is finished and stored, and its retry is a replay',
+    async (_name, holdAt) => {
+      const leaver = new AbortController();
+      const hold = holdAt();
+      const parts: string[] = [];
+      const onPart = (text: string) => void parts.push(text);
+      const reply = rig.turn({ session: 's', turn: 1, gone: leaver.signal, onPart });
+      await hold.entered;
+      leaver.abort();
+      const seen = parts.length;
+      const retry = rig.turn({ session: 's', turn: 1 });
+      await rig.environment.advance(4999);
+      hold.release();
+      expect(await reply).toMatchObject({ turn: 1, replayed: false });
+      expect(await retry).toMatchObject({ turn: 1, replayed: true, contextId: (await reply).contextId });
+      expect(parts).toHaveLength(seen);
+      expect(rig.environment.pendingTimers).toBe(0);
+    },
+  );
+
+  it('does not keep the LLM Service for ever', async () => {
+    const leaver = new AbortController();
+    const hold = rig.llm.hold();
+    const left = codeOf(rig.turn({ session: 's', turn: 1, gone: leaver.signal }));
+    await hold.entered;
+    leaver.abort();
+    await rig.environment.advance(5000);
+    expect(await left).toBe('turn_cancelled');
+    expect(rig.store.appended).toHaveLength(0);
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ replayed: false });
+  });
+
+  it('while its turn is being stored: the turn is stored, however long that takes', async () => {
+    const leaver = new AbortController();
+    const hold = rig.store.hold('append');
+    const reply = rig.turn({ session: 's', turn: 1, gone: leaver.signal });
+    await hold.entered;
+    leaver.abort();
+    await rig.environment.advance(60_000);
+    hold.release();
+    expect(await reply).toMatchObject({ turn: 1 });
+  });
+
+  it('from a client-side turn: stops it at once, nobody can come back for it', async () => {
+    const leaver = new AbortController();
+    const hold = rig.llm.hold();
+    const left = codeOf(rig.turn({ mode: 'client-side', prompt: ['x'], gone: leaver.signal }));
+    await hold.entered;
+    leaver.abort();
+    expect(await left).toBe('turn_cancelled');
+    expect(rig.llm.generations[0]?.error).toMatchObject({ code: 'turn_cancelled' });
+  });
+
+  it('leaves no listener behind', async () => {
+    const leaver = new AbortController();
+    let listeners = 0;
+    const { addEventListener, removeEventListener } = leaver.signal;
+    leaver.signal.addEventListener = (...args: [never, never]) => {
+      listeners++;
+      addEventListener.apply(leaver.signal, args);
+    };
+    leaver.signal.removeEventListener = (...args: [never, never]) => {
+      listeners--;
+      removeEventListener.apply(leaver.signal, args);
+    };
+    await rig.turns('s', { to: 3, gone: leaver.signal });
+    rig.llm.failNext('midway');
+    await codeOf(rig.turn({ session: 's', turn: 4, gone: leaver.signal }));
+    expect(listeners).toBe(0);
+  });
+});
+
+describe('a node that closes', () => {
+  it('with nothing to do: closes at once, twice if need be, and then takes nothing', async () => {
+    await Promise.all([rig.manager.close(1000), rig.manager.close(1000)]);
+    expect(rig.manager.closing).toBe(true);
+    expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('shutting_down');
+    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] }))).toBe('shutting_down');
+    expect(rig.environment.pendingTimers).toBe(0);
+  });
+
+  it('refuses new turns and waits for those under way, waiting ones included', async () => {
+    const hold = rig.llm.hold();
+    const replies = [rig.turn({ session: 's', turn: 1 }), rig.turn({ session: 's', turn: 2 })];
+    await hold.entered;
+    let closed = 0;
+    const closing = [rig.manager.close(1000), rig.manager.close(1000)].map((call) => call.then(() => closed++));
+    expect(await codeOf(rig.turn({ session: 's', turn: 3 }))).toBe('shutting_down');
+    await rig.environment.advance(999);
+    expect(closed).toBe(0);
+    hold.release();
+    expect((await Promise.all(replies)).map(({ turn }) => turn)).toEqual([1, 2]);
+    await Promise.all(closing);
+    expect(rig.environment.pendingTimers).toBe(0);
+  });
+
+  it('stops what is still there after the grace, in the queue too, and is done then', async () => {
+    const hold = rig.llm.hold();
+    const stopped = [1, 2, 3].map((turn) => codeOf(rig.turn({ session: 's', turn })));
+    const elsewhere = rig.llm.hold();
+    stopped.push(codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] })));
+    await Promise.all([hold.entered, elsewhere.entered]);
+    const closing = rig.manager.close(1000);
+    await rig.environment.advance(1000);
+    expect(await Promise.all(stopped)).toEqual(stopped.map(() => 'shutting_down'));
+    await closing;
+    expect(rig.llm.generations).toHaveLength(2);
+    expect(rig.store.appended).toHaveLength(0);
+  });
+
+  it('does not cut off a turn that is being stored', async () => {
+    const hold = rig.store.hold('append');
+    const reply = rig.turn({ session: 's', turn: 1 });
+    await hold.entered;
+    const closing = rig.manager.close(1000);
+    await rig.environment.advance(2000);
+    hold.release();
+    expect(await reply).toMatchObject({ turn: 1 });
+    await closing;
+  });
+});
