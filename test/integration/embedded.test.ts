@@ -13,6 +13,7 @@ import type { Environment } from '../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { WAITING_GENERATIONS_MAX } from '../../src/llm-service/embedded/sequence-pool.ts';
 import { type EmbeddedOptions, startEmbedded } from '../../src/llm-service/embedded.ts';
+import { connectLlamaServer } from '../../src/llm-service/llama-server.ts';
 import type {
   GenerationEnd,
   GenerationPart,
@@ -20,6 +21,7 @@ import type {
   LlmService,
 } from '../../src/llm-service/llm-service.ts';
 import { resolveModelFile, STALL_MS } from '../../src/llm-service/model-file.ts';
+import { startLlamaServer } from '../support/real-servers/llama-server.ts';
 import { virtualEnvironment } from '../support/virtual-environment.ts';
 
 const demoPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
@@ -274,6 +276,27 @@ describe('with the demo model', () => {
     await generate(service, await ask('Hi.'));
     for (const iterator of stuck) await iterator.return?.();
   });
+});
+
+test('a llama-server with the same model has the same identity and ids', async () => {
+  const server = await startLlamaServer({ modelPath: demoPath, contextTokens: 1024, slots: 1 });
+  const remote = await connectLlamaServer(
+    { url: server.url, modelName: 'demo', connectTimeoutMs: 5_000, idleTimeoutMs: 60_000 },
+    environment,
+  );
+  const local = await startEmbedded({ modelPath: demoPath, modelName: 'demo', contextTokens: 1024 }, environment);
+  try {
+    const { endOfGeneration: _, ...description } = local.description;
+    expect(remote.description).toMatchObject(description);
+    for (const id of remote.description.endOfGeneration) expect(local.description.endOfGeneration).toContain(id);
+    const prompt = await askOf(local, 'My name is Zorvik.', 'What is my name?');
+    expect(await askOf(remote, 'My name is Zorvik.', 'What is my name?')).toEqual(prompt);
+    // Not equal replies: greedy choices may differ where two builds add floats in another order.
+    for (const service of [local, remote]) expect((await generate(service, prompt)).end.text).toContain('Zorvik');
+  } finally {
+    await Promise.all([local.close(), remote.close()]);
+    await server.stop();
+  }
 });
 
 async function askOf(service: LlmService, ...messages: string[]): Promise<TokenId[]> {
