@@ -1,10 +1,10 @@
-import { statfs } from 'node:fs/promises';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type Incarnation, type NodeId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
 import { type DataFolder, takeDataFolder } from './lmdb/data-folder.ts';
+import { DiskReserve } from './lmdb/disk-reserve.ts';
 import { GroupCommit } from './lmdb/group-commit.ts';
 import { SessionChanges, type StoreTotals } from './lmdb/session-changes.ts';
 import { readTotals, settleIdentity, writeTotals } from './lmdb/store-identity.ts';
@@ -42,7 +42,9 @@ export async function openLmdbStore(options: LmdbStoreOptions, environment: Envi
   const folder = await takeDataFolder(options.folder);
   try {
     const { tables, incarnation } = await settleIdentity(folder, options, environment);
-    return new LocalReplica({ folder, tables, incarnation, bytesMax: options.bytesMax }, environment);
+    const disk = new DiskReserve(folder.storePath, environment);
+    await disk.look();
+    return new LocalReplica({ folder, disk, tables, incarnation, bytesMax: options.bytesMax }, environment);
   } catch (error) {
     await folder.release();
     throw error;
@@ -52,6 +54,7 @@ export async function openLmdbStore(options: LmdbStoreOptions, environment: Envi
 class LocalReplica implements ContextStore {
   readonly incarnation: Incarnation;
   readonly #folder: DataFolder;
+  readonly #disk: DiskReserve;
   readonly #bytesMax: number;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
@@ -64,11 +67,12 @@ class LocalReplica implements ContextStore {
   #closing: Promise<void> | undefined;
 
   constructor(
-    parts: { folder: DataFolder; tables: Tables; incarnation: Incarnation; bytesMax: number },
+    parts: { folder: DataFolder; disk: DiskReserve; tables: Tables; incarnation: Incarnation; bytesMax: number },
     environment: Environment,
   ) {
     this.incarnation = parts.incarnation;
     this.#folder = parts.folder;
+    this.#disk = parts.disk;
     this.#tables = parts.tables;
     this.#bytesMax = parts.bytesMax;
     this.#environment = environment;
@@ -81,6 +85,7 @@ class LocalReplica implements ContextStore {
 
   async append(sealed: SealedRecord): Promise<void> {
     this.#assertOpen();
+    if (sealed.record.kind === 'turn') this.#disk.requireRoom();
     await this.#write((changes) => changes.append(sealed, this.#environment.clock.now()));
   }
 
@@ -100,7 +105,13 @@ class LocalReplica implements ContextStore {
           this.#environment.log.warn('corrupt_record', { turn, reason: error.message });
         },
       });
-      return { deleted: false, records, corrupt };
+      // Records whose pages are gone leave no trace but their number in the row.
+      const lost = Math.max(0, row.records - records.length - corrupt);
+      if (lost > 0) {
+        this.#corruptRecords += lost;
+        this.#environment.log.warn('lost_records', { records: lost });
+      }
+      return { deleted: false, records, corrupt: corrupt + lost };
     });
   }
 
@@ -153,7 +164,7 @@ class LocalReplica implements ContextStore {
     try {
       await this.#commits.run(work);
     } catch (error) {
-      throw await this.#unavailable('write', error);
+      throw this.#unavailable('write', error);
     }
   }
 
@@ -163,7 +174,7 @@ class LocalReplica implements ContextStore {
     try {
       return read(this.#tables);
     } catch (error) {
-      throw await this.#unavailable('read', error);
+      throw this.#unavailable('read', error);
     }
   }
 
@@ -212,23 +223,14 @@ class LocalReplica implements ContextStore {
     if (this.#closing !== undefined) throw new DiscedgeError('store_unavailable', 'the context store is closed');
   }
 
-  async #unavailable(what: 'read' | 'write', error: unknown): Promise<DiscedgeError> {
+  #unavailable(what: 'read' | 'write', error: unknown): DiscedgeError {
     if (error instanceof DiscedgeError) return error;
     const reason = error instanceof Error ? error.message : String(error);
-    const free = what === 'read' ? '' : await this.#freeSpace();
-    return new DiscedgeError('store_unavailable', `the context store cannot ${what}: ${reason}${free}`, {
+    // lmdb reports a full disk as an I/O error.
+    const hint = what === 'write' ? ' (is its disk full?)' : '';
+    return new DiscedgeError('store_unavailable', `the context store cannot ${what}: ${reason}${hint}`, {
       cause: error,
     });
-  }
-
-  /** lmdb reports a full disk as an I/O error. */
-  async #freeSpace(): Promise<string> {
-    try {
-      const { bavail, bsize } = await statfs(this.#folder.storePath);
-      return ` (${Math.floor((bavail * bsize) / 1024)} KiB free on its disk)`;
-    } catch {
-      return '';
-    }
   }
 }
 

@@ -19,13 +19,15 @@ import {
 } from '../support/turn-records.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
 
+export type Damage = 'record flipped' | 'record lost' | 'row flipped' | 'row lost';
+
 export interface ContextStoreSuiteOptions {
   /** `folder` is the test's own, and empty at first. */
   open(folder: string, environment: VirtualEnvironment, bytesMax: number): Promise<ContextStore>;
   /** Whether what was appended is there after close and open. */
   readonly persistent: boolean;
-  /** Flips a bit in the stored form of a record, or in the row of its session, while the store is closed. */
-  readonly damage?: (folder: string, sealed: SealedRecord, what: 'record' | 'row') => Promise<void>;
+  /** Flips a bit in the stored form of a record or of its session's row, or loses it, while the store is closed. */
+  readonly damage?: (folder: string, sealed: SealedRecord, what: Damage) => Promise<void>;
 }
 
 const PLENTY_BYTES = 1_000_000_000;
@@ -495,7 +497,7 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         const line = sealedLine(4);
         await appendAll(line);
         await store.close();
-        await damage(folder, line[2] as SealedRecord, 'record');
+        await damage(folder, line[2] as SealedRecord, 'record flipped');
         await reopen();
         expect((await store.status()).corruptRecords).toBe(0);
         const session = await store.read(sessionKey());
@@ -511,23 +513,35 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         const [mine, other] = [sealedTurn(), sealedTurn({ key: sessionKey('other') })];
         await appendAll([mine, other]);
         await store.close();
-        await damage(folder, mine, 'record');
+        await damage(folder, mine, 'record flipped');
         await reopen();
         expect(await store.read(sessionKey())).toEqual({ deleted: false, records: [], corrupt: 1 });
         expect(await stored(sessionKey('other'))).toEqual([other.hash]);
       });
     });
 
-    describe('a damaged session row', () => {
+    ifDamageable('a lost record is counted as damage, not taken for one that never was', async (damage) => {
+      const line = sealedLine(3);
+      await appendAll(line);
+      await store.close();
+      await damage(folder, line[1] as SealedRecord, 'record lost');
+      await reopen();
+      const session = await store.read(sessionKey());
+      expect(hashes(session?.records)).toEqual(hashes([line[0], line[2]] as SealedRecord[]));
+      expect(session?.corrupt).toBe(1);
+      expect((await store.status()).corruptRecords).toBe(1);
+    });
+
+    describe.each(['row flipped', 'row lost'] as const)('a damaged session (%s)', (what) => {
       ifDamageable('is made again from the records', async (damage) => {
         const line = sealedLine(3);
         await appendAll(line);
         const before = await listed();
         await store.close();
-        await damage(folder, line[0] as SealedRecord, 'row');
+        await damage(folder, line[0] as SealedRecord, what);
         await reopen();
         expect(await stored()).toEqual(hashes(line));
-        expect(await listed()).toEqual(before);
+        if (what === 'row flipped') expect(await listed()).toEqual(before);
         await store.append(sealedTurn({ parent: line[2] }));
         expect((await listed())[0]?.turns).toBe(4);
         expect(await store.expire(NOW_MS + 24 * HOUR_MS)).toBe(1);
@@ -539,7 +553,7 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await store.append(turn);
         await store.append(tombstone);
         await store.close();
-        await damage(folder, tombstone, 'row');
+        await damage(folder, tombstone, what);
         await reopen();
         expect((await store.read(sessionKey()))?.deleted).toBe(true);
         await expect(store.append(turn)).rejects.toMatchObject({ code: 'session_deleted' });
@@ -549,8 +563,8 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         const turn = sealedTurn();
         await store.append(turn);
         await store.close();
-        await damage(folder, turn, 'record');
-        await damage(folder, turn, 'row');
+        await damage(folder, turn, 'record flipped');
+        await damage(folder, turn, what);
         await reopen();
         expect(await store.read(sessionKey())).toEqual({ deleted: false, records: [], corrupt: 1 });
       });

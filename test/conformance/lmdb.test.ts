@@ -4,7 +4,7 @@ import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/ta
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { sessionKeyOf } from '../../src/domain/turn-record.ts';
-import { contextStoreSuite } from './context-store-suite.ts';
+import { contextStoreSuite, type Damage } from './context-store-suite.ts';
 
 contextStoreSuite('lmdb', {
   open: (folder, environment, bytesMax) =>
@@ -18,10 +18,13 @@ contextStoreSuite('lmdb', {
       return copy;
     };
     const [record, row] = [recordKey(sealed), tableKey(sessionKeyOf(sealed.record))];
-    await tables.write(() => {
-      if (what === 'record') tables.records.put(record, flipped(tables.records.get(record)));
-      else tables.sessions.put(row, flipped(tables.sessions.get(row)));
-    });
+    const change: Record<Damage, () => void> = {
+      'record flipped': () => void tables.records.put(record, flipped(tables.records.get(record))),
+      'record lost': () => void tables.records.remove(record),
+      'row flipped': () => void tables.sessions.put(row, flipped(tables.sessions.get(row))),
+      'row lost': () => void tables.sessions.remove(row),
+    };
+    await tables.write(change[what]);
     await tables.close();
   },
 });

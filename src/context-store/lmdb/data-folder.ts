@@ -32,13 +32,17 @@ export async function takeDataFolder(folder: string): Promise<DataFolder> {
     await file.close();
     throw error instanceof DiscedgeError ? error : unusable(folder, 'cannot be locked', error);
   }
-  return { storePath: join(folder, 'store'), release: () => file.close() };
+  return { storePath: storePathOf(folder), release: () => file.close() };
+}
+
+function storePathOf(folder: string): string {
+  return join(folder, 'store');
 }
 
 async function openLockFile(folder: string): Promise<FileHandle> {
   try {
     // Conversations lie here: nobody else's to read.
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await mkdir(storePathOf(folder), { recursive: true, mode: 0o700 });
     return await open(join(folder, 'lock'), 'a+', 0o600);
   } catch (error) {
     throw unusable(folder, 'cannot be created or written', error);

@@ -117,10 +117,12 @@ export function readRecords(
   return records;
 }
 
-/** What the table says of a session. A damaged row is made again from the session's records. */
+/** What the table says of a session. A row that is damaged, or lost with its page, is made again from the records. */
 export function readRow(tables: Tables, key: SessionKey): SessionRow | undefined {
   const bytes = tables.sessions.get(tableKey(key));
-  return bytes === undefined ? undefined : (decodeRow(bytes) ?? rebuiltRow(tables, key));
+  if (bytes !== undefined) return decodeRow(bytes) ?? rebuiltRow(tables, key);
+  for (const _ of recordKeys(tables, key)) return rebuiltRow(tables, key);
+  return undefined;
 }
 
 function rebuiltRow(tables: Tables, key: SessionKey): SessionRow {

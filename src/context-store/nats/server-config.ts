@@ -99,7 +99,11 @@ export function leafServerConfig(settings: NatsServerSettings, link: LeafLink): 
     );
   }
   const url = `${tls === undefined ? 'nats-leaf' : 'tls'}://${hostAndPort(link.address)}`;
-  const remote = block('', [`urls: [ ${quoted(url)} ]`, ...tlsBlock(tls, { acceptsClients: false }), ...compression(link)]);
+  const remote = block('', [
+    `urls: [ ${quoted(url)} ]`,
+    ...tlsBlock(tls, { acceptsClients: false }),
+    ...compression(link),
+  ]);
   return serverConfig(settings, {
     pingInterval: LEAF_PING_INTERVAL,
     domain: settings.nodeId,
@@ -144,7 +148,11 @@ interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-function authorization({ nodeId, peers }: NatsServerSettings, { cluster }: NatsServerTls, topology: Topology): string[] {
+function authorization(
+  { nodeId, peers }: NatsServerSettings,
+  { cluster }: NatsServerTls,
+  topology: Topology,
+): string[] {
   const { peerPermissions } = topology;
   const users = block('', [`user: ${quoted(userName({ nodeId, cluster }))}`]);
   if (peerPermissions !== undefined) {
@@ -239,7 +247,10 @@ function hostAndPort({ host, port }: HostAndPort): string {
 
 /** A string as nats-server reads it, whatever it holds. */
 export function quoted(text: string): string {
-  const escaped = text.replaceAll(/["\\\u0000-\u001f\u007f]/g, (character) => ESCAPES[character] ?? hexEscape(character));
+  const escaped = text.replaceAll(
+    /["\\\u0000-\u001f\u007f]/g,
+    (character) => ESCAPES[character] ?? hexEscape(character),
+  );
   return `"${escaped}"`;
 }
 

@@ -1,0 +1,148 @@
+// Tries to lose something by filling the disk: on a real file system of 24 MB, turns until only the reserve is left, then
+// foreign files until nothing is; reads, reopens, deletes, frees space and goes on. Needs root, to mount that file system.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { DISK_RESERVE_BYTES, LOOK_EVERY_MS } from '../../src/context-store/lmdb/disk-reserve.ts';
+import { type LmdbStore, openLmdbStore } from '../../src/context-store/lmdb.ts';
+import type { NodeId } from '../../src/domain/identifiers.ts';
+import { temporaryFolder } from '../support/node-process.ts';
+import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
+import { virtualEnvironment } from '../support/virtual-environment.ts';
+
+const DISK_BYTES = 24 * 1024 * 1024;
+
+const temporary = temporaryFolder();
+afterAll(() => temporary.remove());
+const disk = join(temporary.path, 'disk');
+mkdirSync(disk);
+const mountDisk = () => spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk]);
+const unmountDisk = () => spawnSync('umount', [disk]);
+const attempt = mountDisk();
+if (attempt.status === 0) unmountDisk();
+const whyNot =
+  attempt.status === 0 ? undefined : `cannot mount a small file system: ${attempt.error ?? attempt.stderr}`;
+
+describe('a full disk', () => {
+  let environment: ReturnType<typeof virtualEnvironment>;
+  let store: LmdbStore | undefined;
+  const open = () =>
+    openLmdbStore({ folder: join(disk, 'data'), nodeId: 'n' as NodeId, bytesMax: 1_000_000_000 }, environment);
+  const turn = (i: number) => sealedTurn({ key: sessionKey(`s${i}`), replyTokens: 400 });
+  const refused = (message: RegExp) => ({ code: 'store_unavailable', message: expect.stringMatching(message) });
+  const freeBytes = () => statfsSync(disk).bavail * statfsSync(disk).bsize;
+  const takeAllBut = (bytes: number) => writeFileSync(join(disk, 'foreign'), Buffer.alloc(freeBytes() - bytes));
+  const giveBack = () => rmSync(join(disk, 'foreign'));
+
+  beforeEach((context) => {
+    if (whyNot !== undefined) context.skip(whyNot);
+    // lmdb prints why a commit failed before it rejects.
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    environment = virtualEnvironment();
+    mountDisk();
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await store?.close();
+    store = undefined;
+    if (whyNot === undefined) unmountDisk();
+  });
+
+  async function expectExactly(
+    opened: LmdbStore,
+    { acknowledged, not }: { acknowledged: readonly number[]; not: readonly number[] },
+  ): Promise<void> {
+    for (const i of acknowledged) {
+      const records = (await opened.read(sessionKey(`s${i}`)))?.records;
+      expect(records?.map((sealed) => sealed.hash)).toEqual([turn(i).hash]);
+    }
+    for (const i of not) expect(await opened.read(sessionKey(`s${i}`))).toBeUndefined();
+    expect(await opened.status()).toMatchObject({ sessions: acknowledged.length, records: acknowledged.length });
+  }
+
+  /** Appends one by one until five in a row are refused. */
+  async function appendUntilRefused(
+    opened: LmdbStore,
+    from: number,
+  ): Promise<{ acknowledged: number[]; not: number[] }> {
+    const acknowledged: number[] = [];
+    const not: number[] = [];
+    for (let i = from, inARow = 0; inARow < 5; i++) {
+      try {
+        await opened.append(turn(i));
+        acknowledged.push(i);
+        inARow = 0;
+      } catch (error) {
+        expect(error).toMatchObject({ ...refused(/cannot write/), cause: expect.any(Error) });
+        not.push(i);
+        inARow++;
+      }
+    }
+    return { acknowledged, not };
+  }
+
+  test('by foreign files refuses appends, serves reads, and takes appends again when there is space', async () => {
+    store = await open();
+    await Promise.all(Array.from({ length: 50 }, (_, i) => (store as LmdbStore).append(turn(i))));
+    takeAllBut(0);
+    const { acknowledged, not } = await appendUntilRefused(store, 50);
+    acknowledged.unshift(...Array.from({ length: 50 }, (_, i) => i));
+    await expectExactly(store, { acknowledged, not });
+    const several = [900, 901, 902];
+    const outcomes = await Promise.allSettled(several.map((i) => (store as LmdbStore).append(turn(i))));
+    expect(new Set(outcomes.map((outcome) => outcome.status)).size).toBe(1);
+
+    giveBack();
+    for (const i of [...not, ...several]) await store.append(turn(i));
+    acknowledged.push(...not, ...several);
+    await expectExactly(store, { acknowledged, not: [] });
+    await store.close();
+    store = await open();
+    await expectExactly(store, { acknowledged, not: [] });
+  });
+
+  test('does not keep a node from opening and reading its store', async () => {
+    store = await open();
+    await Promise.all(Array.from({ length: 50 }, (_, i) => (store as LmdbStore).append(turn(i))));
+    await store.close();
+    takeAllBut(0);
+    expect(freeBytes()).toBe(0);
+    store = await open();
+    await expectExactly(store, { acknowledged: Array.from({ length: 50 }, (_, i) => i), not: [] });
+    expect(await store.list({ keygroup: KEYGROUP, limit: 10, nowMs: WRITTEN_AT_MS })).toHaveLength(10);
+    await expect(store.append(turn(900))).rejects.toMatchObject(refused(/0 KiB free/));
+  });
+
+  test('is not let come so far by turns: deletion and expiry still work, and then turns again', async () => {
+    takeAllBut(DISK_RESERVE_BYTES + 2 * 1024 * 1024);
+    store = await open();
+    let appended = 0;
+    for (let full = false; !full; appended++) {
+      await environment.advance(LOOK_EVERY_MS);
+      await store.append(sealedTurn({ key: sessionKey(`s${appended}`), replyTokens: 40_000 })).catch((error) => {
+        expect(error).toMatchObject(refused(/takes no turns.*kept for deletion and expiry/));
+        full = true;
+      });
+    }
+    expect(appended).toBeGreaterThan(10);
+    await store.append(sealedTombstone({ key: sessionKey('s0') }));
+    expect((await store.read(sessionKey('s0')))?.deleted).toBe(true);
+    expect(await store.expire(WRITTEN_AT_MS + 1_000 * HOUR_MS)).toBe(appended - 1);
+
+    giveBack();
+    // The look that this asks for is still under way when it is refused.
+    await environment.advance(LOOK_EVERY_MS);
+    await store.append(turn(900)).catch(() => {});
+    await vi.waitFor(() => (store as LmdbStore).append(turn(901)));
+    expect(await store.read(sessionKey('s901'))).toBeDefined();
+  });
+
+  test('makes a new store refuse to open instead of ending the process', async () => {
+    takeAllBut(0);
+    await expect(open()).rejects.toMatchObject({
+      code: 'data_dir_unusable',
+      message: expect.stringContaining('KiB free'),
+    });
+  });
+});

@@ -1,0 +1,63 @@
+// Tries to get an append acknowledged that is not on the disk, or a store that never recovers: the calls by which LMDB
+// writes and syncs are made to fail beneath it, one kind at a time. An acknowledgement that does not wait for the sync
+// would pass the failing sync by. Needs a C compiler, for a library that is loaded before libc.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { temporaryFolder } from '../support/node-process.ts';
+import { findProgram, startProcess } from '../support/processes.ts';
+
+const temporary = temporaryFolder();
+afterAll(() => temporary.remove());
+
+const supportPath = (name: string) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
+const library = join(temporary.path, 'failing-disk.so');
+const whyNot = buildLibrary();
+
+function buildLibrary(): string | undefined {
+  if (process.platform !== 'linux') return 'LD_PRELOAD is for Linux';
+  const compiler = findProgram('cc') ?? findProgram('gcc');
+  if (compiler === undefined) return 'no C compiler';
+  const { status, stderr } = spawnSync(compiler, [
+    '-shared',
+    '-fPIC',
+    '-o',
+    library,
+    supportPath('failing-disk.c'),
+    '-ldl',
+  ]);
+  return status === 0 ? undefined : `the C compiler fails: ${stderr}`;
+}
+
+test.each(['fdatasync', 'write', 'meta'])(
+  'a failing %s refuses appends, keeps reads, and is survived',
+  async (failure) => {
+    if (whyNot !== undefined) return;
+    const failures = join(temporary.path, `${failure}-failures`);
+    mkdirSync(failures);
+    const program = await startProcess({
+      name: 'store-on-failing-disk',
+      command: process.execPath,
+      args: ['--import', 'tsx', supportPath('store-on-failing-disk.ts'), join(temporary.path, failure), failure],
+      env: { LD_PRELOAD: library, FAILING_DISK: failures },
+    });
+    const [, json = ''] = await program.waitForLine(/report (.*)/);
+    expect(await program.exited).toEqual({ code: 0, signal: null });
+
+    const refused = 'store_unavailable';
+    const sums = { sessions: 3, records: 3, corruptRecords: 0 };
+    expect(JSON.parse(json)).toMatchObject({
+      before: 'acknowledged',
+      during: [refused, refused, refused],
+      heldDuring: ['before'],
+      after: 'acknowledged',
+      retried: 'acknowledged',
+      heldAfter: ['before', 'during-1', 'after'],
+      status: sums,
+      heldReopened: ['before', 'during-1', 'after'],
+      statusReopened: sums,
+    });
+  },
+);
