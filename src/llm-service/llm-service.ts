@@ -7,7 +7,8 @@ import type { StopReason } from '../domain/turn-record.ts';
  * evaluates is exactly `prompt`, and the ids it reports are exactly what it sampled.
  *
  * All methods throw DiscedgeError: `llm_unavailable`, `llm_timeout`, `llm_bad_reply`, `unsupported_parameter`,
- * `invalid_request` (empty prompt, ids outside the vocabulary), `context_overflow` (no room for a reply). After `close` every call throws `llm_unavailable`.
+ * `invalid_request` (empty prompt, ids outside the vocabulary), `context_overflow` (no room for a reply). After
+ * `close` every call throws `llm_unavailable`.
  */
 export interface LlmService {
   readonly description: LlmDescription;
