@@ -143,6 +143,7 @@ describe('turn counter', () => {
     expect(error).toMatchObject({ code: 'context_overflow', status: 400, retry: false, node: edge.url });
     expect(session.turn).toBe(0);
     expect((await session.send('short')).turn).toBe(1);
+    expect(edge.received, 'nothing had to be asked about it').toHaveLength(2);
   });
 
   it('re-sends the very same request when the answer is lost', async () => {
@@ -353,6 +354,7 @@ describe('streams', () => {
     const stream = session.stream('tell me everything');
     for await (const _ of stream) break;
     await expect(stream.reply).rejects.toThrow('not read to its end');
+    await edge.receives(2);
     expect((await session.send('never mind')).turn).toBe(1);
     expect(edge.received.map((entry) => entry.path.replace(session.sessionId, 'S'))).toEqual([
       '/completion',
@@ -439,9 +441,20 @@ describe('stored sessions', () => {
   });
 
   it('names sessions safely in paths', async () => {
-    const edge = await node(json({ deleted: true }));
-    await clientOf(edge.url).client.sessions.delete('../users/ä?x');
-    expect(edge.received[0]).toMatchObject({ method: 'DELETE', path: '/sessions/..%2Fusers%2F%C3%A4%3Fx' });
+    const edge = await node(json({ deleted: true, cancelled: true }));
+    const { sessions } = clientOf(edge.url).client;
+    const id = '../users/ä?x';
+    await sessions.delete(id);
+    await sessions.show(id);
+    await sessions.export(id);
+    await sessions.cancel(id);
+    const path = '/sessions/..%2Fusers%2F%C3%A4%3Fx';
+    expect(edge.received.map((entry) => `${entry.method} ${entry.path}`)).toEqual([
+      `DELETE ${path}`,
+      `GET ${path}`,
+      `GET ${path}/export`,
+      `POST ${path}/cancel`,
+    ]);
   });
 });
 

@@ -200,6 +200,7 @@ describe('the API key', () => {
     ];
     expect(found.length).toBeGreaterThanOrEqual(5);
     expect(found.join('\n')).not.toContain('hunter2');
+    expect(problems({ file: fileWith('llm-api-key: true') })).toEqual([expect.stringMatching(/must be text$/)]);
   });
 });
 
