@@ -228,6 +228,17 @@ describe('BOS', () => {
   });
 });
 
+describe('an empty message', () => {
+  test.each(STYLE_NAMES)('leaves the %s template as it is written', async (name) => {
+    const { style, tokenizer, template } = await compiledStyle(name, (controls) =>
+      wordTokenizer(controls, { addsSpace: false }),
+    );
+    const { ids, spans } = await template.openSession([user('')]);
+    expect(tokenizer.text(ids)).toBe(written(style, [user('')]));
+    expect(spans).toHaveLength(1);
+  });
+});
+
 describe('messages that a template does not take', () => {
   test('a system message that the template refuses is an invalid request', async () => {
     const { template } = await compiledStyle('gemma');
