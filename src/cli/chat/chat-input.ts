@@ -1,5 +1,5 @@
 import { createInterface, type Interface } from 'node:readline';
-import { Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 
 /** Where a chat's messages come from. */
 export interface ChatInput {
@@ -16,14 +16,16 @@ export interface ChatInput {
 const HISTORY_ENTRIES = 200;
 
 export function openChatInput(): ChatInput {
-  return process.stdin.isTTY && process.stdout.isTTY ? new TerminalInput() : new PipedInput();
+  return process.stdin.isTTY && process.stdout.isTTY
+    ? new TerminalInput(process.stdin, process.stdout)
+    : new PipedInput();
 }
 
 /** A terminal with line editing. What is typed while a reply is written stays hidden until the next prompt. */
-class TerminalInput implements ChatInput {
+export class TerminalInput implements ChatInput {
   readonly interactive = true;
   readonly #readline: Interface;
-  readonly #output = new MutableOutput(process.stdout);
+  readonly #output: MutableOutput;
   readonly #messages: string[] = [];
   readonly #lines: string[] = [];
   #wake: (() => void) | undefined;
@@ -31,9 +33,10 @@ class TerminalInput implements ChatInput {
   #ended = false;
   #interrupt: (() => void) | undefined;
 
-  constructor() {
+  constructor(input: Readable, output: Writable & { readonly columns?: number }) {
+    this.#output = new MutableOutput(output);
     this.#readline = createInterface({
-      input: process.stdin,
+      input,
       output: this.#output,
       terminal: true,
       historySize: HISTORY_ENTRIES,
@@ -48,7 +51,7 @@ class TerminalInput implements ChatInput {
     this.#readline.setPrompt(prompt);
     const typedAhead = this.#messages.shift();
     if (typedAhead !== undefined) {
-      process.stdout.write(`${prompt}${typedAhead}\n`);
+      this.#output.show(`${prompt}${typedAhead}\n`);
       return typedAhead;
     }
     if (this.#ended) return undefined;
@@ -82,7 +85,8 @@ class TerminalInput implements ChatInput {
     this.#flushing = true;
     setImmediate(() => {
       this.#flushing = false;
-      if (this.#readline.line !== '' && !this.#ended) return;
+      const unfinished = this.#readline.line !== '' && !this.#ended;
+      if (unfinished || this.#lines.length === 0) return;
       const lines = this.#lines.splice(0);
       this.#messages.push(...(lines.every((entry) => entry.startsWith('/')) ? lines : [lines.join('\n')]));
       this.#wake?.();
@@ -91,8 +95,12 @@ class TerminalInput implements ChatInput {
 
   #takeInterrupt(): void {
     if (this.#interrupt !== undefined) this.#interrupt();
-    else if (this.#readline.line !== '') this.#readline.write(null, { ctrl: true, name: 'u' });
-    else this.#readline.close();
+    else if (this.#readline.line === '') this.#readline.close();
+    else {
+      this.#lines.length = 0;
+      this.#readline.write(null, { ctrl: true, name: 'e' });
+      this.#readline.write(null, { ctrl: true, name: 'u' });
+    }
   }
 
   #end(): void {
@@ -125,17 +133,22 @@ class PipedInput implements ChatInput {
 /** Readline writes what is typed through this, so that it can be kept out of a reply that is being written. */
 class MutableOutput extends Writable {
   muted = false;
-  readonly #target: NodeJS.WriteStream;
+  readonly #target: Writable & { readonly columns?: number };
 
-  constructor(target: NodeJS.WriteStream) {
+  constructor(target: Writable & { readonly columns?: number }) {
     super();
     this.#target = target;
     target.on('resize', () => this.emit('resize'));
   }
 
   /** Readline wraps long lines at this. */
-  get columns(): number {
+  get columns(): number | undefined {
     return this.#target.columns;
+  }
+
+  /** Writes though muted. */
+  show(text: string): void {
+    this.#target.write(text);
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
