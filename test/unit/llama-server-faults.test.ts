@@ -229,6 +229,17 @@ describe('a server that hangs', () => {
   });
 });
 
+test('readers that read no more do not hold up closing for those who wait', async () => {
+  for (let slot = 0; slot < 2; slot++) {
+    const iterator = service.generate(request(), new AbortController().signal)[Symbol.asyncIterator]();
+    await iterator.next();
+  }
+  const waiting = generate();
+  waiting.catch(() => undefined);
+  await service.close();
+  await expectFailure('llm_unavailable', waiting);
+});
+
 describe('a reply that is cut', () => {
   test('by a broken connection is unavailable', async () => {
     await expectBoth('llm_unavailable', (_, response) => {
@@ -285,7 +296,7 @@ describe('nonsense', () => {
       [chunk('o', [111], 0)],
       [chunk('o', [111], 2), chunk('k', [107], 1)],
       [chunk('o', [111], 1), final(PROMPT.length, 0)],
-      [chunk('o', [111], 9)],
+      [chunk('o', [111], 9), final(PROMPT.length, 9)],
     ];
     for (const stream of streams) {
       double.answers.completion = events(stream);

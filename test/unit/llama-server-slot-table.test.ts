@@ -72,7 +72,16 @@ describe('waiting', () => {
     first.release();
     await Promise.all(waiters);
     expect(order).toEqual(['b', 'c', 'd']);
-    (await acquire('e')).release();
+    const last = await acquire('e');
+    let isFree = false;
+    const next = acquire('f').then(() => {
+      isFree = true;
+    });
+    // A place given back twice is still one place.
+    await new Promise(setImmediate);
+    expect(isFree).toBe(false);
+    last.release();
+    await next;
   });
 
   test('ends with the reason of its signal and gives the place to the next', async () => {

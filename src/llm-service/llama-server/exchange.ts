@@ -63,21 +63,17 @@ export class Exchange {
   }
 
   /**
-   * What `parse` makes of the reply's bytes, as it comes. After `send`, once. The idle time counts from item to item:
+   * What `parse` makes of the reply's bytes, as it comes. After `send`, once; `end` the exchange afterwards. The idle time counts from item to item:
    * bytes without a meaning (llama-server's pings) come from a server that hangs, too.
    */
   async *items<T>(parse: (bytes: AsyncIterable<Uint8Array>) => AsyncIterable<T>): AsyncGenerator<T> {
     const items = parse(this.#bytes())[Symbol.asyncIterator]();
     const { idleTimeoutMs, errors } = this.#options;
-    try {
-      for (;;) {
-        const item = await this.#within(idleTimeoutMs, errors.silent, items.next());
-        if (this.#failure !== undefined) throw this.#failure.reason;
-        if (item.done === true) return;
-        yield item.value;
-      }
-    } finally {
-      await items.return?.();
+    for (;;) {
+      const item = await this.#within(idleTimeoutMs, errors.silent, items.next());
+      if (this.#failure !== undefined) throw this.#failure.reason;
+      if (item.done === true) return;
+      yield item.value;
     }
   }
 
