@@ -6,7 +6,7 @@ import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } fr
 import type { SealedRecord } from '../../src/domain/record-codec.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { TurnRecord } from '../../src/domain/turn-record.ts';
-import type { Environment } from '../../src/environment/environment.ts';
+import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
 import { ProbedLlm } from './probed-llm.ts';
@@ -17,8 +17,10 @@ export interface RigOptions {
   readonly options?: Partial<ContextManagerOptions>;
   readonly scripted?: ScriptedOptions;
   readonly environment?: VirtualEnvironment;
-  /** Put around the model's own chat template. */
-  readonly template?: (template: ChatTemplate) => ChatTemplate;
+  /** Counts for the first Context Manager in place of {@link Rig.metrics}. */
+  readonly metrics?: Metrics;
+  /** Jinja source in place of the scripted model's ChatML. */
+  readonly chatTemplate?: string;
 }
 
 /** What a test says of a turn; the rest is as a plain client would send it. */
@@ -52,6 +54,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     store: Store;
     template: ChatTemplate;
     options: ContextManagerOptions;
+    metrics?: Metrics | undefined;
   }) {
     this.environment = parts.environment;
     this.llm = parts.llm;
@@ -59,13 +62,13 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     this.#template = parts.template;
     this.#options = parts.options;
     this.metrics = virtualEnvironment();
-    this.manager = this.#start();
+    this.manager = this.#start(parts.metrics ?? this.metrics.metrics);
   }
 
   /** A new Context Manager over the same store and LLM Service, as after a crash. */
   restart(): void {
     this.metrics = virtualEnvironment();
-    this.manager = this.#start();
+    this.manager = this.#start(this.metrics.metrics);
   }
 
   /** Takes a turn as a client that stays. */
@@ -94,9 +97,9 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     );
   }
 
-  #start(): ContextManager {
+  #start(metrics: Metrics): ContextManager {
     const { clock, random, log } = this.environment;
-    const environment: Environment = { clock, random, log, metrics: this.metrics.metrics };
+    const environment: Environment = { clock, random, log, metrics };
     const { llm, store } = this;
     return new ContextManager({ llm, store, environment, template: this.#template, options: this.#options });
   }
@@ -113,15 +116,17 @@ export function replicaRig(options: RigOptions = {}): Promise<Rig<ProbedReplica>
 
 async function rigOver<Store extends ProbedStore>(
   storeIn: (environment: Environment) => Store,
-  { options, scripted = {}, environment = virtualEnvironment(), template = (same) => same }: RigOptions,
+  { options, scripted = {}, environment = virtualEnvironment(), metrics, chatTemplate }: RigOptions,
 ): Promise<Rig<Store>> {
   const llm = new ProbedLlm(scripted, environment);
-  const compiled = await compileChatTemplate(llm.description, (text, how) => llm.tokenize(text, how));
+  const description = chatTemplate === undefined ? llm.description : { ...llm.description, chatTemplate };
+  const template = await compileChatTemplate(description, (text, how) => llm.tokenize(text, how));
   return new Rig({
     environment,
     llm,
     store: storeIn(environment),
-    template: template(compiled),
+    template,
+    metrics,
     options: {
       nodeId: 'node-1' as NodeId,
       incarnation: '0000000a' as Incarnation,

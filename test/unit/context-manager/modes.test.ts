@@ -1,0 +1,165 @@
+// Mixes modes: a session must keep the one it was opened in, `raw` must render the whole conversation as messages,
+// `client-side` must store nothing and touch no session, and system messages belong to turn 1.
+import { describe, expect, it } from 'vitest';
+import { bytes, chatmlIds } from '../../support/chatml-oracle.ts';
+import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
+import { IM_END, IM_START } from '../../support/probed-llm.ts';
+
+describe('a session keeps its mode', () => {
+  it.each([
+    ['tokenized', 'raw'],
+    ['raw', 'tokenized'],
+  ] as const)('%s refuses %s', async (mode, other) => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1, mode });
+    expect(await codeOf(rig.turn({ session: 's', turn: 2, mode: other }))).toBe('mode_mismatch');
+    rig.restart();
+    expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ mode, turn: 2 });
+    expect(await rig.turn({ session: 's', turn: 3, mode })).toMatchObject({ mode, turn: 3 });
+  });
+
+  it('takes the default of the node where none is named', async () => {
+    const rig = await contextManagerRig({ options: { defaultMode: 'raw' } });
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ mode: 'raw' });
+    expect(await rig.turn({ session: 't', turn: 1, mode: 'tokenized' })).toMatchObject({ mode: 'tokenized' });
+    expect(await rig.turn({ session: 't', turn: 2 })).toMatchObject({ mode: 'tokenized' });
+  });
+
+  it('the same messages give the same prompt in both modes', async () => {
+    const rig = await contextManagerRig();
+    for (const mode of ['tokenized', 'raw'] as const) {
+      await rig.turn({ session: mode, turn: 1, mode, system: 'brief', text: '<|im_end|> one' });
+      await rig.turn({ session: mode, turn: 2, mode, text: 'two' });
+    }
+    const [, tokenized, , raw] = rig.llm.generations.map(({ prompt }) => prompt);
+    expect(raw).toEqual(tokenized);
+  });
+});
+
+describe('raw', () => {
+  it('renders the whole conversation anew: a reply that ran into its limit is closed, look-alikes stay text', async () => {
+    const rig = await contextManagerRig({ scripted: { reply: () => 'an <|im_end|> of sorts' } });
+    const said = await rig.turn({ session: 's', turn: 1, mode: 'raw', maxTokens: 12 });
+    rig.restart();
+    await rig.turn({ session: 's', turn: 2, mode: 'raw', text: 'two' });
+    expect(said.text).toBe('an <|im_end|');
+    expect(rig.llm.generations.at(-1)?.prompt).toEqual(
+      chatmlIds(undefined, [
+        { text: 'hello', reply: bytes('an <|im_end|') },
+        { text: 'two', reply: undefined },
+      ]),
+    );
+  });
+
+  it('is replayed with its text', async () => {
+    const rig = await contextManagerRig();
+    const first = await rig.turn({ session: 's', turn: 1, mode: 'raw' });
+    rig.restart();
+    expect(await rig.turn({ session: 's', turn: 1, mode: 'raw' })).toMatchObject({ text: first.text, replayed: true });
+  });
+});
+
+describe('client-side', () => {
+  it('forwards texts and ids as they are, control tokens and all, and keeps nothing', async () => {
+    const rig = await contextManagerRig();
+    const ask = { mode: 'client-side' as const, prompt: ['<|im_start|>user\nhi', [IM_END, ...bytes('\n')]], turn: 7 };
+    const reply = await rig.turn({ ...ask, session: 'mine', system: 'ignored' });
+    expect(rig.llm.generations[0]?.prompt).toEqual([IM_START, ...bytes('user\nhi'), IM_END, ...bytes('\n')]);
+    expect(rig.llm.generations[0]?.request.affinity).toBeUndefined();
+    expect(reply).toMatchObject({
+      mode: 'client-side',
+      turn: 7,
+      sessionId: 'mine',
+      contextId: undefined,
+      replayed: false,
+    });
+    expect(rig.store.appended).toHaveLength(0);
+    expect(rig.store.reads).toBe(0);
+    expect((await rig.turn({ ...ask })).replayed).toBe(false);
+  });
+
+  it('does not touch a stored session of the same name', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1 });
+    await rig.turn({ session: 's', turn: 2, mode: 'client-side', prompt: ['x'] });
+    expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, basedOnTurn: 1 });
+  });
+
+  it('does not wait behind a session, and several run at once', async () => {
+    const rig = await contextManagerRig();
+    const holds = [rig.llm.hold(), rig.llm.hold()];
+    const calls = [1, 2].map(() => rig.turn({ session: 's', mode: 'client-side', prompt: ['x'] }));
+    await Promise.all(holds.map(({ entered }) => entered));
+    for (const hold of holds) hold.release();
+    expect(await Promise.all(calls)).toHaveLength(2);
+  });
+
+  it.each([
+    ['no text', ['']],
+    ['nothing', []],
+    ['an id past the vocabulary', [[258]]],
+    ['a negative id', [[-1]]],
+    ['a fractional id', [[1.5]]],
+  ])('refuses %s', async (_name, prompt) => {
+    const rig = await contextManagerRig();
+    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: prompt as never }))).toBe('invalid_request');
+  });
+
+  it('refuses a prompt that is too long', async () => {
+    const rig = await contextManagerRig({ scripted: { contextTokens: 100 } });
+    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'.repeat(90)] }))).toBe('context_overflow');
+  });
+
+  it('a BOS id comes before a text that has none, once', async () => {
+    const rig = await contextManagerRig();
+    Object.assign(rig.llm.description, { prependBos: IM_START });
+    for (const prompt of [['hi'], ['<|im_start|>hi'], [bytes('hi')], [[IM_START, IM_START]]]) {
+      await rig.turn({ mode: 'client-side', prompt });
+    }
+    expect(rig.llm.generations.map(({ prompt }) => prompt)).toEqual([
+      [IM_START, ...bytes('hi')],
+      [IM_START, ...bytes('hi')],
+      bytes('hi'),
+      [IM_START, IM_START],
+    ]);
+  });
+});
+
+describe('a template under which turns cannot be appended', () => {
+  const chatTemplate =
+    "{{ '' ~ (messages | length) }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>' }}" +
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+  it('tokenized is refused, raw and client-side are not', async () => {
+    const rig = await contextManagerRig({ chatTemplate });
+    expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('mode_unavailable');
+    expect(await rig.turn({ session: 's', turn: 1, mode: 'raw' })).toMatchObject({ turn: 1 });
+    expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, mode: 'raw' });
+    expect(await rig.turn({ mode: 'client-side', prompt: ['x'] })).toMatchObject({ text: expect.any(String) });
+  });
+});
+
+describe('system messages', () => {
+  it.each(['tokenized', 'raw'] as const)('%s: only in turn 1', async (mode) => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1, mode, system: 'be brief' });
+    expect(await codeOf(rig.turn({ session: 's', turn: 2, mode, system: 'be long' }))).toBe('invalid_request');
+    expect(await rig.turn({ session: 's', turn: 2, mode })).toMatchObject({ turn: 2 });
+  });
+});
+
+describe('what the LLM Service is asked', () => {
+  it('sampling, stop words and stream as the client sent them, the limit within the node, one affinity per session', async () => {
+    const rig = await contextManagerRig({ options: { replyTokensDefault: 50, replyTokensMax: 100 } });
+    const sampling = { temperature: 0.2, anything: ['else'] };
+    await rig.turn({ session: 's', turn: 1, sampling, stop: ['x'], stream: true, maxTokens: 10_000 });
+    await rig.turn({ session: 's', turn: 2 });
+    await rig.turn({ session: 's', turn: 1, user: 'bob', maxTokens: 7 });
+    const [first, second, bob] = rig.llm.generations.map(({ request }) => request);
+    expect(first).toMatchObject({ sampling, stop: ['x'], stream: true, maxTokens: 100 });
+    expect(second).toMatchObject({ sampling: {}, stop: [], stream: false, maxTokens: 50 });
+    expect(bob?.maxTokens).toBe(7);
+    expect(second?.affinity).toBe(first?.affinity);
+    expect(bob?.affinity).not.toBe(first?.affinity);
+  });
+});

@@ -1,0 +1,142 @@
+// Asks for sessions in every way a user may, and for those of others: nothing of another user's session may show, not even
+// that it exists. A shown session must be what was said, in both modes; a deleted one must stay deleted.
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Sessions } from '../../../src/context-manager/sessions.ts';
+import { codeOf, contextManagerRig, errorOf, type Rig } from '../../support/context-manager-rig.ts';
+
+const ADA = 'ada' as never;
+const BOB = 'bob' as never;
+const id = (session: string) => session as never;
+
+let rig: Rig;
+let sessions: Sessions;
+beforeEach(async () => {
+  rig = await contextManagerRig({
+    scripted: { reply: (prompt) => `said ${prompt.split('<|im_start|>user\n').length - 1}` },
+  });
+  sessions = rig.manager.sessions;
+  await rig.turns('mine', { to: 3 });
+  await rig.turns('his', { to: 2, user: 'bob' });
+});
+
+describe("another user's session", () => {
+  it('looks like no session', async () => {
+    const his = [
+      () => sessions.show(ADA, id('his')),
+      () => sessions.delete(ADA, id('his')),
+      () => rig.turn({ session: 'his', turn: 3 }),
+    ];
+    const nobodys = [
+      () => sessions.show(ADA, id('nobody')),
+      () => sessions.delete(ADA, id('nobody')),
+      () => rig.turn({ session: 'nobody', turn: 3 }),
+    ];
+    for (const [index, call] of his.entries()) {
+      const error = await errorOf(call());
+      expect(error).toMatchObject({ code: 'session_not_found' });
+      expect(error.message).toBe((await errorOf((nobodys[index] as typeof call)())).message);
+    }
+    expect((await sessions.show(BOB, id('his'))).turns).toHaveLength(2);
+  });
+
+  it('turn 1 under its id opens a session of one’s own, with nothing of the other in it', async () => {
+    const context = (await sessions.show(BOB, id('his'))).tips[0]?.hash;
+    expect(await rig.turn({ session: 'his', turn: 1 })).toMatchObject({ turn: 1, userId: 'ada', replayed: false });
+    expect(rig.llm.generations.at(-1)?.end?.text).toBe('said 1');
+    expect(await codeOf(rig.turn({ session: 'his', turn: 3, contextId: context }))).toBe('context_stale');
+    await sessions.delete(ADA, id('his'));
+    expect((await sessions.show(BOB, id('his'))).turns).toHaveLength(2);
+  });
+});
+
+describe('list', () => {
+  it('names one’s own sessions, in pages, without deleted and expired ones', async () => {
+    for (const session of ['b', 'a', 'c']) await rig.turn({ session, turn: 1 });
+    await rig.turn({ session: 'short', turn: 1, ttlSeconds: 1 });
+    await rig.turn({ session: 'gone', turn: 1 });
+    await sessions.delete(ADA, id('gone'));
+    await rig.environment.advance(1000);
+    const page = await sessions.list({ userId: ADA, after: undefined, limit: 2 });
+    expect(page.map(({ key }) => key.sessionId)).toEqual(['a', 'b']);
+    const rest = await sessions.list({ userId: ADA, after: id('b'), limit: 10 });
+    expect(rest.map(({ key, turns, mode }) => [key.sessionId, turns, mode])).toEqual([
+      ['c', 1, 'tokenized'],
+      ['mine', 3, 'tokenized'],
+    ]);
+    expect(await sessions.list({ userId: id('nobody'), after: undefined, limit: 10 })).toEqual([]);
+  });
+});
+
+describe('show', () => {
+  it.each(['tokenized', 'raw'] as const)('%s: what was said, word for word', async (mode) => {
+    const said = ['<|im_end|> é🤖', ' spaces ', 'two\nlines'];
+    for (const [index, text] of said.entries()) {
+      const system = index === 0 ? 'be <|im_start|> brief' : undefined;
+      await rig.turn({ session: 's', turn: index + 1, mode, text, ...(system === undefined ? {} : { system }) });
+    }
+    rig.restart();
+    const view = await rig.manager.sessions.show(ADA, id('s'));
+    expect(view).toMatchObject({ mode, corruptRecords: 0, expiresAtMs: rig.environment.clock.now() + 3_600_000 });
+    expect(view.turns.map(({ messages }) => messages)).toEqual([
+      [
+        { role: 'system', content: 'be <|im_start|> brief' },
+        { role: 'user', content: said[0] },
+      ],
+      [{ role: 'user', content: said[1] }],
+      [{ role: 'user', content: said[2] }],
+    ]);
+    expect(view.turns.map(({ reply }) => reply)).toEqual(['said 1', 'said 2', 'said 3']);
+    expect(view.tips).toEqual([view.turns.at(-1)?.turn]);
+  });
+
+  it('counts damaged records', async () => {
+    rig.store.corrupt = 2;
+    rig.restart();
+    expect(await rig.manager.sessions.show(ADA, id('mine'))).toMatchObject({ corruptRecords: 2 });
+  });
+});
+
+describe('delete', () => {
+  it('is final, now and after a restart', async () => {
+    await sessions.delete(ADA, id('mine'));
+    for (let round = 0; round < 2; round++) {
+      const calls = [
+        rig.manager.sessions.show(ADA, id('mine')),
+        rig.manager.sessions.delete(ADA, id('mine')),
+        rig.turn({ session: 'mine', turn: 4 }),
+        rig.turn({ session: 'mine', turn: 1 }),
+        rig.turn({ session: 'mine' }),
+        rig.turn({ session: 'mine', contextId: 'f'.repeat(32) }),
+      ];
+      expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'session_deleted'));
+      rig.restart();
+    }
+  });
+
+  it('is idempotent when asked for twice at once', async () => {
+    const outcomes = await Promise.allSettled([sessions.delete(ADA, id('mine')), sessions.delete(ADA, id('mine'))]);
+    expect(outcomes[0]?.status).toBe('fulfilled');
+    expect(await codeOf(sessions.show(ADA, id('mine')))).toBe('session_deleted');
+  });
+
+  it('leaves no turn in the store', async () => {
+    const before = await rig.store.status();
+    await sessions.delete(ADA, id('mine'));
+    expect(await rig.store.status()).toMatchObject({ sessions: before.sessions - 1, records: before.records - 2 });
+  });
+});
+
+describe('a session without an id', () => {
+  it('gets one that nobody has', async () => {
+    const replies = [await rig.turn({}), await rig.turn({})];
+    const ids = replies.map(({ sessionId }) => sessionId as string);
+    expect(new Set(ids).size).toBe(2);
+    expect(ids[0]).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-/);
+    expect(await rig.turn({ session: ids[0], turn: 2 })).toMatchObject({ turn: 2 });
+  });
+
+  it('cannot go on from anything', async () => {
+    expect(await codeOf(rig.turn({ turn: 2 }))).toBe('invalid_request');
+    expect(await codeOf(rig.turn({ contextId: 'f'.repeat(32) }))).toBe('invalid_request');
+  });
+});

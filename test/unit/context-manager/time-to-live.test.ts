@@ -1,0 +1,134 @@
+// Lets sessions expire: after their last turn, under times to live of their own, before they are swept, in the middle of a
+// turn, and after the wall clock jumped. An expired session must be as good as never opened; a living one must be whole.
+import { describe, expect, it } from 'vitest';
+import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
+
+const SECOND = 1000;
+const show = (rig: Awaited<ReturnType<typeof contextManagerRig>>) =>
+  rig.manager.sessions.show('ada' as never, 's' as never);
+
+describe('time to live', () => {
+  it('begins anew with every turn', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    for (let turn = 1; turn <= 5; turn++) {
+      expect(await rig.turn({ session: 's', turn })).toMatchObject({ turn });
+      expect((await show(rig)).expiresAtMs).toBe(rig.environment.clock.now() + 10 * SECOND);
+      await rig.environment.advance(9 * SECOND);
+    }
+    await rig.environment.advance(1 * SECOND);
+    expect(await codeOf(show(rig))).toBe('session_not_found');
+  });
+
+  it.each([false, true])(
+    'over, restarted %s: no such session, and turn 1 opens it with nothing of the old one',
+    async (restarted) => {
+      const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+      await rig.turns('s', { to: 3, text: 'old words' });
+      await rig.environment.advance(10 * SECOND);
+      if (restarted) rig.restart();
+      expect(await codeOf(show(rig))).toBe('session_not_found');
+      expect(await codeOf(rig.turn({ session: 's', turn: 4 }))).toBe('session_not_found');
+      expect(await codeOf(rig.turn({ session: 's', turn: 4, consistency: 'available' }))).toBe('session_not_found');
+      expect(await rig.turn({ session: 's', turn: 1, text: 'old words' })).toMatchObject({ turn: 1, replayed: false });
+      expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, basedOnTurn: 1 });
+      rig.restart();
+      expect((await show(rig)).turns).toHaveLength(2);
+    },
+  );
+
+  it('lasts until the last millisecond, and not in it', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    await rig.turn({ session: 's', turn: 1 });
+    await rig.environment.advance(10 * SECOND - 1);
+    expect((await show(rig)).turns).toHaveLength(1);
+    await rig.environment.advance(1);
+    expect(await codeOf(show(rig))).toBe('session_not_found');
+  });
+
+  it('is kept by a session that was given one, and the longest of its turns counts', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    await rig.turn({ session: 's', turn: 1, ttlSeconds: 100 });
+    await rig.turn({ session: 's', turn: 2 });
+    await rig.environment.advance(99 * SECOND);
+    expect(await rig.turn({ session: 's', turn: 3, ttlSeconds: 5 })).toMatchObject({ turn: 3 });
+    await rig.environment.advance(5 * SECOND);
+    expect(await codeOf(show(rig))).toBe('session_not_found');
+  });
+
+  it('does not get shorter by a turn with a shorter one', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1, ttlSeconds: 100 });
+    await rig.turn({ session: 's', turn: 2, ttlSeconds: 1 });
+    await rig.environment.advance(99 * SECOND);
+    expect((await show(rig)).turns).toHaveLength(2);
+  });
+
+  it('is at most what the node allows', async () => {
+    const rig = await contextManagerRig({ options: { ttlSecondsMax: 50 } });
+    await rig.turn({ session: 's', turn: 1, ttlSeconds: 1_000_000 });
+    expect((await show(rig)).expiresAtMs).toBe(rig.environment.clock.now() + 50 * SECOND);
+  });
+
+  it('is not made longer by a replay', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    await rig.turn({ session: 's', turn: 1 });
+    await rig.environment.advance(9 * SECOND);
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ replayed: true });
+    await rig.environment.advance(1 * SECOND);
+    expect(await codeOf(show(rig))).toBe('session_not_found');
+  });
+
+  it('over while a turn is being answered: the turn is not stored beside a context that is gone', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    await rig.turn({ session: 's', turn: 1 });
+    const hold = rig.llm.hold();
+    const late = codeOf(rig.turn({ session: 's', turn: 2 }));
+    await hold.entered;
+    await rig.environment.advance(10 * SECOND);
+    await rig.store.expire(rig.environment.clock.now());
+    hold.release();
+    expect(await late).toBe('session_not_found');
+    expect(await rig.store.status()).toMatchObject({ sessions: 0, records: 0 });
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ replayed: false });
+  });
+
+  it('of a first turn begins when it is stored, however long it took', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    const hold = rig.llm.hold();
+    const slow = rig.turn({ session: 's', turn: 1 });
+    await hold.entered;
+    await rig.environment.advance(60 * SECOND);
+    hold.release();
+    await slow;
+    expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2 });
+  });
+
+  it('is a matter of the wall clock, as records are shared between nodes', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    await rig.turn({ session: 's', turn: 1 });
+    rig.environment.jump(10 * SECOND);
+    expect(await codeOf(show(rig))).toBe('session_not_found');
+  });
+
+  it('of other sessions goes on when one is found expired', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1, ttlSeconds: 1 });
+    await rig.turn({ session: 't', turn: 1, ttlSeconds: 100 });
+    await rig.environment.advance(50 * SECOND);
+    expect(await codeOf(show(rig))).toBe('session_not_found');
+    expect(await rig.turn({ session: 't', turn: 2 })).toMatchObject({ turn: 2 });
+  });
+});
+
+describe('a tombstone', () => {
+  it('outlives every record that may still be under way, and then the id is free again', async () => {
+    const rig = await contextManagerRig({ options: { ttlSecondsMax: 1000 } });
+    await rig.turn({ session: 's', turn: 1, ttlSeconds: 1000 });
+    await rig.manager.sessions.delete('ada' as never, 's' as never);
+    await rig.environment.advance(1000 * SECOND);
+    expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('session_deleted');
+    await rig.environment.advance(24 * 3600 * SECOND);
+    await rig.store.expire(rig.environment.clock.now());
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ turn: 1, replayed: false });
+  });
+});
