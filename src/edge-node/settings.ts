@@ -83,9 +83,9 @@ export const SETTINGS_SCHEMA = Type.Object({
     text({
       group: 'LLM Service',
       placeholder: 'NAME',
-      defaultText: "the model's own name",
+      defaultText: "the model file's name",
       description:
-        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts.',
+        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default is the file's name without its quantization, so that nodes may differ in that.',
     }),
   ),
   llm: Type.Optional(

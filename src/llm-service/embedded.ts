@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { basename } from 'node:path';
 import { ReadableStream } from 'node:stream/web';
 import type { LlamaContextSequence } from 'node-llama-cpp';
 import { DiscedgeError } from '../domain/errors.ts';
@@ -11,11 +10,12 @@ import { runGeneration } from './embedded/generation.ts';
 import { parseSampling } from './embedded/sampling.ts';
 import { SequencePool } from './embedded/sequence-pool.ts';
 import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+import { modelNameFromFile } from './model-name.ts';
 
 export interface EmbeddedOptions {
   /** A GGUF file. */
   readonly modelPath: string;
-  /** Name in the model identity; the GGUF's `general.name`, else its file name, when left out. */
+  /** Name in the model identity; made from the file's name when left out. */
   readonly modelName?: string | undefined;
   /** Ids that prompt and reply may have together; at most, and by default, what the model was trained with. */
   readonly contextTokens?: number | undefined;
@@ -42,12 +42,8 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
   return new EmbeddedLlmService(engine, {
     environment,
     prefillChunkTokens,
-    description: describe(engine, modelName ?? (generalName(engine) || basename(modelPath, '.gguf'))),
+    description: describe(engine, modelName ?? modelNameFromFile(modelPath)),
   });
-}
-
-function generalName({ model }: EmbeddedEngine): string {
-  return model.fileInfo.metadata.general?.name?.trim() ?? '';
 }
 
 function describe(engine: EmbeddedEngine, name: string): LlmDescription {

@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
 import type { LlmDescription } from '../llm-service.ts';
+import { modelNameFromFile } from '../model-name.ts';
 import type { ServerConnection } from './server-connection.ts';
 import { badReply } from './server-errors.ts';
 import { ServerTokenizer } from './server-tokenizer.ts';
@@ -99,7 +100,7 @@ export async function describeServer(
   return {
     description: {
       identity: {
-        name: modelName ?? nameFromFile(servedModel),
+        name: modelName ?? modelNameFromFile(servedModel),
         tokenizerDigest: tokenizerDigest(probeIds),
         templateDigest: digestText(props.chat_template ?? ''),
       },
@@ -116,9 +117,4 @@ export async function describeServer(
     eos,
     tokenizer,
   };
-}
-
-/** The same name as for the file itself: without its folder and `.gguf`. */
-function nameFromFile(path: string): string {
-  return path.replace(/^.*[\\/]/, '').replace(/\.gguf$/i, '');
 }
