@@ -85,7 +85,7 @@ export const SETTINGS_SCHEMA = Type.Object({
       placeholder: 'NAME',
       defaultText: "the model file's name",
       description:
-        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default is the file's name without its quantization, so that nodes may differ in that.',
+        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default leaves the quantization out of the file name, so that nodes may differ in that.',
     }),
   ),
   llm: Type.Optional(
