@@ -1,9 +1,15 @@
-// The LMDB store against the promises of every context store. Damage is done to the closed store's own tables.
+// The LMDB store against the promises of every context store, and what only its tables show: index entries that pile up,
+// and a record under a key that is not its own. Damage is done to the closed store's own tables.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { sessionKeyOf } from '../../src/domain/turn-record.ts';
+import { HOUR_MS, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
+import { virtualEnvironment } from '../support/virtual-environment.ts';
 import { contextStoreSuite, type Damage } from './context-store-suite.ts';
 
 contextStoreSuite('lmdb', {
@@ -27,4 +33,45 @@ contextStoreSuite('lmdb', {
     await tables.write(change[what]);
     await tables.close();
   },
+});
+
+async function storeOfItsOwn() {
+  const folder = await mkdtemp(join(tmpdir(), 'discedge-lmdb-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const environment = virtualEnvironment();
+  const open = () => openLmdbStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: 1_000_000 }, environment);
+  return { environment, open, store: await open(), tables: () => openTables(join(folder, 'store')) };
+}
+
+test('a session has one entry in each index, however often its times move, and a deleted one no entry by use', async () => {
+  const { environment, store, tables } = await storeOfItsOwn();
+  for (let turn = 1; turn <= 5; turn++) {
+    await environment.advance(HOUR_MS);
+    await store.append(sealedTurn({ turn, expiresAtMs: WRITTEN_AT_MS + (turn + 24) * HOUR_MS }));
+    await store.append(sealedTurn({ key: sessionKey('deleted'), turn }));
+  }
+  await store.append(sealedTombstone({ key: sessionKey('deleted') }));
+  await store.close();
+  const { byExpiry, byUse, close } = tables();
+  expect([...byExpiry.getKeys()].map(([, , , sessionId]) => sessionId)).toEqual(['deleted', 'session']);
+  expect([...byUse.getKeys()].map(([, , , sessionId]) => sessionId)).toEqual(['session']);
+  await close();
+});
+
+test("a record under another session's key is damage, not that session's turn", async () => {
+  const { open, store, tables } = await storeOfItsOwn();
+  const [mine, foreign] = [sealedTurn(), sealedTurn({ key: sessionKey('session', 'someone-else') })];
+  await store.append(mine);
+  await store.close();
+  const { records, write, close } = tables();
+  await write(() => {
+    records.put([...tableKey(sessionKey()), 1, foreign.hash], foreign.bytes);
+    records.put([...tableKey(sessionKey()), 7, mine.hash], mine.bytes);
+  });
+  await close();
+  const again = await open();
+  const session = await again.read(sessionKey());
+  expect(session?.records.map((sealed) => sealed.hash)).toEqual([mine.hash]);
+  expect(session?.corrupt).toBe(2);
+  await again.close();
 });

@@ -43,8 +43,8 @@ export function openTables(path: string): Tables {
     // Commit and fsync in one step, as plain LMDB does: a failed fsync then leaves nothing behind that a later commit
     // could build on. With overlapping syncs it would, and one commit at a time gains nothing from them.
     overlappingSync: false,
-    // With batching by event turn, lmdb makes a promise of its own for each turn, and when a commit fails (disk full)
-    // nobody can catch that one: it ends the process.
+    // With batching by event turn, lmdb makes a promise of its own for each turn; when a commit fails (disk full) and
+    // nothing else happens to catch that one, it ends the process.
     eventTurnBatching: false,
   });
   return {
