@@ -1,0 +1,161 @@
+import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import type { ContextStore } from '../../src/context-store/context-store.ts';
+import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
+import type { TokenSequence } from '../../src/domain/token-sequence.ts';
+import type { Clock } from '../../src/environment/environment.ts';
+import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
+import type { LlmService } from '../../src/llm-service/llm-service.ts';
+import { startScripted } from '../../src/llm-service/scripted.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
+import { type Chance, yielded } from './chance.ts';
+
+export const FAULTS = ['append', 'appended', 'read', 'llm', 'midway', 'no end'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** The longest that one call to the store or the LLM Service takes to begin or end, in rounds of the event loop. */
+const SLOW_ROUNDS = 4;
+
+/** One life of the node. Killed, it stops wherever it is: nothing of it reaches the store or a client any more. */
+export class NodeProcess {
+  readonly manager: ContextManager;
+  /** Met by the next calls of their kind. */
+  readonly faults: Fault[] = [];
+  /** Resolves when it is killed. */
+  readonly killed: Promise<void>;
+  #dead = false;
+  #onKilled = () => {};
+  #timers = 0;
+  readonly #chance: Chance;
+
+  constructor(parts: {
+    environment: VirtualEnvironment;
+    store: ContextStore;
+    template: ChatTemplate;
+    chance: Chance;
+    /** Told every prompt before it is evaluated. */
+    onPrompt: (prompt: TokenSequence) => void;
+  }) {
+    const { environment, store, template, chance, onPrompt } = parts;
+    this.#chance = chance;
+    this.killed = new Promise((resolve) => {
+      this.#onKilled = resolve;
+    });
+    this.manager = new ContextManager({
+      llm: this.#llm(environment, onPrompt),
+      store: this.#storeOf(store),
+      template,
+      environment: { ...environment, clock: this.#clock(environment.clock), metrics: virtualEnvironment().metrics },
+      options: {
+        nodeId: 'node' as NodeId,
+        incarnation: '0000000a' as Incarnation,
+        defaultMode: 'tokenized',
+        ttlSeconds: 1e6,
+        ttlSecondsMax: 1e6,
+        sessionQueueMax: 4,
+        turnsInFlightMax: 1000,
+        // Room for about two short sessions, so that some are always evicted.
+        contextCacheBytes: 30_000,
+        replyTokensDefault: 64,
+        replyTokensMax: 64,
+        finishAbandonedMs: 2000,
+      },
+    });
+  }
+
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** Timers set and neither run nor cancelled. */
+  get timers(): number {
+    return this.#timers;
+  }
+
+  kill(): void {
+    this.#dead = true;
+    this.#onKilled();
+  }
+
+  #storeOf(inner: ContextStore): ContextStore {
+    return {
+      append: async (sealed) => {
+        await this.#slowly('append');
+        await inner.append(sealed);
+        await this.#slowly('appended');
+      },
+      read: async (key) => {
+        await this.#slowly('read');
+        const stored = await inner.read(key);
+        await this.#slowly();
+        return stored;
+      },
+      list: (query) => inner.list(query),
+      expire: (nowMs) => inner.expire(nowMs),
+      status: () => inner.status(),
+      close: async () => {},
+    };
+  }
+
+  #llm(environment: VirtualEnvironment, onPrompt: (prompt: TokenSequence) => void): LlmService {
+    const inner = startScripted({}, environment);
+    const process = this;
+    return {
+      description: inner.description,
+      tokenize: (text, how) => inner.tokenize(text, how),
+      async detokenize(ids) {
+        await process.#slowly();
+        return inner.detokenize(ids);
+      },
+      async *generate(request, signal) {
+        onPrompt(request.prompt);
+        const fault = (['llm', 'midway', 'no end'] as const).find((kind) => process.#meets(kind));
+        if (fault === 'llm') throw new DiscedgeError('llm_unavailable', 'out of order');
+        for await (const event of inner.generate(request, signal)) {
+          await process.#slowly();
+          if (event.kind === 'end' && fault === 'no end') return;
+          yield event;
+          if (fault === 'midway') throw new DiscedgeError('llm_unavailable', 'went away');
+        }
+      },
+      ready: () => inner.ready(),
+      close: () => inner.close(),
+    };
+  }
+
+  #clock(inner: Clock): Clock {
+    return {
+      now: () => inner.now(),
+      monotonic: () => inner.monotonic(),
+      after: (delayMs, callback) => {
+        this.#timers++;
+        let over = false;
+        const end = () => {
+          if (!over) this.#timers--;
+          over = true;
+        };
+        const cancel = inner.after(delayMs, () => {
+          end();
+          if (!this.#dead) callback();
+        });
+        return () => {
+          end();
+          cancel();
+        };
+      },
+    };
+  }
+
+  /** Takes a while; never comes back to a dead process. */
+  async #slowly(fault?: Fault): Promise<void> {
+    await yielded(this.#chance.below(SLOW_ROUNDS));
+    if (this.#dead) await new Promise(() => {});
+    if (fault !== undefined && this.#meets(fault)) throw new DiscedgeError('store_unavailable', 'the disk is full');
+  }
+
+  #meets(fault: Fault): boolean {
+    const at = this.faults.indexOf(fault);
+    if (at >= 0) this.faults.splice(at, 1);
+    return at >= 0;
+  }
+}
