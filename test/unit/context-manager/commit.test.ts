@@ -71,6 +71,24 @@ describe('a store that fails', () => {
     expect(rig.llm.generations).toHaveLength(turn);
   });
 
+  it('after it has stored a turn, while someone reads the session: what they read is not taken for the truth', async () => {
+    const rig = await contextManagerRig({ options: { contextCacheBytes: 1 } });
+    await rig.turn({ session: 's', turn: 1 });
+    const hold = rig.store.hold('append');
+    const failed = codeOf(rig.turn({ session: 's', turn: 2 }));
+    await hold.entered;
+    await rig.turn({ session: 'other', turn: 1 });
+    const reading = rig.store.hold('answer');
+    const shown = rig.manager.sessions.show(ADA, S);
+    await reading.entered;
+    rig.store.failNext('appended');
+    hold.release();
+    expect(await failed).toBe('store_unavailable');
+    reading.release();
+    expect((await shown).turns).toHaveLength(1);
+    expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ replayed: true });
+  });
+
   it('is not read as an empty session', async () => {
     const rig = await contextManagerRig();
     await rig.turn({ session: 's', turn: 1 });

@@ -95,6 +95,17 @@ describe('a turn whose predecessor is not here', () => {
     }
   });
 
+  it('hears of a deletion that arrives while the session is being read', async () => {
+    await arrive(1, 2);
+    const hold = rig.store.hold('answer');
+    const refused = codeOf(rig.turn({ session: 's', turn: 3 }));
+    await hold.entered;
+    await rig.store.arrive(tombstone);
+    hold.release();
+    expect(await refused).toBe('session_deleted');
+    expect(rig.llm.generations).toHaveLength(0);
+  });
+
   it('is a replay when its own record arrives', async () => {
     const reply = rig.turn({ session: 's', turn: 3 });
     await waiting();

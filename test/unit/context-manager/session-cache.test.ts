@@ -1,0 +1,68 @@
+// Counts what the cache reads and keeps: a session in use must not be read twice, the least recently used one goes first,
+// the bound holds whatever is asked for, and sessions that do not exist or are gone take no one's place for long.
+import { describe, expect, it } from 'vitest';
+import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
+
+const show = (rig: Rig, session: string) => rig.manager.sessions.show('ada' as never, session as never);
+const bytes = (rig: Rig) => rig.metrics.metric('discedge_context_cache_bytes');
+
+/** How many reads of the store a call costs. */
+async function readsOf(rig: Rig, call: () => Promise<unknown>): Promise<number> {
+  const before = rig.store.reads;
+  await call();
+  return rig.store.reads - before;
+}
+
+describe('the cache of sessions', () => {
+  it('reads a session once, however many turns it takes', async () => {
+    const rig = await contextManagerRig();
+    expect(await readsOf(rig, () => rig.turns('s', { to: 10 }))).toBe(1);
+    rig.restart();
+    expect(await readsOf(rig, () => rig.turns('s', { from: 11, to: 20 }))).toBe(1);
+  });
+
+  it('reads it once for all who ask at the same time', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1 });
+    rig.restart();
+    const everyone = () => Promise.all(Array.from({ length: 20 }, () => show(rig, 's')));
+    expect(await readsOf(rig, everyone)).toBe(1);
+  });
+
+  it('lets the least recently used one go first', async () => {
+    const rig = await contextManagerRig({ options: { contextCacheBytes: 12_000 } });
+    for (const session of ['a', 'b', 'c']) await rig.turn({ session, turn: 1 });
+    expect(await readsOf(rig, () => show(rig, 'a'))).toBe(0);
+    await rig.turn({ session: 'd', turn: 1 });
+    expect(await readsOf(rig, () => show(rig, 'a'))).toBe(0);
+    expect(await readsOf(rig, () => show(rig, 'b'))).toBe(1);
+  });
+
+  it('stays below its bound under turns, unknown sessions and deletions', async () => {
+    const rig = await contextManagerRig({ options: { contextCacheBytes: 50_000 } });
+    for (let session = 0; session < 50; session++) {
+      await rig.turns(`s${session}`, { to: 3 });
+      expect(await bytes(rig)).toBeLessThanOrEqual(50_000);
+    }
+    expect(await bytes(rig)).toBeGreaterThan(25_000);
+    for (let session = 0; session < 200; session++) await codeOf(rig.turn({ session: `no${session}`, turn: 9 }));
+    expect(await bytes(rig)).toBeLessThanOrEqual(50_000);
+  });
+
+  it('counts nothing for what was deleted, expired or forgotten', async () => {
+    const rig = await contextManagerRig();
+    for (const session of ['deleted', 'expired', 'forgotten']) await rig.turn({ session, turn: 1, ttlSeconds: 10 });
+    await rig.manager.sessions.delete('ada' as never, 'deleted' as never);
+    rig.store.failNext('append');
+    await codeOf(rig.turn({ session: 'forgotten', turn: 2 }));
+    await rig.environment.advance(10_000);
+    await codeOf(show(rig, 'expired'));
+    // What is left is the knowledge that there is no such session.
+    expect(await bytes(rig)).toBeLessThanOrEqual(1000);
+  });
+
+  it('keeps the session in use, whatever its size', async () => {
+    const rig = await contextManagerRig({ options: { contextCacheBytes: 1 } });
+    expect(await readsOf(rig, () => rig.turns('large', { to: 9, text: 'x'.repeat(1000) }))).toBe(1);
+  });
+});
