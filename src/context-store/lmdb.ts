@@ -1,11 +1,30 @@
 import { DiscedgeError } from '../domain/errors.ts';
-import { type Incarnation, type NodeId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
+import {
+  type ContextId,
+  type Incarnation,
+  type KeygroupId,
+  type NodeId,
+  type SessionKey,
+  sessionKeyText,
+} from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
 import { type DataFolder, takeDataFolder } from './lmdb/data-folder.ts';
 import { DiskReserve } from './lmdb/disk-reserve.ts';
 import { GroupCommit } from './lmdb/group-commit.ts';
+import {
+  LogChanges,
+  type LogCursor,
+  type LogEntry,
+  type LogPosition,
+  type LogState,
+  type OriginLog,
+  readCursor,
+  readLog,
+  readLogStates,
+  readPosition,
+} from './lmdb/origin-log.ts';
 import { SessionChanges, type StoreTotals } from './lmdb/session-changes.ts';
 import { readTotals, settleIdentity, writeTotals } from './lmdb/store-identity.ts';
 import {
@@ -34,24 +53,73 @@ export interface LmdbStoreOptions {
 
 export type LmdbStore = ContextStore & { readonly incarnation: Incarnation };
 
+/** The store as one of several replicas: it also keeps who wrote which record in which order. */
+export interface ReplicaStore extends LmdbStore {
+  readonly nodeId: NodeId;
+  /** How far a log is settled here; of an own log, the last sequence given out. */
+  cursor(log: OriginLog): LogCursor;
+  /** Every log of which something is known here. */
+  logs(): LogState[];
+  readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[];
+  /** A record's bytes, unchecked; `undefined` when it is gone. */
+  recordBytes(entry: LogEntry): Uint8Array | undefined;
+  positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
+  /**
+   * Takes in records from another node and moves the log's cursor, in one transaction; late turns of deleted sessions are
+   * left out. Returns the records that are new here, durable by then; `undefined`, and does nothing, when the cursor is not
+   * at `from`.
+   */
+  receive(batch: ReceivedBatch): Promise<SealedRecord[] | undefined>;
+  /** A small text kept with the store under a name. */
+  note(name: string, text: string): Promise<void>;
+  noted(name: string): string | undefined;
+}
+
+export interface ReceivedBatch {
+  readonly log: OriginLog;
+  readonly records: readonly { readonly sequence: number; readonly sealed: SealedRecord }[];
+  readonly from: LogCursor;
+  readonly to: LogCursor;
+}
+
+/** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */
+const LOGGED = 'logged';
+
 /**
  * The context store of a single node, without a server (DESIGN §7). An append is one transaction over records, session
  * and indexes, and is fsynced when it resolves. Throws `data_dir_in_use` and `data_dir_unusable`.
  */
-export async function openLmdbStore(options: LmdbStoreOptions, environment: Environment): Promise<LmdbStore> {
+export function openLmdbStore(options: LmdbStoreOptions, environment: Environment): Promise<LmdbStore> {
+  return open(options, environment);
+}
+
+/** As {@link openLmdbStore}, with a log; records that were written without one are logged first. */
+export async function openReplica(options: LmdbStoreOptions, environment: Environment): Promise<ReplicaStore> {
+  const replica = await open(options, environment);
+  try {
+    await replica.keepLog();
+    return replica;
+  } catch (error) {
+    await replica.close();
+    throw error;
+  }
+}
+
+async function open(options: LmdbStoreOptions, environment: Environment): Promise<LocalReplica> {
   const folder = await takeDataFolder(options.folder);
   try {
     const { tables, incarnation } = await settleIdentity(folder, options, environment);
     const disk = new DiskReserve(folder.storePath, environment);
     await disk.look();
-    return new LocalReplica({ folder, disk, tables, incarnation, bytesMax: options.bytesMax }, environment);
+    return new LocalReplica({ ...options, folder, disk, tables, incarnation }, environment);
   } catch (error) {
     await folder.release();
     throw error;
   }
 }
 
-class LocalReplica implements ContextStore {
+class LocalReplica implements ReplicaStore {
+  readonly nodeId: NodeId;
   readonly incarnation: Incarnation;
   readonly #folder: DataFolder;
   readonly #disk: DiskReserve;
@@ -64,12 +132,21 @@ class LocalReplica implements ContextStore {
   #totals: StoreTotals;
   #corruptRecords = 0;
   #evictedSessions = 0;
+  #isLogged: boolean;
   #closing: Promise<void> | undefined;
 
   constructor(
-    parts: { folder: DataFolder; disk: DiskReserve; tables: Tables; incarnation: Incarnation; bytesMax: number },
+    parts: {
+      nodeId: NodeId;
+      incarnation: Incarnation;
+      folder: DataFolder;
+      disk: DiskReserve;
+      tables: Tables;
+      bytesMax: number;
+    },
     environment: Environment,
   ) {
+    this.nodeId = parts.nodeId;
     this.incarnation = parts.incarnation;
     this.#folder = parts.folder;
     this.#disk = parts.disk;
@@ -77,6 +154,7 @@ class LocalReplica implements ContextStore {
     this.#bytesMax = parts.bytesMax;
     this.#environment = environment;
     this.#totals = readTotals(parts.tables);
+    this.#isLogged = parts.tables.meta.doesExist(LOGGED);
     this.#commits = new GroupCommit(
       { begin: () => this.#begin(), commit: (changes) => this.#commit(changes) },
       environment,
@@ -86,7 +164,7 @@ class LocalReplica implements ContextStore {
   async append(sealed: SealedRecord): Promise<void> {
     this.#assertOpen();
     if (sealed.record.kind === 'turn') this.#disk.requireRoom();
-    await this.#write((changes) => changes.append(sealed, this.#environment.clock.now()));
+    await this.#write((changes) => void changes.append(sealed, this.#environment.clock.now()));
   }
 
   async read(key: SessionKey): Promise<StoredSession | undefined> {
@@ -146,6 +224,66 @@ class LocalReplica implements ContextStore {
     return { ...this.#totals, corruptRecords: this.#corruptRecords, evictedSessions: this.#evictedSessions };
   }
 
+  cursor(log: OriginLog): LogCursor {
+    return this.#looking((tables) => readCursor(tables, log));
+  }
+
+  logs(): LogState[] {
+    return this.#looking(readLogStates);
+  }
+
+  readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[] {
+    return this.#looking((tables) => readLog(tables, log, page));
+  }
+
+  recordBytes({ recordKey }: LogEntry): Uint8Array | undefined {
+    return this.#looking((tables) => tables.records.get(recordKey));
+  }
+
+  positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined {
+    return this.#looking((tables) => readPosition(tables, hash, keygroup));
+  }
+
+  async receive({ log, records, from, to }: ReceivedBatch): Promise<SealedRecord[] | undefined> {
+    this.#assertOpen();
+    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#disk.requireRoom();
+    let added: SealedRecord[] | undefined;
+    await this.#write((changes) => {
+      if (changes.log?.cursor(log).sequence !== from.sequence) return;
+      const nowMs = this.#environment.clock.now();
+      added = records
+        .filter(({ sequence, sealed }) => appended(changes, sealed, nowMs, { log, sequence }))
+        .map(sealedOf);
+      changes.log.settle(log, to);
+    });
+    return added;
+  }
+
+  note(name: string, text: string): Promise<void> {
+    this.#assertOpen();
+    return this.#write((changes) => changes.log?.note(name, text));
+  }
+
+  noted(name: string): string | undefined {
+    return this.#looking((tables) => tables.meta.get(name));
+  }
+
+  /** From here on every append is logged; what was there before is appended once more, which only logs it. */
+  async keepLog(): Promise<void> {
+    if (this.#isLogged) return;
+    this.#isLogged = true;
+    for (const key of this.#looking((tables) => [...tables.sessions.getKeys()].map(sessionKeyFrom))) {
+      const records = this.#looking((tables) =>
+        readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onCorrupt() {} }),
+      );
+      const usedAtMs = 0;
+      await this.#write((changes) => {
+        for (const sealed of records) appended(changes, sealed, usedAtMs);
+      });
+    }
+    await this.note(LOGGED, 'yes');
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -169,6 +307,11 @@ class LocalReplica implements ContextStore {
   }
 
   async #reading<T>(read: (tables: Tables) => T): Promise<T> {
+    return this.#looking(read);
+  }
+
+  #looking<T>(read: (tables: Tables) => T): T {
+    this.#assertOpen();
     if (this.#tables === undefined)
       throw new DiscedgeError('store_unavailable', 'the context store is being opened again after a failed write');
     try {
@@ -180,7 +323,10 @@ class LocalReplica implements ContextStore {
 
   #begin(): SessionChanges {
     this.#tables ??= openTables(this.#folder.storePath);
-    const changes = new SessionChanges(this.#tables);
+    const changes = new SessionChanges(
+      this.#tables,
+      this.#isLogged ? new LogChanges(this.#tables, this.#own) : undefined,
+    );
     for (const { key, usedAtMs } of this.#usesWaiting.values()) changes.markUsed(key, usedAtMs);
     this.#usesWaiting.clear();
     return changes;
@@ -219,6 +365,10 @@ class LocalReplica implements ContextStore {
     if (this.#usesWaiting.size === USES_WAITING_MAX) this.#write(() => {}).catch(() => {});
   }
 
+  get #own(): { origin: NodeId; incarnation: Incarnation } {
+    return { origin: this.nodeId, incarnation: this.incarnation };
+  }
+
   #assertOpen(): void {
     if (this.#closing !== undefined) throw new DiscedgeError('store_unavailable', 'the context store is closed');
   }
@@ -232,6 +382,20 @@ class LocalReplica implements ContextStore {
       cause: error,
     });
   }
+}
+
+/** False as well for a turn that came too late for its session. */
+function appended(changes: SessionChanges, sealed: SealedRecord, usedAtMs: number, position?: LogPosition): boolean {
+  try {
+    return changes.append(sealed, usedAtMs, position);
+  } catch (error) {
+    if (error instanceof DiscedgeError && error.code === 'session_deleted') return false;
+    throw error;
+  }
+}
+
+function sealedOf({ sealed }: { readonly sealed: SealedRecord }): SealedRecord {
+  return sealed;
 }
 
 /** Where a page begins: after `after`, but not before the user asked for. */

@@ -1,8 +1,9 @@
-import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import { type ContextId, type KeygroupId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record-codec.ts';
 import { sessionKeyOf } from '../../domain/turn-record.ts';
 import { isExpired, refuseLateTurn, rowWith, type SessionRow } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
+import type { LogChanges, LogPosition } from './origin-log.ts';
 import { encodeRow } from './row-codec.ts';
 import {
   NOTHING,
@@ -35,30 +36,40 @@ interface SessionChange {
 
 /**
  * What one group of work will change, decided against the tables before anything is written: every table entry follows
- * from a session's row before and after. An index of another kind joins by reading `added` in {@link write}.
+ * from a session's row before and after. With a log, its entries come and go with the records.
  */
 export class SessionChanges {
+  /** `undefined` where the store does not replicate. */
+  readonly log: LogChanges | undefined;
   readonly #tables: Tables;
   readonly #changes = new Map<string, SessionChange>();
   readonly #staleIndexEntries: (() => void)[] = [];
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, log?: LogChanges) {
     this.#tables = tables;
+    this.log = log;
   }
 
   get isEmpty(): boolean {
-    return this.#staleIndexEntries.length === 0 && [...this.#changes.values()].every((change) => !changed(change));
+    if (this.#staleIndexEntries.length > 0 || this.log?.isEmpty === false) return false;
+    return [...this.#changes.values()].every((change) => !changed(change));
   }
 
-  /** Throws `session_deleted`; nothing is changed then. */
-  append(sealed: SealedRecord, usedAtMs: number): void {
+  /**
+   * Returns whether the record is new here. `received` is its position in another node's log. Throws `session_deleted`;
+   * nothing is changed then.
+   */
+  append(sealed: SealedRecord, usedAtMs: number, received?: LogPosition): boolean {
     const change = this.#of(sessionKeyOf(sealed.record));
     refuseLateTurn(change.after, sealed);
-    if (change.added.has(sealed.hash)) return;
-    if (change.removed === undefined && this.#tables.records.doesExist(recordKey(sealed))) return;
-    if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) this.#clear(change);
-    change.after = rowWith(change.after, sealed, usedAtMs);
-    change.added.set(sealed.hash, sealed);
+    const isNew = !this.#holds(change, sealed);
+    if (isNew) {
+      if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) this.#clear(change);
+      change.after = rowWith(change.after, sealed, usedAtMs);
+      change.added.set(sealed.hash, sealed);
+    }
+    this.log?.add(sealed, received);
+    return isNew;
   }
 
   markUsed(key: SessionKey, usedAtMs: number): void {
@@ -126,6 +137,7 @@ export class SessionChanges {
     for (const change of this.#changes.values()) {
       if (changed(change)) this.#writeSession(change);
     }
+    this.log?.write();
   }
 
   #writeSession({ key, before, after, added, removed }: SessionChange): void {
@@ -158,6 +170,11 @@ export class SessionChanges {
     return change;
   }
 
+  #holds(change: SessionChange, sealed: SealedRecord): boolean {
+    if (change.added.has(sealed.hash)) return true;
+    return change.removed === undefined && this.#tables.records.doesExist(recordKey(sealed));
+  }
+
   #remove(change: SessionChange): void {
     this.#clear(change);
     change.after = undefined;
@@ -165,6 +182,10 @@ export class SessionChanges {
 
   #clear(change: SessionChange): void {
     change.removed ??= [...recordKeys(this.#tables, change.key)];
+    if (this.log !== undefined) {
+      for (const [keygroup, , , , hash] of change.removed) this.log.remove(hash as ContextId, keygroup as KeygroupId);
+      for (const hash of change.added.keys()) this.log.remove(hash, change.key.keygroup);
+    }
     change.added.clear();
   }
 }

@@ -8,6 +8,7 @@ import { decodeRow } from './row-codec.ts';
 export type RecordKey = [...SessionTableKey, turn: number, hash: string];
 type SessionTableKey = [keygroup: string, userId: string, sessionId: string];
 type IndexKey = [atMs: number, ...SessionTableKey];
+type OriginLogKey = [origin: string, incarnation: string, keygroup: string];
 
 /** The tables of one LMDB environment. Everything is read synchronously, from memory-mapped pages. */
 export interface Tables {
@@ -19,6 +20,12 @@ export interface Tables {
   readonly byExpiry: Database<Uint8Array, IndexKey>;
   /** Sessions that may be evicted, by when they were last used. */
   readonly byUse: Database<Uint8Array, IndexKey>;
+  /** Records by who wrote them and in which order: the rest of the record's key. Empty unless the store replicates. */
+  readonly log: Database<[userId: string, sessionId: string, turn: number, hash: string], [...OriginLogKey, number]>;
+  /** Where in the log a record is, by its hash. */
+  readonly positions: Database<[origin: string, incarnation: string, sequence: number], string>;
+  /** JSON; how far each log is settled. For an own log the last sequence given out, which outlives its records. */
+  readonly cursors: Database<string, OriginLogKey>;
   /**
    * Everything put and removed in `ops` becomes durable at once, or nothing does. `ops` must not throw: what it had
    * written by then would be kept. Resolves after fsync.
@@ -53,6 +60,9 @@ export function openTables(path: string): Tables {
     sessions: environment.openDB('sessions', { encoding: 'binary' }),
     byExpiry: environment.openDB('byExpiry', { encoding: 'binary' }),
     byUse: environment.openDB('byUse', { encoding: 'binary' }),
+    log: environment.openDB('log', { encoding: 'ordered-binary' }),
+    positions: environment.openDB('positions', { encoding: 'ordered-binary' }),
+    cursors: environment.openDB('cursors', { encoding: 'string' }),
     async write(ops) {
       try {
         await environment.batch(ops);

@@ -1,0 +1,169 @@
+import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { SealedRecord } from '../../domain/record-codec.ts';
+import { type RecordKey, recordKey, type Tables } from './tables.ts';
+
+/** The records one node wrote for one keygroup on one disk, numbered from 1 in the order it wrote them. */
+export interface OriginLog {
+  readonly origin: NodeId;
+  readonly incarnation: Incarnation;
+  readonly keygroup: KeygroupId;
+}
+
+/** How far a log is settled here: every record up to `sequence` was taken in, refused, or is gone at its origin. */
+export interface LogCursor {
+  readonly sequence: number;
+  /** Where in the origin's stream that was; of no meaning once the stream was made anew. */
+  readonly streamSequence: number;
+}
+
+export interface LogEntry {
+  readonly sequence: number;
+  readonly hash: ContextId;
+  readonly recordKey: RecordKey;
+}
+
+export interface LogPosition {
+  readonly log: OriginLog;
+  readonly sequence: number;
+}
+
+/** A log as this node holds it. */
+export interface LogState {
+  readonly log: OriginLog;
+  readonly cursor: LogCursor;
+  /** Of the last record known, settled or not. */
+  readonly last: number;
+}
+
+const START: LogCursor = { sequence: 0, streamSequence: 0 };
+
+export function logText({ origin, incarnation, keygroup }: OriginLog): string {
+  return `${origin}/${incarnation}/${keygroup}`;
+}
+
+export function readCursor(tables: Tables, log: OriginLog): LogCursor {
+  const text = tables.cursors.get(logKey(log));
+  if (text === undefined) return START;
+  const [sequence, streamSequence] = JSON.parse(text);
+  return { sequence, streamSequence };
+}
+
+export function readPosition(tables: Tables, hash: ContextId, keygroup: KeygroupId): LogPosition | undefined {
+  const position = tables.positions.get(hash);
+  if (position === undefined) return undefined;
+  const [origin, incarnation, sequence] = position;
+  return { log: { origin, incarnation, keygroup } as OriginLog, sequence };
+}
+
+/** Entries after a sequence, in order. A sequence without an entry has no record any more, or not yet. */
+export function readLog(
+  tables: Tables,
+  log: OriginLog,
+  { after, limit }: { after: number; limit: number },
+): LogEntry[] {
+  const range = {
+    start: [...logKey(log), after + 1],
+    end: [...logKey(log), Number.MAX_SAFE_INTEGER],
+    limit,
+  };
+  return [...tables.log.getRange(range)].map(({ key, value }) => {
+    const [userId, sessionId, turn, hash] = value;
+    return { sequence: key[3], hash: hash as ContextId, recordKey: [log.keygroup, userId, sessionId, turn, hash] };
+  });
+}
+
+export function readLogStates(tables: Tables): LogState[] {
+  return [...tables.cursors.getKeys()].map(([origin, incarnation, keygroup]) => {
+    const log = { origin, incarnation, keygroup } as OriginLog;
+    const cursor = readCursor(tables, log);
+    const newestFirst = {
+      start: [...logKey(log), Number.MAX_SAFE_INTEGER],
+      end: [...logKey(log), 0],
+      reverse: true,
+      limit: 1,
+    };
+    let last = cursor.sequence;
+    for (const key of tables.log.getKeys(newestFirst)) last = Math.max(last, key[3]);
+    return { log, cursor, last };
+  });
+}
+
+/**
+ * What one group of work changes in the logs. An own record gets the next sequence of its log; an entry goes when its
+ * record goes, and the cursor stays: a peer that asks for what is gone can be told so.
+ */
+export class LogChanges {
+  readonly #tables: Tables;
+  readonly #own: Omit<OriginLog, 'keygroup'>;
+  readonly #added = new Map<ContextId, LogPosition & { readonly recordKey: RecordKey }>();
+  readonly #removed = new Map<ContextId, LogPosition>();
+  readonly #notes = new Map<string, string>();
+  readonly #cursors = new Map<string, { readonly log: OriginLog; readonly cursor: LogCursor }>();
+
+  constructor(tables: Tables, own: Omit<OriginLog, 'keygroup'>) {
+    this.#tables = tables;
+    this.#own = own;
+  }
+
+  get isEmpty(): boolean {
+    return this.#added.size + this.#removed.size + this.#cursors.size + this.#notes.size === 0;
+  }
+
+  /** Notes where a record is logged; `received` for one that came with its position. A record keeps its first position. */
+  add(sealed: SealedRecord, received?: LogPosition): void {
+    if (this.#added.has(sealed.hash)) return;
+    if (!this.#removed.has(sealed.hash) && this.#tables.positions.doesExist(sealed.hash)) return;
+    const position = received ?? this.#nextOwn(sealed);
+    if (position !== undefined) this.#added.set(sealed.hash, { ...position, recordKey: recordKey(sealed) });
+  }
+
+  remove(hash: ContextId, keygroup: KeygroupId): void {
+    this.#added.delete(hash);
+    const position = readPosition(this.#tables, hash, keygroup);
+    if (position !== undefined) this.#removed.set(hash, position);
+  }
+
+  cursor(log: OriginLog): LogCursor {
+    return this.#cursors.get(logText(log))?.cursor ?? readCursor(this.#tables, log);
+  }
+
+  settle(log: OriginLog, cursor: LogCursor): void {
+    this.#cursors.set(logText(log), { log, cursor });
+  }
+
+  /** Keeps a small text under a name. */
+  note(name: string, text: string): void {
+    this.#notes.set(name, text);
+  }
+
+  /** To be called inside a transaction. */
+  write(): void {
+    const { log, positions, cursors, meta } = this.#tables;
+    for (const [hash, position] of this.#removed) {
+      positions.remove(hash);
+      log.remove([...logKey(position.log), position.sequence]);
+    }
+    for (const [hash, { log: added, sequence, recordKey }] of this.#added) {
+      const [, userId, sessionId, turn] = recordKey;
+      positions.put(hash, [added.origin, added.incarnation, sequence]);
+      log.put([...logKey(added), sequence], [userId, sessionId, turn, hash]);
+    }
+    for (const [name, text] of this.#notes) meta.put(name, text);
+    for (const { log, cursor } of this.#cursors.values())
+      cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));
+  }
+
+  /** `undefined` for a record that is not of this node and disk: it is another's to publish. */
+  #nextOwn({ record }: SealedRecord): LogPosition | undefined {
+    const { origin, incarnation } = this.#own;
+    if (record.origin !== origin || record.incarnation !== incarnation) return undefined;
+    const log = { origin, incarnation, keygroup: record.keygroup };
+    const { sequence, streamSequence } = this.cursor(log);
+    this.settle(log, { sequence: sequence + 1, streamSequence });
+    return { log, sequence: sequence + 1 };
+  }
+}
+
+function logKey({ origin, incarnation, keygroup }: OriginLog): [string, string, string] {
+  return [origin, incarnation, keygroup];
+}

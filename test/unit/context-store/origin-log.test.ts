@@ -1,0 +1,165 @@
+// The log by origin inside the LMDB store: tries to make it number twice, leave holes that nobody can explain, keep
+// entries of records that are gone, lose records that were written before there was a log, or move a cursor past
+// records that were not taken in.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
+import { openLmdbStore, openReplica, type ReplicaStore } from '../../../src/context-store/lmdb.ts';
+import type { Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
+import { type SealedRecord, sealRecord } from '../../../src/domain/record-codec.ts';
+import {
+  HOUR_MS,
+  KEYGROUP,
+  sealedTombstone,
+  sealedTurn,
+  sessionKey,
+  type TurnOptions,
+  WRITTEN_AT_MS,
+} from '../../support/turn-records.ts';
+import { virtualEnvironment } from '../../support/virtual-environment.ts';
+
+const PLENTY_BYTES = 1_000_000_000;
+const nodeId = 'node-1' as NodeId;
+const OTHER: OriginLog = { origin: 'node-2' as NodeId, incarnation: '00000002' as Incarnation, keygroup: KEYGROUP };
+
+let folder: string;
+let replica: ReplicaStore;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'discedge-log-'));
+  replica = await openReplica(options(), virtualEnvironment());
+});
+afterEach(async () => {
+  await replica.close();
+  await rm(folder, { recursive: true });
+});
+
+const options = (bytesMax = PLENTY_BYTES) => ({ folder, nodeId, bytesMax });
+const ownLog = (): OriginLog => ({ origin: nodeId, incarnation: replica.incarnation, keygroup: KEYGROUP });
+const own = (turn: TurnOptions = {}) => by(ownLog(), sealedTurn(turn));
+const by = ({ origin, incarnation }: OriginLog, { record }: SealedRecord) =>
+  sealRecord({ ...record, origin, incarnation });
+const logged = (log = ownLog()) =>
+  replica.readLog(log, { after: 0, limit: 1_000 }).map(({ sequence, hash }) => [sequence, hash]);
+
+async function reopen(bytesMax = PLENTY_BYTES): Promise<void> {
+  await replica.close();
+  replica = await openReplica(options(bytesMax), virtualEnvironment());
+}
+
+test('numbers own records from 1 in the order they were written, each once', async () => {
+  const records = Array.from({ length: 50 }, (_, i) => own({ key: sessionKey(`s${i % 7}`), variant: i }));
+  await Promise.all(records.map((sealed) => replica.append(sealed)));
+  await Promise.all(records.map((sealed) => replica.append(sealed)));
+  expect(logged()).toEqual(records.map(({ hash }, i) => [i + 1, hash]));
+  expect(replica.positionOf(records[9]?.hash as SealedRecord['hash'], KEYGROUP)).toEqual({
+    log: ownLog(),
+    sequence: 10,
+  });
+  const entry = replica.readLog(ownLog(), { after: 9, limit: 1 })[0];
+  expect(entry && Buffer.from(replica.recordBytes(entry) ?? [])).toEqual(Buffer.from(records[9]?.bytes ?? []));
+});
+
+test("leaves other nodes' records unnumbered when they are appended here", async () => {
+  await replica.append(by(OTHER, sealedTurn()));
+  expect(replica.logs()).toEqual([]);
+});
+
+test('keeps each keygroup in a log of its own', async () => {
+  const elsewhere = own({ key: sessionKey('s', 'u', 'ffffffffffffffff') });
+  await replica.append(own());
+  await replica.append(elsewhere);
+  expect(logged({ ...ownLog(), keygroup: elsewhere.record.keygroup })).toEqual([[1, elsewhere.hash]]);
+});
+
+test('drops entries with their records, and never gives a number out again', async () => {
+  const [kept, deleted, expired] = [
+    own({ key: sessionKey('a') }),
+    own({ key: sessionKey('b') }),
+    own({ key: sessionKey('c'), expiresAtMs: WRITTEN_AT_MS + 1 }),
+  ];
+  for (const sealed of [kept, deleted, expired]) await replica.append(sealed);
+  const tombstone = by(ownLog(), sealedTombstone({ key: sessionKey('b') }));
+  await replica.append(tombstone);
+  await replica.expire(WRITTEN_AT_MS + 2);
+  expect(logged()).toEqual([
+    [1, kept.hash],
+    [4, tombstone.hash],
+  ]);
+  expect(replica.positionOf(deleted.hash, KEYGROUP)).toBeUndefined();
+  await replica.expire(WRITTEN_AT_MS + 1000 * HOUR_MS);
+  expect(logged()).toEqual([]);
+  await reopen();
+  expect(replica.cursor(ownLog()).sequence).toBe(4);
+  await replica.append(own({ key: sessionKey('d') }));
+  expect(logged().map(([sequence]) => sequence)).toEqual([5]);
+});
+
+test('a turn and the tombstone of its session in one commit leave the tombstone', async () => {
+  const tombstone = by(ownLog(), sealedTombstone());
+  await Promise.all([replica.append(own()), replica.append(tombstone)]);
+  expect(logged()).toEqual([[2, tombstone.hash]]);
+});
+
+test('evicted sessions leave the log', async () => {
+  const records = Array.from({ length: 40 }, (_, i) => own({ key: sessionKey(`s${i}`), replyTokens: 500 }));
+  await reopen((records[0]?.bytes.length as number) * 10);
+  for (const sealed of records) await replica.append(by(ownLog(), sealed));
+  const { records: held } = await replica.status();
+  expect(logged()).toHaveLength(held);
+  expect(logged().at(-1)?.[0]).toBe(40);
+});
+
+test('records written without a log are logged when there is one, and then even without asking', async () => {
+  const plainFolder = join(folder, 'plain');
+  const plain = await openLmdbStore({ ...options(), folder: plainFolder }, virtualEnvironment());
+  const log = { origin: nodeId, incarnation: plain.incarnation, keygroup: KEYGROUP };
+  const records = Array.from({ length: 5 }, (_, i) => by(log, sealedTurn({ key: sessionKey(`s${i}`) })));
+  for (const sealed of records.slice(0, 3)) await plain.append(sealed);
+  await plain.close();
+  for (const [openStore, sealed] of [
+    [openReplica, records[3]],
+    [openLmdbStore, records[4]],
+  ] as const) {
+    const store = await openStore({ ...options(), folder: plainFolder }, virtualEnvironment());
+    await store.append(sealed as SealedRecord);
+    await store.close();
+  }
+  const again = await openReplica({ ...options(), folder: plainFolder }, virtualEnvironment());
+  expect(again.readLog(log, { after: 0, limit: 10 }).map(({ hash }) => hash)).toEqual(records.map(({ hash }) => hash));
+  await again.close();
+});
+
+test('received records, their log and its cursor become durable together', async () => {
+  const records = [1, 2, 3].map((i) => ({ sequence: i, sealed: by(OTHER, sealedTurn({ key: sessionKey(`s${i}`) })) }));
+  const from = { sequence: 0, streamSequence: 0 };
+  const to = { sequence: 3, streamSequence: 7 };
+  const added = await replica.receive({ log: OTHER, records, from, to });
+  expect(added?.map(({ hash }) => hash)).toEqual(records.map(({ sealed }) => sealed.hash));
+  await reopen();
+  expect(replica.cursor(OTHER)).toEqual(to);
+  expect(replica.logs()).toEqual([{ log: OTHER, cursor: to, last: 3 }]);
+  expect(logged(OTHER).map(([sequence]) => sequence)).toEqual([1, 2, 3]);
+  const again = await replica.receive({ log: OTHER, records, from: to, to });
+  expect(again).toEqual([]);
+});
+
+test('a batch that does not begin at the cursor changes nothing', async () => {
+  const records = [{ sequence: 5, sealed: by(OTHER, sealedTurn()) }];
+  const [from, to] = [4, 5].map((sequence) => ({ sequence, streamSequence: sequence }));
+  expect(await replica.receive({ log: OTHER, records, from: from as never, to: to as never })).toBeUndefined();
+  expect(replica.cursor(OTHER).sequence).toBe(0);
+  expect(await replica.read(sessionKey())).toBeUndefined();
+});
+
+test('a late turn of a deleted session is left out and its number settled', async () => {
+  await replica.append(by(ownLog(), sealedTombstone()));
+  const records = [{ sequence: 1, sealed: by(OTHER, sealedTurn()) }];
+  const from = { sequence: 0, streamSequence: 0 };
+  expect(await replica.receive({ log: OTHER, records, from, to: { sequence: 1, streamSequence: 1 } })).toEqual([]);
+  expect(replica.cursor(OTHER).sequence).toBe(1);
+  expect((await replica.read(sessionKey()))?.deleted).toBe(true);
+  expect(logged(OTHER)).toEqual([]);
+});
