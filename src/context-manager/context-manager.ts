@@ -11,15 +11,15 @@ import {
 import { keygroupOf } from '../domain/model-identity.ts';
 import { type SealedRecord, sealRecord } from '../domain/record-codec.ts';
 import type { Turn } from '../domain/session-history.ts';
-import { type StoredMode, sessionKeyOf, type TurnRecord } from '../domain/turn-record.ts';
+import { type ContextMode, type StoredMode, sessionKeyOf, type TurnRecord } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
 import { Arrivals } from './arrivals.ts';
-import { clientSidePrompt } from './client-side-prompt.ts';
 import type { ContextManagerOptions } from './context-manager-options.ts';
 import { generateReply } from './generate-reply.ts';
 import type { Mode, Prompt } from './mode.ts';
+import { clientSideMode } from './mode-client-side.ts';
 import { rawMode } from './mode-raw.ts';
 import { tokenizedMode } from './mode-tokenized.ts';
 import type { RunningTurn } from './running-turn.ts';
@@ -48,7 +48,7 @@ export class ContextManager {
   readonly keygroup: KeygroupId;
   readonly sessions: Sessions;
   readonly #parts: ContextManagerParts;
-  readonly #modes: Readonly<Record<StoredMode, Mode>>;
+  readonly #modes: Readonly<Record<ContextMode, Mode>>;
   readonly #queue: SessionQueue;
   readonly #cache: SessionCache;
   readonly #gate: TurnGate;
@@ -61,7 +61,11 @@ export class ContextManager {
     const { clock } = environment;
     this.#parts = parts;
     this.keygroup = keygroupOf(llm.description.identity);
-    this.#modes = { tokenized: tokenizedMode(llm, template), raw: rawMode(llm, template) };
+    this.#modes = {
+      tokenized: tokenizedMode(llm, template),
+      raw: rawMode(llm, template),
+      'client-side': clientSideMode(llm),
+    };
     this.#queue = new SessionQueue(options.sessionQueueMax);
     this.#cache = new SessionCache(store, clock, options.contextCacheBytes);
     this.#running = new RunningTurns(clock, options);
@@ -141,10 +145,11 @@ export class ContextManager {
     const mode = this.#modes[modeOf(request, base) ?? openingMode];
     refuseLateSystem(request, base);
     turn.startGenerating();
-    const prompt = await mode.build({ request, session, base, replyTokens: this.#replyReserve(request) });
+    const prompt = await mode.build({ request, place: { session, base }, replyTokens: this.#replyReserve(request) });
     const promptTokens = prompt.ids.length;
     const end = await this.#generate(prompt.ids, sessionKeyText(key), request, observer, turn);
     const payload = await prompt.payload(end);
+    if (payload === undefined) throw new TypeError(`mode ${mode.name} keeps nothing to commit`);
     turn.startCommitting();
     const record = this.#record(request, pass, prompt, end, payload);
     const sealed = await this.#commit(record);
@@ -154,9 +159,10 @@ export class ContextManager {
 
   /** `client-side`: build and generate; no session, so nothing to queue for, to wait for or to commit. */
   async #forward(request: TurnRequest, observer: TurnObserver, turn: RunningTurn): Promise<TurnReply> {
-    const prompt = await clientSidePrompt(this.#parts.llm, request, this.#replyReserve(request));
-    const end = await this.#generate(prompt, undefined, request, observer, turn);
-    return forwardedReply(request, end, prompt.length);
+    const mode = this.#modes['client-side'];
+    const { ids } = await mode.build({ request, place: undefined, replyTokens: this.#replyReserve(request) });
+    const end = await this.#generate(ids, undefined, request, observer, turn);
+    return forwardedReply(request, end, ids.length);
   }
 
   async #replay(answered: Turn, pass: GatePass, observer: TurnObserver): Promise<TurnReply> {

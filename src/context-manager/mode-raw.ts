@@ -6,7 +6,7 @@ import type { Message, RawPayload } from '../domain/turn-record.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
-import type { BuildInput, Mode, Prompt } from './mode.ts';
+import { type BuildInput, type Mode, type Prompt, placeOf } from './mode.ts';
 
 /** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
 export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
@@ -32,10 +32,12 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
 
 /** Renders as much of the conversation as the window and the overflow policy allow. */
 async function fit(
-  { session, base, request, replyTokens }: BuildInput,
+  input: BuildInput,
   windowTokens: number,
   template: ChatTemplate,
 ): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
+  const { request, replyTokens } = input;
+  const { session, base } = placeOf(input);
   const turns = base === undefined ? [] : session.history.line(base);
   const start = base?.record.contextStart ?? 1;
   const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...request.messages]);

@@ -6,7 +6,7 @@ import type { Message, StopReason } from '../domain/turn-record.ts';
 import type { ChatTemplate, TurnSegment } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
-import type { BuildInput, Mode, Prompt } from './mode.ts';
+import { type BuildInput, type Mode, type Place, type Prompt, placeOf } from './mode.ts';
 import { TokenContext, tokenizedPayload } from './token-context.ts';
 
 /** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix always holds. */
@@ -15,13 +15,15 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
     name: 'tokenized',
 
     async build(input: BuildInput): Promise<Prompt> {
-      const { session, base, request } = input;
-      const context = takeContext(input);
+      const { request } = input;
+      const place = placeOf(input);
+      const { session, base } = place;
+      const context = takeContext(place);
       const segment =
         base === undefined
           ? await template.openSession(request.messages)
           : await template.continueSession(context.lastReply, request.messages);
-      makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
+      makeRoom(context, segment, { ...input, place }, { windowTokens: llm.description.contextTokens, template });
       context.offer(segment);
       return {
         ids: context.ids,
@@ -58,7 +60,7 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
 }
 
 /** The folded context that ends in `base`, out of the session for as long as the turn works on it. */
-function takeContext({ session, base }: BuildInput): TokenContext {
+function takeContext({ session, base }: Place): TokenContext {
   const held = session.tokens;
   session.tokens = undefined;
   if (base !== undefined && held?.tip === base.hash) return held;
@@ -69,7 +71,7 @@ function takeContext({ session, base }: BuildInput): TokenContext {
 function makeRoom(
   context: TokenContext,
   segment: TurnSegment,
-  { session, base, request: { overflow }, replyTokens }: BuildInput,
+  { place: { session, base }, request: { overflow }, replyTokens }: BuildInput & { readonly place: Place },
   { windowTokens, template }: { windowTokens: number; template: ChatTemplate },
 ): void {
   const neededTokens = context.ids.length + segment.ids.length + replyTokens;

@@ -9,7 +9,7 @@ import {
 } from '../domain/identifiers.ts';
 import { sealRecord } from '../domain/record-codec.ts';
 import type { Turn } from '../domain/session-history.ts';
-import type { StoredMode } from '../domain/turn-record.ts';
+import type { ContextMode } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextManagerOptions } from './context-manager-options.ts';
 import type { Mode, TurnText } from './mode.ts';
@@ -23,7 +23,7 @@ export interface ReadTurn extends TurnText {
 
 export interface SessionView {
   readonly key: SessionKey;
-  readonly mode: StoredMode;
+  readonly mode: ContextMode;
   readonly expiresAtMs: number;
   /** The main line, oldest first. */
   readonly turns: readonly ReadTurn[];
@@ -37,7 +37,7 @@ export interface SessionsParts {
   readonly store: ContextStore;
   readonly environment: Environment;
   readonly options: ContextManagerOptions;
-  readonly modes: Readonly<Record<StoredMode, Mode>>;
+  readonly modes: Readonly<Record<ContextMode, Mode>>;
   readonly cache: SessionCache;
   readonly running: RunningTurns;
 }
@@ -76,7 +76,7 @@ export class Sessions {
   /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
   async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
     const { history, key, corrupt } = await this.#existing(userId, sessionId);
-    const mode = history.mode as StoredMode;
+    const mode = history.mode as ContextMode;
     const turns: ReadTurn[] = [];
     for (const turn of history.line()) turns.push({ turn, ...(await this.#parts.modes[mode].read(turn)) });
     return { key, mode, expiresAtMs: history.expiresAtMs, turns, tips: history.tips(), corruptRecords: corrupt };

@@ -1,18 +1,33 @@
 import { DiscedgeError } from '../domain/errors.ts';
-import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
+import type { TurnNumber } from '../domain/identifiers.ts';
+import { appendTokens, type TokenId } from '../domain/token-sequence.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
+import type { BuildInput, Mode, Prompt } from './mode.ts';
 import type { TurnRequest } from './turn.ts';
 
-/**
- * Mode `client-side`: the context is the client's own, so its prompt is used as it is, control tokens and all. Throws
- * `invalid_request` for a prompt without ids or with ids that the model does not have, and `context_overflow`.
- */
-export async function clientSidePrompt(
-  llm: LlmService,
-  { prompt }: TurnRequest,
-  replyTokens: number,
-): Promise<TokenSequence> {
+/** Context kept by the client: its prompt is used as it is, control tokens and all, and nothing is stored. */
+export function clientSideMode(llm: LlmService): Mode {
+  return {
+    name: 'client-side',
+
+    async build({ request, replyTokens }: BuildInput): Promise<Prompt> {
+      return {
+        ids: await promptIds(llm, request, replyTokens),
+        contextStart: 1 as TurnNumber,
+        payload: async () => undefined,
+        kept: () => {},
+      };
+    },
+
+    async read() {
+      throw new TypeError('turns of client-side sessions are not stored');
+    },
+  };
+}
+
+/** Throws `invalid_request` for a prompt without ids or with ids that the model does not have, and `context_overflow`. */
+async function promptIds(llm: LlmService, { prompt }: TurnRequest, replyTokens: number): Promise<TokenId[]> {
   const { prependBos, contextTokens, vocabularySize } = llm.description;
   const addsBos = prependBos !== undefined && typeof prompt[0] === 'string';
   const ids: TokenId[] = addsBos ? [prependBos] : [];
