@@ -1,4 +1,9 @@
-/** Growing byte buffer for the record codec: LEB128 varints, length-prefixed UTF-8, fixed-length raw bytes. */
+import { isUtf8 } from 'node:buffer';
+
+/**
+ * Growing byte buffer for the record codec: LEB128 varints, length-prefixed UTF-8, fixed-length raw bytes. Throws
+ * RangeError for a value that it has no bytes for.
+ */
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
@@ -8,12 +13,14 @@ export class ByteWriter {
   }
 
   byte(value: number): void {
+    if (!(value >= 0 && value <= 0xff)) throw new RangeError(`${value} is no byte`);
     this.#reserve(1);
     this.#buffer[this.#length++] = value;
   }
 
   /** Unsigned, up to 2⁵³−1. */
   varint(value: number): void {
+    if (!(value >= 0 && Number.isSafeInteger(value))) throw new RangeError(`${value} is no whole number`);
     this.#reserve(8);
     let rest = value;
     while (rest > 0x7f) {
@@ -36,11 +43,16 @@ export class ByteWriter {
     this.#length += bytes.length;
   }
 
-  hex(digits: string): void {
-    this.raw(Buffer.from(digits, 'hex'));
+  /** `bytes` bytes, given as twice as many hex digits. */
+  hex(digits: string, bytes: number): void {
+    const decoded = Buffer.from(digits, 'hex');
+    if (decoded.length !== bytes || digits.length !== 2 * bytes) throw new RangeError(`not ${bytes} bytes in hex`);
+    this.raw(decoded);
   }
 
+  /** Any number but NaN, which has many forms. */
   double(value: number): void {
+    if (Number.isNaN(value)) throw new RangeError('NaN');
     this.#reserve(8);
     this.#length = this.#buffer.writeDoubleLE(value, this.#length);
   }
@@ -58,7 +70,7 @@ export class ByteWriter {
   }
 }
 
-/** Bytes ended early, or a number is out of its range: the input is not what a writer wrote. */
+/** Bytes ended early, or are not the one form that a writer gives a value: the input is not what a writer wrote. */
 export class MalformedBytes extends Error {}
 
 /** Reads what {@link ByteWriter} wrote; throws {@link MalformedBytes} and never reads past the end. */
@@ -86,6 +98,7 @@ export class ByteReader {
       const byte = this.byte();
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
+        if (byte === 0 && i > 0) throw new MalformedBytes('number in a longer form than need be');
         if (value > max) throw new MalformedBytes('number out of range');
         return value;
       }
@@ -102,7 +115,9 @@ export class ByteReader {
   }
 
   text(maxBytes: number): string {
-    return this.raw(this.varint(maxBytes)).toString('utf8');
+    const bytes = this.raw(this.varint(maxBytes));
+    if (!isUtf8(bytes)) throw new MalformedBytes('text is not UTF-8');
+    return bytes.toString('utf8');
   }
 
   hex(bytes: number): string {
@@ -110,6 +125,8 @@ export class ByteReader {
   }
 
   double(): number {
-    return this.raw(8).readDoubleLE(0);
+    const value = this.raw(8).readDoubleLE(0);
+    if (Number.isNaN(value)) throw new MalformedBytes('NaN');
+    return value;
   }
 }

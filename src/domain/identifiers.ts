@@ -46,7 +46,7 @@ export function parseSessionId(text: unknown): SessionId {
 }
 
 export function parseNodeId(text: unknown): NodeId {
-  if (typeof text !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(text)) {
+  if (typeof text !== 'string' || !isNodeId(text)) {
     throw new DiscedgeError(
       'config_invalid',
       'node id must be 1 to 32 letters, digits, "-" or "_", starting with a letter or digit',
@@ -72,13 +72,7 @@ export function parseContextId(text: unknown): ContextId {
 }
 
 function parseId(text: unknown, param: string): string {
-  if (
-    typeof text !== 'string' ||
-    text.length === 0 ||
-    !text.isWellFormed() ||
-    /[\u0000-\u001f\u007f]/.test(text) ||
-    Buffer.byteLength(text) > ID_BYTES_MAX
-  ) {
+  if (typeof text !== 'string' || !isId(text)) {
     throw new DiscedgeError(
       'invalid_request',
       `${param} must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`,
@@ -88,4 +82,18 @@ function parseId(text: unknown, param: string): string {
     );
   }
   return text;
+}
+
+/** What every user and session id is, whoever wrote it: stores make keys of them. */
+export function isId(text: string): boolean {
+  return (
+    text.length > 0 &&
+    text.isWellFormed() &&
+    !/[\u0000-\u001f\u007f]/.test(text) &&
+    Buffer.byteLength(text) <= ID_BYTES_MAX
+  );
+}
+
+export function isNodeId(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(text);
 }

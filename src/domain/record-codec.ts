@@ -4,6 +4,8 @@ import {
   type ContextId,
   ID_BYTES_MAX,
   type Incarnation,
+  isId,
+  isNodeId,
   type KeygroupId,
   type NodeId,
   type RequestDigest,
@@ -29,7 +31,11 @@ export const RECORD_FORMAT_VERSION = 1;
 /** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
 
+const TURN_MAX = 0xffff_ffff;
 const HASH_BYTES = 16;
+const KEYGROUP_BYTES = 8;
+const INCARNATION_BYTES = 4;
+const DIGEST_BYTES = 8;
 const CHECKSUM_BYTES = 4;
 
 /** A record with its canonical bytes and the hash that names it. Equal records have equal bytes. */
@@ -53,22 +59,27 @@ const MODES = ['raw', 'tokenized'] as const;
 const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool', 'developer'];
 const STOPS = ['end', 'limit', 'word'] as const;
 
-/** Encodes and names a record. Throws RangeError when it would exceed {@link RECORD_BYTES_MAX}. */
+/**
+ * Encodes and names a record. Throws RangeError when it would exceed {@link RECORD_BYTES_MAX} or could not be opened
+ * again: a turn that is acknowledged can be read.
+ */
 export function sealRecord(record: SessionRecord): SealedRecord {
+  const fault = faultOf(record);
+  if (fault !== undefined) throw new RangeError(fault);
   const writer = new ByteWriter();
   writer.byte(RECORD_FORMAT_VERSION);
   writer.byte(KINDS.indexOf(record.kind));
-  writer.hex(record.keygroup);
+  writer.hex(record.keygroup, KEYGROUP_BYTES);
   writer.text(record.userId);
   writer.text(record.sessionId);
   writer.text(record.origin);
-  writer.hex(record.incarnation);
+  writer.hex(record.incarnation, INCARNATION_BYTES);
   writer.varint(record.writtenAtMs);
   writer.varint(record.expiresAtMs);
   if (record.kind === 'turn') {
     writer.varint(record.turn);
-    if (record.parent !== undefined) writer.hex(record.parent);
-    writer.hex(record.requestDigest);
+    if (record.parent !== undefined) writer.hex(record.parent, HASH_BYTES);
+    writer.hex(record.requestDigest, DIGEST_BYTES);
     writer.varint(record.contextStart);
     writeStop(record.stop, writer);
     writeSampling(record.sampling, writer);
@@ -98,11 +109,28 @@ export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedR
     const reader = new ByteReader(canonical);
     const record = readRecord(reader);
     if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
+    const fault = faultOf(record);
+    if (fault !== undefined) throw new MalformedBytes(fault);
     return { record, bytes, hash };
   } catch (error) {
     if (error instanceof MalformedBytes) throw new CorruptRecord(error.message, error);
     throw error;
   }
+}
+
+/** What no record may say, on its way in or out. A peer's ids become keys and log lines here, like a client's. */
+function faultOf(record: SessionRecord): string | undefined {
+  if (!isId(record.userId) || !isId(record.sessionId) || !isNodeId(record.origin)) return 'an id that is none';
+  if (record.kind === 'tombstone') return undefined;
+  const { turn, parent, contextStart, payload } = record;
+  if (!(turn >= 1 && turn <= TURN_MAX)) return 'a turn out of range';
+  if ((turn === 1) !== (parent === undefined)) return 'turn 1 alone has no parent';
+  if (!(contextStart >= 1 && contextStart <= turn)) return 'a context that starts outside the session';
+  if (payload.mode === 'raw') return undefined;
+  if (payload.leadLength > payload.promptIds.length) return 'a lead longer than the prompt';
+  if (payload.spans.some((span) => span.start + span.length > payload.promptIds.length))
+    return 'a span outside the prompt';
+  return undefined;
 }
 
 function readRecord(reader: ByteReader): SessionRecord {
@@ -111,21 +139,19 @@ function readRecord(reader: ByteReader): SessionRecord {
     throw new MalformedBytes(`format version ${version}, this node knows ${RECORD_FORMAT_VERSION}`);
   const kind = pick(KINDS, reader.byte(), 'kind');
   const header = {
-    keygroup: reader.hex(8) as KeygroupId,
+    keygroup: reader.hex(KEYGROUP_BYTES) as KeygroupId,
     userId: reader.text(ID_BYTES_MAX) as UserId,
     sessionId: reader.text(ID_BYTES_MAX) as SessionId,
     origin: reader.text(ID_BYTES_MAX) as NodeId,
-    incarnation: reader.hex(4) as Incarnation,
+    incarnation: reader.hex(INCARNATION_BYTES) as Incarnation,
     writtenAtMs: reader.varint(),
     expiresAtMs: reader.varint(),
   };
   if (kind === 'tombstone') return { kind, ...header };
-  const turn = reader.varint(0xffff_ffff) as TurnNumber;
-  if (turn === 0) throw new MalformedBytes('turn 0');
+  const turn = reader.varint(TURN_MAX) as TurnNumber;
   const parent = turn === 1 ? undefined : (reader.hex(HASH_BYTES) as ContextId);
-  const requestDigest = reader.hex(8) as RequestDigest;
+  const requestDigest = reader.hex(DIGEST_BYTES) as RequestDigest;
   const contextStart = reader.varint(turn) as TurnNumber;
-  if (contextStart === 0) throw new MalformedBytes('context starts at turn 0');
   const stop = readStop(reader);
   const sampling = readSampling(reader);
   const mode = pick(MODES, reader.byte(), 'mode');
@@ -162,9 +188,6 @@ function readTokenized(reader: ByteReader): TokenizedPayload {
   const promptIds = codec.read(reader, reader.varint());
   const replyIds = codec.read(reader, reader.varint());
   const replyText = (flags & 2) === 0 ? undefined : reader.text(reader.remaining);
-  if (leadLength > promptIds.length) throw new MalformedBytes('lead longer than the prompt');
-  if (spans.some((span) => span.start + span.length > promptIds.length))
-    throw new MalformedBytes('span outside the prompt');
   return { mode: 'tokenized', promptIds, replyIds, exact: (flags & 1) !== 0, leadLength, spans, replyText };
 }
 

@@ -5,6 +5,7 @@ import { TOKEN_ID_MAX, type TokenId, type TokenSequence } from './token-sequence
 export interface TokenCodec {
   readonly id: number;
   readonly name: string;
+  /** Throws RangeError for what is no id. */
   write(ids: TokenSequence, writer: ByteWriter): void;
   read(reader: ByteReader, count: number): TokenId[];
 }
@@ -14,7 +15,11 @@ export const VARINT_CODEC: TokenCodec = {
   id: 1,
   name: 'varint',
   write(ids, writer) {
-    for (let i = 0; i < ids.length; i++) writer.varint(ids[i] as number);
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i] as number;
+      if (id > TOKEN_ID_MAX) throw new RangeError('a token id out of range');
+      writer.varint(id);
+    }
   },
   read(reader, count) {
     if (count > reader.remaining) throw new MalformedBytes('more ids announced than bytes left');
