@@ -129,6 +129,19 @@ describe('one turn sent to two nodes that cannot see each other', () => {
     expect(c.records('s').at(-1)?.record.parent).toBe(onC.contextId);
     expect(deeper.turn).toBe(2);
   });
+
+  it('off the main line too', async () => {
+    const nodes = [await node('c'), await node('d'), await node('e')];
+    const ask = { session: 's', turn: 1, text: 'same' };
+    for (const [index, rig] of nodes.entries()) {
+      await rig.environment.advance(index);
+      await (index < 2 ? rig.turn(ask) : rig.turns('s', { to: 2, text: 'the main line' }));
+    }
+    for (const from of nodes) for (const to of nodes) if (from !== to) await replicate(from, to);
+    const answers = await Promise.all(nodes.map((rig) => rig.turn(ask)));
+    expect(answers.every(({ replayed }) => replayed)).toBe(true);
+    expect(new Set(answers.map(({ contextId }) => contextId)).size).toBe(1);
+  });
 });
 
 describe('records of many branches', () => {

@@ -67,8 +67,32 @@ describe('one session', () => {
     await expectEmpty(rig);
   });
 
-  it('a client that had left before it came is not served', async () => {
+  it('one that waited and is stopped when it runs leaves the next in line alone', async () => {
+    const rig = await contextManagerRig({ options: { finishAbandonedMs: 1000 } });
+    const holds = [rig.llm.hold(), rig.llm.hold()];
+    const leaver = new AbortController();
+    const first = rig.turn({ session: 's', turn: 1 });
+    const waited = codeOf(rig.turn({ session: 's', turn: 2, gone: leaver.signal }));
+    const last = rig.turn({ session: 's', turn: 2, text: 'last' });
+    holds[0]?.release();
+    await first;
+    await holds[1]?.entered;
+    leaver.abort();
+    await rig.environment.advance(1000);
+    expect(await waited).toBe('turn_cancelled');
+    expect(await last).toMatchObject({ turn: 2 });
+    await expectEmpty(rig);
+  });
+
+  it('a client that had left before it came is not served, and does not wait to be told', async () => {
     const rig = await contextManagerRig();
+    const hold = rig.llm.hold();
+    const running = rig.turn({ session: 's', turn: 1 });
+    await hold.entered;
+    expect(await codeOf(rig.turn({ session: 's', turn: 2, gone: AbortSignal.abort() }))).toBe('turn_cancelled');
+    hold.release();
+    await running;
+    rig.llm.generations.length = 0;
     expect(await codeOf(rig.turn({ session: 's', turn: 1, gone: AbortSignal.abort() }))).toBe('turn_cancelled');
     expect(rig.llm.generations).toHaveLength(0);
     await expectEmpty(rig);

@@ -234,6 +234,7 @@ describe('turn and context_id', () => {
     const ask = { session: 's', contextId: records[0]?.hash };
     expect(await codeOf(rig.turn({ ...ask, turn: 3 }))).toBe('invalid_request');
     expect(await codeOf(rig.turn({ ...ask, turn: 1 }))).toBe('invalid_request');
+    expect(await codeOf(rig.turn({ session: 's', turn: 1, contextId: 'f'.repeat(32) }))).toBe('invalid_request');
   });
 
   it('without a turn: the turn after the context, if it is known here', async () => {
