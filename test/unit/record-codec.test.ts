@@ -185,6 +185,15 @@ describe('forged bytes under a fitting checksum', () => {
     return withFittingChecksum(Buffer.concat([canonical.subarray(0, at), Buffer.from(to, 'latin1'), after]));
   };
 
+  /** The payload begins: mode, codec, flags, lead, number of spans, and of the one span role, start and length. */
+  const payloadByte = (offset: number, value: number) => {
+    const at = canonical.indexOf(Buffer.of(1, 1, 1, 1, 1, 1, 1, 2, 4));
+    expect(at).toBeGreaterThan(0);
+    const forged = Buffer.from(canonical);
+    forged[at + offset] = value;
+    return withFittingChecksum(forged);
+  };
+
   test.each([
     ['another version', () => withFittingChecksum(Buffer.concat([Buffer.of(2), canonical.subarray(1)]))],
     ['an unknown kind', () => withFittingChecksum(Buffer.concat([Buffer.of(1, 9), canonical.subarray(2)]))],
@@ -194,6 +203,12 @@ describe('forged bytes under a fitting checksum', () => {
     ['an id that is not UTF-8', () => replaced('\u0004user', '\u0004us\xc3r')],
     ['a node id that is none', () => replaced('\u0006node-1', '\u0006node 1')],
     ['a length in a longer form than need be', () => replaced('\u0004user', '\x84\u0000user')],
+    ['an unknown mode', () => payloadByte(0, 7)],
+    ['an unknown token codec', () => payloadByte(1, 9)],
+    ['an unknown flag', () => payloadByte(2, 5)],
+    ['a lead longer than the prompt', () => payloadByte(3, 5)],
+    ['an unknown role', () => payloadByte(5, 5)],
+    ['a span outside the prompt', () => payloadByte(6, 3)],
     [
       'more ids than bytes',
       () => replaced('\u0004\u0001\u0002\u0003\u0001\u0004', '\xff\xff\xff\x7f\u0001\u0002\u0003'),
