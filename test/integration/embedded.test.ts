@@ -88,13 +88,10 @@ describe('a file that is no usable model', () => {
 });
 
 describe('the description', () => {
-  test('takes the model name from the option, else the GGUF, else the file', async () => {
-    const name = 'DisCEdge demo';
-    const nameless = file('some-model.gguf', patched(name, ' '.repeat(name.length)));
+  test('takes the model name from the option, else from the file', async () => {
     const cases: [EmbeddedOptions, string][] = [
       [{ modelPath: demoPath, modelName: 'mine' }, 'mine'],
-      [{ modelPath: demoPath }, name],
-      [{ modelPath: nameless }, 'some-model'],
+      [{ modelPath: file('some-model-Q8_0.gguf', demo) }, 'some-model'],
     ];
     for (const [options, expected] of cases) {
       const service = await startEmbedded(options, environment);
