@@ -83,7 +83,7 @@ export function announceSubject(nodeId: NodeId | '*'): string {
 }
 
 /** Where a node is asked for records that its stream no longer has, or that another node wrote. */
-export function backfillSubject(nodeId: NodeId | '*'): string {
+export function backfillSubject(nodeId: NodeId): string {
   return `bf.${nodeId}`;
 }
 
@@ -93,6 +93,6 @@ export function beaconSubject(nodeId: NodeId | '*'): string {
 }
 
 /** Prefix of the JetStream API of a node behind a hub; its own and a direct peer's is `$JS.API`. */
-export function domainApi(nodeId: NodeId | '*'): string {
+export function domainApi(nodeId: NodeId): string {
   return `$JS.${nodeId}.API`;
 }

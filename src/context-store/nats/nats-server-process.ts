@@ -6,6 +6,7 @@ import type { Counter, Environment } from '../../environment/environment.ts';
 import { endLeftOverServers } from './left-over-servers.ts';
 import { findNatsServer } from './nats-server-program.ts';
 import { LaunchFailed, launchServer, type ServerLaunch } from './server-launch.ts';
+import { isStoreTrouble, refusedConfig, startError } from './server-start-error.ts';
 import { serverWarnings } from './server-warnings.ts';
 import { writeWhole } from './whole-file.ts';
 
@@ -22,7 +23,7 @@ export interface SupervisedServerOptions {
 
 /** A nats-server that runs for as long as this node does, and is started again whenever it ends. */
 export interface NatsServerProcess {
-  /** Stays the same through restarts, also where the configuration leaves the port open. */
+  /** Where the node itself connects. Stays the same through restarts, also where the configuration leaves the port open. */
   readonly url: string;
   readonly port: number;
   /** `undefined` while it is down. */
@@ -33,6 +34,12 @@ export interface NatsServerProcess {
    * While the server is down the new one is kept for its next start.
    */
   reload(config: string): Promise<void>;
+  /**
+   * As `reload`, for a hub: links to it keep the permissions they were made with, so they are cut, and come back within
+   * seconds. Throws `config_invalid` before anything is touched, else what `superviseNatsServer` throws when the server
+   * does not come back; it is then tried again for ever.
+   */
+  restart(config: string): Promise<void>;
   /** Resolves when the process is gone. Idempotent. */
   stop(): Promise<void>;
 }
@@ -44,13 +51,14 @@ const RESTART_DELAY_MAX_MS = 10_000;
 const CALM_MS = 30_000;
 /** A reload reads a file and looks at each connection. */
 const RELOAD_WAIT_MS = 10_000;
-/** It tells who may do what. */
+/** The file tells who may do what. */
 const CONFIG_MODE = 0o600;
 
 /**
  * Starts a nats-server and resolves when it is ready. One that an earlier process of this node left behind is ended
  * first. JetStream data that the server cannot start with is thrown away: LMDB has it all. Throws `nats_unavailable`,
- * `config_invalid` or `port_in_use` when the first start fails; later ones are tried for ever, at most 10 s apart.
+ * `config_invalid`, `data_dir_unusable` or `port_in_use` when the first start fails; later ones are tried for ever, at
+ * most 10 s apart.
  */
 export async function superviseNatsServer(
   options: SupervisedServerOptions,
@@ -60,6 +68,12 @@ export async function superviseNatsServer(
   const server = new Supervisor({ ...options, program: path }, environment);
   await server.start();
   return server;
+}
+
+/** Somebody who waits for the next start. */
+interface Waiting {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 class Supervisor implements NatsServerProcess {
@@ -72,9 +86,11 @@ class Supervisor implements NatsServerProcess {
   #launch: ServerLaunch | undefined;
   #address: { readonly host: string; readonly port: number } | undefined;
   #restartDelayMs = RESTART_DELAY_FIRST_MS;
-  #cancelRestart = () => {};
+  #endPause = () => {};
+  #restart: Waiting | undefined;
   #stopping = false;
-  #reloads: Promise<void> = Promise.resolve();
+  #running: Promise<void> = Promise.resolve();
+  #change: Promise<void> = Promise.resolve();
 
   constructor(options: SupervisedServerOptions, environment: Environment) {
     this.#options = options;
@@ -85,12 +101,12 @@ class Supervisor implements NatsServerProcess {
     this.#onLine = serverWarnings(environment);
     this.#restarts = environment.metrics.counter({
       name: 'discedge_nats_server_restarts_total',
-      help: 'Times the supervised nats-server ended and had to be started again.',
+      help: 'Times the supervised nats-server ended and was started again.',
     });
   }
 
   get url(): string {
-    return `nats://${this.#clientHost}:${this.port}`;
+    return `nats://${localHost(this.#address?.host ?? '')}:${this.port}`;
   }
 
   get port(): number {
@@ -104,103 +120,148 @@ class Supervisor implements NatsServerProcess {
   async start(): Promise<void> {
     try {
       await mkdir(this.#options.folder, { recursive: true, mode: 0o700 });
-      await writeWhole(this.#configFile, this.#config, CONFIG_MODE);
+      await this.#useConfig(this.#config);
     } catch (cause) {
-      throw new DiscedgeError('data_dir_unusable', `nats-server's configuration cannot be written: ${text(cause)}`, {
-        cause,
-      });
+      const message = `nats-server's configuration cannot be written: ${(cause as Error).message}`;
+      throw new DiscedgeError('data_dir_unusable', message, { cause });
     }
     await endLeftOverServers(this.#configFile, this.#environment);
-    await this.#run();
+    this.#running = this.#keepRunning(await this.#run());
   }
 
   reload(config: string): Promise<void> {
-    const reload = this.#reloads.then(() => this.#reload(config));
-    this.#reloads = reload.catch(() => {});
-    return reload;
+    return this.#oneAtATime(async () => {
+      await this.#refuseInvalid(config);
+      const former = this.#config;
+      await this.#useConfig(config);
+      const refusal = await this.#reloadRunning();
+      if (refusal === undefined) return;
+      await this.#useConfig(former);
+      throw refusal;
+    });
+  }
+
+  restart(config: string): Promise<void> {
+    return this.#oneAtATime(async () => {
+      await this.#refuseInvalid(config);
+      await this.#useConfig(config);
+      if (this.#stopping) return;
+      const restarted = new Promise<void>((resolve, reject) => {
+        this.#restart = { resolve, reject };
+      });
+      this.#endPause();
+      await Promise.all([restarted, this.#launch?.stop()]);
+    });
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    this.#cancelRestart();
+    this.#endPause();
     await this.#launch?.stop();
+    await this.#running;
+  }
+
+  /** The one place that starts a server again, so there are never two. */
+  async #keepRunning(first: ServerLaunch): Promise<void> {
+    const { log } = this.#environment;
+    let launch: ServerLaunch | undefined = first;
+    while (!this.#stopping) {
+      if (launch !== undefined) await this.#untilEnded(launch);
+      if (this.#restart === undefined && !this.#stopping) await this.#pause();
+      if (this.#stopping) break;
+      const waiting = this.#restart;
+      this.#restart = undefined;
+      this.#restarts.add(1);
+      try {
+        launch = await this.#run();
+        waiting?.resolve();
+      } catch (error) {
+        launch = undefined;
+        if (!this.#stopping) log.error('nats_server_start_failed', { retryInMs: this.#restartDelayMs }, error);
+        waiting?.reject(error);
+      }
+    }
+    this.#restart?.resolve();
+  }
+
+  async #untilEnded(launch: ServerLaunch): Promise<void> {
+    const { clock, log } = this.#environment;
+    const readyMs = clock.monotonic();
+    const how = await launch.ended;
+    this.#launch = undefined;
+    if (clock.monotonic() - readyMs >= CALM_MS) this.#restartDelayMs = RESTART_DELAY_FIRST_MS;
+    const wasMeant = this.#stopping || this.#restart !== undefined;
+    if (!wasMeant) log.error('nats_server_ended', { how, restartInMs: this.#restartDelayMs });
+  }
+
+  #pause(): Promise<void> {
+    const delayMs = this.#restartDelayMs;
+    this.#restartDelayMs = Math.min(delayMs * 2, RESTART_DELAY_MAX_MS);
+    return new Promise((resolve) => {
+      const cancel = this.#environment.clock.after(delayMs, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   /** One start, and a second one with an empty JetStream folder where that was the trouble. */
-  async #run(): Promise<void> {
+  async #run(): Promise<ServerLaunch> {
     try {
-      await this.#runOnce();
-    } catch (error) {
-      if (!(error instanceof LaunchFailed)) throw error;
-      if (this.#stopping || !error.lines.some((line) => /Can't start JetStream/.test(line))) throw startError(error);
-      this.#environment.log.warn('nats_store_thrown_away', {}, error);
-      await rm(this.#options.storeDir, { recursive: true, force: true });
-      await this.#runOnce().catch((again) => {
-        throw again instanceof LaunchFailed ? startError(again) : again;
+      return await this.#runOnce().catch(async (error) => {
+        if (!(error instanceof LaunchFailed) || !isStoreTrouble(error)) throw error;
+        this.#environment.log.warn('nats_store_thrown_away', {}, error);
+        await rm(this.#options.storeDir, { recursive: true, force: true });
+        return this.#runOnce();
       });
+    } catch (error) {
+      throw error instanceof LaunchFailed ? startError(error) : error;
     }
   }
 
-  async #runOnce(): Promise<void> {
+  async #runOnce(): Promise<ServerLaunch> {
     if (this.#stopping) throw new LaunchFailed('nats-server is not started: the node is stopping', []);
-    const { clock } = this.#environment;
     // A port that the kernel chose is kept: clients and peers know it by now.
     const port = this.#address === undefined ? [] : ['--port', String(this.port)];
     const args = ['--config', this.#configFile, ...port];
-    const launch = launchServer({ path: this.#options.program, args, onLine: this.#onLine }, clock);
+    const launch = launchServer({ path: this.#options.program, args, onLine: this.#onLine }, this.#environment.clock);
     this.#launch = launch;
     try {
       this.#address = await launch.ready;
+      return launch;
     } catch (error) {
       this.#launch = undefined;
       throw error;
     }
-    const readyMs = clock.monotonic();
-    void launch.ended.then((how) => {
-      this.#launch = undefined;
-      if (this.#stopping) return;
-      if (clock.monotonic() - readyMs >= CALM_MS) this.#restartDelayMs = RESTART_DELAY_FIRST_MS;
-      this.#environment.log.error('nats_server_ended', { how, restartInMs: this.#restartDelayMs });
-      this.#restartLater();
-    });
   }
 
-  #restartLater(): void {
-    const delayMs = this.#restartDelayMs;
-    this.#restartDelayMs = Math.min(delayMs * 2, RESTART_DELAY_MAX_MS);
-    this.#cancelRestart = this.#environment.clock.after(delayMs, () => {
-      this.#restarts.add(1);
-      this.#run().catch((error) => {
-        if (this.#stopping) return;
-        this.#environment.log.error('nats_server_start_failed', { retryInMs: this.#restartDelayMs }, error);
-        this.#restartLater();
-      });
-    });
+  #oneAtATime(work: () => Promise<void>): Promise<void> {
+    const change = this.#change.then(work);
+    this.#change = change.catch(() => {});
+    return change;
   }
 
-  async #reload(config: string): Promise<void> {
-    await this.#refuseInvalid(config);
-    const former = this.#config;
-    await this.#useConfig(config);
+  /** What the running server has against its configuration file; nothing when none runs, the next start reads the file. */
+  async #reloadRunning(): Promise<DiscedgeError | undefined> {
     const launch = this.#launch;
     // A hang-up signal before it is ready would end it. One that is starting may have read the former file.
     const isReady = await launch?.ready.then(
       () => true,
       () => false,
     );
-    if (launch === undefined || !isReady) return;
-    const answer = launch.nextLine(
-      /Reloaded server configuration|Failed to reload server configuration: (.*)/,
-      RELOAD_WAIT_MS,
-    );
+    if (launch === undefined || !isReady) return undefined;
+    const answer = launch.nextLine(/Reloaded server configuration|Failed to reload server configuration: (.*)/, {
+      waitMs: RELOAD_WAIT_MS,
+    });
     launch.signal('SIGHUP');
     const match = await answer;
-    if (match === undefined && this.#launch === launch) {
-      throw new DiscedgeError('nats_unavailable', 'nats-server does not answer a request to reload its configuration');
+    if (match !== undefined) {
+      const [, reason] = match;
+      return reason === undefined ? undefined : refusedConfig(`nats-server: ${reason}`);
     }
-    if (match?.[1] === undefined) return;
-    await this.#useConfig(former);
-    throw new DiscedgeError('config_invalid', `nats-server does not take its new configuration: ${match[1]}`);
+    if (this.#launch !== launch) return undefined;
+    return new DiscedgeError('nats_unavailable', 'nats-server does not answer the request to reload its configuration');
   }
 
   async #useConfig(config: string): Promise<void> {
@@ -208,7 +269,7 @@ class Supervisor implements NatsServerProcess {
     this.#config = config;
   }
 
-  /** The server checks it without being touched: a reload that fails half-way would be found out at the next restart. */
+  /** Asks the program, not the running server: what a reload gets wrong is found out only at the next restart. */
   async #refuseInvalid(config: string): Promise<void> {
     const candidate = join(this.#options.folder, 'nats-server.candidate.conf');
     await writeWhole(candidate, config, CONFIG_MODE);
@@ -218,34 +279,10 @@ class Supervisor implements NatsServerProcess {
       );
     }).finally(() => rm(candidate, { force: true }));
   }
-
-  get #clientHost(): string {
-    const host = this.#address?.host ?? '127.0.0.1';
-    // Listening on all addresses: this machine's own is the nearest.
-    if (host === '0.0.0.0') return '127.0.0.1';
-    return host === '[::]' ? '[::1]' : host;
-  }
 }
 
-/** What a user can do about a start that failed, from what the server said. */
-function startError(failure: LaunchFailed): DiscedgeError {
-  const inUse = failure.lines.find((line) => /address already in use/.test(line));
-  if (inUse !== undefined) {
-    const address = /port: ([^,\s]+)/.exec(inUse)?.[1] ?? '';
-    return new DiscedgeError('port_in_use', `nats-server cannot listen at ${address}: another process does`, {
-      cause: failure,
-    });
-  }
-  if (failure.lines.some((line) => line.startsWith('nats-server: '))) return refusedConfig(failure.lines.join('\n'));
-  const last = failure.lines.at(-1)?.replace(/^\[\d+\] [\d/]+ [\d:.]+ /, '') ?? 'it said nothing';
-  return new DiscedgeError('nats_unavailable', `${failure.message}: ${last}`, { cause: failure });
-}
-
-function refusedConfig(output: string): DiscedgeError {
-  const reason = /^nats-server: (.*)/m.exec(output)?.[1] ?? 'it does not say why';
-  return new DiscedgeError('config_invalid', `nats-server does not take its configuration: ${reason}`);
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** Where this machine reaches a server that listens at `host`. */
+function localHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  return host === '[::]' ? '[::1]' : host;
 }

@@ -77,7 +77,8 @@ export function natsServerConfig(settings: NatsServerSettings): string {
 
 /**
  * As {@link natsServerConfig}, and also accepts the servers of nodes that can only dial out, at `link.address`.
- * A node behind it may do at another node what a direct peer may.
+ * A node behind it may do at another node what a direct peer may. Links keep the permissions they were made with, so a
+ * hub whose peers change needs a restart in place of a reload.
  */
 export function hubServerConfig(settings: NatsServerSettings, link: LeafLink): string {
   refuseOpenListener(link.address, settings.tls);
@@ -177,14 +178,22 @@ function directPermissions(nodeId: NodeId, peer: NodeId): Permissions {
   };
 }
 
-/** What may pass between the hub and the server of `peer`: its requests to others, and theirs to it with the answers. */
+/**
+ * What may pass between the hub and the server of `peer`: its requests to others, and theirs to it with the answers.
+ *
+ * Servers listen for CONSUMER.> as a whole, and a hub passes that on only to those who may publish something below it,
+ * which it finds only when no wildcard comes before the last token: hence CONSUMER.NAMES, which does no harm.
+ */
 function behindHubPermissions({ nodeId, peers }: NatsServerSettings, peer: NodeId): Permissions {
-  const others = [nodeId, ...peers].filter((other) => other !== peer);
+  const others = [...new Set([nodeId, ...peers])].filter((other) => other !== peer);
   return {
     publish: [
-      ...consumerRequests(domainApi('*'), peer),
-      ...others.map((other) => `${inboxPrefix(other)}.>`),
-      ...others.map(backfillSubject),
+      ...others.flatMap((other) => [
+        ...consumerRequests(domainApi(other), peer),
+        `${domainApi(other)}.CONSUMER.NAMES.*`,
+        `${inboxPrefix(other)}.>`,
+        backfillSubject(other),
+      ]),
       announceSubject(peer),
       beaconSubject(peer),
     ],

@@ -20,7 +20,7 @@ export interface ServerLaunch {
   /** Resolves when the process is gone, with the signal or exit status in words. */
   readonly ended: Promise<string>;
   /** The next line that matches, `undefined` when the process ends or `waitMs` passes before. */
-  nextLine(pattern: RegExp, waitMs: number): Promise<RegExpExecArray | undefined>;
+  nextLine(pattern: RegExp, options: { readonly waitMs: number }): Promise<RegExpExecArray | undefined>;
   signal(signal: NodeJS.Signals): void;
   /** Resolves when the process is gone. */
   stop(): Promise<void>;
@@ -55,7 +55,7 @@ export function launchServer(
   const ended = endOf(child).finally(endGuard);
   const logRead = new Promise((resolve) => reader.once('close', resolve));
 
-  function nextLine(pattern: RegExp, waitMs: number): Promise<RegExpExecArray | undefined> {
+  function nextLine(pattern: RegExp, { waitMs }: { readonly waitMs: number }): Promise<RegExpExecArray | undefined> {
     return new Promise((resolve) => {
       const settle = (match: RegExpExecArray | undefined) => {
         listeners.delete(look);
@@ -73,8 +73,8 @@ export function launchServer(
   }
 
   async function becomesReady(): Promise<{ host: string; port: number }> {
-    const listening = nextLine(/Listening for client connections on (.+):(\d+)$/, READY_WAIT_MS);
-    const isReady = await nextLine(/Server is ready$/, READY_WAIT_MS);
+    const listening = nextLine(/Listening for client connections on (.+):(\d+)$/, { waitMs: READY_WAIT_MS });
+    const isReady = await nextLine(/Server is ready$/, { waitMs: READY_WAIT_MS });
     const address = isReady && (await listening);
     if (!address) {
       child.kill('SIGKILL');
