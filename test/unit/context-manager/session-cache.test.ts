@@ -1,6 +1,7 @@
 // Counts what the cache reads and keeps: a session in use must not be read twice, the least recently used one goes first,
 // the bound holds whatever is asked for, and sessions that do not exist or are gone take no one's place for long.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { TokenContext } from '../../../src/context-manager/token-context.ts';
 import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 const show = (rig: Rig, session: string) => rig.manager.sessions.show('ada' as never, session as never);
@@ -19,6 +20,20 @@ describe('the cache of sessions', () => {
     expect(await readsOf(rig, () => rig.turns('s', { to: 10 }))).toBe(1);
     rig.restart();
     expect(await readsOf(rig, () => rig.turns('s', { from: 11, to: 20 }))).toBe(1);
+  });
+
+  it('folds its ids once: a turn costs what it adds, and not what came before', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1 });
+    rig.restart();
+    const fold = vi.spyOn(TokenContext, 'of');
+    await rig.turns('s', { from: 2, to: 10 });
+    expect(fold).toHaveBeenCalledTimes(1);
+    rig.llm.failNext('midway');
+    await codeOf(rig.turn({ session: 's', turn: 11 }));
+    await rig.turns('s', { from: 11, to: 12 });
+    expect(fold).toHaveBeenCalledTimes(2);
+    fold.mockRestore();
   });
 
   it('reads it once for all who ask at the same time', async () => {
