@@ -225,7 +225,7 @@ export class ContextManager {
   async #commit(record: TurnRecord): Promise<SealedRecord> {
     const sealed = sealRecord(record);
     try {
-      await this.#parts.store.append(sealed);
+      await this.#parts.store.append(sealed, { continues: record.turn > 1 });
     } catch (error) {
       // It may have been stored all the same: only the store knows, and a retry must find it.
       this.#cache.forget(sessionKeyOf(record));

@@ -1,4 +1,4 @@
-import type { KeygroupId, SessionKey, UserId } from '../domain/identifiers.ts';
+import type { ContextId, Incarnation, KeygroupId, NodeId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { ContextMode } from '../domain/turn-record.ts';
 
@@ -11,7 +11,7 @@ export interface ContextStore {
    * Durable when it resolves: a crash of process or machine right after loses nothing. Idempotent by hash. A tombstone
    * removes the session's turns and refuses every later turn of it with `session_deleted`, in whatever order they come.
    */
-  append(sealed: SealedRecord): Promise<void>;
+  append(sealed: SealedRecord, options?: AppendOptions): Promise<void>;
 
   /** All records of a session, in turn order. Damaged ones are left out and counted. Marks the session as used. */
   read(key: SessionKey): Promise<StoredSession | undefined>;
@@ -19,13 +19,21 @@ export interface ContextStore {
   /** One page of sessions of a keygroup, ordered by user and session id; deleted and expired ones are not listed. */
   list(query: SessionQuery): Promise<SessionSummary[]>;
 
-  /** Removes sessions whose every record expired before `nowMs`, tombstones too; returns how many. Bounded work per call. */
+  /** Removes sessions whose every record expired at or before `nowMs`, tombstones too; returns how many. Bounded work per call. */
   expire(nowMs: number): Promise<number>;
 
   status(): Promise<StoreStatus>;
 
   /** Waits for writes under way. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface AppendOptions {
+  /**
+   * The record continues a session that must still be held: `session_not_found` when it has been evicted or has expired
+   * meanwhile. Without the turns before it the record could never be served, so it must not be acknowledged.
+   */
+  readonly continues?: boolean;
 }
 
 /** A store that hears of records written elsewhere. */
@@ -36,6 +44,91 @@ export interface WatchableStore extends ContextStore {
 
 export function isWatchable(store: ContextStore): store is WatchableStore {
   return 'watch' in store;
+}
+
+/** A store that shares its records with other nodes. */
+export interface ReplicatingStore extends WatchableStore {
+  replicationStatus(): ReplicationStatus;
+  /**
+   * How many peers have a record of this node, durable. Resolves as soon as there is one, or after `waitMs` with what
+   * there is, 0 included; 0 at once for a record that is not this node's or is gone. Throws `signal.reason` on abort.
+   */
+  awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number>;
+}
+
+export function isReplicating(store: ContextStore): store is ReplicatingStore {
+  return 'replicationStatus' in store;
+}
+
+export interface ReplicationStatus {
+  readonly cluster: string;
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  /** Whether this node's own server can be reached: records leave this node through it. */
+  readonly serverConnected: boolean;
+  readonly outbox: readonly OutboxStatus[];
+  readonly peers: readonly PeerStatus[];
+  /** Nodes that wanted to join and may not, by id. */
+  readonly refusedNodes: Readonly<Record<string, string>>;
+}
+
+export interface OutboxStatus {
+  readonly keygroup: KeygroupId;
+  /** Records written here so far. */
+  readonly last: number;
+  /** Of them, handed over to this node's server. */
+  readonly published: number;
+}
+
+/**
+ * `unreachable`: no connection to its server. `silent`: its server answers, the node does not; records still come.
+ * `refused`: it must not take part, `reason` says why.
+ */
+export type PeerState = 'unreachable' | 'silent' | 'refused' | 'connected';
+
+/** Why a record that a peer sent was not taken in. */
+export type RecordRefusal =
+  | 'corrupt'
+  | 'unknown_version'
+  | 'oversized'
+  | 'foreign_keygroup'
+  | 'foreign_origin'
+  | 'unknown_sequence';
+
+export interface PeerStatus {
+  readonly nodeId: NodeId;
+  /** Of its nats-server. */
+  readonly url: string;
+  readonly state: PeerState;
+  readonly reason: string | undefined;
+  /** When it last answered. */
+  readonly lastSeenMs: number | undefined;
+  /** As the node described itself when it last answered. */
+  readonly node: NodeDescription | undefined;
+  readonly logs: readonly PeerLogStatus[];
+  readonly refusedRecords: Readonly<Partial<Record<RecordRefusal, number>>>;
+  /** Over this node's connection to the peer's server, since the start, without TLS and TCP. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface NodeDescription {
+  readonly incarnation: Incarnation;
+  readonly keygroups: readonly KeygroupId[];
+  readonly httpUrl: string | undefined;
+  readonly model: string | undefined;
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  /** Turns being answered. */
+  readonly load: number | undefined;
+}
+
+export interface PeerLogStatus {
+  readonly keygroup: KeygroupId;
+  readonly incarnation: Incarnation;
+  /** The peer's records settled here. */
+  readonly cursor: number;
+  /** The peer's records not yet settled here, as far as is known. */
+  readonly lag: number;
 }
 
 export interface StoredSession {
@@ -70,6 +163,7 @@ export interface SessionSummary {
 }
 
 export interface StoreStatus {
+  /** Not deleted. */
   readonly sessions: number;
   readonly records: number;
   readonly bytes: number;

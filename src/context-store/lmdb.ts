@@ -9,7 +9,14 @@ import {
 } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
+import type {
+  AppendOptions,
+  ContextStore,
+  SessionQuery,
+  SessionSummary,
+  StoredSession,
+  StoreStatus,
+} from './context-store.ts';
 import { type DataFolder, takeDataFolder } from './lmdb/data-folder.ts';
 import { DiskReserve } from './lmdb/disk-reserve.ts';
 import { GroupCommit } from './lmdb/group-commit.ts';
@@ -161,10 +168,13 @@ class LocalReplica implements ReplicaStore {
     );
   }
 
-  async append(sealed: SealedRecord): Promise<void> {
+  async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
     this.#assertOpen();
     if (sealed.record.kind === 'turn') this.#disk.requireRoom();
-    await this.#write((changes) => void changes.append(sealed, this.#environment.clock.now()));
+    await this.#write((changes) => {
+      changes.refuseOrphan(sealed, options);
+      changes.append(sealed, this.#environment.clock.now());
+    });
   }
 
   async read(key: SessionKey): Promise<StoredSession | undefined> {

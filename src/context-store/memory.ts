@@ -3,8 +3,23 @@ import { type ContextId, type SessionKey, sessionKeyText } from '../domain/ident
 import type { SealedRecord } from '../domain/record-codec.ts';
 import { sessionKeyOf } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { ContextStore, SessionQuery, SessionSummary, StoredSession, StoreStatus } from './context-store.ts';
-import { compareUtf8, isExpired, refuseLateTurn, rowWith, type SessionRow, summaryOf } from './session-row.ts';
+import type {
+  AppendOptions,
+  ContextStore,
+  SessionQuery,
+  SessionSummary,
+  StoredSession,
+  StoreStatus,
+} from './context-store.ts';
+import {
+  compareUtf8,
+  isExpired,
+  refuseLateTurn,
+  refuseOrphan,
+  rowWith,
+  type SessionRow,
+  summaryOf,
+} from './session-row.ts';
 import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
 
 /** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */
@@ -37,10 +52,11 @@ class MemoryStore implements ContextStore {
     this.#environment = environment;
   }
 
-  async append(sealed: SealedRecord): Promise<void> {
+  async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
     this.#assertOpen();
     const key = sessionKeyOf(sealed.record);
     const session = this.#sessions.get(sessionKeyText(key));
+    refuseOrphan(session?.row, options);
     refuseLateTurn(session?.row, sealed);
     if (session?.records.has(sealed.hash) === true) return;
     const first = sealed.record.kind === 'tombstone' && session?.row.deleted === false;

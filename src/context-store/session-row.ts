@@ -2,7 +2,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import type { StoredMode } from '../domain/turn-record.ts';
-import type { SessionSummary } from './context-store.ts';
+import type { AppendOptions, SessionSummary } from './context-store.ts';
 
 /** What a store knows of a session without opening its records. Follows from the records, whatever order they came in. */
 export interface SessionRow {
@@ -39,6 +39,18 @@ export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedA
     expiresAtMs: Math.max(row?.expiresAtMs ?? 0, record.expiresAtMs),
     lastUsedAtMs: Math.max(row?.lastUsedAtMs ?? 0, usedAtMs),
   };
+}
+
+/** A turn of a session that is no longer held would be kept and never served. */
+export function refuseOrphan(row: SessionRow | undefined, options: AppendOptions | undefined): void {
+  if (row !== undefined || options?.continues !== true) return;
+  throw new DiscedgeError(
+    'session_not_found',
+    'the session was evicted or expired while this turn was being answered',
+    {
+      param: 'session_id',
+    },
+  );
 }
 
 /** Deletion is final: throws `session_deleted` when the session is deleted and `sealed` is a turn. */

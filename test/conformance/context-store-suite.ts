@@ -357,6 +357,17 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await expect(store.append(large('gone'))).rejects.toMatchObject({ code: 'session_deleted' });
       });
 
+      test('refuses a turn that continues a session which is gone: it could never be served', async () => {
+        await reopen(recordBytes * 4.5);
+        await appendInTurn('a', 'b', 'c', 'd', 'e');
+        expect(sessionIds(await listed())).not.toContain('a');
+        const late = store.append(large('a', 1), { continues: true });
+        await expect(late).rejects.toMatchObject({ code: 'session_not_found' });
+        expect(await store.read(sessionKey('a'))).toBeUndefined();
+        await store.append(large('e', 1), { continues: true });
+        expect((await store.read(sessionKey('e')))?.records).toHaveLength(2);
+      });
+
       test('keeps the sums right', async () => {
         await reopen(recordBytes * 5.5);
         await appendInTurn(...Array.from({ length: 40 }, (_, i) => `s${i}`));

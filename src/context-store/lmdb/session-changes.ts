@@ -1,7 +1,8 @@
 import { type ContextId, type KeygroupId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record-codec.ts';
 import { sessionKeyOf } from '../../domain/turn-record.ts';
-import { isExpired, refuseLateTurn, rowWith, type SessionRow } from '../session-row.ts';
+import type { AppendOptions } from '../context-store.ts';
+import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
 import { encodeRow } from './row-codec.ts';
@@ -70,6 +71,11 @@ export class SessionChanges {
     }
     this.log?.add(sealed, received);
     return isNew;
+  }
+
+  /** Throws `session_not_found` for a turn that continues a session which is no longer here. */
+  refuseOrphan(sealed: SealedRecord, options: AppendOptions | undefined): void {
+    refuseOrphan(this.#of(sessionKeyOf(sealed.record)).after, options);
   }
 
   markUsed(key: SessionKey, usedAtMs: number): void {
