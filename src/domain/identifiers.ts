@@ -17,6 +17,8 @@ export type KeygroupId = Brand<string, 'KeygroupId'>;
 export type RequestDigest = Brand<string, 'RequestDigest'>;
 /** An operator's name for one edge node. */
 export type NodeId = Brand<string, 'NodeId'>;
+/** An operator's name for the nodes that replicate with each other. */
+export type ClusterName = Brand<string, 'ClusterName'>;
 /** 8 lower-case hex digits, new whenever a node's disk is new. */
 export type Incarnation = Brand<string, 'Incarnation'>;
 
@@ -53,6 +55,17 @@ export function parseNodeId(text: unknown): NodeId {
     );
   }
   return text as NodeId;
+}
+
+/** What holds for node ids holds for it: both become part of user names, and the node id of stream names. */
+export function parseClusterName(text: unknown): ClusterName {
+  if (typeof text !== 'string' || !isNodeId(text)) {
+    throw new DiscedgeError(
+      'config_invalid',
+      'cluster name must be 1 to 32 letters, digits, "-" or "_", starting with a letter or digit',
+    );
+  }
+  return text as ClusterName;
 }
 
 export function parseTurnNumber(value: unknown): TurnNumber {

@@ -1,10 +1,10 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ClusterName } from '../context-store/nats/names.ts';
 import { writeWhole } from '../context-store/nats/whole-file.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import type { NodeId } from '../domain/identifiers.ts';
+import type { ClusterName, NodeId } from '../domain/identifiers.ts';
 import type { Clock } from '../environment/environment.ts';
+import { nodeEnvironment } from '../environment/node-environment.ts';
 import { type Authority, issueAuthority, issueNode, parseHost, readAuthority } from './certificates/issue.ts';
 
 export interface NodeCertificateRequest {
@@ -38,7 +38,7 @@ export interface WrittenNodeCertificate extends WrittenCertificate {
  */
 export async function makeAuthority(
   { dir, cluster, days, force }: { dir: string; cluster: ClusterName; days: number; force: boolean },
-  clock: Clock,
+  clock: Clock = systemClock(),
 ): Promise<WrittenCertificate> {
   const { keyFile, certFile } = authorityFiles(dir);
   if (!force) await refuseExisting([keyFile, certFile]);
@@ -56,7 +56,7 @@ export async function makeAuthority(
  */
 export async function makeNodeCertificate(
   { dir, nodeId, hosts, days, force }: NodeCertificateRequest,
-  clock: Clock,
+  clock: Clock = systemClock(),
 ): Promise<WrittenNodeCertificate> {
   const folder = join(dir, nodeId);
   const [keyFile, certFile, caFile] = [join(folder, 'node.key'), join(folder, 'node.crt'), join(folder, 'ca.crt')];
@@ -69,6 +69,11 @@ export async function makeNodeCertificate(
     { path: caFile, content: authority.certificate, mode: CERTIFICATE_MODE },
   ]);
   return { cluster: authority.cluster, folder, keyFile, certFile, caFile, notAfterMs: issued.notAfterMs };
+}
+
+/** The command line's; it starts no node that would have one. */
+function systemClock(): Clock {
+  return nodeEnvironment({ logLevel: 'silent', nodeId: 'certs' }).clock;
 }
 
 const KEY_MODE = 0o600;

@@ -1,6 +1,7 @@
 // Tries to lose a supervised nats-server or to be left with one too many: kill -9 of the server and of the node above
 // it, a port that is taken, broken JetStream data, configurations it cannot take at start and while it runs, programs
 // that are no nats-server. Real servers, current and old.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect as connectSocket, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -63,6 +64,12 @@ describe.each(await natsPrograms())('a supervised $name', ({ path: program }) =>
     await connection.close();
     expect(statSync(configFile()).mode & 0o777).toBe(0o600);
     expect(await serversOf(configFile())).toEqual([server.pid]);
+  });
+
+  it('does not hear the Ctrl-C that goes to the node', async () => {
+    const server = await start();
+    const group = execFileSync('ps', ['-o', 'pgid=', '-p', String(server.pid)], { encoding: 'utf8' });
+    expect(Number(group)).toBe(server.pid);
   });
 
   it('is back at the same address with its data after kill -9', async () => {

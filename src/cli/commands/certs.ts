@@ -1,8 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type ClusterName, parseClusterName } from '../../context-store/nats/names.ts';
-import { type NodeId, parseNodeId } from '../../domain/identifiers.ts';
-import type { NodeCertificateRequest } from '../../edge-node/certificates.ts';
+import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../../domain/identifiers.ts';
 import { localTime } from '../terminal.ts';
 
 interface FolderOptions {
@@ -21,14 +19,14 @@ const DAYS_MAX = 36_500;
 export function define(command: Command): void {
   addFolderOptions(command.command('ca').description('Make the authority of a cluster.'), AUTHORITY_DAYS)
     .requiredOption('--cluster <NAME>', 'name of the cluster', parsedBy(parseClusterName))
-    .action(makeAuthority);
+    .action(certifyCluster);
   addFolderOptions(
     command.command('node').description('Make the certificate of one edge node, signed by the authority.'),
     NODE_DAYS,
   )
     .argument('<ID>', "the node's id", parsedBy(parseNodeId))
     .requiredOption('--host <HOST,...>', 'names and IP addresses under which its peers reach it', separated)
-    .action(makeNode);
+    .action(certifyNode);
 }
 
 function addFolderOptions(command: Command, daysDefault: number): Command {
@@ -42,30 +40,22 @@ function addFolderOptions(command: Command, daysDefault: number): Command {
     .option('--force', 'replace what is there');
 }
 
-async function makeAuthority(options: FolderOptions & { cluster: ClusterName }): Promise<void> {
-  const { certificates, clock } = await load();
-  const { certFile, keyFile, notAfterMs } = await certificates.makeAuthority(
-    { dir: options.dir, cluster: options.cluster, days: options.days, force: options.force ?? false },
-    clock,
-  );
+async function certifyCluster(options: FolderOptions & { cluster: ClusterName }): Promise<void> {
+  const { dir, cluster, days, force = false } = options;
+  const { makeAuthority } = await certificates();
+  const { certFile, keyFile, notAfterMs } = await makeAuthority({ dir, cluster, days, force });
   print([
-    `Authority of cluster ${options.cluster}, valid until ${localTime(new Date(notAfterMs))}:`,
+    `Authority of cluster ${cluster}, valid until ${localTime(new Date(notAfterMs))}:`,
     `  ${keyFile}   keep it here and secret: whoever has it can join the cluster`,
     `  ${certFile}   goes to every node, beside the node's own certificate`,
-    `Next: discedge certs node ID --dir ${options.dir} --host HOST`,
+    `Next: discedge certs node ID --dir ${dir} --host HOST`,
   ]);
 }
 
-async function makeNode(nodeId: NodeId, options: FolderOptions & { host: readonly string[] }): Promise<void> {
-  const { certificates, clock } = await load();
-  const request: NodeCertificateRequest = {
-    dir: options.dir,
-    nodeId,
-    hosts: options.host,
-    days: options.days,
-    force: options.force ?? false,
-  };
-  const made = await certificates.makeNodeCertificate(request, clock);
+async function certifyNode(nodeId: NodeId, options: FolderOptions & { host: readonly string[] }): Promise<void> {
+  const { dir, host: hosts, days, force = false } = options;
+  const { makeNodeCertificate } = await certificates();
+  const made = await makeNodeCertificate({ dir, nodeId, hosts, days, force });
   print([
     `Certificate of node ${nodeId} in cluster ${made.cluster}, valid until ${localTime(new Date(made.notAfterMs))}:`,
     `  ${made.keyFile}   secret`,
@@ -76,12 +66,8 @@ async function makeNode(nodeId: NodeId, options: FolderOptions & { host: readonl
 }
 
 /** What makes certificates takes a while to load, and `--help` needs none of it. */
-async function load() {
-  const [certificates, { nodeEnvironment }] = await Promise.all([
-    import('../../edge-node/certificates.ts'),
-    import('../../environment/node-environment.ts'),
-  ]);
-  return { certificates, clock: nodeEnvironment({ logLevel: 'silent', nodeId: 'certs' }).clock };
+function certificates() {
+  return import('../../edge-node/certificates.ts');
 }
 
 function parsedBy<Value>(parse: (text: string) => Value): (text: string) => Value {

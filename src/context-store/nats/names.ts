@@ -1,25 +1,11 @@
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { ClusterName, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+
+export type { ClusterName };
 
 /*
  * Every name that crosses the wire, because a name travels with each record: streams, subjects, users. Node ids hold no
  * dot, star or ">", so none of these can be widened by one.
  */
-
-/** Name of the nodes that replicate with each other: 1 to 32 letters, digits, "-" or "_". */
-export type ClusterName = string & { readonly [brand]: 'ClusterName' };
-declare const brand: unique symbol;
-
-/** Throws `config_invalid`. */
-export function parseClusterName(text: unknown): ClusterName {
-  if (typeof text !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(text)) {
-    throw new DiscedgeError(
-      'config_invalid',
-      'cluster name must be 1 to 32 letters, digits, "-" or "_", starting with a letter or digit',
-    );
-  }
-  return text as ClusterName;
-}
 
 /**
  * The user a node is at a peer's nats-server, and the e-mail address in its certificate. nats-server's

@@ -1,12 +1,11 @@
 import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { NodeId } from '../../domain/identifiers.ts';
+import type { ClusterName, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
 import {
   announceSubject,
   backfillSubject,
   beaconSubject,
-  type ClusterName,
   consumerName,
   domainApi,
   inboxPrefix,

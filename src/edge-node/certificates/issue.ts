@@ -2,9 +2,9 @@ import './reflect-metadata.ts';
 import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
-import { type ClusterName, parseClusterName, userName } from '../../context-store/nats/names.ts';
+import { userName } from '../../context-store/nats/names.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { NodeId } from '../../domain/identifiers.ts';
+import { type ClusterName, type NodeId, parseClusterName } from '../../domain/identifiers.ts';
 
 /** A certificate and its private key, as PEM. */
 export interface IssuedCertificate {

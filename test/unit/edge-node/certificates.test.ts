@@ -6,8 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseClusterName } from '../../../src/context-store/nats/names.ts';
-import { parseNodeId } from '../../../src/domain/identifiers.ts';
+import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import {
   type IssuedCertificate,
   issueAuthority,
