@@ -68,7 +68,9 @@ describe('error', () => {
     expect(await codeOf(rig.turn({ session: 't', turn: 1, text: 'x'.repeat(290), maxTokens: 100_000 }))).toBe(
       'context_overflow',
     );
-    expect(rig.llm.generations[0]?.request.maxTokens).toBeGreaterThanOrEqual(100);
+    const [first] = rig.llm.generations;
+    expect(first?.request.maxTokens).toBeGreaterThanOrEqual(100);
+    expect((first?.request.maxTokens ?? 0) + (first?.prompt.length ?? 0)).toBeLessThanOrEqual(WINDOW);
   });
 });
 
@@ -203,10 +205,13 @@ describe('raw', () => {
       expect(prompt.match(/message \d+/g)).toEqual(
         Array.from({ length: turn - reply.droppedTurns }, (_, i) => `message ${reply.droppedTurns + i + 1}`),
       );
+      if (reply.droppedTurns !== (dropped.at(-1) ?? 0)) expect(reply.promptTokens).toBeLessThanOrEqual(WINDOW / 2);
       dropped.push(reply.droppedTurns);
     }
     expect(dropped).toEqual(dropped.toSorted((a, b) => a - b));
-    expect(new Set(dropped).size).toBeGreaterThan(2);
+    const cuts = new Set(dropped).size - 1;
+    expect(cuts).toBeGreaterThan(1);
+    expect(cuts).toBeLessThanOrEqual(dropped.length / 2);
     expect(
       await codeOf(rig.turn({ session: 's', turn: 13, mode: 'raw', text: 'x'.repeat(300), maxTokens: REPLY })),
     ).toBe('context_overflow');

@@ -127,6 +127,16 @@ describe('what is shown', () => {
     );
   });
 
+  it('a reply that the limit cuts after a real U+FFFD keeps it when it is replayed and shown', async () => {
+    const rig = await contextManagerRig({ scripted: { reply: () => 'ab\ufffdcd' } });
+    const ask = { session: 's', turn: 1, maxTokens: 5 };
+    expect((await rig.turn(ask)).text).toBe('ab\ufffd');
+    rig.restart();
+    expect((await rig.turn(ask)).text).toBe('ab\ufffd');
+    const { turns } = await rig.manager.sessions.show('ada' as never, 's' as never);
+    expect(turns[0]?.reply).toBe('ab\ufffd');
+  });
+
   it('the parts that a client sees make up the reply', async () => {
     await fc.assert(
       fc.asyncProperty(text, fc.integer({ min: 1, max: 30 }), async (said, maxTokens) => {

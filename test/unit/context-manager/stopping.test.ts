@@ -2,7 +2,7 @@
 // A turn that was told to be cancelled must not be stored; a client that left must find its reply when it comes back; a
 // node that closes must neither hang nor throw away what could still be finished.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
+import { codeOf, contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import type { Hold } from '../../support/hold.ts';
 
 let rig: Rig;
@@ -192,6 +192,19 @@ describe('a node that closes', () => {
     await closing;
     expect(rig.llm.generations).toHaveLength(2);
     expect(rig.store.appended).toHaveLength(0);
+  });
+
+  it('hears of other nodes until its last turn has ended, and no longer', async () => {
+    const replica = await replicaRig();
+    const hold = replica.llm.hold();
+    const reply = replica.turn({ session: 's', turn: 1 });
+    await hold.entered;
+    const closing = replica.manager.close(1000);
+    expect(replica.store.watchers).toBe(1);
+    hold.release();
+    await reply;
+    await closing;
+    expect(replica.store.watchers).toBe(0);
   });
 
   it('does not cut off a turn that is being stored', async () => {

@@ -48,6 +48,7 @@ describe('time to live', () => {
   it('is kept by a session that was given one, and the longest of its turns counts', async () => {
     const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
     await rig.turn({ session: 's', turn: 1, ttlSeconds: 100 });
+    await rig.environment.advance(60 * SECOND);
     await rig.turn({ session: 's', turn: 2 });
     await rig.environment.advance(99 * SECOND);
     expect(await rig.turn({ session: 's', turn: 3, ttlSeconds: 5 })).toMatchObject({ turn: 3 });
