@@ -1,7 +1,7 @@
 // Tries to get more from a node's nats-server than its configuration is meant to give: other certificates, other
 // subjects, other nodes' consumers, a name that ends its string early; and to lose a connection by a reload.
 // Real servers, current and old; certificates by the command line.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { type ConsumerConfig, jetstream, jetstreamManager } from '@nats-io/jetstream';
@@ -168,6 +168,17 @@ describe.each(await natsPrograms())('with $name', ({ path: program }) => {
     expect(await serverCertificate(server.port)).not.toBe(before);
     await staying.flush();
     expect(await Promise.race([disturbed, 'undisturbed'])).toBe('undisturbed');
+  });
+
+  it('knows two authorities while one takes the place of the other', async () => {
+    const both = join(folder.path, 'both.crt');
+    writeFileSync(both, [ours, theirs].map((dir) => readFileSync(join(dir, 'ca.crt'), 'utf8')).join(''));
+    const ownCa = JSON.stringify(join(ours, 'e1', 'ca.crt'));
+    await server.reload(withPeers(['e2']).replace(ownCa, JSON.stringify(both)));
+    for (const dir of [ours, theirs]) {
+      const tls = { ...tlsOf(dir, 'blue', 'e2'), caFile: both };
+      connections.push(await connectAs({ url: server.url, tls, nodeId: 'e2' }, NO_RETRY));
+    }
   });
 
   it('takes records of the greatest length', async () => {
