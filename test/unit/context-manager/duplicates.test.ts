@@ -118,6 +118,12 @@ describe('another request for a stored turn', () => {
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ basedOnTurn: 1 });
   });
 
+  it('conflicts: a list where there was an object', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1, sampling: { logit_bias: { 0: 'a' } } });
+    expect(await codeOf(rig.turn({ session: 's', turn: 1, sampling: { logit_bias: ['a'] } }))).toBe('turn_conflict');
+  });
+
   it('conflicts when both are sent at once: the first wins', async () => {
     const rig = await contextManagerRig();
     const calls = [rig.turn({ session: 's', turn: 1 }), codeOf(rig.turn({ session: 's', turn: 1, text: 'other' }))];
