@@ -97,7 +97,8 @@ export class ContextManager {
 
   /**
    * Answers one turn. When it resolves with a stored mode, the turn record is durable on this node. Throws
-   * DiscedgeError; a turn that throws has stored nothing, so the same request may be sent again.
+   * DiscedgeError; the same request may then be sent again. Nothing was stored, unless it is the store that failed: should
+   * it have kept the record all the same, the request sent again is a replay.
    */
   async takeTurn(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
     return this.#metrics.observe(async () => {
