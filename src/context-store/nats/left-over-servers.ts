@@ -62,7 +62,7 @@ async function fromProc(configFile: string): Promise<number[] | undefined> {
   for (const pid of pids) {
     // It may have ended since the listing.
     const args = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    if (args[args.indexOf('--config') + 1] === configFile) found.push(Number(pid));
+    if (args.some((arg, index) => arg === '--config' && args[index + 1] === configFile)) found.push(Number(pid));
   }
   return found;
 }
