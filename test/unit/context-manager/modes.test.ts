@@ -103,6 +103,7 @@ describe('client-side', () => {
   ])('refuses %s', async (_name, prompt) => {
     const rig = await contextManagerRig();
     expect(await codeOf(rig.turn({ mode: 'client-side', prompt: prompt as never }))).toBe('invalid_request');
+    expect(rig.llm.generations).toHaveLength(0);
   });
 
   it('refuses a prompt that is too long', async () => {
