@@ -108,7 +108,7 @@ describe('client-side', () => {
 
   it('refuses a prompt that is too long', async () => {
     const rig = await contextManagerRig({ scripted: { contextTokens: 100 } });
-    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'.repeat(90)] }))).toBe('context_overflow');
+    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'.repeat(100)] }))).toBe('context_overflow');
   });
 
   it('a BOS id comes before a text that has none, once', async () => {
