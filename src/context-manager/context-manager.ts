@@ -161,13 +161,13 @@ export class ContextManager {
   /** `client-side`: build and generate; no session, so nothing to queue for, to wait for or to commit. */
   async #forward(request: TurnRequest, observer: TurnObserver, turn: RunningTurn): Promise<TurnReply> {
     const mode = this.#modes['client-side'];
-    const { ids } = await mode.build({ request, place: undefined, replyTokens: this.#replyReserve(request) });
+    const { ids } = await mode.build({ request, place: undefined, replyTokens: 1 });
     const end = await this.#generate(ids, undefined, request, observer, turn);
     return forwardedReply(request, end, ids.length);
   }
 
   async #replay(answered: Turn, pass: GatePass, observer: TurnObserver): Promise<TurnReply> {
-    const text = await this.#modes[answered.record.payload.mode].read(answered);
+    const text = await this.#modes[answered.record.payload.mode].readReply(answered);
     observer.part(text.reply, text.replyIds, undefined);
     return replayedReply(answered, text, pass);
   }

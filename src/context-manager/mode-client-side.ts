@@ -20,10 +20,13 @@ export function clientSideMode(llm: LlmService): Mode {
       };
     },
 
-    async read() {
-      throw new TypeError('turns of client-side sessions are not stored');
-    },
+    read: notStored,
+    readReply: notStored,
   };
+}
+
+async function notStored(): Promise<never> {
+  throw new TypeError('turns of client-side sessions are not stored');
 }
 
 /** Throws `invalid_request` for a prompt without ids or with ids that the model does not have, and `context_overflow`. */

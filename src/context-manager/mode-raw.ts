@@ -24,8 +24,11 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
     },
 
     async read(turn: Turn) {
-      const payload = rawPayload(turn);
-      return { messages: payload.messages, reply: payload.reply, replyIds: [], exact: true };
+      return { messages: rawPayload(turn).messages, ...(await this.readReply(turn)) };
+    },
+
+    async readReply(turn: Turn) {
+      return { reply: rawPayload(turn).reply, replyIds: [], exact: true };
     },
   };
 }

@@ -29,7 +29,8 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
         ids: context.ids,
         contextStart: context.firstTurn,
         async payload(reply) {
-          const shown = await shownText(llm, reply.ids, reply.stop);
+          // Where the service cannot say now what the ids show, the text is kept beside them: the turn is not lost for it.
+          const shown = await shownText(llm, reply.ids, reply.stop).catch(() => undefined);
           return {
             mode: 'tokenized',
             promptIds: segment.ids,
@@ -53,8 +54,12 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
       for (const { role, start, length } of payload.spans) {
         messages.push({ role, content: await llm.detokenize(payload.promptIds.slice(start, start + length)) });
       }
-      const reply = payload.replyText ?? (await shownText(llm, payload.replyIds, turn.record.stop));
-      return { messages, reply, replyIds: payload.replyIds, exact: payload.exact };
+      return { messages, ...(await this.readReply(turn)) };
+    },
+
+    async readReply(turn: Turn) {
+      const { replyText, replyIds, exact } = tokenizedPayload(turn);
+      return { reply: replyText ?? (await shownText(llm, replyIds, turn.record.stop)), replyIds, exact };
     },
   };
 }

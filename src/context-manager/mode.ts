@@ -17,6 +17,8 @@ export interface Mode {
   build(input: BuildInput): Promise<Prompt>;
   /** The stored turn as people read it. */
   read(turn: Turn): Promise<TurnText>;
+  /** Its reply alone, which is all that a replay needs. */
+  readReply(turn: Turn): Promise<StoredReply>;
 }
 
 export interface BuildInput {
@@ -45,8 +47,11 @@ export interface Prompt {
   kept(sealed: SealedRecord): void;
 }
 
-export interface TurnText {
+export interface TurnText extends StoredReply {
   readonly messages: readonly Message[];
+}
+
+export interface StoredReply {
   readonly reply: string;
   /** Empty where the mode keeps no ids. */
   readonly replyIds: TokenSequence;

@@ -4,7 +4,8 @@ import type { TurnRequest } from './turn.ts';
 
 /**
  * Names everything in a request that decides its reply, so that a repeated request is recognised wherever the record
- * has arrived. What only says how to answer (streaming, waiting, consistency, expiry) is left out: a retry may change it.
+ * has arrived. What only says how to answer (streaming, waiting, consistency, expiry, overflow) is left out:
+ * a retry may change it.
  */
 export function requestDigest(request: TurnRequest, turn: TurnNumber): RequestDigest {
   const decisive = [

@@ -23,7 +23,8 @@ export interface ReadTurn extends TurnText {
 
 export interface SessionView {
   readonly key: SessionKey;
-  readonly mode: ContextMode;
+  /** `undefined` when none of its records can be read. */
+  readonly mode: ContextMode | undefined;
   readonly expiresAtMs: number;
   /** The main line, oldest first. */
   readonly turns: readonly ReadTurn[];
@@ -76,10 +77,18 @@ export class Sessions {
   /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
   async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
     const { history, key, corrupt } = await this.#existing(userId, sessionId);
-    const mode = history.mode as ContextMode;
     const turns: ReadTurn[] = [];
-    for (const turn of history.line()) turns.push({ turn, ...(await this.#parts.modes[mode].read(turn)) });
-    return { key, mode, expiresAtMs: history.expiresAtMs, turns, tips: history.tips(), corruptRecords: corrupt };
+    for (const turn of history.line()) {
+      turns.push({ turn, ...(await this.#parts.modes[turn.record.payload.mode].read(turn)) });
+    }
+    return {
+      key,
+      mode: history.mode,
+      expiresAtMs: history.expiresAtMs,
+      turns,
+      tips: history.tips(),
+      corruptRecords: corrupt,
+    };
   }
 
   /** Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped. */
@@ -112,7 +121,7 @@ export class Sessions {
   async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
     const session = await this.#parts.cache.load(this.#key(userId, sessionId));
     if (session.deleted) throw deleted();
-    if (session.history.size === 0) {
+    if (session.history.size === 0 && session.corrupt === 0) {
       throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
     }
     return session;

@@ -57,6 +57,8 @@ export class TurnGate {
         case 'replay':
           return { ...pass, answered: decision.turn, base: undefined };
         case 'go':
+          // The damaged record may be an answer to this very turn, or one that the client has seen.
+          if (session.corrupt > 0) throw corrupt(session);
           return { ...pass, answered: undefined, base: decision.base };
         case 'conflict':
           throw conflict(claim);
@@ -102,7 +104,7 @@ function mismatch({ turn }: TurnClaim, found: number): DiscedgeError {
 function corrupt(session: CachedSession): DiscedgeError {
   return new DiscedgeError(
     'context_corrupt',
-    `${session.corrupt} stored record(s) of this session are damaged; turns from there on cannot be answered`,
+    `${session.corrupt} stored record(s) of this session are damaged: what is left can be read, exported and deleted, but not continued`,
   );
 }
 

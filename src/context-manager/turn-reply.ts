@@ -1,6 +1,6 @@
 import type { Turn } from '../domain/session-history.ts';
 import type { GenerationEnd } from '../llm-service/llm-service.ts';
-import type { TurnText } from './mode.ts';
+import type { StoredReply } from './mode.ts';
 import type { TurnReply, TurnRequest } from './turn.ts';
 import type { GatePass } from './turn-gate.ts';
 
@@ -10,7 +10,7 @@ export function generatedReply(turn: Turn, end: GenerationEnd, promptTokens: num
 }
 
 /** A reply that was stored before, whole. */
-export function replayedReply(turn: Turn, { reply, replyIds, exact }: TurnText, pass: GatePass): TurnReply {
+export function replayedReply(turn: Turn, { reply, replyIds, exact }: StoredReply, pass: GatePass): TurnReply {
   return {
     ...placeOf(turn, pass),
     replayed: true,

@@ -88,7 +88,7 @@ function parseId(text: unknown, param: string): string {
   if (typeof text !== 'string' || !isId(text)) {
     throw new DiscedgeError(
       'invalid_request',
-      `${param} must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`,
+      `${param} must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters, and not "." or ".."`,
       {
         param,
       },
@@ -97,11 +97,13 @@ function parseId(text: unknown, param: string): string {
   return text;
 }
 
-/** What every user and session id is, whoever wrote it: stores make keys of them. */
+/** What every user and session id is, whoever wrote it: stores make keys of them, and URLs end in them. */
 export function isId(text: string): boolean {
   return (
     text.length > 0 &&
     text.isWellFormed() &&
+    text !== '.' &&
+    text !== '..' &&
     !/[\u0000-\u001f\u007f]/.test(text) &&
     Buffer.byteLength(text) <= ID_BYTES_MAX
   );

@@ -1,5 +1,6 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../context-store/make-folder.ts';
 import { writeWhole } from '../context-store/nats/whole-file.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
@@ -112,7 +113,7 @@ async function writeFiles(
   files: readonly { readonly path: string; readonly content: string; readonly mode: number }[],
 ): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
     for (const { path, content, mode } of files) await writeWhole(path, content, mode);
   } catch (cause) {
     throw unusable(`certificates cannot be written: ${(cause as Error).message}`, cause);

@@ -2,7 +2,11 @@ import type { TurnReply } from '../context-manager/turn.ts';
 import type { StopReason } from '../domain/turn-record.ts';
 import type { CompletionReply } from './completion-schema.ts';
 
-const STOP_TYPES = { end: 'eos', limit: 'limit', word: 'word' } as const satisfies Record<StopReason['kind'], string>;
+/** llama.cpp's words for how a reply ended. */
+export const STOP_TYPES = { end: 'eos', limit: 'limit', word: 'word' } as const satisfies Record<
+  StopReason['kind'],
+  string
+>;
 
 /** A turn's reply with llama.cpp's fields and DisCEdge's (DESIGN §10). */
 export function completionReply(

@@ -29,6 +29,15 @@ const OWN_FIELDS = new Set([
   ...['cache_prompt', 'id_slot', 'n_keep', 'n_discard', 'return_progress', 'timings_per_token', 'response_fields'],
 ]);
 
+/** Levels of objects and arrays in a parameter; llama.cpp's own go two or three deep, JSON schemas some more. */
+const PARAMETER_DEPTH_MAX = 64;
+
+/** llama.cpp reads null as "the default", so a null is the same as nothing. */
+export function withoutNulls(body: unknown): unknown {
+  if (body === null || typeof body !== 'object' || Array.isArray(body)) return body;
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+}
+
 /** Checks what a schema cannot say and translates the body into a turn. Throws `invalid_request` naming the field. */
 export function turnRequestOf(body: CompletionBody, options: AppOptions): TurnRequest {
   if ('context' in body) {
@@ -55,9 +64,23 @@ export function turnRequestOf(body: CompletionBody, options: AppOptions): TurnRe
     overflow: (body.overflow as OverflowPolicy | undefined) ?? options.defaultOverflow,
     maxTokens: maxTokensOf(body, options),
     stop: stopOf(body),
-    sampling: Object.fromEntries(Object.entries(body).filter(([name]) => !OWN_FIELDS.has(name))),
+    sampling: samplingOf(body),
     stream: body.stream ?? false,
   };
+}
+
+function samplingOf(body: CompletionBody): Readonly<Record<string, unknown>> {
+  const parameters = Object.entries(body).filter(([name]) => !OWN_FIELDS.has(name));
+  for (const [name, value] of parameters) {
+    if (isDeeperThan(value, PARAMETER_DEPTH_MAX))
+      throw invalid(name, `${name} is nested more than ${PARAMETER_DEPTH_MAX} levels deep`);
+  }
+  return Object.fromEntries(parameters);
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (value === null || typeof value !== 'object') return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }
 
 function messagesOf({ prompt, system }: CompletionBody): Message[] {
@@ -71,6 +94,9 @@ function messagesOf({ prompt, system }: CompletionBody): Message[] {
 /** Joins neighbouring ids, so that a prompt of ids is one piece. */
 function clientPrompt(prompt: CompletionBody['prompt']): Array<string | TokenSequence> {
   if (typeof prompt === 'string') return [checkedText('prompt', prompt)];
+  if (prompt.length > 1 && prompt.every((piece) => typeof piece === 'string')) {
+    throw invalid('prompt', 'prompt is a list of texts, which for llama.cpp are several prompts; send one at a time');
+  }
   const pieces: Array<string | TokenId[]> = [];
   for (const piece of prompt) {
     const last = pieces.at(-1);

@@ -53,9 +53,14 @@ export function sendError(reply: FastifyReply, error: DiscedgeError): void {
   reply.status(error.status).send(errorBody(error));
 }
 
+/** Of the errors of a union the one that says more than that another type was expected too. */
+function mostTelling(errors: NonNullable<FastifyError['validation']>) {
+  return errors.find(({ keyword }) => keyword !== 'type' && keyword !== 'anyOf' && keyword !== 'required') ?? errors[0];
+}
+
 function fromFastify(error: FastifyError): DiscedgeError | undefined {
   if (error.validation !== undefined) {
-    const first = error.validation[0];
+    const first = mostTelling(error.validation);
     const missing = (first?.params.requiredProperties as string[] | undefined)?.[0];
     const param = missing ?? first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
     const where = error.validationContext === 'querystring' ? 'query parameter ' : '';

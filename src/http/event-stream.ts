@@ -2,6 +2,12 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 
 /**
+ * What may wait for a client that has stopped reading. A turn that is stored can be had again as a replay, so its
+ * connection is given up rather than the node's memory.
+ */
+const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
  * Server-sent events on a reply, written straight to the socket. Nothing is sent before the first event, so that a turn
  * which fails early still gets its HTTP status.
  */
@@ -20,10 +26,12 @@ export class EventStream {
     return this.#open;
   }
 
-  /** A client that reads slowly is buffered for: what it can owe is bounded by the length of one reply. */
+  /** A client that reads slowly is buffered for, up to a bound; then its connection is closed. */
   send(data: unknown): void {
     if (!this.#open) this.#begin();
-    if (!this.#raw.destroyed) this.#raw.write(`data: ${JSON.stringify(data)}\n\n`);
+    if (this.#raw.destroyed) return;
+    this.#raw.write(`data: ${JSON.stringify(data)}\n\n`);
+    if (this.#raw.writableLength > UNREAD_BYTES_MAX) this.#raw.destroy();
   }
 
   end(): void {

@@ -1,6 +1,6 @@
 // Tries to get two nodes onto one data folder, or one node onto a folder that is not its own: a second opener in this
 // process and in another, one that was killed, another node id, another format, a file in the way, garbage as a store.
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -110,6 +110,14 @@ test('a file where the folder should be is refused', async () => {
   writeFileSync(join(temporary.path, 'deeper'), 'a file');
   await expect(open()).rejects.toMatchObject({ code: 'data_dir_unusable', message: expect.stringContaining(folder) });
 });
+
+test.runIf(existsSync('/proc/self'))(
+  'a folder where the system makes none is refused, and not tried for ever',
+  async () => {
+    const nowhere = { folder: '/proc/discedge', nodeId: 'writer' as NodeId, bytesMax: 1_000_000 };
+    await expect(openLmdbStore(nowhere, virtualEnvironment())).rejects.toMatchObject({ code: 'data_dir_unusable' });
+  },
+);
 
 test('garbage where the store should be is refused, and not overwritten', async () => {
   mkdirSync(join(folder, 'store'), { recursive: true });

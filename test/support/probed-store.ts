@@ -1,4 +1,5 @@
 import type {
+  AppendOptions,
   ContextStore,
   SessionQuery,
   SessionSummary,
@@ -21,6 +22,8 @@ export class ProbedStore implements ContextStore {
   readonly appended: SealedRecord[] = [];
   /** Damaged records that `read` reports from now on. */
   corrupt = 0;
+  /** Turns whose records `read` finds damaged from now on. */
+  readonly damagedTurns = new Set<number>();
   reads = 0;
   readonly #inner: ContextStore;
   readonly #steps = { append: [] as Step[], appended: [] as Step[], read: [] as Step[], answer: [] as Step[] };
@@ -46,9 +49,9 @@ export class ProbedStore implements ContextStore {
     });
   }
 
-  async append(sealed: SealedRecord): Promise<void> {
+  async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
     await this.#steps.append.shift()?.();
-    await this.#inner.append(sealed);
+    await this.#inner.append(sealed, options);
     await this.#steps.appended.shift()?.();
     this.appended.push(sealed);
   }
@@ -58,7 +61,9 @@ export class ProbedStore implements ContextStore {
     await this.#steps.read.shift()?.();
     const stored = await this.#inner.read(key);
     await this.#steps.answer.shift()?.();
-    return stored === undefined ? undefined : { ...stored, corrupt: this.corrupt };
+    if (stored === undefined) return undefined;
+    const intact = stored.records.filter(({ record }) => record.kind !== 'turn' || !this.damagedTurns.has(record.turn));
+    return { ...stored, records: intact, corrupt: this.corrupt + stored.records.length - intact.length };
   }
 
   list(query: SessionQuery): Promise<SessionSummary[]> {

@@ -1,7 +1,8 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { DiscedgeError } from '../../domain/errors.ts';
+import { makeFolder } from '../make-folder.ts';
 
 /** A data folder held by this process. */
 export interface DataFolder {
@@ -42,7 +43,7 @@ function storePathOf(folder: string): string {
 async function openLockFile(folder: string): Promise<FileHandle> {
   try {
     // Conversations lie here: nobody else's to read.
-    await mkdir(storePathOf(folder), { recursive: true, mode: 0o700 });
+    await makeFolder(storePathOf(folder));
     return await open(join(folder, 'lock'), 'a+', 0o600);
   } catch (error) {
     throw unusable(folder, 'cannot be created or written', error);

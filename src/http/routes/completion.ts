@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
 import { completionReply } from '../completion-reply.ts';
-import { turnRequestOf } from '../completion-request.ts';
+import { turnRequestOf, withoutNulls } from '../completion-request.ts';
 import { CompletionBody, CompletionReply } from '../completion-schema.ts';
 import { asDiscedgeError, errorBody } from '../error-reply.ts';
 import { EventStream } from '../event-stream.ts';
@@ -21,6 +21,9 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
             'With `stream: true` the reply is a stream of server-sent events; the last one carries every field of the reply.',
           body: CompletionBody,
           response: { 200: CompletionReply },
+        },
+        preValidation: async (request) => {
+          request.body = withoutNulls(request.body) as CompletionBody;
         },
       },
       async (request, reply) =>

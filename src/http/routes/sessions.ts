@@ -4,6 +4,7 @@ import type { SessionSummary } from '../../context-store/context-store.ts';
 import { ANONYMOUS, parseSessionId, parseUserId, type UserId } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { AppParts } from '../app-parts.ts';
+import { STOP_TYPES } from '../completion-reply.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 const Owner = { user_id: Type.Optional(Type.String({ description: 'Whose sessions; default `anonymous`.' })) };
@@ -111,7 +112,7 @@ function turnView({ turn, messages, reply }: ReadTurn) {
       .map(({ content }) => content)
       .join('\n'),
     reply,
-    stop_type: record.stop.kind,
+    stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,
     prompt_tokens: payload.mode === 'tokenized' ? payload.promptIds.length : undefined,
     reply_tokens: payload.mode === 'tokenized' ? payload.replyIds.length : undefined,

@@ -2,7 +2,11 @@ import { Type } from 'typebox';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
 import type { AppParts } from '../app-parts.ts';
+import { clientGone } from '../client-gone.ts';
 import type { TypedApp } from '../typed-app.ts';
+
+/** Ids whose texts one request may ask for: each is a call of its own to the LLM Service. */
+const PIECES_MAX = 4096;
 
 /** llama.cpp's `/tokenize` and `/detokenize`. */
 export function tokenizeRoutes(app: TypedApp, { llm }: AppParts): void {
@@ -24,7 +28,7 @@ export function tokenizeRoutes(app: TypedApp, { llm }: AppParts): void {
         }),
       },
     },
-    async ({ body }) => {
+    async ({ body }, reply) => {
       if (!body.content.isWellFormed()) {
         throw new DiscedgeError('invalid_request', 'content has half a surrogate pair: it is not Unicode text', {
           param: 'content',
@@ -34,8 +38,21 @@ export function tokenizeRoutes(app: TypedApp, { llm }: AppParts): void {
       const { prependBos } = llm.description;
       if (body.add_special && prependBos !== undefined && ids[0] !== prependBos) ids.unshift(prependBos);
       if (!body.with_pieces) return { tokens: ids };
+      if (ids.length > PIECES_MAX) {
+        throw new DiscedgeError(
+          'invalid_request',
+          `with_pieces is for at most ${PIECES_MAX} ids; content has ${ids.length}`,
+          {
+            param: 'content',
+          },
+        );
+      }
+      const gone = clientGone(reply);
       const tokens: Array<{ id: TokenId; piece: string }> = [];
-      for (const id of ids) tokens.push({ id, piece: await llm.detokenize([id]) });
+      for (const id of ids) {
+        gone.throwIfAborted();
+        tokens.push({ id, piece: await llm.detokenize([id]) });
+      }
       return { tokens };
     },
   );

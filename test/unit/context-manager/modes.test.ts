@@ -108,7 +108,9 @@ describe('client-side', () => {
 
   it('refuses a prompt that is too long', async () => {
     const rig = await contextManagerRig({ scripted: { contextTokens: 100 } });
-    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'.repeat(100)] }))).toBe('context_overflow');
+    const prompt = (length: number) => rig.turn({ mode: 'client-side', prompt: ['x'.repeat(length)] });
+    expect(await codeOf(prompt(100))).toBe('context_overflow');
+    expect(await prompt(99)).toMatchObject({ promptTokens: 99, stop: { kind: 'limit' } });
   });
 
   it('a BOS id comes before a text that has none, once', async () => {

@@ -79,6 +79,8 @@ describe('fields of the wrong type or range', () => {
     ['session_id', 7],
     ['session_id', 'x'.repeat(129)],
     ['session_id', 'line\nbreak'],
+    ['session_id', '.'],
+    ['session_id', '..'],
     ['user_id', 'x'.repeat(129)],
     ['user_id', ['a']],
     ['context_id', 'nonsense'],
@@ -98,6 +100,8 @@ describe('fields of the wrong type or range', () => {
     ['system', 7],
     ['context', [1, 2, 3]],
     ['stop', 7],
+    ['stop', Array.from({ length: 17 }, () => 'x')],
+    ['logit_bias', JSON.parse('['.repeat(500) + ']'.repeat(500))],
   ])('%s = %j', async (field, value) => {
     const error = expectError(await turnThree({ [field]: value }), 400, 'invalid_request', field);
     expect(error.message).toContain(field);

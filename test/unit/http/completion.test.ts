@@ -62,6 +62,24 @@ describe('a turn', () => {
     expect(after).toMatchObject({ content: 'Turn 2: g' });
   });
 
+  it('a null is the same as nothing, as for llama.cpp', async () => {
+    const nulls = {
+      session_id: null,
+      turn: null,
+      stop: null,
+      stream: null,
+      seed: null,
+      model: null,
+      temperature: null,
+    };
+    expect(await node.turn({ prompt: 'x', ...nulls })).toMatchObject({ turn: 1, content: 'Turn 1: x' });
+  });
+
+  it('client-side: a list of texts is several prompts for llama.cpp, and is refused', async () => {
+    const answer = await node.post('/completion', { prompt: ['one', 'two'], mode: 'client-side' });
+    expect(answer.body.error).toMatchObject({ type: 'invalid_request', param: 'prompt' });
+  });
+
   it('client-side: the prompt is used as it is and nothing is stored', async () => {
     const reply = await node.turn({
       prompt: ['<|im_start|>user\nhi', 257, 10, 256, 'assistant\n'],

@@ -77,6 +77,7 @@ it('tokenizes and detokenizes as llama.cpp does', async () => {
   expect((await node.post('/detokenize', { tokens: plain })).body).toEqual({ content: 'a<|im_end|>' });
   expect((await node.post('/tokenize', { content: '' })).body).toEqual({ tokens: [] });
   expect((await node.post('/tokenize', { content: '\ud800' })).status).toBe(400);
+  expect((await node.post('/tokenize', { content: 'x'.repeat(5000), with_pieces: true })).status).toBe(400);
 });
 
 it('says what it is and how it is', async () => {
