@@ -1,0 +1,215 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import {
+  type ContextId,
+  type Incarnation,
+  type KeygroupId,
+  type NodeId,
+  parseNodeId,
+  type SessionKey,
+} from '../domain/identifiers.ts';
+import { RECORD_FORMAT_VERSION, type SealedRecord } from '../domain/record-codec.ts';
+import type { Environment } from '../environment/environment.ts';
+import type {
+  NodeDescription,
+  ReplicatingStore,
+  ReplicationStatus,
+  SessionQuery,
+  SessionSummary,
+  StoredSession,
+  StoreStatus,
+} from './context-store.ts';
+import { type LmdbStoreOptions, openReplica, type ReplicaStore } from './lmdb.ts';
+import { HomeServer } from './nats/home-server.ts';
+import { Intake } from './nats/intake.ts';
+import type { ClusterName } from './nats/names.ts';
+import { NodeDirectory } from './nats/node-directory.ts';
+import type { Hello, HelloReply, NodeAnnouncement } from './nats/peer-protocol.ts';
+import { ReplicaAcks } from './nats/replica-acks.ts';
+import type { ServerConnectionOptions } from './nats/server-connection.ts';
+
+export interface NatsStoreOptions {
+  readonly replica: LmdbStoreOptions;
+  /** This node's own nats-server, with JetStream. */
+  readonly serverUrl: string;
+  /** The same server as other nodes reach it; told to them. */
+  readonly advertisedUrl?: string | undefined;
+  /** Without it only peers on this machine are taken. */
+  readonly tls?: ServerConnectionOptions['tls'];
+  readonly cluster: ClusterName;
+  /** Some nodes of the cluster; the others are learned from them. */
+  readonly peers: readonly { readonly nodeId: NodeId; readonly url: string }[];
+  /** Records of these are shared. */
+  readonly keygroups: readonly KeygroupId[];
+  /** Above the longest time a record lives: how long the server keeps it for peers that are away. */
+  readonly streamMaxAgeMs: number;
+  /** What other nodes are told of this one. */
+  readonly describe?: () => Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
+  /** A node has been learned of; a server with access rules must let it in. */
+  readonly onMember?: (nodeId: NodeId) => void;
+}
+
+export type NatsStore = ReplicatingStore & { readonly incarnation: Incarnation };
+
+/**
+ * The context store of one of several nodes (DESIGN §7): an LMDB replica that shares what it is given through this node's
+ * nats-server and takes in what its peers share through theirs. Works alone for as long as nobody can be reached. Throws
+ * `config_invalid` for a peer on another machine without certificates, and what {@link openReplica} throws.
+ */
+export async function openNatsStore(options: NatsStoreOptions, environment: Environment): Promise<NatsStore> {
+  for (const { nodeId } of options.peers) {
+    parseNodeId(nodeId);
+    if (nodeId === options.replica.nodeId)
+      throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);
+  }
+  const replica = await openReplica(options.replica, environment);
+  try {
+    const store = new SharedReplica(options, replica, environment);
+    store.start();
+    return store;
+  } catch (error) {
+    await replica.close();
+    throw error;
+  }
+}
+
+class SharedReplica implements ReplicatingStore {
+  readonly incarnation: Incarnation;
+  readonly #options: NatsStoreOptions;
+  readonly #replica: ReplicaStore;
+  readonly #environment: Environment;
+  readonly #listeners = new Set<(sealed: SealedRecord) => void>();
+  readonly #acks: ReplicaAcks;
+  readonly #home: HomeServer;
+  readonly #directory: NodeDirectory;
+  readonly #instance: string;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: NatsStoreOptions, replica: ReplicaStore, environment: Environment) {
+    this.incarnation = replica.incarnation;
+    this.#options = options;
+    this.#replica = replica;
+    this.#environment = environment;
+    this.#instance = environment.random.uuid();
+    this.#acks = new ReplicaAcks(environment.clock);
+    const intake = new Intake({ replica, log: environment.log, announce: (sealed) => this.#announce(sealed) });
+    this.#directory = new NodeDirectory(
+      { ...options, replica, intake, describe: () => this.#describe(), acks: this.#acks },
+      environment,
+    );
+    this.#home = new HomeServer(
+      {
+        url: options.serverUrl,
+        tls: options.tls,
+        replica,
+        keygroups: options.keygroups,
+        maxAgeMs: options.streamMaxAgeMs,
+        describe: () => this.#describe(),
+        onHello: (hello) => this.#greeted(hello),
+        onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
+      },
+      environment,
+    );
+  }
+
+  start(): void {
+    this.#home.start();
+    this.#directory.start();
+  }
+
+  async append(...args: Parameters<ReplicaStore['append']>): Promise<void> {
+    await this.#replica.append(...args);
+    this.#home.wake();
+  }
+
+  read(key: SessionKey): Promise<StoredSession | undefined> {
+    return this.#replica.read(key);
+  }
+
+  list(query: SessionQuery): Promise<SessionSummary[]> {
+    return this.#replica.list(query);
+  }
+
+  expire(nowMs: number): Promise<number> {
+    return this.#replica.expire(nowMs);
+  }
+
+  status(): Promise<StoreStatus> {
+    return this.#replica.status();
+  }
+
+  watch(listener: (sealed: SealedRecord) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  replicationStatus(): ReplicationStatus {
+    return {
+      cluster: this.#options.cluster,
+      nodeId: this.#replica.nodeId,
+      incarnation: this.incarnation,
+      serverConnected: this.#home.isConnected,
+      outbox: this.#home.outbox,
+      peers: this.#directory.peers,
+      refusedNodes: this.#directory.refusedNodes,
+    };
+  }
+
+  async awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+    for (const keygroup of this.#options.keygroups) {
+      const position = this.#replica.positionOf(hash, keygroup);
+      if (position?.log.origin !== this.#replica.nodeId || position.log.incarnation !== this.incarnation) continue;
+      const log = { ...position.log, keygroup };
+      if (this.#acks.count(log, position.sequence) === 0)
+        this.#home.announce({ kind: 'want', keygroup, sequence: position.sequence });
+      return this.#acks.wait(log, position.sequence, { waitMs, signal });
+    }
+    return 0;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#acks.close();
+    await Promise.all([this.#directory.close(), this.#home.close()]);
+    await this.#replica.close();
+  }
+
+  async #greeted(hello: Hello): Promise<HelloReply> {
+    const reply = await this.#directory.answer(hello);
+    // The node was not there to hear of these.
+    for (const { log, sequence } of this.#acks.wanted())
+      this.#home.announce({ kind: 'want', keygroup: log.keygroup, sequence });
+    return reply;
+  }
+
+  #announce(sealed: SealedRecord): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(sealed);
+      } catch (error) {
+        this.#environment.log.error('watch_listener_failed', {}, error);
+      }
+    }
+  }
+
+  #describe(): NodeAnnouncement {
+    const { cluster, keygroups, advertisedUrl, describe } = this.#options;
+    const { httpUrl, model, location, load } = describe?.() ?? {};
+    return {
+      cluster,
+      nodeId: this.#replica.nodeId,
+      incarnation: this.incarnation,
+      instance: this.#instance,
+      recordVersion: RECORD_FORMAT_VERSION,
+      keygroups: [...keygroups],
+      ...(advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
+      ...(httpUrl !== undefined && { httpUrl }),
+      ...(model !== undefined && { model }),
+      ...(location !== undefined && location),
+      ...(load !== undefined && { load }),
+    };
+  }
+}

@@ -1,0 +1,103 @@
+import type { NodeId } from '../../domain/identifiers.ts';
+import type { OriginLog } from '../lmdb/origin-log.ts';
+import type { ReplicaStore } from '../lmdb.ts';
+import type { Intake } from './intake.ts';
+import type { FetchedRecords, LogPage } from './peer-protocol.ts';
+import { FETCH_RECORDS_MAX } from './peer-protocol.ts';
+import { afterBackFill, settledThrough } from './pull-position.ts';
+
+/** A node that can be asked for what it holds of a log. Both throw when it does not answer. */
+export interface Holder {
+  readonly nodeId: NodeId;
+  list(log: OriginLog, after: number): Promise<LogPage>;
+  fetch(log: OriginLog, sequences: readonly number[]): Promise<FetchedRecords>;
+}
+
+export interface BackFillRequest {
+  readonly log: OriginLog;
+  readonly holder: Holder;
+  readonly after: number;
+  /** Records beyond this are not fetched. */
+  readonly through: number;
+  /** Whether the holder wrote the log, and so knows that what it does not list is gone. */
+  readonly isOrigin: boolean;
+}
+
+/**
+ * Gets from a holder the records of a log that are not here: its list of hashes first, so that each comes once. Returns the
+ * last page of the list, `undefined` when there was none. Throws what the holder and the store throw; what was taken in by
+ * then stays.
+ */
+export async function backFill(
+  { log, holder, after, through, isOrigin }: BackFillRequest,
+  { replica, intake }: { replica: ReplicaStore; intake: Intake },
+): Promise<LogPage | undefined> {
+  let listed = after;
+  let lastPage: LogPage | undefined;
+  while (listed < through) {
+    const page = await holder.list(log, listed);
+    if (page.through <= listed) break;
+    lastPage = page;
+    listed = page.through;
+    await takePage(page);
+  }
+  return lastPage;
+
+  async function takePage(page: LogPage): Promise<void> {
+    const held = page.entries.map(({ sequence }) => sequence);
+    const end = Math.min(page.through, through);
+    let missing = page.entries
+      .filter(({ sequence, hash }) => sequence <= end && replica.positionOf(hash, log.keygroup) === undefined)
+      .map(({ sequence }) => sequence);
+    for (;;) {
+      const asked = missing.slice(0, FETCH_RECORDS_MAX);
+      const { covered, records } = asked.length === 0 ? { covered: 0, records: [] } : await holder.fetch(log, asked);
+      if (asked.length > 0 && covered === 0) throw new Error(`${holder.nodeId} does not hand out what it lists`);
+      missing = missing.slice(covered);
+      // Everything before the next missing one is here now.
+      const done = missing.length === 0 ? end : (missing[0] as number) - 1;
+      const from = replica.cursor(log);
+      const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
+      await intake.take({ log, peer: holder.nodeId, records, from, to });
+      if (missing.length === 0) return;
+    }
+  }
+}
+
+/** Settles what a stream has skipped, asking the log's origin once for many gaps. */
+export class SkippedRecords {
+  readonly #log: OriginLog;
+  readonly #origin: Holder;
+  readonly #parts: { readonly replica: ReplicaStore; readonly intake: Intake };
+  #page: LogPage = { entries: [], through: 0 };
+
+  constructor(log: OriginLog, origin: Holder, parts: { replica: ReplicaStore; intake: Intake }) {
+    this.#log = log;
+    this.#origin = origin;
+    this.#parts = parts;
+  }
+
+  /**
+   * Resolves when everything before `sequence` is taken in or known to be gone; `false` when the origin does not know
+   * of so many. Throws when the origin does not answer.
+   */
+  async settle(sequence: number): Promise<boolean> {
+    const { replica, intake } = this.#parts;
+    const from = replica.cursor(this.#log);
+    const through = sequence - 1;
+    const isGone =
+      through <= this.#page.through &&
+      !this.#page.entries.some((entry) => entry.sequence > from.sequence && entry.sequence <= through);
+    if (isGone) {
+      const to = afterBackFill(from, through);
+      await intake.take({ log: this.#log, peer: this.#origin.nodeId, records: [], from, to });
+      return true;
+    }
+    const page = await backFill(
+      { log: this.#log, holder: this.#origin, after: from.sequence, through, isOrigin: true },
+      this.#parts,
+    );
+    if (page !== undefined) this.#page = page;
+    return replica.cursor(this.#log).sequence >= through;
+  }
+}

@@ -1,0 +1,118 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { KeygroupId } from '../../domain/identifiers.ts';
+import type { Environment } from '../../environment/environment.ts';
+import type { OutboxStatus } from '../context-store.ts';
+import type { ReplicaStore } from '../lmdb.ts';
+import { announceSubject, backfillSubject } from './names.ts';
+import { OutboxLane } from './outbox-lane.ts';
+import { type Announcement, encodeMessage } from './peer-protocol.ts';
+import { answerPeerRequest, type PeerRequestsParts } from './peer-requests.ts';
+import { ServerConnection, type ServerConnectionOptions } from './server-connection.ts';
+
+export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport'> {
+  readonly url: string;
+  readonly tls: ServerConnectionOptions['tls'];
+  readonly replica: ReplicaStore;
+  readonly keygroups: readonly KeygroupId[];
+  readonly maxAgeMs: number;
+}
+
+/** This node's own nats-server: what it publishes, says and answers there. */
+export class HomeServer {
+  readonly #options: HomeServerOptions;
+  readonly #environment: Environment;
+  readonly #connection: ServerConnection;
+  readonly #lanes: readonly OutboxLane[];
+  #nats: NatsConnection | undefined;
+  #isToldDown = false;
+
+  constructor(options: HomeServerOptions, environment: Environment) {
+    const { url, tls, replica, keygroups, maxAgeMs } = options;
+    const { instance } = options.describe();
+    const { nodeId, incarnation } = replica;
+    this.#options = options;
+    this.#environment = environment;
+    this.#lanes = keygroups.map(
+      (keygroup) =>
+        new OutboxLane(
+          {
+            log: { origin: nodeId, incarnation, keygroup },
+            replica,
+            maxAgeMs,
+            onReady: () => this.announce({ kind: 'stream', keygroup, incarnation, instance }),
+          },
+          environment,
+        ),
+    );
+    this.#connection = new ServerConnection(
+      {
+        url,
+        nodeId,
+        tls,
+        session: (nats, signal) => this.#session(nats, signal),
+        onDown: (reason) => this.#tellDown(reason),
+      },
+      environment,
+    );
+  }
+
+  get isConnected(): boolean {
+    return this.#connection.isConnected;
+  }
+
+  get outbox(): OutboxStatus[] {
+    const { replica } = this.#options;
+    return this.#lanes.map(({ log, published }) => ({
+      keygroup: log.keygroup,
+      last: replica.cursor(log).sequence,
+      published,
+    }));
+  }
+
+  start(): void {
+    this.#connection.start();
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  /** There may be something to publish. */
+  wake(): void {
+    for (const lane of this.#lanes) lane.wake();
+  }
+
+  /** Heard by the peers that are connected now. */
+  announce(announcement: Announcement): void {
+    try {
+      this.#nats?.publish(announceSubject(this.#options.replica.nodeId), encodeMessage(announcement));
+    } catch {}
+  }
+
+  /** Once for each time that it goes away, however often it is tried again. */
+  #tellDown(reason: string): void {
+    if (!this.#isToldDown) this.#environment.log.warn('nats_server_unreachable', { reason });
+    this.#isToldDown = true;
+  }
+
+  async #session(nats: NatsConnection, signal: AbortSignal): Promise<void> {
+    this.#nats = nats;
+    this.#isToldDown = false;
+    const parts: PeerRequestsParts = {
+      ...this.#options,
+      log: this.#environment.log,
+      onCheck: (keygroup) => this.#lanes.find(({ log }) => log.keygroup === keygroup)?.lookAgain(),
+    };
+    const requests = nats.subscribe(backfillSubject(this.#options.replica.nodeId), {
+      callback: (error, message) => {
+        if (error === null) answerPeerRequest(parts, nats, message);
+      },
+    });
+    try {
+      await Promise.all(this.#lanes.map((lane) => lane.run(nats, signal)));
+    } finally {
+      this.#nats = undefined;
+      requests.unsubscribe();
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { NodeId } from '../../domain/identifiers.ts';
+import type { Clock } from '../../environment/environment.ts';
+import { type LogPosition, logText, type OriginLog } from '../lmdb/origin-log.ts';
+
+/** Replies that may wait for peers at once: as many as writes may wait for the disk. */
+const WAITING_MAX = 10_000;
+
+interface Waiting {
+  readonly sequence: number;
+  readonly wake: () => void;
+}
+
+/** What this node's peers have of its logs, as they said, and who waits for that. */
+export class ReplicaAcks {
+  readonly #clock: Clock;
+  readonly #reached = new Map<string, Map<NodeId, number>>();
+  readonly #waiting = new Map<string, { readonly log: OriginLog; readonly all: Set<Waiting> }>();
+  #waitingCount = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A peer has a log up to `sequence`. It can have less than before: then its disk is new. */
+  note(peer: NodeId, log: OriginLog, sequence: number): void {
+    const key = logText(log);
+    const peers = this.#reached.get(key) ?? new Map<NodeId, number>();
+    this.#reached.set(key, peers);
+    peers.set(peer, sequence);
+    for (const waiting of this.#waiting.get(key)?.all ?? []) {
+      if (waiting.sequence <= sequence) waiting.wake();
+    }
+  }
+
+  /** Peers that have a log up to `sequence`. */
+  count(log: OriginLog, sequence: number): number {
+    return [...(this.#reached.get(logText(log))?.values() ?? [])].filter((reached) => reached >= sequence).length;
+  }
+
+  /** Resolves with {@link count} when that is above 0 or `waitMs` is over. Throws `signal.reason`, `overloaded`. */
+  async wait(log: OriginLog, sequence: number, { waitMs, signal }: { waitMs: number; signal: AbortSignal }) {
+    signal.throwIfAborted();
+    if (this.count(log, sequence) > 0) return this.count(log, sequence);
+    if (this.#waitingCount >= WAITING_MAX)
+      throw new DiscedgeError('overloaded', `${WAITING_MAX} replies wait for other nodes to have their record`);
+    const key = logText(log);
+    const { all } = this.#waiting.get(key) ?? { all: new Set<Waiting>() };
+    this.#waiting.set(key, { log, all });
+    this.#waitingCount++;
+    await new Promise<void>((resolve) => {
+      const waiting = { sequence, wake };
+      const cancel = this.#clock.after(waitMs, wake);
+      signal.addEventListener('abort', wake, { once: true });
+      all.add(waiting);
+      function wake() {
+        cancel();
+        signal.removeEventListener('abort', wake);
+        all.delete(waiting);
+        resolve();
+      }
+    });
+    this.#waitingCount--;
+    signal.throwIfAborted();
+    return this.count(log, sequence);
+  }
+
+  /** The last record of each log that somebody waits for. */
+  wanted(): LogPosition[] {
+    return [...this.#waiting.values()].flatMap(({ log, all }) => {
+      const sequence = Math.max(...[...all].map((waiting) => waiting.sequence));
+      return all.size === 0 ? [] : [{ log, sequence }];
+    });
+  }
+
+  /** Everybody who waits gets what there is. */
+  close(): void {
+    for (const { all } of this.#waiting.values()) for (const waiting of [...all]) waiting.wake();
+  }
+}

@@ -1,0 +1,150 @@
+import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
+import type { NodeId } from '../../domain/identifiers.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { inboxPrefix } from './names.ts';
+import { BackOff, pause } from './pause.ts';
+import type { NatsServerTls } from './server-config.ts';
+
+/** First answer of a server. Longer than a TLS handshake at 300 ms delay with losses. */
+const CONNECT_WAIT_MS = 5_000;
+const RECONNECT_WAIT_MS = 500;
+const RECONNECT_JITTER_MS = 200;
+/** A dead peer is found within two of these; 883 B a minute. */
+const PING_EVERY_MS = 14_000;
+const PINGS_OUT_MAX = 1;
+/** While a server cannot be reached at all. */
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 5_000;
+
+export interface ServerConnectionOptions {
+  readonly url: string;
+  /** Who connects. */
+  readonly nodeId: NodeId;
+  readonly tls: Omit<NatsServerTls, 'cluster'> | undefined;
+  /** Runs while the connection is up; `signal` aborts when it is lost, and the next one gets a session of its own. */
+  readonly session: (nats: NatsConnection, signal: AbortSignal) => Promise<void>;
+  /** Called when a connection is lost or does not come about. */
+  readonly onDown?: (reason: string) => void;
+}
+
+/** One connection to one nats-server that never gives up. */
+export class ServerConnection {
+  readonly #options: ServerConnectionOptions;
+  readonly #environment: Environment;
+  readonly #closed = new AbortController();
+  #nats: NatsConnection | undefined;
+  #session: { readonly end: AbortController; readonly done: Promise<void> } | undefined;
+  #earlierBytes = { in: 0, out: 0 };
+  #running: Promise<void> | undefined;
+
+  constructor(options: ServerConnectionOptions, environment: Environment) {
+    this.#options = options;
+    this.#environment = environment;
+  }
+
+  get isConnected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** Bytes of the NATS protocol, without TLS and TCP. */
+  get bytes(): { readonly in: number; readonly out: number } {
+    const stats = this.#nats?.stats();
+    return {
+      in: this.#earlierBytes.in + (stats?.inBytes ?? 0),
+      out: this.#earlierBytes.out + (stats?.outBytes ?? 0),
+    };
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    const ended = this.#endSession();
+    await this.#nats?.close();
+    await ended;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#environment;
+    const { signal } = this.#closed;
+    const backOff = new BackOff({ firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
+    while (!signal.aborted) {
+      try {
+        const nats = await connect(this.#connectOptions());
+        backOff.reset();
+        await this.#serve(nats);
+      } catch (error) {
+        this.#tellDown(error);
+      }
+      await pause(clock, backOff.next(), signal);
+    }
+  }
+
+  /** Resolves when the client has given the connection up for good, which it does when it is refused. */
+  async #serve(nats: NatsConnection): Promise<void> {
+    this.#nats = nats;
+    try {
+      if (this.#closed.signal.aborted) return;
+      this.#beginSession(nats);
+      for await (const status of nats.status()) {
+        if (status.type === 'disconnect') {
+          await this.#endSession();
+          this.#tellDown('connection lost');
+        } else if (status.type === 'reconnect') {
+          await this.#endSession();
+          this.#beginSession(nats);
+        }
+      }
+    } finally {
+      await nats.close();
+      await this.#endSession();
+      const { inBytes, outBytes } = nats.stats();
+      this.#earlierBytes = { in: this.#earlierBytes.in + inBytes, out: this.#earlierBytes.out + outBytes };
+      this.#nats = undefined;
+      this.#tellDown((await nats.closed()) ?? 'connection closed');
+    }
+  }
+
+  #tellDown(reason: unknown): void {
+    if (this.#closed.signal.aborted) return;
+    this.#options.onDown?.(reason instanceof Error ? reason.message : String(reason));
+  }
+
+  #beginSession(nats: NatsConnection): void {
+    if (this.#closed.signal.aborted) return;
+    const end = new AbortController();
+    const done = this.#options.session(nats, end.signal).catch((error) => {
+      if (!end.signal.aborted) this.#environment.log.error('replication_session_failed', {}, error);
+    });
+    this.#session = { end, done };
+  }
+
+  async #endSession(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    session?.end.abort();
+    await session?.done;
+  }
+
+  #connectOptions(): NodeConnectionOptions {
+    const { url, nodeId, tls } = this.#options;
+    return {
+      servers: url,
+      name: nodeId,
+      inboxPrefix: inboxPrefix(nodeId),
+      ...(tls && { tls: { certFile: tls.certFile, keyFile: tls.keyFile, caFile: tls.caFile } }),
+      timeout: CONNECT_WAIT_MS,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectJitter: RECONNECT_JITTER_MS,
+      reconnectJitterTLS: RECONNECT_JITTER_MS,
+      pingInterval: PING_EVERY_MS,
+      maxPingOut: PINGS_OUT_MAX,
+      // The servers of a cluster announced by a peer's server are not that peer.
+      ignoreClusterUpdates: true,
+    };
+  }
+}

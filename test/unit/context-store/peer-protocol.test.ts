@@ -1,0 +1,93 @@
+// What nodes say to each other, from mouths that cannot be trusted: cut, flipped, oversized and made-up messages must be
+// told from real ones, and never throw anything but what their reader expects.
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  decodePage,
+  decodeRecords,
+  encodeMessage,
+  encodePage,
+  encodeRecords,
+  LIST_ENTRIES_MAX,
+  parseMessage,
+} from '../../../src/context-store/nats/peer-protocol.ts';
+import { ByteWriter, MalformedBytes } from '../../../src/domain/bytes.ts';
+import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
+
+const log = {
+  origin: 'n1' as NodeId,
+  incarnation: '00000001' as Incarnation,
+  keygroup: '0011223344556677' as KeygroupId,
+};
+
+const page = fc
+  .uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { maxLength: 50 })
+  .map((sequences) => sequences.sort((a, b) => a - b))
+  .map((sequences) => ({
+    entries: sequences.map((sequence) => ({ sequence, hash: sequence.toString(16).padStart(32, '0') as ContextId })),
+    through: (sequences.at(-1) ?? 0) + 5,
+  }));
+
+test('lists and records come out as they went in', () => {
+  fc.assert(
+    fc.property(page, (one) => {
+      expect(decodePage(encodePage(one))).toEqual(one);
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 }), (all) => {
+      const records = all.map((bytes, i) => ({ sequence: i * 3 + 1, bytes }));
+      const { covered, records: read } = decodeRecords(encodeRecords({ covered: records.length + 2, records }));
+      expect(covered).toBe(records.length + 2);
+      expect(read.map(({ sequence, bytes }) => [sequence, [...bytes]])).toEqual(
+        records.map(({ sequence, bytes }) => [sequence, [...bytes]]),
+      );
+    }),
+  );
+});
+
+test('bytes that are no list or no records are told so', () => {
+  for (const decode of [decodePage, decodeRecords]) {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        try {
+          decode(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedBytes);
+        }
+      }),
+    );
+  }
+  const long = new ByteWriter();
+  long.varint(0);
+  long.varint(LIST_ENTRIES_MAX + 1);
+  expect(() => decodePage(long.view())).toThrow(MalformedBytes);
+  const beyond = encodePage({ entries: [{ sequence: 9, hash: '0'.repeat(32) as ContextId }], through: 3 });
+  expect(() => decodePage(beyond)).toThrow(MalformedBytes);
+});
+
+test('messages that are not of the protocol are not taken for ones', () => {
+  const list = { kind: 'list' as const, log, after: 3 };
+  expect(parseMessage('request', encodeMessage(list))).toEqual(list);
+  for (const odd of [
+    '',
+    '{',
+    'null',
+    '[]',
+    '{"kind":"list"}',
+    JSON.stringify({ ...list, after: -1 }),
+    JSON.stringify({ ...list, after: 1.5 }),
+    JSON.stringify({ ...list, log: { ...log, origin: 'a.b' } }),
+    JSON.stringify({ ...list, log: { ...log, incarnation: '../..' } }),
+    JSON.stringify({ ...list, kind: 'drop' }),
+    JSON.stringify({ kind: 'fetch', log, sequences: Array(1_001).fill(1) }),
+    JSON.stringify({ kind: 'hello', node: { nodeId: 'x' }, cursors: [] }),
+  ]) {
+    expect(parseMessage('request', Buffer.from(odd)), odd).toBeUndefined();
+  }
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      expect(parseMessage('announcement', bytes)).toBeUndefined();
+    }),
+  );
+});
