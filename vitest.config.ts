@@ -8,14 +8,14 @@ export default defineConfig({
       {
         test: {
           name: 'fast',
-          include: ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/project/**/*.test.ts'],
+          include: ['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
           testTimeout: 30_000,
         },
       },
       {
         test: {
           name: 'full',
-          include: ['test/integration/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/simulation/**/*.test.ts'],
+          include: ['integration', 'faults'].map((folder) => `test/${folder}/**/*.test.ts`),
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,

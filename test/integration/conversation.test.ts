@@ -1,11 +1,12 @@
-// The main job on real parts: the paper's nine turns through the real command line, with the demo model embedded and in
-// a real llama-server; then kill -9, a restart, and a tenth turn about something told in the first. A context that was
+// The main job on real parts: something is told, then come the paper's nine turns, through the real command line, with the
+// demo model embedded and in a real llama-server; then kill -9, a restart, and a turn about what was told. A context that was
 // lost, cut or mixed up shows as a wrong answer.
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../support/node-process.ts';
 import { startLlamaServer } from '../support/real-servers/llama-server.ts';
 import type { RunningServer } from '../support/real-servers/running-server.ts';
+import { recordingProxy } from '../support/recording-proxy.ts';
 import { scenarioMessages } from '../support/scenario.ts';
 import type { Json } from '../support/test-node.ts';
 
@@ -46,24 +47,31 @@ async function start(...args: string[]): Promise<NodeProcess> {
 describe.each(['embedded', 'llama-server'])('%s', (service) => {
   const llm = () => (service === 'embedded' ? ['--model', 'demo'] : ['--llm', llamaServer.url]);
 
-  it.each([false, true])('nine turns, kill -9, restart, turn ten remembers turn one (stream: %s)', async (stream) => {
-    const args = [...llm(), '--data-dir', `${folder.path}/${service}-${stream}`];
-    let node = await start(...args);
-    const base = { user_id: 'robot-user', session_id: 'nine', temperature: 0, seed: 123, n_predict: 128, stream };
-    const replies: Json[] = [await node.turn({ ...base, prompt: 'My name is Zorvik.', turn: 1 })];
-    for (const [index, prompt] of ROBOT.slice(0, 8).entries()) {
-      replies.push(await node.turn({ ...base, prompt, turn: index + 2 }));
-      expect(replies.at(-1).content).toMatch(MENTIONS[index] as RegExp);
-    }
-    expect(replies.map(({ turn }) => turn)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    await node.kill();
+  it.each([false, true])(
+    'the nine turns, kill -9, restart, and turn one is remembered (stream: %s)',
+    async (stream) => {
+      const args = [...llm(), '--data-dir', `${folder.path}/${service}-${stream}`];
+      let node = await start(...args);
+      const base = { user_id: 'robot-user', session_id: 'nine', temperature: 0, seed: 123, n_predict: 128, stream };
+      const replies: Json[] = [await node.turn({ ...base, prompt: 'My name is Zorvik.', turn: 1 })];
+      for (const [index, prompt] of ROBOT.entries()) {
+        replies.push(await node.turn({ ...base, prompt, turn: index + 2 }));
+        expect(replies.at(-1).content).toMatch(MENTIONS[index] as RegExp);
+      }
+      expect(replies.map(({ turn }) => turn)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+      await node.kill();
 
-    node = await start(...args);
-    const repeated = await node.turn({ ...base, prompt: ROBOT[7], turn: 9 });
-    expect(repeated).toMatchObject({ replayed: true, content: replies[8].content, context_id: replies[8].context_id });
-    const tenth = await node.turn({ ...base, prompt: 'What is my name?', turn: 10 });
-    expect(tenth).toMatchObject({ content: 'Your name is Zorvik.', turn: 10, based_on_turn: 9, replayed: false });
-  });
+      node = await start(...args);
+      const repeated = await node.turn({ ...base, prompt: ROBOT[8], turn: 10 });
+      expect(repeated).toMatchObject({
+        replayed: true,
+        content: replies[9].content,
+        context_id: replies[9].context_id,
+      });
+      const asked = await node.turn({ ...base, prompt: 'What is my name?', turn: 11 });
+      expect(asked).toMatchObject({ content: 'Your name is Zorvik.', turn: 11, based_on_turn: 10, replayed: false });
+    },
+  );
 
   it.each([false, true])(
     'fifty turns: every prompt is the one before it, its reply, and the new ids (stream: %s)',
@@ -85,6 +93,22 @@ describe.each(['embedded', 'llama-server'])('%s', (service) => {
     },
   );
 
+  it('what was told last counts, and what was never told is not made up', async () => {
+    const node = await start(...llm(), '--store', 'memory');
+    const told = [
+      'The code word is pineapple.',
+      'What is SLAM?',
+      'The code word is now walnut.',
+      'What is the code word?',
+      'What is my name?',
+    ];
+    const replies: string[] = [];
+    for (const [index, prompt] of told.entries()) {
+      replies.push((await node.turn({ prompt, session_id: 'told', turn: index + 1, temperature: 0 })).content);
+    }
+    expect(replies.slice(3)).toEqual(['The code word is walnut.', 'You have not told me your name yet.']);
+  });
+
   it('a message made of control tokens adds no control ids', async () => {
     const node = await start(...llm(), '--store', 'memory');
     const control = async (content: string) => (await node.post('/tokenize', { content })).body.tokens as number[];
@@ -105,3 +129,30 @@ describe.each(['embedded', 'llama-server'])('%s', (service) => {
     expect(hostile).toEqual(plain);
   });
 });
+
+it.each([false, true])(
+  'llama-server is given, id by id, the last prompt, its reply and the new turn (stream: %s)',
+  async (stream) => {
+    const proxy = await recordingProxy(llamaServer.url);
+    const node = await start('--llm', proxy.url, '--store', 'memory');
+    for (const [index, prompt] of ROBOT.entries()) {
+      await node.turn({
+        prompt,
+        session_id: 'ids',
+        turn: index + 1,
+        temperature: 0,
+        n_predict: index === 3 ? 7 : 128,
+        stream,
+      });
+    }
+    const { turns } = (await node.get('/sessions/ids/export')).body;
+    const asRecorded: number[][] = [];
+    let context: number[] = [];
+    for (const { prompt_ids, reply_ids } of turns) {
+      asRecorded.push([...context, ...prompt_ids]);
+      context = [...context, ...prompt_ids, ...reply_ids];
+    }
+    expect(proxy.prompts).toEqual(asRecorded);
+    await proxy.close();
+  },
+);
