@@ -12,6 +12,7 @@ import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Log } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
+import { checkGrammar } from './grammar-check.ts';
 
 export interface EngineOptions {
   readonly modelPath: string;
@@ -34,7 +35,7 @@ export interface EmbeddedEngine {
   /** Text of `ids` where `before` came before them. */
   detokenize(ids: TokenSequence, before: TokenSequence): string;
   newTokenBias(): TokenBias;
-  /** Throws `invalid_request` for what is not GBNF. */
+  /** Throws `invalid_request` for what is not GBNF, and for what llama.cpp would not survive. */
   startGrammar(grammar: string): Promise<LlamaGrammarEvaluationState>;
   dispose(): Promise<void>;
 }
@@ -64,6 +65,7 @@ export async function loadEngine(options: EngineOptions, log: Log): Promise<Embe
       detokenize: (ids, before) => model.detokenize(tokens(ids), false, tokens(before)),
       newTokenBias: () => new library.TokenBias(model.tokenizer),
       startGrammar: async (text) => {
+        checkGrammar(text);
         const grammar = await llama.createGrammar({ grammar: text }).catch((cause: unknown) => {
           throw new DiscedgeError('invalid_request', 'grammar is not valid GBNF', { param: 'grammar', cause });
         });

@@ -95,6 +95,7 @@ const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
   n_probs: isZero,
   min_keep: (value) => value === 0 || value === 1,
   n_indent: isZero,
+  n: isOne,
   n_cmpl: isOne,
   t_max_predict_ms: atMostZero,
   post_sampling_probs: isFalse,

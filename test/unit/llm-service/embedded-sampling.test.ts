@@ -81,6 +81,8 @@ describe('sampling parameters', () => {
   });
 
   test.each([
+    ['n', 2],
+    ['n_cmpl', 2],
     ['mirostat', 2],
     ['typical_p', 0.9],
     ['dynatemp_range', 0.5],
