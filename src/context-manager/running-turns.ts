@@ -7,6 +7,12 @@ export interface RunningTurnsOptions {
   readonly finishAbandonedMs: number;
 }
 
+/**
+ * How long a turn may take to end once it has been stopped. Ending takes milliseconds; more means that something below
+ * it hangs, or stores, which nothing stops, and the store's closing waits for what it has begun.
+ */
+export const STOPPED_TURN_MS = 2_000;
+
 /** The turns in flight on this node, waiting ones included: how many there may be, and how they are stopped. */
 export class RunningTurns {
   readonly #clock: Clock;
@@ -60,14 +66,21 @@ export class RunningTurns {
     return stopped;
   }
 
-  /** Admits nothing more and resolves when all turns have ended; those still there after `graceMs` are stopped. */
+  /**
+   * Admits nothing more and resolves when all turns have ended; those still there after `graceMs` are stopped, and no
+   * longer waited for after another {@link STOPPED_TURN_MS}.
+   */
   async drain(graceMs: number): Promise<void> {
     this.#closing = true;
     if (this.#turns.size === 0) return;
-    const cancelTimer = this.#clock.after(graceMs, () => {
-      for (const turn of this.#turns) turn.stop(shuttingDown());
+    let cancelTimer = () => {};
+    await new Promise<void>((resolve) => {
+      this.#idle.push(resolve);
+      cancelTimer = this.#clock.after(graceMs, () => {
+        for (const turn of this.#turns) turn.stop(shuttingDown());
+        cancelTimer = this.#clock.after(STOPPED_TURN_MS, resolve);
+      });
     });
-    await new Promise<void>((resolve) => this.#idle.push(resolve));
     cancelTimer();
   }
 }

@@ -1,13 +1,22 @@
-import type { Log } from '../environment/environment.ts';
+import type { Environment } from '../environment/environment.ts';
 
-/** What has been started, to be closed in reverse order; a step that fails does not keep the others from running. */
+/**
+ * How long one part may take to close before the next is closed all the same. Longer than the turns in flight are given
+ * to finish, as their end is such a step; a part that needs more than this hangs, and a node must end when it is told to.
+ */
+export const CLOSE_STEP_MS = 12_000;
+
+/**
+ * What has been started, to be closed in reverse order; a step that fails, or that takes longer than
+ * {@link CLOSE_STEP_MS}, does not keep the others from running.
+ */
 export class Closing {
-  readonly #log: Log;
+  readonly #environment: Pick<Environment, 'clock' | 'log'>;
   readonly #steps: Array<{ readonly name: string; readonly close: () => Promise<void> | void }> = [];
   #running: Promise<void> | undefined;
 
-  constructor(log: Log) {
-    this.#log = log;
+  constructor(environment: Pick<Environment, 'clock' | 'log'>) {
+    this.#environment = environment;
   }
 
   later(name: string, close: () => Promise<void> | void): void {
@@ -21,12 +30,21 @@ export class Closing {
   }
 
   async #closeAll(): Promise<void> {
-    for (const { name, close } of this.#steps.reverse()) {
-      try {
-        await close();
-      } catch (error) {
-        this.#log.error('close_failed', { part: name }, error);
-      }
-    }
+    for (const { name, close } of this.#steps.reverse()) await this.#closeOne(name, close);
+  }
+
+  /** What fails after its time is logged like what fails within it. */
+  async #closeOne(name: string, close: () => Promise<void> | void): Promise<void> {
+    const { clock, log } = this.#environment;
+    const closed = (async () => close())().catch((error: unknown) => log.error('close_failed', { part: name }, error));
+    let cancelTimer = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancelTimer = clock.after(CLOSE_STEP_MS, () => {
+        log.error('close_timed_out', { part: name, waitedMs: CLOSE_STEP_MS });
+        resolve();
+      });
+    });
+    await Promise.race([closed, late]);
+    cancelTimer();
   }
 }

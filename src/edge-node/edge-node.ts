@@ -41,7 +41,7 @@ const CLOSE_GRACE_MS = 8_000;
  */
 export async function startEdgeNode(config: EdgeNodeConfig, options: StartOptions = {}): Promise<EdgeNode> {
   const environment = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });
-  const closing = new Closing(environment.log);
+  const closing = new Closing(environment);
   try {
     return await assemble(config, options, environment, closing);
   } catch (error) {

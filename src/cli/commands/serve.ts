@@ -36,4 +36,6 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
   }
   await stop.requested;
   await node.close();
+  // A thread that llama.cpp never comes back from would keep the process.
+  process.exit();
 }
