@@ -46,13 +46,13 @@ export async function startLlmService(
     import('../llm-service/embedded.ts'),
     import('../llm-service/model-file.ts'),
   ]);
-  const { parallel, threads, prefillChunkTokens } = config;
+  const { parallel, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs } = config;
   const where = { cacheDir: config.modelCacheDir, demoPath: DEMO_MODEL_PATH, onProgress: onModelProgress, signal };
   const modelPath = await resolveModelFile(config.model, where, environment);
   const gpu = config.gpu ? 'auto' : false;
   return {
     llm: await startEmbedded(
-      { modelPath, modelName, contextTokens, parallel, threads, prefillChunkTokens, gpu },
+      { modelPath, modelName, contextTokens, parallel, threads, prefillChunkTokens, gpu, idleTimeoutMs },
       environment,
     ),
     name: 'embedded llama.cpp',

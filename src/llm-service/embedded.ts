@@ -6,9 +6,10 @@ import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-i
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
-import { runGeneration } from './embedded/generation.ts';
+import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts';
 import { parseSampling } from './embedded/sampling.ts';
-import { SequencePool } from './embedded/sequence-pool.ts';
+import { type SequenceLease, SequencePool } from './embedded/sequence-pool.ts';
+import { StuckWatch } from './embedded/stuck-watch.ts';
 import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
 import { modelNameFromFile } from './model-name.ts';
 
@@ -26,7 +27,12 @@ export interface EmbeddedOptions {
   /** Prompt ids evaluated between two looks at the abort signal, and in one batch of all sequences. */
   readonly prefillChunkTokens?: number | undefined;
   readonly gpu?: 'auto' | false | undefined;
+  /** How long no id and no prefill chunk may come before a generation ends with `llm_timeout`. */
+  readonly idleTimeoutMs?: number | undefined;
 }
+
+/** As long as calls into llama.cpp that do not heed the abort are waited for at the end, after their readers have gone. */
+const CLOSE_STUCK_MS = 3_000;
 
 /**
  * llama.cpp in this process, through node-llama-cpp. Throws `model_unusable` when the file is no model that this
@@ -42,6 +48,7 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
   return new EmbeddedLlmService(engine, {
     environment,
     prefillChunkTokens,
+    idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
     description: describe(engine, modelName ?? modelNameFromFile(modelPath)),
   });
 }
@@ -72,19 +79,28 @@ class EmbeddedLlmService implements LlmService {
   readonly #engine: EmbeddedEngine;
   readonly #environment: Environment;
   readonly #prefillChunkTokens: number;
+  readonly #idleTimeoutMs: number;
   readonly #pool: SequencePool<PooledSequence>;
   /** Generations from their queueing to their end. */
   readonly #running = new Set<Running>();
+  /** What is inside llama.cpp, its readers gone or not. */
+  readonly #evaluating = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
   constructor(
     engine: EmbeddedEngine,
-    options: { description: LlmDescription; environment: Environment; prefillChunkTokens: number },
+    options: {
+      description: LlmDescription;
+      environment: Environment;
+      prefillChunkTokens: number;
+      idleTimeoutMs: number;
+    },
   ) {
     this.#engine = engine;
     this.description = options.description;
     this.#environment = options.environment;
     this.#prefillChunkTokens = options.prefillChunkTokens;
+    this.#idleTimeoutMs = options.idleTimeoutMs;
     this.#pool = new SequencePool(engine.sequences.map((sequence) => new PooledSequence(sequence)));
   }
 
@@ -101,11 +117,13 @@ class EmbeddedLlmService implements LlmService {
 
   async ready(): Promise<void> {
     this.#assertOpen();
+    if (this.#pool.allLost) throw new DiscedgeError('llm_unavailable', 'llama.cpp hangs in all sequences');
   }
 
   /**
    * Sampling does not wait for the reader, so a slow client holds no sequence; what it has not read is bounded by the
-   * context window. Breaking off the iteration resolves when the sequence is free again.
+   * context window. Breaking off the iteration resolves when the sequence is free again, or has been
+   * given up.
    */
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     signal.throwIfAborted();
@@ -139,7 +157,19 @@ class EmbeddedLlmService implements LlmService {
   async #close(): Promise<void> {
     for (const { abort } of this.#running) abort.abort(closed());
     await Promise.all([...this.#running].map(({ done }) => done));
-    await this.#engine.dispose();
+    if (await this.#evaluationsEnded()) return this.#engine.dispose();
+    // Freeing what a thread works on would end the process.
+    this.#environment.log.error('llm.close_gave_up', { stuck: this.#evaluating.size, waitedMs: CLOSE_STUCK_MS });
+  }
+
+  /** False when some still run after {@link CLOSE_STUCK_MS}. */
+  async #evaluationsEnded(): Promise<boolean> {
+    let cancelTimer = () => {};
+    const late = new Promise<false>((resolve) => {
+      cancelTimer = this.#environment.clock.after(CLOSE_STUCK_MS, () => resolve(false));
+    });
+    const ended = Promise.all(this.#evaluating).then(() => true);
+    return Promise.race([ended, late]).finally(() => cancelTimer());
   }
 
   /** Runs a generation to its end. `done` never rejects: what went wrong is told to the reader of `events`. */
@@ -162,20 +192,41 @@ class EmbeddedLlmService implements LlmService {
   async #run(request: GenerationRequest, signal: AbortSignal, emit: (event: GenerationEvent) => void): Promise<void> {
     const sampling = parseSampling(request.sampling);
     const { grammar } = sampling;
-    const generation = {
+    const seed = sampling.seed ?? Buffer.from(this.#environment.random.bytes(4)).readUInt32LE();
+    const state = grammar === undefined ? undefined : await this.#engine.startGrammar(grammar);
+    const lease = await this.#pool.acquire(request, signal);
+    const { clock, log } = this.#environment;
+    const watch = new StuckWatch({ clock, caller: signal, idleTimeoutMs: this.#idleTimeoutMs });
+    const evaluation = this.#evaluate(lease, {
       request,
       sampling,
-      seed: sampling.seed ?? Buffer.from(this.#environment.random.bytes(4)).readUInt32LE(),
-      grammar: grammar === undefined ? undefined : await this.#engine.startGrammar(grammar),
+      seed,
+      grammar: state,
       endOfGeneration: this.description.endOfGeneration,
       prefillChunkTokens: this.#prefillChunkTokens,
-      signal,
-      emit,
-    };
-    const lease = await this.#pool.acquire(request, signal);
+      signal: watch.signal,
+      emit: (event) => {
+        if (!watch.signal.aborted) emit(event);
+      },
+      progressed: watch.progressed,
+    });
+    const gaveUp = watch.gaveUp.catch((reason: unknown) => {
+      lease.lose();
+      log.error('llm.sequence_stuck', { promptTokens: request.prompt.length, grammar: state !== undefined });
+      throw reason;
+    });
+    await Promise.race([evaluation, gaveUp]).finally(() => watch.end());
+  }
+
+  /** Holds the sequence until llama.cpp has come back, which may be after everyone has gone. */
+  async #evaluate(lease: SequenceLease<PooledSequence>, generation: EmbeddedGeneration): Promise<void> {
     const { sequence } = lease.sequence;
+    const { signal, request } = generation;
+    const running = runGeneration(generation, { engine: this.#engine, sequence, clock: this.#environment.clock });
+    const ended = running.catch(() => undefined);
+    this.#evaluating.add(ended);
     try {
-      await runGeneration(generation, { engine: this.#engine, sequence, clock: this.#environment.clock });
+      await running;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       this.#environment.log.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
@@ -183,6 +234,7 @@ class EmbeddedLlmService implements LlmService {
       await sequence.clearHistory().catch(() => undefined);
       throw new DiscedgeError('llm_unavailable', 'llama.cpp could not evaluate this prompt', { cause: error });
     } finally {
+      this.#evaluating.delete(ended);
       lease.release();
     }
   }

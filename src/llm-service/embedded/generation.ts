@@ -17,6 +17,8 @@ export interface EmbeddedGeneration {
   readonly prefillChunkTokens: number;
   readonly signal: AbortSignal;
   emit(event: GenerationEvent): void;
+  /** Called with every prefill chunk and id. */
+  progressed(): void;
 }
 
 /**
@@ -41,6 +43,7 @@ export async function runGeneration(
   const reply = new ReplyText(request.stop);
   for await (const token of sequence.evaluate(tokens(rest), options(generation, { engine, ids }))) {
     promptedMs ??= clock.monotonic();
+    generation.progressed();
     generation.signal.throwIfAborted();
     const id = token as number as TokenId;
     ids.push(id);
@@ -86,6 +89,7 @@ async function prefill(generation: EmbeddedGeneration, sequence: LlamaContextSeq
   for (; request.prompt.length - at > prefillChunkTokens; at += prefillChunkTokens) {
     signal.throwIfAborted();
     await sequence.evaluateWithoutGeneratingNewTokens(tokens(request.prompt.slice(at, at + prefillChunkTokens)));
+    generation.progressed();
   }
   signal.throwIfAborted();
   return request.prompt.slice(at);

@@ -17,6 +17,8 @@ export interface SequenceRequest {
 
 export interface SequenceLease<S> {
   readonly sequence: S;
+  /** Says that the sequence may never be released: a call into llama.cpp does not return. It may be, all the same. */
+  lose(): void;
   release(): void;
 }
 
@@ -26,11 +28,13 @@ interface Slot<S> {
   /** Counts releases: the slot with the smallest was used longest ago. */
   usedAt: number;
   busy: boolean;
+  lost: boolean;
 }
 
 interface Waiter<S> {
   readonly request: SequenceRequest;
   readonly resolve: (lease: SequenceLease<S>) => void;
+  readonly reject: (error: DiscedgeError) => void;
 }
 
 /** Hands each generation the idle sequence that spares it most; those that find none wait in the order they came. */
@@ -40,17 +44,18 @@ export class SequencePool<S extends KvSequence> {
   #releases = 0;
 
   constructor(sequences: readonly S[]) {
-    this.#slots = sequences.map((sequence) => ({ sequence, affinity: undefined, usedAt: 0, busy: false }));
+    this.#slots = sequences.map((sequence) => ({ sequence, affinity: undefined, usedAt: 0, busy: false, lost: false }));
   }
 
   /**
-   * Throws `llm_unavailable` when {@link WAITING_GENERATIONS_MAX} already wait, and `signal.reason` when that is aborted
-   * before there is a sequence.
+   * Throws `llm_unavailable` when {@link WAITING_GENERATIONS_MAX} already wait or all sequences are lost, and
+   * `signal.reason` when that is aborted before there is a sequence.
    */
   async acquire(request: SequenceRequest, signal: AbortSignal): Promise<SequenceLease<S>> {
     signal.throwIfAborted();
     const idle = this.#slots.filter((slot) => !slot.busy);
     if (idle.length > 0) return this.#lease(chooseSlot(idle, request), request);
+    if (this.allLost) throw allLost();
     if (this.#waiting.size >= WAITING_GENERATIONS_MAX) {
       const message = `${WAITING_GENERATIONS_MAX} generations already wait for the embedded LLM Service; try again later`;
       throw new DiscedgeError('llm_unavailable', message);
@@ -66,10 +71,18 @@ export class SequencePool<S extends KvSequence> {
           signal.removeEventListener('abort', onAbort);
           resolve(lease);
         },
+        reject: (error) => {
+          signal.removeEventListener('abort', onAbort);
+          reject(error);
+        },
       };
       this.#waiting.add(waiter);
       signal.addEventListener('abort', onAbort, { once: true });
     });
+  }
+
+  get allLost(): boolean {
+    return this.#slots.every((slot) => slot.lost);
   }
 
   #lease(slot: Slot<S>, request: SequenceRequest): SequenceLease<S> {
@@ -80,10 +93,21 @@ export class SequencePool<S extends KvSequence> {
       if (!held) return;
       held = false;
       slot.busy = false;
+      slot.lost = false;
       slot.usedAt = ++this.#releases;
       this.#serveNext(slot);
     };
-    return { sequence: slot.sequence, release };
+    const lose = () => {
+      if (!held) return;
+      slot.lost = true;
+      if (this.allLost) this.#refuseWaiting();
+    };
+    return { sequence: slot.sequence, lose, release };
+  }
+
+  #refuseWaiting(): void {
+    for (const waiter of this.#waiting) waiter.reject(allLost());
+    this.#waiting.clear();
   }
 
   #serveNext(slot: Slot<S>): void {
@@ -92,6 +116,10 @@ export class SequencePool<S extends KvSequence> {
     this.#waiting.delete(waiter);
     waiter.resolve(this.#lease(slot, waiter.request));
   }
+}
+
+function allLost(): DiscedgeError {
+  return new DiscedgeError('llm_unavailable', 'llama.cpp hangs in all sequences of this node; ask another one');
 }
 
 /**
