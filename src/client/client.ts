@@ -8,7 +8,7 @@ export { DiscedgeClientError } from './errors.ts';
 export type { Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
-export type { SendOptions, Session, SessionOptions, SessionState } from './session.ts';
+export type { Refreshed, RefreshOptions, SendOptions, Session, SessionOptions, SessionState } from './session.ts';
 export type { SessionDirectory, SessionPage, SessionSummary, StoredSession, StoredTurn } from './session-directory.ts';
 export type { Fetch } from './transport.ts';
 export type { TurnOptions } from './turn-request.ts';
@@ -31,7 +31,8 @@ export interface ClientOptions {
 }
 
 /**
- * A client of DisCEdge's edge nodes. Needs nothing but a standard `fetch`: works in Node.js and in browsers.
+ * A client of DisCEdge's edge nodes. Needs nothing but a standard `fetch`, so it runs in Node.js, and in a browser page
+ * that is served from the node's own origin, through a proxy before both, say: a node sends no CORS headers.
  *
  *     const client = new DiscedgeClient({ nodes: ['http://edge-1:8081', 'http://edge-2:8081'] });
  *     const session = client.session();
@@ -63,7 +64,7 @@ export class DiscedgeClient {
     this.sessions = new SessionDirectory({ transport: this.#transport, ring: this.#ring, userId: this.#userId });
   }
 
-  /** A new session, or one to go on with when given an earlier one's `state`. Asks no node. */
+  /** A new session, or one to go on with when given an earlier one's `state`. Asks no node. Throws `invalid_use` for an id that no URL leads to. */
   session(options: SessionOptions = {}): Session {
     // Its own ring: one session that fails over or roams does not take the others along.
     const ring = new NodeRing(this.#ring.urls, options.node);

@@ -13,7 +13,7 @@ export interface ClientErrorDetails {
  * What went wrong with a request. `code` is the node's own (see docs/errors.md) or one of the client's:
  * `node_unreachable` (no connection), `reply_cut` (the answer ended early), `reply_malformed` (not DisCEdge's answer),
  * `reply_changed` (a retried turn was answered with other words than those already given out), `reply_abandoned` (its
- * reader left), `session_in_use` (the session's turn before is still under way), `invalid_use` (an argument that cannot work).
+ * reader left), `node_behind` (a refresh found less than was acknowledged), `session_in_use` (the session's turn before is still under way), `invalid_use` (an argument that cannot work).
  */
 export class DiscedgeClientError extends Error {
   readonly code: string;

@@ -46,12 +46,14 @@ export async function withRetries<T>(
 ): Promise<T> {
   const tried = new Set<string>();
   for (let retries = 0; ; retries++) {
+    const node = ring.current;
     try {
-      return await attempt(ring.current);
+      return await attempt(node);
     } catch (error) {
       if (!(error instanceof DiscedgeClientError) || !error.retry || retries >= policy.retriesMax) throw error;
-      tried.add(ring.current);
-      if (NODE_TROUBLE.has(error.code)) ring.advance();
+      tried.add(node);
+      // Who has moved on in the meantime does not leave the node that was moved to.
+      if (NODE_TROUBLE.has(error.code) && ring.current === node) ring.advance();
       const waitMs = tried.has(ring.current) ? waitFor(error, retries, policy) : 0;
       policy.onRetry?.({ attempt: retries + 1, error, node: ring.current, waitMs });
       await pause(waitMs, signal);

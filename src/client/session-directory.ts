@@ -1,4 +1,5 @@
 import type { NodeRing } from './node-ring.ts';
+import { requireSessionId } from './session-id.ts';
 import type { Transport } from './transport.ts';
 
 export interface SessionSummary {
@@ -47,7 +48,7 @@ export interface StoredSession {
   readonly wire: Readonly<Record<string, unknown>>;
 }
 
-/** A user's stored sessions, as the node that is asked holds them. */
+/** A user's stored sessions, as the node that is asked holds them. An id that no URL leads to throws `invalid_use`. */
 export class SessionDirectory {
   readonly #transport: Transport;
   readonly #ring: NodeRing;
@@ -68,7 +69,7 @@ export class SessionDirectory {
 
   /** Throws `session_not_found`. */
   async show(sessionId: string): Promise<StoredSession> {
-    const wire = await this.#json('GET', `/${encodeURIComponent(sessionId)}`);
+    const wire = await this.#json('GET', pathOf(sessionId));
     const turns = Array.isArray(wire.turns) ? (wire.turns as Wire[]) : [];
     return {
       sessionId: String(wire.session_id),
@@ -81,18 +82,18 @@ export class SessionDirectory {
   }
 
   /** Everything that is stored of a session, exact token ids included, as the node gives it. */
-  export(sessionId: string): Promise<Readonly<Record<string, unknown>>> {
-    return this.#json('GET', `/${encodeURIComponent(sessionId)}/export`);
+  async export(sessionId: string): Promise<Readonly<Record<string, unknown>>> {
+    return this.#json('GET', `${pathOf(sessionId)}/export`);
   }
 
   /** For good, on every node. Throws `session_not_found`. */
   async delete(sessionId: string): Promise<void> {
-    await this.#json('DELETE', `/${encodeURIComponent(sessionId)}`);
+    await this.#json('DELETE', pathOf(sessionId));
   }
 
   /** Ends the session's turn under way, if there is one; nothing of it is stored then. */
   async cancel(sessionId: string): Promise<boolean> {
-    const wire = await this.#json('POST', `/${encodeURIComponent(sessionId)}/cancel`);
+    const wire = await this.#json('POST', `${pathOf(sessionId)}/cancel`);
     return wire.cancelled === true;
   }
 
@@ -111,6 +112,10 @@ export class SessionDirectory {
 }
 
 type Wire = Readonly<Record<string, unknown>>;
+
+function pathOf(sessionId: string): string {
+  return `/${encodeURIComponent(requireSessionId(sessionId))}`;
+}
 
 function summaryOf(wire: Wire): SessionSummary {
   return {

@@ -1,12 +1,15 @@
 import { DiscedgeClientError, errorOfEvent } from './errors.ts';
 import { readEvents } from './event-stream.ts';
-import type { NodeRing } from './node-ring.ts';
+import { followSignal } from './follow-signal.ts';
+import { NodeRing } from './node-ring.ts';
 import { parseReply, type Reply } from './reply.ts';
 import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { withRetries } from './retry.ts';
 import { SessionDirectory, type StoredTurn } from './session-directory.ts';
+import { newSessionId, requireSessionId } from './session-id.ts';
 import type { Transport } from './transport.ts';
 import { type TurnOptions, turnRequest } from './turn-request.ts';
+import { UnsettledTurn } from './unsettled-turn.ts';
 
 /** What is needed to go on with a session later, elsewhere; JSON. */
 export interface SessionState {
@@ -33,6 +36,19 @@ export interface SendOptions extends TurnOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface RefreshOptions {
+  /** Take over the node's main line even where it lacks turns that were acknowledged to this session. */
+  readonly mayGoBack?: boolean | undefined;
+}
+
+export interface Refreshed {
+  /** Whether turns that were acknowledged to this session are no longer part of what it goes on from. */
+  readonly wentBack: boolean;
+}
+
+/** How long a node that the session has left is waited for; nothing it may still hold was acknowledged. */
+const LEFT_NODE_WAIT_MS = 3000;
+
 type TurnBody = Readonly<Record<string, unknown>>;
 
 /**
@@ -49,8 +65,8 @@ export class Session {
   #turn: number;
   #contextId: string | undefined;
   #underWay = false;
-  /** A turn of which it is not known whether a node stored it. */
-  #unsettled: TurnBody | undefined;
+  /** The turn under way, or the last one when it is not known whether a node stored it. */
+  #unsettled: UnsettledTurn | undefined;
   #cancelling: Promise<void> | undefined;
 
   constructor(
@@ -66,7 +82,7 @@ export class Session {
     this.#directory = new SessionDirectory(parts);
     this.#options = options;
     // Chosen here, not by the node, so that turn 1 can be re-sent too.
-    this.sessionId = options.sessionId ?? newSessionId();
+    this.sessionId = options.sessionId === undefined ? newSessionId() : requireSessionId(options.sessionId);
     this.#turn = options.turn ?? 0;
     this.#contextId = options.contextId;
   }
@@ -100,22 +116,31 @@ export class Session {
    * the same text may simply be sent again; it is the same turn.
    */
   send(text: string, options: SendOptions = {}): Promise<Reply> {
-    return this.#run(text, options, undefined);
+    return this.#runFollowing(text, options, new AbortController(), undefined);
   }
 
   /** As `send`, with the text as it is written. */
   stream(text: string, options: SendOptions = {}): ReplyStream {
     const leaving = new AbortController();
-    const signal = options.signal === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.signal]);
     return new ReplyStream(
-      (writer) => this.#run(text, { ...options, signal }, writer),
+      (writer) => this.#runFollowing(text, options, leaving, writer),
       () => leaving.abort(new DiscedgeClientError('the reply was not read to its end', { code: 'reply_abandoned' })),
     );
   }
 
-  /** Ends the turn under way at its node; nothing of it is stored. False when there was none. */
-  cancel(): Promise<boolean> {
-    return this.#directory.cancel(this.sessionId);
+  /**
+   * Ends the turn at every node that may be running it; nothing of it is stored where one was. False when none was.
+   * Throws when no node could be asked.
+   */
+  async cancel(): Promise<boolean> {
+    const turn = this.#unsettled;
+    const nodes = turn === undefined || turn.nodes.length === 0 ? [this.node] : turn.nodes;
+    const stopped = await askAll(nodes, async (node) => {
+      const cancelled = await this.#directoryAt(node).cancel(this.sessionId);
+      if (cancelled) turn?.cancelledAt(node);
+      return cancelled;
+    });
+    return stopped.includes(true);
   }
 
   /** The turns so far, as the node has stored them, oldest first. Throws `session_not_found` before the first. */
@@ -123,11 +148,54 @@ export class Session {
     return (await this.#directory.show(this.sessionId)).turns;
   }
 
-  /** Takes over turn and context id from the node's main line, after the session was used elsewhere. */
-  async refresh(): Promise<void> {
-    const last = (await this.history()).at(-1);
+  /**
+   * Takes over turn and context id from the node's main line, after the session was used elsewhere. Throws
+   * `node_behind`, and changes nothing, when that line lacks a turn acknowledged to this session, unless `mayGoBack`.
+   */
+  async refresh({ mayGoBack = false }: RefreshOptions = {}): Promise<Refreshed> {
+    const turns = await this.history();
+    if (this.#goForward(turns)) return { wentBack: false };
+    const last = turns.at(-1);
+    if (!mayGoBack) {
+      throw new DiscedgeClientError(
+        `the node's main line of this session, of ${last?.turn ?? 0} turns, lacks turn ${this.#turn}, which was acknowledged; try again later, or at another node`,
+        { code: 'node_behind', retry: true, node: this.node },
+      );
+    }
     this.#turn = last?.turn ?? 0;
     this.#contextId = last?.contextId;
+    return { wentBack: true };
+  }
+
+  /** Takes over a line that holds all that was acknowledged; false, and nothing changes, when it does not. */
+  #goForward(turns: readonly StoredTurn[]): boolean {
+    const own = turns.find(({ turn }) => turn === this.#turn);
+    const holdsOwn = own !== undefined && (this.#contextId === undefined || own.contextId === this.#contextId);
+    if (this.#turn > 0 && !holdsOwn) return false;
+    const last = turns.at(-1);
+    this.#turn = last?.turn ?? 0;
+    this.#contextId = last?.contextId;
+    return true;
+  }
+
+  /** Of one node only: what another one says instead of it would not be about it. */
+  #directoryAt(node: string): SessionDirectory {
+    const transport = node === this.node ? this.#transport : this.#transport.impatient(LEFT_NODE_WAIT_MS);
+    return new SessionDirectory({ transport, ring: new NodeRing([node]), userId: this.#userId });
+  }
+
+  async #runFollowing(
+    text: string,
+    options: SendOptions,
+    own: AbortController,
+    writer: ReplyWriter | undefined,
+  ): Promise<Reply> {
+    const unfollow = followSignal(options.signal, own);
+    try {
+      return await this.#run(text, { ...options, signal: own.signal }, writer);
+    } finally {
+      unfollow();
+    }
   }
 
   async #run(text: string, options: SendOptions, writer: ReplyWriter | undefined): Promise<Reply> {
@@ -142,16 +210,26 @@ export class Session {
       signal?.throwIfAborted();
       await this.#settle(text, options);
       const body = this.#bodyOf(text, options);
-      this.#unsettled = body;
-      const reply = await withRetries(this.#ring, this.#transport.policy, signal, (node) =>
-        writer === undefined ? this.#sendOnce(node, body, signal) : this.#streamOnce(node, body, { signal, writer }),
-      );
+      // The same turn, sent again, may still run where it was sent before.
+      const turn = this.#unsettled ?? new UnsettledTurn(body);
+      this.#unsettled = turn;
+      const reply = await withRetries(this.#ring, this.#transport.policy, signal, async (node) => {
+        turn.sentTo(node);
+        try {
+          return await (writer === undefined
+            ? this.#sendOnce(node, body, signal)
+            : this.#streamOnce(node, body, { signal, writer }));
+        } catch (error) {
+          turn.failedAt(node, error);
+          throw error;
+        }
+      });
       this.#turn = reply.turn;
       this.#contextId = reply.contextId;
       this.#unsettled = undefined;
       return reply;
     } catch (error) {
-      if (isRefusal(error)) this.#unsettled = undefined;
+      this.#forgetSettled();
       if (signal?.aborted && this.#unsettled !== undefined) this.#cancelling = this.#cancelUnsettled();
       throw error;
     } finally {
@@ -161,10 +239,15 @@ export class Session {
 
   async #cancelUnsettled(): Promise<void> {
     try {
-      if (await this.cancel()) this.#unsettled = undefined;
+      await this.cancel();
+      this.#forgetSettled();
     } catch {
       // The next turn finds out.
     }
+  }
+
+  #forgetSettled(): void {
+    if (this.#unsettled?.nodes.length === 0) this.#unsettled = undefined;
   }
 
   #bodyOf(text: string, options: SendOptions): TurnBody {
@@ -190,13 +273,26 @@ export class Session {
     await this.#cancelling;
     this.#cancelling = undefined;
     if (this.#unsettled === undefined) return;
-    if (JSON.stringify(this.#bodyOf(text, options)) === JSON.stringify(this.#unsettled)) return;
-    try {
-      if (!(await this.cancel())) await this.refresh();
-    } catch (error) {
-      if (!(error instanceof DiscedgeClientError) || error.status !== 404) throw error;
-    }
+    if (JSON.stringify(this.#bodyOf(text, options)) === JSON.stringify(this.#unsettled.body)) return;
+    const turn = this.#unsettled;
+    // The current node too: the turn may have come to it from one that is gone.
+    const lines = await askAll([...new Set([...turn.nodes, this.node])], (node) => this.#lineAfterCancel(node, turn));
+    // The longest line that goes on from what was acknowledged; a node that knows less changes nothing.
+    for (const line of lines) this.#goForward(line);
     this.#unsettled = undefined;
+  }
+
+  /** What the node holds once it no longer runs the turn; nothing where cancelling it made certain of it. */
+  async #lineAfterCancel(node: string, turn: UnsettledTurn): Promise<readonly StoredTurn[]> {
+    const directory = this.#directoryAt(node);
+    if (turn.nodes.includes(node) && (await directory.cancel(this.sessionId))) turn.cancelledAt(node);
+    if (turn.nodes.length === 0) return [];
+    try {
+      return (await directory.show(this.sessionId)).turns;
+    } catch (error) {
+      if (error instanceof DiscedgeClientError && error.code === 'session_not_found') return [];
+      throw error;
+    }
   }
 
   async #sendOnce(node: string, body: TurnBody, signal: AbortSignal | undefined): Promise<Reply> {
@@ -250,14 +346,11 @@ function requireReply(wire: unknown, node: string, text?: string): Reply {
   });
 }
 
-/** Whether a node looked at the turn and refused it, so that it is certain that nothing was stored. */
-function isRefusal(error: unknown): boolean {
-  const status = error instanceof DiscedgeClientError ? error.status : undefined;
-  return status !== undefined && status >= 400 && status < 500;
-}
-
-/** Random, like a version 4 UUID; `crypto.randomUUID` is missing in browsers on plain http. */
-function newSessionId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+/** What those answer that can be asked. Throws the last one's error when none can. */
+async function askAll<T>(nodes: readonly string[], ask: (node: string) => Promise<T>): Promise<readonly T[]> {
+  const results = await Promise.allSettled(nodes.map(ask));
+  const answers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const last = results.at(-1);
+  if (answers.length === 0 && last?.status === 'rejected') throw last.reason;
+  return answers;
 }

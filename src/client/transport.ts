@@ -31,6 +31,15 @@ export class Transport {
     this.policy = policy;
   }
 
+  /** The same with one attempt, of at most so many milliseconds. */
+  impatient(waitMs: number): Transport {
+    return new Transport({
+      fetch: (input, init) => this.#fetch(input, { ...init, signal: AbortSignal.timeout(waitMs) }),
+      headers: this.#headers,
+      policy: { ...this.policy, retriesMax: 0 },
+    });
+  }
+
   /** One attempt at one node. Resolves with a 2xx answer, throws everything else. */
   async send(node: string, { method, path, body, signal }: ClientRequest): Promise<Response> {
     let response: Response;

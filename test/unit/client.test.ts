@@ -3,10 +3,12 @@
  * gone, busy or speak nonsense, replies abandoned half-way. The node is a loopback HTTP server whose answers each test
  * writes itself, because a real node cannot be made to fail at a chosen byte.
  */
+
+import { getEventListeners } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DiscedgeClient, DiscedgeClientError, type RetryEvent } from '../../src/client/client.ts';
 
 interface Received {
@@ -201,6 +203,140 @@ describe('turn counter', () => {
     await first;
     expect(edge.turns()).toEqual([1]);
   });
+});
+
+/** Answers by path: turns one by one, cancels and looks always the same. */
+function edgeWith(turns: Answer[], { cancelled = false, stored = [] as number[] } = {}) {
+  let taken = 0;
+  const line = json({ session_id: 's', turns: stored.map((turn) => ({ turn, context_id: contextIdOf(turn) })) });
+  return node((response, request) => {
+    if (request.path.endsWith('/cancel')) json({ cancelled })(response, request);
+    else if (request.path !== '/completion') line(response, request);
+    else (turns[taken++] ?? (turns.at(-1) as Answer))(response, request);
+  });
+}
+
+describe('a turn in doubt', () => {
+  const stale = refusal(503, 'context_stale', { 'x-should-retry': 'false' });
+  const asked = (edge: { received: Received[] }) => edge.received.map(({ path }) => path.split('/').at(-1));
+
+  it('never takes the session back behind what was acknowledged', async () => {
+    const ahead = await edgeWith([reply('1'), reply('2'), reply('3'), gone]);
+    const behind = await edgeWith([stale], { stored: [1, 2] });
+    const session = clientOf([ahead.url, behind.url]).client.session();
+    for (const text of ['1', '2', '3']) await session.send(text);
+    expect((await failure(session.send('four'))).code).toBe('context_stale');
+    expect((await failure(session.send('something else'))).code).toBe('context_stale');
+    expect(session.state).toMatchObject({ turn: 3, contextId: contextIdOf(3) });
+    expect(behind.turns()).toEqual([4, 4]);
+    expect(behind.received.at(-1)?.body.context_id).toBe(contextIdOf(3));
+  });
+
+  it('is looked for at the node that may have it, not only at the one that refused it', async () => {
+    const here = await edgeWith([gone], { stored: [1] });
+    const there = await edgeWith([refusal(400, 'context_overflow'), reply('x')]);
+    const session = clientOf([here.url, there.url]).client.session();
+    expect((await failure(session.send('one'))).code).toBe('context_overflow');
+    expect((await session.send('other')).turn).toBe(2);
+    expect(asked(here)).toEqual(['completion', 'cancel', session.sessionId]);
+  });
+
+  it.each([
+    [429, 'session_busy', true],
+    [503, 'store_unavailable', true],
+    [504, 'llm_timeout', true],
+    [403, 'forbidden_by_a_proxy', true],
+    [400, 'invalid_request', false],
+    [412, 'turn_conflict', false],
+    [422, 'turn_cancelled', false],
+  ])('after %i %s: %s', async (status, type, doubt) => {
+    const edge = await edgeWith([refusal(status, type, { 'x-should-retry': 'false' }), reply('x')]);
+    const session = clientOf(edge.url).client.session();
+    await failure(session.send('one'));
+    await session.send('other');
+    expect(asked(edge).includes('cancel')).toBe(doubt);
+  });
+
+  it('is in doubt still when only the later of two attempts at a node was cancelled', async () => {
+    const edge = await edgeWith([gone, refusal(422, 'turn_cancelled'), reply('x')], { stored: [1] });
+    const session = clientOf(edge.url).client.session();
+    expect((await failure(session.send('one'))).code).toBe('turn_cancelled');
+    expect((await session.send('other')).turn).toBe(2);
+  });
+
+  it('is cancelled where it runs, wherever the next one goes', async () => {
+    const runs = await edgeWith([() => {}], { cancelled: true });
+    const next = await edgeWith([reply('x')]);
+    const session = clientOf([runs.url, next.url]).client.session();
+    const leave = new AbortController();
+    const sent = session.send('one', { signal: leave.signal });
+    await runs.receives(1);
+    session.moveTo(next.url);
+    expect(await session.cancel()).toBe(true);
+    expect(next.received).toEqual([]);
+    leave.abort(new Error('enough'));
+    await expect(sent).rejects.toThrow('enough');
+  });
+
+  it('does not leave the node that was moved to when the one before breaks', async () => {
+    let breakIt = () => {};
+    const old = await node((response) => (breakIt = () => response.destroy()));
+    const moved = await node(reply('here'));
+    const session = clientOf([old.url, moved.url]).client.session();
+    const sent = session.send('one');
+    await old.receives(1);
+    session.moveTo(moved.url);
+    breakIt();
+    expect((await sent).text).toBe('here');
+    expect(old.received).toHaveLength(1);
+  });
+});
+
+describe('refresh', () => {
+  it('goes back only when allowed to, and says so', async () => {
+    const edge = await edgeWith([reply('1'), reply('2')], { stored: [1] });
+    const session = clientOf(edge.url).client.session();
+    await session.send('1');
+    expect(await session.refresh()).toEqual({ wentBack: false });
+    await session.send('2');
+    expect(await failure(session.refresh())).toMatchObject({ code: 'node_behind', retry: true });
+    expect(session.turn).toBe(2);
+    expect(await session.refresh({ mayGoBack: true })).toEqual({ wentBack: true });
+    expect(session.state).toMatchObject({ turn: 1, contextId: contextIdOf(1) });
+  });
+
+  it('does not take a longer line that lacks the acknowledged turn', async () => {
+    const edge = await edgeWith([reply('1')], { stored: [1, 2] });
+    const session = clientOf(edge.url).client.session({ sessionId: 's', turn: 1, contextId: 'f'.repeat(32) });
+    expect((await failure(session.refresh())).code).toBe('node_behind');
+    expect(session.state).toMatchObject({ turn: 1, contextId: 'f'.repeat(32) });
+  });
+});
+
+it('a signal that outlives its turns keeps nothing of them', async () => {
+  const edge = await node(streamed('a'), (_, request) => void request, reply('b'));
+  const any = vi.spyOn(AbortSignal, 'any');
+  const long = new AbortController();
+  const { client } = clientOf(edge.url);
+  await readAll(client.session().stream('x', { signal: long.signal }));
+  expect(getEventListeners(long.signal, 'abort')).toEqual([]);
+  expect(any).not.toHaveBeenCalled();
+  any.mockRestore();
+  const stopped = client.session().stream('y', { signal: long.signal });
+  await edge.receives(2);
+  long.abort(new Error('over'));
+  await expect(readAll(stopped)).rejects.toThrow('over');
+});
+
+it.each(['', '.', '..'])('refuses the session id "%s", to which no URL leads', async (id) => {
+  const edge = await node(json({}));
+  const { client } = clientOf(edge.url);
+  expect(() => client.session({ sessionId: id })).toThrow(DiscedgeClientError);
+  expect((await failure(client.resume(id))).code).toBe('invalid_use');
+  for (const ask of ['show', 'export', 'delete', 'cancel'] as const) {
+    expect((await failure(client.sessions[ask](id))).code).toBe('invalid_use');
+  }
+  expect(edge.received).toEqual([]);
 });
 
 describe('retries', () => {
