@@ -2,12 +2,16 @@
  * The parts of the command line that a pipe does not reach: a terminal's keys, its paste and its Ctrl-C, as bytes on a
  * stream; and what is printed, fed with replies that try to take the terminal over.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { Command } from 'commander';
+import { describe, expect, it, vi } from 'vitest';
 import { TerminalInput } from '../../src/cli/chat/chat-input.ts';
 import { turnLine, turnWarning } from '../../src/cli/chat/turn-line.ts';
+import { define as defineSessions } from '../../src/cli/commands/sessions.ts';
 import { approximateBytes, localTime, printable, table } from '../../src/cli/terminal.ts';
 import type { Reply } from '../../src/client/client.ts';
+import { startTestNode } from '../support/test-node.ts';
 
 function terminal() {
   const keys = new PassThrough();
@@ -175,4 +179,44 @@ describe('the line under a reply', () => {
     expect(turnWarning({ ...reply, basedOnTurn: 1 })).toContain('up to turn 1 only');
     expect(turnWarning({ ...reply, droppedTurns: 2 })).toContain('first 2 turns were left out');
   });
+});
+
+it('names the session that could not be deleted', async () => {
+  const node = await startTestNode();
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  try {
+    await node.turn({ prompt: 'hi', session_id: 'there' });
+    const run = (...ids: string[]) => {
+      const command = new Command();
+      defineSessions(command);
+      return command.parseAsync(['delete', '--yes', ...ids, '--url', node.url], { from: 'user' });
+    };
+    await expect(run('there', 'missing')).rejects.toMatchObject({
+      code: 'session_not_found',
+      status: 404,
+      message: expect.stringMatching(/^missing: /),
+    });
+    await expect(run('there')).rejects.toMatchObject({ message: expect.stringMatching(/^there: /) });
+  } finally {
+    write.mockRestore();
+    await node.close();
+  }
+});
+
+it('the modules of the chat do not import each other in a circle', () => {
+  const folder = new URL('../../src/cli/chat/', import.meta.url);
+  const imports = new Map(
+    readdirSync(folder).map((file) => [
+      file,
+      [...readFileSync(new URL(file, folder), 'utf8').matchAll(/from '\.\/([^']+)'/g)].map(
+        (match) => match[1] as string,
+      ),
+    ]),
+  );
+  const reaches = (file: string, seen = new Set<string>()): Set<string> => {
+    for (const next of imports.get(file) ?? []) if (!seen.has(next)) reaches(next, seen.add(next));
+    return seen;
+  };
+  expect([...imports.values()].flat()).toContain('slash-commands.ts');
+  expect([...imports.keys()].filter((file) => reaches(file).has(file))).toEqual([]);
 });

@@ -7,6 +7,7 @@ import {
 } from '../../client/client.ts';
 import { printable, styled } from '../terminal.ts';
 import type { ChatInput } from './chat-input.ts';
+import type { Conversation } from './conversation.ts';
 import { runSlashCommand } from './slash-commands.ts';
 import { turnLine, turnWarning } from './turn-line.ts';
 
@@ -23,8 +24,8 @@ const PROMPT = '› ';
 const WAITING = '…';
 
 /** A conversation on the terminal, or from a pipe. Replies go to stdout; what is about them, to stderr when piped. */
-export class Chat {
-  readonly client: DiscedgeClient;
+export class Chat implements Conversation {
+  readonly #client: DiscedgeClient;
   session: Session;
   readonly #sessionOptions: SessionOptions;
   readonly #input: ChatInput;
@@ -33,7 +34,7 @@ export class Chat {
   #left = false;
 
   constructor({ client, session, sessionOptions, input }: ChatParts) {
-    this.client = client;
+    this.#client = client;
     this.session = session;
     this.#sessionOptions = sessionOptions;
     this.#input = input;
@@ -62,10 +63,9 @@ export class Chat {
   }
 
   newSession(): void {
-    this.session = this.client.session({ ...this.#sessionOptions, node: this.session.node });
+    this.session = this.#client.session({ ...this.#sessionOptions, node: this.session.node });
   }
 
-  /** Says something about the conversation, which is not part of it. */
   readonly note = (text: string): void => {
     const stream = this.#input.interactive ? process.stdout : process.stderr;
     stream.write(`${styled('dim', printable(text), stream)}\n`);
@@ -76,7 +76,7 @@ export class Chat {
   }
 
   async #greet(): Promise<void> {
-    const { model_alias: model, node } = (await this.client.props()) as { model_alias?: string; node?: string };
+    const { model_alias: model, node } = (await this.#client.props()) as { model_alias?: string; node?: string };
     const where = `${printable(model ?? '?')} at node ${printable(node ?? '?')} (${this.session.node})`;
     process.stdout.write(`${styled('bold', 'DisCEdge chat')} with ${where}\n`);
     this.note('/help lists commands, Ctrl-C stops a reply, Ctrl-D leaves.\n');
@@ -153,12 +153,21 @@ export class Chat {
     if (!(error instanceof DiscedgeClientError)) throw error;
     this.warn(`${error.message} (${error.code})`);
     if (error.code === 'turn_conflict') {
+      await this.#catchUp();
+    } else if (this.#input.interactive && error.retry) {
+      this.warn('Say it again to retry: it is the same turn until a node has answered it.');
+    }
+  }
+
+  async #catchUp(): Promise<void> {
+    try {
       await this.session.refresh();
       this.warn(
         `The session has gone on elsewhere; it is at turn ${this.session.turn} now. See /history, then say it again.`,
       );
-    } else if (this.#input.interactive && error.retry) {
-      this.warn('Say it again to retry: it is the same turn until a node has answered it.');
+    } catch (error) {
+      if (!(error instanceof DiscedgeClientError)) throw error;
+      this.warn(`${error.message} (${error.code})`);
     }
   }
 }

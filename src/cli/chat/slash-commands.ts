@@ -1,11 +1,11 @@
 import { DiscedgeClient, DiscedgeClientError } from '../../client/client.ts';
-import type { Chat } from './chat.ts';
+import type { Conversation } from './conversation.ts';
 
 interface SlashCommand {
   readonly name: string;
   readonly argument?: string;
   readonly what: string;
-  run(chat: Chat, argument: string): void | Promise<void>;
+  run(chat: Conversation, argument: string): void | Promise<void>;
 }
 
 const SLASH_COMMANDS: readonly SlashCommand[] = [
@@ -18,7 +18,7 @@ const SLASH_COMMANDS: readonly SlashCommand[] = [
 ];
 
 /** Runs a line that begins with a slash. Trouble with a node is told, not thrown. */
-export async function runSlashCommand(chat: Chat, line: string): Promise<void> {
+export async function runSlashCommand(chat: Conversation, line: string): Promise<void> {
   const [name, ...rest] = line.split(/\s+/);
   const command = SLASH_COMMANDS.find((candidate) => candidate.name === name);
   if (command === undefined) {
@@ -33,12 +33,12 @@ export async function runSlashCommand(chat: Chat, line: string): Promise<void> {
   }
 }
 
-function help(chat: Chat): void {
+function help(chat: Conversation): void {
   for (const { name, argument = '', what } of SLASH_COMMANDS)
     chat.note(`  ${`${name} ${argument}`.padEnd(10)} ${what}`);
 }
 
-async function move(chat: Chat, url: string): Promise<void> {
+async function move(chat: Conversation, url: string): Promise<void> {
   if (url === '') {
     chat.warn('Name the node to go to: /move http://HOST:PORT');
     return;
@@ -49,12 +49,12 @@ async function move(chat: Chat, url: string): Promise<void> {
   chat.note(`The next turn goes to node ${node ?? '?'} at ${chat.session.node}.`);
 }
 
-function tellSession({ session, note }: Chat): void {
+function tellSession({ session, note }: Conversation): void {
   const { sessionId, turn, contextId = 'none yet', node } = session.state;
   note(`  session ${sessionId}\n  turn    ${turn}\n  context ${contextId}\n  node    ${node}`);
 }
 
-async function showHistory(chat: Chat): Promise<void> {
+async function showHistory(chat: Conversation): Promise<void> {
   if (chat.session.turn === 0) {
     chat.note('Nothing has been said yet.');
     return;
@@ -63,7 +63,7 @@ async function showHistory(chat: Chat): Promise<void> {
     chat.note(`${turn} › ${user}\n${reply}  [${node}]`);
 }
 
-function beginAnew(chat: Chat): void {
+function beginAnew(chat: Conversation): void {
   chat.newSession();
   chat.note('A new session.');
 }

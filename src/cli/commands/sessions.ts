@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { SessionPage, SessionSummary, StoredSession } from '../../client/client.ts';
+import { DiscedgeClientError, type SessionPage, type SessionSummary, type StoredSession } from '../../client/client.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { approximateBytes, localTime, printable, styled, table } from '../terminal.ts';
 
@@ -56,7 +56,7 @@ async function list(options: JsonOptions & { limit?: number }): Promise<void> {
 }
 
 async function show(sessionId: string, options: JsonOptions): Promise<void> {
-  const session = await connect(options).sessions.show(sessionId);
+  const session = await naming(sessionId, connect(options).sessions.show(sessionId));
   process.stdout.write(options.json ? `${JSON.stringify(session.wire)}\n` : readable(session));
 }
 
@@ -66,7 +66,7 @@ async function exportSessions(ids: readonly string[], options: ConnectionOptions
   const wanted = ids.length > 0 ? ids : everySession(options);
   for await (const entry of wanted) {
     const id = typeof entry === 'string' ? entry : entry.sessionId;
-    const line = `${JSON.stringify(await client.sessions.export(id))}\n`;
+    const line = `${JSON.stringify(await naming(id, client.sessions.export(id)))}\n`;
     if (options.output === undefined) process.stdout.write(line);
     else lines.push(line);
   }
@@ -82,8 +82,18 @@ async function deleteSessions(ids: readonly string[], options: ConnectionOptions
     if (agreed !== true) return;
   }
   for (const id of ids) {
-    await client.sessions.delete(id);
+    await naming(id, client.sessions.delete(id));
     process.stdout.write(`deleted ${printable(id)}\n`);
+  }
+}
+
+/** Of several sessions, says which one is not there. */
+async function naming<T>(sessionId: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (!(error instanceof DiscedgeClientError) || !/^session_(not_found|deleted)$/.test(error.code)) throw error;
+    throw new DiscedgeClientError(`${printable(sessionId)}: ${error.message}`, { ...error, cause: error });
   }
 }
 

@@ -1,0 +1,12 @@
+import type { Session } from '../../client/client.ts';
+
+/** What a chat lets its slash commands do. */
+export interface Conversation {
+  /** The one that takes the next message. */
+  readonly session: Session;
+  newSession(): void;
+  quit(): void;
+  /** Says something about the conversation, which is not part of it. */
+  readonly note: (text: string) => void;
+  warn(text: string): void;
+}
