@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import {
+  type ClusterName,
   type ContextId,
   type Incarnation,
   type KeygroupId,
@@ -21,7 +22,7 @@ import type {
 import { type LmdbStoreOptions, openReplica, type ReplicaStore } from './lmdb.ts';
 import { HomeServer } from './nats/home-server.ts';
 import { Intake } from './nats/intake.ts';
-import type { ClusterName } from './nats/names.ts';
+
 import { NodeDirectory } from './nats/node-directory.ts';
 import type { Hello, HelloReply, NodeAnnouncement } from './nats/peer-protocol.ts';
 import { ReplicaAcks } from './nats/replica-acks.ts';
@@ -92,10 +93,6 @@ class SharedReplica implements ReplicatingStore {
     this.#instance = environment.random.uuid();
     this.#acks = new ReplicaAcks(environment.clock);
     const intake = new Intake({ replica, log: environment.log, announce: (sealed) => this.#announce(sealed) });
-    this.#directory = new NodeDirectory(
-      { ...options, replica, intake, describe: () => this.#describe(), acks: this.#acks },
-      environment,
-    );
     this.#home = new HomeServer(
       {
         url: options.serverUrl,
@@ -106,6 +103,20 @@ class SharedReplica implements ReplicatingStore {
         describe: () => this.#describe(),
         onHello: (hello) => this.#greeted(hello),
         onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
+      },
+      environment,
+    );
+    this.#directory = new NodeDirectory(
+      {
+        ...options,
+        replica,
+        intake,
+        acks: this.#acks,
+        describe: () => this.#describe(),
+        onMember: (nodeId, natsUrl) => {
+          options.onMember?.(nodeId);
+          this.#home.announce({ kind: 'member', nodeId, natsUrl });
+        },
       },
       environment,
     );

@@ -2,8 +2,7 @@
 // all, or to the wrong node; deletions and expiry be undone; and a node depend on another one.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { ClusterName } from '../../src/context-store/nats/names.ts';
-import type { KeygroupId } from '../../src/domain/identifiers.ts';
+import type { ClusterName, KeygroupId } from '../../src/domain/identifiers.ts';
 import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
 import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
 

@@ -1,13 +1,12 @@
 import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../domain/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerStatus } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
 import type { Intake } from './intake.ts';
-import type { ClusterName } from './names.ts';
 import { PeerLink } from './peer-link.ts';
 import {
   type Hello,
@@ -29,7 +28,7 @@ export interface NodeDirectoryOptions {
   readonly intake: Intake;
   readonly acks: ReplicaAcks;
   readonly describe: () => NodeAnnouncement;
-  readonly onMember?: (nodeId: NodeId) => void;
+  readonly onMember: (nodeId: NodeId, url: string) => void;
 }
 
 /** What is remembered of a node from one start to the next. */
@@ -131,7 +130,7 @@ export class NodeDirectory {
     this.#environment.log.info('node_learned', { node: nodeId, url });
     this.#add(member).start();
     this.#remember();
-    this.#options.onMember?.(nodeId);
+    this.#options.onMember(nodeId, url);
   }
 
   #add({ nodeId, url, node }: Member): PeerLink {
@@ -142,9 +141,9 @@ export class NodeDirectory {
         url,
         tls: this.#options.tls,
         known: node,
-        onAccepted: (_, members) => {
+        onAccepted: () => this.#remember(),
+        onMembers: (members) => {
           for (const member of members) this.#learn({ nodeId: member.nodeId, url: member.natsUrl, node: undefined });
-          this.#remember();
         },
         onChange: () => this.#lookAround(link),
         isOriginConnected: (log) => this.#isOriginConnected(log),

@@ -1,6 +1,6 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { MalformedBytes } from '../../domain/bytes.ts';
-import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../domain/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
@@ -8,7 +8,7 @@ import { type LogCursor, logText, type OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
 import { backFill, type Holder } from './back-fill.ts';
 import type { Intake } from './intake.ts';
-import { announceSubject, backfillSubject, type ClusterName } from './names.ts';
+import { announceSubject, backfillSubject } from './names.ts';
 import { abortable, BackOff, Bell, pause } from './pause.ts';
 import {
   decodePage,
@@ -47,7 +47,9 @@ export interface PeerLinkOptions {
   readonly describe: () => NodeAnnouncement;
   /** The peer as it was accepted before this process started. */
   readonly known: NodeAnnouncement | undefined;
-  readonly onAccepted: (peer: NodeAnnouncement, members: HelloReply['members']) => void;
+  readonly onAccepted: () => void;
+  /** The peer has told of nodes that it knows. */
+  readonly onMembers: (members: HelloReply['members']) => void;
   /** Something about the connection has changed. */
   readonly onChange: () => void;
   /** Whether the node behind a log is connected, and with that disk: then it hands out its records itself. */
@@ -245,7 +247,8 @@ export class PeerLink implements Holder {
     if (this.#pulls.length === 0) this.#startPulls(nats);
     this.#lookBehindLater();
     this.#become('connected', undefined);
-    this.#options.onAccepted(node, members);
+    this.#options.onMembers(members);
+    this.#options.onAccepted();
   }
 
   /** Records of nodes that do not hand them out themselves: away, dead, or of a disk that is no more. */
@@ -319,6 +322,10 @@ export class PeerLink implements Holder {
     if (announcement.kind === 'stream') {
       for (const pull of this.#pulls) pull.wake();
       if (announcement.instance !== this.#accepted?.instance || this.#state !== 'connected') this.lookAgain();
+      return;
+    }
+    if (announcement.kind === 'member') {
+      if (this.#accepted !== undefined) this.#options.onMembers([announcement]);
       return;
     }
     const { keygroup, sequence } = announcement;

@@ -1,10 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
-import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
-import type { ClusterName } from './names.ts';
 
 /*
  * What nodes say to each other beside the streams: requests on a node's back-fill subject, announcements on its own.
@@ -89,6 +88,8 @@ export type HelloReply = Static<typeof helloReply>;
 const announcement = Type.Union([
   /** A stream is ready. */
   Type.Object({ kind: Type.Literal('stream'), keygroup, incarnation, instance: text() }),
+  /** A node has joined; the others need not have met it. */
+  Type.Object({ kind: Type.Literal('member'), nodeId, natsUrl: text() }),
   /** Somebody waits until the peers have this record. */
   Type.Object({ kind: Type.Literal('want'), keygroup, sequence }),
 ]);
