@@ -129,8 +129,8 @@ export class Session {
   }
 
   /**
-   * Ends the turn at every node that may be running it; nothing of it is stored where one was. False when none was.
-   * Throws when no node could be asked.
+   * Ends the turn at every node that may be running it; nothing of it is stored where one was. False when none
+   * of those that answered was. Throws when none answered.
    */
   async cancel(): Promise<boolean> {
     const turn = this.#unsettled;
