@@ -91,6 +91,22 @@ test('a JetStream folder is wiped after some of its records were deleted', async
   await eventually(() => expect(b.peer(a).logs[0]?.lag).toBe(0));
 });
 
+test('a stream made anew and shorter than before brings what is written next', async () => {
+  const [a, b] = await pair();
+  await b.eventuallyHolds(await a.writeMany(100, 'old'));
+  const tombstones = await Promise.all(Array.from({ length: 90 }, (_, i) => a.delete(sessionKey(`old${i}`))));
+  await b.eventuallyHolds(tombstones);
+  await a.killServer();
+  await a.wipeJetStream();
+  await a.startServer();
+  await eventually(() =>
+    expect(a.store.replicationStatus()).toMatchObject({ serverConnected: true, outbox: [{ published: 190 }] }),
+  );
+  await b.eventuallyConnected(a);
+  // One after the other: the first could still come with the greeting.
+  for (const name of ['x', 'y', 'z']) await b.eventuallyHolds(await a.writeMany(1, name));
+});
+
 test('a stream is deleted while it is in use', async () => {
   const [a, b] = await pair();
   await survive(a, b, async () => {
