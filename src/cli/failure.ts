@@ -16,6 +16,8 @@ function linesOf(error: unknown): string[] {
   if (error instanceof DiscedgeError) {
     const lines = error.message.split('\n');
     if (error.code === 'config_invalid') lines.push('see "discedge serve --help" for all settings');
+    if (error.code === 'llm_unavailable')
+      lines.push('start the llama-server that --llm names first, or choose another with --llm');
     if (error.code === 'model_unusable') lines.push('"discedge doctor" says what this machine has and lacks');
     return lines;
   }

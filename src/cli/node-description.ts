@@ -37,5 +37,5 @@ function curl(url: string, body: object): string {
 }
 
 function chatCommand(url: string): string {
-  return url === 'http://127.0.0.1:8081' ? 'discedge chat' : `discedge chat --url ${url}`;
+  return url === 'http://127.0.0.1:8081' ? 'npx discedge chat' : `npx discedge chat --url ${url}`;
 }

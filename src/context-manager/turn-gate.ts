@@ -80,7 +80,7 @@ export class TurnGate {
       if (request.consistency === 'available' && decision.base !== undefined) {
         return { ...pass, answered: decision.answered, base: decision.base };
       }
-      throw stale(claim, session);
+      throw stale(claim, session, this.#arrivals === undefined);
     }
   }
 }
@@ -108,12 +108,18 @@ function corrupt(session: CachedSession): DiscedgeError {
   );
 }
 
-function stale({ turn, contextId }: TurnClaim, { history }: CachedSession): DiscedgeError {
+function stale({ turn, contextId }: TurnClaim, { history }: CachedSession, isAlone: boolean): DiscedgeError {
   const held = history.tip?.record.turn ?? 0;
   const missing = contextId !== undefined && held >= turn - 1 ? 'the branch of this context_id' : `turn ${turn - 1}`;
+  const advice = isAlone
+    ? 'it shares its sessions with no other node, so check the turn number'
+    : 'ask again, or another node, or send "consistency": "available"';
   return new DiscedgeError(
     'context_stale',
-    `this node holds ${held} turn(s) of the session but not ${missing}; ask again, or another node, or send "consistency": "available"`,
-    { param: 'turn', retryAfterMs: STALE_RETRY_MS },
+    `this node holds ${held} turn(s) of the session but not ${missing}; ${advice}`,
+    {
+      param: 'turn',
+      retryAfterMs: STALE_RETRY_MS,
+    },
   );
 }

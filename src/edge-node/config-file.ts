@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
-import { nearest } from './nearest.ts';
+import { nearest } from '../domain/nearest.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
 
 export interface ConfigFile {

@@ -3,9 +3,9 @@ import { availableParallelism, homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
+import { nearest } from '../domain/nearest.ts';
 import { readConfigFile } from './config-file.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
-import { nearest } from './nearest.ts';
 import { readSettingValue, type SettingValue } from './setting-values.ts';
 import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
 

@@ -62,7 +62,7 @@ export const SETTINGS_SCHEMA = Type.Object({
       placeholder: 'ID',
       defaultText: 'the host name',
       description:
-        "This node's name in records, replies and logs; no two nodes may share one. 1 to 32 letters, digits, `-` or `_`, starting with a letter or digit: it also becomes part of stream and key names.",
+        "This node's name in records, replies and logs; no two nodes may share one. 1 to 32 letters, digits, `-` or `_`, starting with a letter or digit: it also becomes part of stream and key names. A data folder belongs to one node id, so set it where the host name changes, as in containers.",
     }),
   ),
   dataDir: path({

@@ -3,7 +3,7 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import Fastify, { type FastifyInstance } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
-import { asDiscedgeError, sendError } from './error-reply.ts';
+import { asDiscedgeError, ErrorReplySchema, sendError } from './error-reply.ts';
 import { completionRoutes } from './routes/completion.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -61,6 +61,18 @@ export async function createApp(parts: AppParts): Promise<App> {
     ),
   );
 
+  app.addHook('onRoute', ({ schema }) => {
+    if (schema !== undefined)
+      schema.response = { '4xx': ErrorReplySchema, '5xx': ErrorReplySchema, ...(schema.response as object) };
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    environment.log.debug('request_answered', {
+      request: request.id,
+      route: `${request.method} ${request.routeOptions.url ?? '(none)'}`,
+      status: reply.statusCode,
+      elapsedMs: Math.round(reply.elapsedTime),
+    });
+  });
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

@@ -2,10 +2,11 @@ import type { TurnRequest } from '../context-manager/turn.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { ANONYMOUS, parseContextId, parseSessionId, parseTurnNumber, parseUserId } from '../domain/identifiers.ts';
+import { nearest } from '../domain/nearest.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Message } from '../domain/turn-record.ts';
 import type { AppOptions } from './app-parts.ts';
-import type { CompletionBody } from './completion-schema.ts';
+import { CompletionBody } from './completion-schema.ts';
 
 /**
  * Fields that are not sampling parameters. Those of llama.cpp that steer its KV cache are the node's own business here
@@ -28,6 +29,18 @@ const OWN_FIELDS = new Set([
   ...['stream', 'n_predict', 'max_tokens', 'stop', 'return_tokens', 'model'],
   ...['cache_prompt', 'id_slot', 'n_keep', 'n_discard', 'return_progress', 'timings_per_token', 'response_fields'],
 ]);
+
+/** Own fields whose names no parameter of llama.cpp resembles, so that something close to one is a slip. */
+const UNMISTAKABLE_FIELDS = [
+  'session_id',
+  'user_id',
+  'context_id',
+  'system',
+  'consistency',
+  'max_wait_ms',
+  'ttl_seconds',
+  'overflow',
+];
 
 /** Levels of objects and arrays in a parameter; llama.cpp's own go two or three deep, JSON schemas some more. */
 const PARAMETER_DEPTH_MAX = 64;
@@ -72,6 +85,8 @@ export function turnRequestOf(body: CompletionBody, options: AppOptions): TurnRe
 function samplingOf(body: CompletionBody): Readonly<Record<string, unknown>> {
   const parameters = Object.entries(body).filter(([name]) => !OWN_FIELDS.has(name));
   for (const [name, value] of parameters) {
+    const meant = name in CompletionBody.properties ? undefined : nearest(name, UNMISTAKABLE_FIELDS);
+    if (meant !== undefined) throw invalid(name, `unknown field ${name}: did you mean ${meant}?`);
     if (isDeeperThan(value, PARAMETER_DEPTH_MAX))
       throw invalid(name, `${name} is nested more than ${PARAMETER_DEPTH_MAX} levels deep`);
   }

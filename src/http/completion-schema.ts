@@ -31,13 +31,39 @@ export const CompletionBody = Type.Object(
     context_id: Type.Optional(
       Type.String({ pattern: '^[0-9a-f]{32}$', description: 'The history to go on from, as the last reply named it.' }),
     ),
-    mode: Type.Optional(choice(CONTEXT_MODES)),
+    mode: Type.Optional(
+      choice(CONTEXT_MODES, {
+        description: "How the context is kept; default: the session's, or the node's for a new one.",
+      }),
+    ),
     system: Type.Optional(Type.String({ description: 'System message; with turn 1 only.' })),
-    consistency: Type.Optional(choice(CONSISTENCIES)),
-    max_wait_ms: Type.Optional(Type.Integer({ minimum: 0 })),
-    ttl_seconds: Type.Optional(Type.Integer({ minimum: 1 })),
-    overflow: Type.Optional(choice(['error', 'drop-oldest', 'summarize'])),
-    stream: Type.Optional(Type.Boolean()),
+    consistency: Type.Optional(
+      choice(CONSISTENCIES, {
+        description:
+          '`strong`: answered from all earlier turns or refused. `available`: answered from what is here; `based_on_turn` says what that was.',
+      }),
+    ),
+    max_wait_ms: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description:
+          'How long to wait for the turn before this one to arrive from another node. A node that shares its sessions with no other has nothing to wait for.',
+      }),
+    ),
+    ttl_seconds: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'How long after this turn the session lives on.' }),
+    ),
+    overflow: Type.Optional(
+      choice(['error', 'drop-oldest', 'summarize'], {
+        description:
+          'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns; `summarize` is not available yet.',
+      }),
+    ),
+    stream: Type.Optional(
+      Type.Boolean({
+        description: 'Answer as `text/event-stream`: parts, then an event with every field of the reply.',
+      }),
+    ),
     n_predict: Type.Optional(
       Type.Integer({ minimum: -1, description: 'Most tokens to reply with; −1: as many as the node allows.' }),
     ),

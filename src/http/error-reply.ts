@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
 import type { Log } from '../environment/environment.ts';
 
@@ -28,6 +29,19 @@ export function errorBody(error: DiscedgeError): ErrorBody {
     },
   };
 }
+
+/** The error replies of every route, for the OpenAPI document. */
+export const ErrorReplySchema = Type.Object(
+  {
+    error: Type.Object({
+      code: Type.Integer({ description: 'The HTTP status.' }),
+      message: Type.String(),
+      type: Type.String({ description: 'A code of docs/errors.md.' }),
+      param: Type.Optional(Type.String({ description: 'The field at fault.' })),
+    }),
+  },
+  { description: 'Headers `x-should-retry`, `x-request-id` and, where it is known, `retry-after-ms`.' },
+);
 
 /** Translates whatever a route throws; only a DiscedgeError's message reaches the client. */
 export function asDiscedgeError(error: unknown, log: Log, request: FastifyRequest): DiscedgeError {
@@ -64,13 +78,10 @@ function fromFastify(error: FastifyError): DiscedgeError | undefined {
     const missing = (first?.params.requiredProperties as string[] | undefined)?.[0];
     const param = missing ?? first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
     const where = error.validationContext === 'querystring' ? 'query parameter ' : '';
-    return new DiscedgeError(
-      'invalid_request',
-      `${where}${param || 'the body'} ${missing === undefined ? first?.message : 'is missing'}`,
-      {
-        param: param || undefined,
-      },
-    );
+    const allowed = first?.params.allowedValues as string[] | undefined;
+    const wrong = allowed === undefined ? first?.message : `must be one of ${allowed.join(', ')}`;
+    const message = `${where}${param || 'the body'} ${missing === undefined ? wrong : 'is missing'}`;
+    return new DiscedgeError('invalid_request', message, { param: param || undefined });
   }
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':

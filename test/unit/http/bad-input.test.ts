@@ -107,6 +107,37 @@ describe('fields of the wrong type or range', () => {
     expect(error.message).toContain(field);
   });
 
+  it.each([
+    ['sesion_id', 'session_id'],
+    ['sessionId', 'session_id'],
+    ['max_wait', 'max_wait_ms'],
+    ['overlow', 'overflow'],
+  ])('a slip in a field of our own is named: %s', async (field, meant) => {
+    const error = expectError(await turnThree({ [field]: 'x' }), 400, 'invalid_request', field);
+    expect(error.message).toContain(`did you mean ${meant}?`);
+  });
+
+  it("llama.cpp's own parameters, and others we do not know, are let through", async () => {
+    const parameters = {
+      top_k: 40,
+      min_p: 0.05,
+      typical_p: 1,
+      repeat_penalty: 1,
+      dry_base: 1.75,
+      samplers: ['top_k'],
+      n_probs: 0,
+      user: 'x',
+      store: false,
+    };
+    const { session_id } = await node.turn({ prompt: 'x', ...parameters });
+    expect(session_id).toBeDefined();
+  });
+
+  it('a wrong choice is told the right ones', async () => {
+    const answer = await turnThree({ mode: 'telepathic' });
+    expect(answer.body.error.message).toBe('mode must be one of raw, tokenized, client-side');
+  });
+
   it('an error never repeats the prompt', async () => {
     const answer = await turnThree({ prompt: 'SECRET-MARKER\u0000', turn: 3 });
     expect(answer.text).not.toContain('SECRET-MARKER');

@@ -118,6 +118,9 @@ it('describes every route in /openapi.json', async () => {
     '/tokenize',
     '/v1/models',
   ]);
+  expect(paths['/completion'].post.responses['4XX'].content['application/json'].schema.properties).toHaveProperty(
+    'error',
+  );
   expect(paths['/completion'].post.requestBody.content['application/json'].schema.properties).toHaveProperty('turn');
 });
 
