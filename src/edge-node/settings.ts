@@ -176,7 +176,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     default: 120_000,
     unit: 'milliseconds',
     description:
-      'How long the LLM Service may produce nothing in the middle of a turn. Must exceed the evaluation of a full context on this machine, which takes 17 s for 4,096 tokens on two slow cores; from 1,000 to 3,600,000 (an hour), beyond which a turn would never be given up.',
+      'How long the LLM Service, embedded or not, may produce nothing in the middle of a turn; the turn then ends with `llm_timeout`. Must exceed the evaluation of a full context on this machine, which takes 17 s for 4,096 tokens on two slow cores; from 1,000 to 3,600,000 (an hour), beyond which a turn would never be given up.',
   }),
 
   mode: choice(CONTEXT_MODES, {
