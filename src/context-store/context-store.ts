@@ -107,7 +107,7 @@ export interface PeerStatus {
   readonly node: NodeDescription | undefined;
   readonly logs: readonly PeerLogStatus[];
   readonly refusedRecords: Readonly<Partial<Record<RecordRefusal, number>>>;
-  /** Over this node's connection to the peer's server, since the start, without TLS and TCP. */
+  /** Payload over this node's connection to the peer's server since the start, without what NATS, TLS and TCP add. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }

@@ -48,6 +48,7 @@ export class NodeDirectory {
   readonly #links = new Map<NodeId, PeerLink>();
   readonly #refused = new Map<NodeId, NodeRefusal>();
   #remembered = '';
+  #catchingUp: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: NodeDirectoryOptions, environment: Environment) {
@@ -147,6 +148,7 @@ export class NodeDirectory {
         },
         onChange: () => this.#lookAround(link),
         isOriginConnected: (log) => this.#isOriginConnected(log),
+        oneAtATime: (work) => this.#oneAtATime(work),
         areOthersConnected: () => [...this.#links.values()].every(({ state }) => state === 'connected'),
       },
       this.#environment,
@@ -164,6 +166,12 @@ export class NodeDirectory {
   #isOriginConnected({ origin, incarnation }: OriginLog): boolean {
     const link = this.#links.get(origin);
     return link?.state === 'connected' && link.node?.incarnation === incarnation;
+  }
+
+  #oneAtATime(work: () => Promise<void>): Promise<void> {
+    const done = this.#catchingUp.then(work);
+    this.#catchingUp = done.catch(() => {});
+    return done;
   }
 
   #members(): Member[] {

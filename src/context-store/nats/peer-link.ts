@@ -54,6 +54,8 @@ export interface PeerLinkOptions {
   readonly onChange: () => void;
   /** Whether the node behind a log is connected, and with that disk: then it hands out its records itself. */
   readonly isOriginConnected: (log: OriginLog) => boolean;
+  /** Runs one such work after the other: what one peer has handed out, the next one need not. */
+  readonly oneAtATime: (work: () => Promise<void>) => Promise<void>;
   /** Whether all other nodes of the cluster can be reached. */
   readonly areOthersConnected: () => boolean;
 }
@@ -254,19 +256,18 @@ export class PeerLink implements Holder {
   /** Records of nodes that do not hand them out themselves: away, dead, or of a disk that is no more. */
   async #catchUp({ logs }: HelloReply, signal: AbortSignal): Promise<void> {
     const { keygroups, replica, intake, isOriginConnected } = this.#options;
-    const own = { origin: replica.nodeId, incarnation: replica.incarnation };
     for (const { log, last } of logs) {
       if (!keygroups.includes(log.keygroup) || isOriginConnected(log)) continue;
-      const isOwn = log.origin === own.origin && log.incarnation === own.incarnation;
-      const after = Math.max(replica.cursor(log).sequence, this.#listed.get(logText(log)) ?? 0);
-      if (last <= after || signal.aborted) continue;
-      // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
-      if (isOwn) this.#environment.log.error('store_rolled_back', { last: after, known: last });
-      await abortable(
-        backFill({ log, holder: this, after, through: last, isOrigin: isOwn }, { replica, intake }),
-        signal,
-      );
-      this.#listed.set(logText(log), last);
+      const work = this.#options.oneAtATime(async () => {
+        const after = Math.max(replica.cursor(log).sequence, this.#listed.get(logText(log)) ?? 0);
+        if (last <= after || signal.aborted) return;
+        const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
+        // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
+        if (isOwn) this.#environment.log.error('store_rolled_back', { last: after, known: last });
+        await backFill({ log, holder: this, after, through: last, isOrigin: isOwn }, { replica, intake });
+        this.#listed.set(logText(log), last);
+      });
+      await abortable(work, signal);
     }
   }
 

@@ -46,7 +46,7 @@ export class ServerConnection {
     return this.#session !== undefined;
   }
 
-  /** Bytes of the NATS protocol, without TLS and TCP. */
+  /** Payload of all messages, without what NATS, TLS and TCP put around it. */
   get bytes(): { readonly in: number; readonly out: number } {
     const stats = this.#nats?.stats();
     return {
