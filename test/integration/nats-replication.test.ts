@@ -23,10 +23,12 @@ test('records travel to every other node once, in the order of their origin, and
   const [fromA, fromB] = await Promise.all([a.writeMany(300, 'a'), b.writeMany(300, 'b')]);
   await Promise.all([b, c].map((node) => node.eventuallyHolds(fromA)));
   await Promise.all([a, c].map((node) => node.eventuallyHolds(fromB)));
-  expect(a.arrived).toEqual(hashes(fromB));
-  expect(b.arrived).toEqual(hashes(fromA));
-  expect(c.arrived.filter((hash) => hashes(fromA).includes(hash as never))).toEqual(hashes(fromA));
-  expect(c.arrived).toHaveLength(600);
+  await eventually(() => expect(a.arrived).toEqual(hashes(fromB)));
+  await eventually(() => expect(b.arrived).toEqual(hashes(fromA)));
+  await eventually(() =>
+    expect(c.arrived.filter((hash) => hashes(fromA).includes(hash as never))).toEqual(hashes(fromA)),
+  );
+  await eventually(() => expect(c.arrived).toHaveLength(600));
   await eventually(() => expect(seen).toEqual(fromA.map(() => true)));
   expect(c.peer(a).logs).toMatchObject([{ cursor: 300, lag: 0 }]);
   expect(a.store.replicationStatus()).toMatchObject({
