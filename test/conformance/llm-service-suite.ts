@@ -137,7 +137,7 @@ export function llmServiceSuite(
       check('a prompt that continues prompt and reply evaluates only what is new, plus one', async () => {
         for (const stream of [true, false]) {
           const affinity = `continue-${stream}`;
-          let prompt = await ask(service, `My name is ${name}. I like tea.`);
+          let prompt = await ask(service, 'My name is Zorvik. I like tea.');
           let known = 0;
           for (const message of ['What do I like?', 'Thanks.', 'What is my name?', 'Bye.']) {
             const { end } = await generate(service, prompt, { stream, affinity });
