@@ -24,11 +24,12 @@ export function sessionRoutes(app: TypedApp, { contextManager: { sessions } }: A
     { schema: { tags: ['sessions'], summary: "A user's sessions, by id", querystring: ListQuery } },
     async ({ query }) => {
       const limit = query.limit ?? LIST_LIMIT;
+      const userId = owner(query);
       const after = query.after === undefined ? undefined : parseSessionId(query.after);
-      const page = await sessions.list({ userId: owner(query), after, limit: limit + 1 });
-      const data = page.slice(0, limit).map(summaryView);
-      const hasMore = page.length > limit;
-      return { object: 'list', data, has_more: hasMore, ...(hasMore ? { next: data.at(-1)?.session_id } : {}) };
+      const page = await sessions.list({ userId, after, limit });
+      const next = page.length < limit ? undefined : page.at(-1)?.key.sessionId;
+      const hasMore = next !== undefined && (await sessions.list({ userId, after: next, limit: 1 })).length > 0;
+      return { object: 'list', data: page.map(summaryView), has_more: hasMore, ...(hasMore ? { next } : {}) };
     },
   );
 

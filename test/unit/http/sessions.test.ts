@@ -25,6 +25,15 @@ it("lists a user's own sessions, page by page", async () => {
   });
 });
 
+it('the largest page says that there are more', async () => {
+  const ids = Array.from({ length: 1001 }, (_, i) => `s${String(i).padStart(4, '0')}`);
+  for (const session_id of ids) await node.turn({ prompt: 'x', session_id, user_id: 'many', n_predict: 1 });
+  const page = (await node.get('/sessions?user_id=many&limit=1000')).body;
+  expect(page).toMatchObject({ has_more: true, next: 's0999' });
+  const rest = (await node.get('/sessions?user_id=many&limit=1000&after=s0999')).body;
+  expect(rest).toMatchObject({ has_more: false, data: [{ session_id: 's1000' }] });
+});
+
 it('shows and exports a session: texts, exact ids, parents', async () => {
   const one = await node.turn({ prompt: 'first', system: 'be brief', session_id: 'shown', return_tokens: true });
   const two = await node.turn({ prompt: 'second ✓', session_id: 'shown', turn: 2 });
