@@ -179,7 +179,7 @@ class LocalReplica implements ReplicaStore {
 
   async read(key: SessionKey): Promise<StoredSession | undefined> {
     this.#assertOpen();
-    return this.#reading((tables) => {
+    return this.#looking((tables) => {
       const row = readRow(tables, key);
       if (row === undefined) return undefined;
       this.#noteUse(key, row);
@@ -205,7 +205,7 @@ class LocalReplica implements ReplicaStore {
 
   async list(query: SessionQuery): Promise<SessionSummary[]> {
     this.#assertOpen();
-    return this.#reading((tables) => {
+    return this.#looking((tables) => {
       const page: SessionSummary[] = [];
       const limit = Math.min(query.limit, LIST_LIMIT_MAX);
       for (const [keygroup, userId, sessionId] of tables.sessions.getKeys(startOf(query))) {
@@ -314,10 +314,6 @@ class LocalReplica implements ReplicaStore {
     } catch (error) {
       throw this.#unavailable('write', error);
     }
-  }
-
-  async #reading<T>(read: (tables: Tables) => T): Promise<T> {
-    return this.#looking(read);
   }
 
   #looking<T>(read: (tables: Tables) => T): T {

@@ -2,9 +2,8 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
-import type { ClusterName } from '../../src/context-store/nats/names.ts';
 import { openNatsStore } from '../../src/context-store/nats.ts';
-import type { NodeId } from '../../src/domain/identifiers.ts';
+import type { ClusterName, NodeId } from '../../src/domain/identifiers.ts';
 import { sessionKeyOf } from '../../src/domain/turn-record.ts';
 import { contextStoreSuite, type Damage } from '../conformance/context-store-suite.ts';
 import { startNatsServer } from '../support/real-servers/nats-server.ts';

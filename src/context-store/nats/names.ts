@@ -1,7 +1,5 @@
 import type { ClusterName, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 
-export type { ClusterName };
-
 /*
  * Every name that crosses the wire, because a name travels with each record: streams, subjects, users. Node ids hold no
  * dot, star or ">", so none of these can be widened by one.

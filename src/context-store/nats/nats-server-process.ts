@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Counter, Environment } from '../../environment/environment.ts';
+import { makeFolder } from '../make-folder.ts';
 import { endLeftOverServers } from './left-over-servers.ts';
 import { findNatsServer } from './nats-server-program.ts';
 import { LaunchFailed, launchServer, type ServerLaunch } from './server-launch.ts';
@@ -119,7 +120,7 @@ class Supervisor implements NatsServerProcess {
 
   async start(): Promise<void> {
     try {
-      await mkdir(this.#options.folder, { recursive: true, mode: 0o700 });
+      await makeFolder(this.#options.folder);
       await this.#useConfig(this.#config);
     } catch (cause) {
       const message = `nats-server's configuration cannot be written: ${(cause as Error).message}`;
