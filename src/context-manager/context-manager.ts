@@ -114,6 +114,11 @@ export class ContextManager {
     });
   }
 
+  /** Waiting ones included. */
+  get turnsInFlight(): number {
+    return this.#running.size;
+  }
+
   /** Whether new turns are refused because the node is stopping. */
   get closing(): boolean {
     return this.#running.closing;

@@ -64,6 +64,8 @@ export interface ReplicationStatus {
   readonly cluster: string;
   readonly nodeId: NodeId;
   readonly incarnation: Incarnation;
+  /** As other nodes are told. */
+  readonly node: NodeDescription;
   /** Whether this node's own server can be reached: records leave this node through it. */
   readonly serverConnected: boolean;
   readonly outbox: readonly OutboxStatus[];

@@ -19,17 +19,17 @@ import type {
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
-import { type LmdbStoreOptions, openReplica, type ReplicaStore } from './lmdb.ts';
+import type { ReplicaStore } from './lmdb.ts';
 import { HomeServer } from './nats/home-server.ts';
 import { Intake } from './nats/intake.ts';
-
 import { NodeDirectory } from './nats/node-directory.ts';
-import type { Hello, HelloReply, NodeAnnouncement } from './nats/peer-protocol.ts';
+import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peer-protocol.ts';
 import { ReplicaAcks } from './nats/replica-acks.ts';
 import type { ServerConnectionOptions } from './nats/server-connection.ts';
 
 export interface NatsStoreOptions {
-  readonly replica: LmdbStoreOptions;
+  /** Closed with the store, and when it cannot be opened. */
+  readonly replica: ReplicaStore;
   /** This node's own nats-server, with JetStream. */
   readonly serverUrl: string;
   /** The same server as other nodes reach it; told to them. */
@@ -54,17 +54,16 @@ export type NatsStore = ReplicatingStore & { readonly incarnation: Incarnation }
 /**
  * The context store of one of several nodes (DESIGN §7): an LMDB replica that shares what it is given through this node's
  * nats-server and takes in what its peers share through theirs. Works alone for as long as nobody can be reached. Throws
- * `config_invalid` for a peer on another machine without certificates, and what {@link openReplica} throws.
+ * `config_invalid` for a peer on another machine without certificates.
  */
 export async function openNatsStore(options: NatsStoreOptions, environment: Environment): Promise<NatsStore> {
-  for (const { nodeId } of options.peers) {
-    parseNodeId(nodeId);
-    if (nodeId === options.replica.nodeId)
-      throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);
-  }
-  const replica = await openReplica(options.replica, environment);
+  const { replica, peers } = options;
   try {
-    const store = new SharedReplica(options, replica, environment);
+    for (const { nodeId } of peers) {
+      parseNodeId(nodeId);
+      if (nodeId === replica.nodeId) throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);
+    }
+    const store = new SharedReplica(options, environment);
     store.start();
     return store;
   } catch (error) {
@@ -85,7 +84,8 @@ class SharedReplica implements ReplicatingStore {
   readonly #instance: string;
   #closing: Promise<void> | undefined;
 
-  constructor(options: NatsStoreOptions, replica: ReplicaStore, environment: Environment) {
+  constructor(options: NatsStoreOptions, environment: Environment) {
+    const { replica } = options;
     this.incarnation = replica.incarnation;
     this.#options = options;
     this.#replica = replica;
@@ -109,7 +109,6 @@ class SharedReplica implements ReplicatingStore {
     this.#directory = new NodeDirectory(
       {
         ...options,
-        replica,
         intake,
         acks: this.#acks,
         describe: () => this.#describe(),
@@ -158,6 +157,7 @@ class SharedReplica implements ReplicatingStore {
       cluster: this.#options.cluster,
       nodeId: this.#replica.nodeId,
       incarnation: this.incarnation,
+      node: describedNode(this.#describe()),
       serverConnected: this.#home.isConnected,
       outbox: this.#home.outbox,
       peers: this.#directory.peers,

@@ -6,13 +6,26 @@ import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
 import { readConfigFile } from './config-file.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
+import {
+  type Complain,
+  type ReplicationConfig,
+  readReplication,
+  readStoreKind,
+  type StoreKind,
+} from './replication-config.ts';
+import type { REPLICATION_SETTINGS } from './replication-settings.ts';
 import { readSettingValue, type SettingValue } from './setting-values.ts';
 import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
 
 /** What an edge node is started with: every setting has its final value, and the rules between them hold. */
-export interface EdgeNodeConfig extends Omit<Required<Settings>, 'listen' | 'nodeId' | MaybeAbsent> {
+export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther | MaybeAbsent> {
   readonly listen: ListenAddress;
   readonly nodeId: NodeId;
+  readonly store: StoreKind;
+  /** Only with the `nats` store. */
+  readonly replication: ReplicationConfig | undefined;
+  /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
+  readonly advertisedUrl: string | undefined;
   /** `undefined`: the model's own name. */
   readonly modelName: string | undefined;
   /** `undefined`: the embedded LLM Service with `model`; else `scripted` or the URL of a llama-server. */
@@ -22,6 +35,7 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, 'listen' | 'nod
   /** `undefined`: the model's own. */
   readonly contextTokens: number | undefined;
 }
+type ReadFurther = 'listen' | 'nodeId' | 'store' | 'advertise' | keyof typeof REPLICATION_SETTINGS;
 type MaybeAbsent = 'modelName' | 'llm' | 'llmApiKey' | 'contextTokens';
 
 export interface ConfigSources {
@@ -70,6 +84,11 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   const nodeId = readNodeId(values, given, problems);
   const listen = readListen(values, given, problems);
   readLlm(values, given, problems);
+  const complain = (name: SettingName, problem: string) =>
+    problems.push(`${given.get(name)?.place ?? `the default ${keyOf(name)}`} ${problem}`);
+  const store = readStoreKind(String(values.store), complain);
+  const replication = store === 'nats' ? readReplication(values as Settings, nodeId, complain) : undefined;
+  const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
   problems.push(...brokenRules(values, given));
   if (problems.length > 0 || nodeId === undefined || listen === undefined) {
     throw new DiscedgeError('config_invalid', problems.join('\n'));
@@ -79,6 +98,9 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     ...settings,
     listen,
     nodeId,
+    store,
+    replication,
+    advertisedUrl,
     dataDir: resolve(settings.dataDir),
     modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env), 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),
@@ -169,6 +191,15 @@ function readListen(
     );
   }
   return listen;
+}
+
+function readAdvertisedUrl(given: SettingValue | undefined, complain: Complain): string | undefined {
+  if (given === undefined) return undefined;
+  const url = URL.canParse(String(given)) ? new URL(String(given)) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '') {
+    complain('advertise', 'must be http://HOST:PORT or https://HOST:PORT, without a password');
+  }
+  return url?.href.replace(/\/+$/, '');
 }
 
 function readLlm(values: Values, given: ReadonlyMap<SettingName, Given>, problems: string[]): void {

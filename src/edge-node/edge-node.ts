@@ -1,7 +1,9 @@
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { ContextManager } from '../context-manager/context-manager.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
+import { keygroupOf } from '../domain/model-identity.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
 import { createApp } from '../http/app.ts';
@@ -9,6 +11,7 @@ import { compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
 import type { EdgeNodeConfig } from './config.ts';
+import { isWildcard, originOf } from './listen-address.ts';
 import { openContextStore } from './open-context-store.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
 import { sweepExpired } from './sweep-expired.ts';
@@ -57,8 +60,7 @@ async function assemble(
   closing: Closing,
 ): Promise<EdgeNode> {
   const opened = await openContextStore(config, environment);
-  const { store } = opened;
-  closing.later('context store', () => store.close());
+  closing.later('context store', () => opened.close());
 
   const started = await startLlmService(config, environment, options);
   const { llm } = started;
@@ -79,6 +81,13 @@ async function assemble(
     }
   }
 
+  const told: { httpUrl?: string; contextManager?: ContextManager } = {};
+  const store = await opened.serve({
+    keygroup: keygroupOf(llm.description.identity),
+    model: llm.description.identity.name,
+    httpUrl: () => told.httpUrl,
+    load: () => told.contextManager?.turnsInFlight ?? 0,
+  });
   closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
   const contextManager = new ContextManager({
     llm,
@@ -87,6 +96,7 @@ async function assemble(
     environment,
     options: { ...config, incarnation: opened.incarnation, defaultMode: config.mode },
   });
+  told.contextManager = contextManager;
   const app = await createApp({
     contextManager,
     llm,
@@ -114,9 +124,10 @@ async function assemble(
     throw listenError(error, host, port);
   });
   const { port: boundPort } = app.server.address() as AddressInfo;
-  const urlHost = host.includes(':') ? `[${host}]` : host;
+  const reachable = isWildcard(config.listen) ? hostname() : host;
+  told.httpUrl = config.advertisedUrl ?? originOf({ host: reachable, port: boundPort });
   return {
-    address: { host, port: boundPort, url: `http://${urlHost}:${boundPort}` },
+    address: { host, port: boundPort, url: originOf({ host, port: boundPort }) },
     description: {
       nodeId: config.nodeId,
       llm: llm.description,

@@ -23,3 +23,8 @@ export function originOf({ host, port }: ListenAddress): string {
 export function isLoopback({ host }: ListenAddress): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
+
+/** Whether it stands for every address of the machine, and so is none that others could use. */
+export function isWildcard({ host }: ListenAddress): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

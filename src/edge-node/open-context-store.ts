@@ -1,31 +1,52 @@
 import type { ContextStore } from '../context-store/context-store.ts';
 import { memoryStore } from '../context-store/memory.ts';
-import type { Incarnation } from '../domain/identifiers.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import type { Incarnation, KeygroupId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { EdgeNodeConfig } from './config.ts';
 
+/** This node's replica. What is not known before the LLM Service runs comes with `serve`. */
 export interface OpenedStore {
-  readonly store: ContextStore;
   readonly incarnation: Incarnation;
+  /** The store of one keygroup; from here on it is shared with other nodes, where it is a store that is. At most once. */
+  serve(node: ServedNode): Promise<ContextStore>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ServedNode {
+  readonly keygroup: KeygroupId;
+  readonly model: string;
+  /** Of the HTTP API, as other nodes and clients reach it; `undefined` until it is known. */
+  readonly httpUrl: () => string | undefined;
+  /** Turns being answered. */
+  readonly load: () => number;
 }
 
 /** The context store the configuration names. */
 export async function openContextStore(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
   switch (config.store) {
-    case 'memory':
-      return {
-        store: memoryStore({ bytesMax: config.storeBytesMax }, environment),
-        incarnation: Buffer.from(environment.random.bytes(4)).toString('hex') as Incarnation,
-      };
+    case 'memory': {
+      const incarnation = Buffer.from(environment.random.bytes(4)).toString('hex') as Incarnation;
+      return served(memoryStore({ bytesMax: config.storeBytesMax }, environment), incarnation);
+    }
     case 'lmdb': {
       const { openLmdbStore } = await import('../context-store/lmdb.ts');
-      const store = await openLmdbStore(
-        { folder: config.dataDir, nodeId: config.nodeId, bytesMax: config.storeBytesMax },
-        environment,
-      );
-      return { store, incarnation: store.incarnation };
+      const { dataDir: folder, nodeId, storeBytesMax: bytesMax } = config;
+      const store = await openLmdbStore({ folder, nodeId, bytesMax }, environment);
+      return served(store, store.incarnation);
+    }
+    case 'nats': {
+      const { openReplicatedStore } = await import('./open-replicated-store.ts');
+      if (config.replication === undefined)
+        throw new DiscedgeError('config_invalid', 'the nats store needs replication');
+      return openReplicatedStore({ ...config, replication: config.replication }, environment);
     }
     default:
       return config.store satisfies never;
   }
+}
+
+function served(store: ContextStore, incarnation: Incarnation): OpenedStore {
+  return { incarnation, serve: async () => store, close: () => store.close() };
 }

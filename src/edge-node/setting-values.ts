@@ -15,15 +15,28 @@ export function readSettingValue(setting: Setting, given: unknown): Reading {
       return readSwitch(given);
     case 'choice':
       return readChoice(setting, given);
+    case 'list':
+      return readList(setting, given);
     case 'text':
     case 'path':
-      // YAML makes a number of `node-id: 7`; its text is what was meant.
-      if (typeof given === 'number') return { value: String(given) };
-      if (typeof given === 'string' && given.trim() !== '') return { value: given.trim() };
-      return { problem: given === '' ? 'must not be empty' : `must be text${got(setting, given)}` };
+      return readText(setting, given);
     default:
       return setting.kind satisfies never;
   }
+}
+
+function readText(setting: Setting, given: unknown): Reading {
+  // YAML makes a number of `node-id: 7`; its text is what was meant.
+  if (typeof given === 'number') return { value: String(given) };
+  if (typeof given === 'string' && given.trim() !== '') return { value: given.trim() };
+  return { problem: given === '' ? 'must not be empty' : `must be text${got(setting, given)}` };
+}
+
+function readList(setting: Setting, given: unknown): Reading {
+  return readText(
+    setting,
+    Array.isArray(given) && given.every((item) => typeof item === 'string') ? given.join() : given,
+  );
 }
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {

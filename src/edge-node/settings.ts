@@ -2,47 +2,14 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { CONSISTENCIES } from '../domain/consistency.ts';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
 import { CONTEXT_MODES } from '../domain/turn-record.ts';
-
-/** How a value is written and read. `size` takes bytes as "512MB" or "4GiB"; `path` becomes absolute. */
-export type SettingKind = 'text' | 'path' | 'choice' | 'integer' | 'size' | 'switch';
-
-/** Everything there is to know about one setting, beside its JSON schema's own bounds. */
-export interface SettingAnnotations {
-  readonly kind: SettingKind;
-  readonly group: SettingGroup;
-  /** What it decides, why its default, why its bounds. */
-  readonly description: string;
-  /** What stands for the value in help: `HOST:PORT`. */
-  readonly placeholder?: string;
-  /** Unit of a number, in words. */
-  readonly unit?: string;
-  /** In words, where the default depends on the machine or on other settings. */
-  readonly defaultText?: string;
-  /** Never printed, and not given on the command line: its flag names a file that holds it. */
-  readonly secret?: boolean;
-}
-
-export const SETTING_GROUPS = ['Node', 'LLM Service', 'Contexts', 'Requests', 'Context store', 'Log'] as const;
-export type SettingGroup = (typeof SETTING_GROUPS)[number];
+import { REPLICATION_SETTINGS } from './replication-settings.ts';
+import { choice, integer, onOff, path, type SettingAnnotations, size, text } from './setting-schema.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const DAY_SECONDS = 86_400;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-
-type Annotated<Extra> = Omit<SettingAnnotations, 'kind'> & Extra;
-type IntegerBounds = { readonly minimum: number; readonly maximum: number; readonly default?: number };
-
-const text = (options: Annotated<{ default?: string; pattern?: string }>) => Type.String({ kind: 'text', ...options });
-const path = (options: Annotated<{ default?: string }>) => Type.String({ kind: 'path', minLength: 1, ...options });
-const integer = (options: Annotated<IntegerBounds>) => Type.Integer({ kind: 'integer', ...options });
-const size = (options: Annotated<IntegerBounds>) => Type.Integer({ kind: 'size', unit: 'bytes', ...options });
-const onOff = (options: Annotated<{ default: boolean }>) => Type.Boolean({ kind: 'switch', ...options });
-const choice = <const Values extends readonly string[]>(
-  values: Values,
-  options: Annotated<{ default: Values[number] }>,
-) => Type.Unsafe<Values[number]>({ type: 'string', enum: values, kind: 'choice', ...options });
 
 /**
  * The one place where a setting is described: type, bounds, default, unit and reason. Flags, environment names, keys of
@@ -295,10 +262,12 @@ export const SETTINGS_SCHEMA = Type.Object({
       'How long a turn goes on after its client has left, so that a retry finds it done. 0 stops at once; at most 3,600,000 (an hour) of work that nobody may ever read.',
   }),
 
-  store: choice(['lmdb', 'memory'], {
+  store: text({
     group: 'Context store',
+    placeholder: 'lmdb|memory|nats|nats://HOST:PORT',
     default: 'lmdb',
-    description: 'Kind of context store: `lmdb` is durable, `memory` is gone when the node stops.',
+    description:
+      "Kind of context store: `lmdb` is durable, `memory` is gone when the node stops, `nats` is durable and shared with the peers through a nats-server of this node's own, which it starts from the PATH and looks after; `nats://HOST:PORT` uses one that runs.",
   }),
   storeBytesMax: size({
     group: 'Context store',
@@ -317,6 +286,8 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'How often expired sessions are removed. From 1,000, so that looking does not become the main work, to 86,400,000 (a day), so that expired data does not stay.',
   }),
+
+  ...REPLICATION_SETTINGS,
 
   logLevel: choice(LOG_LEVELS, {
     group: 'Log',

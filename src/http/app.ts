@@ -6,6 +6,7 @@ import type { AppParts } from './app-parts.ts';
 import { asDiscedgeError, ErrorReplySchema, sendError } from './error-reply.ts';
 import { completionRoutes } from './routes/completion.ts';
 import { nodeRoutes } from './routes/node.ts';
+import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { tokenizeRoutes } from './routes/tokenize.ts';
 
@@ -93,6 +94,7 @@ export async function createApp(parts: AppParts): Promise<App> {
     tokenizeRoutes(scope, parts);
     sessionRoutes(scope, parts);
     nodeRoutes(scope, parts);
+    directoryRoutes(scope, parts);
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
   await app.ready();

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
+import { openReplica } from '../../src/context-store/lmdb.ts';
 import { openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId } from '../../src/domain/identifiers.ts';
 import { sessionKeyOf } from '../../src/domain/turn-record.ts';
@@ -19,10 +20,10 @@ afterAll(async () => {
 });
 
 contextStoreSuite('nats', {
-  open: (folder, environment, bytesMax) =>
+  open: async (folder, environment, bytesMax) =>
     openNatsStore(
       {
-        replica: { folder: join(folder, 'data'), nodeId: 'node-1' as NodeId, bytesMax },
+        replica: await openReplica({ folder: join(folder, 'data'), nodeId: 'node-1' as NodeId, bytesMax }, environment),
         serverUrl: server.url,
         cluster: 'test' as ClusterName,
         peers: [],

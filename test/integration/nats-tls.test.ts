@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openReplica } from '../../src/context-store/lmdb.ts';
 import type { NatsServerProcess } from '../../src/context-store/nats/nats-server-process.ts';
 import { natsServerConfig } from '../../src/context-store/nats/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
@@ -48,9 +49,13 @@ describe.each(programs)('$name', ({ name: programName, path: program }) => {
     const open = async (name: Name, peers: readonly Name[], certificates = 'certs') => {
       const { certFile, keyFile, caFile } = tlsOf(join(folder, certificates), 'blue', name);
       const letIn = new Set(LET_IN[name] as readonly string[]);
+      const environment = nodeEnvironment({ logLevel: 'silent', nodeId: name });
       const store = await openNatsStore(
         {
-          replica: { folder: join(base, name, 'replica'), nodeId: name as string as NodeId, bytesMax: 1e9 },
+          replica: await openReplica(
+            { folder: join(base, name, 'replica'), nodeId: name as string as NodeId, bytesMax: 1e9 },
+            environment,
+          ),
           serverUrl: servers.get(name)?.url as string,
           advertisedUrl: servers.get(name)?.url,
           tls: { certFile, keyFile, caFile },
@@ -64,7 +69,7 @@ describe.each(programs)('$name', ({ name: programName, path: program }) => {
             void servers.get(name)?.reload(config(name, [...letIn]));
           },
         },
-        nodeEnvironment({ logLevel: 'silent', nodeId: name }),
+        environment,
       );
       stores.set(name, store);
       return store;

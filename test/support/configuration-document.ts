@@ -1,6 +1,7 @@
 import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/edge-node/config.ts';
+import { SETTING_GROUPS } from '../../src/edge-node/setting-schema.ts';
 import { formatSize } from '../../src/edge-node/setting-values.ts';
-import { SETTING_GROUPS, SETTINGS, type Setting, type SettingName } from '../../src/edge-node/settings.ts';
+import { SETTINGS, type Setting, type SettingName } from '../../src/edge-node/settings.ts';
 
 /** docs/configuration.md, made from the settings' schema. */
 export function configurationDocument(): string {

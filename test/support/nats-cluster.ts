@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import { vi } from 'vitest';
 import type { PeerStatus } from '../../src/context-store/context-store.ts';
+import { openReplica } from '../../src/context-store/lmdb.ts';
 import { streamName } from '../../src/context-store/nats/names.ts';
 import { type NatsStore, type NatsStoreOptions, openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId, SessionKey } from '../../src/domain/identifiers.ts';
@@ -91,7 +92,10 @@ export class StoreNode {
   async open(peers: readonly StoreNode[], options: Partial<NatsStoreOptions> = {}): Promise<NatsStore> {
     this.#store = await openNatsStore(
       {
-        replica: { folder: this.storeFolder, nodeId: this.id, bytesMax: 1_000_000_000 },
+        replica: await openReplica(
+          { folder: this.storeFolder, nodeId: this.id, bytesMax: 1_000_000_000 },
+          this.environment,
+        ),
         serverUrl: this.url,
         advertisedUrl: this.url,
         cluster: 'test' as ClusterName,

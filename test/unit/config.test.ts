@@ -255,6 +255,12 @@ it('nothing but the configuration reads the environment', () => {
   expect(readers).toEqual(['edge-node/config.ts']);
 });
 
+const TEXT_SAMPLES: Readonly<Record<string, string>> = {
+  listen: '127.0.0.1:1',
+  store: 'memory',
+  advertise: 'http://edge.example:80',
+};
+
 /** A value of the setting's that is not its default. */
 function sample(setting: Setting): string {
   switch (setting.kind) {
@@ -267,7 +273,8 @@ function sample(setting: Setting): string {
       return setting.choices?.find((value) => value !== setting.defaultValue) ?? '';
     case 'path':
       return `/tmp/${setting.key}`;
+    case 'list':
     case 'text':
-      return setting.name === 'listen' ? '127.0.0.1:1' : `a-${setting.key}`;
+      return TEXT_SAMPLES[setting.key] ?? `a-${setting.key}`;
   }
 }

@@ -106,7 +106,7 @@ export class NodeDirectory {
   }
 
   #refuse(nodeId: NodeId, reason: NodeRefusal): void {
-    if (this.#refused.get(nodeId) !== reason) this.#environment.log.error('node_refused', { node: nodeId, reason });
+    if (this.#refused.get(nodeId) !== reason) this.#environment.log.error('node_refused', { peer: nodeId, reason });
     if (this.#refused.size < NODES_MAX || this.#refused.has(nodeId)) this.#refused.set(nodeId, reason);
   }
 
@@ -128,7 +128,7 @@ export class NodeDirectory {
     const { nodeId, url } = member;
     if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.#links.has(nodeId)) return;
     if (this.#links.size >= NODES_MAX - 1 || (this.#options.tls === undefined && !isLoopback(url))) return;
-    this.#environment.log.info('node_learned', { node: nodeId, url });
+    this.#environment.log.info('node_learned', { peer: nodeId, url });
     this.#add(member).start();
     this.#remember();
     this.#options.onMember(nodeId, url);

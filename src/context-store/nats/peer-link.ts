@@ -13,6 +13,7 @@ import { abortable, BackOff, Bell, pause } from './pause.ts';
 import {
   decodePage,
   decodeRecords,
+  describedNode,
   encodeMessage,
   type Hello,
   type HelloReply,
@@ -150,17 +151,7 @@ export class PeerLink implements Holder {
       state: this.#state,
       reason: this.#reason,
       lastSeenMs: this.#lastSeenMs,
-      node: node && {
-        incarnation: node.incarnation,
-        keygroups: node.keygroups,
-        httpUrl: node.httpUrl,
-        model: node.model,
-        location:
-          node.latitude === undefined || node.longitude === undefined
-            ? undefined
-            : { latitude: node.latitude, longitude: node.longitude },
-        load: node.load,
-      },
+      node: node && describedNode(node),
       logs: this.#sharedLogs().map((log) => {
         const cursor = replica.cursor(log).sequence;
         const { keygroup, incarnation } = log;

@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
+import type { NodeDescription } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 
 /*
@@ -46,6 +47,13 @@ const node = Type.Object({
   load: Type.Optional(Type.Number()),
 });
 export type NodeAnnouncement = Static<typeof node>;
+
+/** What an announcement tells of the node, in the words of the port. */
+export function describedNode({ latitude, longitude, ...node }: NodeAnnouncement): NodeDescription {
+  const { incarnation, keygroups, httpUrl, model, load } = node;
+  const location = latitude === undefined || longitude === undefined ? undefined : { latitude, longitude };
+  return { incarnation, keygroups, httpUrl, model, location, load };
+}
 
 const hello = Type.Object({
   kind: Type.Literal('hello'),

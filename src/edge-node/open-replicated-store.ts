@@ -1,0 +1,107 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { openReplica } from '../context-store/lmdb.ts';
+import { type NatsServerProcess, superviseNatsServer } from '../context-store/nats/nats-server-process.ts';
+import { natsServerConfig } from '../context-store/nats/server-config.ts';
+import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
+import type { NodeId } from '../domain/identifiers.ts';
+import type { Environment } from '../environment/environment.ts';
+import { checkNodeCertificate } from './certificates/check.ts';
+import type { EdgeNodeConfig } from './config.ts';
+import { isWildcard } from './listen-address.ts';
+import type { OpenedStore, ServedNode } from './open-context-store.ts';
+import { natsUrl, type ReplicationConfig } from './replication-config.ts';
+
+type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };
+
+/** A server keeps records that long beyond the longest life of a session: clocks differ, and late is not lost. */
+const STREAM_GRACE_MS = 3_600_000;
+
+/**
+ * Takes the data folder and starts this node's nats-server, unless one that runs is to be used; sharing begins with
+ * `serve`. Throws what the replica, the certificates and the server's first start throw, and then leaves nothing open.
+ */
+export async function openReplicatedStore(config: ReplicatedConfig, environment: Environment): Promise<OpenedStore> {
+  const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication } = config;
+  const { cluster, certificates } = replication;
+  if (certificates !== undefined)
+    await checkNodeCertificate(certificates, { nodeId, cluster }, environment.clock.now());
+  const replica = await openReplica({ folder, nodeId, bytesMax }, environment);
+  const server = await startServer(config, environment).catch(async (error) => {
+    await replica.close();
+    throw error;
+  });
+  let store: NatsStore | undefined;
+  return {
+    incarnation: replica.incarnation,
+    async serve({ keygroup, model, httpUrl, load }: ServedNode) {
+      store = await openNatsStore(
+        {
+          replica,
+          serverUrl: server.url,
+          advertisedUrl: server.advertisedUrl,
+          tls: certificates,
+          cluster,
+          peers: replication.peers,
+          keygroups: [keygroup],
+          streamMaxAgeMs: config.ttlSecondsMax * 1000 + STREAM_GRACE_MS,
+          describe: () => ({ httpUrl: httpUrl(), model, location: replication.location, load: load() }),
+          onMember: server.letIn,
+        },
+        environment,
+      );
+      return store;
+    },
+    async close() {
+      await (store ?? replica).close();
+      await server.stop();
+    },
+  };
+}
+
+interface OwnServer {
+  readonly url: string;
+  readonly advertisedUrl: string;
+  readonly letIn: (nodeId: NodeId) => void;
+  readonly stop: () => Promise<void>;
+}
+
+async function startServer(config: ReplicatedConfig, environment: Environment): Promise<OwnServer> {
+  const { server, advertisedServer } = config.replication;
+  if ('url' in server) {
+    const advertisedUrl = advertisedServer === undefined ? server.url : natsUrl(advertisedServer);
+    // Whoever runs that server decides whom it lets in.
+    return { url: server.url, advertisedUrl, letIn: () => {}, stop: async () => {} };
+  }
+  const { nodeId, dataDir, replication } = config;
+  const folder = join(dataDir, 'nats');
+  const storeDir = join(folder, 'jetstream');
+  const members = new Set(replication.peers.map((peer) => peer.nodeId));
+  const { cluster, certificates } = replication;
+  const serverConfig = () =>
+    natsServerConfig({
+      nodeId,
+      listen: server.listen,
+      storeDir,
+      maxFileBytes: server.bytesMax,
+      tls: certificates && { ...certificates, cluster },
+      peers: [...members],
+    });
+  const options = { program: server.program, folder, storeDir, config: serverConfig() };
+  const running = await superviseNatsServer(options, environment);
+  const host = isWildcard(server.listen) ? hostname() : server.listen.host;
+  return {
+    url: running.url,
+    advertisedUrl: natsUrl(advertisedServer ?? { host, port: running.port }),
+    letIn: (member) => {
+      if (certificates === undefined || members.has(member)) return;
+      members.add(member);
+      reload(running, serverConfig(), environment);
+    },
+    stop: () => running.stop(),
+  };
+}
+
+function reload(server: NatsServerProcess, config: string, { log }: Environment): void {
+  server.reload(config).catch((error) => log.error('nats_server_reload_failed', {}, error));
+}

@@ -1,0 +1,142 @@
+import { join } from 'node:path';
+import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../domain/identifiers.ts';
+import { isLoopback, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
+import type { SettingName, Settings } from './settings.ts';
+
+/** How a node shares its contexts. */
+export interface ReplicationConfig {
+  readonly cluster: ClusterName;
+  readonly server: NatsServerChoice;
+  /** Where peers reach that server; `undefined`: where it listens. */
+  readonly advertisedServer: ListenAddress | undefined;
+  readonly peers: readonly Peer[];
+  /** Paths of PEM files; `undefined`: only peers on this machine. */
+  readonly certificates: NodeCertificateFiles | undefined;
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+}
+
+/** The nats-server of this node: one that it starts, or one that runs. */
+export type NatsServerChoice =
+  | { readonly program: string; readonly listen: ListenAddress; readonly bytesMax: number }
+  | { readonly url: string };
+
+export interface Peer {
+  readonly nodeId: NodeId;
+  /** Of its nats-server. */
+  readonly url: string;
+}
+
+export interface NodeCertificateFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+}
+
+/** The setting that a problem is about, and the problem. */
+export type Complain = (setting: SettingName, problem: string) => void;
+
+export const STORE_KINDS = ['lmdb', 'memory', 'nats'] as const;
+export type StoreKind = (typeof STORE_KINDS)[number];
+
+/** What `store` names; complains when it is nothing of the kind. */
+export function readStoreKind(store: string, complain: Complain): StoreKind {
+  const kind = STORE_KINDS.find((candidate) => candidate === store);
+  if (kind !== undefined) return kind;
+  if (natsUrlOf(store) === undefined) {
+    complain('store', `must be lmdb, memory, nats or nats://HOST:PORT, not "${store}"`);
+  }
+  return 'nats';
+}
+
+/** Complains about everything that is wrong; what it returns is to be used only when there was no complaint. */
+export function readReplication(settings: Settings, nodeId: NodeId | undefined, complain: Complain): ReplicationConfig {
+  const { store, natsListen, natsProgram, natsBytesMax, natsAdvertise, certsDir } = settings;
+  const address = (setting: SettingName, text: string): ListenAddress => {
+    const parsed = parseListenAddress(text);
+    if (parsed === undefined)
+      complain(setting, `must be HOST:PORT, such as 10.0.0.1:4222 or [::1]:4222, not "${text}"`);
+    return parsed ?? { host: '', port: 0 };
+  };
+  const url = natsUrlOf(store);
+  if (url !== undefined && certsDir === undefined && !isLoopback({ host: new URL(url).hostname, port: 0 })) {
+    complain('store', `(${store}) is another machine, which needs certs-dir; "discedge certs" makes it`);
+  }
+  const listen = address('natsListen', natsListen);
+  if (url === undefined && certsDir === undefined && !isLoopback(listen)) {
+    complain(
+      'natsListen',
+      `(${natsListen}) can be reached from other machines and needs certs-dir; "discedge certs" makes it`,
+    );
+  }
+  return {
+    cluster: readCluster(settings.cluster, complain),
+    server: url === undefined ? { program: natsProgram, listen, bytesMax: natsBytesMax } : { url },
+    advertisedServer: natsAdvertise === undefined ? undefined : address('natsAdvertise', natsAdvertise),
+    peers: readPeers(settings, nodeId, complain),
+    certificates:
+      certsDir === undefined
+        ? undefined
+        : {
+            certFile: join(certsDir, 'node.crt'),
+            keyFile: join(certsDir, 'node.key'),
+            caFile: join(certsDir, 'ca.crt'),
+          },
+    location: readLocation(settings.location, complain),
+  };
+}
+
+/** URL of a nats-server. */
+export function natsUrl({ host, port }: ListenAddress): string {
+  return originOf({ host, port }).replace(/^http:/, 'nats:');
+}
+
+function natsUrlOf(store: string): string | undefined {
+  const address = /^nats:\/\/(.+?)\/?$/.exec(store)?.[1];
+  const parsed = address === undefined ? undefined : parseListenAddress(address);
+  return parsed === undefined ? undefined : natsUrl(parsed);
+}
+
+function readCluster(text: string, complain: Complain): ClusterName {
+  try {
+    return parseClusterName(text);
+  } catch (error) {
+    complain('cluster', `: ${(error as Error).message}`);
+    return '' as ClusterName;
+  }
+}
+
+function readPeers({ peers = '', certsDir }: Settings, self: NodeId | undefined, complain: Complain): Peer[] {
+  const read: Peer[] = [];
+  for (const item of peers.split(',').map((text) => text.trim())) {
+    if (item === '') continue;
+    const [, id = '', place = ''] = /^([^=]+)=(?:nats:\/\/)?(.+)$/.exec(item) ?? [];
+    const address = parseListenAddress(place);
+    if (address === undefined) complain('peers', `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${item}"`);
+    else if (!isNode(id)) complain('peers', `: "${id}" is no node id`);
+    else if (id === self) complain('peers', `names this node itself, ${id}`);
+    else if (read.some(({ nodeId }) => nodeId === id)) complain('peers', `names ${id} twice`);
+    else if (certsDir === undefined && !isLoopback(address)) {
+      complain('peers', `: ${item} is another machine, which needs certs-dir; "discedge certs" makes it`);
+    } else read.push({ nodeId: id, url: natsUrl(address) });
+  }
+  return read;
+}
+
+function isNode(text: string): text is NodeId {
+  try {
+    parseNodeId(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readLocation(text: string | undefined, complain: Complain): ReplicationConfig['location'] {
+  if (text === undefined) return undefined;
+  const [, latitude, longitude] = /^(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  const location = { latitude: Number(latitude), longitude: Number(longitude) };
+  if (!(Math.abs(location.latitude) <= 90 && Math.abs(location.longitude) <= 180)) {
+    complain('location', `must be latitude and longitude in degrees, such as 52.5123,13.3269, not "${text}"`);
+  }
+  return location;
+}

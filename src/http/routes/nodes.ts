@@ -1,0 +1,73 @@
+import {
+  isReplicating,
+  type NodeDescription,
+  type PeerStatus,
+  type ReplicationStatus,
+} from '../../context-store/context-store.ts';
+import type { AppParts } from '../app-parts.ts';
+import type { TypedApp } from '../typed-app.ts';
+
+/** The node directory: this node first, then the nodes it knows, as it sees them. */
+export function directoryRoutes(app: TypedApp, { contextManager, llm, store, environment, options }: AppParts): void {
+  app.get(
+    '/nodes',
+    { schema: { tags: ['node'], summary: 'The nodes of the cluster, as this one sees them' } },
+    async () => {
+      const self = {
+        node: options.nodeId,
+        state: 'self',
+        version: options.version,
+        model: llm.description.identity.name,
+        keygroups: [contextManager.keygroup],
+        load: contextManager.turnsInFlight,
+      };
+      if (!isReplicating(store)) return { cluster: null, nodes: [self], refused: {} };
+      const status = store.replicationStatus();
+      const nowMs = environment.clock.now();
+      return {
+        cluster: status.cluster,
+        nodes: [{ ...self, ...ownView(status) }, ...status.peers.map((peer) => peerView(peer, nowMs))],
+        refused: status.refusedNodes,
+      };
+    },
+  );
+}
+
+function ownView({ node, serverConnected, outbox }: ReplicationStatus) {
+  return {
+    ...descriptionView(node),
+    /** Whether its own nats-server answers. */
+    nats_connected: serverConnected,
+    /** Records written here that its nats-server does not have yet. */
+    unpublished: outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
+  };
+}
+
+function peerView(peer: PeerStatus, nowMs: number) {
+  const { nodeId, state, reason, url, node, logs, lastSeenMs, refusedRecords, bytesIn, bytesOut } = peer;
+  return {
+    node: nodeId,
+    state,
+    ...(reason !== undefined && { reason }),
+    nats_url: url,
+    ...(node && descriptionView(node)),
+    ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
+    /** Records of it that are not here yet. */
+    lag: logs.reduce((sum, { lag }) => sum + lag, 0),
+    logs,
+    refused_records: refusedRecords,
+    bytes_in: bytesIn,
+    bytes_out: bytesOut,
+  };
+}
+
+function descriptionView({ incarnation, keygroups, httpUrl, model, location, load }: NodeDescription) {
+  return {
+    incarnation,
+    keygroups,
+    ...(httpUrl !== undefined && { url: httpUrl }),
+    ...(model !== undefined && { model }),
+    ...(location !== undefined && { location }),
+    ...(load !== undefined && { load }),
+  };
+}
