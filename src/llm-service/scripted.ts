@@ -10,7 +10,10 @@ export interface ScriptedOptions {
   readonly contextTokens?: number | undefined;
   /** Milliseconds before the first part, and before each further one. 0: as fast as the event loop goes. */
   readonly delayMs?: number;
-  /** The reply's text for a prompt's text; default: counts the turns and repeats the last user message. */
+  /**
+   * The reply's text for a prompt's text; default: counts the turns and repeats the last user message, or all of them
+   * where that begins with "Recall".
+   */
   readonly reply?: (prompt: string) => string;
 }
 
@@ -24,6 +27,9 @@ const TEMPLATE =
 
 /** Prompts whose KV state the service pretends to keep, per affinity; bounds its memory. */
 const CACHED_PROMPTS_MAX = 1024;
+
+/** A message that begins with it shows what the model has read, so that a test can hold it against what it should have. */
+const RECALL = 'Recall';
 
 /** Ids in one part of a streamed reply. */
 const PART_TOKENS = 4;
@@ -205,7 +211,7 @@ function textOf(prompt: TokenSequence): string {
 }
 
 function defaultReply(prompt: string): string {
-  const users = prompt.split('<|im_start|>user\n').slice(1);
-  const last = users.at(-1)?.split('<|im_end|>')[0] ?? prompt;
-  return `Turn ${users.length}: ${last}`;
+  const [, ...users] = prompt.split('<|im_start|>user\n').map((segment) => segment.split('<|im_end|>', 1)[0] ?? '');
+  const last = users.at(-1) ?? prompt;
+  return `Turn ${users.length}: ${last.startsWith(RECALL) ? users.join(' | ') : last}`;
 }
