@@ -7,7 +7,7 @@ import { virtualEnvironment } from '../../support/virtual-environment.ts';
 async function replyTo(prompt: string): Promise<string> {
   const llm = startScripted({}, virtualEnvironment());
   const ids = await llm.tokenize(prompt, { parseSpecial: true });
-  const request = { prompt: ids, maxTokens: 1_000, sampling: {}, stop: [], affinity: undefined };
+  const request = { prompt: ids, maxTokens: 1_000, sampling: {}, stop: [], affinity: undefined, stream: false };
   let text = '';
   for await (const event of llm.generate(request, new AbortController().signal))
     if (event.kind === 'part') text += event.text;
