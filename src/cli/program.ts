@@ -18,6 +18,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/sessions.ts'),
   },
   {
+    name: 'nodes',
+    description: 'List the nodes of a cluster, as one of them sees them.',
+    load: () => import('./commands/nodes.ts'),
+  },
+  {
     name: 'doctor',
     description: 'Say what an edge node would need on this machine and does not find.',
     load: () => import('./commands/doctor.ts'),

@@ -1,3 +1,4 @@
+import { type NodeDirectory, nodeDirectoryOf } from './node-directory.ts';
 import { NodeRing } from './node-ring.ts';
 import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent } from './retry.ts';
 import { Session, type SessionOptions } from './session.ts';
@@ -5,6 +6,7 @@ import { SessionDirectory } from './session-directory.ts';
 import { type Fetch, Transport } from './transport.ts';
 
 export { DiscedgeClientError } from './errors.ts';
+export type { ListedNode, NodeDirectory } from './node-directory.ts';
 export type { Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
@@ -95,6 +97,11 @@ export class DiscedgeClient {
 
   models(): Promise<unknown> {
     return this.#get('/v1/models');
+  }
+
+  /** The nodes of the cluster, as this one sees them. */
+  async nodes(): Promise<NodeDirectory> {
+    return nodeDirectoryOf(await this.#get('/nodes'));
   }
 
   #get(path: string): Promise<unknown> {

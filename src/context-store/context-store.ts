@@ -66,6 +66,8 @@ export interface ReplicationStatus {
   readonly incarnation: Incarnation;
   /** As other nodes are told. */
   readonly node: NodeDescription;
+  /** Of this node's own server, as others are told; `undefined` where they are told none. */
+  readonly serverUrl: string | undefined;
   /** Whether this node's own server can be reached: records leave this node through it. */
   readonly serverConnected: boolean;
   readonly outbox: readonly OutboxStatus[];

@@ -158,6 +158,7 @@ class SharedReplica implements ReplicatingStore {
       nodeId: this.#replica.nodeId,
       incarnation: this.incarnation,
       node: describedNode(this.#describe()),
+      serverUrl: this.#options.advertisedUrl,
       serverConnected: this.#home.isConnected,
       outbox: this.#home.outbox,
       peers: this.#directory.peers,

@@ -18,7 +18,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['domain', 'environment', 'llm-service', 'context-store', 'context-manager'],
   client: [],
   'edge-node': ['domain', 'environment', 'llm-service', 'context-store', 'context-manager', 'http'],
-  cli: ['domain', 'client', 'edge-node'],
+  experiment: ['domain', 'environment', 'client', 'edge-node'],
+  cli: ['domain', 'client', 'edge-node', 'experiment'],
 };
 
 /** The parts of a port's folder that everyone further out may import; the rest of it are adapters. */
@@ -85,9 +86,10 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     ['llm-service/scripted.ts', 'llmServiceSuite'],
     ['context-store/memory.ts', 'contextStoreSuite'],
     ['context-store/lmdb.ts', 'contextStoreSuite'],
+    ['context-store/nats.ts', 'contextStoreSuite'],
   ] as const;
-  const started = files.find(({ path }) => path === 'edge-node/start-llm-service.ts')?.text ?? '';
-  const opened = files.find(({ path }) => path === 'edge-node/open-context-store.ts')?.text ?? '';
+  const started = textOf('edge-node/start-llm-service.ts');
+  const opened = ['open-context-store', 'open-replicated-store'].map((name) => textOf(`edge-node/${name}.ts`)).join('');
   const inUse = [...(started + opened).matchAll(/'\.\.\/((?:llm-service|context-store)\/[a-z-]+\.ts)'/g)].map(
     (match) => match[1],
   );
@@ -102,6 +104,10 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     ).toBe(true);
   }
 });
+
+function textOf(wanted: string): string {
+  return files.find(({ path }) => path === wanted)?.text ?? '';
+}
 
 /** `importer → imported` for every import between folders that `isWrong` says is wrong. */
 function importsOf(isWrong: (edge: { folder: string; target: string; imported: string }) => boolean): string[] {

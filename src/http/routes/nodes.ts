@@ -33,8 +33,9 @@ export function directoryRoutes(app: TypedApp, { contextManager, llm, store, env
   );
 }
 
-function ownView({ node, serverConnected, outbox }: ReplicationStatus) {
+function ownView({ node, serverUrl, serverConnected, outbox }: ReplicationStatus) {
   return {
+    ...(serverUrl !== undefined && { nats_url: serverUrl }),
     ...descriptionView(node),
     /** Whether its own nats-server answers. */
     nats_connected: serverConnected,

@@ -118,6 +118,7 @@ it('describes every route in /openapi.json', async () => {
     '/detokenize',
     '/health',
     '/metrics',
+    '/nodes',
     '/props',
     '/ready',
     '/sessions',

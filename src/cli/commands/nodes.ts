@@ -1,0 +1,60 @@
+import type { Command } from 'commander';
+import type { ListedNode, NodeDirectory } from '../../client/client.ts';
+import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { printable, styled, table } from '../terminal.ts';
+
+export function define(command: Command): void {
+  addConnectionOptions(command).option('--json', "print the node's answer").action(list);
+}
+
+async function list(options: ConnectionOptions & { json?: true }): Promise<void> {
+  const directory = await connect(options).nodes();
+  if (options.json) process.stdout.write(`${JSON.stringify(directory.wire)}\n`);
+  else process.stdout.write(readable(directory));
+}
+
+function readable({ cluster, nodes, refused }: NodeDirectory): string {
+  const rows = nodes.map((node) => [
+    printable(node.nodeId),
+    node.state,
+    printable(node.url ?? '-'),
+    located(node),
+    printable(node.model ?? '-'),
+    node.load ?? '-',
+    node.lag,
+    node.state === 'self' ? 'now' : ago(node.lastSeenAgoMs),
+  ]);
+  const header = ['NODE', 'STATE', 'URL', 'LOCATION', 'MODEL', 'LOAD', 'LAG', 'LAST SEEN'];
+  const notes = [...nodes.flatMap(troubles), ...refusals(refused)];
+  return [
+    cluster === undefined
+      ? 'this node shares its contexts with no other (see --store nats)'
+      : `cluster ${styled('bold', cluster)}`,
+    table(header, rows),
+    ...notes.map(printable),
+    '',
+  ].join('\n');
+}
+
+function troubles({ nodeId, state, reason, refusedRecords }: ListedNode): string[] {
+  const records = Object.entries(refusedRecords).map(([why, count]) => `${count} ${why.replaceAll('_', ' ')}`);
+  return [
+    ...(reason === undefined ? [] : [`${nodeId} is ${state}: ${reason}`]),
+    ...(records.length === 0 ? [] : [`${nodeId} sent records that were refused: ${records.join(', ')}`]),
+  ];
+}
+
+function refusals(refused: NodeDirectory['refused']): string[] {
+  return Object.entries(refused).map(
+    ([nodeId, why]) => `${nodeId} wanted to join and was refused: ${why.replaceAll('_', ' ')}`,
+  );
+}
+
+function located({ location }: ListedNode): string {
+  return location === undefined ? '-' : `${location.latitude},${location.longitude}`;
+}
+
+function ago(ms: number | undefined): string {
+  if (ms === undefined) return 'never';
+  return ms < 120_000 ? `${Math.round(ms / 1000)} s ago` : `${Math.round(ms / 60_000)} min ago`;
+}

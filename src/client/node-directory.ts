@@ -1,0 +1,65 @@
+/** The nodes of a cluster, as the asked one sees them; itself first. */
+export interface NodeDirectory {
+  /** `undefined` where the node does not share its contexts. */
+  readonly cluster: string | undefined;
+  readonly nodes: readonly ListedNode[];
+  /** Nodes that wanted to join and may not: why, by id. */
+  readonly refused: Readonly<Record<string, string>>;
+  /** The node's own words. */
+  readonly wire: unknown;
+}
+
+export interface ListedNode {
+  readonly nodeId: string;
+  /** `self`, `connected`, `silent` (its server answers, it does not), `unreachable` or `refused`. */
+  readonly state: string;
+  /** Why it is not connected. */
+  readonly reason: string | undefined;
+  /** Of its HTTP API. */
+  readonly url: string | undefined;
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  readonly model: string | undefined;
+  /** Turns being answered, when it was last seen. */
+  readonly load: number | undefined;
+  /** Its records that the asked node lacks; the asked node's own that its nats-server lacks. */
+  readonly lag: number;
+  /** Milliseconds since it last answered; 0 for the asked node. */
+  readonly lastSeenAgoMs: number | undefined;
+  /** Records of it that were not taken in, by reason. */
+  readonly refusedRecords: Readonly<Record<string, number>>;
+}
+
+/** Reads the answer of `GET /nodes`. */
+export function nodeDirectoryOf(wire: unknown): NodeDirectory {
+  const { cluster, nodes, refused } = wire as {
+    cluster: string | null;
+    nodes: WireNode[];
+    refused: NodeDirectory['refused'];
+  };
+  return { cluster: cluster ?? undefined, nodes: nodes.map(listedNode), refused, wire };
+}
+
+interface WireNode
+  extends Pick<ListedNode, 'state'>,
+    Partial<Pick<ListedNode, 'reason' | 'url' | 'location' | 'model' | 'load' | 'lag'>> {
+  readonly node: string;
+  readonly unpublished?: number;
+  readonly last_seen_ms_ago?: number;
+  readonly refused_records?: ListedNode['refusedRecords'];
+}
+
+function listedNode(wire: WireNode): ListedNode {
+  const { node, state, reason, url, location, model, load } = wire;
+  return {
+    nodeId: node,
+    state,
+    reason,
+    url,
+    location,
+    model,
+    load,
+    lag: wire.lag ?? wire.unpublished ?? 0,
+    lastSeenAgoMs: state === 'self' ? 0 : wire.last_seen_ms_ago,
+    refusedRecords: wire.refused_records ?? {},
+  };
+}
