@@ -48,6 +48,9 @@ export function readStoreKind(store: string, complain: Complain): StoreKind {
   return 'nats';
 }
 
+/** Stands for an address that has been complained about. */
+const NOWHERE: ListenAddress = { host: '127.0.0.1', port: 0 };
+
 /** Complains about everything that is wrong; what it returns is to be used only when there was no complaint. */
 export function readReplication(settings: Settings, nodeId: NodeId | undefined, complain: Complain): ReplicationConfig {
   const { store, natsListen, natsProgram, natsBytesMax, natsAdvertise, certsDir } = settings;
@@ -55,7 +58,7 @@ export function readReplication(settings: Settings, nodeId: NodeId | undefined, 
     const parsed = parseListenAddress(text);
     if (parsed === undefined)
       complain(setting, `must be HOST:PORT, such as 10.0.0.1:4222 or [::1]:4222, not "${text}"`);
-    return parsed ?? { host: '', port: 0 };
+    return parsed ?? NOWHERE;
   };
   const url = natsUrlOf(store);
   if (url !== undefined && certsDir === undefined && !isLoopback({ host: new URL(url).hostname, port: 0 })) {
@@ -100,7 +103,7 @@ function readCluster(text: string, complain: Complain): ClusterName {
   try {
     return parseClusterName(text);
   } catch (error) {
-    complain('cluster', `: ${(error as Error).message}`);
+    complain('cluster', `is refused: ${(error as Error).message}`);
     return '' as ClusterName;
   }
 }
@@ -112,11 +115,11 @@ function readPeers({ peers = '', certsDir }: Settings, self: NodeId | undefined,
     const [, id = '', place = ''] = /^([^=]+)=(?:nats:\/\/)?(.+)$/.exec(item) ?? [];
     const address = parseListenAddress(place);
     if (address === undefined) complain('peers', `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${item}"`);
-    else if (!isNode(id)) complain('peers', `: "${id}" is no node id`);
+    else if (!isNode(id)) complain('peers', `names "${id}", which is no node id`);
     else if (id === self) complain('peers', `names this node itself, ${id}`);
     else if (read.some(({ nodeId }) => nodeId === id)) complain('peers', `names ${id} twice`);
     else if (certsDir === undefined && !isLoopback(address)) {
-      complain('peers', `: ${item} is another machine, which needs certs-dir; "discedge certs" makes it`);
+      complain('peers', `names another machine, ${item}, which needs certs-dir; "discedge certs" makes it`);
     } else read.push({ nodeId: id, url: natsUrl(address) });
   }
   return read;
