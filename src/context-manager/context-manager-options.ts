@@ -1,3 +1,4 @@
+import type { TurnGatePolicy } from '../domain/consistency.ts';
 import type { Incarnation, NodeId } from '../domain/identifiers.ts';
 import type { ContextMode } from '../domain/turn-record.ts';
 
@@ -6,6 +7,10 @@ export interface ContextManagerOptions {
   readonly nodeId: NodeId;
   readonly incarnation: Incarnation;
   readonly defaultMode: ContextMode;
+  readonly turnGate: TurnGatePolicy;
+  /** Under `fixed`: how often the turn gate looks again, and how far apart. */
+  readonly turnGateRetriesMax: number;
+  readonly turnGateBackoffMs: number;
   readonly ttlSeconds: number;
   readonly ttlSecondsMax: number;
   readonly sessionQueueMax: number;

@@ -1,27 +1,24 @@
 import { type ContextStore, isWatchable } from '../context-store/context-store.ts';
 import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import {
-  type KeygroupId,
-  type SessionId,
-  type SessionKey,
-  sessionKeyText,
-  type TurnNumber,
-} from '../domain/identifiers.ts';
+import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
-import { type SealedRecord, sealRecord } from '../domain/record-codec.ts';
 import type { Turn } from '../domain/session-history.ts';
-import { type ContextMode, type StoredMode, sessionKeyOf, type TurnRecord } from '../domain/turn-record.ts';
+import { type ContextMode, type StoredMode, sessionKeyOf } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
 import { Arrivals } from './arrivals.ts';
 import type { ContextManagerOptions } from './context-manager-options.ts';
+import { type Fork, type ForkRequest, Forks } from './forks.ts';
 import { generateReply } from './generate-reply.ts';
 import type { Mode, Prompt } from './mode.ts';
 import { clientSideMode } from './mode-client-side.ts';
 import { rawMode } from './mode-raw.ts';
 import { tokenizedMode } from './mode-tokenized.ts';
+import { newTurnRecord } from './new-turn-record.ts';
+import { RecordWriter } from './record-writer.ts';
+import { eventPolicy, fixedPolicy, type LookAgainPolicy, ReplicaWait } from './replica-wait.ts';
 import type { RunningTurn } from './running-turn.ts';
 import { RunningTurns } from './running-turns.ts';
 import { SessionCache } from './session-cache.ts';
@@ -31,6 +28,7 @@ import type { TurnObserver, TurnReply, TurnRequest } from './turn.ts';
 import { type GatePass, TurnGate } from './turn-gate.ts';
 import { TurnMetrics } from './turn-metrics.ts';
 import { forwardedReply, generatedReply, replayedReply } from './turn-reply.ts';
+import { WriteConcerns } from './write-concerns.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
@@ -40,9 +38,14 @@ export interface ContextManagerParts {
   readonly options: ContextManagerOptions;
 }
 
+interface AnsweredTurn {
+  readonly answered: Turn;
+  readonly reply: TurnReply;
+}
+
 /**
  * The middleware between client and LLM Service (paper §3.1). `takeTurn` is one turn in the order of DESIGN §3:
- * queue, replay check, turn gate, build, overflow, generate, commit.
+ * queue, replay check, turn gate, build, overflow, generate, commit; then, if asked for, a peer has it too.
  */
 export class ContextManager {
   readonly keygroup: KeygroupId;
@@ -54,6 +57,9 @@ export class ContextManager {
   readonly #gate: TurnGate;
   readonly #running: RunningTurns;
   readonly #metrics: TurnMetrics;
+  readonly #writer: RecordWriter;
+  readonly #writeConcerns: WriteConcerns;
+  readonly #forks: Forks;
   readonly #endWatch: () => void;
 
   constructor(parts: ContextManagerParts) {
@@ -85,14 +91,13 @@ export class ContextManager {
           arrivals?.announce(sessionKeyText(sessionKeyOf(sealed.record)));
         })
       : () => {};
-    this.#gate = new TurnGate({ clock, cache: this.#cache, arrivals });
-    this.sessions = new Sessions({
-      ...parts,
-      keygroup: this.keygroup,
-      modes: this.#modes,
-      cache: this.#cache,
-      running: this.#running,
-    });
+    const replica = new ReplicaWait({ clock, cache: this.#cache, policy: arrivals && this.#gatePolicy(arrivals) });
+    this.#gate = new TurnGate(replica);
+    this.#writer = new RecordWriter({ store, cache: this.#cache });
+    this.#writeConcerns = new WriteConcerns(store, options, environment);
+    const shared = { keygroup: this.keygroup, cache: this.#cache, running: this.#running, writer: this.#writer };
+    this.sessions = new Sessions({ ...parts, ...shared, modes: this.#modes });
+    this.#forks = new Forks({ ...parts, ...shared, queue: this.#queue, replica });
   }
 
   /**
@@ -106,12 +111,23 @@ export class ContextManager {
       if (mode === 'client-side') {
         return this.#running.run(undefined, observer.gone, (turn) => this.#forward(request, observer, turn));
       }
+      this.#writeConcerns.require(request.writeConcern);
       const key = this.#keyOf(request);
       const name = sessionKeyText(key);
-      return this.#running.run(name, observer.gone, (turn) =>
-        this.#queue.run(name, turn.signal, () => this.#takeQueuedTurn({ key, request, observer, turn, mode })),
-      );
+      return this.#running.run(name, observer.gone, async (turn) => {
+        const { answered, reply } = await this.#queue.run(name, turn.signal, () =>
+          this.#takeQueuedTurn({ key, request, observer, turn, mode }),
+        );
+        const { writeConcern: asked, replicatedWaitMs: waitMs } = request;
+        const patience = turn.startSharing();
+        return { ...reply, ...(await this.#writeConcerns.reach(answered, { asked, waitMs, patience })) };
+      });
     });
+  }
+
+  /** A new session that begins as another one does; see {@link Forks.fork}. */
+  fork(request: ForkRequest, gone: AbortSignal): Promise<Fork> {
+    return this.#forks.fork(request, gone);
   }
 
   /** Waiting ones included. */
@@ -142,7 +158,7 @@ export class ContextManager {
     observer: TurnObserver;
     turn: RunningTurn;
     mode: StoredMode;
-  }): Promise<TurnReply> {
+  }): Promise<AnsweredTurn> {
     const pass = await this.#gate.pass(key, request, turn.signal);
     this.#metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass.answered, pass, observer);
@@ -157,10 +173,13 @@ export class ContextManager {
     const payload = await prompt.payload(end);
     if (payload === undefined) throw new TypeError(`mode ${mode.name} keeps nothing to commit`);
     turn.startCommitting();
-    const record = this.#record(request, pass, prompt, end, payload);
-    const sealed = await this.#commit(record);
+    const { environment, options } = this.#parts;
+    const writtenAtMs = environment.clock.now();
+    const record = newTurnRecord(request, pass, { prompt, end, payload, writtenAtMs }, options);
+    const sealed = await this.#writer.write(record);
     prompt.kept(sealed);
-    return generatedReply({ record, hash: sealed.hash }, end, promptTokens, pass);
+    const answered = { record, hash: sealed.hash };
+    return { answered, reply: generatedReply(answered, end, promptTokens, pass) };
   }
 
   /** `client-side`: build and generate; no session, so nothing to queue for, to wait for or to commit. */
@@ -171,10 +190,10 @@ export class ContextManager {
     return forwardedReply(request, end, ids.length);
   }
 
-  async #replay(answered: Turn, pass: GatePass, observer: TurnObserver): Promise<TurnReply> {
+  async #replay(answered: Turn, pass: GatePass, observer: TurnObserver): Promise<AnsweredTurn> {
     const text = await this.#modes[answered.record.payload.mode].readReply(answered);
     observer.part(text.reply, text.replyIds, undefined);
-    return replayedReply(answered, text, pass);
+    return { answered, reply: replayedReply(answered, text, pass) };
   }
 
   async #generate(
@@ -192,53 +211,11 @@ export class ContextManager {
     return end;
   }
 
-  #record(
-    request: TurnRequest,
-    { session, base, claim }: GatePass,
-    { contextStart }: Prompt,
-    { stop }: GenerationEnd,
-    payload: TurnRecord['payload'],
-  ): TurnRecord {
+  #gatePolicy(arrivals: Arrivals): LookAgainPolicy {
     const { environment, options } = this.#parts;
-    const writtenAtMs = environment.clock.now();
-    if (base !== undefined && session.history.expiresAtMs <= writtenAtMs) {
-      throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
-        param: 'session_id',
-      });
-    }
-    return {
-      kind: 'turn',
-      ...session.key,
-      origin: options.nodeId,
-      incarnation: options.incarnation,
-      writtenAtMs,
-      expiresAtMs: writtenAtMs + this.#ttlMs(request, base),
-      turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
-      parent: base?.hash,
-      requestDigest: claim.digest,
-      contextStart,
-      stop,
-      sampling: {
-        temperature: numberOr(request.sampling.temperature),
-        seed: numberOr(request.sampling.seed),
-        maxTokens: request.maxTokens,
-      },
-      payload,
-    };
-  }
-
-  /** The record is durable before the reply is complete: acknowledged means stored (DESIGN §3.8). */
-  async #commit(record: TurnRecord): Promise<SealedRecord> {
-    const sealed = sealRecord(record);
-    try {
-      await this.#parts.store.append(sealed, { continues: record.turn > 1 });
-    } catch (error) {
-      // It may have been stored all the same: only the store knows, and a retry must find it.
-      this.#cache.forget(sessionKeyOf(record));
-      throw error;
-    }
-    this.#cache.add(sealed);
-    return sealed;
+    const { turnGate, turnGateRetriesMax: retriesMax, turnGateBackoffMs: backoffMs } = options;
+    if (turnGate === 'event') return eventPolicy(arrivals);
+    return fixedPolicy({ clock: environment.clock, cache: this.#cache }, { retriesMax, backoffMs });
   }
 
   #keyOf({ userId, sessionId, turn, contextId }: TurnRequest): SessionKey {
@@ -261,13 +238,6 @@ export class ContextManager {
   #replyReserve(request: TurnRequest): number {
     return replyReserve(this.#parts.llm.description.contextTokens, this.#maxTokens(request));
   }
-
-  /** A session keeps the time to live it was given last. */
-  #ttlMs({ ttlSeconds }: TurnRequest, base: Turn | undefined): number {
-    const { options } = this.#parts;
-    if (ttlSeconds !== undefined) return Math.min(ttlSeconds, options.ttlSecondsMax) * 1000;
-    return base === undefined ? options.ttlSeconds * 1000 : base.record.expiresAtMs - base.record.writtenAtMs;
-  }
 }
 
 /** A session keeps the mode it was opened in; `undefined` where the request opens it. */
@@ -284,8 +254,4 @@ function refuseLateSystem({ messages }: TurnRequest, base: Turn | undefined): vo
   throw new DiscedgeError('invalid_request', 'a system message can only open a session: send it with turn 1', {
     param: 'system',
   });
-}
-
-function numberOr(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }

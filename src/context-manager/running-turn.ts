@@ -4,7 +4,8 @@ import type { Clock } from '../environment/environment.ts';
 /**
  * One turn in flight, and what may still stop it. While it waits (queue, gate) anything does, the client's leaving too.
  * Once it generates it is finished for a client that left, so that a retry is a replay, but not without end. Once it is
- * being committed nothing stops it: what is told "cancelled" must not be stored.
+ * being committed nothing stops it: what is told "cancelled" must not be stored. Once it is stored it may wait for peers;
+ * whatever would stop it ends that wait.
  */
 export class RunningTurn {
   /** `undefined`: nothing will be stored, so a client that left has nothing to come back for. */
@@ -13,7 +14,8 @@ export class RunningTurn {
   readonly #finishAbandonedMs: number;
   readonly #gone: AbortSignal;
   readonly #stopping = new AbortController();
-  #phase: 'waiting' | 'generating' | 'committing' = 'waiting';
+  readonly #impatient = new AbortController();
+  #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
   #cancelTimer = () => {};
 
   constructor(parts: { session: string | undefined; gone: AbortSignal; clock: Clock; finishAbandonedMs: number }) {
@@ -42,9 +44,17 @@ export class RunningTurn {
     this.#phase = 'committing';
   }
 
-  /** False when it is too late: the turn is being stored. */
+  /** The turn is stored. The signal aborts when nobody waits for more than that, or nobody may. */
+  startSharing(): AbortSignal {
+    this.#phase = 'stored';
+    if (this.#gone.aborted) this.#onGone();
+    return this.#impatient.signal;
+  }
+
+  /** False when it is too late: the turn is being stored, or is. */
   stop(reason: DiscedgeError): boolean {
-    if (this.#phase === 'committing') return false;
+    if (this.#phase === 'stored') this.#impatient.abort(reason);
+    if (this.#phase === 'committing' || this.#phase === 'stored') return false;
     this.#stopping.abort(reason);
     return true;
   }
@@ -58,6 +68,10 @@ export class RunningTurn {
   readonly #onGone = (): void => {
     if (this.#phase === 'waiting') {
       this.stop(new DiscedgeError('turn_cancelled', 'the client left before the turn began; nothing was stored'));
+      return;
+    }
+    if (this.#phase === 'stored') {
+      this.#impatient.abort();
       return;
     }
     this.#cancelTimer = this.#clock.after(this.#finishAbandonedMs, () =>

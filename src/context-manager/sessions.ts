@@ -7,18 +7,24 @@ import {
   sessionKeyText,
   type UserId,
 } from '../domain/identifiers.ts';
-import { sealRecord } from '../domain/record-codec.ts';
+import { type Branch, branchesOf } from '../domain/session-branches.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { ContextMode } from '../domain/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextManagerOptions } from './context-manager-options.ts';
 import type { Mode, TurnText } from './mode.ts';
+import type { RecordWriter } from './record-writer.ts';
 import type { RunningTurns } from './running-turns.ts';
 import type { CachedSession, SessionCache } from './session-cache.ts';
 
 /** One stored turn with its text, as people read it. */
 export interface ReadTurn extends TurnText {
   readonly turn: Turn;
+}
+
+/** A branch from where it parts from those before it. */
+export interface ReadBranch extends Omit<Branch, 'turns'> {
+  readonly turns: readonly ReadTurn[];
 }
 
 export interface SessionView {
@@ -28,6 +34,8 @@ export interface SessionView {
   readonly expiresAtMs: number;
   /** The main line, oldest first. */
   readonly turns: readonly ReadTurn[];
+  /** The branches beside it, deepest first; no turn is in two of them. */
+  readonly branches: readonly ReadBranch[];
   /** The last turn of every branch, main line first. */
   readonly tips: readonly Turn[];
   readonly corruptRecords: number;
@@ -41,6 +49,7 @@ export interface SessionsParts {
   readonly modes: Readonly<Record<ContextMode, Mode>>;
   readonly cache: SessionCache;
   readonly running: RunningTurns;
+  readonly writer: RecordWriter;
 }
 
 /** Longer than any record can still be under way, with room for skewed clocks: what a tombstone adds to the longest TTL. */
@@ -77,26 +86,31 @@ export class Sessions {
   /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
   async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
     const { history, key, corrupt } = await this.#existing(userId, sessionId);
-    const turns: ReadTurn[] = [];
-    for (const turn of history.line()) {
-      turns.push({ turn, ...(await this.#parts.modes[turn.record.payload.mode].read(turn)) });
+    const branches: ReadBranch[] = [];
+    for (const branch of branchesOf(history)) {
+      const turns: ReadTurn[] = [];
+      for (const turn of branch.turns) {
+        turns.push({ turn, ...(await this.#parts.modes[turn.record.payload.mode].read(turn)) });
+      }
+      branches.push({ ...branch, turns });
     }
     return {
       key,
       mode: history.mode,
       expiresAtMs: history.expiresAtMs,
-      turns,
-      tips: history.tips(),
+      turns: branches[0]?.turns ?? [],
+      branches: branches.slice(1),
+      tips: branches.map(({ tip }) => tip),
       corruptRecords: corrupt,
     };
   }
 
   /** Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped. */
   async delete(userId: UserId, sessionId: SessionId): Promise<void> {
-    const { store, environment, options, cache, running } = this.#parts;
+    const { environment, options, running, writer } = this.#parts;
     const { key, history } = await this.#existing(userId, sessionId);
     const writtenAtMs = environment.clock.now();
-    const tombstone = sealRecord({
+    await writer.write({
       kind: 'tombstone',
       ...key,
       origin: options.nodeId,
@@ -104,8 +118,6 @@ export class Sessions {
       writtenAtMs,
       expiresAtMs: Math.max(history.expiresAtMs, writtenAtMs + options.ttlSecondsMax * 1000) + TOMBSTONE_GRACE_MS,
     });
-    await store.append(tombstone);
-    cache.add(tombstone);
     running.stop(sessionKeyText(key), deleted());
   }
 

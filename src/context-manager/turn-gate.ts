@@ -1,10 +1,9 @@
 import { DiscedgeError } from '../domain/errors.ts';
-import { type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
+import type { SessionKey } from '../domain/identifiers.ts';
 import type { Turn } from '../domain/session-history.ts';
 import { decideTurn, type TurnClaim } from '../domain/turn-decision.ts';
-import type { Clock } from '../environment/environment.ts';
-import type { Arrivals } from './arrivals.ts';
-import type { CachedSession, SessionCache } from './session-cache.ts';
+import type { ReplicaWait } from './replica-wait.ts';
+import type { CachedSession } from './session-cache.ts';
 import type { TurnRequest } from './turn.ts';
 import { turnClaim } from './turn-claim.ts';
 
@@ -21,22 +20,17 @@ export interface GatePass {
 }
 
 /** How soon a client may ask again after `context_stale`: one LAN replication delay with room to spare. */
-const STALE_RETRY_MS = 250;
+export const STALE_RETRY_MS = 250;
 
 /**
- * Lets a turn through when the local replica holds what the client has seen (paper §3.3, DESIGN §3 steps 3 and 4).
- * Waits for the arrival of the missing record, not for time to pass. A store without other nodes has no arrivals, so
- * there is nothing to wait for.
+ * Lets a turn through when the local replica holds what the client has seen (paper §3.3, DESIGN §3 steps 3 and 4), and
+ * waits for it, bounded, where it does not.
  */
 export class TurnGate {
-  readonly #clock: Clock;
-  readonly #cache: SessionCache;
-  readonly #arrivals: Arrivals | undefined;
+  readonly #replica: ReplicaWait;
 
-  constructor(parts: { clock: Clock; cache: SessionCache; arrivals: Arrivals | undefined }) {
-    this.#clock = parts.clock;
-    this.#cache = parts.cache;
-    this.#arrivals = parts.arrivals;
+  constructor(replica: ReplicaWait) {
+    this.#replica = replica;
   }
 
   /**
@@ -44,44 +38,42 @@ export class TurnGate {
    * `invalid_request` when turn and context id leave a doubt; `signal.reason` on abort.
    */
   async pass(key: SessionKey, request: TurnRequest, signal: AbortSignal): Promise<GatePass> {
-    const startedMs = this.#clock.monotonic();
-    for (let retries = 0; ; retries++) {
-      const session = await this.#cache.load(key);
-      const waitedMs = this.#clock.monotonic() - startedMs;
-      if (session.deleted)
-        throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
-      const claim = turnClaim(request, session.history);
-      const pass = { claim, session, waitedMs, retries };
-      const decision = decideTurn(session.history, claim);
-      switch (decision.kind) {
-        case 'replay':
-          return { ...pass, answered: decision.turn, base: undefined };
-        case 'go':
-          // The damaged record may be an answer to this very turn, or one that the client has seen.
-          if (session.corrupt > 0) throw corrupt(session);
-          return { ...pass, answered: undefined, base: decision.base };
-        case 'conflict':
-          throw conflict(claim);
-        case 'mismatch':
-          throw mismatch(claim, decision.found);
-        case 'stale':
-          break;
-        default:
-          decision satisfies never;
-      }
-      if (this.#arrivals !== undefined && waitedMs < request.maxWaitMs) {
-        await this.#arrivals.next(sessionKeyText(key), request.maxWaitMs - waitedMs, signal);
-        continue;
-      }
-      if (session.corrupt > 0) throw corrupt(session);
-      if (decision.base === undefined && this.#arrivals === undefined) {
-        throw new DiscedgeError('session_not_found', 'no such session; turn 1 opens one', { param: 'session_id' });
-      }
-      if (request.consistency === 'available' && decision.base !== undefined) {
-        return { ...pass, answered: decision.answered, base: decision.base };
-      }
-      throw stale(claim, session, this.#arrivals === undefined);
+    const { session, seen, waitedMs, retries } = await this.#replica.until(
+      key,
+      { maxWaitMs: request.maxWaitMs, signal },
+      (session) => {
+        if (session.deleted)
+          throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
+        const claim = turnClaim(request, session.history);
+        return { claim, decision: decideTurn(session.history, claim) };
+      },
+      ({ decision }) => decision.kind !== 'stale',
+    );
+    const { claim, decision } = seen;
+    const pass = { claim, session, waitedMs, retries };
+    switch (decision.kind) {
+      case 'replay':
+        return { ...pass, answered: decision.turn, base: undefined };
+      case 'conflict':
+        throw conflict(claim);
+      case 'mismatch':
+        throw mismatch(claim, decision.found);
+      case 'go':
+        // The damaged record may be an answer to this very turn, or one that the client has seen.
+        if (session.corrupt > 0) throw corrupt(session);
+        return { ...pass, answered: undefined, base: decision.base };
+      case 'stale':
+        break;
+      default:
+        decision satisfies never;
     }
+    if (session.corrupt > 0) throw corrupt(session);
+    const { answered, base } = decision;
+    if (base === undefined && this.#replica.isAlone) {
+      throw new DiscedgeError('session_not_found', 'no such session; turn 1 opens one', { param: 'session_id' });
+    }
+    if (request.consistency === 'available' && base !== undefined) return { ...pass, answered, base };
+    throw stale(claim, session, this.#replica.isAlone);
   }
 }
 
@@ -104,7 +96,7 @@ function mismatch({ turn }: TurnClaim, found: number): DiscedgeError {
 function corrupt(session: CachedSession): DiscedgeError {
   return new DiscedgeError(
     'context_corrupt',
-    `${session.corrupt} stored record(s) of this session are damaged: what is left can be read, exported and deleted, but not continued`,
+    `${session.corrupt} stored record(s) of this session are damaged: what is left can be read, exported, forked and deleted, but not continued`,
   );
 }
 

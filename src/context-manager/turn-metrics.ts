@@ -32,7 +32,7 @@ export class TurnMetrics {
     });
     this.#turnSeconds = metrics.histogram({
       name: 'discedge_turn_seconds',
-      help: 'Whole turn, from admission to durable record',
+      help: 'Whole turn, from admission to the end of its reply',
       labels: ['mode'],
       buckets: SECONDS_BUCKETS,
     });

@@ -3,6 +3,7 @@ import type { GenerationEnd } from '../llm-service/llm-service.ts';
 import type { StoredReply } from './mode.ts';
 import type { TurnReply, TurnRequest } from './turn.ts';
 import type { GatePass } from './turn-gate.ts';
+import { LOCAL } from './write-concerns.ts';
 
 /** A reply that was generated now; `promptTokens` is the length of its prompt. */
 export function generatedReply(turn: Turn, end: GenerationEnd, promptTokens: number, pass: GatePass): TurnReply {
@@ -37,6 +38,8 @@ export function forwardedReply(request: TurnRequest, end: GenerationEnd, promptT
     replayed: false,
     waitedMs: 0,
     retries: 0,
+    writeConcern: undefined,
+    replicas: undefined,
     droppedTurns: 0,
   };
 }
@@ -52,6 +55,7 @@ function placeOf({ record, hash }: Turn, { waitedMs, retries }: GatePass) {
     droppedTurns: record.contextStart - 1,
     waitedMs,
     retries,
+    ...LOCAL,
   };
 }
 

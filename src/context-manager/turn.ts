@@ -1,4 +1,4 @@
-import type { Consistency } from '../domain/consistency.ts';
+import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { ContextId, SessionId, TurnNumber, UserId } from '../domain/identifiers.ts';
 import type { TokenSequence } from '../domain/token-sequence.ts';
@@ -22,6 +22,10 @@ export interface TurnRequest {
   readonly consistency: Consistency;
   /** How long the turn gate may wait for the turn before this one. */
   readonly maxWaitMs: number;
+  /** Where the turn's record is to be durable before the reply ends. */
+  readonly writeConcern: WriteConcern;
+  /** How long the end of the reply may wait for a peer to have the record, under `replicated`. */
+  readonly replicatedWaitMs: number;
   /** `undefined` keeps the session's, or the node's default. */
   readonly ttlSeconds: number | undefined;
   readonly overflow: OverflowPolicy;
@@ -53,6 +57,10 @@ export interface TurnReply {
   readonly waitedMs: number;
   /** How often the gate looked again. */
   readonly retries: number;
+  /** What was reached of the write concern asked for; `undefined` where nothing is stored. */
+  readonly writeConcern: WriteConcern | undefined;
+  /** Nodes known to have the record on disk, this one included. */
+  readonly replicas: number | undefined;
   /** Turns at the beginning of the session that the model no longer saw. */
   readonly droppedTurns: number;
   readonly text: string;

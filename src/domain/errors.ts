@@ -12,7 +12,7 @@ export const ERROR_TABLE = {
   unsupported_parameter: {
     status: 400,
     retry: false,
-    meaning: 'The LLM Service of this node cannot honour this parameter.',
+    meaning: 'The LLM Service or the context store of this node cannot honour this parameter.',
   },
   mode_mismatch: {
     status: 400,
@@ -41,6 +41,11 @@ export const ERROR_TABLE = {
     meaning: 'The session was deleted; its id cannot be used again until its tombstone expires.',
   },
   turn_conflict: { status: 412, retry: false, meaning: 'The turn is already stored with a different request.' },
+  session_exists: {
+    status: 412,
+    retry: false,
+    meaning: 'A fork was to get the id of a session that is there already, and is not this fork.',
+  },
   payload_too_large: { status: 413, retry: false, meaning: 'The request body exceeds the configured limit.' },
   unsupported_media_type: { status: 415, retry: false, meaning: 'The request body is not application/json.' },
   turn_cancelled: { status: 422, retry: false, meaning: 'The turn was cancelled by its owner; nothing was stored.' },
@@ -101,6 +106,26 @@ export const ERROR_TABLE = {
     meaning: 'nats-server is missing, too old, or does not start.',
   },
   port_in_use: { status: undefined, retry: false, meaning: 'Another process listens on this address.' },
+  scenario_invalid: {
+    status: undefined,
+    retry: false,
+    meaning: 'A scenario file is missing, empty or malformed; every problem is named with its line.',
+  },
+  scenario_nodes_unfit: {
+    status: undefined,
+    retry: false,
+    meaning: 'The nodes given do not fit the scenario: too few, another model, another mode, or no edge nodes at all.',
+  },
+  capture_unavailable: {
+    status: undefined,
+    retry: false,
+    meaning: 'Traffic cannot be captured: no tcpdump, no right to use it, or no such interface.',
+  },
+  results_unusable: {
+    status: undefined,
+    retry: false,
+    meaning: 'A results file cannot be written, or is none that this version reads.',
+  },
 } as const satisfies Record<string, { status: number | undefined; retry: boolean; meaning: string }>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;

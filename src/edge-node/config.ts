@@ -5,6 +5,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
 import { readConfigFile } from './config-file.ts';
+import { checkConsistency } from './consistency-settings.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import {
   type Complain,
@@ -88,6 +89,10 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     problems.push(`${given.get(name)?.place ?? `the default ${keyOf(name)}`} ${problem}`);
   const store = readStoreKind(String(values.store), complain);
   const replication = store === 'nats' ? readReplication(values as Settings, nodeId, complain) : undefined;
+  if (store !== 'nats' && given.has('peers')) {
+    complain('peers', `needs store nats: ${store} shares its sessions with no other node`);
+  }
+  checkConsistency(values as Settings, store, complain);
   const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
   problems.push(...brokenRules(values, given));
   if (problems.length > 0 || nodeId === undefined || listen === undefined) {
@@ -218,6 +223,7 @@ function readLlm(values: Values, given: ReadonlyMap<SettingName, Given>, problem
 /** Pairs of settings of which the first must not exceed the second, where both are given. */
 export const AT_MOST: readonly (readonly [SettingName, SettingName])[] = [
   ['maxWaitMs', 'maxWaitMsLimit'],
+  ['replicatedWaitMs', 'maxWaitMsLimit'],
   ['ttlSeconds', 'ttlSecondsMax'],
   ['replyTokensDefault', 'replyTokensMax'],
   ['prefillChunkTokens', 'contextTokens'],

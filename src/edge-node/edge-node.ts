@@ -113,6 +113,7 @@ async function assemble(
       storeName: config.store,
       defaultMode: config.mode,
       defaultConsistency: config.consistency,
+      defaultWriteConcern: config.writeConcern,
       defaultOverflow: config.overflow,
     },
   });

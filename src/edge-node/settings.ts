@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { CONSISTENCIES } from '../domain/consistency.ts';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
 import { CONTEXT_MODES } from '../domain/turn-record.ts';
+import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
 import { REPLICATION_SETTINGS } from './replication-settings.ts';
 import { choice, integer, onOff, path, type SettingAnnotations, size, text } from './setting-schema.ts';
 
@@ -152,30 +152,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'Context mode of requests that name none: `tokenized` keeps the exact token ids, `raw` keeps messages, `client-side` keeps nothing.',
   }),
-  consistency: choice(CONSISTENCIES, {
-    group: 'Contexts',
-    default: 'strong',
-    description:
-      'Consistency of requests that name none: `strong` waits for the turn before and otherwise refuses, `available` goes on with what is here and says so.',
-  }),
-  maxWaitMs: integer({
-    group: 'Contexts',
-    minimum: 0,
-    maximum: 600_000,
-    default: 1_000,
-    unit: 'milliseconds',
-    description:
-      'How long a turn waits for the turn before it to arrive, where the request does not say. 0 never waits; at most `max-wait-ms-limit`.',
-  }),
-  maxWaitMsLimit: integer({
-    group: 'Contexts',
-    minimum: 0,
-    maximum: 600_000,
-    default: 30_000,
-    unit: 'milliseconds',
-    description:
-      'The longest wait a request may ask for, since each wait holds a connection. At most 600,000 (ten minutes), which proxies on the way do not survive anyway.',
-  }),
+  ...CONSISTENCY_SETTINGS,
   overflow: choice(OVERFLOW_POLICIES, {
     group: 'Contexts',
     default: 'error',

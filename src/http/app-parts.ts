@@ -1,6 +1,6 @@
 import type { ContextManager } from '../context-manager/context-manager.ts';
 import type { ContextStore } from '../context-store/context-store.ts';
-import type { Consistency } from '../domain/consistency.ts';
+import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import type { ContextMode } from '../domain/turn-record.ts';
@@ -27,8 +27,11 @@ export interface AppOptions {
   readonly bodyBytesMax: number;
   readonly defaultMode: ContextMode;
   readonly defaultConsistency: Consistency;
+  readonly defaultWriteConcern: WriteConcern;
   readonly defaultOverflow: OverflowPolicy;
   readonly maxWaitMs: number;
+  readonly replicatedWaitMs: number;
+  /** Bounds both waits that a request may ask for. */
   readonly maxWaitMsLimit: number;
   readonly ttlSecondsMax: number;
   readonly replyTokensMax: number;

@@ -36,6 +36,8 @@ export function completionReply(
     waited_ms: rounded(reply.waitedMs),
     ...(reply.basedOnTurn === undefined ? {} : { based_on_turn: reply.basedOnTurn }),
     replayed: reply.replayed,
+    ...(reply.writeConcern === undefined ? {} : { write_concern: reply.writeConcern }),
+    ...(reply.replicas === undefined ? {} : { replicas: reply.replicas }),
     dropped_turns: reply.droppedTurns,
     exact_ids: reply.exact,
     stop_type: STOP_TYPES[reply.stop.kind],

@@ -23,6 +23,8 @@ const OWN_FIELDS = new Set([
     'system',
     'consistency',
     'max_wait_ms',
+    'write_concern',
+    'replicated_wait_ms',
     'ttl_seconds',
     'overflow',
   ],
@@ -38,6 +40,8 @@ const UNMISTAKABLE_FIELDS = [
   'system',
   'consistency',
   'max_wait_ms',
+  'write_concern',
+  'replicated_wait_ms',
   'ttl_seconds',
   'overflow',
 ];
@@ -73,7 +77,9 @@ export function turnRequestOf(body: CompletionBody, options: AppOptions): TurnRe
     prompt: pieces,
     consistency: body.consistency ?? options.defaultConsistency,
     maxWaitMs: Math.min(body.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
-    ttlSeconds: ttlOf(body, options),
+    writeConcern: body.write_concern ?? options.defaultWriteConcern,
+    replicatedWaitMs: Math.min(body.replicated_wait_ms ?? options.replicatedWaitMs, options.maxWaitMsLimit),
+    ttlSeconds: ttlOf(body.ttl_seconds, options),
     overflow: (body.overflow as OverflowPolicy | undefined) ?? options.defaultOverflow,
     maxTokens: maxTokensOf(body, options),
     stop: stopOf(body),
@@ -137,10 +143,11 @@ function maxTokensOf({ n_predict, max_tokens }: CompletionBody, { replyTokensMax
   return asked === -1 ? replyTokensMax : asked;
 }
 
-function ttlOf({ ttl_seconds }: CompletionBody, { ttlSecondsMax }: AppOptions): number | undefined {
-  if (ttl_seconds !== undefined && ttl_seconds > ttlSecondsMax)
+/** Throws `invalid_request` for more than this node allows. */
+export function ttlOf(seconds: number | undefined, { ttlSecondsMax }: AppOptions): number | undefined {
+  if (seconds !== undefined && seconds > ttlSecondsMax)
     throw invalid('ttl_seconds', `ttl_seconds must be at most ${ttlSecondsMax} on this node`);
-  return ttl_seconds;
+  return seconds;
 }
 
 function stopOf({ stop }: CompletionBody): readonly string[] {

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { CONSISTENCIES } from '../domain/consistency.ts';
+import { CONSISTENCIES, WRITE_CONCERNS } from '../domain/consistency.ts';
 import { TOKEN_ID_MAX } from '../domain/token-sequence.ts';
 import { CONTEXT_MODES } from '../domain/turn-record.ts';
 
@@ -48,6 +48,19 @@ export const CompletionBody = Type.Object(
         minimum: 0,
         description:
           'How long to wait for the turn before this one to arrive from another node. A node that shares its sessions with no other has nothing to wait for.',
+      }),
+    ),
+    write_concern: Type.Optional(
+      choice(WRITE_CONCERNS, {
+        description:
+          '`local`: the turn is on the disk of this node when its reply ends. `replicated`: the end of the reply waits until another node has it too, bounded; the reply says what was reached.',
+      }),
+    ),
+    replicated_wait_ms: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description:
+          'How long the end of the reply may wait for that other node. The turn stands however the wait ends: sent again, it is a replay, and waits anew.',
       }),
     ),
     ttl_seconds: Type.Optional(
@@ -100,6 +113,15 @@ export const CompletionReply = Type.Object(
     waited_ms: Type.Number(),
     based_on_turn: Type.Optional(Type.Integer()),
     replayed: Type.Boolean(),
+    write_concern: Type.Optional(
+      Type.String({ description: 'What was reached, `local` or `replicated`; absent where nothing is stored.' }),
+    ),
+    replicas: Type.Optional(
+      Type.Integer({
+        description:
+          'Nodes known to have the turn on disk, this one included. There may be more: under `local` nobody is asked, under `replicated` the first peer is enough.',
+      }),
+    ),
     dropped_turns: Type.Integer({ description: 'Turns at the beginning of the session that the model no longer saw.' }),
     exact_ids: Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
     stop_type: Type.String({ description: '`eos`, `limit` or `word`' }),

@@ -1,4 +1,5 @@
 import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/edge-node/config.ts';
+import { CONSISTENCY_RULES } from '../../src/edge-node/consistency-settings.ts';
 import { SETTING_GROUPS } from '../../src/edge-node/setting-schema.ts';
 import { formatSize } from '../../src/edge-node/setting-values.ts';
 import { SETTINGS, type Setting, type SettingName } from '../../src/edge-node/settings.ts';
@@ -64,6 +65,7 @@ function rules(): string {
     '## Rules between settings',
     [
       ...AT_MOST.map(([low, high]) => `- ${key(low)} must not exceed ${key(high)}.`),
+      ...CONSISTENCY_RULES.map((rule) => `- ${rule}`),
       `- ${key('llm')} and ${key('model')} exclude each other.`,
     ].join('\n'),
   ].join('\n\n');

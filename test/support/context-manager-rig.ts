@@ -10,7 +10,7 @@ import type { Environment, Metrics } from '../../src/environment/environment.ts'
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
 import { ProbedLlm } from './probed-llm.ts';
-import { ProbedReplica, ProbedStore } from './probed-store.ts';
+import { ProbedReplica, ProbedSharingStore, ProbedStore } from './probed-store.ts';
 import { type VirtualEnvironment, virtualEnvironment } from './virtual-environment.ts';
 
 export interface RigOptions {
@@ -114,6 +114,11 @@ export function replicaRig(options: RigOptions = {}): Promise<Rig<ProbedReplica>
   return rigOver((environment) => new ProbedReplica(environment), options);
 }
 
+/** The same, and it can say which of its records the others have. */
+export function sharingRig(options: RigOptions = {}): Promise<Rig<ProbedSharingStore>> {
+  return rigOver((environment) => new ProbedSharingStore(environment), options);
+}
+
 async function rigOver<Store extends ProbedStore>(
   storeIn: (environment: Environment) => Store,
   { options, scripted = {}, environment = virtualEnvironment(), metrics, chatTemplate }: RigOptions,
@@ -131,6 +136,9 @@ async function rigOver<Store extends ProbedStore>(
       nodeId: 'node-1' as NodeId,
       incarnation: '0000000a' as Incarnation,
       defaultMode: 'tokenized',
+      turnGate: 'event',
+      turnGateRetriesMax: 3,
+      turnGateBackoffMs: 10,
       ttlSeconds: 3600,
       ttlSecondsMax: 86_400,
       sessionQueueMax: 32,
@@ -159,6 +167,8 @@ export function requestOf(ask: Ask): TurnRequest {
     prompt: [],
     consistency: 'strong',
     maxWaitMs: 1000,
+    writeConcern: 'local',
+    replicatedWaitMs: 1000,
     ttlSeconds: undefined,
     overflow: 'error',
     maxTokens: undefined,

@@ -1,6 +1,8 @@
 import type {
   AppendOptions,
   ContextStore,
+  ReplicatingStore,
+  ReplicationStatus,
   SessionQuery,
   SessionSummary,
   StoredSession,
@@ -9,7 +11,7 @@ import type {
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { SessionKey } from '../../src/domain/identifiers.ts';
+import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record-codec.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 import { Hold } from './hold.ts';
@@ -100,5 +102,51 @@ export class ProbedReplica extends ProbedStore implements WatchableStore {
   async arrive(sealed: SealedRecord): Promise<void> {
     await super.append(sealed);
     for (const listener of this.#listeners) listener(sealed);
+  }
+}
+
+/** The same with peers that acknowledge when the test says so: each record, from then on. */
+export class ProbedSharingStore extends ProbedReplica implements ReplicatingStore {
+  readonly #environment: Environment;
+  readonly #waiting = new Set<() => void>();
+  #peers = 0;
+  #failing = false;
+
+  constructor(environment: Environment) {
+    super(environment);
+    this.#environment = environment;
+  }
+
+  /** So many peers have every record that is here. */
+  acknowledge(peers: number): void {
+    this.#peers = peers;
+    for (const wake of this.#waiting) wake();
+  }
+
+  failNextWait(): void {
+    this.#failing = true;
+  }
+
+  async awaitReplicated(_hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+    if (this.#failing) throw new DiscedgeError('overloaded', 'too many wait');
+    signal.throwIfAborted();
+    if (this.#peers === 0) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          cancel();
+          this.#waiting.delete(wake);
+          resolve();
+        };
+        const cancel = this.#environment.clock.after(waitMs, wake);
+        this.#waiting.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+    }
+    signal.throwIfAborted();
+    return this.#peers;
+  }
+
+  replicationStatus(): ReplicationStatus {
+    throw new TypeError('no test asks for it');
   }
 }

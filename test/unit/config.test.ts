@@ -100,10 +100,12 @@ describe('places', () => {
     '$key means the same as flag, variable and line of a file',
     (setting) => {
       const value = sample(setting);
-      const byFlag = load({ flags: { [setting.name]: value } });
-      expect(load({ env: { [setting.environmentName]: value } })).toEqual(byFlag);
-      expect(load({ file: fileWith(`${setting.key}: ${value}`) })).toEqual(byFlag);
-      expect(byFlag).not.toEqual(load());
+      // Rules want this store with some of the settings.
+      const flags = ['writeConcern', 'peers'].includes(setting.name) ? { store: 'nats' } : {};
+      const byFlag = load({ flags: { ...flags, [setting.name]: value } });
+      expect(load({ flags, env: { [setting.environmentName]: value } })).toEqual(byFlag);
+      expect(load({ flags, file: fileWith(`${setting.key}: ${value}`) })).toEqual(byFlag);
+      expect(byFlag).not.toEqual(load({ flags }));
     },
   );
 });
@@ -131,7 +133,13 @@ describe('refusals', () => {
       const { minimum, maximum } = setting as Setting & { minimum: number; maximum: number };
       // The partner of a cross-field rule must not be what refuses.
       const wide = { maxWaitMsLimit: '600000', ttlSecondsMax: '315360000', replyTokensMax: '1048576' };
-      const low = { maxWaitMs: '0', ttlSeconds: '1', replyTokensDefault: '1', prefillChunkTokens: '16' };
+      const low = {
+        maxWaitMs: '0',
+        replicatedWaitMs: '0',
+        ttlSeconds: '1',
+        replyTokensDefault: '1',
+        prefillChunkTokens: '16',
+      };
       const given = (value: unknown) => problems({ flags: { ...low, ...wide, [setting.name]: String(value) } });
       for (const wrong of [minimum - 1, maximum + 1, minimum + 0.5, 'x', '', '1e3', 'NaN', '0x20']) {
         expect(given(wrong), String(wrong)).toHaveLength(1);
@@ -146,6 +154,18 @@ describe('refusals', () => {
 
   it.each([
     [{ maxWaitMs: '50000' }, '--max-wait-ms (50000) must not exceed the default max-wait-ms-limit (30000)'],
+    [
+      { replicatedWaitMs: '50000' },
+      '--replicated-wait-ms (50000) must not exceed the default max-wait-ms-limit (30000)',
+    ],
+    [
+      { writeConcern: 'replicated' },
+      '--write-concern (replicated) needs store nats: lmdb shares its sessions with no other node',
+    ],
+    [
+      { turnGate: 'fixed', turnGateRetriesMax: '200' },
+      '--turn-gate-retries-max (200) times turn-gate-backoff-ms (10) must not exceed max-wait-ms (1000), beyond which no turn waits',
+    ],
     [{ ttlSeconds: '90', ttlSecondsMax: '60' }, '--ttl-seconds (90) must not exceed --ttl-seconds-max (60)'],
     [{ replyTokensMax: '100' }, 'the default reply-tokens-default (512) must not exceed --reply-tokens-max (100)'],
     [{ contextTokens: '128' }, 'the default prefill-chunk-tokens (256) must not exceed --context-tokens (128)'],
@@ -259,6 +279,7 @@ const TEXT_SAMPLES: Readonly<Record<string, string>> = {
   listen: '127.0.0.1:1',
   store: 'memory',
   advertise: 'http://edge.example:80',
+  peers: 'e2=127.0.0.1:1',
 };
 
 /** A value of the setting's that is not its default. */

@@ -1,10 +1,17 @@
 import { type Static, Type } from 'typebox';
-import type { ReadTurn, SessionView } from '../../context-manager/sessions.ts';
-import type { SessionSummary } from '../../context-store/context-store.ts';
-import { ANONYMOUS, parseSessionId, parseUserId, type UserId } from '../../domain/identifiers.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import {
+  ANONYMOUS,
+  parseContextId,
+  parseSessionId,
+  parseTurnNumber,
+  parseUserId,
+  type UserId,
+} from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
-import { STOP_TYPES } from '../completion-reply.ts';
+import { clientGone } from '../client-gone.ts';
+import { ttlOf, withoutNulls } from '../completion-request.ts';
+import { exactTurnView, forkView, sessionView, summaryView, turnView } from '../session-view.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 const Owner = { user_id: Type.Optional(Type.String({ description: 'Whose sessions; default `anonymous`.' })) };
@@ -14,11 +21,53 @@ const ListQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Sessions on a page; default 100.' })),
   after: Type.Optional(Type.String({ description: 'Go on after this session id.' })),
 });
+const ForkBody = Type.Object(
+  {
+    turn: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 0xffff_ffff,
+        description: 'The last turn that the new session is to have. May be left out with `context_id`.',
+      }),
+    ),
+    context_id: Type.Optional(
+      Type.String({
+        pattern: '^[0-9a-f]{32}$',
+        description: 'Any turn of the branch that is meant, at or after `turn`; left out: the main line.',
+      }),
+    ),
+    session_id: Type.Optional(
+      Type.String({
+        description:
+          'Id of the new session; left out: one that nobody has. Choose it to be able to send the request again: then it is found done.',
+      }),
+    ),
+    ttl_seconds: Type.Optional(
+      Type.Integer({ minimum: 1, description: "How long the new session lives; left out: the node's default." }),
+    ),
+    max_wait_ms: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'How long to wait for that turn to arrive from another node.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+const ForkReply = Type.Object({
+  session_id: Type.String(),
+  user_id: Type.String(),
+  mode: Type.String(),
+  turn: Type.Integer({ description: 'Turns that the new session has.' }),
+  context_id: Type.String({ description: 'Of the last of them: what the next turn goes on from.' }),
+  expires_at: Type.String(),
+  node: Type.String(),
+  replayed: Type.Boolean({ description: 'The same request had made this fork before.' }),
+  forked_from: Type.Object({ session_id: Type.String(), turn: Type.Integer(), context_id: Type.String() }),
+});
 const SessionPath = Type.Object({ session_id: Type.String() });
 const LIST_LIMIT = 100;
 
-/** The stored sessions of one user: list, show, export, delete; and stopping a turn that runs. */
-export function sessionRoutes(app: TypedApp, { contextManager: { sessions } }: AppParts): void {
+/** The stored sessions of one user: list, show, export, fork, delete; and stopping a turn that runs. */
+export function sessionRoutes(app: TypedApp, { contextManager, options }: AppParts): void {
+  const { sessions } = contextManager;
   app.get(
     '/sessions',
     { schema: { tags: ['sessions'], summary: "A user's sessions, by id", querystring: ListQuery } },
@@ -40,7 +89,7 @@ export function sessionRoutes(app: TypedApp, { contextManager: { sessions } }: A
     { schema: { tags: ['sessions'], summary: 'A session with its turns as text', ...one } },
     async ({ params, query }) => {
       const view = await sessions.show(owner(query), parseSessionId(params.session_id));
-      return { ...sessionHead(view), turns: view.turns.map(turnView), branches: view.tips.slice(1).map(tipView) };
+      return sessionView(view, turnView);
     },
   );
 
@@ -49,11 +98,43 @@ export function sessionRoutes(app: TypedApp, { contextManager: { sessions } }: A
     { schema: { tags: ['sessions'], summary: 'A session with its exact ids', ...one } },
     async ({ params, query }) => {
       const view = await sessions.show(owner(query), parseSessionId(params.session_id));
-      return {
-        ...sessionHead(view),
-        keygroup: view.key.keygroup,
-        turns: view.turns.map((turn) => ({ ...turnView(turn), ...exactView(turn) })),
+      return { keygroup: view.key.keygroup, ...sessionView(view, exactTurnView) };
+    },
+  );
+
+  app.post(
+    '/sessions/:session_id/fork',
+    {
+      schema: {
+        tags: ['sessions'],
+        summary: 'A new session that begins as this one did',
+        description:
+          'Turns 1 to `turn` are copied under the new id: deleting or expiring either session leaves the other whole.',
+        body: ForkBody,
+        response: { 200: ForkReply },
+        ...one,
+      },
+      preValidation: async (request) => {
+        request.body = withoutNulls(request.body) as Static<typeof ForkBody>;
+      },
+    },
+    async ({ params, query, body }, reply) => {
+      const { turn, context_id, session_id, max_wait_ms } = body;
+      if (turn === undefined && context_id === undefined) {
+        throw new DiscedgeError('invalid_request', 'turn is missing: the last turn that the fork is to have', {
+          param: 'turn',
+        });
+      }
+      const request = {
+        userId: owner(query),
+        sessionId: parseSessionId(params.session_id),
+        turn: turn === undefined ? undefined : parseTurnNumber(turn),
+        contextId: context_id === undefined ? undefined : parseContextId(context_id),
+        newSessionId: session_id === undefined || session_id === '' ? undefined : parseSessionId(session_id),
+        ttlSeconds: ttlOf(body.ttl_seconds, options),
+        maxWaitMs: Math.min(max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
       };
+      return forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId);
     },
   );
 
@@ -75,61 +156,4 @@ export function sessionRoutes(app: TypedApp, { contextManager: { sessions } }: A
 
 function owner({ user_id }: Static<typeof OwnerQuery>): UserId {
   return user_id === undefined || user_id === '' ? ANONYMOUS : parseUserId(user_id);
-}
-
-function summaryView(summary: SessionSummary) {
-  return {
-    session_id: summary.key.sessionId,
-    user_id: summary.key.userId,
-    mode: summary.mode,
-    turns: summary.turns,
-    bytes: summary.bytes,
-    created_at: iso(summary.createdAtMs),
-    updated_at: iso(summary.updatedAtMs),
-    expires_at: iso(summary.expiresAtMs),
-  };
-}
-
-function sessionHead(view: SessionView) {
-  return {
-    session_id: view.key.sessionId,
-    user_id: view.key.userId,
-    mode: view.mode,
-    context_id: view.tips[0]?.hash,
-    expires_at: iso(view.expiresAtMs),
-    corrupt_records: view.corruptRecords,
-  };
-}
-
-function turnView({ turn, messages, reply }: ReadTurn) {
-  const { record } = turn;
-  const { payload } = record;
-  return {
-    ...tipView(turn),
-    parent: record.parent ?? null,
-    system: messages.find(({ role }) => role === 'system')?.content,
-    user: messages
-      .filter(({ role }) => role === 'user')
-      .map(({ content }) => content)
-      .join('\n'),
-    reply,
-    stop_type: STOP_TYPES[record.stop.kind],
-    context_start: record.contextStart,
-    prompt_tokens: payload.mode === 'tokenized' ? payload.promptIds.length : undefined,
-    reply_tokens: payload.mode === 'tokenized' ? payload.replyIds.length : undefined,
-  };
-}
-
-function exactView({ turn: { record } }: ReadTurn) {
-  const { payload } = record;
-  if (payload.mode === 'raw') return {};
-  return { prompt_ids: payload.promptIds, reply_ids: payload.replyIds, exact_ids: payload.exact };
-}
-
-function tipView({ hash, record }: Turn) {
-  return { turn: record.turn, context_id: hash, node: record.origin, written_at: iso(record.writtenAtMs) };
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

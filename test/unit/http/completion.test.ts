@@ -29,6 +29,8 @@ describe('a turn', () => {
       context_id: expect.stringMatching(/^[0-9a-f]{32}$/),
       based_on_turn: 0,
       replayed: false,
+      write_concern: 'local',
+      replicas: 1,
       retries: 0,
       request_size: JSON.stringify(body).length,
       dropped_turns: 0,

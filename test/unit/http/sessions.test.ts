@@ -63,6 +63,52 @@ it('shows and exports a session: texts, exact ids, parents', async () => {
   );
 });
 
+it('forks: a session of its own, that says where it comes from', async () => {
+  const one = await node.turn({ prompt: 'first', session_id: 'trunk' });
+  await node.turn({ prompt: 'second', session_id: 'trunk', turn: 2 });
+  const forked = (await node.post('/sessions/trunk/fork', { turn: 1, session_id: 'twig', ttl_seconds: null })).body;
+  expect(forked).toMatchObject({
+    session_id: 'twig',
+    user_id: 'anonymous',
+    mode: 'tokenized',
+    turn: 1,
+    node: 'test',
+    replayed: false,
+    forked_from: { session_id: 'trunk', turn: 1, context_id: one.context_id },
+  });
+  const on = await node.turn({ prompt: 'on', session_id: 'twig', turn: 2, context_id: forked.context_id });
+  expect(on).toMatchObject({ turn: 2, content: 'Turn 2: on' });
+  const shown = (await node.get('/sessions/twig')).body;
+  expect(shown.turns.map(({ user }: { user: string }) => user)).toEqual(['first', 'on']);
+  expect((await node.get('/sessions/trunk')).body.turns).toHaveLength(2);
+  const named = (await node.post('/sessions/trunk/fork?user_id=', { context_id: one.context_id })).body;
+  expect(named).toMatchObject({ turn: 1, session_id: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+});
+
+it('refuses forks that cannot be, and says what is wrong', async () => {
+  await node.turn({ prompt: 'x', session_id: 'oak' });
+  await node.turn({ prompt: 'y', session_id: 'elm' });
+  const refused = async (body: unknown, path = '/sessions/oak/fork') => {
+    const { status, body: answer, headers } = await node.post(path, body);
+    expect(headers.get('x-should-retry')).toBe('false');
+    return [status, answer.error.type, answer.error.param];
+  };
+  expect(await refused({})).toEqual([400, 'invalid_request', 'turn']);
+  expect(await refused({ turn: 0 })).toEqual([400, 'invalid_request', 'turn']);
+  expect(await refused({ turn: 2 })).toEqual([400, 'invalid_request', 'turn']);
+  expect(await refused({ turn: 1, context_id: 'x' })).toEqual([400, 'invalid_request', 'context_id']);
+  expect(await refused({ turn: 1, session_id: '..' })).toEqual([400, 'invalid_request', 'session_id']);
+  expect(await refused({ turn: 1, ttl_seconds: 1e12 })).toEqual([400, 'invalid_request', 'ttl_seconds']);
+  expect((await refused({ turn: 1, sesion_id: 'a' })).slice(0, 2)).toEqual([400, 'invalid_request']);
+  expect(await refused({ turn: 1, session_id: 'elm' })).toEqual([412, 'session_exists', 'session_id']);
+  expect(await refused({ turn: 1 }, '/sessions/nobody/fork')).toEqual([404, 'session_not_found', 'session_id']);
+  expect(await refused({ turn: 1 }, '/sessions/oak/fork?user_id=bob')).toEqual([
+    404,
+    'session_not_found',
+    'session_id',
+  ]);
+});
+
 it('deletes for good: the id cannot be used again', async () => {
   await node.turn({ prompt: 'x', session_id: 'doomed' });
   expect((await node.request('DELETE', '/sessions/doomed')).body).toEqual({ session_id: 'doomed', deleted: true });
@@ -125,6 +171,7 @@ it('describes every route in /openapi.json', async () => {
     '/sessions/{session_id}',
     '/sessions/{session_id}/cancel',
     '/sessions/{session_id}/export',
+    '/sessions/{session_id}/fork',
     '/tokenize',
     '/v1/models',
   ]);

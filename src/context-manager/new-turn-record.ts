@@ -1,0 +1,58 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import type { TurnNumber } from '../domain/identifiers.ts';
+import type { Turn } from '../domain/session-history.ts';
+import type { TurnRecord } from '../domain/turn-record.ts';
+import type { GenerationEnd } from '../llm-service/llm-service.ts';
+import type { ContextManagerOptions } from './context-manager-options.ts';
+import type { Prompt } from './mode.ts';
+import type { TurnRequest } from './turn.ts';
+import type { GatePass } from './turn-gate.ts';
+
+/** The record of a turn that has just been answered. Throws `session_not_found` when its session has expired meanwhile. */
+export function newTurnRecord(
+  request: TurnRequest,
+  { session, base, claim }: GatePass,
+  answer: {
+    readonly prompt: Prompt;
+    readonly end: GenerationEnd;
+    readonly payload: TurnRecord['payload'];
+    readonly writtenAtMs: number;
+  },
+  options: ContextManagerOptions,
+): TurnRecord {
+  const { prompt, end, payload, writtenAtMs } = answer;
+  if (base !== undefined && session.history.expiresAtMs <= writtenAtMs) {
+    throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
+      param: 'session_id',
+    });
+  }
+  return {
+    kind: 'turn',
+    ...session.key,
+    origin: options.nodeId,
+    incarnation: options.incarnation,
+    writtenAtMs,
+    expiresAtMs: writtenAtMs + ttlMs(request, base, options),
+    turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
+    parent: base?.hash,
+    requestDigest: claim.digest,
+    contextStart: prompt.contextStart,
+    stop: end.stop,
+    sampling: {
+      temperature: numberOr(request.sampling.temperature),
+      seed: numberOr(request.sampling.seed),
+      maxTokens: request.maxTokens,
+    },
+    payload,
+  };
+}
+
+/** A session keeps the time to live it was given last. */
+function ttlMs({ ttlSeconds }: TurnRequest, base: Turn | undefined, options: ContextManagerOptions): number {
+  if (ttlSeconds !== undefined) return Math.min(ttlSeconds, options.ttlSecondsMax) * 1000;
+  return base === undefined ? options.ttlSeconds * 1000 : base.record.expiresAtMs - base.record.writtenAtMs;
+}
+
+function numberOr(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+}
