@@ -13,17 +13,19 @@ import {
   type TurnNumber,
   type UserId,
 } from './identifiers.ts';
+import {
+  pick,
+  readFrame,
+  readRaw,
+  readSampling,
+  readStop,
+  writeFrame,
+  writeRaw,
+  writeSampling,
+  writeStop,
+} from './record-fields.ts';
 import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
-import type {
-  Message,
-  MessageSpan,
-  RawPayload,
-  Role,
-  SamplingSummary,
-  SessionRecord,
-  StopReason,
-  TokenizedPayload,
-} from './turn-record.ts';
+import type { SessionRecord, TokenizedPayload } from './turn-record.ts';
 
 /** First byte of every record. A node refuses versions it does not know instead of guessing. */
 export const RECORD_FORMAT_VERSION = 1;
@@ -56,8 +58,6 @@ export class CorruptRecord extends Error {
 
 const KINDS = ['turn', 'tombstone'] as const;
 const MODES = ['raw', 'tokenized'] as const;
-const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool', 'developer'];
-const STOPS = ['end', 'limit', 'word'] as const;
 
 /**
  * Encodes and names a record. Throws RangeError when it would exceed {@link RECORD_BYTES_MAX} or could not be opened
@@ -162,13 +162,7 @@ function readRecord(reader: ByteReader): SessionRecord {
 function writeTokenized(payload: TokenizedPayload, writer: ByteWriter): void {
   writer.byte(CURRENT_TOKEN_CODEC.id);
   writer.byte((payload.exact ? 1 : 0) | (payload.replyText === undefined ? 0 : 2));
-  writer.varint(payload.leadLength);
-  writer.varint(payload.spans.length);
-  for (const span of payload.spans) {
-    writer.byte(ROLES.indexOf(span.role));
-    writer.varint(span.start);
-    writer.varint(span.length);
-  }
+  writeFrame(payload, writer);
   for (const ids of [payload.promptIds, payload.replyIds]) {
     writer.varint(ids.length);
     CURRENT_TOKEN_CODEC.write(ids, writer);
@@ -180,64 +174,9 @@ function readTokenized(reader: ByteReader): TokenizedPayload {
   const codec = tokenCodecById(reader.byte());
   const flags = reader.byte();
   if (flags > 3) throw new MalformedBytes('unknown flags');
-  const leadLength = reader.varint();
-  const spans: MessageSpan[] = [];
-  for (let left = reader.varint(reader.remaining); left > 0; left--) {
-    spans.push({ role: pick(ROLES, reader.byte(), 'role'), start: reader.varint(), length: reader.varint() });
-  }
+  const frame = readFrame(reader);
   const promptIds = codec.read(reader, reader.varint());
   const replyIds = codec.read(reader, reader.varint());
   const replyText = (flags & 2) === 0 ? undefined : reader.text(reader.remaining);
-  return { mode: 'tokenized', promptIds, replyIds, exact: (flags & 1) !== 0, leadLength, spans, replyText };
-}
-
-function writeRaw(payload: RawPayload, writer: ByteWriter): void {
-  writer.varint(payload.messages.length);
-  for (const message of payload.messages) {
-    writer.byte(ROLES.indexOf(message.role));
-    writer.text(message.content);
-  }
-  writer.text(payload.reply);
-}
-
-function readRaw(reader: ByteReader): RawPayload {
-  const messages: Message[] = [];
-  for (let left = reader.varint(reader.remaining); left > 0; left--) {
-    messages.push({ role: pick(ROLES, reader.byte(), 'role'), content: reader.text(reader.remaining) });
-  }
-  return { mode: 'raw', messages, reply: reader.text(reader.remaining) };
-}
-
-function writeStop(stop: StopReason, writer: ByteWriter): void {
-  writer.byte(STOPS.indexOf(stop.kind));
-  if (stop.kind === 'word') writer.text(stop.word);
-}
-
-function readStop(reader: ByteReader): StopReason {
-  const kind = pick(STOPS, reader.byte(), 'stop reason');
-  return kind === 'word' ? { kind, word: reader.text(reader.remaining) } : { kind };
-}
-
-function writeSampling(sampling: SamplingSummary, writer: ByteWriter): void {
-  const { temperature, seed, maxTokens } = sampling;
-  writer.byte((temperature === undefined ? 0 : 1) | (seed === undefined ? 0 : 2) | (maxTokens === undefined ? 0 : 4));
-  if (temperature !== undefined) writer.double(temperature);
-  if (seed !== undefined) writer.double(seed);
-  if (maxTokens !== undefined) writer.varint(maxTokens);
-}
-
-function readSampling(reader: ByteReader): SamplingSummary {
-  const flags = reader.byte();
-  if (flags > 7) throw new MalformedBytes('unknown sampling flags');
-  return {
-    temperature: (flags & 1) === 0 ? undefined : reader.double(),
-    seed: (flags & 2) === 0 ? undefined : reader.double(),
-    maxTokens: (flags & 4) === 0 ? undefined : reader.varint(),
-  };
-}
-
-function pick<T>(values: readonly T[], index: number, what: string): T {
-  const value = values[index];
-  if (value === undefined) throw new MalformedBytes(`unknown ${what} ${index}`);
-  return value;
+  return { mode: 'tokenized', promptIds, replyIds, exact: (flags & 1) !== 0, ...frame, replyText };
 }
