@@ -32,6 +32,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Make certificates for edge nodes that replicate with each other.',
     load: () => import('./commands/certs.ts'),
   },
+  {
+    name: 'scenario',
+    description: 'Play a written conversation at edge nodes and record every turn.',
+    load: () => import('./commands/scenario.ts'),
+  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */

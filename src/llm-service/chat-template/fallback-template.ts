@@ -18,7 +18,7 @@ const PLAIN = `{% for message in messages %}{% if message.role == 'system' %}{{ 
  * control tokens, else `User: …` and `Assistant: …` lines.
  */
 export async function templateSource(
-  { chatTemplate }: LlmDescription,
+  { chatTemplate }: Pick<LlmDescription, 'chatTemplate'>,
   tokenize: LlmService['tokenize'],
 ): Promise<{ origin: TemplateOrigin; source: string }> {
   if (chatTemplate !== undefined) return { origin: 'model', source: chatTemplate };

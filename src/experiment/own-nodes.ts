@@ -1,0 +1,163 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts';
+import { type ConfigSources, nodeIdFromHostName } from '../edge-node/config.ts';
+import type { Clock } from '../environment/environment.ts';
+import type { ChildReport } from './edge-node-child.ts';
+
+export interface OwnNodesOptions {
+  /** What the nodes are to be called; as many are started. */
+  readonly names: readonly string[];
+  /** Whether they are to share their sessions, which takes a nats-server for each. */
+  readonly replicating: boolean;
+  /** Settings that all of them get. */
+  readonly settings: ConfigSources;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface OwnNode {
+  readonly url: string;
+  /** Port of its nats-server on loopback; `undefined` without replication. */
+  readonly peerPort: number | undefined;
+}
+
+export interface OwnNodes {
+  /** In the order of their names. */
+  readonly nodes: readonly OwnNode[];
+  /** Stops them and removes what they stored. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Nodes on one machine find each other within moments of their start. */
+const CONNECT_WAIT_MS = 30_000;
+const CONNECT_POLL_MS = 50;
+/** A node lets running turns finish for 8 s; what takes longer has hung. */
+const STOP_WAIT_MS = 15_000;
+
+/**
+ * Starts edge nodes on free loopback ports, each a process with a data folder of its own that goes with it, and waits
+ * until all of them are connected. Throws what a node's start throws, and then leaves nothing behind.
+ */
+export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes> {
+  const { names, replicating } = options;
+  const ids = distinctIds(names);
+  const folder = await mkdtemp(join(tmpdir(), 'discedge-scenario-'));
+  const peerPorts = replicating ? await freePorts(names.length) : [];
+  const children: ChildProcess[] = [];
+  const closeOnce = onlyOnce(async () => {
+    await Promise.all(children.map((child) => stopChild(child, options.clock)));
+    await rm(folder, { recursive: true, force: true });
+  });
+  try {
+    const urls = await Promise.all(
+      ids.map((id, index) => {
+        const child = fork(childPath(), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+        children.push(child);
+        const own = { nodeId: id, dataDir: join(folder, id), listen: '127.0.0.1:0', ...storeOf(ids, index, peerPorts) };
+        const { settings } = options;
+        return startChild(child, { ...settings, flags: { ...settings.flags, ...own } }, options.signal);
+      }),
+    );
+    if (replicating) await connected(urls, options);
+    return { nodes: urls.map((url, index) => ({ url, peerPort: peerPorts[index] })), close: closeOnce };
+  } catch (error) {
+    await closeOnce();
+    throw error;
+  }
+}
+
+function storeOf(ids: readonly string[], index: number, peerPorts: readonly number[]) {
+  if (peerPorts.length === 0) return { store: 'lmdb' };
+  const peers = ids.flatMap((id, other) => (other === index ? [] : [`${id}=127.0.0.1:${peerPorts[other]}`]));
+  return { store: 'nats', natsListen: `127.0.0.1:${peerPorts[index]}`, peers: peers.join() };
+}
+
+/** Beside this file, in the form in which this file runs. */
+function childPath(): string {
+  const name = import.meta.url.endsWith('.ts') ? './edge-node-child.ts' : './edge-node-child.js';
+  return fileURLToPath(new URL(name, import.meta.url));
+}
+
+async function startChild(
+  child: ChildProcess,
+  sources: ConfigSources,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  child.send(sources);
+  const report = await new Promise<ChildReport>((resolve, reject) => {
+    child.once('message', resolve);
+    child.once('error', reject);
+    child.once('exit', (code) => resolve({ code: undefined, message: `the node ended with status ${code}` }));
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  if ('url' in report) return report.url;
+  const { code, message } = report;
+  throw new DiscedgeError(isErrorCode(code) ? code : 'internal_error', message);
+}
+
+function isErrorCode(code: string | undefined): code is ErrorCode {
+  return code !== undefined && Object.hasOwn(ERROR_TABLE, code);
+}
+
+async function stopChild(child: ChildProcess, clock: Clock): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const exited = once(child, 'exit');
+  if (child.connected) child.disconnect();
+  const kill = clock.after(STOP_WAIT_MS, () => child.kill('SIGKILL'));
+  await exited;
+  kill();
+}
+
+/** Waits until every node sees all others. */
+async function connected(urls: readonly string[], { clock, signal }: OwnNodesOptions): Promise<void> {
+  const deadlineMs = clock.monotonic() + CONNECT_WAIT_MS;
+  for (;;) {
+    const seen = await Promise.all(urls.map(connectedPeers));
+    if (seen.every((peers) => peers === urls.length - 1)) return;
+    signal?.throwIfAborted();
+    if (clock.monotonic() > deadlineMs) {
+      const message = `the nodes did not find each other within ${CONNECT_WAIT_MS / 1000} s`;
+      throw new DiscedgeError('nats_unavailable', `${message}; their log has more with --log-level info`);
+    }
+    await new Promise<void>((resolve) => clock.after(CONNECT_POLL_MS, resolve));
+  }
+}
+
+async function connectedPeers(url: string): Promise<number> {
+  const answer = (await (await fetch(`${url}/nodes`)).json()) as { nodes: readonly { state: string }[] };
+  return answer.nodes.filter(({ state }) => state === 'connected').length;
+}
+
+/** Ports that nobody uses now; all are held until the last is found, so that they differ. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  await Promise.all(servers.map((server) => once(server.listen(0, '127.0.0.1'), 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return ports;
+}
+
+/** Node ids, which are more narrow than the names a scenario may use. */
+function distinctIds(names: readonly string[]): string[] {
+  const ids: string[] = [];
+  for (const name of names) {
+    const id = nodeIdFromHostName(name);
+    ids.push(ids.includes(id) ? `${id.slice(0, 28)}-${ids.length + 1}` : id);
+  }
+  return ids;
+}
+
+function onlyOnce(run: () => Promise<void>): () => Promise<void> {
+  let result: Promise<void> | undefined;
+  return () => {
+    result ??= run();
+    return result;
+  };
+}
