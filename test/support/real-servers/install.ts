@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -262,11 +263,13 @@ function fromGo(name: ServerName): ServerProgram | undefined {
 
 // ---- Folders, lock, steps ------------------------------------------------------------------------------------
 
-function cacheFolder(): string {
+/** Where servers are kept, without links: what is made there names its own place, and a link to it may be gone by then. */
+export function cacheFolder(): string {
   const fromEnvironment = process.env.DISCEDGE_TEST_CACHE;
-  return fromEnvironment
+  const folder = fromEnvironment
     ? resolve(fromEnvironment)
     : fileURLToPath(new URL('../../../.cache/servers', import.meta.url));
+  return existsSync(folder) ? realpathSync(folder) : folder;
 }
 
 function debianFolder(): string {

@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { findProgram } from '../processes.ts';
-import { ensureServers, type ServerProgram } from './install.ts';
+import { cacheFolder, ensureServers, type ServerProgram } from './install.ts';
 
 /** A nats-server as one executable file, as a node takes it. */
 export interface NatsProgram {
@@ -71,11 +70,4 @@ function fromThisRelease(): string {
   } finally {
     rmSync(building, { recursive: true, force: true });
   }
-}
-
-function cacheFolder(): string {
-  const fromEnvironment = process.env.DISCEDGE_TEST_CACHE;
-  return fromEnvironment
-    ? resolve(fromEnvironment)
-    : fileURLToPath(new URL('../../../.cache/servers', import.meta.url));
 }
