@@ -1,8 +1,9 @@
 import { type NodeDirectory, nodeDirectoryOf } from './node-directory.ts';
 import { NodeRing } from './node-ring.ts';
 import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent } from './retry.ts';
-import { Session, type SessionOptions } from './session.ts';
+import { Session } from './session.ts';
 import { SessionDirectory } from './session-directory.ts';
+import type { SessionOptions } from './session-options.ts';
 import { type Fetch, Transport } from './transport.ts';
 
 export { DiscedgeClientError } from './errors.ts';
@@ -10,8 +11,10 @@ export type { ListedNode, NodeDirectory } from './node-directory.ts';
 export type { Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
-export type { Refreshed, RefreshOptions, SendOptions, Session, SessionOptions, SessionState } from './session.ts';
-export type { SessionDirectory, SessionPage, SessionSummary, StoredSession, StoredTurn } from './session-directory.ts';
+export type { Session } from './session.ts';
+export type { ForkOptions, SessionDirectory, SessionPage } from './session-directory.ts';
+export type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
+export type { ForkedSession, SessionSummary, StoredBranch, StoredSession, StoredTurn } from './stored-session.ts';
 export type { Fetch } from './transport.ts';
 export type { TurnOptions } from './turn-request.ts';
 
@@ -43,7 +46,7 @@ export interface ClientOptions {
  *     const reply = await session.send('What is my name?');
  */
 export class DiscedgeClient {
-  /** Stored sessions: list, show, export, delete. */
+  /** Stored sessions: list, show, export, fork, delete. */
   readonly sessions: SessionDirectory;
   readonly #transport: Transport;
   readonly #ring: NodeRing;

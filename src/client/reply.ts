@@ -22,6 +22,10 @@ export interface Reply {
   readonly droppedTurns: number;
   /** How long the node waited for the turn before, in milliseconds. */
   readonly waitedMs: number;
+  /** What was reached, `local` or `replicated`. */
+  readonly writeConcern: string;
+  /** Nodes known to have the turn on disk, the one that answered included. */
+  readonly replicas: number;
   readonly usage: Usage;
   /** The node's answer as it came: llama.cpp's fields and DisCEdge's. */
   readonly wire: Readonly<Record<string, unknown>>;
@@ -60,6 +64,8 @@ export function parseReply(wire: unknown, text?: string): Reply | undefined {
     basedOnTurn: numberOf(fields.based_on_turn, turn - 1),
     droppedTurns: numberOf(fields.dropped_turns),
     waitedMs: numberOf(fields.waited_ms),
+    writeConcern: textOf(fields.write_concern),
+    replicas: numberOf(fields.replicas, 1),
     usage: {
       // llama.cpp's `tokens_cached` is the slot's total afterwards; reuse is `timings.cache_n`.
       cachedTokens: numberOf(timings.cache_n),

@@ -1,18 +1,16 @@
 import type { NodeRing } from './node-ring.ts';
-import { requireSessionId } from './session-id.ts';
+import { newSessionId, requireSessionId } from './session-id.ts';
+import {
+  type ForkedSession,
+  forkedSessionOf,
+  listOf,
+  type SessionSummary,
+  type StoredSession,
+  sessionOf,
+  summaryOf,
+  type Wire,
+} from './stored-session.ts';
 import type { Transport } from './transport.ts';
-
-export interface SessionSummary {
-  readonly sessionId: string;
-  readonly userId: string;
-  readonly mode: string;
-  /** Number of its latest turn. */
-  readonly turns: number;
-  readonly bytes: number;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
-  readonly expiresAt: Date;
-}
 
 export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
@@ -20,32 +18,15 @@ export interface SessionPage {
   readonly next: string | undefined;
 }
 
-export interface StoredTurn {
-  readonly turn: number;
-  readonly contextId: string;
-  /** Context id of the turn before; `undefined` for turn 1. */
-  readonly parent: string | undefined;
-  readonly user: string;
-  readonly reply: string;
-  /** `end`, `limit` or `word`. */
-  readonly stopType: string;
-  /** Of this turn's part of the prompt and of its reply; `undefined` in `raw`, which keeps no tokens. */
-  readonly promptTokens: number | undefined;
-  readonly replyTokens: number | undefined;
-  /** Id of the node that answered it. */
-  readonly node: string;
-  readonly writtenAt: Date;
-}
-
-export interface StoredSession {
-  readonly sessionId: string;
-  readonly userId: string;
-  readonly mode: string;
-  readonly expiresAt: Date;
-  /** The main line, oldest first. */
-  readonly turns: readonly StoredTurn[];
-  /** The node's answer as it came, with the ends of branches off the main line. */
-  readonly wire: Readonly<Record<string, unknown>>;
+export interface ForkOptions {
+  /** The last turn that the fork is to have; may be left out with `contextId`. */
+  readonly turn?: number | undefined;
+  /** A turn of the branch that is meant, at or after `turn`; the main line when left out. */
+  readonly contextId?: string | undefined;
+  /** Id of the fork; a new one when left out. */
+  readonly newSessionId?: string | undefined;
+  /** How long the fork lives; the node's default when left out. */
+  readonly ttlSeconds?: number | undefined;
 }
 
 /** A user's stored sessions, as the node that is asked holds them. An id that no URL leads to throws `invalid_use`. */
@@ -62,28 +43,36 @@ export class SessionDirectory {
 
   /** One page of sessions. */
   async list(options: { readonly limit?: number; readonly after?: string } = {}): Promise<SessionPage> {
-    const wire = await this.#json('GET', '', { limit: options.limit, after: options.after });
-    const rows = Array.isArray(wire.data) ? (wire.data as Wire[]) : [];
-    return { sessions: rows.map(summaryOf), next: typeof wire.next === 'string' ? wire.next : undefined };
+    const wire = await this.#json('GET', '', { query: { limit: options.limit, after: options.after } });
+    return {
+      sessions: listOf(wire.data).map(summaryOf),
+      next: typeof wire.next === 'string' ? wire.next : undefined,
+    };
   }
 
   /** Throws `session_not_found`. */
   async show(sessionId: string): Promise<StoredSession> {
-    const wire = await this.#json('GET', pathOf(sessionId));
-    const turns = Array.isArray(wire.turns) ? (wire.turns as Wire[]) : [];
-    return {
-      sessionId: String(wire.session_id),
-      userId: String(wire.user_id),
-      mode: String(wire.mode),
-      expiresAt: new Date(String(wire.expires_at)),
-      turns: turns.map(turnOf),
-      wire,
-    };
+    return sessionOf(await this.#json('GET', pathOf(sessionId)));
   }
 
   /** Everything that is stored of a session, exact token ids included, as the node gives it. */
-  async export(sessionId: string): Promise<Readonly<Record<string, unknown>>> {
+  async export(sessionId: string): Promise<Wire> {
     return this.#json('GET', `${pathOf(sessionId)}/export`);
+  }
+
+  /**
+   * A new session whose first turns are copies of this one's; neither feels the other from then on. Throws
+   * `session_not_found`, `invalid_request` for a turn that is not there, `session_exists`.
+   */
+  async fork(sessionId: string, options: ForkOptions): Promise<ForkedSession> {
+    const body = {
+      turn: options.turn,
+      context_id: options.contextId,
+      // Chosen here, so that a fork whose answer was lost is found when it is asked for again.
+      session_id: options.newSessionId === undefined ? newSessionId() : requireSessionId(options.newSessionId),
+      ttl_seconds: options.ttlSeconds,
+    };
+    return forkedSessionOf(await this.#json('POST', `${pathOf(sessionId)}/fork`, { body }));
   }
 
   /** For good, on every node. Throws `session_not_found`. */
@@ -100,47 +89,17 @@ export class SessionDirectory {
   async #json(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
-    query: Record<string, string | number | undefined> = {},
-  ) {
+    { query = {}, body }: { query?: Record<string, string | number | undefined>; body?: object } = {},
+  ): Promise<Wire> {
     const parameters = new URLSearchParams();
     for (const [name, value] of Object.entries({ user_id: this.#userId, ...query })) {
       if (value !== undefined) parameters.set(name, String(value));
     }
     const suffix = parameters.size === 0 ? '' : `?${parameters}`;
-    return (await this.#transport.json(this.#ring, { method, path: `/sessions${path}${suffix}` })) as Wire;
+    return (await this.#transport.json(this.#ring, { method, path: `/sessions${path}${suffix}`, body })) as Wire;
   }
 }
 
-type Wire = Readonly<Record<string, unknown>>;
-
 function pathOf(sessionId: string): string {
   return `/${encodeURIComponent(requireSessionId(sessionId))}`;
-}
-
-function summaryOf(wire: Wire): SessionSummary {
-  return {
-    sessionId: String(wire.session_id),
-    userId: String(wire.user_id),
-    mode: String(wire.mode),
-    turns: Number(wire.turns),
-    bytes: Number(wire.bytes),
-    createdAt: new Date(String(wire.created_at)),
-    updatedAt: new Date(String(wire.updated_at)),
-    expiresAt: new Date(String(wire.expires_at)),
-  };
-}
-
-function turnOf(wire: Wire): StoredTurn {
-  return {
-    turn: Number(wire.turn),
-    contextId: String(wire.context_id),
-    parent: typeof wire.parent === 'string' ? wire.parent : undefined,
-    user: String(wire.user),
-    reply: String(wire.reply),
-    stopType: String(wire.stop_type),
-    promptTokens: typeof wire.prompt_tokens === 'number' ? wire.prompt_tokens : undefined,
-    replyTokens: typeof wire.reply_tokens === 'number' ? wire.reply_tokens : undefined,
-    node: String(wire.node),
-    writtenAt: new Date(String(wire.written_at)),
-  };
 }

@@ -1,55 +1,20 @@
-import { DiscedgeClientError, errorOfEvent } from './errors.ts';
-import { readEvents } from './event-stream.ts';
+import { DiscedgeClientError } from './errors.ts';
 import { followSignal } from './follow-signal.ts';
 import { NodeRing } from './node-ring.ts';
-import { parseReply, type Reply } from './reply.ts';
+import type { Reply } from './reply.ts';
 import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { withRetries } from './retry.ts';
-import { SessionDirectory, type StoredTurn } from './session-directory.ts';
+import { sendTurn, type TurnBody } from './send-turn.ts';
+import { SessionDirectory } from './session-directory.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
+import type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
+import { lineThrough, type StoredTurn } from './stored-session.ts';
 import type { Transport } from './transport.ts';
-import { type TurnOptions, turnRequest } from './turn-request.ts';
+import { turnRequest } from './turn-request.ts';
 import { UnsettledTurn } from './unsettled-turn.ts';
-
-/** What is needed to go on with a session later, elsewhere; JSON. */
-export interface SessionState {
-  readonly sessionId: string;
-  /** Turns acknowledged so far. */
-  readonly turn: number;
-  /** Of the last acknowledged turn. */
-  readonly contextId?: string | undefined;
-  /** URL of the node the session is with. */
-  readonly node?: string | undefined;
-}
-
-export interface SessionOptions extends Partial<SessionState> {
-  /** Context mode; the node's default when left out. */
-  readonly mode?: 'tokenized' | 'raw' | undefined;
-  /** System message of a new session. */
-  readonly system?: string | undefined;
-  /** For every turn, unless the turn says otherwise. */
-  readonly turnOptions?: TurnOptions | undefined;
-}
-
-export interface SendOptions extends TurnOptions {
-  /** Aborting cancels the turn. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface RefreshOptions {
-  /** Take over the node's main line even where it lacks turns that were acknowledged to this session. */
-  readonly mayGoBack?: boolean | undefined;
-}
-
-export interface Refreshed {
-  /** Whether turns that were acknowledged to this session are no longer part of what it goes on from. */
-  readonly wentBack: boolean;
-}
 
 /** How long a node that the session has left is waited for; nothing it may still hold was acknowledged. */
 const LEFT_NODE_WAIT_MS = 3000;
-
-type TurnBody = Readonly<Record<string, unknown>>;
 
 /**
  * One conversation. Keeps the turn counter (paper §3.4): a turn counts once a node has acknowledged it, and is re-sent
@@ -143,14 +108,40 @@ export class Session {
     return stopped.includes(true);
   }
 
-  /** The turns so far, as the node has stored them, oldest first. Throws `session_not_found` before the first. */
+  /**
+   * The turns so far, as the node has stored them, oldest first: of the branch that this session is on, where there are
+   * several. Throws `session_not_found` before the first.
+   */
   async history(): Promise<readonly StoredTurn[]> {
-    return (await this.#directory.show(this.sessionId)).turns;
+    return this.#lineAt(this.#directory);
   }
 
   /**
-   * Takes over turn and context id from the node's main line, after the session was used elsewhere. Throws
-   * `node_behind`, and changes nothing, when that line lacks a turn acknowledged to this session, unless `mayGoBack`.
+   * A session of its own that begins with this one's turns up to `turn`, all of them when left out. Throws `invalid_use`
+   * before the first turn, and what the node throws.
+   */
+  async fork({
+    turn = this.#turn,
+    ttlSeconds,
+  }: {
+    readonly turn?: number;
+    readonly ttlSeconds?: number;
+  } = {}): Promise<Session> {
+    if (this.#turn === 0) {
+      throw new DiscedgeClientError('there is nothing to fork before the first turn', { code: 'invalid_use' });
+    }
+    const contextId = this.#contextId;
+    const forked = await this.#directory.fork(this.sessionId, { turn, contextId, ttlSeconds });
+    const { mode, turnOptions } = this.#options;
+    const ring = new NodeRing(this.#ring.urls, this.node);
+    const parts = { transport: this.#transport, ring, userId: this.#userId };
+    return new Session(parts, { ...forked, mode, turnOptions });
+  }
+
+  /**
+   * Takes over turn and context id of what the node holds, after the session was used elsewhere: of the line that goes on
+   * from what was acknowledged. Throws `node_behind`, and changes nothing, when there is none, unless `mayGoBack`: then
+   * the main line counts.
    */
   async refresh({ mayGoBack = false }: RefreshOptions = {}): Promise<Refreshed> {
     const turns = await this.history();
@@ -158,7 +149,7 @@ export class Session {
     const last = turns.at(-1);
     if (!mayGoBack) {
       throw new DiscedgeClientError(
-        `the node's main line of this session, of ${last?.turn ?? 0} turns, lacks turn ${this.#turn}, which was acknowledged; try again later, or at another node`,
+        `what the node holds of this session, ${last?.turn ?? 0} turns, lacks turn ${this.#turn}, which was acknowledged; try again later, or at another node`,
         { code: 'node_behind', retry: true, node: this.node },
       );
     }
@@ -176,6 +167,10 @@ export class Session {
     this.#turn = last?.turn ?? 0;
     this.#contextId = last?.contextId;
     return true;
+  }
+
+  async #lineAt(directory: SessionDirectory): Promise<readonly StoredTurn[]> {
+    return lineThrough(await directory.show(this.sessionId), this.#contextId);
   }
 
   /** Of one node only: what another one says instead of it would not be about it. */
@@ -216,9 +211,7 @@ export class Session {
       const reply = await withRetries(this.#ring, this.#transport.policy, signal, async (node) => {
         turn.sentTo(node);
         try {
-          return await (writer === undefined
-            ? this.#sendOnce(node, body, signal)
-            : this.#streamOnce(node, body, { signal, writer }));
+          return await sendTurn(this.#transport, node, body, { signal, writer });
         } catch (error) {
           turn.failedAt(node, error);
           throw error;
@@ -288,62 +281,12 @@ export class Session {
     if (turn.nodes.includes(node) && (await directory.cancel(this.sessionId))) turn.cancelledAt(node);
     if (turn.nodes.length === 0) return [];
     try {
-      return (await directory.show(this.sessionId)).turns;
+      return await this.#lineAt(directory);
     } catch (error) {
       if (error instanceof DiscedgeClientError && error.code === 'session_not_found') return [];
       throw error;
     }
   }
-
-  async #sendOnce(node: string, body: TurnBody, signal: AbortSignal | undefined): Promise<Reply> {
-    const wire = await this.#transport.sendForJson(node, { method: 'POST', path: '/completion', body, signal });
-    return requireReply(wire, node);
-  }
-
-  async #streamOnce(
-    node: string,
-    body: TurnBody,
-    { signal, writer }: { signal: AbortSignal | undefined; writer: ReplyWriter },
-  ): Promise<Reply> {
-    const streamBody = { ...body, stream: true };
-    const response = await this.#transport.send(node, {
-      method: 'POST',
-      path: '/completion',
-      body: streamBody,
-      signal,
-    });
-    writer.restart();
-    let text = '';
-    try {
-      for await (const event of readEvents(response, node)) {
-        const error = errorOfEvent(event, node);
-        if (error !== undefined) throw error;
-        const { content, stop } = event as { content?: unknown; stop?: unknown };
-        if (typeof content === 'string') {
-          text += content;
-          writer.write(content);
-        }
-        if (stop === true) return requireReply(event, node, text);
-      }
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw error;
-    }
-    throw new DiscedgeClientError(`${node} ended a reply before its last event`, {
-      code: 'reply_cut',
-      retry: true,
-      node,
-    });
-  }
-}
-
-function requireReply(wire: unknown, node: string, text?: string): Reply {
-  const reply = parseReply(wire, text);
-  if (reply !== undefined) return reply;
-  throw new DiscedgeClientError(`${node} answered with something that is not a DisCEdge reply: is it an edge node?`, {
-    code: 'reply_malformed',
-    node,
-  });
 }
 
 /** What those answer that can be asked. Throws the last one's error when none can. */

@@ -11,6 +11,9 @@ export interface TurnOptions {
   readonly consistency?: 'strong' | 'available' | undefined;
   /** How long the node may wait for the turn before to arrive, in milliseconds. */
   readonly maxWaitMs?: number | undefined;
+  /** `replicated`: the reply ends when a second node has the turn on disk, or after `replicatedWaitMs`; it says which. */
+  readonly writeConcern?: 'local' | 'replicated' | undefined;
+  readonly replicatedWaitMs?: number | undefined;
   /** How long the session is to live after this turn. */
   readonly ttlSeconds?: number | undefined;
   readonly overflow?: 'error' | 'drop-oldest' | undefined;
@@ -46,6 +49,8 @@ export function turnRequest(
     stop: options.stop,
     consistency: options.consistency,
     max_wait_ms: options.maxWaitMs,
+    write_concern: options.writeConcern,
+    replicated_wait_ms: options.replicatedWaitMs,
     ttl_seconds: options.ttlSeconds,
     overflow: options.overflow,
   };

@@ -158,6 +158,8 @@ describe('the line under a reply', () => {
     replayed: false,
     basedOnTurn: 2,
     droppedTurns: 0,
+    writeConcern: 'local',
+    replicas: 1,
     waitedMs: 0,
     usage: { cachedTokens: 812, evaluatedTokens: 14, predictedTokens: 23, promptMs: 1, predictedMs: 400 },
     wire: {},
@@ -168,6 +170,7 @@ describe('the line under a reply', () => {
   it('tells turn, tokens, times, speed and node', () => {
     expect(line({})).toBe('turn 3 · 812 cached, 14 evaluated, 23 new · first 41 ms, all 1.4 s · 58 tok/s · edge-1');
     expect(line({}).length).toBeLessThan(90);
+    expect(line({ writeConcern: 'replicated', replicas: 2 })).toMatch(/ · edge-1 · on 2 nodes$/);
   });
 
   it('tells what is out of the ordinary', () => {

@@ -66,6 +66,10 @@ export class Chat implements Conversation {
     this.session = this.#client.session({ ...this.#sessionOptions, node: this.session.node });
   }
 
+  goTo(session: Session): void {
+    this.session = session;
+  }
+
   readonly note = (text: string): void => {
     const stream = this.#input.interactive ? process.stdout : process.stderr;
     stream.write(`${styled('dim', printable(text), stream)}\n`);

@@ -5,6 +5,8 @@ export interface Conversation {
   /** The one that takes the next message. */
   readonly session: Session;
   newSession(): void;
+  /** Goes on with another session. */
+  goTo(session: Session): void;
   quit(): void;
   /** Says something about the conversation, which is not part of it. */
   readonly note: (text: string) => void;

@@ -12,6 +12,7 @@ const SLASH_COMMANDS: readonly SlashCommand[] = [
   { name: '/move', argument: 'URL', what: 'roam: the next turn goes to that edge node', run: move },
   { name: '/session', what: "the session's id, turn, context id and node", run: tellSession },
   { name: '/history', what: 'the turns so far, as the node has stored them', run: showHistory },
+  { name: '/fork', argument: '[TURN]', what: 'go on in a new session that begins as this one did', run: fork },
   { name: '/new', what: 'begin a new session', run: beginAnew },
   { name: '/help', what: 'this list', run: help },
   { name: '/quit', what: 'leave; so does Ctrl-D', run: (chat) => chat.quit() },
@@ -35,7 +36,7 @@ export async function runSlashCommand(chat: Conversation, line: string): Promise
 
 function help(chat: Conversation): void {
   for (const { name, argument = '', what } of SLASH_COMMANDS)
-    chat.note(`  ${`${name} ${argument}`.padEnd(10)} ${what}`);
+    chat.note(`  ${`${name} ${argument}`.padEnd(12)} ${what}`);
 }
 
 async function move(chat: Conversation, url: string): Promise<void> {
@@ -61,6 +62,17 @@ async function showHistory(chat: Conversation): Promise<void> {
   }
   for (const { turn, user, reply, node } of await chat.session.history())
     chat.note(`${turn} › ${user}\n${reply}  [${node}]`);
+}
+
+async function fork(chat: Conversation, argument: string): Promise<void> {
+  const { session } = chat;
+  const turn = argument === '' ? session.turn : Number(argument);
+  if (!(Number.isInteger(turn) && turn >= 1 && turn <= session.turn)) {
+    chat.warn(session.turn === 0 ? 'Nothing has been said yet.' : `Name a turn from 1 to ${session.turn}: /fork TURN`);
+    return;
+  }
+  chat.goTo(await session.fork({ turn }));
+  chat.note(`Session ${chat.session.sessionId}, with turns 1 to ${turn} of ${session.sessionId}.`);
 }
 
 function beginAnew(chat: Conversation): void {

@@ -24,6 +24,7 @@ export function turnLine(reply: Reply, { firstTextMs, totalMs }: TurnTimes): str
     ...(reply.waitedMs >= 1 ? [`waited ${duration(reply.waitedMs)} for the turn before`] : []),
     ...(reply.stopType === 'limit' ? ['cut at its longest length'] : []),
     reply.node,
+    ...(reply.replicas > 1 ? [`on ${reply.replicas} nodes`] : []),
   ].join(' · ');
 }
 

@@ -8,6 +8,7 @@ interface ChatOptions extends ConnectionOptions {
   readonly session?: string;
   readonly mode?: 'tokenized' | 'raw';
   readonly system?: string;
+  readonly writeConcern?: 'local' | 'replicated';
 }
 
 /** A turn is worth more patience than a look: with growing waits, a node may take some seconds to come back. */
@@ -23,6 +24,12 @@ export function define(command: Command): void {
       ]),
     )
     .option('--system <TEXT>', 'system message of a new session')
+    .addOption(
+      new Option(
+        '--write-concern <CONCERN>',
+        "whether a reply waits until a second node has its turn (default: the node's)",
+      ).choices(['local', 'replicated']),
+    )
     .addHelpText(
       'after',
       '\nWhere stdin is not a terminal, each of its lines is a message; replies go to stdout, the rest to stderr.',
@@ -34,7 +41,8 @@ async function run(options: ChatOptions): Promise<void> {
   let chat: Chat | undefined;
   await connect(options).health();
   const client = connect(options, { retriesMax: TURN_RETRIES_MAX, onRetry: (event) => chat?.tellRetry(event) });
-  const sessionOptions = { mode: options.mode, system: options.system };
+  const { mode, system, writeConcern } = options;
+  const sessionOptions = { mode, system, turnOptions: { writeConcern } };
   const session =
     options.session === undefined
       ? client.session(sessionOptions)

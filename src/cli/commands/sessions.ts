@@ -1,6 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { DiscedgeClientError, type SessionPage, type SessionSummary, type StoredSession } from '../../client/client.ts';
+import {
+  DiscedgeClientError,
+  type SessionPage,
+  type SessionSummary,
+  type StoredSession,
+  type StoredTurn,
+} from '../../client/client.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { approximateBytes, localTime, printable, styled, table } from '../terminal.ts';
 
@@ -16,10 +22,20 @@ export function define(command: Command): void {
     .option('--limit <SESSIONS>', 'list at most so many', positiveInteger)
     .option('--json', 'print JSON, one session a line')
     .action(list);
-  addConnectionOptions(command.command('show').description('Show a session, turn by turn.'))
+  addConnectionOptions(command.command('show').description('Show a session, turn by turn, with its branches.'))
     .argument('<session>', 'its id')
     .option('--json', "print the node's answer")
     .action(show);
+  addConnectionOptions(
+    command.command('fork').description('Begin a new session with the first turns of one; neither feels the other.'),
+  )
+    .argument('<session>', 'its id')
+    .requiredOption('--turn <TURN>', 'the last turn that the new session is to have', positiveInteger)
+    .option('--context <ID>', 'a turn of the branch that is meant, as `show` names it (default: the main line)')
+    .option('--as <ID>', 'id of the new session (default: a new one)')
+    .option('--ttl <SECONDS>', "how long the new session lives (default: the node's)", positiveInteger)
+    .option('--json', "print the node's answer")
+    .action(fork);
   addConnectionOptions(
     command.command('export').description('Export sessions with their exact token ids, as JSON, one a line.'),
   )
@@ -58,6 +74,24 @@ async function list(options: JsonOptions & { limit?: number }): Promise<void> {
 async function show(sessionId: string, options: JsonOptions): Promise<void> {
   const session = await naming(sessionId, connect(options).sessions.show(sessionId));
   process.stdout.write(options.json ? `${JSON.stringify(session.wire)}\n` : readable(session));
+}
+
+interface ForkCommandOptions extends JsonOptions {
+  readonly turn: number;
+  readonly context?: string;
+  readonly as?: string;
+  readonly ttl?: number;
+}
+
+async function fork(sessionId: string, options: ForkCommandOptions): Promise<void> {
+  const { turn, context: contextId, as: newSessionId, ttl: ttlSeconds } = options;
+  const { sessions } = connect(options);
+  const forked = await naming(sessionId, sessions.fork(sessionId, { turn, contextId, newSessionId, ttlSeconds }));
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify(forked.wire)}\n`
+      : `session ${printable(forked.sessionId)} begins with turns 1 to ${forked.turn} of ${printable(sessionId)}\n`,
+  );
 }
 
 async function exportSessions(ids: readonly string[], options: ConnectionOptions & { output?: string }): Promise<void> {
@@ -106,14 +140,23 @@ async function* everySession(options: ConnectionOptions): AsyncGenerator<Session
   } while (page.next !== undefined);
 }
 
-function readable({ sessionId, userId, mode, expiresAt, turns }: StoredSession): string {
-  const head = `session ${printable(sessionId)} of ${printable(userId)}, ${mode}, ${turns.length} turns, until ${localTime(expiresAt)}`;
-  const blocks = turns.map(({ turn, user, reply, node, writtenAt, promptTokens, replyTokens }) => {
-    const tokens = replyTokens === undefined ? '' : ` · ${promptTokens} + ${replyTokens} tokens`;
-    const title = `turn ${turn} · ${localTime(writtenAt)} · ${printable(node)}${tokens}`;
-    return `${styled('dim', title)}\n${styled('bold', `› ${printable(user)}`)}\n${printable(reply)}\n`;
+function readable({ sessionId, userId, mode, expiresAt, turns, branches }: StoredSession): string {
+  const count = [
+    `${turns.length} turns`,
+    ...(branches.length === 0 ? [] : [`${branches.length} ${branches.length === 1 ? 'branch' : 'branches'}`]),
+  ].join(' and ');
+  const head = `session ${printable(sessionId)} of ${printable(userId)}, ${mode}, ${count}, until ${localTime(expiresAt)}`;
+  const beside = branches.flatMap(({ contextId, turn, partsAfter, turns: own }) => {
+    const where = partsAfter === 0 ? 'from the beginning' : `from turn ${partsAfter} on`;
+    return [`${styled('yellow', `beside it ${where}, to turn ${turn}: ${contextId}`)}\n`, ...own.map(readableTurn)];
   });
-  return `${styled('dim', head)}\n\n${blocks.join('\n')}`;
+  return `${styled('dim', head)}\n\n${[...turns.map(readableTurn), ...beside].join('\n')}`;
+}
+
+function readableTurn({ turn, user, reply, node, writtenAt, promptTokens, replyTokens }: StoredTurn): string {
+  const tokens = replyTokens === undefined ? '' : ` · ${promptTokens} + ${replyTokens} tokens`;
+  const title = `turn ${turn} · ${localTime(writtenAt)} · ${printable(node)}${tokens}`;
+  return `${styled('dim', title)}\n${styled('bold', `› ${printable(user)}`)}\n${printable(reply)}\n`;
 }
 
 function positiveInteger(text: string): number {

@@ -1,0 +1,136 @@
+export interface SessionSummary {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly mode: string;
+  /** Number of its latest turn. */
+  readonly turns: number;
+  readonly bytes: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly expiresAt: Date;
+}
+
+export interface StoredTurn {
+  readonly turn: number;
+  readonly contextId: string;
+  /** Context id of the turn before; `undefined` for turn 1. */
+  readonly parent: string | undefined;
+  readonly user: string;
+  readonly reply: string;
+  /** `end`, `limit` or `word`. */
+  readonly stopType: string;
+  /** Of this turn's part of the prompt and of its reply; `undefined` in `raw`, which keeps no tokens. */
+  readonly promptTokens: number | undefined;
+  readonly replyTokens: number | undefined;
+  /** Id of the node that answered it. */
+  readonly node: string;
+  readonly writtenAt: Date;
+}
+
+/** Turns beside the main line: another node took the same turn while the two could not see each other. */
+export interface StoredBranch {
+  /** Of its last turn: send it to go on with this branch. */
+  readonly contextId: string;
+  /** Number of its last turn. */
+  readonly turn: number;
+  /** The last turn that it shares with what comes before it; 0 for none. */
+  readonly partsAfter: number;
+  /** From there on, oldest first. */
+  readonly turns: readonly StoredTurn[];
+}
+
+export interface StoredSession {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly mode: string;
+  readonly expiresAt: Date;
+  /** The main line, oldest first. */
+  readonly turns: readonly StoredTurn[];
+  /** Beside it, deepest first; each turn is listed once. */
+  readonly branches: readonly StoredBranch[];
+  /** The node's answer as it came. */
+  readonly wire: Wire;
+}
+
+/** A session that begins as another one does. */
+export interface ForkedSession {
+  readonly sessionId: string;
+  /** Turns that it has. */
+  readonly turn: number;
+  readonly contextId: string;
+  readonly expiresAt: Date;
+  /** The node's answer as it came; says what it was forked from. */
+  readonly wire: Wire;
+}
+
+export type Wire = Readonly<Record<string, unknown>>;
+
+/** The deepest line that has the turn `contextId`, oldest turn first; the main line when no line has. */
+export function lineThrough({ turns, branches }: StoredSession, contextId: string | undefined): readonly StoredTurn[] {
+  const has = (line: readonly StoredTurn[]) => line.some((turn) => turn.contextId === contextId);
+  const branch = has(turns) ? undefined : branches.find((candidate) => has(candidate.turns));
+  if (branch === undefined) return turns;
+  const all = new Map([turns, ...branches.map((listed) => listed.turns)].flat().map((turn) => [turn.contextId, turn]));
+  const line: StoredTurn[] = [];
+  for (let turn = all.get(branch.contextId); turn !== undefined; turn = all.get(turn.parent ?? '')) line.push(turn);
+  return line.reverse();
+}
+
+export function summaryOf(wire: Wire): SessionSummary {
+  return {
+    sessionId: String(wire.session_id),
+    userId: String(wire.user_id),
+    mode: String(wire.mode),
+    turns: Number(wire.turns),
+    bytes: Number(wire.bytes),
+    createdAt: new Date(String(wire.created_at)),
+    updatedAt: new Date(String(wire.updated_at)),
+    expiresAt: new Date(String(wire.expires_at)),
+  };
+}
+
+export function sessionOf(wire: Wire): StoredSession {
+  return {
+    sessionId: String(wire.session_id),
+    userId: String(wire.user_id),
+    mode: String(wire.mode),
+    expiresAt: new Date(String(wire.expires_at)),
+    turns: listOf(wire.turns).map(turnOf),
+    branches: listOf(wire.branches).map((branch) => ({
+      contextId: String(branch.context_id),
+      turn: Number(branch.turn),
+      partsAfter: Number(branch.parts_after),
+      turns: listOf(branch.turns).map(turnOf),
+    })),
+    wire,
+  };
+}
+
+export function forkedSessionOf(wire: Wire): ForkedSession {
+  return {
+    sessionId: String(wire.session_id),
+    turn: Number(wire.turn),
+    contextId: String(wire.context_id),
+    expiresAt: new Date(String(wire.expires_at)),
+    wire,
+  };
+}
+
+export function listOf(value: unknown): readonly Wire[] {
+  return Array.isArray(value) ? (value as Wire[]) : [];
+}
+
+function turnOf(wire: Wire): StoredTurn {
+  return {
+    turn: Number(wire.turn),
+    contextId: String(wire.context_id),
+    parent: typeof wire.parent === 'string' ? wire.parent : undefined,
+    user: String(wire.user),
+    reply: String(wire.reply),
+    stopType: String(wire.stop_type),
+    promptTokens: typeof wire.prompt_tokens === 'number' ? wire.prompt_tokens : undefined,
+    replyTokens: typeof wire.reply_tokens === 'number' ? wire.reply_tokens : undefined,
+    node: String(wire.node),
+    writtenAt: new Date(String(wire.written_at)),
+  };
+}
