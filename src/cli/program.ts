@@ -37,6 +37,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Play a written conversation at edge nodes and record every turn.',
     load: () => import('./commands/scenario.ts'),
   },
+  {
+    name: 'traffic',
+    description: 'Capture and sum the traffic between edge nodes, with tcpdump.',
+    load: () => import('./commands/traffic.ts'),
+  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */

@@ -138,7 +138,11 @@ async function ownNodes(request: ScenarioRequest, clock: Clock): Promise<OwnNode
   const names = scenario.nodes.map(({ name }) => name);
   const replicating = mode !== 'client-side' && isRoaming(scenario);
   onNotice?.(`starting ${names.length === 1 ? 'an edge node' : `${names.length} edge nodes`}`);
-  return startOwnNodes({ names, replicating, settings: withModel(settings, scenario), clock, signal });
+  const own = await startOwnNodes({ names, replicating, settings: withModel(settings, scenario), clock, signal });
+  for (const [index, { url, peerPort }] of own.nodes.entries()) {
+    onNotice?.(`  ${names[index]} at ${url}${peerPort === undefined ? '' : `, for its peers at port ${peerPort}`}`);
+  }
+  return own;
 }
 
 /** A scenario that names a model which can be started by that name needs no `--model`. */
