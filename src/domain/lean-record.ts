@@ -11,7 +11,7 @@ import {
   type TurnNumber,
   type UserId,
 } from './identifiers.ts';
-import { CorruptRecord, openRecord, RECORD_FORMAT_VERSION, type SealedRecord, sealRecord } from './record-codec.ts';
+import { openRecord, RECORD_FORMAT_VERSION, type SealedRecord, sealRecord } from './record-codec.ts';
 import {
   readFrame,
   readRaw,
@@ -56,9 +56,9 @@ export interface LeanParent {
   readonly sealed: SealedRecord;
 }
 
-/** The parent that a lean record leans on is not here, or is another one: the record has to be had whole. */
-export class ParentMissing extends Error {
-  override readonly name = 'ParentMissing';
+/** A lean form says nothing here: the parent it leans on is not here, or is another, or it is damaged. To be had whole. */
+export class LeanFormUnreadable extends Error {
+  override readonly name = 'LeanFormUnreadable';
 }
 
 interface Session {
@@ -89,8 +89,8 @@ export function isKnownForm(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reverses {@link leanBytes}; `turnAt` finds the log's record that came so many before. Throws {@link CorruptRecord}, and
- * {@link ParentMissing} for whatever is wrong with a record that leans on another: that one may be what is wrong.
+ * Reverses {@link leanBytes}; `turnAt` finds the log's record that came so many before. Throws {@link LeanFormUnreadable}
+ * for whatever is wrong with a lean form, and `CorruptRecord` for a record that came whole.
  */
 export function openLean(
   bytes: Uint8Array,
@@ -98,7 +98,6 @@ export function openLean(
   turnAt: (distance: number) => SealedRecord | undefined,
 ): SealedRecord {
   if (bytes[0] !== LEAN_FORM) return openRecord(bytes);
-  const leans = ((bytes[1] ?? 0) & SHAPE.leans) !== 0;
   try {
     const reader = new ByteReader(bytes);
     reader.byte();
@@ -109,8 +108,7 @@ export function openLean(
     return sealed;
   } catch (error) {
     if (!(error instanceof MalformedBytes || error instanceof RangeError)) throw error;
-    if (leans) throw new ParentMissing(error.message, { cause: error });
-    throw new CorruptRecord(error.message, error);
+    throw new LeanFormUnreadable(error.message, { cause: error });
   }
 }
 

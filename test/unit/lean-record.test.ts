@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
-import { isKnownForm, type LeanParent, leanBytes, openLean, ParentMissing } from '../../src/domain/lean-record.ts';
+import { isKnownForm, LeanFormUnreadable, type LeanParent, leanBytes, openLean } from '../../src/domain/lean-record.ts';
 import { CorruptRecord, openRecord, type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import type { TurnRecord } from '../../src/domain/turn-record.ts';
@@ -147,12 +147,12 @@ describe('a lean record that leans on another', () => {
     ['is no turn', () => sealedTombstone()],
     ['is the same turn of another history', () => sealRecord({ ...(two.record as TurnRecord), writtenAtMs: 9 })],
   ])('has to be had whole when its parent %s', (_, turnAt) => {
-    expect(() => openLean(bytes, logOf(three), turnAt)).toThrow(ParentMissing);
+    expect(() => openLean(bytes, logOf(three), turnAt)).toThrow(LeanFormUnreadable);
   });
 
   test('has to be had whole when it is of another log', () => {
     const log = { ...logOf(three), incarnation: 'ffffffff' as typeof three.record.incarnation };
-    expect(() => openLean(bytes, log, () => two)).toThrow(ParentMissing);
+    expect(() => openLean(bytes, log, () => two)).toThrow(LeanFormUnreadable);
   });
 });
 
@@ -242,7 +242,7 @@ function leansOn(bytes: Uint8Array, sealed: SealedRecord): boolean {
     openLean(bytes, logOf(sealed), none);
     return false;
   } catch (error) {
-    return error instanceof ParentMissing;
+    return error instanceof LeanFormUnreadable;
   }
 }
 
@@ -262,7 +262,7 @@ function expectNothingElse(bytes: Uint8Array, sealed: SealedRecord, parent: Lean
   }
   // Some bits do not matter: then it is that very record.
   if ((got as SealedRecord).hash === sealed.hash) expectSame(got as SealedRecord, sealed);
-  else expect(got instanceof CorruptRecord || got instanceof ParentMissing, String(got)).toBe(true);
+  else expect(got instanceof LeanFormUnreadable || got instanceof CorruptRecord, String(got)).toBe(true);
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,7 +1,7 @@
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
-import type { Intake } from './intake.ts';
+import type { Intake, SoundRecord } from './intake.ts';
 import type { FetchedRecords, LogPage } from './peer-protocol.ts';
 import { FETCH_RECORDS_MAX } from './peer-protocol.ts';
 import { afterBackFill, settledThrough } from './pull-position.ts';
@@ -58,9 +58,16 @@ export async function backFill(
       const done = missing.length === 0 ? end : (missing[0] as number) - 1;
       const from = replica.cursor(log);
       const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
-      await intake.take({ log, peer: holder.nodeId, records, from, to });
+      await intake.take({ log, records: sound(records), from, to });
       if (missing.length === 0) return;
     }
+  }
+
+  function sound(records: FetchedRecords['records']): SoundRecord[] {
+    return records.flatMap(({ sequence, bytes }) => {
+      const sealed = intake.open({ log, peer: holder.nodeId, bytes });
+      return sealed === undefined ? [] : [{ sequence, sealed }];
+    });
   }
 }
 
@@ -90,7 +97,7 @@ export class SkippedRecords {
       !this.#page.entries.some((entry) => entry.sequence > from.sequence && entry.sequence <= through);
     if (isGone) {
       const to = afterBackFill(from, through);
-      await intake.take({ log: this.#log, peer: this.#origin.nodeId, records: [], from, to });
+      await intake.take({ log: this.#log, records: [], from, to });
       return true;
     }
     const page = await backFill(

@@ -1,4 +1,5 @@
 import type { NodeId } from '../../domain/identifiers.ts';
+import { isKnownForm, openLean } from '../../domain/lean-record.ts';
 import type { SealedRecord } from '../../domain/record-codec.ts';
 import { CorruptRecord, openRecord, RECORD_BYTES_MAX, RECORD_FORMAT_VERSION } from '../../domain/record-codec.ts';
 import type { Log } from '../../environment/environment.ts';
@@ -6,16 +7,24 @@ import type { RecordRefusal } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
 
+/** A record as it came. */
 export interface ReceivedRecord {
-  readonly sequence: number;
+  readonly log: OriginLog;
+  /** Who sent it; not always who wrote it. */
+  readonly peer: NodeId;
   readonly bytes: Uint8Array;
+  /** The log's record that came so many before; without it the lean form is not taken. */
+  readonly turnAt?: (distance: number) => SealedRecord | undefined;
 }
 
-export interface ReceivedRecords {
+export interface SoundRecord {
+  readonly sequence: number;
+  readonly sealed: SealedRecord;
+}
+
+export interface SoundRecords {
   readonly log: OriginLog;
-  /** Who sent them; not always who wrote them. */
-  readonly peer: NodeId;
-  readonly records: readonly ReceivedRecord[];
+  readonly records: readonly SoundRecord[];
   readonly from: LogCursor;
   readonly to: LogCursor;
 }
@@ -33,16 +42,32 @@ export class Intake {
     this.#announce = parts.announce;
   }
 
+  /** The record when it is sound and of this log, else it is refused and counted. Throws `LeanFormUnreadable`. */
+  open({ log, peer, bytes, turnAt }: ReceivedRecord): SealedRecord | undefined {
+    if (bytes.length > RECORD_BYTES_MAX) return this.#refuse(peer, 'oversized');
+    let sealed: SealedRecord;
+    try {
+      // A copy: the bytes lie in a larger buffer, which they would keep in memory.
+      const own = Uint8Array.from(bytes);
+      sealed = turnAt === undefined ? openRecord(own) : openLean(own, log, turnAt);
+    } catch (error) {
+      if (!(error instanceof CorruptRecord)) throw error;
+      const isKnown = turnAt === undefined ? bytes[0] === RECORD_FORMAT_VERSION : isKnownForm(bytes);
+      return this.#refuse(peer, isKnown ? 'corrupt' : 'unknown_version');
+    }
+    const { record } = sealed;
+    if (record.keygroup !== log.keygroup) return this.#refuse(peer, 'foreign_keygroup');
+    if (record.origin !== log.origin || record.incarnation !== log.incarnation)
+      return this.#refuse(peer, 'foreign_origin');
+    return sealed;
+  }
+
   /**
-   * Takes in what is sound, refuses and counts the rest, moves the cursor past all of it, and announces what is new once
-   * it is durable. Throws `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
+   * Takes these in, moves the cursor past them and past what was refused or is gone, and announces what is new once it is
+   * durable. Throws `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
    */
-  async take({ log, peer, records, from, to }: ReceivedRecords): Promise<void> {
-    const sound = records.flatMap(({ sequence, bytes }) => {
-      const sealed = this.#checked(log, peer, bytes);
-      return sealed === undefined ? [] : [{ sequence, sealed }];
-    });
-    const added = await this.#replica.receive({ log, records: sound, from, to });
+  async take(batch: SoundRecords): Promise<void> {
+    const added = await this.#replica.receive(batch);
     if (added === undefined) throw new CursorMoved();
     for (const sealed of added) this.#announce(sealed);
   }
@@ -57,23 +82,6 @@ export class Intake {
 
   refusedBy(peer: NodeId): Partial<Record<RecordRefusal, number>> {
     return Object.fromEntries(this.#refused.get(peer) ?? []);
-  }
-
-  #checked(log: OriginLog, peer: NodeId, bytes: Uint8Array): SealedRecord | undefined {
-    if (bytes.length > RECORD_BYTES_MAX) return this.#refuse(peer, 'oversized');
-    let sealed: SealedRecord;
-    try {
-      // A copy: the bytes lie in a larger buffer, which they would keep in memory.
-      sealed = openRecord(Uint8Array.from(bytes));
-    } catch (error) {
-      if (!(error instanceof CorruptRecord)) throw error;
-      return this.#refuse(peer, bytes[0] === RECORD_FORMAT_VERSION ? 'corrupt' : 'unknown_version');
-    }
-    const { record } = sealed;
-    if (record.keygroup !== log.keygroup) return this.#refuse(peer, 'foreign_keygroup');
-    if (record.origin !== log.origin || record.incarnation !== log.incarnation)
-      return this.#refuse(peer, 'foreign_origin');
-    return sealed;
   }
 
   #refuse(peer: NodeId, reason: RecordRefusal): undefined {

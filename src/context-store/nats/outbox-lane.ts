@@ -13,6 +13,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Environment } from '../../environment/environment.ts';
 import type { LogEntry, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
+import { bytesToPublish } from './lean-log.ts';
 import { originSequenceOf, recordSubject, recordSubjects, streamName } from './names.ts';
 import { abortable, BackOff, Bell, pause } from './pause.ts';
 
@@ -121,7 +122,7 @@ export class OutboxLane {
     const { log, replica } = this.#options;
     const answers = await Promise.allSettled(
       entries.map(async (entry) => {
-        const bytes = replica.recordBytes(entry);
+        const bytes = bytesToPublish(replica, log, entry);
         if (bytes === undefined) return;
         if (bytes.length > payloadBytesMax) {
           this.#environment.log.error('record_not_published', { bytes: bytes.length, payloadBytesMax });

@@ -10,11 +10,14 @@ import {
 } from '@nats-io/jetstream';
 import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
+import { LeanFormUnreadable } from '../../domain/lean-record.ts';
+import type { SealedRecord } from '../../domain/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
 import { backFill, type Holder, SkippedRecords } from './back-fill.ts';
-import type { Intake, ReceivedRecord } from './intake.ts';
+import type { Intake } from './intake.ts';
+import { recordAt } from './lean-log.ts';
 import { consumerName, inboxPrefix, originSequenceOf, streamName } from './names.ts';
 import { isStreamMissing } from './outbox-lane.ts';
 import { abortable, BackOff, Bell } from './pause.ts';
@@ -54,7 +57,8 @@ export interface PullLoopOptions {
   readonly onProgress: (cursor: LogCursor, pending: number) => void;
 }
 
-interface Delivery extends ReceivedRecord, Delivered {
+interface Delivery extends Delivered {
+  readonly bytes: Uint8Array;
   readonly pending: number;
 }
 
@@ -196,20 +200,50 @@ export class PullLoop {
     const peer = log.origin;
     const from = replica.cursor(log);
     let to = from;
-    const records: ReceivedRecord[] = [];
+    const run = new Map<number, SealedRecord>();
+    const takeRun = async () => {
+      const records = [...run].map(([sequence, sealed]) => ({ sequence, sealed }));
+      if (to !== from) await intake.take({ log, records, from, to });
+    };
     for (const [index, delivery] of deliveries.entries()) {
+      const { sequence, bytes } = delivery;
       const step = pullStep(to, delivery);
       if (step === 'skipped') {
-        if (to !== from) await intake.take({ log, peer, records, from, to });
-        const rest = (await skipped.settle(delivery.sequence)) ? index : index + 1;
+        await takeRun();
+        const rest = (await skipped.settle(sequence)) ? index : index + 1;
         if (rest > index) intake.refuse(peer, 'unknown_sequence');
         return this.#take(deliveries.slice(rest), skipped);
       }
-      if (delivery.sequence === 0) intake.refuse(peer, 'unknown_sequence');
-      if (step === 'next') records.push(delivery);
+      if (sequence === 0) intake.refuse(peer, 'unknown_sequence');
+      if (step === 'next') {
+        const turnAt = (distance: number) =>
+          run.get(sequence - distance) ?? recordAt(replica, log, sequence - distance);
+        let sealed: SealedRecord | undefined;
+        try {
+          sealed = intake.open({ log, peer, bytes, turnAt });
+        } catch (error) {
+          if (!(error instanceof LeanFormUnreadable)) throw error;
+          await takeRun();
+          await this.#takeWhole(delivery);
+          return this.#take(deliveries.slice(index + 1), skipped);
+        }
+        if (sealed !== undefined) run.set(sequence, sealed);
+      }
       to = afterDelivery(to, delivery);
     }
-    if (to !== from) await intake.take({ log, peer, records, from, to });
+    await takeRun();
+  }
+
+  /** Asks the origin for a record whose lean form says nothing here; it answers with nothing when the record is gone. */
+  async #takeWhole(delivery: Delivery): Promise<void> {
+    const { log, replica, intake, origin } = this.#options;
+    const { sequence } = delivery;
+    const { records } = await origin.fetch(log, [sequence]);
+    const bytes = records.find((record) => record.sequence === sequence)?.bytes;
+    const sealed = bytes && intake.open({ log, peer: origin.nodeId, bytes });
+    const from = replica.cursor(log);
+    const sound = sealed === undefined ? [] : [{ sequence, sealed }];
+    await intake.take({ log, records: sound, from, to: afterDelivery(from, delivery) });
   }
 
   /** Others may have handed out some of the log while its origin was away; what is between is asked for first. */
