@@ -5,10 +5,11 @@ import { styled } from './terminal.ts';
 /** What a started node serves, where, and how to try it: two turns, of which the second carries nothing but its message. */
 export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   const { url } = node.address;
-  const { nodeId, llm, llmName, storeName, tokenizedUnavailable } = node.description;
+  const { nodeId, llm, llmName, storeName, replication, tokenizedUnavailable } = node.description;
   const rows = [
     ['model', `${llm.identity.name} (${llm.contextTokens.toLocaleString('en')} tokens of context; ${llmName})`],
     ['store', storeName === 'memory' ? 'memory (gone when the node stops)' : `${storeName} in ${config.dataDir}`],
+    ...(replication === undefined ? [] : [['cluster', clusterLine(replication, config)]]),
     [
       'mode',
       tokenizedUnavailable === undefined
@@ -20,7 +21,7 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   return [
     `${styled('bold', 'DisCEdge')} edge node ${styled('bold', nodeId)} serves`,
     '',
-    ...rows.map(([name, value]) => `  ${styled('dim', (name as string).padEnd(6))} ${value}`),
+    ...rows.map(([name, value]) => `  ${styled('dim', (name as string).padEnd(7))} ${value}`),
     '',
     'Try a turn:',
     `  ${curl(url, { session_id: 'hello', turn: 1, prompt: 'My name is Ada.' })}`,
@@ -30,6 +31,17 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
     '',
     '',
   ].join('\n');
+}
+
+function clusterLine(
+  { cluster, serverUrl }: NonNullable<EdgeNode['description']['replication']>,
+  { nodeId, replication }: EdgeNodeConfig,
+): string {
+  const peers = replication?.peers.map((peer) => peer.nodeId) ?? [];
+  const known = peers.length === 0 ? 'no peer yet' : `peers ${peers.join(', ')}`;
+  const joining =
+    serverUrl === undefined ? '' : `; others join with --peers ${nodeId}=${serverUrl.replace('nats://', '')}`;
+  return `${cluster}: ${known}${joining}`;
 }
 
 function curl(url: string, body: object): string {

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { ContextManager } from '../context-manager/context-manager.ts';
+import { isReplicating, type ReplicatingStore } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
@@ -13,6 +14,7 @@ import { Closing } from './closing.ts';
 import type { EdgeNodeConfig } from './config.ts';
 import { isWildcard, originOf } from './listen-address.ts';
 import { openContextStore } from './open-context-store.ts';
+import { exposeReplication } from './replication-metrics.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
 import { sweepExpired } from './sweep-expired.ts';
 import { VERSION } from './version.ts';
@@ -29,6 +31,8 @@ export interface EdgeNodeDescription {
   readonly llm: LlmDescription;
   readonly llmName: string;
   readonly storeName: string;
+  /** What the node shares its contexts through; `undefined` when it shares none. */
+  readonly replication: { readonly cluster: string; readonly serverUrl: string | undefined } | undefined;
   readonly keygroup: KeygroupId;
   /** Why `tokenized` is refused with this model's template; `undefined` when it is not. */
   readonly tokenizedUnavailable: string | undefined;
@@ -88,6 +92,7 @@ async function assemble(
     httpUrl: () => told.httpUrl,
     load: () => told.contextManager?.turnsInFlight ?? 0,
   });
+  if (isReplicating(store)) exposeReplication(store, environment.metrics);
   closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
   const contextManager = new ContextManager({
     llm,
@@ -134,11 +139,17 @@ async function assemble(
       llm: llm.description,
       llmName: started.name,
       storeName: config.store,
+      replication: isReplicating(store) ? replicationOf(store) : undefined,
       keygroup: contextManager.keygroup,
       tokenizedUnavailable: template.whyNotAppendable,
     },
     close: () => closing.run(),
   };
+}
+
+function replicationOf(store: ReplicatingStore): EdgeNodeDescription['replication'] {
+  const { cluster, serverUrl } = store.replicationStatus();
+  return { cluster, serverUrl };
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiscedgeError {

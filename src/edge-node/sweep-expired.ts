@@ -1,7 +1,16 @@
-import type { ContextStore } from '../context-store/context-store.ts';
+import {
+  type ContextStore,
+  isReplicating,
+  isWatchable,
+  type ReplicationStatus,
+} from '../context-store/context-store.ts';
+import { CUT_OFF_GRACE_MS, REMOVAL_GRACE_MS } from '../domain/expiry.ts';
 import type { Environment } from '../environment/environment.ts';
 
-/** Removes expired sessions every `everyMs`; returns a function that ends it. A failed sweep is logged and tried again. */
+/**
+ * Removes expired sessions every `everyMs`, shared ones only when nothing can prolong them any more; returns a function that
+ * ends it. A failed sweep is logged and tried again.
+ */
 export function sweepExpired(store: ContextStore, { clock, log }: Environment, everyMs: number): () => Promise<void> {
   let ended = false;
   let sweeping: Promise<void> = Promise.resolve();
@@ -9,7 +18,7 @@ export function sweepExpired(store: ContextStore, { clock, log }: Environment, e
 
   const sweep = async () => {
     try {
-      const removed = await store.expire(clock.now());
+      const removed = await store.expire(clock.now() - graceOf(store));
       if (removed > 0) log.info('sessions_expired', { sessions: removed });
     } catch (error) {
       log.warn('expiry_failed', {}, error);
@@ -29,4 +38,17 @@ export function sweepExpired(store: ContextStore, { clock, log }: Environment, e
     cancel();
     await sweeping;
   };
+}
+
+function graceOf(store: ContextStore): number {
+  if (!isWatchable(store)) return 0;
+  if (!isReplicating(store)) return REMOVAL_GRACE_MS;
+  return hearsFromAll(store.replicationStatus()) ? REMOVAL_GRACE_MS : CUT_OFF_GRACE_MS;
+}
+
+/** Whether every record that a peer has written by now is here, as far as is known. */
+function hearsFromAll({ peers }: ReplicationStatus): boolean {
+  return peers
+    .filter(({ state }) => state !== 'refused')
+    .every(({ state, logs }) => state !== 'unreachable' && logs.every(({ lag }) => lag === 0));
 }

@@ -42,8 +42,8 @@ export interface Log {
 export interface Metrics {
   counter(spec: MetricSpec): Counter;
   histogram(spec: MetricSpec & { readonly buckets: readonly number[] }): Histogram;
-  /** `read` is called when the metric is collected. */
-  gauge(spec: MetricSpec, read: () => number | Promise<number>): void;
+  /** `read` is called when the metric is collected; of a gauge with labels it gives all values that there are then. */
+  gauge(spec: MetricSpec, read: () => number | readonly LabelledValue[]): void;
 }
 
 export interface MetricSpec {
@@ -51,6 +51,11 @@ export interface MetricSpec {
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly string[];
+}
+
+export interface LabelledValue {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
 }
 
 export interface Counter {

@@ -83,8 +83,11 @@ function prometheusMetrics(registry: Registry): Metrics {
     gauge(spec, read) {
       new PromGauge({
         ...common(spec),
-        async collect() {
-          this.set(await read());
+        collect() {
+          const values = read();
+          if (typeof values === 'number') return this.set(values);
+          this.reset();
+          for (const { labels, value } of values) this.set({ ...labels }, value);
         },
       });
     },

@@ -74,7 +74,7 @@ describe('help and usage', () => {
     const { stdout } = await discedge(['serve', '--help']);
     expect(stdout).toMatch(/--max-wait-ms <MILLISECONDS>[^(]*\(default: 1000 milliseconds\)/);
     expect(stdout).toMatch(/--store-bytes-max <BYTES>[^(]*\(default: 4 GiB\)/);
-    expect(stdout).toMatch(/--store <lmdb\|memory>/);
+    expect(stdout).toMatch(/--store <lmdb\|memory\|nats\|nats:\/\/HOST:PORT>/);
     expect(stdout).toContain('--llm-api-key-file <FILE>');
   });
 
@@ -345,6 +345,15 @@ describe('doctor', () => {
       ]),
     );
     expect(code).toBe(0);
+  });
+
+  it('of a node that replicates: its nats-server, certificates and peers', async () => {
+    const shared = ['--llm', 'scripted', '--store', 'nats', '--node-id', 'e1', '--nats-program', 'no-such-server'];
+    const { code, stdout } = await doctor(...shared, '--peers', 'e2=127.0.0.1:1', '--certs-dir', folder.path);
+    expect(stdout).toMatch(/^missing +nats-server .*no-such-server is not there/m);
+    expect(stdout).toMatch(/^missing +certificates .*node\.crt cannot be read/m);
+    expect(stdout).toMatch(/^warn +peer e2 .*nothing answers/m);
+    expect(code).toBe(1);
   });
 
   it('looks at a running node, and at what it holds', async () => {

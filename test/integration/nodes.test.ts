@@ -89,6 +89,12 @@ describe('three nodes, of which the second and third know only the first', () =>
       expect(first.turns).toHaveLength(6);
     });
 
+    const metrics = (await c.get('/metrics')).text;
+    expect(metrics).toMatch(/^discedge_peer_connected\{peer="a"\} 1$/m);
+    expect(metrics).toMatch(/^discedge_peer_lag_records\{peer="b"\} 0$/m);
+    expect(metrics).toMatch(/^discedge_peer_bytes\{peer="a",direction="in"\} [1-9]/m);
+    expect(metrics).toMatch(/^discedge_unpublished_records 0$/m);
+
     await b.request('DELETE', '/sessions/roaming');
     for (const node of [a, c]) {
       await eventually(async () => expect((await node.get('/sessions/roaming')).status).toBe(410));

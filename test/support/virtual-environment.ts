@@ -172,7 +172,11 @@ function collectingMetrics() {
       };
     },
     gauge(spec, read) {
-      register(spec, read);
+      register(spec, (wanted) => {
+        const values = read();
+        if (typeof values === 'number') return values;
+        return values.find(({ labels }) => labelText(labels) === wanted)?.value ?? 0;
+      });
     },
   };
 

@@ -65,11 +65,14 @@ test('metrics are readable by name and labels; unknown names and labels are refu
   counter.add(2, { a: 'x' });
   counter.add(3, { a: 'x' });
   environment.metrics.histogram({ name: 'h_seconds', help: 'h', buckets: [1] }).observe(0.5);
-  environment.metrics.gauge({ name: 'g', help: 'g' }, async () => 4);
+  environment.metrics.gauge({ name: 'g', help: 'g' }, () => 4);
+  environment.metrics.gauge({ name: 'each', help: 'e', labels: ['a'] }, () => [{ labels: { a: 'x' }, value: 6 }]);
   expect(await environment.metric('c_total', { a: 'x' })).toBe(5);
   expect(await environment.metric('c_total', { a: 'y' })).toBe(0);
   expect(environment.observations('h_seconds')).toEqual([0.5]);
   expect(await environment.metric('g')).toBe(4);
+  expect(await environment.metric('each', { a: 'x' })).toBe(6);
+  expect(await environment.metric('each', { a: 'y' })).toBe(0);
   expect(() => counter.add(1, { b: 'x' })).toThrow('labels');
   await expect(environment.metric('none')).rejects.toThrow('no metric none');
 });

@@ -9,9 +9,15 @@ import { printable, styled } from '../terminal.ts';
 /** The settings whose effect on this machine is examined. */
 const EXAMINED = [
   'listen',
+  'nodeId',
   'dataDir',
   'store',
   'storeBytesMax',
+  'cluster',
+  'peers',
+  'natsListen',
+  'natsProgram',
+  'certsDir',
   'model',
   'llm',
   'llmApiKey',
@@ -28,7 +34,7 @@ export function define(command: Command): void {
 
 async function doctor(options: Readonly<Record<string, unknown>>): Promise<void> {
   const config = loadConfig({ flags: settingFlags(options), file: options.config as string | undefined });
-  const checks = await examine(config, (options.url as string[] | undefined) ?? []);
+  const checks = await examine(config, (options.url as string[] | undefined) ?? [], Date.now());
   process.stdout.write(options.json ? `${JSON.stringify({ checks })}\n` : readable(checks));
   if (checks.some(({ outcome }) => outcome === 'missing')) process.exitCode = EXIT_FAILURE;
 }

@@ -4,12 +4,13 @@ import { checkEdgeNode, checkEmbedded, checkLlamaServer, checkModel } from './ll
 import { checkNodeVersion, checkThreads } from './machine-checks.ts';
 import { checkDataDir, checkDiskSpace, checkPort } from './node-checks.ts';
 import { checkOptionalPrograms } from './program-checks.ts';
+import { checkReplication } from './replication-checks.ts';
 
 /**
  * Whether an edge node with this configuration could start here, and whether the running nodes of `urls` are well.
  * Leaves everything as it was.
  */
-export async function examine(config: EdgeNodeConfig, urls: readonly string[]): Promise<Check[]> {
+export async function examine(config: EdgeNodeConfig, urls: readonly string[], nowMs: number): Promise<Check[]> {
   return [
     checkNodeVersion(),
     checkThreads(config),
@@ -17,7 +18,8 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[]): 
     await checkDataDir(config),
     await checkDiskSpace(config),
     await checkPort(config),
-    ...(await checkOptionalPrograms()),
+    ...(await checkReplication(config, nowMs)),
+    ...(await checkOptionalPrograms(config)),
     ...(await Promise.all(urls.map(checkEdgeNode))),
   ];
 }

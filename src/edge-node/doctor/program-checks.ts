@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import type { EdgeNodeConfig } from '../config.ts';
 import type { Check } from './check.ts';
 
 /** Printing a version takes no program longer. */
@@ -23,9 +24,10 @@ const OPTIONAL_PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** Programs that a node can use but does not need. */
-export function checkOptionalPrograms(): Promise<Check[]> {
-  return Promise.all(OPTIONAL_PROGRAMS.map(checkProgram));
+/** Programs that a node can use but, as it is configured, does not need. */
+export function checkOptionalPrograms({ replication }: EdgeNodeConfig): Promise<Check[]> {
+  const optional = OPTIONAL_PROGRAMS.filter(({ name }) => replication === undefined || name !== 'nats-server');
+  return Promise.all(optional.map(checkProgram));
 }
 
 async function checkProgram({ name, what, fix }: Program): Promise<Check> {

@@ -1,0 +1,50 @@
+import type { PeerStatus, ReplicatingStore } from '../context-store/context-store.ts';
+import type { LabelledValue, Metrics } from '../environment/environment.ts';
+
+/** What a node tells of its part in the cluster. Peers are labels: a cluster has at most a few dozen. */
+export function exposeReplication(store: ReplicatingStore, metrics: Metrics): void {
+  const eachPeer = (value: (peer: PeerStatus) => number) => () =>
+    store.replicationStatus().peers.map((peer) => ({ labels: { peer: peer.nodeId }, value: value(peer) }));
+  metrics.gauge(
+    { name: 'discedge_peer_connected', help: '1 when the peer answers, else 0', labels: ['peer'] },
+    eachPeer(({ state }) => (state === 'connected' ? 1 : 0)),
+  );
+  metrics.gauge(
+    { name: 'discedge_peer_lag_records', help: "The peer's records that are not here yet", labels: ['peer'] },
+    eachPeer(({ logs }) => logs.reduce((sum, { lag }) => sum + lag, 0)),
+  );
+  metrics.gauge(
+    {
+      name: 'discedge_peer_bytes',
+      help: "Bytes of messages over this node's connection to the peer's server since the start",
+      labels: ['peer', 'direction'],
+    },
+    () => store.replicationStatus().peers.flatMap(directions),
+  );
+  metrics.gauge(
+    {
+      name: 'discedge_peer_refused_records',
+      help: 'Records of the peer that were not taken in since the start',
+      labels: ['peer', 'reason'],
+    },
+    () => store.replicationStatus().peers.flatMap(refusals),
+  );
+  metrics.gauge(
+    { name: 'discedge_unpublished_records', help: "Records written here that this node's nats-server does not have" },
+    () => store.replicationStatus().outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
+  );
+  metrics.gauge({ name: 'discedge_nats_connected', help: "1 when this node's own nats-server answers, else 0" }, () =>
+    store.replicationStatus().serverConnected ? 1 : 0,
+  );
+}
+
+function directions({ nodeId: peer, bytesIn, bytesOut }: PeerStatus): LabelledValue[] {
+  return [
+    { labels: { peer, direction: 'in' }, value: bytesIn },
+    { labels: { peer, direction: 'out' }, value: bytesOut },
+  ];
+}
+
+function refusals({ nodeId: peer, refusedRecords }: PeerStatus): LabelledValue[] {
+  return Object.entries(refusedRecords).map(([reason, value]) => ({ labels: { peer, reason }, value }));
+}
