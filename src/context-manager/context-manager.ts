@@ -1,6 +1,7 @@
 import { type ContextStore, isWatchable } from '../context-store/context-store.ts';
 import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
+import { EXPIRY_GRACE_MS } from '../domain/expiry.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { Turn } from '../domain/session-history.ts';
@@ -57,6 +58,7 @@ export class ContextManager {
   readonly #gate: TurnGate;
   readonly #running: RunningTurns;
   readonly #metrics: TurnMetrics;
+  readonly #graceMs: number;
   readonly #writer: RecordWriter;
   readonly #writeConcerns: WriteConcerns;
   readonly #forks: Forks;
@@ -73,7 +75,8 @@ export class ContextManager {
       'client-side': clientSideMode(llm),
     };
     this.#queue = new SessionQueue(options.sessionQueueMax);
-    this.#cache = new SessionCache(store, clock, options.contextCacheBytes);
+    const graceMs = isWatchable(store) ? EXPIRY_GRACE_MS : 0;
+    this.#cache = new SessionCache(store, clock, { bytesMax: options.contextCacheBytes, graceMs });
     this.#running = new RunningTurns(clock, options);
     this.#metrics = new TurnMetrics(
       environment.metrics,
@@ -92,11 +95,12 @@ export class ContextManager {
         })
       : () => {};
     const replica = new ReplicaWait({ clock, cache: this.#cache, policy: arrivals && this.#gatePolicy(arrivals) });
+    this.#graceMs = graceMs;
     this.#gate = new TurnGate(replica);
     this.#writer = new RecordWriter({ store, cache: this.#cache });
     this.#writeConcerns = new WriteConcerns(store, options, environment);
     const shared = { keygroup: this.keygroup, cache: this.#cache, running: this.#running, writer: this.#writer };
-    this.sessions = new Sessions({ ...parts, ...shared, modes: this.#modes });
+    this.sessions = new Sessions({ ...parts, ...shared, modes: this.#modes, graceMs });
     this.#forks = new Forks({ ...parts, ...shared, queue: this.#queue, replica });
   }
 
@@ -175,7 +179,7 @@ export class ContextManager {
     turn.startCommitting();
     const { environment, options } = this.#parts;
     const writtenAtMs = environment.clock.now();
-    const record = newTurnRecord(request, pass, { prompt, end, payload, writtenAtMs }, options);
+    const record = newTurnRecord(request, pass, { prompt, end, payload, writtenAtMs, graceMs: this.#graceMs }, options);
     const sealed = await this.#writer.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };

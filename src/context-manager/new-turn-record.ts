@@ -1,4 +1,5 @@
 import { DiscedgeError } from '../domain/errors.ts';
+import { isOver } from '../domain/expiry.ts';
 import type { TurnNumber } from '../domain/identifiers.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { TurnRecord } from '../domain/turn-record.ts';
@@ -17,11 +18,14 @@ export function newTurnRecord(
     readonly end: GenerationEnd;
     readonly payload: TurnRecord['payload'];
     readonly writtenAtMs: number;
+    /** How much longer than its records name a session lives here. */
+    readonly graceMs: number;
   },
   options: ContextManagerOptions,
 ): TurnRecord {
-  const { prompt, end, payload, writtenAtMs } = answer;
-  if (base !== undefined && session.history.expiresAtMs <= writtenAtMs) {
+  const { prompt, end, payload, writtenAtMs, graceMs } = answer;
+  const { expiresAtMs } = session.history;
+  if (base !== undefined && isOver({ expiresAtMs, graceMs, nowMs: writtenAtMs })) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
       param: 'session_id',
     });

@@ -1,4 +1,5 @@
 import type { ContextStore } from '../context-store/context-store.ts';
+import { isOver } from '../domain/expiry.ts';
 import { type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record-codec.ts';
 import { SessionHistory } from '../domain/session-history.ts';
@@ -35,15 +36,22 @@ export class SessionCache {
   readonly #store: ContextStore;
   readonly #clock: Clock;
   readonly #bytesMax: number;
+  readonly #graceMs: number;
   readonly #entries = new Map<string, { session: CachedSession; bytes: number }>();
   /** Reads under way. What arrives meanwhile may be missing from what they read, so it is added afterwards. */
   readonly #reads = new Map<string, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
   #bytes = 0;
 
-  constructor(store: ContextStore, clock: Clock, bytesMax: number) {
+  /** `graceMs`: how much longer than its records name a session lives here; 0 on a node that shares it with no other. */
+  constructor(
+    store: ContextStore,
+    clock: Clock,
+    { bytesMax, graceMs }: { readonly bytesMax: number; readonly graceMs: number },
+  ) {
     this.#store = store;
     this.#clock = clock;
     this.#bytesMax = bytesMax;
+    this.#graceMs = graceMs;
   }
 
   get sizeBytes(): number {
@@ -57,7 +65,9 @@ export class SessionCache {
   async load(key: SessionKey): Promise<CachedSession> {
     const session = await this.#held(key);
     const nowMs = this.#clock.now();
-    if (!expired(session, nowMs)) return session;
+    if (!this.#isOver(session, nowMs)) return session;
+    // A turn may still be under way that prolongs a shared session, so it is only left out of sight.
+    if (this.#graceMs > 0) return emptySession(key);
     // Out of the store as well: a turn appended to what is left there would bring it back to life.
     this.forget(key);
     let removed: number;
@@ -120,6 +130,10 @@ export class SessionCache {
     return session;
   }
 
+  #isOver({ history: { expiresAtMs } }: CachedSession, nowMs: number): boolean {
+    return expiresAtMs > 0 && isOver({ expiresAtMs, graceMs: this.#graceMs, nowMs });
+  }
+
   #keep(name: string, session: CachedSession, bytes: number): void {
     this.#entries.set(name, { session, bytes });
     this.#bytes += bytes;
@@ -141,8 +155,8 @@ export class SessionCache {
   }
 }
 
-function expired({ history }: CachedSession, nowMs: number): boolean {
-  return history.expiresAtMs > 0 && history.expiresAtMs <= nowMs;
+function emptySession(key: SessionKey): CachedSession {
+  return { key, history: new SessionHistory(), deleted: false, corrupt: 0, tokens: undefined };
 }
 
 function costBytes({ record }: SealedRecord): number {

@@ -50,6 +50,8 @@ export interface SessionsParts {
   readonly cache: SessionCache;
   readonly running: RunningTurns;
   readonly writer: RecordWriter;
+  /** How much longer than its records name a session lives here. */
+  readonly graceMs: number;
 }
 
 /** Longer than any record can still be under way, with room for skewed clocks: what a tombstone adds to the longest TTL. */
@@ -73,13 +75,13 @@ export class Sessions {
     after: SessionId | undefined;
     limit: number;
   }): Promise<SessionSummary[]> {
-    const { store, keygroup, environment } = this.#parts;
+    const { store, keygroup, environment, graceMs } = this.#parts;
     return store.list({
       keygroup,
       userId,
       after: after === undefined ? undefined : { keygroup, userId, sessionId: after },
       limit,
-      nowMs: environment.clock.now(),
+      nowMs: environment.clock.now() - graceMs,
     });
   }
 

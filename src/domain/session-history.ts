@@ -1,3 +1,4 @@
+import { EXPIRY_GRACE_MS, isOver } from './expiry.ts';
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
 import type { SealedRecord } from './record-codec.ts';
 import type { StoredMode, TurnRecord } from './turn-record.ts';
@@ -12,12 +13,20 @@ export interface Turn {
  * The turn records of one session as a tree. Usually a single line; two nodes that accept the same turn during a
  * partition make branches, and all of them are kept. A record whose parent has not arrived is held aside, so that
  * every line reaches back to turn 1.
+ *
+ * An id can be used again once its session has expired, and records of the session before may still be there, or arrive.
+ * Which turns those are follows from the records alone, so that all nodes agree: a conversation is over when another turn 1
+ * was written after it had expired. It is kept, and no part of what is read.
  */
 export class SessionHistory {
   readonly #turns = new Map<ContextId, Turn>();
   readonly #byDigest = new Map<RequestDigest, Turn[]>();
   readonly #waiting = new Map<ContextId, Turn[]>();
   readonly #parents = new Set<ContextId>();
+  /** Turns 1; more than one where the session was opened twice. */
+  readonly #openings: Turn[] = [];
+  /** Turns of conversations that are over, unless {@link #settle} has to find out. */
+  #over: ReadonlySet<ContextId> | undefined = new Set();
   #tip: Turn | undefined;
   #expiresAtMs = 0;
 
@@ -35,12 +44,13 @@ export class SessionHistory {
       return true;
     }
     this.#link(turn);
+    if (this.#openings.length > 1) this.#over = undefined;
     return true;
   }
 
   /** Linked turns, waiting ones not counted. */
   get size(): number {
-    return this.#turns.size;
+    return this.#turns.size - this.#settle().size;
   }
 
   /** The latest expiry any record names (DESIGN §4), waiting ones included. */
@@ -49,16 +59,17 @@ export class SessionHistory {
   }
 
   get mode(): StoredMode | undefined {
-    return this.#tip?.record.payload.mode;
+    return this.tip?.record.payload.mode;
   }
 
   /** Last turn of the main line: the deepest; among equally deep ones the smallest hash, so that all nodes agree. */
   get tip(): Turn | undefined {
+    this.#settle();
     return this.#tip;
   }
 
   get(hash: ContextId): Turn | undefined {
-    return this.#turns.get(hash);
+    return this.#settle().has(hash) ? undefined : this.#turns.get(hash);
   }
 
   /** Whether some turn continues this one. */
@@ -68,11 +79,13 @@ export class SessionHistory {
 
   /** Turns stored for a request digest, in order of arrival. */
   answering(digest: RequestDigest): readonly Turn[] {
-    return this.#byDigest.get(digest) ?? [];
+    const over = this.#settle();
+    const turns = this.#byDigest.get(digest) ?? [];
+    return over.size === 0 ? turns : turns.filter(({ hash }) => !over.has(hash));
   }
 
   /** The line that ends in `tip`, from turn 1. */
-  line(tip: Turn | undefined = this.#tip): Turn[] {
+  line(tip: Turn | undefined = this.tip): Turn[] {
     const turns: Turn[] = [];
     for (let turn = tip; turn !== undefined; turn = this.#parent(turn)) turns.push(turn);
     return turns.reverse();
@@ -80,14 +93,17 @@ export class SessionHistory {
 
   /** The turn numbered `number` on the main line. O(distance from the tip). */
   onMainLine(number: TurnNumber): Turn | undefined {
-    let turn = this.#tip;
+    let turn = this.tip;
     while (turn !== undefined && turn.record.turn > number) turn = this.#parent(turn);
     return turn?.record.turn === number ? turn : undefined;
   }
 
   /** Last turn of every branch, main line first, then deepest and smallest hash first. */
   tips(): Turn[] {
-    return [...this.#turns.values()].filter((turn) => !this.#parents.has(turn.hash)).sort(mainLineOrder);
+    const over = this.#settle();
+    return [...this.#turns.values()]
+      .filter(({ hash }) => !this.#parents.has(hash) && !over.has(hash))
+      .sort(mainLineOrder);
   }
 
   #parent(turn: Turn): Turn | undefined {
@@ -103,7 +119,8 @@ export class SessionHistory {
     const linkable = [first];
     for (let turn = linkable.pop(); turn !== undefined; turn = linkable.pop()) {
       this.#turns.set(turn.hash, turn);
-      if (turn.record.parent !== undefined) this.#parents.add(turn.record.parent);
+      if (turn.record.parent === undefined) this.#openings.push(turn);
+      else this.#parents.add(turn.record.parent);
       const same = this.#byDigest.get(turn.record.requestDigest);
       if (same === undefined) this.#byDigest.set(turn.record.requestDigest, [turn]);
       else same.push(turn);
@@ -113,6 +130,34 @@ export class SessionHistory {
       }
       this.#waiting.delete(turn.hash);
     }
+  }
+
+  /** Finds out which conversations are over, after a record was added to a session that was opened more than once. */
+  #settle(): ReadonlySet<ContextId> {
+    if (this.#over !== undefined) return this.#over;
+    const openingOf = new Map<ContextId, Turn>();
+    const expiresAtMs = new Map<Turn, number>();
+    // A turn is linked after its parent, and the map keeps that order.
+    for (const turn of this.#turns.values()) {
+      const { parent } = turn.record;
+      const opening = parent === undefined ? turn : (openingOf.get(parent) as Turn);
+      openingOf.set(turn.hash, opening);
+      expiresAtMs.set(opening, Math.max(expiresAtMs.get(opening) ?? 0, turn.record.expiresAtMs));
+    }
+    const isReplaced = (opening: Turn) =>
+      this.#openings.some(
+        ({ record: { writtenAtMs } }) =>
+          writtenAtMs > opening.record.writtenAtMs &&
+          isOver({ expiresAtMs: expiresAtMs.get(opening) as number, graceMs: EXPIRY_GRACE_MS, nowMs: writtenAtMs }),
+      );
+    const replaced = new Set(this.#openings.filter(isReplaced));
+    const turns = [...this.#turns.values()];
+    const living = turns.filter(({ hash }) => !replaced.has(openingOf.get(hash) as Turn));
+    this.#tip = living.reduce((tip, turn) => (mainLineOrder(turn, tip) < 0 ? turn : tip));
+    const over = new Set(turns.map(({ hash }) => hash));
+    for (const { hash } of living) over.delete(hash);
+    this.#over = over;
+    return over;
   }
 }
 

@@ -92,6 +92,8 @@ describe('a session with branches', () => {
       },
     });
     const session = lossy.session(side.state);
+    // The main line stays longer than this branch, so that only who looks beside it finds the lost turn.
+    for (const text of ['main on 2', 'main on 3']) await main.send(text);
     losing = true;
     await expect(session.send('lost')).rejects.toMatchObject({ code: 'node_unreachable' });
     expect((await session.send('after it')).turn).toBe(4);

@@ -1,11 +1,12 @@
 // Lets sessions expire: after their last turn, under times to live of their own, before they are swept, in the middle of a
-// turn, and after the wall clock jumped. An expired session must be as good as never opened; a living one must be whole.
+// turn, and after the wall clock jumped. An expired session must be as good as never opened; a living one must be whole,
+// also where it is shared with nodes whose clocks differ and whose records are under way.
 import { describe, expect, it } from 'vitest';
-import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
+import { REMOVAL_GRACE_MS } from '../../../src/domain/expiry.ts';
+import { codeOf, contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 
 const SECOND = 1000;
-const show = (rig: Awaited<ReturnType<typeof contextManagerRig>>) =>
-  rig.manager.sessions.show('ada' as never, 's' as never);
+const show = (rig: Rig) => rig.manager.sessions.show('ada' as never, 's' as never);
 
 describe('time to live', () => {
   it('begins anew with every turn', async () => {
@@ -118,6 +119,80 @@ describe('time to live', () => {
     await rig.environment.advance(50 * SECOND);
     expect(await codeOf(show(rig))).toBe('session_not_found');
     expect(await rig.turn({ session: 't', turn: 2 })).toMatchObject({ turn: 2 });
+  });
+});
+
+describe('on a node that shares its sessions', () => {
+  const MINUTE = 60 * SECOND;
+  /** A session of two turns of ten minutes, written at another node, of which the first has arrived here. */
+  async function nodes() {
+    const elsewhere = await contextManagerRig({ options: { nodeId: 'node-2' as never, ttlSeconds: 600 } });
+    const here = await replicaRig({ options: { ttlSeconds: 600 } });
+    await elsewhere.turn({ session: 's', turn: 1, text: 'old words' });
+    await here.store.arrive(elsewhere.records('s')[0] as never);
+    return { elsewhere, here };
+  }
+  const sweep = (rig: Rig) => rig.store.expire(rig.environment.clock.now() - REMOVAL_GRACE_MS);
+  const listed = async (rig: Rig) =>
+    (await rig.manager.sessions.list({ userId: 'ada' as never, after: undefined, limit: 10 })).length;
+
+  it('a clock that is minutes ahead ends no session', async () => {
+    const { here } = await nodes();
+    here.environment.jump(20 * MINUTE - 1);
+    expect(await listed(here)).toBe(1);
+    expect((await show(here)).turns).toHaveLength(1);
+    expect(await here.turn({ session: 's', turn: 2 })).toMatchObject({ basedOnTurn: 1 });
+  });
+
+  it('over here, prolonged elsewhere in the last moment: whole again when that turn arrives', async () => {
+    const { elsewhere, here } = await nodes();
+    await elsewhere.environment.advance(10 * MINUTE - 1);
+    await elsewhere.turn({ session: 's', turn: 2 });
+    here.environment.jump(20 * MINUTE);
+    await sweep(here);
+    expect(await codeOf(show(here))).toBe('session_not_found');
+    expect(await listed(here)).toBe(0);
+    const reply = here.turn({ session: 's', turn: 3 });
+    await here.settled();
+    await here.store.arrive(elsewhere.records('s')[1] as never);
+    expect(await reply).toMatchObject({ turn: 3, basedOnTurn: 2 });
+    expect((await show(here)).turns).toHaveLength(3);
+    here.restart();
+    expect((await show(here)).turns).toHaveLength(3);
+  });
+
+  it.each([false, true])('over, restarted %s: turn 1 opens it with nothing of the old one', async (restarted) => {
+    const { elsewhere, here } = await nodes();
+    await elsewhere.turns('s', { from: 2, to: 4, text: 'old words' });
+    for (const sealed of elsewhere.records('s').slice(1)) await here.store.arrive(sealed);
+    here.environment.jump(20 * MINUTE);
+    if (restarted) here.restart();
+    expect(await here.turn({ session: 's', turn: 1, text: 'old words' })).toMatchObject({ replayed: false });
+    expect(await here.turn({ session: 's', turn: 2 })).toMatchObject({ basedOnTurn: 1 });
+    expect((await show(here)).turns).toHaveLength(2);
+    here.restart();
+    expect((await show(here)).turns).toHaveLength(2);
+    expect(await codeOf(here.turn({ session: 's', turn: 2, text: 'other' }))).toBe('turn_conflict');
+  });
+
+  it('is gone in the end', async () => {
+    const { here } = await nodes();
+    here.environment.jump(30 * MINUTE - 1);
+    await sweep(here);
+    expect(await here.store.status()).toMatchObject({ sessions: 1 });
+    here.environment.jump(1);
+    await sweep(here);
+    expect(await here.store.status()).toMatchObject({ sessions: 0, records: 0 });
+  });
+
+  it('over while a turn is being answered: the turn is not stored', async () => {
+    const { here } = await nodes();
+    const hold = here.llm.hold();
+    const late = codeOf(here.turn({ session: 's', turn: 2 }));
+    await hold.entered;
+    here.environment.jump(20 * MINUTE);
+    hold.release();
+    expect(await late).toBe('session_not_found');
   });
 });
 

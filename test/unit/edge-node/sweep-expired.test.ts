@@ -1,0 +1,48 @@
+// Lets sessions expire on a node of which other nodes may know better: alone it removes them at once, with its peers in
+// sight after a grace, and cut off from one of them, or behind it, not until it is hopeless.
+import { expect, it } from 'vitest';
+import type { ContextStore, PeerState } from '../../../src/context-store/context-store.ts';
+import { CUT_OFF_GRACE_MS, REMOVAL_GRACE_MS } from '../../../src/domain/expiry.ts';
+import { sweepExpired } from '../../../src/edge-node/sweep-expired.ts';
+import { virtualEnvironment } from '../../support/virtual-environment.ts';
+
+const EVERY_MS = 60_000;
+
+interface Peer {
+  readonly state: PeerState;
+  readonly lag?: number;
+}
+
+/** How old an expired session must be to be removed. */
+async function graceOf(shared: 'alone' | 'watched' | readonly Peer[]): Promise<number> {
+  const environment = virtualEnvironment();
+  let before: number | undefined;
+  const store = {
+    expire: async (nowMs: number) => {
+      before = nowMs;
+      return 0;
+    },
+    ...(shared !== 'alone' && { watch: () => () => {} }),
+    ...(typeof shared !== 'string' && {
+      replicationStatus: () => ({
+        peers: shared.map(({ state, lag = 0 }) => ({ state, logs: [{ lag: 0 }, { lag }] })),
+      }),
+    }),
+  };
+  const end = sweepExpired(store as unknown as ContextStore, environment, EVERY_MS);
+  await environment.advance(EVERY_MS);
+  await end();
+  return environment.clock.now() - (before as number);
+}
+
+it.each([
+  ['alone', 0],
+  ['watched', REMOVAL_GRACE_MS],
+  [[], REMOVAL_GRACE_MS],
+  [[{ state: 'connected' }, { state: 'silent' }, { state: 'refused', lag: 7 }], REMOVAL_GRACE_MS],
+  [[{ state: 'connected' }, { state: 'unreachable' }], CUT_OFF_GRACE_MS],
+  [[{ state: 'connected', lag: 1 }], CUT_OFF_GRACE_MS],
+  [[{ state: 'silent', lag: 1 }], CUT_OFF_GRACE_MS],
+] as const)('%j: %i ms', async (shared, graceMs) => {
+  expect(await graceOf(shared)).toBe(graceMs);
+});
