@@ -41,7 +41,8 @@ export type PlayLabels = {
   readonly variant: string;
   /**
    * What is held equal: `ours`; `paper` (the paper's consistency setting, 3 retries, 10 ms apart); or what a part varies,
-   * such as `cache-kept` and `cache-lost`, `users-16`.
+   * such as `cache-kept` and `slot-taken`, `users-16`. `any`: the setting does not concern this variant (the consistency of
+   * nodes is nothing to a client that keeps the history), compare it with every setting of the part.
    */
   readonly setting: string;
   /** `embedded`, `llama-server`, or `transcript` where no model ran. */
