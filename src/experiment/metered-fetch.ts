@@ -106,11 +106,11 @@ export class MeteredFetch {
     if (incoming.readableEnded || incoming.destroyed) return Promise.resolve();
     return new Promise((resolve) => {
       const giveUp = this.#clock.after(REST_WAIT_MS, () => incoming.destroy());
-      incoming.once('close', () => {
+      const end = () => {
         giveUp();
         resolve();
-      });
-      incoming.resume();
+      };
+      incoming.once('end', end).once('close', end).resume();
     });
   }
 }

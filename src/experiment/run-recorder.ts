@@ -35,9 +35,18 @@ export class RunRecorder implements RowSink {
   }
 }
 
-/** A name for a run's files: what was run and when, with nothing that a file system takes amiss. */
+/** Characters of each part: several parts stay below the 255 bytes that file systems allow, whatever the script. */
+const PART_CHARS_MAX = 40;
+
+/** A name for a run's files: what was run and when, to the millisecond, with nothing that a file system takes amiss. */
 export function runName(parts: readonly string[], startedMs: number): string {
-  const stamp = new Date(startedMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  const words = [...parts, stamp].map((part) => part.replaceAll(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[.-]+/, ''));
-  return words.filter((word) => word !== '').join('-');
+  const [date = '', time = ''] = new Date(startedMs).toISOString().replaceAll(/[-:Z]/g, '').split('T');
+  const stamp = `${date}-${time.replace('.', '-')}`;
+  const words = parts.map((part) =>
+    part
+      .replaceAll(/[^\p{L}\p{N}._-]+/gu, '-')
+      .slice(0, PART_CHARS_MAX)
+      .replaceAll(/^[.-]+|[.-]+$/g, ''),
+  );
+  return [...words, stamp].filter((word) => word !== '').join('-');
 }
