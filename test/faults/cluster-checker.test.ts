@@ -139,7 +139,9 @@ test('replicas that keep every promise pass', () => {
   const branch = record({ hash: 'h2b', parent: 'h1', turn: 2, nonces: ['s.2'], origin: 'e2' });
   expect(checkReplicas([...twoTurns, unanswered('s.3', 'refused')], both(record(), second, branch))).toEqual([]);
   const gone = session([], { deleted: true });
-  expect(checkReplicas([...twoTurns, { kind: 'deletion', session: 's' }], held(gone, gone))).toEqual([]);
+  expect(checkReplicas([...twoTurns, { kind: 'deletion', session: 's', isCertain: true }], held(gone, gone))).toEqual(
+    [],
+  );
 });
 
 test.each<[string, readonly string[], ReadonlyMap<string, Replica>]>([
@@ -192,8 +194,16 @@ test.each<[string, readonly string[], ReadonlyMap<string, Replica>]>([
   expect(new Set(rulesOf(checkReplicas(history, replicas)))).toEqual(new Set(rules));
 });
 
+test('a session that may have been deleted is there or not, on all nodes alike', () => {
+  const history: History = [...twoTurns, { kind: 'deletion', session: 's', isCertain: false }];
+  const gone = session([], { deleted: true });
+  expect(checkReplicas(history, held(gone, gone))).toEqual([]);
+  expect(checkReplicas(history, both(record(), second))).toEqual([]);
+  expect(rulesOf(checkReplicas(history, held(gone, session([record(), second]))))).toEqual(['replicas differ']);
+});
+
 test('a deleted session is back', () => {
-  const history: History = [...twoTurns, { kind: 'deletion', session: 's' }];
+  const history: History = [...twoTurns, { kind: 'deletion', session: 's', isCertain: true }];
   expect(rulesOf(checkReplicas(history, both(record(), second)))).toEqual(['deleted session is back']);
   expect(rulesOf(checkReplicas(history, both()))).toEqual(['deleted session is back']);
 });

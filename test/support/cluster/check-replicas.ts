@@ -8,8 +8,9 @@ export function checkReplicas(history: History, replicas: ReadonlyMap<string, Re
   const bySession = new Map<string, Operation[]>();
   const sessionOf = new Map<string, string>();
   const deleted = new Set<string>();
+  const perhapsDeleted = new Set<string>();
   for (const event of history) {
-    if (event.kind === 'deletion') deleted.add(event.session);
+    if (event.kind === 'deletion') (event.isCertain ? deleted : perhapsDeleted).add(event.session);
     if (event.kind !== 'turn') continue;
     sessionOf.set(event.nonce, event.session);
     const operations = bySession.get(event.session) ?? [];
@@ -24,7 +25,7 @@ export function checkReplicas(history: History, replicas: ReadonlyMap<string, Re
       const held = replica.get(session) ?? NOTHING;
       const where = `session ${session} on ${node}`;
       if (deleted.has(session)) violations.push(...remains(where, held));
-      else violations.push(...losses(where, held, bySession.get(session) ?? []));
+      else if (!perhapsDeleted.has(session)) violations.push(...losses(where, held, bySession.get(session) ?? []));
       violations.push(...shape(where, held), ...foreign(where, held, { session, sessionOf }));
     }
   }

@@ -33,10 +33,12 @@ export interface Repetition {
   readonly reply: AcknowledgedReply & { readonly replayed: boolean };
 }
 
-/** A client had its session deleted, and was told so. Nothing of it may be seen once this is known everywhere. */
+/** A client had its session deleted. Nothing of it may be seen once this is known everywhere. */
 export interface Deletion {
   readonly kind: 'deletion';
   readonly session: string;
+  /** False: asked for, and not known whether it took effect. */
+  readonly isCertain: boolean;
 }
 
 /** What clients know, in the order in which they learned it. */
@@ -80,4 +82,6 @@ export type Rule =
   | 'replicas differ'
   | 'hole'
   | 'damaged record'
-  | 'deleted session is back';
+  | 'deleted session is back'
+  | 'not caught up'
+  | 'defect';

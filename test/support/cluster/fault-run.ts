@@ -1,0 +1,174 @@
+import { join } from 'node:path';
+import type { KeygroupId } from '../../../src/domain/identifiers.ts';
+import { Chance } from '../../simulation/chance.ts';
+import { becameEqual, caughtUp, marksOf } from './catch-up.ts';
+import { checkReplicas } from './check-replicas.ts';
+import { checkReplies } from './check-replies.ts';
+import { FaultCluster } from './cluster.ts';
+import type { ClusterNode } from './cluster-node.ts';
+import type { Fault } from './faults.ts';
+import type { Violation } from './history.ts';
+import { Observations } from './observations.ts';
+import { readReplica } from './read-replica.ts';
+import { RoamingClient } from './roaming-client.ts';
+
+export interface FaultRunOptions {
+  readonly folder: string;
+  readonly seed: number;
+  readonly natsProgram: string;
+  readonly whyNoNamespaces: string | undefined;
+  readonly clients: number;
+  readonly print: (line: string) => void;
+}
+
+const NODES = 3;
+/** A drained node has nothing left to tell within milliseconds; a loaded machine takes longer. */
+const DRAIN_WAIT_MS = 20_000;
+const LOOK_EVERY_MS = 10;
+
+/** What came of one fault. */
+export interface FaultOutcome {
+  readonly fault: string;
+  readonly where: string;
+  readonly tookMs: number;
+  readonly catchUpMs: number;
+  readonly acknowledged: number;
+  readonly violations: readonly Violation[];
+}
+
+/** A cluster under load, to which faults can be done one after the other, and which is checked after each and at the end. */
+export class FaultRun {
+  readonly cluster: FaultCluster;
+  readonly observations = new Observations();
+  readonly #options: FaultRunOptions;
+  readonly #chance: Chance;
+  readonly #barred = new Set<string>();
+  readonly #clients: readonly RoamingClient[];
+  #running: Promise<unknown> = Promise.resolve();
+  #drains = 0;
+
+  private constructor(options: FaultRunOptions, cluster: FaultCluster) {
+    this.#options = options;
+    this.cluster = cluster;
+    this.#chance = new Chance(options.seed);
+    this.#clients = Array.from(
+      { length: options.clients },
+      (_, i) =>
+        new RoamingClient({
+          name: `c${i + 1}`,
+          nodeUrls: cluster.nodes.map(({ url }) => url),
+          chance: new Chance(options.seed * 1_000 + i),
+          observations: this.observations,
+          barred: this.#barred,
+          losesAnswers: true,
+        }),
+    );
+  }
+
+  static async start(options: FaultRunOptions): Promise<FaultRun> {
+    const cluster = await FaultCluster.make({ ...options, nodes: NODES });
+    await cluster.start();
+    const run = new FaultRun(options, cluster);
+    run.#running = Promise.all(run.#clients.map((client) => client.run()));
+    return run;
+  }
+
+  /** Why a fault cannot be done here. */
+  whyNot({ needs }: Fault): string | undefined {
+    return needs && this.cluster.abilities[needs];
+  }
+
+  /** Does it under load, and waits until every node has all that was acknowledged until it was mended. */
+  async fault(fault: Fault, holdMs: number): Promise<FaultOutcome> {
+    const { observations, cluster } = this;
+    const from = observations.history.length;
+    const acknowledgedBefore = observations.acknowledged;
+    const beganMs = performance.now();
+    const notes: string[] = [];
+    const violations: Violation[] = [];
+    try {
+      await fault.run({
+        cluster,
+        chance: this.#chance,
+        holdMs,
+        drain: (node) => this.#drain(node),
+        note: (what) => void notes.push(what),
+      });
+    } catch (error) {
+      violations.push({ rule: 'not caught up', what: `the cluster did not run again: ${(error as Error).message}` });
+      await this.#restore();
+    }
+    const tookMs = Math.round(performance.now() - beganMs);
+    const { tookMs: catchUpMs, violations: missing } = await caughtUp(cluster.nodes, () =>
+      marksOf(observations.history.slice(from)),
+    );
+    violations.push(...missing, ...checkReplies(observations.history), ...observations.defects);
+    const acknowledged = observations.acknowledged - acknowledgedBefore;
+    return { fault: fault.name, where: notes.join(', '), tookMs, catchUpMs, acknowledged, violations };
+  }
+
+  /** Ends the load, waits until all nodes are alike, stops them, and compares their disks. */
+  async finish(): Promise<{ readonly equalMs: number; readonly violations: readonly Violation[] }> {
+    const { observations, cluster } = this;
+    for (const client of this.#clients) client.stop();
+    await this.#running;
+    const sessions = new Set(observations.history.map(({ session }) => session));
+    const beganMs = performance.now();
+    const violations = [...(await becameEqual(cluster.nodes, sessions))];
+    const equalMs = Math.round(performance.now() - beganMs);
+    const keygroup = await this.#keygroup();
+    await Promise.all(cluster.nodes.map((node) => node.stop()));
+    const replicas = new Map<string, Awaited<ReturnType<typeof readReplica>>>();
+    for (const node of cluster.nodes) replicas.set(node.id, await readReplica(node, { sessions, keygroup }));
+    violations.push(...checkReplies(observations.history), ...checkReplicas(observations.history, replicas));
+    return { equalMs, violations: [...violations, ...observations.defects] };
+  }
+
+  async end(): Promise<void> {
+    for (const client of this.#clients) client.stop();
+    await this.cluster.end();
+  }
+
+  logFolder(): string {
+    return join(this.#options.folder, 'logs');
+  }
+
+  async #keygroup(): Promise<KeygroupId> {
+    for (const node of this.cluster.nodes) {
+      const answer = await node.ask('/nodes');
+      if (answer?.status === 200) return answer.body.nodes[0].keygroups[0];
+    }
+    throw new Error('no node names its keygroup');
+  }
+
+  async #restore(): Promise<void> {
+    await this.cluster.network?.heal();
+    for (const node of this.cluster.nodes) {
+      await node.restore();
+      if (!node.isRunning) await node.start();
+    }
+  }
+
+  /**
+   * Clients can no longer reach the node, what they had asked of it is answered, and a turn with write concern
+   * `replicated` says that a peer has everything that the node has written until then.
+   */
+  async #drain(node: ClusterNode): Promise<{ undo(): void }> {
+    this.#barred.add(node.url);
+    const endMs = performance.now() + DRAIN_WAIT_MS;
+    while (this.observations.underWay(node.url) > 0) {
+      if (performance.now() > endMs) throw new Error(`${node.id} does not answer all that it was asked`);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+    const reply = await node.turn({
+      prompt: 'drained',
+      session_id: `${this.#options.seed}-${++this.#drains}`,
+      user_id: 'drain',
+      write_concern: 'replicated',
+      replicated_wait_ms: DRAIN_WAIT_MS,
+    });
+    if (reply.write_concern === undefined) await new Promise((resolve) => setTimeout(resolve, 2_000));
+    else if (reply.write_concern !== 'replicated') throw new Error(`${node.id} does not get rid of its records`);
+    return { undo: () => void this.#barred.delete(node.url) };
+  }
+}

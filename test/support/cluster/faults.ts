@@ -1,0 +1,201 @@
+import type { Chance } from '../../simulation/chance.ts';
+import type { Abilities, FaultCluster } from './cluster.ts';
+import type { ClusterNode } from './cluster-node.ts';
+
+export interface FaultContext {
+  readonly cluster: FaultCluster;
+  readonly chance: Chance;
+  /** How long the fault lasts. */
+  readonly holdMs: number;
+  /** Nobody asks the node any more, all that it has written is on every other node, and that stays so until `undo`. */
+  readonly drain: (node: ClusterNode) => Promise<{ undo(): void }>;
+  readonly note: (what: string) => void;
+}
+
+export interface Fault {
+  readonly name: string;
+  /** What the machine must allow. */
+  readonly needs?: keyof Abilities;
+  /** Does the harm, waits, and mends it; resolves when everything runs again. */
+  readonly run: (context: FaultContext) => Promise<void>;
+}
+
+const hold = (holdMs: number) => new Promise((resolve) => setTimeout(resolve, holdMs));
+const MINUTE_MS = 60_000;
+const SKEW_MINUTES_MAX = 10;
+
+/** Each kind of fault that issue and DESIGN §4 name, once. */
+export const FAULTS: readonly Fault[] = [
+  {
+    name: 'kill -9 of a node',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      await node.kill();
+      await hold(holdMs);
+      await node.start();
+    },
+  },
+  {
+    name: "kill -9 of a node's nats-server",
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      await node.signalServer('SIGKILL');
+      await hold(holdMs);
+    },
+  },
+  {
+    name: 'kill -9 of a node and its nats-server',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
+      await hold(holdMs);
+      await node.start();
+    },
+  },
+  {
+    name: 'a node hangs (SIGSTOP)',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      node.signal('SIGSTOP');
+      await hold(holdMs);
+      node.signal('SIGCONT');
+    },
+  },
+  {
+    name: "a node's nats-server hangs (SIGSTOP)",
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      await node.signalServer('SIGSTOP');
+      await hold(holdMs);
+      await node.signalServer('SIGCONT');
+    },
+  },
+  {
+    name: 'a link is cut',
+    needs: 'network',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const [one, other] = pair(cluster, chance);
+      note(`${one.id} and ${other.id}`);
+      await cluster.network?.setBoth(cluster.endOf(one), cluster.endOf(other), { cut: true });
+      await hold(holdMs);
+      await cluster.network?.heal();
+    },
+  },
+  {
+    name: 'a node is cut off from all peers',
+    needs: 'network',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      for (const other of others(cluster, node))
+        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
+      await hold(holdMs);
+      await cluster.network?.heal();
+    },
+  },
+  {
+    name: 'a link is cut in one direction',
+    needs: 'network',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const [one, other] = pair(cluster, chance);
+      note(`from ${one.id} to ${other.id}`);
+      await cluster.network?.set(cluster.endOf(one), cluster.endOf(other), { cut: true });
+      await hold(holdMs);
+      await cluster.network?.heal();
+    },
+  },
+  {
+    name: '300 ms delay and 5 % loss',
+    needs: 'network',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(`all links of ${node.id}`);
+      for (const other of others(cluster, node))
+        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { delayMs: 300, loss: 0.05 });
+      await hold(holdMs);
+      await cluster.network?.heal();
+    },
+  },
+  {
+    name: 'a disk is full',
+    needs: 'disks',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      node.fillDisk();
+      await hold(holdMs);
+      node.freeDisk();
+      if (!node.isRunning) await node.start();
+    },
+  },
+  {
+    name: 'clocks are minutes apart',
+    needs: 'clocks',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      const minutes = chance.below(2 * SKEW_MINUTES_MAX + 1) - SKEW_MINUTES_MAX;
+      note(`${node.id} by ${minutes} minutes`);
+      node.skewClock(minutes * MINUTE_MS);
+      await hold(holdMs);
+      node.skewClock(0);
+    },
+  },
+  {
+    name: 'a JetStream folder is wiped',
+    run: async ({ cluster, chance, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
+      node.wipeJetStream();
+      await node.start();
+    },
+  },
+  {
+    name: 'a JetStream folder is wiped under a running node',
+    run: async ({ cluster, chance, holdMs, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      await node.signalServer('SIGKILL');
+      node.wipeJetStream();
+      await hold(holdMs);
+    },
+  },
+  {
+    name: 'a node is wiped',
+    run: async ({ cluster, chance, drain, note }) => {
+      const node = chance.of(cluster.nodes);
+      note(node.id);
+      const drained = await drain(node);
+      try {
+        await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
+        node.wipe();
+        await node.start();
+      } finally {
+        drained.undo();
+      }
+    },
+  },
+  {
+    name: 'all nodes are restarted, one after the other',
+    run: async ({ cluster }) => {
+      for (const node of cluster.nodes) {
+        await node.stop();
+        await node.start();
+      }
+    },
+  },
+];
+
+function others(cluster: FaultCluster, node: ClusterNode): ClusterNode[] {
+  return cluster.nodes.filter((other) => other !== node);
+}
+
+function pair(cluster: FaultCluster, chance: Chance): [ClusterNode, ClusterNode] {
+  const one = chance.of(cluster.nodes);
+  return [one, chance.of(others(cluster, one))];
+}

@@ -1,0 +1,52 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { natsPrograms } from '../real-servers/nats-programs.ts';
+
+const RUN_PATH = fileURLToPath(new URL('./run.ts', import.meta.url));
+/** A user namespace gives the right to make the others; with the last process of the process namespace all end. */
+const UNSHARE = ['--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
+export interface LaunchedRun {
+  /** Program and arguments, as `startProcess` takes them. */
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Deletes what the run has left behind. */
+  readonly remove: () => void;
+}
+
+/** How to start run.ts in a world of its own, where that is allowed; `args` are its arguments. */
+export async function launchedRun(args: readonly string[]): Promise<LaunchedRun> {
+  const folder = mkdtempSync(join(tmpdir(), 'discedge-faults-'));
+  const [nats] = await natsPrograms();
+  const whyNot = whyNoNamespaces();
+  const words = [
+    ...[process.execPath, '--import', 'tsx', RUN_PATH, '--folder', folder, '--nats-program', nats?.path ?? ''],
+    ...(whyNot === undefined ? [] : ['--no-namespaces', whyNot]),
+    ...args,
+  ];
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  if (whyNot !== undefined) return { command: words[0] as string, args: words.slice(1), remove };
+  // The shell is the first process in there, and so reaps those whose parents have been killed.
+  return { command: 'unshare', args: [...UNSHARE, 'sh', '-c', '"$@"; exit $?', 'sh', ...words], remove };
+}
+
+/** Why this machine lets nobody make a network with disks of their own. */
+function whyNoNamespaces(): string | undefined {
+  if (process.platform !== 'linux') return 'namespaces are for Linux';
+  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
+  const attempt = spawnSync('unshare', [...UNSHARE, 'ip', 'link', 'set', 'lo', 'up'], { encoding: 'utf8' });
+  return attempt.status === 0 ? undefined : `namespaces cannot be made: ${attempt.error?.message ?? attempt.stderr}`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { command, args, remove } = await launchedRun(process.argv.slice(2));
+  const child = spawn(command, args, { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGKILL'));
+  child.once('exit', (code) => {
+    remove();
+    process.exitCode = code ?? 1;
+  });
+}

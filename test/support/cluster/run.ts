@@ -1,0 +1,89 @@
+/*
+ * Clients roam among three edge nodes while faults are done to them, inside the namespaces that launch.ts makes. Prints a
+ * line for each fault, and last one with the sums; the exit status says whether every promise was kept.
+ */
+import { cpSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Chance } from '../../simulation/chance.ts';
+import { FaultRun } from './fault-run.ts';
+import { FAULTS, type Fault } from './faults.ts';
+import type { Violation } from './history.ts';
+
+const SHORT_HOLD_MS = 2_500;
+const LONG_HOLD_MS = 30_000;
+/** Between two faults, with load. */
+const CALM_MS = 500;
+const VIOLATIONS_SHOWN_MAX = 20;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    /** Random faults for so long; without it each kind once, in a random order. */
+    minutes: { type: 'string' },
+    clients: { type: 'string', default: '8' },
+    only: { type: 'string' },
+    folder: { type: 'string' },
+    'nats-program': { type: 'string' },
+    'no-namespaces': { type: 'string' },
+    'keep-logs': { type: 'string' },
+  },
+});
+const seed = Number(values.seed);
+const print = (line: string) => process.stdout.write(`${line}\n`);
+const chance = new Chance(seed + 1);
+const run = await FaultRun.start({
+  seed,
+  print,
+  folder: values.folder as string,
+  natsProgram: values['nats-program'] as string,
+  whyNoNamespaces: values['no-namespaces'],
+  clients: Number(values.clients),
+});
+const beganMs = performance.now();
+const violations = new Map<string, Violation>();
+let faults = 0;
+
+function note(found: readonly Violation[]): void {
+  for (const violation of found) {
+    const text = `${violation.rule}: ${violation.what}`;
+    if (!violations.has(text) && violations.size < VIOLATIONS_SHOWN_MAX) print(`  BROKEN ${text}`);
+    violations.set(text, violation);
+  }
+}
+
+async function inflict(fault: Fault, holdMs: number): Promise<void> {
+  const outcome = await run.fault(fault, holdMs);
+  faults++;
+  const { where, tookMs, catchUpMs, acknowledged } = outcome;
+  print(
+    `${outcome.violations.length > 0 ? 'FAILED' : 'ok'} ${fault.name}${where && ` [${where}]`}: ${tookMs} ms, ${acknowledged} turns acknowledged, caught up ${catchUpMs} ms after it`,
+  );
+  note(outcome.violations);
+  await new Promise((resolve) => setTimeout(resolve, CALM_MS));
+}
+
+try {
+  const known = FAULTS.filter(({ name }) => values.only === undefined || name.includes(values.only));
+  for (const fault of known) {
+    const whyNot = run.whyNot(fault);
+    if (whyNot !== undefined) print(`skipped ${fault.name}: ${whyNot}`);
+  }
+  const possible = known.filter((fault) => run.whyNot(fault) === undefined);
+  if (values.minutes === undefined) {
+    for (const fault of possible) await inflict(fault, SHORT_HOLD_MS);
+  } else {
+    const endMs = beganMs + Number(values.minutes) * 60_000;
+    while (performance.now() < endMs)
+      await inflict(chance.of(possible), chance.oneIn(4) ? LONG_HOLD_MS : chance.below(LONG_HOLD_MS / 3));
+  }
+  const { equalMs, violations: last } = await run.finish();
+  note(last);
+  const { acknowledged, repeated, stuck, failures } = run.observations;
+  print(
+    `${violations.size === 0 ? 'kept' : 'BROKEN'} ${JSON.stringify({ seed, faults, acknowledged, repeated, stuck, equalMs, seconds: Math.round((performance.now() - beganMs) / 1_000), violations: violations.size, failures })}`,
+  );
+} finally {
+  await run.end();
+  if (values['keep-logs'] !== undefined) cpSync(run.logFolder(), values['keep-logs'], { recursive: true });
+}
+process.exit(violations.size === 0 ? 0 : 1);
