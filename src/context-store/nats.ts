@@ -47,6 +47,8 @@ export interface NatsStoreOptions {
   readonly describe?: () => Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
   /** A node has been learned of; a server with access rules must let it in. */
   readonly onMember?: (nodeId: NodeId) => void;
+  /** Starts that server anew, where this node runs it: for one that takes connections and stores nothing any more. */
+  readonly restartServer?: (() => void) | undefined;
 }
 
 export type NatsStore = ReplicatingStore & { readonly incarnation: Incarnation };
@@ -100,6 +102,7 @@ class SharedReplica implements ReplicatingStore {
         replica,
         keygroups: options.keygroups,
         maxAgeMs: options.streamMaxAgeMs,
+        restart: options.restartServer,
         describe: () => this.#describe(),
         onHello: (hello) => this.#greeted(hello),
         onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),

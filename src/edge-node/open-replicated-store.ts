@@ -47,6 +47,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           streamMaxAgeMs: config.ttlSecondsMax * 1000 + STREAM_GRACE_MS,
           describe: () => ({ httpUrl: httpUrl(), model, location: replication.location, load: load() }),
           onMember: server.letIn,
+          restartServer: server.restart,
         },
         environment,
       );
@@ -63,6 +64,7 @@ interface OwnServer {
   readonly url: string;
   readonly advertisedUrl: string;
   readonly letIn: (nodeId: NodeId) => void;
+  readonly restart: (() => void) | undefined;
   readonly stop: () => Promise<void>;
 }
 
@@ -71,7 +73,7 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
   if ('url' in server) {
     const advertisedUrl = advertisedServer === undefined ? server.url : natsUrl(advertisedServer);
     // Whoever runs that server decides whom it lets in.
-    return { url: server.url, advertisedUrl, letIn: () => {}, stop: async () => {} };
+    return { url: server.url, advertisedUrl, letIn: () => {}, restart: undefined, stop: async () => {} };
   }
   const { nodeId, dataDir, replication } = config;
   const folder = join(dataDir, 'nats');
@@ -98,10 +100,15 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
       members.add(member);
       reload(running, serverConfig(), environment);
     },
+    restart: () => restart(running, serverConfig(), environment),
     stop: () => running.stop(),
   };
 }
 
 function reload(server: NatsServerProcess, config: string, { log }: Environment): void {
   server.reload(config).catch((error) => log.error('nats_server_reload_failed', {}, error));
+}
+
+function restart(server: NatsServerProcess, config: string, { log }: Environment): void {
+  server.restart(config).catch((error) => log.error('nats_server_start_failed', {}, error));
 }

@@ -15,6 +15,8 @@ export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 
   readonly replica: ReplicaStore;
   readonly keygroups: readonly KeygroupId[];
   readonly maxAgeMs: number;
+  /** Starts the server anew, where this node runs it. */
+  readonly restart: (() => void) | undefined;
 }
 
 /** This node's own nats-server: what it publishes, says and answers there. */
@@ -40,6 +42,7 @@ export class HomeServer {
             replica,
             maxAgeMs,
             onReady: () => this.announce({ kind: 'stream', keygroup, incarnation, instance }),
+            onStuck: () => this.#unstick(),
           },
           environment,
         ),
@@ -87,6 +90,16 @@ export class HomeServer {
     try {
       this.#nats?.publish(announceSubject(this.#options.replica.nodeId), encodeMessage(announcement));
     } catch {}
+  }
+
+  /**
+   * A disk that was full does this to a server, for good: 2.15 refuses to write to the stream until it is started again,
+   * 2.9 hangs.
+   */
+  #unstick(): void {
+    const { restart } = this.#options;
+    this.#environment.log.error('nats_server_stuck', { restarts: restart !== undefined });
+    restart?.();
   }
 
   /** Once for each time that it goes away, however often it is tried again. */

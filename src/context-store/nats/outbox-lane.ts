@@ -9,7 +9,7 @@ import {
   RetentionPolicy,
   StorageType,
 } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import type { Environment } from '../../environment/environment.ts';
 import type { LogEntry, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
@@ -23,6 +23,8 @@ const WINDOW = 64;
 const ANSWER_WAIT_MS = 5_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
+/** One request without an answer is a slow disk; so many in a row, with none between that had one, are none. */
+const UNANSWERED_MAX = 3;
 const NANOSECONDS_PER_MS = 1_000_000;
 /** JetStream's own default; it must not be above the stream's age. Records carry no message id. */
 const DUPLICATE_WINDOW_MAX_MS = 120_000;
@@ -34,6 +36,8 @@ export interface OutboxLaneOptions {
   readonly maxAgeMs: number;
   /** Called when the stream is ready, and again whenever it was made or looked at anew. */
   readonly onReady: (nats: NatsConnection) => void;
+  /** The server takes connections and stores nothing; called again for as long as that is so. */
+  readonly onStuck: () => void;
 }
 
 /** Publishes one own log, in order, as the only writer of its stream. The stream is made from the log, whatever becomes of it. */
@@ -76,15 +80,22 @@ export class OutboxLane {
   async run(nats: NatsConnection, signal: AbortSignal): Promise<void> {
     const backOff = new BackOff({ firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
     let isTold = false;
+    let unanswered = 0;
+    const onProgress = () => {
+      backOff.reset();
+      unanswered = 0;
+    };
     while (!signal.aborted) {
       try {
-        await abortable(
-          this.#publish(nats, signal, () => backOff.reset()),
-          signal,
-        );
+        await abortable(this.#publish(nats, signal, onProgress), signal);
         isTold = false;
       } catch (error) {
         if (signal.aborted) return;
+        unanswered = error instanceof TimeoutError ? unanswered + 1 : 0;
+        if (unanswered === UNANSWERED_MAX) {
+          unanswered = 0;
+          this.#options.onStuck();
+        }
         if (!isTold) this.#environment.log.warn('outbox_waits', { stream: this.#stream }, error);
         isTold = true;
         await pause(this.#environment.clock, backOff.next(), signal);
