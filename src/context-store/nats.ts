@@ -37,8 +37,13 @@ export interface NatsStoreOptions {
   /** Without it only peers on this machine are taken. */
   readonly tls?: ServerConnectionOptions['tls'];
   readonly cluster: ClusterName;
-  /** Some nodes of the cluster; the others are learned from them. */
-  readonly peers: readonly { readonly nodeId: NodeId; readonly url: string }[];
+  /**
+   * Some nodes of the cluster; the others are learned from them. One without an address is reached through this node's
+   * server, which has a link to its server, or to one to which that has a link, too.
+   */
+  readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
+  /** The node to whose server this one's dials out, because nobody can dial in: a peer, too, and its peers are found through it. */
+  readonly hub?: NodeId | undefined;
   /** Records of these are shared. */
   readonly keygroups: readonly KeygroupId[];
   /** Above the longest time a record lives: how long the server keeps it for peers that are away. */
@@ -61,7 +66,7 @@ export type NatsStore = ReplicatingStore & { readonly incarnation: Incarnation }
 export async function openNatsStore(options: NatsStoreOptions, environment: Environment): Promise<NatsStore> {
   const { replica, peers } = options;
   try {
-    for (const { nodeId } of peers) {
+    for (const nodeId of [...peers.map((peer) => peer.nodeId), ...(options.hub === undefined ? [] : [options.hub])]) {
       parseNodeId(nodeId);
       if (nodeId === replica.nodeId) throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);
     }
@@ -106,6 +111,7 @@ class SharedReplica implements ReplicatingStore {
         describe: () => this.#describe(),
         onHello: (hello) => this.#greeted(hello),
         onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
+        hasHub: () => this.#directory.hasHub,
       },
       environment,
     );
@@ -115,9 +121,10 @@ class SharedReplica implements ReplicatingStore {
         intake,
         acks: this.#acks,
         describe: () => this.#describe(),
-        onMember: (nodeId, natsUrl) => {
-          options.onMember?.(nodeId);
-          this.#home.announce({ kind: 'member', nodeId, natsUrl });
+        home: this.#home.connection,
+        onMember: (member) => {
+          options.onMember?.(member.nodeId);
+          this.#home.announce({ kind: 'member', ...member });
         },
       },
       environment,
@@ -211,7 +218,7 @@ class SharedReplica implements ReplicatingStore {
   }
 
   #describe(): NodeAnnouncement {
-    const { cluster, keygroups, advertisedUrl, describe } = this.#options;
+    const { cluster, keygroups, advertisedUrl, hub, describe } = this.#options;
     const { httpUrl, model, location, load } = describe?.() ?? {};
     return {
       cluster,
@@ -220,7 +227,7 @@ class SharedReplica implements ReplicatingStore {
       instance: this.#instance,
       recordVersion: RECORD_FORMAT_VERSION,
       keygroups: [...keygroups],
-      ...(advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
+      ...(hub !== undefined ? { hub } : advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
       ...(httpUrl !== undefined && { httpUrl }),
       ...(model !== undefined && { model }),
       ...(location !== undefined && location),

@@ -6,6 +6,7 @@ import { announceSubject, recordSubject } from '../../src/context-store/nats/nam
 import type { Incarnation, KeygroupId, NodeId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
 import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { survive } from '../support/survive.ts';
 import { KEYGROUP, sealedTurn, sessionKey } from '../support/turn-records.ts';
 
 let cluster: Cluster;
@@ -16,40 +17,8 @@ afterEach(async () => {
   await cluster.end();
 });
 
-/** Writes at a node until told to stop; every record given back was acknowledged. */
-function keepWriting(node: StoreNode, name: string): () => Promise<SealedRecord[]> {
-  let goOn = true;
-  const written: SealedRecord[] = [];
-  const done = (async () => {
-    for (let i = 0; goOn; i++) {
-      written.push(await node.write({ key: sessionKey(`${name}${i}`) }));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  })();
-  return async () => {
-    goOn = false;
-    await done;
-    return written;
-  };
-}
-
 async function pair(): Promise<[StoreNode, StoreNode]> {
   return (await cluster.open('a', 'b')) as [StoreNode, StoreNode];
-}
-
-/** Both write while `fault` happens; then both must hold everything. */
-async function survive(a: StoreNode, b: StoreNode, fault: () => Promise<void>): Promise<void> {
-  const [endA, endB] = [keepWriting(a, 'a'), keepWriting(b, 'b')];
-  await eventually(() => expect(Math.min(a.arrived.length, b.arrived.length)).toBeGreaterThan(20));
-  await fault();
-  const [arrivedA, arrivedB] = [a.arrived.length, b.arrived.length];
-  await eventually(() => {
-    expect(a.arrived.length).toBeGreaterThan(arrivedA);
-    expect(b.arrived.length).toBeGreaterThan(arrivedB);
-  });
-  const [fromA, fromB] = [await endA(), await endB()];
-  await Promise.all([b.eventuallyHolds(fromA), a.eventuallyHolds(fromB)]);
-  for (const { arrived } of [a, b]) expect(new Set(arrived).size).toBe(arrived.length);
 }
 
 test("a node's own server is killed and comes back", async () => {

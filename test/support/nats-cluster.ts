@@ -20,11 +20,19 @@ import { KEYGROUP, sealedTombstone, sealedTurn, sessionKey, type TurnOptions } f
 const WAIT_MS = 60_000;
 const DAY_MS = 24 * 3_600_000;
 
+export interface StoreNodeOptions {
+  /** Of its nats-server; one that stands alone by default. */
+  readonly serverConfig?: () => string;
+  /** How much faster than the real one the clock of the store's timers runs. */
+  readonly clockSpeed?: number;
+}
+
 /** An edge node's store with a nats-server of its own; each can be stopped, killed, wiped and started on its own. */
 export class StoreNode {
   readonly id: NodeId;
   readonly environment: ReturnType<typeof watchedEnvironment>;
   readonly #folder: string;
+  readonly #options: StoreNodeOptions;
   #server: RunningServer | undefined;
   #store: NatsStore | undefined;
   #port: number | undefined;
@@ -33,13 +41,14 @@ export class StoreNode {
   /** Timers set and neither run nor cancelled. */
   pendingTimers = 0;
 
-  constructor(id: string, folder: string) {
+  constructor(id: string, folder: string, options: StoreNodeOptions = {}) {
     this.id = id as NodeId;
     this.#folder = folder;
+    this.#options = options;
     // Chance is real: two nodes must not draw the same incarnation.
     const { random } = nodeEnvironment({ logLevel: 'silent', nodeId: id });
     const watched = watchedEnvironment();
-    this.environment = { ...watched, random, clock: this.#counting(watched.clock) };
+    this.environment = { ...watched, random, clock: this.#counting(watched.clock, options.clockSpeed ?? 1) };
   }
 
   get store(): NatsStore {
@@ -62,6 +71,7 @@ export class StoreNode {
   async startServer(): Promise<void> {
     this.#server = await startNatsServer({
       storeDir: join(this.#folder, 'jetstream'),
+      ...(this.#options.serverConfig && { config: this.#options.serverConfig() }),
       ...(this.#port !== undefined && { port: this.#port }),
     });
     this.#port = this.#server.port;
@@ -176,7 +186,7 @@ export class StoreNode {
     });
   }
 
-  #counting(clock: Clock): Clock {
+  #counting(clock: Clock, speed: number): Clock {
     return {
       ...clock,
       after: (delayMs, callback) => {
@@ -186,7 +196,7 @@ export class StoreNode {
           isPending = false;
         };
         this.pendingTimers++;
-        const cancel = clock.after(delayMs, () => {
+        const cancel = clock.after(delayMs / speed, () => {
           settle();
           callback();
         });
@@ -216,8 +226,8 @@ export async function eventually<T>(look: () => T | Promise<T>): Promise<T> {
 }
 
 export interface Cluster {
-  /** Nodes with running servers and closed stores, by name. */
-  node(id: string): Promise<StoreNode>;
+  /** A node with a running server and a closed store. */
+  node(id: string, options?: StoreNodeOptions): Promise<StoreNode>;
   /** Nodes that all know each other. */
   open(...ids: string[]): Promise<StoreNode[]>;
   end(): Promise<void>;
@@ -227,8 +237,8 @@ export async function startCluster(): Promise<Cluster> {
   const folder = await mkdtemp(join(tmpdir(), 'discedge-cluster-'));
   const nodes: StoreNode[] = [];
   const cluster: Cluster = {
-    async node(id) {
-      const node = new StoreNode(id, join(folder, `${id}-${nodes.length}`));
+    async node(id, options) {
+      const node = new StoreNode(id, join(folder, `${id}-${nodes.length}`), options);
       nodes.push(node);
       await node.startServer();
       return node;

@@ -71,22 +71,26 @@ export async function backFill(
   }
 }
 
-/** Settles what a stream has skipped, asking the log's origin once for many gaps. */
+/** Settles what a stream has skipped, asking the log's origin once for many gaps, and others while it does not answer. */
 export class SkippedRecords {
   readonly #log: OriginLog;
-  readonly #origin: Holder;
+  readonly #holders: { readonly origin: Holder; readonly others: () => readonly Holder[] };
   readonly #parts: { readonly replica: ReplicaStore; readonly intake: Intake };
   #page: LogPage = { entries: [], through: 0 };
 
-  constructor(log: OriginLog, origin: Holder, parts: { replica: ReplicaStore; intake: Intake }) {
+  constructor(
+    log: OriginLog,
+    holders: { readonly origin: Holder; readonly others: () => readonly Holder[] },
+    parts: { replica: ReplicaStore; intake: Intake },
+  ) {
     this.#log = log;
-    this.#origin = origin;
+    this.#holders = holders;
     this.#parts = parts;
   }
 
   /**
    * Resolves when everything before `sequence` is taken in or known to be gone; `false` when the origin does not know
-   * of so many. Throws when the origin does not answer.
+   * of so many. Throws when the origin does not answer and the others do not have it all.
    */
   async settle(sequence: number): Promise<boolean> {
     const { replica, intake } = this.#parts;
@@ -100,11 +104,21 @@ export class SkippedRecords {
       await intake.take({ log: this.#log, records: [], from, to });
       return true;
     }
-    const page = await backFill(
-      { log: this.#log, holder: this.#origin, after: from.sequence, through, isOrigin: true },
-      this.#parts,
-    );
-    if (page !== undefined) this.#page = page;
+    try {
+      const page = await this.#fill(this.#holders.origin, through, true);
+      if (page !== undefined) this.#page = page;
+    } catch (error) {
+      for (const other of this.#holders.others()) {
+        await this.#fill(other, through, false).catch(() => {});
+        if (replica.cursor(this.#log).sequence >= through) return true;
+      }
+      throw error;
+    }
     return replica.cursor(this.#log).sequence >= through;
+  }
+
+  #fill(holder: Holder, through: number, isOrigin: boolean): Promise<LogPage | undefined> {
+    const after = this.#parts.replica.cursor(this.#log).sequence;
+    return backFill({ log: this.#log, holder, after, through, isOrigin }, this.#parts);
   }
 }

@@ -3,10 +3,11 @@ import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { OutboxStatus } from '../context-store.ts';
 import type { ReplicaStore } from '../lmdb.ts';
-import { announceSubject, backfillSubject } from './names.ts';
+import { announceSubject, backfillSubject, beaconSubject, knockSubject } from './names.ts';
 import { OutboxLane } from './outbox-lane.ts';
-import { type Announcement, encodeMessage } from './peer-protocol.ts';
-import { answerPeerRequest, type PeerRequestsParts } from './peer-requests.ts';
+import { pause } from './pause.ts';
+import { type Announcement, encodeBeacon, encodeMessage } from './peer-protocol.ts';
+import { answerPeerRequest, hearKnock, type PeerRequestsParts } from './peer-requests.ts';
 import { ServerConnection, type ServerConnectionOptions } from './server-connection.ts';
 
 export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport'> {
@@ -15,15 +16,21 @@ export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 
   readonly replica: ReplicaStore;
   readonly keygroups: readonly KeygroupId[];
   readonly maxAgeMs: number;
+  /** Whether nodes behind a hub listen, which see no connection of this server's come and go. */
+  readonly hasHub: () => boolean;
   /** Starts the server anew, where this node runs it. */
   readonly restart: (() => void) | undefined;
 }
 
+/** 4.4 kB a minute to each node behind the same hub. */
+const BEACON_EVERY_MS = 10_000;
+
 /** This node's own nats-server: what it publishes, says and answers there. */
 export class HomeServer {
+  /** Peers behind the same hub are reached over it, too. */
+  readonly connection: ServerConnection;
   readonly #options: HomeServerOptions;
   readonly #environment: Environment;
-  readonly #connection: ServerConnection;
   readonly #lanes: readonly OutboxLane[];
   #nats: NatsConnection | undefined;
   #isToldDown = false;
@@ -47,20 +54,15 @@ export class HomeServer {
           environment,
         ),
     );
-    this.#connection = new ServerConnection(
-      {
-        url,
-        nodeId,
-        tls,
-        session: (nats, signal) => this.#session(nats, signal),
-        onDown: (reason) => this.#tellDown(reason),
-      },
-      environment,
-    );
+    this.connection = new ServerConnection({ url, nodeId, tls }, environment);
+    this.connection.join({
+      session: (nats, signal) => this.#session(nats, signal),
+      onDown: (reason) => this.#tellDown(reason),
+    });
   }
 
   get isConnected(): boolean {
-    return this.#connection.isConnected;
+    return this.connection.isConnected;
   }
 
   get outbox(): OutboxStatus[] {
@@ -73,11 +75,11 @@ export class HomeServer {
   }
 
   start(): void {
-    this.#connection.start();
+    this.connection.start();
   }
 
   close(): Promise<void> {
-    return this.#connection.close();
+    return this.connection.close();
   }
 
   /** There may be something to publish. */
@@ -121,11 +123,31 @@ export class HomeServer {
         if (error === null) answerPeerRequest(parts, nats, message);
       },
     });
+    const knocks = nats.subscribe(knockSubject(this.#options.replica.nodeId), {
+      callback: (error, message) => {
+        if (error === null) hearKnock(parts, message);
+      },
+    });
     try {
-      await Promise.all(this.#lanes.map((lane) => lane.run(nats, signal)));
+      await Promise.all([...this.#lanes.map((lane) => lane.run(nats, signal)), this.#keepBeacon(nats, signal)]);
     } finally {
       this.#nats = undefined;
       requests.unsubscribe();
+      knocks.unsubscribe();
+    }
+  }
+
+  async #keepBeacon(nats: NatsConnection, signal: AbortSignal): Promise<void> {
+    const { replica, hasHub } = this.#options;
+    while (!signal.aborted) {
+      if (hasHub()) {
+        const published = this.#lanes.map((lane) => lane.published);
+        const beacon = encodeBeacon({ incarnation: replica.incarnation, published });
+        try {
+          nats.publish(beaconSubject(replica.nodeId), beacon);
+        } catch {}
+      }
+      await pause(this.#environment.clock, BEACON_EVERY_MS, signal);
     }
   }
 }

@@ -61,6 +61,11 @@ export function inboxPrefix(nodeId: NodeId): string {
   return `_${nodeId}`;
 }
 
+/** Whether this is an inbox of some node. */
+export function isInbox(subject: string | undefined): boolean {
+  return subject?.startsWith('_') === true;
+}
+
 /** Where a node says that a stream of its is ready. */
 export function announceSubject(nodeId: NodeId | '*'): string {
   return `ann.${nodeId}`;
@@ -71,12 +76,20 @@ export function backfillSubject(nodeId: NodeId): string {
   return `bf.${nodeId}`;
 }
 
+/** Where a node asks to be let in that a node's server does not know yet, and which may do nothing else there. */
+export function knockSubject(nodeId: NodeId): string {
+  return `kn.${nodeId}`;
+}
+
 /** Where a node behind a hub says how far it has published. */
 export function beaconSubject(nodeId: NodeId | '*'): string {
   return `hb.${nodeId}`;
 }
 
-/** Prefix of the JetStream API of a node behind a hub; its own and a direct peer's is `$JS.API`. */
+/** Prefix of the JetStream API of the server that a client is connected to. */
+export const OWN_API = '$JS.API';
+
+/** Prefix of the JetStream API of a node's server, seen from the servers that share a hub with it. */
 export function domainApi(nodeId: NodeId): string {
   return `$JS.${nodeId}.API`;
 }

@@ -12,15 +12,21 @@ import {
   type Hello,
   type HelloReply,
   LOGS_MAX,
+  type Member,
   NODES_MAX,
   type NodeAnnouncement,
   type NodeRefusal,
 } from './peer-protocol.ts';
+import { directRoute, hubRoute, type PeerRoute } from './peer-route.ts';
 import type { ReplicaAcks } from './replica-acks.ts';
-import type { ServerConnectionOptions } from './server-connection.ts';
+import type { ServerConnection, ServerConnectionOptions } from './server-connection.ts';
 
 export interface NodeDirectoryOptions {
-  readonly peers: readonly { readonly nodeId: NodeId; readonly url: string }[];
+  readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
+  /** The node to which this one's server dials out; nobody can dial in here. */
+  readonly hub?: NodeId | undefined;
+  /** Of this node's own server. */
+  readonly home: ServerConnection;
   readonly cluster: ClusterName;
   readonly keygroups: readonly KeygroupId[];
   readonly tls?: ServerConnectionOptions['tls'];
@@ -28,24 +34,26 @@ export interface NodeDirectoryOptions {
   readonly intake: Intake;
   readonly acks: ReplicaAcks;
   readonly describe: () => NodeAnnouncement;
-  readonly onMember: (nodeId: NodeId, url: string) => void;
+  readonly onMember: (member: Member) => void;
 }
 
 /** What is remembered of a node from one start to the next. */
-interface Member {
-  readonly nodeId: NodeId;
-  readonly url: string;
-  readonly node: NodeAnnouncement | undefined;
+interface KnownMember extends Member {
+  readonly node?: NodeAnnouncement | undefined;
 }
 
 /** Name of the note that holds them. */
 const MEMBERS = 'members';
+/** Starts of a node that were followed by another: more in one process's life than can be meant. */
+const EARLIER_STARTS_MAX = 16;
 
 /** The nodes of the cluster as far as this one knows them, and the link to each: configured, remembered or learned. */
 export class NodeDirectory {
   readonly #options: NodeDirectoryOptions;
   readonly #environment: Environment;
   readonly #links = new Map<NodeId, PeerLink>();
+  readonly #places = new Map<NodeId, Member>();
+  readonly #earlierStarts = new Map<NodeId, readonly string[]>();
   readonly #refused = new Map<NodeId, NodeRefusal>();
   #remembered = '';
   #catchingUp: Promise<void> = Promise.resolve();
@@ -56,9 +64,14 @@ export class NodeDirectory {
     this.#environment = environment;
     const members = this.#readMembers();
     for (const { nodeId, url } of options.peers) {
-      this.#refuseUnprotected(url);
-      this.#add({ nodeId, url, node: members.find((member) => member.nodeId === nodeId)?.node });
+      if (url !== undefined) this.#refuseUnprotected(url);
+      // A peer without an address is reached through this node's own server.
+      const place = url === undefined ? { nodeId, hub: options.hub ?? nodeId } : { nodeId, natsUrl: url };
+      this.#add({ ...place, node: members.find((member) => member.nodeId === nodeId)?.node });
     }
+    const { hub } = options;
+    if (hub !== undefined && !this.#links.has(hub))
+      this.#add({ nodeId: hub, node: members.find((member) => member.nodeId === hub)?.node });
     for (const member of members) this.#learn(member);
   }
 
@@ -89,7 +102,7 @@ export class NodeDirectory {
       node: this.#options.describe(),
       ...(refused !== undefined && { refused }),
       logs: refused === undefined ? logs.slice(-LOGS_MAX) : [],
-      members: refused === undefined ? this.#members().map(({ nodeId, url }) => ({ nodeId, natsUrl: url })) : [],
+      members: refused === undefined ? [...this.#places.values()] : [],
     };
   }
 
@@ -100,9 +113,14 @@ export class NodeDirectory {
     if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
     const link = this.#links.get(node.nodeId);
     const known = link?.node;
+    if (this.#earlierStarts.get(node.nodeId)?.includes(node.instance)) return 'duplicate_node_id';
     if (link === undefined || known === undefined || known.instance === node.instance) return undefined;
     // Started anew, or another node under the same id: the one known so far still answers then.
-    return (await link.answersAs(known.instance)) ? 'duplicate_node_id' : undefined;
+    if (await link.calls.answersAs(known.instance)) return 'duplicate_node_id';
+    // Or it answers again later: behind a hub, of two servers under one id each cuts the other off.
+    const earlier = this.#earlierStarts.get(node.nodeId) ?? [];
+    this.#earlierStarts.set(node.nodeId, [...earlier, known.instance].slice(-EARLIER_STARTS_MAX));
+    return undefined;
   }
 
   #refuse(nodeId: NodeId, reason: NodeRefusal): void {
@@ -121,40 +139,71 @@ export class NodeDirectory {
     const link = this.#links.get(node.nodeId);
     // One that is refused would greet back for ever.
     if (link !== undefined && link.state !== 'refused' && link.node?.instance !== node.instance) link.lookAgain();
-    if (node.natsUrl !== undefined) this.#learn({ nodeId: node.nodeId, url: node.natsUrl, node: undefined });
+    this.#learn(node);
   }
 
-  #learn(member: Member): void {
-    const { nodeId, url } = member;
+  /** Keeps a node that can be reached from here; the others of the cluster are told of it. */
+  #learn(member: KnownMember): void {
+    const { nodeId } = member;
     if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.#links.has(nodeId)) return;
-    if (this.#links.size >= NODES_MAX - 1 || (this.#options.tls === undefined && !isLoopback(url))) return;
-    this.#environment.log.info('node_learned', { peer: nodeId, url });
-    this.#add(member).start();
+    const link = this.#links.size < NODES_MAX - 1 ? this.#add(member) : undefined;
+    if (link === undefined) return;
+    this.#environment.log.info('node_learned', { peer: nodeId, url: link.route.url });
+    link.start();
     this.#remember();
-    this.#options.onMember(nodeId, url);
+    this.#options.onMember(this.#places.get(nodeId) as Member);
   }
 
-  #add({ nodeId, url, node }: Member): PeerLink {
-    const link = new PeerLink(
+  #add(member: KnownMember): PeerLink | undefined {
+    const { nodeId, natsUrl, hub, node } = member;
+    const route = this.#routeTo(member);
+    if (route === undefined) return undefined;
+    const link: PeerLink = new PeerLink(
       {
         ...this.#options,
         nodeId,
-        url,
-        tls: this.#options.tls,
+        route,
         known: node,
         onAccepted: () => this.#remember(),
         onMembers: (members) => {
-          for (const member of members) this.#learn({ nodeId: member.nodeId, url: member.natsUrl, node: undefined });
+          for (const told of members) this.#learn(told);
         },
         onChange: () => this.#lookAround(link),
         isOriginConnected: (log) => this.#isOriginConnected(log),
         oneAtATime: (work) => this.#oneAtATime(work),
         areOthersConnected: () => [...this.#links.values()].every(({ state }) => state === 'connected'),
+        otherHolders: () =>
+          [...this.#links.values()].flatMap((other) =>
+            other !== link && other.state === 'connected' ? [other.calls] : [],
+          ),
       },
       this.#environment,
     );
     this.#links.set(nodeId, link);
+    this.#places.set(nodeId, {
+      nodeId,
+      ...(natsUrl !== undefined && { natsUrl }),
+      ...(hub !== undefined && { hub }),
+    });
     return link;
+  }
+
+  /** `undefined` for a node that cannot be reached from here, or only unprotected. */
+  #routeTo({ nodeId, natsUrl, hub }: Member): PeerRoute | undefined {
+    const { tls, replica, home, hub: ownHub } = this.#options;
+    if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub || hub === nodeId)))
+      return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
+    if (natsUrl !== undefined && (tls !== undefined || isLoopback(natsUrl)))
+      return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls }, this.#environment);
+    const gateway = hub === undefined ? undefined : this.#links.get(hub)?.route;
+    if (hub === undefined || gateway === undefined || gateway.isThroughHub) return undefined;
+    return hubRoute(gateway.connection, { peer: nodeId, hub });
+  }
+
+  /** Whether nodes that see this one's server through a hub listen to it. */
+  get hasHub(): boolean {
+    const { hub, replica } = this.#options;
+    return hub !== undefined || [...this.#places.values()].some((place) => place.hub === replica.nodeId);
   }
 
   /** When a node goes away, others may have records of it that this node lacks. */
@@ -174,11 +223,7 @@ export class NodeDirectory {
     return done;
   }
 
-  #members(): Member[] {
-    return [...this.#links.values()].map(({ nodeId, url, node }) => ({ nodeId, url, node }));
-  }
-
-  #readMembers(): Member[] {
+  #readMembers(): KnownMember[] {
     try {
       return JSON.parse(this.#options.replica.noted(MEMBERS) ?? '[]');
     } catch {
@@ -187,7 +232,11 @@ export class NodeDirectory {
   }
 
   #remember(): void {
-    const text = JSON.stringify(this.#members().map((member) => ({ ...member, node: lasting(member.node) })));
+    const members: KnownMember[] = [...this.#places.values()].map((place) => ({
+      ...place,
+      node: lasting(this.#links.get(place.nodeId)?.node),
+    }));
+    const text = JSON.stringify(members);
     if (text === this.#remembered || this.#isClosed) return;
     this.#remembered = text;
     this.#options.replica.note(MEMBERS, text).catch((error) => {

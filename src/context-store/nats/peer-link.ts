@@ -1,46 +1,42 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import { MalformedBytes } from '../../domain/bytes.ts';
-import type { ClusterName, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../../domain/record-codec.ts';
+import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
-import { type LogCursor, logText, type OriginLog } from '../lmdb/origin-log.ts';
+import { logText, type OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
 import { backFill, type Holder } from './back-fill.ts';
 import type { Intake } from './intake.ts';
-import { announceSubject, backfillSubject } from './names.ts';
-import { abortable, BackOff, Bell, pause } from './pause.ts';
+import { announceSubject, beaconSubject } from './names.ts';
+import { abortable, BackOff, Bell } from './pause.ts';
+import { PeerCalls } from './peer-calls.ts';
 import {
-  decodePage,
-  decodeRecords,
+  decodeBeacon,
   describedNode,
-  encodeMessage,
   type Hello,
   type HelloReply,
+  type Member,
   type NodeAnnouncement,
-  type PeerRequest,
   parseMessage,
 } from './peer-protocol.ts';
-import { PullLoop } from './pull-loop.ts';
-import { ServerConnection, type ServerConnectionOptions } from './server-connection.ts';
+import { PeerPulls } from './peer-pulls.ts';
+import { whyRefused } from './peer-refusal.ts';
+import type { PeerRoute } from './peer-route.ts';
+import type { ConnectionUser } from './server-connection.ts';
 
-const ANSWER_WAIT_MS = 5_000;
 /** Between two greetings while all is well: they carry membership, load and what each holds, 1 kB together. */
 const HELLO_EVERY_MS = 300_000;
 /** While a node does not answer, or another node cannot be reached and this peer may hear of its records first. */
 const HELLO_AGAIN_FIRST_MS = 1_000;
 const HELLO_AGAIN_MAX_MS = 15_000;
 const CATCH_UP_FIRST_MS = 5_000;
-/** How long a record may take from its origin's disk to its origin's stream. */
-const STREAM_PATIENCE_MS = 1_000;
 /** A refused node may have been set right. */
 const REFUSED_AGAIN_MS = 60_000;
+/** Three beacons of a peer behind a hub are missing, and a bit. */
+const BEACON_MISSED_MS = 35_000;
 
 export interface PeerLinkOptions {
   readonly nodeId: NodeId;
-  readonly url: string;
-  readonly tls: ServerConnectionOptions['tls'];
-  readonly cluster: ClusterName;
+  readonly route: PeerRoute;
   readonly keygroups: readonly KeygroupId[];
   readonly replica: ReplicaStore;
   readonly intake: Intake;
@@ -50,7 +46,7 @@ export interface PeerLinkOptions {
   readonly known: NodeAnnouncement | undefined;
   readonly onAccepted: () => void;
   /** The peer has told of nodes that it knows. */
-  readonly onMembers: (members: HelloReply['members']) => void;
+  readonly onMembers: (members: readonly Member[]) => void;
   /** Something about the connection has changed. */
   readonly onChange: () => void;
   /** Whether the node behind a log is connected, and with that disk: then it hands out its records itself. */
@@ -59,28 +55,23 @@ export interface PeerLinkOptions {
   readonly oneAtATime: (work: () => Promise<void>) => Promise<void>;
   /** Whether all other nodes of the cluster can be reached. */
   readonly areOthersConnected: () => boolean;
+  /** Others that may hold records of the peer. */
+  readonly otherHolders: () => Holder[];
 }
 
-/** Everything between this node and one peer, over one connection to the peer's server. */
-export class PeerLink implements Holder {
+/** Everything between this node and one peer. */
+export class PeerLink {
   readonly nodeId: NodeId;
-  readonly url: string;
+  readonly calls: PeerCalls;
   readonly #options: PeerLinkOptions;
   readonly #environment: Environment;
-  readonly #connection: ServerConnection;
+  readonly #use: ConnectionUser;
+  readonly #pulls: PeerPulls;
   readonly #helloBell: Bell;
   /** Logs of third nodes: how far this peer's list of them has been gone through. */
   readonly #listed = new Map<string, number>();
-  /** Sequences that the peer waits for us to have, by keygroup. */
-  readonly #wanted = new Map<KeygroupId, number>();
-  /** The peer's last sequences, as it said when it was last greeted. */
-  readonly #last = new Map<KeygroupId, number>();
-  /** Messages that its streams still hold for us. */
-  readonly #pending = new Map<KeygroupId, number>();
-  #nats: NatsConnection | undefined;
-  #pulls: readonly PullLoop[] = [];
-  #pullsDone: Promise<unknown> = Promise.resolve();
-  #pullsEnd = new AbortController();
+  #cancelBeaconWatch = () => {};
+  #wasOutOfReach = false;
   #accepted: NodeAnnouncement | undefined;
   #lastSeenMs: number | undefined;
   #state: PeerState = 'unreachable';
@@ -90,19 +81,18 @@ export class PeerLink implements Holder {
     this.#options = options;
     this.#environment = environment;
     this.nodeId = options.nodeId;
-    this.url = options.url;
     this.#accepted = options.known;
     this.#helloBell = new Bell(environment.clock);
-    this.#connection = new ServerConnection(
-      {
-        url: options.url,
-        nodeId: options.replica.nodeId,
-        tls: options.tls,
-        session: (nats, signal) => this.#session(nats, signal),
-        onDown: (reason) => this.#become('unreachable', reason),
-      },
-      environment,
-    );
+    this.calls = new PeerCalls(options.nodeId);
+    this.#pulls = new PeerPulls({ ...options, api: options.route.api, peer: this.calls }, environment);
+    this.#use = {
+      session: (nats, signal) => this.#session(nats, signal),
+      onDown: (reason) => this.#become('unreachable', reason),
+    };
+  }
+
+  get route(): PeerRoute {
+    return this.#options.route;
   }
 
   get state(): PeerState {
@@ -115,11 +105,15 @@ export class PeerLink implements Holder {
   }
 
   start(): void {
-    this.#connection.start();
+    const { connection, isThroughHub } = this.route;
+    connection.join(this.#use);
+    if (!isThroughHub) connection.start();
   }
 
-  close(): Promise<void> {
-    return this.#connection.close();
+  async close(): Promise<void> {
+    const { connection, isThroughHub } = this.route;
+    await connection.leave(this.#use);
+    if (!isThroughHub) await connection.close();
   }
 
   /** Greet again now: something may have become known to the peer. */
@@ -127,59 +121,39 @@ export class PeerLink implements Holder {
     this.#helloBell.ring();
   }
 
-  /** Whether the peer answers under this instance; `false` when it does not answer at all. */
-  async answersAs(instance: string): Promise<boolean> {
-    const answer = await this.#ask({ kind: 'who' }).catch(() => undefined);
-    return answer !== undefined && parseMessage('helloReply', answer)?.node.instance === instance;
-  }
-
-  async list(log: OriginLog, after: number) {
-    return decoded(await this.#ask({ kind: 'list', log, after }), decodePage);
-  }
-
-  async fetch(log: OriginLog, sequences: readonly number[]) {
-    return decoded(await this.#ask({ kind: 'fetch', log, sequences: [...sequences] }), decodeRecords);
-  }
-
   status(): PeerStatus {
-    const { intake, replica } = this.#options;
+    const { url, connection } = this.route;
     const node = this.#accepted;
-    const { in: bytesIn, out: bytesOut } = this.#connection.bytes;
+    const { in: bytesIn, out: bytesOut } = connection.bytes;
     return {
       nodeId: this.nodeId,
-      url: this.url,
+      url,
       state: this.#state,
       reason: this.#reason,
       lastSeenMs: this.#lastSeenMs,
       node: node && describedNode(node),
-      logs: this.#sharedLogs().map((log) => {
-        const cursor = replica.cursor(log).sequence;
-        const { keygroup, incarnation } = log;
-        const lag = Math.max(0, (this.#last.get(keygroup) ?? 0) - cursor, this.#pending.get(keygroup) ?? 0);
-        return { keygroup, incarnation, cursor, lag };
-      }),
-      refusedRecords: intake.refusedBy(this.nodeId),
+      logs: this.#pulls.status,
+      refusedRecords: this.#options.intake.refusedBy(this.nodeId),
       bytesIn,
       bytesOut,
     };
   }
 
   async #session(nats: NatsConnection, signal: AbortSignal): Promise<void> {
-    this.#nats = nats;
-    const announcements = nats.subscribe(announceSubject(this.nodeId), {
-      callback: (error, message) => {
-        if (error === null) this.#hear(message);
-      },
-    });
+    this.calls.use(nats);
+    const heard = [this.#listen(nats, announceSubject(this.nodeId), (message) => this.#hear(message))];
+    if (this.route.isThroughHub)
+      heard.push(this.#listen(nats, beaconSubject(this.nodeId), (message) => this.#hearBeacon(message)));
     this.#become('silent', 'not greeted yet');
     try {
       // A node whose process is down still has its records handed out by its server.
-      if (this.#accepted !== undefined) this.#startPulls(nats);
+      if (this.#accepted !== undefined) await this.#pulls.follow(this.#accepted, nats);
       await this.#keepGreeting(nats, signal);
     } finally {
-      this.#nats = undefined;
-      announcements.unsubscribe();
-      await this.#stopPulls();
+      this.calls.use(undefined);
+      this.#cancelBeaconWatch();
+      for (const stop of heard) stop();
+      await this.#pulls.stop();
     }
   }
 
@@ -188,17 +162,18 @@ export class PeerLink implements Holder {
     const catchUp = new BackOff({ firstMs: CATCH_UP_FIRST_MS, maxMs: HELLO_EVERY_MS });
     while (!signal.aborted) {
       let waitMs: number;
+      const hello = this.#hello();
       try {
-        const reply = await abortable(this.#hello(), signal);
+        const reply = await abortable(this.calls.hello(hello), signal);
         silence.reset();
-        const refusal = this.#refusalOf(reply);
+        const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node });
         if (refusal === undefined) {
           await this.#accept(nats, reply);
           await this.#catchUp(reply, signal);
           waitMs = this.#options.areOthersConnected() ? HELLO_EVERY_MS : catchUp.next();
           if (waitMs === HELLO_EVERY_MS) catchUp.reset();
         } else {
-          await this.#stopPulls();
+          await this.#pulls.forget();
           this.#accepted = undefined;
           this.#become('refused', refusal);
           waitMs = REFUSED_AGAIN_MS;
@@ -207,38 +182,20 @@ export class PeerLink implements Holder {
         if (signal.aborted) return;
         this.#become('silent', text(error));
         waitMs = silence.next();
+        this.calls.knock(hello);
+        this.#wasOutOfReach = true;
       }
       await this.#helloBell.wait(signal, waitMs);
     }
   }
 
-  /** Why this peer and this node must not share records. */
-  #refusalOf({ node, refused }: HelloReply): string | undefined {
-    const { cluster, replica, describe } = this.#options;
-    if (refused === 'duplicate_node_id') return `node id ${replica.nodeId} is in use by another node of the cluster`;
-    if (node.cluster !== cluster) return `it belongs to cluster ${node.cluster}, this node to ${cluster}`;
-    if (node.recordVersion !== RECORD_FORMAT_VERSION)
-      return `it writes record version ${node.recordVersion}, this node ${RECORD_FORMAT_VERSION}`;
-    if (node.nodeId !== this.nodeId) return `its node id is ${node.nodeId}, not ${this.nodeId}`;
-    if (node.instance === describe().instance) return 'this is the node itself';
-    return refused;
-  }
-
   async #accept(nats: NatsConnection, { node, logs, members }: HelloReply): Promise<void> {
-    const before = this.#accepted;
-    this.#lastSeenMs = this.#environment.clock.now();
+    this.#seen();
     this.#accepted = node;
-    const isSame = before?.incarnation === node.incarnation && before.keygroups.join() === node.keygroups.join();
-    if (!isSame) {
-      await this.#stopPulls();
-      this.#last.clear();
-      this.#pending.clear();
-    }
-    for (const { log, last } of logs) {
-      if (log.origin === node.nodeId && log.incarnation === node.incarnation) this.#last.set(log.keygroup, last);
-    }
-    if (this.#pulls.length === 0) this.#startPulls(nats);
-    this.#lookBehindLater();
+    await this.#pulls.follow(node, nats);
+    if (this.route.isThroughHub && this.#wasOutOfReach) this.#pulls.startOver('it was out of reach');
+    this.#wasOutOfReach = false;
+    this.#pulls.noteLogs(logs);
     this.#become('connected', undefined);
     this.#options.onMembers(members);
     this.#options.onAccepted();
@@ -255,87 +212,58 @@ export class PeerLink implements Holder {
         const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
         // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
         if (isOwn) this.#environment.log.error('store_rolled_back', { last: after, known: last });
-        await backFill({ log, holder: this, after, through: last, isOrigin: isOwn }, { replica, intake });
+        await backFill({ log, holder: this.calls, after, through: last, isOrigin: isOwn }, { replica, intake });
         this.#listed.set(logText(log), last);
       });
       await abortable(work, signal);
     }
   }
 
-  #startPulls(nats: NatsConnection): void {
-    const { replica, intake } = this.#options;
-    this.#pullsEnd = new AbortController();
-    const { signal } = this.#pullsEnd;
-    this.#pulls = this.#sharedLogs().map(
-      (log) =>
-        new PullLoop(
-          {
-            log,
-            nodeId: replica.nodeId,
-            replica,
-            intake,
-            origin: this,
-            knownLast: () => this.#last.get(log.keygroup) ?? 0,
-            onStreamMissing: () => this.#tell({ kind: 'check', keygroup: log.keygroup }),
-            onProgress: (cursor, pending) => this.#noteProgress(log, cursor, pending),
-          },
-          this.#environment,
-        ),
-    );
-    this.#pullsDone = Promise.all(this.#pulls.map((pull) => pull.run(nats, signal)));
-  }
-
-  /** By then the records that the greeting told of have come, or they are not in the stream. */
-  #lookBehindLater(): void {
-    const pulls = this.#pulls;
-    void pause(this.#environment.clock, STREAM_PATIENCE_MS, this.#pullsEnd.signal).then(() => {
-      for (const pull of pulls) pull.lookBehind();
+  #listen(nats: NatsConnection, subject: string, hear: (message: Msg) => void): () => void {
+    const subscription = nats.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) hear(message);
+      },
     });
-  }
-
-  async #stopPulls(): Promise<void> {
-    this.#pullsEnd.abort();
-    this.#pulls = [];
-    await this.#pullsDone;
-  }
-
-  #sharedLogs(): OriginLog[] {
-    const node = this.#accepted;
-    if (node === undefined) return [];
-    return this.#options.keygroups
-      .filter((keygroup) => node.keygroups.includes(keygroup))
-      .map((keygroup) => ({ origin: this.nodeId, incarnation: node.incarnation, keygroup }));
+    return () => subscription.unsubscribe();
   }
 
   #hear(message: Msg): void {
     const announcement = parseMessage('announcement', message.data);
     if (announcement === undefined) return;
-    this.#lastSeenMs = this.#environment.clock.now();
-    if (announcement.kind === 'stream') {
-      for (const pull of this.#pulls) pull.wake();
-      if (announcement.instance !== this.#accepted?.instance || this.#state !== 'connected') this.lookAgain();
-      return;
+    this.#seen();
+    switch (announcement.kind) {
+      case 'stream':
+        this.#pulls.wake();
+        if (announcement.instance !== this.#accepted?.instance || this.#state !== 'connected') this.lookAgain();
+        return;
+      case 'member':
+        if (this.#accepted !== undefined) this.#options.onMembers([announcement]);
+        return;
+      case 'want':
+        this.#pulls.want(announcement.keygroup, announcement.sequence);
+        return;
+      default:
+        announcement satisfies never;
     }
-    if (announcement.kind === 'member') {
-      if (this.#accepted !== undefined) this.#options.onMembers([announcement]);
-      return;
-    }
-    const { keygroup, sequence } = announcement;
-    this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
-    const log = this.#sharedLogs().find((shared) => shared.keygroup === keygroup);
-    if (log !== undefined) this.#reportWanted(log, this.#options.replica.cursor(log).sequence);
   }
 
-  #noteProgress(log: OriginLog, cursor: LogCursor, pending: number): void {
-    this.#pending.set(log.keygroup, pending);
-    this.#reportWanted(log, cursor.sequence);
+  #hearBeacon(message: Msg): void {
+    const beacon = decodeBeacon(message.data);
+    if (beacon === undefined) return;
+    this.#seen();
+    const isKnown = beacon.incarnation === this.#accepted?.incarnation;
+    if (isKnown) this.#pulls.noteBeacon(beacon);
+    if (this.#state === 'silent' || (this.#state === 'connected' && !isKnown)) this.lookAgain();
   }
 
-  #reportWanted(log: OriginLog, sequence: number): void {
-    const wanted = this.#wanted.get(log.keygroup);
-    if (wanted === undefined || sequence < wanted) return;
-    this.#wanted.delete(log.keygroup);
-    this.#tell({ kind: 'report', nodeId: this.#options.replica.nodeId, log, sequence });
+  #seen(): void {
+    const { clock } = this.#environment;
+    this.#lastSeenMs = clock.now();
+    if (!this.route.isThroughHub) return;
+    this.#cancelBeaconWatch();
+    // Nothing else would tell that the peer, or the way to it, is gone.
+    this.#cancelBeaconWatch = clock.after(BEACON_MISSED_MS, () => this.lookAgain());
   }
 
   #become(state: PeerState, reason: string | undefined): void {
@@ -348,36 +276,8 @@ export class PeerLink implements Holder {
     this.#options.onChange();
   }
 
-  async #hello(): Promise<HelloReply> {
-    const { describe, replica } = this.#options;
-    const cursors = this.#sharedLogs().map((log) => ({ log, sequence: replica.cursor(log).sequence }));
-    const hello: Hello = { kind: 'hello', node: describe(), cursors };
-    const reply = parseMessage('helloReply', await this.#ask(hello));
-    if (reply === undefined) throw new Error('its answer is not that of a node');
-    return reply;
-  }
-
-  async #ask(request: PeerRequest): Promise<Uint8Array> {
-    if (this.#nats === undefined) throw new Error(`${this.nodeId} is not connected`);
-    const subject = backfillSubject(this.nodeId);
-    const { data } = await this.#nats.request(subject, encodeMessage(request), { timeout: ANSWER_WAIT_MS });
-    return data;
-  }
-
-  /** Says something that needs no answer; lost with the connection. */
-  #tell(request: PeerRequest): void {
-    try {
-      this.#nats?.publish(backfillSubject(this.nodeId), encodeMessage(request));
-    } catch {}
-  }
-}
-
-function decoded<T>(data: Uint8Array, decode: (data: Uint8Array) => T): T {
-  try {
-    return decode(data);
-  } catch (error) {
-    if (error instanceof MalformedBytes) throw new Error(`its answer is malformed: ${error.message}`, { cause: error });
-    throw error;
+  #hello(): Hello {
+    return { kind: 'hello', node: this.#options.describe(), cursors: this.#pulls.cursors };
   }
 }
 

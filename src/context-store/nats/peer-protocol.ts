@@ -39,6 +39,8 @@ const node = Type.Object({
   recordVersion: Type.Integer(),
   keygroups: Type.Array(keygroup, { maxItems: NODES_MAX }),
   natsUrl: Type.Optional(text()),
+  /** Its server dials out to that node's, and is reached through it. */
+  hub: Type.Optional(nodeId),
   httpUrl: Type.Optional(text()),
   model: Type.Optional(text()),
   latitude: Type.Optional(Type.Number()),
@@ -53,6 +55,14 @@ export function describedNode({ latitude, longitude, ...node }: NodeAnnouncement
   const { incarnation, keygroups, httpUrl, model, load } = node;
   const location = latitude === undefined || longitude === undefined ? undefined : { latitude, longitude };
   return { incarnation, keygroups, httpUrl, model, location, load };
+}
+
+const member = { nodeId, natsUrl: Type.Optional(text()), hub: Type.Optional(nodeId) };
+/** A node of the cluster and where it is reached: at the address of its server, or through its hub's. */
+export interface Member {
+  readonly nodeId: NodeId;
+  readonly natsUrl?: string;
+  readonly hub?: NodeId;
 }
 
 const hello = Type.Object({
@@ -89,7 +99,7 @@ const helloReply = Type.Object({
   /** What the answering node holds, its own logs included. */
   logs: Type.Array(Type.Object({ log, last: sequence }), { maxItems: LOGS_MAX }),
   /** Nodes it knows. */
-  members: Type.Array(Type.Object({ nodeId, natsUrl: text() }), { maxItems: NODES_MAX }),
+  members: Type.Array(Type.Object(member), { maxItems: NODES_MAX }),
 });
 export type HelloReply = Static<typeof helloReply>;
 
@@ -97,11 +107,30 @@ const announcement = Type.Union([
   /** A stream is ready. */
   Type.Object({ kind: Type.Literal('stream'), keygroup, incarnation, instance: text() }),
   /** A node has joined; the others need not have met it. */
-  Type.Object({ kind: Type.Literal('member'), nodeId, natsUrl: text() }),
+  Type.Object({ kind: Type.Literal('member'), ...member }),
   /** Somebody waits until the peers have this record. */
   Type.Object({ kind: Type.Literal('want'), keygroup, sequence }),
 ]);
 export type Announcement = Static<typeof announcement>;
+
+/** What a node behind a hub, or a hub, has published: its incarnation, then the last sequence of each of its keygroups. */
+export interface Beacon {
+  readonly incarnation: Incarnation;
+  readonly published: readonly number[];
+}
+
+/** Short, because it is sent for as long as the node lives. */
+export function encodeBeacon({ incarnation, published }: Beacon): Uint8Array {
+  return Buffer.from([incarnation, ...published.map((last) => last.toString(36))].join(' '));
+}
+
+/** `undefined` for anything that is not a beacon. */
+export function decodeBeacon(data: Uint8Array): Beacon | undefined {
+  const words = Buffer.from(data).toString('utf8');
+  if (words.length > TEXT_MAX * 2 || !/^[0-9a-f]{8}( [0-9a-z]{1,11})*$/.test(words)) return undefined;
+  const [incarnation, ...published] = words.split(' ');
+  return { incarnation: incarnation as Incarnation, published: published.map((last) => Number.parseInt(last, 36)) };
+}
 
 const checks = {
   request: Compile(request),

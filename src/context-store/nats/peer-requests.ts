@@ -3,6 +3,7 @@ import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Log } from '../../environment/environment.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb.ts';
+import { isInbox } from './names.ts';
 import {
   encodeMessage,
   encodePage,
@@ -59,8 +60,19 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
   }
 }
 
-/** The connection can be gone by the time an answer is ready; whoever asked asks again. */
+/** A node that its server does not know yet may say only this. The answer is that the server lets it in. */
+export function hearKnock({ onHello, log }: Pick<PeerRequestsParts, 'onHello' | 'log'>, message: Msg): void {
+  const request = parseMessage('request', message.data);
+  if (request?.kind !== 'hello') return;
+  onHello(request).catch((error) => log.warn('peer_request_failed', { kind: 'knock' }, error));
+}
+
+/**
+ * The connection can be gone by the time an answer is ready; whoever asked asks again. Nothing is sent but to an inbox:
+ * this node may do everything at its server, and a peer must not have it done by naming another subject.
+ */
 function respond(message: Msg, data: Uint8Array): void {
+  if (!isInbox(message.reply)) return;
   try {
     message.respond(data);
   } catch {}

@@ -53,3 +53,15 @@ export function settledThrough(
 export function isBehind(cursor: LogCursor, { pending, last }: { pending: number; last: number }): boolean {
   return pending === 0 && last > cursor.sequence;
 }
+
+/** Tells when a cursor stands still behind what its origin says to have published, twice in a row. */
+export class StallWatch {
+  #behindAt: number | undefined;
+
+  isStalled({ sequence }: LogCursor, published: number): boolean {
+    const isBehind = published > sequence;
+    const isStalled = isBehind && this.#behindAt === sequence;
+    this.#behindAt = isBehind && !isStalled ? sequence : undefined;
+    return isStalled;
+  }
+}

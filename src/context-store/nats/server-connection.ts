@@ -21,19 +21,29 @@ export interface ServerConnectionOptions {
   /** Who connects. */
   readonly nodeId: NodeId;
   readonly tls: Omit<NatsServerTls, 'cluster'> | undefined;
+}
+
+/** Whoever has something to do over a connection. */
+export interface ConnectionUser {
   /** Runs while the connection is up; `signal` aborts when it is lost, and the next one gets a session of its own. */
   readonly session: (nats: NatsConnection, signal: AbortSignal) => Promise<void>;
   /** Called when a connection is lost or does not come about. */
   readonly onDown?: (reason: string) => void;
 }
 
-/** One connection to one nats-server that never gives up. */
+interface RunningSession {
+  readonly end: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** One connection to one nats-server that never gives up; several may use it. */
 export class ServerConnection {
   readonly #options: ServerConnectionOptions;
   readonly #environment: Environment;
   readonly #closed = new AbortController();
+  readonly #users = new Map<ConnectionUser, RunningSession | undefined>();
   #nats: NatsConnection | undefined;
-  #session: { readonly end: AbortController; readonly done: Promise<void> } | undefined;
+  #isUp = false;
   #earlierBytes = { in: 0, out: 0 };
   #running: Promise<void> | undefined;
 
@@ -43,7 +53,7 @@ export class ServerConnection {
   }
 
   get isConnected(): boolean {
-    return this.#session !== undefined;
+    return this.#isUp;
   }
 
   /** Payload of all messages, without what NATS, TLS and TCP put around it. */
@@ -59,9 +69,28 @@ export class ServerConnection {
     this.#running ??= this.#run();
   }
 
+  /** From now on `user` has a session whenever the connection is up. */
+  join(user: ConnectionUser): void {
+    this.#users.set(user, undefined);
+    if (this.#isUp && this.#nats !== undefined) this.#begin(user, this.#nats);
+  }
+
+  /** Resolves when its session has ended. */
+  async leave(user: ConnectionUser): Promise<void> {
+    const session = this.#users.get(user);
+    this.#users.delete(user);
+    session?.end.abort();
+    await session?.done;
+  }
+
+  /** Connects anew: the server may know this node by now. */
+  async renew(): Promise<void> {
+    await this.#nats?.reconnect();
+  }
+
   async close(): Promise<void> {
     this.#closed.abort();
-    const ended = this.#endSession();
+    const ended = this.#endSessions();
     await this.#nats?.close();
     await ended;
     await this.#running;
@@ -88,19 +117,19 @@ export class ServerConnection {
     this.#nats = nats;
     try {
       if (this.#closed.signal.aborted) return;
-      this.#beginSession(nats);
+      this.#beginSessions(nats);
       for await (const status of nats.status()) {
         if (status.type === 'disconnect') {
-          await this.#endSession();
+          await this.#endSessions();
           this.#tellDown('connection lost');
         } else if (status.type === 'reconnect') {
-          await this.#endSession();
-          this.#beginSession(nats);
+          await this.#endSessions();
+          this.#beginSessions(nats);
         }
       }
     } finally {
       await nats.close();
-      await this.#endSession();
+      await this.#endSessions();
       const { inBytes, outBytes } = nats.stats();
       this.#earlierBytes = { in: this.#earlierBytes.in + inBytes, out: this.#earlierBytes.out + outBytes };
       this.#nats = undefined;
@@ -110,23 +139,30 @@ export class ServerConnection {
 
   #tellDown(reason: unknown): void {
     if (this.#closed.signal.aborted) return;
-    this.#options.onDown?.(reason instanceof Error ? reason.message : String(reason));
+    const text = reason instanceof Error ? reason.message : String(reason);
+    for (const user of this.#users.keys()) user.onDown?.(text);
   }
 
-  #beginSession(nats: NatsConnection): void {
+  #beginSessions(nats: NatsConnection): void {
     if (this.#closed.signal.aborted) return;
+    this.#isUp = true;
+    for (const user of this.#users.keys()) this.#begin(user, nats);
+  }
+
+  #begin(user: ConnectionUser, nats: NatsConnection): void {
     const end = new AbortController();
-    const done = this.#options.session(nats, end.signal).catch((error) => {
+    const done = user.session(nats, end.signal).catch((error) => {
       if (!end.signal.aborted) this.#environment.log.error('replication_session_failed', {}, error);
     });
-    this.#session = { end, done };
+    this.#users.set(user, { end, done });
   }
 
-  async #endSession(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    session?.end.abort();
-    await session?.done;
+  async #endSessions(): Promise<void> {
+    this.#isUp = false;
+    const sessions = [...this.#users.values()];
+    for (const user of this.#users.keys()) this.#users.set(user, undefined);
+    for (const session of sessions) session?.end.abort();
+    await Promise.all(sessions.map((session) => session?.done));
   }
 
   #connectOptions(): NodeConnectionOptions {

@@ -1,0 +1,16 @@
+import { RECORD_FORMAT_VERSION } from '../../domain/record-codec.ts';
+import type { HelloReply, NodeAnnouncement } from './peer-protocol.ts';
+
+/** Why the node that answered a greeting and this one must not share records; `undefined` when they may. */
+export function whyRefused(
+  { node, refused }: HelloReply,
+  { expected, own }: { expected: string; own: NodeAnnouncement },
+): string | undefined {
+  if (refused === 'duplicate_node_id') return `node id ${own.nodeId} is in use by another node of the cluster`;
+  if (node.cluster !== own.cluster) return `it belongs to cluster ${node.cluster}, this node to ${own.cluster}`;
+  if (node.recordVersion !== RECORD_FORMAT_VERSION)
+    return `it writes record version ${node.recordVersion}, this node ${RECORD_FORMAT_VERSION}`;
+  if (node.nodeId !== expected) return `its node id is ${node.nodeId}, not ${expected}`;
+  if (node.instance === own.instance) return 'this is the node itself';
+  return refused;
+}
