@@ -63,8 +63,9 @@ class MemoryStore implements ContextStore {
     const records = first ? new Map() : (session?.records ?? new Map());
     records.set(sealed.hash, sealed);
     const row = rowWith(session?.row, sealed, this.#environment.clock.now());
+    const bytesBefore = this.#bytes;
     this.#replace(session, { key, row, records });
-    if (this.#bytes > this.#bytesMax) this.#evict(sessionKeyText(key));
+    if (this.#bytes > Math.max(this.#bytesMax, bytesBefore)) this.#evict(sessionKeyText(key));
   }
 
   async read(key: SessionKey): Promise<StoredSession | undefined> {

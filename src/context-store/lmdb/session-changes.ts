@@ -102,12 +102,12 @@ export class SessionChanges {
   }
 
   /**
-   * Where `totals` with these changes exceed `bytesMax`: removes the least recently used sessions that this group does
-   * not touch, until they are well below it. Returns how many.
+   * Where these changes make `totals` grow and exceed `bytesMax`: removes the least recently used sessions that this
+   * group does not touch, until they are well below it. Returns how many.
    */
   evict(totals: StoreTotals, bytesMax: number): number {
     let { bytes } = this.totalsAfter(totals);
-    if (bytes <= bytesMax) return 0;
+    if (bytes <= bytesMax || bytes <= totals.bytes) return 0;
     const inUse = new Set([...this.#changes.values()].filter(changed).map((change) => sessionKeyText(change.key)));
     let removed = 0;
     let records = 0;
