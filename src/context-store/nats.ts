@@ -19,7 +19,7 @@ import type {
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
-import type { ReplicaStore } from './lmdb.ts';
+import type { ReplicaStore } from './lmdb/replica.ts';
 import { HomeServer } from './nats/home-server.ts';
 import { Intake } from './nats/intake.ts';
 import { NodeDirectory } from './nats/node-directory.ts';

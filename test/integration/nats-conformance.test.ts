@@ -1,8 +1,8 @@
 // The NATS store against the promises of every context store, alone with its own server. Damage is done as to LMDB.
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
+import { openReplica } from '../../src/context-store/lmdb/replica.ts';
 import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
-import { openReplica } from '../../src/context-store/lmdb.ts';
 import { openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId } from '../../src/domain/identifiers.ts';
 import { sessionKeyOf } from '../../src/domain/turn-record.ts';

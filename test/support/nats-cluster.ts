@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import { vi } from 'vitest';
 import type { PeerStatus } from '../../src/context-store/context-store.ts';
-import { openReplica } from '../../src/context-store/lmdb.ts';
+import { openReplica } from '../../src/context-store/lmdb/replica.ts';
 import { streamName } from '../../src/context-store/nats/names.ts';
 import { type NatsStore, type NatsStoreOptions, openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId, SessionKey } from '../../src/domain/identifiers.ts';

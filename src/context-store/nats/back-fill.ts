@@ -1,6 +1,6 @@
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import type { Intake, SoundRecord } from './intake.ts';
 import type { FetchedRecords, LogPage } from './peer-protocol.ts';
 import { FETCH_RECORDS_MAX } from './peer-protocol.ts';

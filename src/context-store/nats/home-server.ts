@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { OutboxStatus } from '../context-store.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import { announceSubject, backfillSubject, beaconSubject, knockSubject } from './names.ts';
 import { OutboxLane } from './outbox-lane.ts';
 import { pause } from './pause.ts';

@@ -5,7 +5,7 @@ import { CorruptRecord, openRecord, RECORD_BYTES_MAX, RECORD_FORMAT_VERSION } fr
 import type { Log } from '../../environment/environment.ts';
 import type { RecordRefusal } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 
 /** A record as it came. */
 export interface ReceivedRecord {

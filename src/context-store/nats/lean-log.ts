@@ -1,7 +1,7 @@
 import { type LeanParent, leanBytes } from '../../domain/lean-record.ts';
 import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record-codec.ts';
 import { type LogEntry, logText, type OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 
 /**
  * An own record as it is published: leaning on its parent where that is an earlier record of the same log, which whoever

@@ -5,7 +5,7 @@ import { RECORD_FORMAT_VERSION } from '../../domain/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerStatus } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import type { Intake } from './intake.ts';
 import { PeerLink } from './peer-link.ts';
 import {

@@ -12,7 +12,7 @@ import {
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import type { Environment } from '../../environment/environment.ts';
 import type { LogEntry, OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import { bytesToPublish } from './lean-log.ts';
 import { originSequenceOf, recordSubject, recordSubjects, streamName } from './names.ts';
 import { abortable, BackOff, Bell, pause } from './pause.ts';

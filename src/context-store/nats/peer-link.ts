@@ -3,7 +3,7 @@ import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
 import { logText, type OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import { backFill, type Holder } from './back-fill.ts';
 import type { Intake } from './intake.ts';
 import { announceSubject, beaconSubject } from './names.ts';

@@ -2,7 +2,7 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Log } from '../../environment/environment.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import { isInbox } from './names.ts';
 import {
   encodeMessage,

@@ -4,7 +4,7 @@ import { LeanFormUnreadable } from '../../domain/lean-record.ts';
 import type { SealedRecord } from '../../domain/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import { Arrivals, type Delivery } from './arrivals.ts';
 import { backFill, type Holder, SkippedRecords } from './back-fill.ts';
 import type { Intake } from './intake.ts';

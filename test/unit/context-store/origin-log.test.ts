@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
-import { openLmdbStore, openReplica, type ReplicaStore } from '../../../src/context-store/lmdb.ts';
+import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import { openLmdbStore } from '../../../src/context-store/lmdb.ts';
 import type { Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record-codec.ts';
 import {

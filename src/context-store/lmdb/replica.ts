@@ -1,0 +1,136 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { ContextId, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { SealedRecord } from '../../domain/record-codec.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { LmdbContextStore, type LmdbStore, type LmdbStoreOptions, openLmdbEnvironment } from '../lmdb.ts';
+import type { LmdbEnvironment } from './lmdb-environment.ts';
+import {
+  type LogCursor,
+  type LogEntry,
+  type LogPosition,
+  type LogState,
+  type OriginLog,
+  readCursor,
+  readLog,
+  readLogStates,
+  readPosition,
+} from './origin-log.ts';
+import type { SessionChanges } from './session-changes.ts';
+import { readRecords, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
+
+/** The LMDB store as one of several replicas: it also keeps who wrote which record in which order. */
+export interface ReplicaStore extends LmdbStore {
+  readonly nodeId: NodeId;
+  /** How far a log is settled here; of an own log, the last sequence given out. */
+  cursor(log: OriginLog): LogCursor;
+  /** Every log of which something is known here. */
+  logs(): LogState[];
+  readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[];
+  /** A record's bytes, unchecked; `undefined` when it is gone. */
+  recordBytes(entry: LogEntry): Uint8Array | undefined;
+  positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
+  /**
+   * Takes in records from another node and moves the log's cursor, in one transaction; late turns of deleted sessions are
+   * left out. Returns the records that are new here, durable by then; `undefined`, and does nothing, when the cursor is not
+   * at `from`.
+   */
+  receive(batch: ReceivedBatch): Promise<SealedRecord[] | undefined>;
+  /** A small text kept with the store under a name. */
+  note(name: string, text: string): Promise<void>;
+  noted(name: string): string | undefined;
+}
+
+export interface ReceivedBatch {
+  readonly log: OriginLog;
+  readonly records: readonly { readonly sequence: number; readonly sealed: SealedRecord }[];
+  readonly from: LogCursor;
+  readonly to: LogCursor;
+}
+
+/** As `openLmdbStore`, with a log; records that were written without one are logged first. */
+export async function openReplica(options: LmdbStoreOptions, environment: Environment): Promise<ReplicaStore> {
+  const lmdb = await openLmdbEnvironment(options, environment);
+  try {
+    if (!lmdb.isLogged) await beginLog(lmdb);
+    return new LoggedReplica(lmdb, environment);
+  } catch (error) {
+    await lmdb.close();
+    throw error;
+  }
+}
+
+/** What was there before is appended once more, which only logs it. */
+async function beginLog(lmdb: LmdbEnvironment): Promise<void> {
+  const log = lmdb.keepLog();
+  for (const key of lmdb.read((tables) => [...tables.sessions.getKeys()].map(sessionKeyFrom))) {
+    const records = lmdb.read((tables) => readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onCorrupt() {} }));
+    const usedAtMs = 0;
+    await lmdb.write((changes) => {
+      for (const sealed of records) appended(changes, sealed, usedAtMs);
+    });
+  }
+  await log.complete();
+}
+
+class LoggedReplica extends LmdbContextStore implements ReplicaStore {
+  readonly #lmdb: LmdbEnvironment;
+  readonly #clock: Environment['clock'];
+
+  constructor(lmdb: LmdbEnvironment, environment: Environment) {
+    super(lmdb, environment);
+    this.#lmdb = lmdb;
+    this.#clock = environment.clock;
+  }
+
+  cursor(log: OriginLog): LogCursor {
+    return this.#lmdb.read((tables) => readCursor(tables, log));
+  }
+
+  logs(): LogState[] {
+    return this.#lmdb.read(readLogStates);
+  }
+
+  readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[] {
+    return this.#lmdb.read((tables) => readLog(tables, log, page));
+  }
+
+  recordBytes({ recordKey }: LogEntry): Uint8Array | undefined {
+    return this.#lmdb.read((tables) => tables.records.get(recordKey));
+  }
+
+  positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined {
+    return this.#lmdb.read((tables) => readPosition(tables, hash, keygroup));
+  }
+
+  async receive({ log, records, from, to }: ReceivedBatch): Promise<SealedRecord[] | undefined> {
+    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#lmdb.requireRoom();
+    let added: SealedRecord[] | undefined;
+    await this.#lmdb.write((changes) => {
+      if (changes.log?.cursor(log).sequence !== from.sequence) return;
+      const nowMs = this.#clock.now();
+      added = records
+        .filter(({ sequence, sealed }) => appended(changes, sealed, nowMs, { log, sequence }))
+        .map(({ sealed }) => sealed);
+      changes.log.settle(log, to);
+    });
+    return added;
+  }
+
+  note(name: string, text: string): Promise<void> {
+    return this.#lmdb.write((changes) => changes.log?.note(name, text));
+  }
+
+  noted(name: string): string | undefined {
+    return this.#lmdb.read((tables) => tables.meta.get(name));
+  }
+}
+
+/** False as well for a turn that came too late for its session. */
+function appended(changes: SessionChanges, sealed: SealedRecord, usedAtMs: number, position?: LogPosition): boolean {
+  try {
+    return changes.append(sealed, usedAtMs, position);
+  } catch (error) {
+    if (error instanceof DiscedgeError && error.code === 'session_deleted') return false;
+    throw error;
+  }
+}
