@@ -42,6 +42,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Capture and sum the traffic between edge nodes, with tcpdump.',
     load: () => import('./commands/traffic.ts'),
   },
+  {
+    name: 'model',
+    description: 'Make a model that costs what a real one costs, for measurements without its weights.',
+    load: () => import('./commands/model.ts'),
+  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */
