@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { ANONYMOUS, type SessionId, type TurnNumber } from '../../src/domain/identifiers.ts';
+import { appendTokens, type TokenId } from '../../src/domain/token-sequence.ts';
+import type { Message, TokenizedPayload } from '../../src/domain/turn-record.ts';
+import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import { qwen2VocabularyFile } from '../../test/support/qwen2-vocabulary.ts';
+import { loadVocabulary } from '../../test/support/vocabulary.ts';
+import { NINE_TURNS, REPLY_TOKENS } from './nine-turns.ts';
+import type { WrittenTurn } from './replication-node.ts';
+
+/** How a context travels: each turn's own part, or all of it again with each turn, as the paper's prototype sends it. */
+export type Portion = 'delta' | 'whole';
+export type Mode = 'tokenized' | 'raw';
+
+const SAMPLING = { temperature: 0, seed: 123, maxTokens: REPLY_TOKENS };
+
+interface SpokenTurn {
+  readonly user: Message;
+  readonly reply: string;
+}
+
+/** The nine turns as an edge node with the Qwen2 tokenizer and template stores them; each reply is cut at 128 ids. */
+export class WrittenSessions {
+  readonly #tokenized: readonly TokenizedPayload[];
+  readonly #messages: readonly SpokenTurn[];
+
+  private constructor(tokenized: readonly TokenizedPayload[], replies: readonly string[]) {
+    this.#tokenized = tokenized;
+    this.#messages = NINE_TURNS.map(({ message }, i) => ({
+      user: { role: 'user', content: message },
+      reply: replies[i] as string,
+    }));
+  }
+
+  static async load(): Promise<WrittenSessions> {
+    const vocabulary = await loadVocabulary(await qwen2VocabularyFile());
+    try {
+      const { description, tokenize } = vocabulary;
+      const template = await compileChatTemplate(description, tokenize, { now: () => 0 });
+      const tokenized: TokenizedPayload[] = [];
+      for (const { message, reply } of NINE_TURNS) {
+        const messages: Message[] = [{ role: 'user', content: message }];
+        const before = tokenized.at(-1)?.replyIds;
+        const segment =
+          before === undefined
+            ? await template.openSession(messages)
+            : await template.continueSession(before, messages);
+        const replyIds = (await tokenize(reply, { parseSpecial: false })).slice(0, REPLY_TOKENS);
+        if (replyIds.length < REPLY_TOKENS) throw new Error(`the reply to "${message}" is too short`);
+        tokenized.push({
+          mode: 'tokenized',
+          promptIds: [...segment.ids],
+          replyIds,
+          exact: true,
+          leadLength: segment.leadLength,
+          spans: segment.spans,
+          replyText: undefined,
+        });
+      }
+      return new WrittenSessions(
+        tokenized,
+        tokenized.map(({ replyIds }) => vocabulary.text(replyIds)),
+      );
+    } finally {
+      await vocabulary.close();
+    }
+  }
+
+  get turns(): number {
+    return NINE_TURNS.length;
+  }
+
+  /** A new session's turns; `count` of them, the nine over and over. */
+  session(mode: Mode, portion: Portion, count = this.turns): WrittenTurn[] {
+    const sessionId = randomBytes(16).toString('hex') as SessionId;
+    return Array.from({ length: count }, (_, i) => ({
+      sessionId,
+      userId: ANONYMOUS,
+      // A whole context stands for itself: nothing comes before it.
+      turn: (portion === 'whole' ? 1 : i + 1) as TurnNumber,
+      stop: { kind: 'limit' },
+      sampling: SAMPLING,
+      payload: mode === 'raw' ? this.#raw(i, portion) : this.#ids(i, portion),
+    }));
+  }
+
+  #ids(turn: number, portion: Portion): TokenizedPayload {
+    const payload = this.#tokenized[turn % this.turns] as TokenizedPayload;
+    if (portion === 'delta') return payload;
+    const promptIds: TokenId[] = [];
+    for (const { promptIds: ids, replyIds } of this.#tokenized.slice(0, turn)) {
+      appendTokens(promptIds, ids);
+      appendTokens(promptIds, replyIds);
+    }
+    const start = promptIds.length;
+    appendTokens(promptIds, payload.promptIds);
+    const spans = payload.spans.map((span) => ({ ...span, start: span.start + start }));
+    return { ...payload, promptIds, spans };
+  }
+
+  #raw(turn: number, portion: Portion): WrittenTurn['payload'] {
+    const { user, reply } = this.#messages[turn % this.turns] as SpokenTurn;
+    if (portion === 'delta') return { mode: 'raw', messages: [user], reply };
+    const before = this.#messages
+      .slice(0, turn)
+      .flatMap((earlier): Message[] => [earlier.user, { role: 'assistant', content: earlier.reply }]);
+    return { mode: 'raw', messages: [...before, user], reply };
+  }
+}
