@@ -166,7 +166,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     default: DAY_SECONDS,
     unit: 'seconds',
     description:
-      'How long a session lives after its latest turn, where the request does not say. At least 1; at most `ttl-seconds-max`.',
+      'How long a session lives after its latest turn, where the request does not say. Nodes that share their sessions let them live ten minutes longer, as clocks differ. At least 1; at most `ttl-seconds-max`.',
   }),
   ttlSecondsMax: integer({
     group: 'Contexts',

@@ -109,8 +109,8 @@ export const CompletionReply = Type.Object(
     context_id: Type.Optional(Type.String()),
     node: Type.String(),
     request_size: Type.Integer({ description: 'Bytes of the request body.' }),
-    retries: Type.Integer(),
-    waited_ms: Type.Number(),
+    retries: Type.Integer({ description: 'How often the node looked again for the turn before this one.' }),
+    waited_ms: Type.Number({ description: 'How long it waited for it.' }),
     based_on_turn: Type.Optional(Type.Integer()),
     replayed: Type.Boolean(),
     write_concern: Type.Optional(

@@ -86,7 +86,15 @@ export function sessionRoutes(app: TypedApp, { contextManager, options }: AppPar
 
   app.get(
     '/sessions/:session_id',
-    { schema: { tags: ['sessions'], summary: 'A session with its turns as text', ...one } },
+    {
+      schema: {
+        tags: ['sessions'],
+        summary: 'A session with its turns as text',
+        description:
+          "`turns` is the main line, which ends in `context_id`. `branches` are beside it, deepest first, each from where it parts (`parts_after`, `parts_from`); send a branch's `context_id` with a turn to go on with it.",
+        ...one,
+      },
+    },
     async ({ params, query }) => {
       const view = await sessions.show(owner(query), parseSessionId(params.session_id));
       return sessionView(view, turnView);
