@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { openReplica } from '../context-store/lmdb.ts';
+import { openReplica } from '../context-store/lmdb/replica.ts';
 import { type NatsServerProcess, superviseNatsServer } from '../context-store/nats/nats-server-process.ts';
 import { natsServerConfig } from '../context-store/nats/server-config.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
