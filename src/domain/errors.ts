@@ -121,25 +121,10 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'Traffic cannot be captured: no tcpdump, no right to use it, or no such interface.',
   },
-  results_unusable: {
+  experiment_unavailable: {
     status: undefined,
     retry: false,
-    meaning: 'A results file cannot be written, or is none that this version reads.',
-  },
-  scenario_invalid: {
-    status: undefined,
-    retry: false,
-    meaning: 'A scenario file is missing, empty or malformed; every problem is named with its line.',
-  },
-  scenario_nodes_unfit: {
-    status: undefined,
-    retry: false,
-    meaning: 'The nodes given do not fit the scenario: too few, another model, another mode, or no edge nodes at all.',
-  },
-  capture_unavailable: {
-    status: undefined,
-    retry: false,
-    meaning: 'Traffic cannot be captured: no tcpdump, no right to use it, or no such interface.',
+    meaning: 'What an experiment needs is not on this machine: network namespaces, llama-server, a vocabulary.',
   },
   results_unusable: {
     status: undefined,

@@ -3,7 +3,7 @@ import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerLogStatus } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb.ts';
+import type { ReplicaStore } from '../lmdb/replica.ts';
 import type { Holder } from './back-fill.ts';
 import type { Intake } from './intake.ts';
 import { pause } from './pause.ts';
