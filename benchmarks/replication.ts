@@ -229,6 +229,7 @@ async function measureSpeed(
   const before = await count(far);
   const openedMs = performance.now();
   await far.ask('open', [{ nodeId: NEAR, url }]);
+  nextKeepAliveMs = Number.NEGATIVE_INFINITY;
   await far.ask('arrivedAll', away.hashes);
   const catchUpMs = performance.now() - openedMs;
   const speed = {
