@@ -31,7 +31,7 @@ const START_WAIT_MS = 60_000;
 /** Orchestrators commonly kill after that. */
 const STOP_GRACE_MS = 15_000;
 const ANSWER_WAIT_MS = 3_000;
-const NATS_BYTES_MAX = '64MB';
+const NATS_BYTES_MAX = '16MiB';
 
 /** An edge node with its nats-server as a user starts them, and everything that can befall them. */
 export class ClusterNode extends NodeUnderTest {
@@ -59,6 +59,11 @@ export class ClusterNode extends NodeUnderTest {
     closeSync(clock);
   }
 
+  /** Of its nats-server, as peers reach it. */
+  get natsUrl(): string {
+    return `nats://${this.#options.natsAddress}`;
+  }
+
   get dataDir(): string {
     return this.#dataDir;
   }
@@ -67,14 +72,24 @@ export class ClusterNode extends NodeUnderTest {
     return this.#process !== undefined && !this.#process.hasExited;
   }
 
-  async start(): Promise<void> {
+  /** `morePeers`: `ID=HOST:PORT` of nodes beside those that it was made with. */
+  async start(morePeers: readonly string[] = []): Promise<void> {
     const { id, apiAddress, natsAddress, peers, natsProgram, certsDir, clockLibrary, cluster } = this.#options;
     const [command = '', ...args] = this.#options.enter([
       process.execPath,
       CLI_PATH,
       'serve',
       ...['--node-id', id, '--listen', apiAddress, '--data-dir', this.#dataDir, '--llm', 'scripted'],
-      ...['--store', 'nats', '--cluster', cluster, '--nats-listen', natsAddress, '--peers', peers.join(',')],
+      ...[
+        '--store',
+        'nats',
+        '--cluster',
+        cluster,
+        '--nats-listen',
+        natsAddress,
+        '--peers',
+        [...peers, ...morePeers].join(','),
+      ],
       ...['--nats-program', natsProgram, '--nats-bytes-max', NATS_BYTES_MAX],
       ...(certsDir === undefined ? [] : ['--certs-dir', certsDir]),
     ]);

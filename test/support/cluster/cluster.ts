@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
+import { type KeygroupId, parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import { makeAuthority, makeNodeCertificate } from '../../../src/edge-node/certificates.ts';
 import { freePort } from '../free-port.ts';
 import { ClusterNode } from './cluster-node.ts';
@@ -30,6 +30,17 @@ const API_PORT = 8081;
 const NATS_PORT = 4222;
 /** The clients' end of the network. */
 const CLIENTS_END = 1;
+
+export interface Guest {
+  readonly id: string;
+  /** Where its nats-server is to listen. */
+  readonly host: string;
+  readonly port: number;
+  readonly folder: string;
+  /** Folder of all certificates. */
+  readonly certs: string | undefined;
+  readonly enter: (words: readonly string[]) => string[];
+}
 
 /** Edge nodes as processes, each in a network namespace of its own and with a disk of its own where that is allowed. */
 export class FaultCluster {
@@ -104,13 +115,28 @@ export class FaultCluster {
     return this.nodes.indexOf(node) + CLIENTS_END + 1;
   }
 
-  get guest() {
+  /** The place of one more node, which is not started with the others. */
+  async guest(): Promise<Guest> {
     const end = this.nodes.length + CLIENTS_END + 1;
-    return { id: GUEST_ID, end, certsDir: join(this.folder, 'certs', GUEST_ID) };
+    const folder = join(this.folder, GUEST_ID);
+    mkdirSync(folder, { recursive: true });
+    const { network } = this;
+    if (network === undefined) {
+      const port = await freePort();
+      return { id: GUEST_ID, host: '127.0.0.1', port, folder, certs: undefined, enter: (words) => [...words] };
+    }
+    const certs = join(this.folder, 'certs');
+    const enter = (words: readonly string[]) => network.enter(end, words);
+    return { id: GUEST_ID, host: network.address(end), port: NATS_PORT, folder, certs, enter };
   }
 
-  get natsPort(): number {
-    return NATS_PORT;
+  /** Of the model that all of them serve. */
+  async keygroup(): Promise<KeygroupId> {
+    for (const node of this.nodes) {
+      const answer = await node.ask('/nodes');
+      if (answer?.status === 200) return answer.body.nodes[0].keygroups[0];
+    }
+    throw new Error('no node names its keygroup');
   }
 
   async start(): Promise<void> {

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import type { KeygroupId } from '../../../src/domain/identifiers.ts';
 import { Chance } from '../../simulation/chance.ts';
-import { becameEqual, caughtUp, marksOf } from './catch-up.ts';
+import { becameEqual, caughtUp, marksOf, userOf } from './catch-up.ts';
 import { checkReplicas } from './check-replicas.ts';
 import { checkReplies } from './check-replies.ts';
 import { FaultCluster } from './cluster.ts';
@@ -92,6 +91,7 @@ export class FaultRun {
         chance: this.#chance,
         holdMs,
         drain: (node) => this.#drain(node),
+        guestSession: () => this.#guestSession(),
         note: (what) => void notes.push(what),
       });
     } catch (error) {
@@ -116,7 +116,7 @@ export class FaultRun {
     const beganMs = performance.now();
     const violations = [...(await becameEqual(cluster.nodes, sessions))];
     const equalMs = Math.round(performance.now() - beganMs);
-    const keygroup = await this.#keygroup();
+    const keygroup = await cluster.keygroup();
     await Promise.all(cluster.nodes.map((node) => node.stop()));
     const replicas = new Map<string, Awaited<ReturnType<typeof readReplica>>>();
     for (const node of cluster.nodes) replicas.set(node.id, await readReplica(node, { sessions, keygroup }));
@@ -133,12 +133,11 @@ export class FaultRun {
     return join(this.#options.folder, 'logs');
   }
 
-  async #keygroup(): Promise<KeygroupId> {
-    for (const node of this.cluster.nodes) {
-      const answer = await node.ask('/nodes');
-      if (answer?.status === 200) return answer.body.nodes[0].keygroups[0];
-    }
-    throw new Error('no node names its keygroup');
+  #guestSession() {
+    const session = 'guest-1';
+    const guest = { kind: 'turn', session, nonce: `${session}.1`, consistency: 'strong', outcome: 'unknown' } as const;
+    this.observations.operation(guest);
+    return { sessionId: session, userId: userOf(session) };
   }
 
   async #restore(): Promise<void> {

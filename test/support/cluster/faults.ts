@@ -1,6 +1,7 @@
 import type { Chance } from '../../simulation/chance.ts';
 import type { Abilities, FaultCluster } from './cluster.ts';
 import type { ClusterNode } from './cluster-node.ts';
+import { letInHostileGuest } from './hostile-guest.ts';
 
 export interface FaultContext {
   readonly cluster: FaultCluster;
@@ -9,6 +10,8 @@ export interface FaultContext {
   readonly holdMs: number;
   /** Nobody asks the node any more, all that it has written is on every other node, and that stays so until `undo`. */
   readonly drain: (node: ClusterNode) => Promise<{ undo(): void }>;
+  /** A session of which a guest may write one turn. */
+  readonly guestSession: () => { readonly sessionId: string; readonly userId: string };
   readonly note: (what: string) => void;
 }
 
@@ -16,6 +19,8 @@ export interface Fault {
   readonly name: string;
   /** What the machine must allow. */
   readonly needs?: keyof Abilities;
+  /** Leaves the cluster other than it was, so nothing comes after it. */
+  readonly isLast?: boolean;
   /** Does the harm, waits, and mends it; resolves when everything runs again. */
   readonly run: (context: FaultContext) => Promise<void>;
 }
@@ -187,6 +192,21 @@ export const FAULTS: readonly Fault[] = [
         await node.stop();
         await node.start();
       }
+    },
+  },
+  {
+    name: 'a peer sends corrupt, oversized and foreign records',
+    isLast: true,
+    run: async ({ cluster, chance, guestSession, note }) => {
+      const refused = await letInHostileGuest(cluster, {
+        knownTo: chance.of(cluster.nodes),
+        goodSession: guestSession(),
+      });
+      note(
+        `refused ${Object.entries(refused)
+          .map(([reason, count]) => `${count} ${reason}`)
+          .join(', ')}`,
+      );
     },
   },
 ];

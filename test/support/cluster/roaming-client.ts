@@ -226,7 +226,7 @@ export class RoamingClient {
 }
 
 /** What the scripted LLM Service answers with all messages that it has read. */
-function textOf(nonce: string): string {
+export function textOf(nonce: string): string {
   return `Recall [${nonce}]`;
 }
 

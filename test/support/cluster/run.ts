@@ -73,8 +73,10 @@ try {
     for (const fault of possible) await inflict(fault, SHORT_HOLD_MS);
   } else {
     const endMs = beganMs + Number(values.minutes) * 60_000;
+    const any = possible.filter(({ isLast }) => !isLast);
     while (performance.now() < endMs)
-      await inflict(chance.of(possible), chance.oneIn(4) ? LONG_HOLD_MS : chance.below(LONG_HOLD_MS / 3));
+      await inflict(chance.of(any), chance.oneIn(4) ? LONG_HOLD_MS : chance.below(LONG_HOLD_MS / 3));
+    for (const last of possible.filter(({ isLast }) => isLast)) await inflict(last, SHORT_HOLD_MS);
   }
   const { equalMs, violations: last } = await run.finish();
   note(last);
