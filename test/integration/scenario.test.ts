@@ -244,10 +244,11 @@ describe('on a terminal', () => {
   /** Runs a command line on a terminal of its own; `answer` is typed when the question is there. */
   const onTerminal = (args: readonly string[], answer?: string): Promise<string> =>
     new Promise((resolve, reject) => {
-      const words = [process.execPath, CLI_PATH, ...args].map((word) => `'${word}'`).join(' ');
+      // A terminal without a size would be wrapped at every character.
+      const words = `stty cols 120 rows 40; ${[process.execPath, CLI_PATH, ...args].map((word) => `'${word}'`).join(' ')}`;
       const child = spawn(script as string, ['-qec', words, '/dev/null'], {
         cwd: folder.path,
-        env: options().env as never,
+        env: { ...process.env, TMPDIR: scratch },
       });
       let text = '';
       let isAnswered = false;

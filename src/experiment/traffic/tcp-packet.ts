@@ -12,8 +12,10 @@ export interface TcpPacket {
   readonly type: PacketType;
   /** As an Ethernet frame, without preamble and checksum: what tcpdump and tshark call the frame's length. */
   readonly bytes: number;
-  /** What TCP carries; the rest of `bytes` are headers. */
+  /** What TCP carries, also when it carries it a second time; the rest of `bytes` are headers. */
   readonly payloadBytes: number;
+  /** TCP's number of the first byte of payload: the same again is a retransmission. */
+  readonly sequence: number;
   /** Where several interfaces are captured together and the system tells. */
   readonly interfaceIndex: number | undefined;
 }
@@ -58,6 +60,7 @@ export function tcpPacketOf(frame: CapturedFrame): TcpPacket | undefined {
     type: typeOf(tcp[13] as number, payloadBytes),
     bytes: frame.linkType === LINK_ETHERNET ? frame.originalBytes : ETHERNET_BYTES + found.ipBytes,
     payloadBytes,
+    sequence: tcp.readUInt32BE(4),
     interfaceIndex: place.interfaceIndex,
   };
 }

@@ -37,7 +37,15 @@ export interface TrafficEnd {
 /** The prototype's columns, then ours. */
 const COLUMNS = [
   ...['timestamp', 'source_ip', 'type', 'bytes', 'packet_number'],
-  ...['source_port', 'destination_ip', 'destination_port', 'payload_bytes', 'overhead_bytes', 'interface_index'],
+  ...[
+    'source_port',
+    'destination_ip',
+    'destination_port',
+    'payload_bytes',
+    'overhead_bytes',
+    'sequence',
+    'interface_index',
+  ],
 ];
 
 export function trafficCsvHeader(): string {
@@ -62,6 +70,7 @@ export function packetRow(packet: TcpPacket, packetNumber: number) {
     destination_port: packet.destinationPort,
     payload_bytes: payloadBytes,
     overhead_bytes: bytes - payloadBytes,
+    sequence: packet.sequence,
     interface_index: packet.interfaceIndex ?? null,
   };
 }

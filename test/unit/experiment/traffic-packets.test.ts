@@ -48,6 +48,12 @@ describe.each(Object.entries(SAMPLES))('%s', (name, { source, headerBytes, start
     ]);
   });
 
+  it('continues where the packet before ended', () => {
+    const [opening, , , ping] = packets as [TcpPacket, TcpPacket, TcpPacket, TcpPacket];
+    expect(ping.sequence).toBe((opening.sequence + 1) % 2 ** 32);
+    expect((packets[8] as TcpPacket).sequence).toBe((ping.sequence + 4) % 2 ** 32);
+  });
+
   it('counts every packet as the Ethernet frame that it is or would be', () => {
     // The opening packets have 8 bytes more of options.
     expect(packets.map(({ bytes, payloadBytes }) => bytes - payloadBytes)).toEqual([
