@@ -1,0 +1,56 @@
+import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
+import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
+import type { LlmService } from '../../src/llm-service/llm-service.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
+import type { Chance } from './chance.ts';
+import { SimulatedReplica } from './simulated-replica.ts';
+
+export interface SimulatedNode {
+  readonly name: string;
+  readonly replica: SimulatedReplica;
+  readonly manager: ContextManager;
+  /** Its disk is gone, and whatever it would still say is not heard. */
+  dead: boolean;
+}
+
+/** Half of how far clocks differ where nobody keeps them. */
+const SKEW_MS = 5 * 60_000;
+
+/** One of several nodes, with a clock, a default mode and a turn gate of its own. */
+export function startSimulatedNode(
+  name: string,
+  incarnation: string,
+  parts: { environment: VirtualEnvironment; llm: LlmService; template: ChatTemplate; chance: Chance },
+): SimulatedNode {
+  const { llm, template, chance } = parts;
+  const { clock, random, log } = parts.environment;
+  const skewMs = chance.below(2 * SKEW_MS) - SKEW_MS;
+  const { metrics } = virtualEnvironment();
+  const environment = { clock: { ...clock, now: () => clock.now() + skewMs }, random, log, metrics };
+  const replica = new SimulatedReplica(environment);
+  const manager = new ContextManager({
+    llm,
+    template,
+    store: replica,
+    environment,
+    options: {
+      nodeId: name as NodeId,
+      incarnation: incarnation as Incarnation,
+      defaultMode: chance.of(['tokenized', 'raw']),
+      turnGate: chance.of(['event', 'fixed']),
+      turnGateRetriesMax: 3,
+      turnGateBackoffMs: 10,
+      ttlSeconds: 1e6,
+      ttlSecondsMax: 1e6,
+      sessionQueueMax: 64,
+      turnsInFlightMax: 1000,
+      // Room for about two short sessions, so that some are always evicted.
+      contextCacheBytes: 30_000,
+      replyTokensDefault: 4096,
+      replyTokensMax: 4096,
+      finishAbandonedMs: 2000,
+    },
+  });
+  return { name, replica, manager, dead: false };
+}

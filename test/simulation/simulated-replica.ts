@@ -1,0 +1,105 @@
+import type {
+  AppendOptions,
+  ContextStore,
+  ReplicatingStore,
+  ReplicationStatus,
+  SessionQuery,
+} from '../../src/context-store/context-store.ts';
+import { memoryStore } from '../../src/context-store/memory.ts';
+import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
+import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { Environment } from '../../src/environment/environment.ts';
+
+/** One node's replica: what it writes waits to be carried to the others, in order, when the simulation says so. */
+export class SimulatedReplica implements ReplicatingStore {
+  /** On its disk, whoever wrote it. */
+  readonly held = new Map<ContextId, SealedRecord>();
+  /** Told of each record written here. */
+  onWritten: (sealed: SealedRecord) => void = () => {};
+  readonly #environment: Environment;
+  readonly #inner: ContextStore;
+  readonly #listeners = new Set<(sealed: SealedRecord) => void>();
+  /** Peers that have a record of this node. */
+  readonly #peersWith = new Map<ContextId, number>();
+  readonly #waiting = new Map<ContextId, Set<() => void>>();
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+    this.#inner = memoryStore({}, environment);
+  }
+
+  async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
+    await this.#inner.append(sealed, options);
+    this.held.set(sealed.hash, sealed);
+    this.onWritten(sealed);
+  }
+
+  /** A record comes in from another node. */
+  async receive(sealed: SealedRecord): Promise<void> {
+    if (this.held.has(sealed.hash)) return;
+    try {
+      await this.#inner.append(sealed);
+    } catch (error) {
+      if (error instanceof DiscedgeError && error.code === 'session_deleted') return;
+      throw error;
+    }
+    this.held.set(sealed.hash, sealed);
+    for (const listener of this.#listeners) listener(sealed);
+  }
+
+  /** One more peer has a record of this node. */
+  acknowledge(hash: ContextId): void {
+    this.#peersWith.set(hash, (this.#peersWith.get(hash) ?? 0) + 1);
+    for (const wake of this.#waiting.get(hash) ?? []) wake();
+  }
+
+  async awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    if (!this.#peersWith.has(hash)) {
+      const waiting = this.#waiting.get(hash) ?? new Set();
+      this.#waiting.set(hash, waiting);
+      await new Promise<void>((resolve) => {
+        const cancel = this.#environment.clock.after(waitMs, wake);
+        signal.addEventListener('abort', wake, { once: true });
+        waiting.add(wake);
+        function wake() {
+          cancel();
+          waiting.delete(wake);
+          resolve();
+        }
+      });
+    }
+    signal.throwIfAborted();
+    return this.#peersWith.get(hash) ?? 0;
+  }
+
+  watch(listener: (sealed: SealedRecord) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  replicationStatus(): ReplicationStatus {
+    throw new TypeError('nobody asks in a simulation');
+  }
+
+  read(key: SessionKey) {
+    return this.#inner.read(key);
+  }
+
+  list(query: SessionQuery) {
+    return this.#inner.list(query);
+  }
+
+  expire(nowMs: number) {
+    return this.#inner.expire(nowMs);
+  }
+
+  status() {
+    return this.#inner.status();
+  }
+
+  close() {
+    return this.#inner.close();
+  }
+}
