@@ -1,8 +1,9 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openReplica } from '../context-store/lmdb/replica.ts';
-import { type NatsServerProcess, superviseNatsServer } from '../context-store/nats/nats-server-process.ts';
-import { natsServerConfig } from '../context-store/nats/server-config.ts';
+import { superviseNatsServer } from '../context-store/nats/nats-server-process.ts';
+import { findNatsServer, type NatsServerVersion } from '../context-store/nats/nats-server-program.ts';
+import { hubServerConfig, leafServerConfig, natsServerConfig } from '../context-store/nats/server-config.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
@@ -10,7 +11,7 @@ import { checkNodeCertificate } from './certificates/check.ts';
 import type { EdgeNodeConfig } from './config.ts';
 import { isWildcard } from './listen-address.ts';
 import type { OpenedStore, ServedNode } from './open-context-store.ts';
-import { natsUrl, type ReplicationConfig } from './replication-config.ts';
+import { natsUrl, type ReplicationConfig, type StartedServer } from './replication-config.ts';
 
 type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };
 
@@ -46,6 +47,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           keygroups: [keygroup],
           streamMaxAgeMs: config.ttlSecondsMax * 1000 + STREAM_GRACE_MS,
           describe: () => ({ httpUrl: httpUrl(), model, location: replication.location, load: load() }),
+          hub: replication.hub?.nodeId,
           onMember: server.letIn,
           restartServer: server.restart,
         },
@@ -63,52 +65,52 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
 interface OwnServer {
   readonly url: string;
   readonly advertisedUrl: string;
+  /** A server with access rules does not know a node that has just been learned of. */
   readonly letIn: (nodeId: NodeId) => void;
+  /** `undefined` where somebody else runs it. */
   readonly restart: (() => void) | undefined;
   readonly stop: () => Promise<void>;
 }
 
 async function startServer(config: ReplicatedConfig, environment: Environment): Promise<OwnServer> {
-  const { server, advertisedServer } = config.replication;
+  const { server, advertisedServer, certificates, peers } = config.replication;
   if ('url' in server) {
     const advertisedUrl = advertisedServer === undefined ? server.url : natsUrl(advertisedServer);
     // Whoever runs that server decides whom it lets in.
     return { url: server.url, advertisedUrl, letIn: () => {}, restart: undefined, stop: async () => {} };
   }
-  const { nodeId, dataDir, replication } = config;
-  const folder = join(dataDir, 'nats');
+  const { version, path: program } = await findNatsServer(server.program);
+  const folder = join(config.dataDir, 'nats');
   const storeDir = join(folder, 'jetstream');
-  const members = new Set(replication.peers.map((peer) => peer.nodeId));
-  const { cluster, certificates } = replication;
-  const serverConfig = () =>
-    natsServerConfig({
-      nodeId,
-      listen: server.listen,
-      storeDir,
-      maxFileBytes: server.bytesMax,
-      tls: certificates && { ...certificates, cluster },
-      peers: [...members],
-    });
-  const options = { program: server.program, folder, storeDir, config: serverConfig() };
-  const running = await superviseNatsServer(options, environment);
+  const members = new Set(peers.map((peer) => peer.nodeId));
+  const text = () => serverConfig(config, server, { storeDir, members: [...members], version });
+  const running = await superviseNatsServer({ program, folder, storeDir, config: text() }, environment);
   const host = isWildcard(server.listen) ? hostname() : server.listen.host;
+  const failed = (error: unknown) => environment.log.error('nats_server_change_failed', {}, error);
   return {
     url: running.url,
     advertisedUrl: natsUrl(advertisedServer ?? { host, port: running.port }),
-    letIn: (member) => {
+    letIn(member) {
       if (certificates === undefined || members.has(member)) return;
       members.add(member);
-      reload(running, serverConfig(), environment);
+      // Links to a hub keep the permissions they were made with.
+      const change = server.hubListen === undefined ? running.reload(text()) : running.restart(text());
+      change.catch(failed);
     },
-    restart: () => restart(running, serverConfig(), environment),
+    restart: () => void running.restart(text()).catch(failed),
     stop: () => running.stop(),
   };
 }
 
-function reload(server: NatsServerProcess, config: string, { log }: Environment): void {
-  server.reload(config).catch((error) => log.error('nats_server_reload_failed', {}, error));
-}
-
-function restart(server: NatsServerProcess, config: string, { log }: Environment): void {
-  server.restart(config).catch((error) => log.error('nats_server_start_failed', {}, error));
+function serverConfig(
+  { nodeId, replication: { cluster, certificates, hub } }: ReplicatedConfig,
+  { listen, bytesMax: maxFileBytes, hubListen }: StartedServer,
+  made: { readonly storeDir: string; readonly members: readonly NodeId[]; readonly version: NatsServerVersion },
+): string {
+  const { storeDir, members: peers, version: serverVersion } = made;
+  const tls = certificates && { ...certificates, cluster };
+  const settings = { nodeId, listen, storeDir, maxFileBytes, tls, peers };
+  if (hub !== undefined) return leafServerConfig(settings, { address: hub.address, serverVersion });
+  if (hubListen !== undefined) return hubServerConfig(settings, { address: hubListen, serverVersion });
+  return natsServerConfig(settings);
 }

@@ -10,20 +10,33 @@ export interface ReplicationConfig {
   /** Where peers reach that server; `undefined`: where it listens. */
   readonly advertisedServer: ListenAddress | undefined;
   readonly peers: readonly Peer[];
+  readonly hub: Hub | undefined;
   /** Paths of PEM files; `undefined`: only peers on this machine. */
   readonly certificates: NodeCertificateFiles | undefined;
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
 }
 
 /** The nats-server of this node: one that it starts, or one that runs. */
-export type NatsServerChoice =
-  | { readonly program: string; readonly listen: ListenAddress; readonly bytesMax: number }
-  | { readonly url: string };
+export type NatsServerChoice = StartedServer | { readonly url: string };
+
+export interface StartedServer {
+  readonly program: string;
+  readonly listen: ListenAddress;
+  readonly bytesMax: number;
+  /** Where nodes that can only dial out are taken in; `undefined`: nowhere. */
+  readonly hubListen: ListenAddress | undefined;
+}
+
+/** The node through which this one, which can only dial out, is reached. */
+export interface Hub {
+  readonly nodeId: NodeId;
+  readonly address: ListenAddress;
+}
 
 export interface Peer {
   readonly nodeId: NodeId;
-  /** Of its nats-server. */
-  readonly url: string;
+  /** Of its nats-server; `undefined` for a node that is reached through a hub. */
+  readonly url: string | undefined;
 }
 
 export interface NodeCertificateFiles {
@@ -71,11 +84,21 @@ export function readReplication(settings: Settings, nodeId: NodeId | undefined, 
       `(${natsListen}) can be reached from other machines and needs certs-dir; "discedge certs" makes it`,
     );
   }
+  const hubListen = settings.hubListen === undefined ? undefined : address('hubListen', settings.hubListen);
+  if (hubListen !== undefined && certsDir === undefined && !isLoopback(hubListen)) {
+    complain(
+      'hubListen',
+      `(${settings.hubListen}) can be reached from other machines and needs certs-dir; "discedge certs" makes it`,
+    );
+  }
+  if (settings.hub !== undefined && hubListen !== undefined)
+    complain('hub', 'excludes hub-listen: a hub dials no other');
   return {
     cluster: readCluster(settings.cluster, complain),
-    server: url === undefined ? { program: natsProgram, listen, bytesMax: natsBytesMax } : { url },
+    server: url === undefined ? { program: natsProgram, listen, bytesMax: natsBytesMax, hubListen } : { url },
     advertisedServer: natsAdvertise === undefined ? undefined : address('natsAdvertise', natsAdvertise),
     peers: readPeers(settings, nodeId, complain),
+    hub: readHub(settings, nodeId, complain),
     certificates:
       certsDir === undefined
         ? undefined
@@ -108,21 +131,45 @@ function readCluster(text: string, complain: Complain): ClusterName {
   }
 }
 
-function readPeers({ peers = '', certsDir }: Settings, self: NodeId | undefined, complain: Complain): Peer[] {
+function readPeers(settings: Settings, self: NodeId | undefined, complain: Complain): Peer[] {
+  const { peers = '', hub, hubListen } = settings;
+  const readThroughHub = (id: string) => {
+    if (!isNode(id) || (hub === undefined && hubListen === undefined)) {
+      complain('peers', `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${id}"; an ID alone needs a hub between`);
+      return undefined;
+    }
+    return { nodeId: id, address: undefined };
+  };
   const read: Peer[] = [];
   for (const item of peers.split(',').map((text) => text.trim())) {
     if (item === '') continue;
-    const [, id = '', place = ''] = /^([^=]+)=(?:nats:\/\/)?(.+)$/.exec(item) ?? [];
-    const address = parseListenAddress(place);
-    if (address === undefined) complain('peers', `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${item}"`);
-    else if (!isNode(id)) complain('peers', `names "${id}", which is no node id`);
-    else if (id === self) complain('peers', `names this node itself, ${id}`);
-    else if (read.some(({ nodeId }) => nodeId === id)) complain('peers', `names ${id} twice`);
-    else if (certsDir === undefined && !isLoopback(address)) {
-      complain('peers', `names another machine, ${item}, which needs certs-dir; "discedge certs" makes it`);
-    } else read.push({ nodeId: id, url: natsUrl(address) });
+    const peer = item.includes('=') ? readNode('peers', item, { settings, self, complain }) : readThroughHub(item);
+    if (peer === undefined) continue;
+    if (read.some(({ nodeId }) => nodeId === peer.nodeId)) complain('peers', `names ${peer.nodeId} twice`);
+    else read.push({ nodeId: peer.nodeId, url: peer.address && natsUrl(peer.address) });
   }
   return read;
+}
+
+function readHub(settings: Settings, self: NodeId | undefined, complain: Complain): Hub | undefined {
+  const { hub } = settings;
+  return hub === undefined ? undefined : readNode('hub', hub, { settings, self, complain });
+}
+
+function readNode(
+  setting: 'peers' | 'hub',
+  text: string,
+  { settings, self, complain }: { settings: Settings; self: NodeId | undefined; complain: Complain },
+): Hub | undefined {
+  const [, id = '', place = ''] = /^([^=]+)=(?:nats:\/\/)?(.+)$/.exec(text) ?? [];
+  const address = parseListenAddress(place);
+  if (address === undefined) complain(setting, `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${text}"`);
+  else if (!isNode(id)) complain(setting, `names "${id}", which is no node id`);
+  else if (id === self) complain(setting, `names this node itself, ${id}`);
+  else if (settings.certsDir === undefined && !isLoopback(address)) {
+    complain(setting, `names another machine, ${text}, which needs certs-dir; "discedge certs" makes it`);
+  } else return { nodeId: id, address };
+  return undefined;
 }
 
 function isNode(text: string): text is NodeId {

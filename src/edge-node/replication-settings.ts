@@ -19,7 +19,25 @@ export const REPLICATION_SETTINGS = {
       placeholder: 'ID=HOST:PORT,…',
       defaultText: 'none',
       description:
-        'Other nodes of the cluster and where their nats-servers are reached: `e2=10.0.0.2:4222,e3=10.0.0.3:4222`. One is enough, the others are learned from it. Without `certs-dir` only peers on this machine are taken.',
+        'Other nodes of the cluster and where their nats-servers are reached: `e2=10.0.0.2:4222,e3=10.0.0.3:4222`. One is enough, the others are learned from it. An id alone stands for a node on the other side of a hub. Without `certs-dir` only peers on this machine are taken.',
+    }),
+  ),
+  hub: Type.Optional(
+    text({
+      group: 'Replication',
+      placeholder: 'ID=HOST:PORT',
+      defaultText: 'none',
+      description:
+        'For a node that can only dial out: the node whose `hub-listen` it dials, `e1=10.0.0.1:7422`. It reaches that node and all behind it, and they reach it, over this one connection; it needs no open port.',
+    }),
+  ),
+  hubListen: Type.Optional(
+    text({
+      group: 'Replication',
+      placeholder: 'HOST:PORT',
+      defaultText: 'none',
+      description:
+        'Where the nats-server that the node starts takes in nodes that can only dial out: this node is their hub. Another address than loopback needs `certs-dir`. 7422 is the usual port.',
     }),
   ),
   natsListen: text({

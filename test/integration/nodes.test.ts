@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { loadConfig } from '../../src/edge-node/config.ts';
 import { startEdgeNode } from '../../src/edge-node/edge-node.ts';
+import { freePort } from '../support/free-port.ts';
 import { CLI_PATH, startNodeProcess, temporaryFolder } from '../support/node-process.ts';
 import { natsPrograms } from '../support/real-servers/nats-programs.ts';
 import { startNatsServer } from '../support/real-servers/nats-server.ts';
@@ -184,6 +185,28 @@ describe('with certificates', () => {
       code: 'certificate_unusable',
       message: expect.stringContaining(message),
     });
+  });
+});
+
+describe('behind a hub', () => {
+  test.each([
+    ['on one machine', false],
+    ['with certificates', true],
+  ])('nodes that can only dial out share a conversation, %s', async (_, isCertified) => {
+    const port = await freePort();
+    const ids = ['hub', 'a', 'b'];
+    if (isCertified) await makeCertificates(join(folder.path, 'certs'), 'blue', ids);
+    const flags = (id: string) =>
+      isCertified ? { cluster: 'blue', certsDir: join(folder.path, 'certs', id) } : { cluster: 'blue' };
+    const hub = await start('hub', { ...flags('hub'), hubListen: `127.0.0.1:${port}`, peers: 'a,b' });
+    const a = await start('a', { ...flags('a'), hub: `hub=127.0.0.1:${port}` });
+    const b = await start('b', { ...flags('b'), hub: `hub=127.0.0.1:${port}` });
+    await Promise.all([connected(hub, 'a', 'b'), connected(a, 'hub', 'b'), connected(b, 'hub', 'a')]);
+    for (const [index, node] of [a, b, hub, a].entries()) {
+      const turn = index + 1;
+      const reply = await node.turn({ session_id: 's', turn, prompt: `message ${turn}`, max_wait_ms: 30_000 });
+      expect(reply).toMatchObject({ turn, based_on_turn: index });
+    }
   });
 });
 

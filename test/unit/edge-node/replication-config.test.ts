@@ -76,6 +76,20 @@ describe('what is read', () => {
     });
   });
 
+  it('a hub takes in nodes without an address, and they name it', () => {
+    expect(load({ hubListen: '127.0.0.1:7422', peers: 'e2,e3' }).replication).toMatchObject({
+      server: { hubListen: { host: '127.0.0.1', port: 7422 } },
+      peers: [
+        { nodeId: 'e2', url: undefined },
+        { nodeId: 'e3', url: undefined },
+      ],
+    });
+    expect(load({ hub: 'e9=127.0.0.1:7422' }).replication?.hub).toEqual({
+      nodeId: 'e9',
+      address: { host: '127.0.0.1', port: 7422 },
+    });
+  });
+
   it.each([
     ['52.5123,13.3269', { latitude: 52.5123, longitude: 13.3269 }],
     ['-33, -70.5', { latitude: -33, longitude: -70.5 }],
@@ -102,7 +116,21 @@ describe('what is refused', () => {
       { peers: 'e2=10.0.0.2:4222' },
       '--peers names another machine, e2=10.0.0.2:4222, which needs certs-dir; "discedge certs" makes it',
     ],
-    [{ peers: '127.0.0.1:4222' }, '--peers must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "127.0.0.1:4222"'],
+    [
+      { peers: '127.0.0.1:4222' },
+      '--peers must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "127.0.0.1:4222"; an ID alone needs a hub between',
+    ],
+    [
+      { peers: 'e2' },
+      '--peers must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "e2"; an ID alone needs a hub between',
+    ],
+    [{ hub: 'e2' }, '--hub must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "e2"'],
+    [{ hub: 'e1=127.0.0.1:7422' }, '--hub names this node itself, e1'],
+    [{ hub: 'e2=127.0.0.1:7422', hubListen: '127.0.0.1:7422' }, '--hub excludes hub-listen: a hub dials no other'],
+    [
+      { hubListen: '0.0.0.0:7422' },
+      '--hub-listen (0.0.0.0:7422) can be reached from other machines and needs certs-dir; "discedge certs" makes it',
+    ],
     [{ peers: 'e 2=127.0.0.1:4222' }, '--peers names "e 2", which is no node id'],
     [{ peers: 'e1=127.0.0.1:4222' }, '--peers names this node itself, e1'],
     [{ peers: 'e2=127.0.0.1:1,e2=127.0.0.1:2' }, '--peers names e2 twice'],
