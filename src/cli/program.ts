@@ -47,6 +47,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Make a model that costs what a real one costs, for measurements without its weights.',
     load: () => import('./commands/model.ts'),
   },
+  {
+    name: 'experiment',
+    description: "Run the paper's experiments, and ours, on this machine.",
+    load: () => import('./commands/experiment.ts'),
+  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */

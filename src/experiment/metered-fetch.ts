@@ -17,19 +17,21 @@ export interface SocketBytes {
 }
 
 /**
- * A `fetch` over connections of its own, kept alive between requests, that counts what goes through their sockets: HTTP
+ * A `fetch` over connections of its own, by default kept alive between requests, that counts what goes through their sockets: HTTP
  * heads and bodies both ways, of failed attempts too. TCP and IP headers and acknowledgements are `discedge traffic`'s.
  * Through https the bytes are those inside the encryption.
  */
 export class MeteredFetch {
   readonly fetch: Fetch = (input, init) => this.#fetch(input, init);
   readonly #clock: Clock;
-  readonly #agents = { 'http:': new PlainAgent({ keepAlive: true }), 'https:': new TlsAgent({ keepAlive: true }) };
+  readonly #agents: { readonly 'http:': PlainAgent; readonly 'https:': TlsAgent };
   readonly #open = new Set<Socket>();
   #closed: SocketBytes = { sent: 0, received: 0 };
 
-  constructor(clock: Clock) {
+  /** A server that ends its connections without saying so beforehand is better not met on one again. */
+  constructor(clock: Clock, { keepsConnections: keepAlive = true }: { readonly keepsConnections?: boolean } = {}) {
     this.#clock = clock;
+    this.#agents = { 'http:': new PlainAgent({ keepAlive }), 'https:': new TlsAgent({ keepAlive }) };
   }
 
   /** Through all of its sockets since it was made. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts';
 import { type ConfigSources, nodeIdFromHostName } from '../edge-node/config.ts';
 import type { Clock } from '../environment/environment.ts';
-import type { ChildReport } from './edge-node-child.ts';
+import type { ChildOrder, ChildReport } from './node-child.ts';
+import type { WrittenReplies } from './transcript-llm.ts';
 
 export interface OwnNodesOptions {
   /** What the nodes are to be called; as many are started. */
@@ -17,8 +18,26 @@ export interface OwnNodesOptions {
   readonly replicating: boolean;
   /** Settings that all of them get. */
   readonly settings: ConfigSources;
+  /** Where each of them is, in the order of their names; default: all on loopback. */
+  readonly places?: readonly NodePlace[] | undefined;
+  /** What runs in each process: an edge node, or only the replica of one (replica-child.ts). */
+  readonly program?: NodeProgram | undefined;
+  /** Replies in place of an LLM Service's. */
+  readonly writtenReplies?: WrittenReplies | undefined;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
+}
+
+export type NodeProgram = 'edge-node-child' | 'replica-child';
+
+/** A machine of its own for a node, as far as its network goes. */
+export interface NodePlace {
+  /** Address under which clients and peers reach it. */
+  readonly host: string;
+  /** What a command line begins with to run there. */
+  readonly enter: readonly string[];
+  /** Settings of this node alone; one with peers elsewhere needs its certificates. */
+  readonly flags: NonNullable<ConfigSources['flags']>;
 }
 
 export interface OwnNode {
@@ -34,6 +53,8 @@ export interface OwnNodes {
   close(): Promise<void>;
 }
 
+const LOOPBACK = '127.0.0.1';
+const NATS_PORT = 4222;
 /** Nodes on one machine find each other within moments of their start. */
 const CONNECT_WAIT_MS = 30_000;
 const CONNECT_POLL_MS = 50;
@@ -45,10 +66,11 @@ const STOP_WAIT_MS = 15_000;
  * until all of them are connected. Throws what a node's start throws, and then leaves nothing behind.
  */
 export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes> {
-  const { names, replicating } = options;
+  const { names, replicating, places, settings, writtenReplies, program = 'edge-node-child' } = options;
   const ids = distinctIds(names);
   const folder = await mkdtemp(join(tmpdir(), 'discedge-scenario-'));
-  const peerPorts = replicating ? await freePorts(names.length) : [];
+  const hosts = names.map((_, index) => places?.[index]?.host ?? LOOPBACK);
+  const peerPorts = replicating ? await peerPortsAt(hosts) : [];
   const children: ChildProcess[] = [];
   const closeOnce = onlyOnce(async () => {
     await Promise.all(children.map((child) => stopChild(child, options.clock)));
@@ -57,11 +79,12 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
   try {
     const urls = await Promise.all(
       ids.map((id, index) => {
-        const child = fork(childPath(), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+        const place = places?.[index];
+        const child = forkAt(place, program);
         children.push(child);
-        const own = { nodeId: id, dataDir: join(folder, id), listen: '127.0.0.1:0', ...storeOf(ids, index, peerPorts) };
-        const { settings } = options;
-        return startChild(child, { ...settings, flags: { ...settings.flags, ...own } }, options.signal);
+        const own = { nodeId: id, dataDir: join(folder, id), listen: `${hosts[index]}:0` };
+        const flags = { ...settings.flags, ...own, ...storeOf({ ids, hosts, peerPorts }, index), ...place?.flags };
+        return startChild(child, { sources: { ...settings, flags }, writtenReplies }, options.signal);
       }),
     );
     if (replicating) await connected(urls, options);
@@ -72,31 +95,43 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
   }
 }
 
-function storeOf(ids: readonly string[], index: number, peerPorts: readonly number[]) {
+interface Members {
+  readonly ids: readonly string[];
+  readonly hosts: readonly string[];
+  readonly peerPorts: readonly number[];
+}
+
+function storeOf({ ids, hosts, peerPorts }: Members, index: number) {
   if (peerPorts.length === 0) return { store: 'lmdb' };
-  const peers = ids.flatMap((id, other) => (other === index ? [] : [`${id}=127.0.0.1:${peerPorts[other]}`]));
-  return { store: 'nats', natsListen: `127.0.0.1:${peerPorts[index]}`, peers: peers.join() };
+  const server = (member: number) => `${hosts[member]}:${peerPorts[member]}`;
+  const peers = ids.flatMap((id, other) => (other === index ? [] : [`${id}=${server(other)}`]));
+  return { store: 'nats', natsListen: server(index), peers: peers.join() };
+}
+
+/** A process beside this one, or in another network. */
+function forkAt(place: NodePlace | undefined, program: NodeProgram): ChildProcess {
+  const stdio: StdioOptions = ['ignore', 'ignore', 'inherit', 'ipc'];
+  const [execPath, ...words] = place?.enter ?? [];
+  if (execPath === undefined) return fork(childPath(program), { stdio });
+  return fork(childPath(program), { stdio, execPath, execArgv: [...words, process.execPath, ...process.execArgv] });
 }
 
 /** Beside this file, in the form in which this file runs. */
-function childPath(): string {
-  const name = import.meta.url.endsWith('.ts') ? './edge-node-child.ts' : './edge-node-child.js';
-  return fileURLToPath(new URL(name, import.meta.url));
+function childPath(program: NodeProgram): string {
+  return fileURLToPath(new URL(`./${program}.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url));
 }
 
-async function startChild(
-  child: ChildProcess,
-  sources: ConfigSources,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  child.send(sources);
+async function startChild(child: ChildProcess, order: ChildOrder, signal: AbortSignal | undefined): Promise<string> {
+  child.send(order);
+  let abort = () => {};
   const report = await new Promise<ChildReport>((resolve, reject) => {
     child.once('message', resolve);
     child.once('error', reject);
     child.once('exit', (code) => resolve({ code: undefined, message: `the node ended with status ${code}` }));
-    if (signal?.aborted) reject(signal.reason);
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
+    abort = () => reject(signal?.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort, { once: true });
+  }).finally(() => signal?.removeEventListener('abort', abort));
   if ('url' in report) return report.url;
   const { code, message } = report;
   throw new DiscedgeError(isErrorCode(code) ? code : 'internal_error', message);
@@ -135,10 +170,15 @@ async function connectedPeers(url: string): Promise<number> {
   return answer.nodes.filter(({ state }) => state === 'connected').length;
 }
 
+/** Machines of their own have the port that nats-server usually has; on one machine it has to be a free one. */
+async function peerPortsAt(hosts: readonly string[]): Promise<readonly number[]> {
+  return hosts.includes(LOOPBACK) ? freePorts(hosts.length) : hosts.map(() => NATS_PORT);
+}
+
 /** Ports that nobody uses now; all are held until the last is found, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((server) => once(server.listen(0, '127.0.0.1'), 'listening')));
+  await Promise.all(servers.map((server) => once(server.listen(0, LOOPBACK), 'listening')));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => once(server.close(), 'close')));
   return ports;

@@ -24,6 +24,10 @@ export interface RunOptions {
   readonly clock: Clock;
   /** Told of each row of a turn after it was recorded. */
   readonly onTurn?: ((row: TurnRow) => void) | undefined;
+  /** Waited for between a turn that was answered and the next one of its user. */
+  readonly afterTurn?: ((row: TurnRow) => Promise<void>) | undefined;
+  /** Whether a user's connections are used again; default true. */
+  readonly keepsConnections?: boolean | undefined;
   /** Interrupts: turns under way are given up, the run ends incomplete. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,7 +71,7 @@ class Run {
 
   async #playUser(place: Place): Promise<void> {
     const { scenario, clock, signal } = this.#options;
-    const metered = new MeteredFetch(clock);
+    const metered = new MeteredFetch(clock, { keepsConnections: this.#options.keepsConnections ?? true });
     try {
       const conversation = this.#converse(place, metered.fetch);
       let before: PlannedTurn | undefined;
@@ -79,6 +83,7 @@ class Run {
         if (row === undefined) return;
         this.#record(row);
         if (row.error !== '') return;
+        await this.#options.afterTurn?.(row);
         before = planned;
       }
     } finally {

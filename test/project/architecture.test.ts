@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['domain', 'environment', 'llm-service', 'context-store', 'context-manager'],
   client: [],
   'edge-node': ['domain', 'environment', 'llm-service', 'context-store', 'context-manager', 'http'],
-  experiment: ['domain', 'environment', 'llm-service', 'client', 'edge-node'],
+  experiment: ['domain', 'environment', 'llm-service', 'context-store', 'client', 'edge-node'],
   cli: ['domain', 'client', 'edge-node', 'experiment'],
 };
 
