@@ -3,6 +3,7 @@ import type { History, Violation } from './history.ts';
 
 /** After that a node that has healed is taken not to heal. */
 const CATCH_UP_WAIT_MS = 90_000;
+const MARKS_PER_NODE = 5;
 const LOOK_EVERY_MS = 25;
 
 /** What every node must come to hold: sessions, and up to which turn. */
@@ -12,14 +13,21 @@ export interface Marks {
   readonly deleted: Set<string>;
 }
 
-/** The turns acknowledged in a part of a history. */
+/**
+ * What was last acknowledged in a part of a history, by each node. Records travel in the order in which a node has written
+ * them, so a node that holds these holds the others too; that it holds all of them is looked at in the end.
+ */
 export function marksOf(history: History): Marks {
   const turns = new Map<string, number>();
   const deleted = new Set<string>();
-  for (const event of history) {
+  const left = new Map<string, number>();
+  for (const event of history.toReversed()) {
     if (event.kind === 'deletion') deleted.add(event.session);
-    if (event.kind === 'turn' && event.reply !== undefined)
-      turns.set(event.session, Math.max(event.reply.turn, turns.get(event.session) ?? 0));
+    if (event.kind !== 'turn' || event.reply === undefined || turns.has(event.session)) continue;
+    const { node, turn } = event.reply;
+    const more = left.get(node) ?? MARKS_PER_NODE;
+    left.set(node, more - 1);
+    if (more > 0) turns.set(event.session, turn);
   }
   return { turns, deleted };
 }

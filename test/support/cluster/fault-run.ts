@@ -90,12 +90,13 @@ export class FaultRun {
         cluster,
         chance: this.#chance,
         holdMs,
+        observations,
         drain: (node) => this.#drain(node),
         guestSession: () => this.#guestSession(),
         note: (what) => void notes.push(what),
       });
     } catch (error) {
-      violations.push({ rule: 'not caught up', what: `the cluster did not run again: ${(error as Error).message}` });
+      violations.push({ rule: 'defect', what: (error as Error).message });
       await this.#restore();
     }
     const tookMs = Math.round(performance.now() - beganMs);

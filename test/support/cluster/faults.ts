@@ -2,10 +2,13 @@ import type { Chance } from '../../simulation/chance.ts';
 import type { Abilities, FaultCluster } from './cluster.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { letInHostileGuest } from './hostile-guest.ts';
+import type { Observations } from './observations.ts';
+import { watchDeath } from './watch-death.ts';
 
 export interface FaultContext {
   readonly cluster: FaultCluster;
   readonly chance: Chance;
+  readonly observations: Observations;
   /** How long the fault lasts. */
   readonly holdMs: number;
   /** Nobody asks the node any more, all that it has written is on every other node, and that stays so until `undo`. */
@@ -32,7 +35,18 @@ const SKEW_MINUTES_MAX = 10;
 /** Each kind of fault that issue and DESIGN §4 name, once. */
 export const FAULTS: readonly Fault[] = [
   {
-    name: 'kill -9 of a node',
+    name: 'a node dies under load, and its nats-server with it',
+    run: async ({ cluster, chance, holdMs, observations, note }) => {
+      const node = chance.of(cluster.nodes);
+      const death = watchDeath(node.url, observations);
+      await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
+      await hold(holdMs);
+      note(`${node.id}: ${death.account()}`);
+      await node.start();
+    },
+  },
+  {
+    name: 'kill -9 of a node alone',
     run: async ({ cluster, chance, holdMs, note }) => {
       const node = chance.of(cluster.nodes);
       note(node.id);
@@ -48,16 +62,6 @@ export const FAULTS: readonly Fault[] = [
       note(node.id);
       await node.signalServer('SIGKILL');
       await hold(holdMs);
-    },
-  },
-  {
-    name: 'kill -9 of a node and its nats-server',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
-      note(node.id);
-      await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
-      await hold(holdMs);
-      await node.start();
     },
   },
   {

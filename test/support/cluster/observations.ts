@@ -8,7 +8,7 @@ export interface Attempt {
   readonly beganMs: number;
   /** HTTP status; `undefined` when no answer came. */
   readonly status: number | undefined;
-  /** DisCEdge's code of an answer that was an error. */
+  /** DisCEdge's code of an answer that was an error, or the name of the error where there was no answer. */
   readonly code: string | undefined;
 }
 

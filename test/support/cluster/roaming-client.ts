@@ -215,6 +215,9 @@ export class RoamingClient {
       // Out of coverage when it came: the client does not know what became of its turn.
       if (this.#parts.losesAnswers && chance.oneIn(ANSWERS_PER_LOSS)) throw new TypeError('the answer was lost');
       return new Response(text, { status, headers });
+    } catch (error) {
+      if (outcome.status === undefined) outcome.code = codeOf(error);
+      throw error;
     } finally {
       ended(outcome);
     }

@@ -9,10 +9,10 @@ import { FaultRun } from './fault-run.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import type { Violation } from './history.ts';
 
-const SHORT_HOLD_MS = 2_500;
+const SHORT_HOLD_MS = 2_000;
 const LONG_HOLD_MS = 30_000;
 /** Between two faults, with load. */
-const CALM_MS = 500;
+const CALM_MS = 300;
 const VIOLATIONS_SHOWN_MAX = 20;
 
 const { values } = parseArgs({
@@ -28,7 +28,8 @@ const { values } = parseArgs({
     'keep-logs': { type: 'string' },
   },
 });
-const seed = Number(values.seed);
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
+const again = ['npm run test:faults --', `--seed ${seed}`, values.minutes && `--minutes ${values.minutes}`];
 const print = (line: string) => process.stdout.write(`${line}\n`);
 const chance = new Chance(seed + 1);
 const run = await FaultRun.start({
@@ -84,6 +85,7 @@ try {
   print(
     `${violations.size === 0 ? 'kept' : 'BROKEN'} ${JSON.stringify({ seed, faults, acknowledged, repeated, stuck, equalMs, seconds: Math.round((performance.now() - beganMs) / 1_000), violations: violations.size, failures })}`,
   );
+  if (violations.size > 0) print(`repeat it with: ${again.filter(Boolean).join(' ')}`);
 } finally {
   await run.end();
   if (values['keep-logs'] !== undefined) cpSync(run.logFolder(), values['keep-logs'], { recursive: true });
