@@ -3,11 +3,11 @@
 // in every reply, so each is held against what its client has said (DESIGN §4): no strong answer from less, no acknowledged
 // turn lost but with the only disk that had it, no replicated one at all, the same session on all nodes in the end.
 //
-// SIMULATION_RUNS says how many histories (default 60), SIMULATION_SEED replays one.
+// SIMULATION_RUNS says how many histories (default 40), SIMULATION_SEED replays one.
 import { describe, expect, it } from 'vitest';
 import { simulateNodes } from './many-nodes-world.ts';
 
-const RUNS = Number(process.env.SIMULATION_RUNS ?? 60);
+const RUNS = Number(process.env.SIMULATION_RUNS ?? 40);
 const SEED = process.env.SIMULATION_SEED === undefined ? undefined : Number(process.env.SIMULATION_SEED);
 const FIRST_SEED = 1;
 const STEPS = 200;
