@@ -20,12 +20,12 @@ function reply(turn: number, changes: Partial<AcknowledgedReply> = {}): Acknowle
 }
 
 function acknowledged(turn: number, changes: Partial<AcknowledgedReply> = {}): Operation {
-  const common = { kind: 'turn', session: 's', nonce: `s.${turn}`, consistency: 'strong' } as const;
+  const common = { kind: 'turn', session: 's', nonce: `s.${turn}`, consistency: 'strong', isTwinned: false } as const;
   return { ...common, outcome: 'acknowledged', reply: reply(turn, changes) };
 }
 
 function unanswered(nonce: string, outcome: 'refused' | 'unknown'): Operation {
-  return { kind: 'turn', session: 's', nonce, consistency: 'strong', outcome };
+  return { kind: 'turn', session: 's', nonce, consistency: 'strong', outcome, isTwinned: false };
 }
 
 function repeated(turn: number, changes: Partial<Repetition['reply']> = {}): Repetition {
@@ -84,6 +84,12 @@ const rulesOf = (violations: ReadonlyArray<{ readonly rule: string }>) => [
 
 test('replies that keep every promise pass', () => {
   expect(checkReplies(goodHistory)).toEqual([]);
+});
+
+test('a repeated turn is answered from its twin, where it had been sent to several nodes', () => {
+  const twinned = { ...acknowledged(1), isTwinned: true } as Operation;
+  expect(checkReplies([twinned, repeated(1, { contextId: 'other' })])).toEqual([]);
+  expect(rulesOf(checkReplies([twinned, repeated(1, { text: 'other' })]))).toEqual(['replay differs']);
 });
 
 test.each<[string, string, History]>([

@@ -71,8 +71,9 @@ function* operationFaults(
 function* repetitionFaults({ session, nonce, reply }: Repetition, told: Told): Iterable<Violation> {
   const first = told.replies.get(nonce);
   const where = `session ${session}, message ${nonce} sent again to ${reply.node}`;
-  if (first === undefined || first.text !== reply.text || first.contextId !== reply.contextId) {
-    yield { rule: 'replay differs', what: `${where}: another reply than the first time` };
-  }
+  if (first?.text !== reply.text) yield { rule: 'replay differs', what: `${where}: another reply than the first time` };
+  // Of twins, every node gives the one on the main line, once it has both.
+  else if (first.contextId !== reply.contextId && told.sent.get(nonce)?.isTwinned !== true)
+    yield { rule: 'replay differs', what: `${where}: another record than the first time` };
   if (!reply.replayed) yield { rule: 'turn twice', what: `${where}: answered anew` };
 }

@@ -136,8 +136,14 @@ export class FaultRun {
 
   #guestSession() {
     const session = 'guest-1';
-    const guest = { kind: 'turn', session, nonce: `${session}.1`, consistency: 'strong', outcome: 'unknown' } as const;
-    this.observations.operation(guest);
+    this.observations.operation({
+      kind: 'turn',
+      session,
+      nonce: `${session}.1`,
+      consistency: 'strong',
+      outcome: 'unknown',
+      isTwinned: false,
+    });
     return { sessionId: session, userId: userOf(session) };
   }
 

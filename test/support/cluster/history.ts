@@ -10,6 +10,8 @@ export interface Operation {
    * `unknown`: it may have taken effect anywhere.
    */
   readonly outcome: 'acknowledged' | 'refused' | 'unknown';
+  /** More than one request was sent, perhaps to several nodes: each of those may have stored a turn of its own, on a branch. */
+  readonly isTwinned: boolean;
   /** Exactly where it was acknowledged. */
   readonly reply?: AcknowledgedReply | undefined;
 }

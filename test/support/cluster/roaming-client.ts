@@ -274,7 +274,7 @@ function operation({
 }): Operation {
   const isRefused = codes.length > 0 && codes.every((code) => REFUSALS.has(code));
   const outcome = reply !== undefined ? 'acknowledged' : isRefused ? 'refused' : 'unknown';
-  return { kind: 'turn', session, nonce, consistency, outcome, reply };
+  return { kind: 'turn', session, nonce, consistency, outcome, isTwinned: codes.length > 0, reply };
 }
 
 export function codeOf(error: unknown): string {
