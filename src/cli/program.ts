@@ -52,6 +52,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: "Run the paper's experiments, and ours, on this machine.",
     load: () => import('./commands/experiment.ts'),
   },
+  {
+    name: 'report',
+    description: 'Draw what experiments and scenarios measured: one page, figures as SVG and PNG.',
+    load: () => import('./commands/report.ts'),
+  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */

@@ -1,0 +1,168 @@
+import type { Canvas, Drawing, LegendEntry } from './canvas.ts';
+import { type Comparison, looksOf, sessionsOf } from './comparison.ts';
+import { composeFigure } from './compose-figure.ts';
+import { drawLoad, LOAD_COLUMNS } from './draw-load.ts';
+import { type ChartRow, drawRows } from './draw-rows.ts';
+import { drawTurns } from './draw-turns.ts';
+import { findingOf, resultOf, soleBaseline } from './finding.ts';
+import { intervalNote } from './interval-note.ts';
+import { LOAD_MEASURES, type LoadMeasure, type LoadSeries } from './load-levels.ts';
+import { lookAt, variantInSentence, variantName } from './looks.ts';
+import { scaleFor } from './metric-scale.ts';
+import { changeWithInterval } from './number-text.ts';
+import type { Table } from './table.ts';
+
+/** A picture with what it shows, in words and in numbers. */
+export interface Figure {
+  /** Names its files. */
+  readonly id: string;
+  /** What stands before its title on the page: "Figure 3 of the paper, with our data". */
+  readonly name: string;
+  /** Computed from the numbers, never written beforehand. */
+  readonly finding: string;
+  readonly svg: string;
+  readonly table: Table;
+}
+
+export interface FigureNames {
+  readonly id: string;
+  readonly name: string;
+  /** What was done, for the line under the title. */
+  readonly about: string;
+}
+
+/** A metric over the turns of a session. */
+export function turnsFigure(
+  canvas: Canvas,
+  names: FigureNames,
+  comparisons: readonly Comparison[],
+  { table, finding }: { readonly table: Table; readonly finding: string },
+): Figure {
+  const { drawings, columns, named } = drawTurns(canvas, comparisons);
+  const panels = comparisons.map((comparison, index) => ({
+    heading: comparison.panel.label,
+    result: resultOf(comparison),
+    drawing: drawings[index] as Drawing,
+  }));
+  const legend = named ? undefined : canvas.legend(legendOf(comparisons));
+  return finish(names, { finding, legend, panels, columns, sessions: sessionsOf(comparisons), table });
+}
+
+/** A metric as one number a variant, a row a panel. */
+export function rowsFigure(
+  canvas: Canvas,
+  names: FigureNames,
+  comparisons: readonly Comparison[],
+  table: Table,
+): Figure {
+  const [first] = comparisons as [Comparison];
+  const looks = looksOf(comparisons);
+  const sole = soleBaseline(comparisons);
+  const rows: ChartRow[] = comparisons.map((comparison) => ({
+    name: comparison.panel.label,
+    marks: comparison.series.flatMap(({ arm, overall }) => {
+      const look = looks.get(arm.variant);
+      return overall === undefined || look === undefined ? [] : [{ look, estimate: overall }];
+    }),
+    result: sole === undefined ? resultOf(comparison) : soleResult(comparison),
+  }));
+  const subject = first.series[0]?.arm.variant ?? '';
+  const resultHeading = sole === undefined ? '' : `${variantName(subject)} against ${variantInSentence(sole)}`;
+  const largest = Math.max(...rows.flatMap(({ marks }) => marks.map(({ estimate }) => estimate.high)), 0);
+  const drawing = drawRows(canvas, { rows, ...scaleFor(first.metric, largest), isChange: false, resultHeading });
+  return finish(names, {
+    finding: findingOf(comparisons),
+    legend: canvas.legend(legendOf(comparisons)),
+    panels: [{ heading: '', result: '', drawing }],
+    columns: 1,
+    sessions: sessionsOf(comparisons),
+    table,
+  });
+}
+
+/** Turns a second and response times over users. */
+export function loadFigure(
+  canvas: Canvas,
+  names: FigureNames,
+  {
+    series,
+    finding,
+    sessions,
+  }: { readonly series: readonly LoadSeries[]; readonly finding: string; readonly sessions: number },
+  table: Table,
+): Figure {
+  const legend = canvas.legend(series.map((one, place) => ({ label: loadName(one, series), look: lookAt(place) })));
+  const panels = (Object.keys(LOAD_MEASURES) as LoadMeasure[]).map((measure) => ({
+    heading: LOAD_MEASURES[measure].label,
+    result: '',
+    drawing: drawLoad(canvas, series, measure),
+  }));
+  return finish(names, { finding, legend, panels, columns: LOAD_COLUMNS, sessions, table });
+}
+
+/** The LLM Service is named where there are several. */
+export function loadName({ variant, llmService, origin }: LoadSeries, all: readonly LoadSeries[]): string {
+  const differ = (of: (one: LoadSeries) => string) =>
+    new Set(all.filter((one) => one.variant === variant).map(of)).size > 1;
+  return [
+    variantName(variant),
+    ...(differ((one) => one.llmService) ? [llmService] : []),
+    ...(differ((one) => one.origin) ? [origin] : []),
+  ].join(', ');
+}
+
+/** A row a thing that changed, with what it changed by. */
+export function changesFigure(
+  canvas: Canvas,
+  names: FigureNames,
+  {
+    rows,
+    finding,
+    sessions,
+  }: { readonly rows: readonly ChartRow[]; readonly finding: string; readonly sessions: number },
+  table: Table,
+): Figure {
+  const drawing = drawRows(canvas, { rows, label: 'Change (%)', divisor: 0.01, isChange: true, resultHeading: '' });
+  const panels = [{ heading: '', result: '', drawing }];
+  return finish(names, { finding, legend: undefined, panels, columns: 1, sessions, table });
+}
+
+function finish(
+  { id, name, about }: FigureNames,
+  {
+    finding,
+    legend,
+    panels,
+    columns,
+    sessions,
+    table,
+  }: {
+    readonly finding: string;
+    readonly legend: Drawing | undefined;
+    readonly panels: Parameters<typeof composeFigure>[0]['panels'];
+    readonly columns: number;
+    readonly sessions: number;
+    readonly table: Table;
+  },
+): Figure {
+  const results = panels.flatMap(({ heading, result }) => (result === '' ? [] : [`${heading}: ${result}`]));
+  const alt = [`${finding}.`, about, ...results].join(' ');
+  const svg = composeFigure({
+    title: finding,
+    subtitle: about,
+    legend,
+    panels,
+    columns,
+    footnote: intervalNote(sessions),
+    alt,
+  });
+  return { id, name, finding, svg, table };
+}
+
+function soleResult({ series }: Comparison): string {
+  return series.flatMap(({ change }) => (change === undefined ? [] : changeWithInterval(change))).join('; ');
+}
+
+function legendOf(comparisons: readonly Comparison[]): LegendEntry[] {
+  return [...looksOf(comparisons)].map(([variant, look]) => ({ label: variantName(variant), look }));
+}

@@ -1,0 +1,93 @@
+import { type Comparison, compare } from './comparison.ts';
+import { changeCell, panelDatum, valueCell } from './figure-tables.ts';
+import { variantName } from './looks.ts';
+import { METRICS, type Metric } from './metrics.ts';
+import { changeText, wholeNumber } from './number-text.ts';
+import type { Panel } from './panels.ts';
+import { PAPER_CHANGES, PAPER_SESSION_SYNC_BYTES, type PaperNumber } from './paper-numbers.ts';
+import { type PlannedPart, syncMetric } from './plan-figures.ts';
+import { type Verdict, verdictOf } from './statistics.ts';
+import { type Cell, columnHeading, rowHeading, type Table } from './table.ts';
+
+const VERDICTS: Readonly<Record<Verdict, string>> = {
+  less: 'lower',
+  more: 'higher',
+  'no-difference': 'no difference',
+  'one-session': 'one session, not tested',
+};
+
+/** The paper's headline numbers beside ours, a row a panel. Rows of what was not measured say so. */
+export function headlineTable(parts: readonly PlannedPart[]): Table {
+  return {
+    caption: "The paper's headline numbers (on its two devices) beside ours: changes of medians (95 % intervals)",
+    head: [['', 'Paper', 'Where', 'Ours', 'Shown'].map((text) => columnHeading(text))],
+    body: [...PAPER_CHANGES.flatMap((number) => changeRows(number, parts)), ...sessionByteRows(parts)],
+  };
+}
+
+function changeRows(number: PaperNumber, parts: readonly PlannedPart[]): Cell[][] {
+  const { label, figure, changes, baseline } = number;
+  const paper = changes.map((change) => changeText(change, 2).replace(/\.?0+(?= %)/, '')).join(' and ');
+  const heading = [rowHeading(`${label} (${figure})`), { text: paper }];
+  const rows = comparableParts(number, parts).flatMap(({ part, kind, panels }) =>
+    panels.flatMap((panel) => {
+      const comparison = comparisonFor(number, panel, panels);
+      const change = comparison?.series.find(({ arm }) => arm.variant === baseline)?.change;
+      if (comparison === undefined || change === undefined) return [];
+      const { metric } = comparison;
+      const datum = { ...panelDatum(panel), metric: metric.id, variant: number.subject, baseline };
+      const payload = metric === METRICS.sync_payload_bytes ? ', payload' : '';
+      const where = `${kind === 'roaming' ? 'roaming' : part.replaceAll('-', ' ')}: ${panel.label}${payload}`;
+      return [[...heading, { text: where }, changeCell(change, datum), { text: VERDICTS[verdictOf(change)] }]];
+    }),
+  );
+  return rows.length > 0 ? rows : [[...heading, { text: '' }, { text: 'not measured' }, { text: '' }]];
+}
+
+/** The paper roams when it compares with a client that keeps its history, and stays put when it compares ids with text. */
+function comparableParts({ baseline, metric }: PaperNumber, parts: readonly PlannedPart[]): PlannedPart[] {
+  const wantsRoaming = baseline === 'client-side';
+  const still = parts.filter(({ kind }) => kind === 'turns');
+  const roaming = parts.filter(({ kind }) => kind === 'roaming');
+  if (!wantsRoaming) return still;
+  // What a request weighs does not depend on where it goes.
+  return roaming.length > 0 || metric !== 'request_bytes' ? roaming : still;
+}
+
+function comparisonFor({ metric, subject, baseline }: PaperNumber, panel: Panel, all: readonly Panel[]) {
+  const names = new Set(panel.arms.map(({ variant }) => variant));
+  if (!names.has(subject) || !names.has(baseline)) return undefined;
+  return compare(
+    panel,
+    metric === 'sync_bytes' ? syncMetric(all) : (METRICS as Readonly<Record<string, Metric>>)[metric]!,
+  );
+}
+
+function sessionByteRows(parts: readonly PlannedPart[]): Cell[][] {
+  const wanted = Object.entries(PAPER_SESSION_SYNC_BYTES);
+  return parts
+    .filter(({ kind }) => kind === 'turns')
+    .flatMap(({ panels }) => {
+      const metric = syncMetric(panels);
+      return panels.flatMap((panel) => {
+        const comparison = compare(panel, metric);
+        return wanted.flatMap(([variant, paperBytes]) => byteRow(comparison, variant, paperBytes));
+      });
+    });
+}
+
+function byteRow(comparison: Comparison | undefined, variant: string, paperBytes: number): Cell[][] {
+  const series = comparison?.series.find(({ arm }) => arm.variant === variant);
+  if (comparison === undefined || series === undefined) return [];
+  const { panel, metric } = comparison;
+  const what = metric === METRICS.sync_payload_bytes ? 'Payload' : 'Bytes';
+  return [
+    [
+      rowHeading(`${what} between nodes for one session, ${variantName(variant).toLowerCase()}`),
+      { text: wholeNumber(paperBytes) },
+      { text: `${panel.part.replaceAll('-', ' ')}: ${panel.label}` },
+      valueCell(series.overall, metric.text, { ...panelDatum(panel), metric: metric.id, variant }),
+      { text: '' },
+    ],
+  ];
+}

@@ -1,0 +1,126 @@
+import { escapeMarkup } from './canvas.ts';
+import type { Figure } from './figure.ts';
+import { inPageColours, PAGE_STYLE } from './page-style.ts';
+import type { ReportSource } from './report-source.ts';
+import { type Table, tableMarkup } from './table.ts';
+
+export interface PageParts {
+  readonly title: string;
+  /** Under the title. */
+  readonly lead: string;
+  readonly sources: readonly ReportSource[];
+  readonly figures: readonly Figure[];
+  /** Before the figures: the numbers that matter most. */
+  readonly headline: { readonly heading: string; readonly table: Table } | undefined;
+  readonly limits: readonly string[];
+  /** How to make the page again. */
+  readonly command: string;
+}
+
+/** The report as one HTML file that needs nothing else. */
+export function pageMarkup(parts: PageParts): string {
+  const { title, lead, sources, figures, headline, limits, command } = parts;
+  return [
+    '<!doctype html>',
+    '<html lang="en">',
+    '<head>',
+    '<meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    `<title>${escapeMarkup(title)}</title>`,
+    `<style>${PAGE_STYLE}</style>`,
+    '</head>',
+    '<body>',
+    '<header>',
+    `<h1>${escapeMarkup(title)}</h1>`,
+    `<p class="muted">${escapeMarkup(lead)}</p>`,
+    flaws(sources),
+    '</header>',
+    '<main>',
+    atAGlance(figures),
+    headline === undefined
+      ? ''
+      : `<section class="headline">${section(headline.heading, tableMarkup(headline.table))}</section>`,
+    section('Figures', figures.map(figureMarkup).join('\n')),
+    notes(sources),
+    section('What this does not show', list(limits)),
+    section('How it was run', sources.map(facts).join('\n')),
+    section(
+      'How to make this page again',
+      `<p><code>${escapeMarkup(command)}</code></p>
+<p>Every number is computed from the rows of these runs. A median is over all turns of all sessions; a change compares two such medians. Intervals draw whole sessions again (bootstrap, 2,000 times, with the seed of the run), since turns of one session are not independent. An interval that holds 0 is called no difference.</p>`,
+    ),
+    '</main>',
+    '</body>',
+    '</html>',
+    '',
+  ].join('\n');
+}
+
+function section(heading: string, content: string): string {
+  return content === '' ? '' : `<h2>${escapeMarkup(heading)}</h2>\n${content}`;
+}
+
+function flaws(sources: readonly ReportSource[]): string {
+  const items = sources.flatMap(({ run, flaws: found }) => found.map((flaw) => `${run}: ${flaw}`));
+  return items.length === 0 ? '' : `<div class="flaws" role="note"><strong>Read with care</strong>${list(items)}</div>`;
+}
+
+function atAGlance(figures: readonly Figure[]): string {
+  const items = figures.map(({ id, finding }) => `<li><a href="#${id}">${escapeMarkup(finding)}</a>.</li>`);
+  return items.length === 0 ? '' : section('At a glance', `<ul>${items.join('\n')}</ul>`);
+}
+
+function figureMarkup({ id, name, svg, table }: Figure): string {
+  return [
+    `<h3 id="${id}">${escapeMarkup(name)}</h3>`,
+    `<figure><div class="picture">${inPageColours(svg)}</div>`,
+    `<figcaption><details><summary>The numbers</summary>${tableMarkup(table)}</details></figcaption></figure>`,
+  ].join('\n');
+}
+
+function notes(sources: readonly ReportSource[]): string {
+  const texts = sources.flatMap((source) => [
+    ...source.notes.map(({ part, text }) => (part === null ? text : `${part}: ${text}`)),
+    ...checkTexts(source),
+  ]);
+  return section('What the runs say themselves', texts.length === 0 ? '' : list(texts));
+}
+
+function checkTexts({ checks }: ReportSource): string[] {
+  if (checks.length === 0) return [];
+  const agreeing = checks.filter(({ agrees }) => agrees).length;
+  const counts = `Ids of prompt and reply are equal in all variants in ${agreeing} of ${checks.length} comparisons.`;
+  const others = checks.flatMap(({ part, setting, llm_service, repeat, variants, differences }) =>
+    differences.map(({ turn, prompt_tokens, reply_tokens }) => {
+      const each = variants.map((variant, index) => `${variant} ${prompt_tokens[index]} and ${reply_tokens[index]}`);
+      return `They differ in ${part}, ${setting}, ${llm_service}, repeat ${repeat}, turn ${turn}: ${each.join('; ')}.`;
+    }),
+  );
+  return [counts, ...others];
+}
+
+function facts({ title, facts: rows, parts, flaws: found }: ReportSource): string {
+  const shown = rows.filter(([, value]) => value !== '');
+  const networks = parts.flatMap(({ part, network }) =>
+    network === undefined ? [] : [[`network of ${part}`, networkText(network)] as const],
+  );
+  const state = found.length === 0 ? 'complete' : found.join('; ');
+  const cells = [...shown, ...networks, ['state', state] as const].map(
+    ([name, value]) => `<tr><th scope="row">${escapeMarkup(name)}</th><td>${escapeMarkup(value)}</td></tr>`,
+  );
+  return `<div class="table facts"><table><caption>${escapeMarkup(title)}</caption><tbody>${cells.join('\n')}</tbody></table></div>`;
+}
+
+function networkText({ kind, client_link, node_link }: NonNullable<ReportSource['parts'][number]['network']>): string {
+  const link = ({ delay_ms, loss, mbit_per_s }: typeof client_link) => {
+    const rate = mbit_per_s === null ? 'any bandwidth' : `${mbit_per_s} Mbit/s`;
+    return `${delay_ms} ms one way, ${loss * 100} % loss, ${rate}`;
+  };
+  return kind === 'loopback'
+    ? 'loopback of one machine'
+    : `network namespaces; to the client ${link(client_link)}; between nodes ${link(node_link)}`;
+}
+
+function list(items: readonly string[]): string {
+  return `<ul>${items.map((item) => `<li>${escapeMarkup(item)}</li>`).join('\n')}</ul>`;
+}

@@ -1,0 +1,393 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  EXPERIMENT_FORMAT,
+  type ExperimentEnd,
+  type ExperimentName,
+  type ExperimentRow,
+  type ExperimentStart,
+  type ExperimentTurn,
+  type LoadRow,
+  type NetworkFacts,
+  type PartFacts,
+  type PlayLabels,
+  type SyncRow,
+} from '../../../src/experiment/experiment-rows.ts';
+import { ROW_FORMAT, type RunRow } from '../../../src/experiment/run-row.ts';
+
+// Rows as the experiments write them, with numbers of the size that was measured and noise from a seed. They are made
+// up: only their form is real.
+
+const AT = '2026-11-21T12:00:00.000Z';
+const MACHINE = '2 × Sample CPU @ 2.20GHz, 8 GiB, linux x64, Node.js v20.20.2';
+const LOOPBACK: NetworkFacts = {
+  kind: 'loopback',
+  client_link: { delay_ms: 0, loss: 0, mbit_per_s: null },
+  node_link: { delay_ms: 0, loss: 0, mbit_per_s: null },
+};
+const UPLINK: NetworkFacts = {
+  kind: 'namespaces',
+  client_link: { delay_ms: 40, loss: 0.001, mbit_per_s: 10 },
+  node_link: { delay_ms: 10, loss: 0, mbit_per_s: 100 },
+};
+
+export interface SampleOptions {
+  /** Of the noise. */
+  readonly seed?: number;
+  readonly repeats?: number;
+  /** What tokenized response times are multiplied with: below 1, tokenized is faster. */
+  readonly tokenizedTimes?: number;
+  readonly run?: string;
+}
+
+/** Edge-side and roaming at two LLM Services, under both consistency settings, and where raw text matters. */
+export function paperRows(options: SampleOptions = {}): ExperimentRow[] {
+  const { repeats = 3, tokenizedTimes = 0.97, run = 'paper-20261121-120000' } = options;
+  const sample = new Sample(run, options.seed ?? 1);
+  const rows: ExperimentRow[] = [
+    sample.start('paper', repeats, [
+      sample.part('edge-side', 'Nine turns at one node, its records going to a second one.', LOOPBACK),
+      sample.part('roaming', 'Nine turns, the client moving between two nodes.', UPLINK),
+      sample.part('when-raw-matters', 'The last of nine turns under conditions that make raw text dear.', LOOPBACK),
+    ]),
+  ];
+  let order = 0;
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    for (const llm_service of ['embedded', 'llama-server']) {
+      const base = llm_service === 'embedded' ? 7_400 : 6_800;
+      for (const setting of ['ours', 'paper']) {
+        for (const variant of ['raw', 'tokenized']) {
+          const labels = sample.labels({ part: 'edge-side', variant, setting, llm_service, repeat, order: ++order });
+          const factor = variant === 'tokenized' ? tokenizedTimes : 1;
+          let total = 0;
+          for (let turn = 1; turn <= 9; turn++) {
+            rows.push(sample.turn(labels, { turn, responseMs: (base + turn * 45) * factor }));
+            const bytes = Math.round(variant === 'raw' ? 900 + turn * 6 : 560 + turn);
+            total += bytes;
+            rows.push(sample.sync(labels, { turn, wireBytes: bytes, contextTokens: turn * 170 }));
+          }
+          rows.push(sample.sync(labels, { turn: null, wireBytes: total + 240, contextTokens: null }));
+        }
+        for (const variant of ['client-side', 'tokenized']) {
+          const labels = sample.labels({ part: 'roaming', variant, setting, llm_service, repeat, order: ++order });
+          for (let turn = 1; turn <= 9; turn++) {
+            const node = [1, 1, 2, 2, 1, 1, 2, 2, 2][turn - 1] === 1 ? 'node-1' : 'node-2';
+            const moved = [3, 5, 7].includes(turn);
+            const uploads = variant === 'client-side' ? turn * 38 : 0;
+            const cold = moved && variant === 'client-side' ? turn * 190 : 0;
+            const responseMs = base + turn * 45 + uploads + cold;
+            const requestBytes = variant === 'client-side' ? 520 + turn * 690 : 410;
+            rows.push(sample.turn(labels, { turn, responseMs, requestBytes, node, moved }));
+          }
+        }
+      }
+      const conditions = [
+        ['cache-kept', 0.998, 7_700],
+        ['cache-lost', 0.985, 12_400],
+        ['long-context', 0.955, 16_900],
+        ['slow-uplink', 0.99, 8_100],
+      ] as const;
+      for (const [setting, factor, ms] of conditions) {
+        for (const variant of ['raw', 'tokenized']) {
+          const part = 'when-raw-matters';
+          const labels = sample.labels({ part, variant, setting, llm_service, repeat, order: ++order });
+          const responseMs = ms * (variant === 'raw' ? 1 : factor);
+          for (let turn = 7; turn <= 9; turn++) rows.push(sample.turn(labels, { turn, responseMs }));
+        }
+      }
+    }
+  }
+  rows.push({
+    kind: 'check',
+    experiment_format: EXPERIMENT_FORMAT,
+    at: AT,
+    check: 'token_counts',
+    part: 'edge-side',
+    setting: 'ours',
+    llm_service: 'embedded',
+    repeat: 1,
+    variants: ['raw', 'tokenized'],
+    agrees: false,
+    differences: [{ turn: 4, prompt_tokens: [612, 611], reply_tokens: [128, 128] }],
+  });
+  rows.push({
+    kind: 'note',
+    experiment_format: EXPERIMENT_FORMAT,
+    at: AT,
+    part: 'edge-side',
+    text: 'This machine may not make network namespaces: nodes share an interface, bytes are the stores own counters.',
+  });
+  rows.push(sample.end(order));
+  return rows;
+}
+
+/** Fifty turns: what is sent for each, and how long it takes to arrive. */
+export function growthRows(options: SampleOptions = {}): ExperimentRow[] {
+  const { repeats = 3, run = 'growth-20261121-120000' } = options;
+  const sample = new Sample(run, options.seed ?? 2);
+  const about = 'Fifty turns of about 150 ids, replicated as what a turn added or as the whole context.';
+  const rows: ExperimentRow[] = [sample.start('growth', repeats, [sample.part('growth', about, UPLINK)])];
+  let order = 0;
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    for (const variant of ['delta', 'whole-context', 'whole-context-json']) {
+      const facts = { part: 'growth', variant, setting: 'ours', llm_service: 'transcript', repeat, order: ++order };
+      const labels = { ...sample.labels(facts), reply_source: 'transcript' } as const;
+      for (let turn = 1; turn <= 50; turn++) {
+        const perTurn = { delta: 0, 'whole-context': 300, 'whole-context-json': 720 }[variant] as number;
+        const wireBytes = Math.round(540 + perTurn * turn + sample.noise() * 12);
+        const arriveMs = 11 + wireBytes / 4_000 + sample.noise();
+        rows.push(sample.sync(labels, { turn, wireBytes, contextTokens: turn * 150, arriveMs }));
+      }
+    }
+  }
+  rows.push(sample.end(order));
+  return rows;
+}
+
+/** One to 64 users, through a node and at the bare server. */
+export function loadRows(options: SampleOptions = {}): ExperimentRow[] {
+  const { repeats = 3, run = 'load-20261121-120000' } = options;
+  const sample = new Sample(run, options.seed ?? 3);
+  const about = 'Users in parallel, each with a session of its own.';
+  const rows: ExperimentRow[] = [sample.start('load', repeats, [sample.part('load', about, LOOPBACK)])];
+  let order = 0;
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    for (const variant of ['tokenized', 'llama-server']) {
+      for (const users of [1, 2, 4, 8, 16, 32, 64]) {
+        const setting = `users-${users}`;
+        const labels = sample.labels({
+          part: 'load',
+          variant,
+          setting,
+          llm_service: 'llama-server',
+          repeat,
+          order: ++order,
+        });
+        rows.push(sample.load(labels, users, variant === 'tokenized' ? 1 : 0.86));
+      }
+    }
+  }
+  rows.push(sample.end(order));
+  return rows;
+}
+
+/** The rows of `discedge scenario run` in one mode. */
+export function scenarioRows(mode: string, { seed = 4, repeats = 3 }: SampleOptions = {}): RunRow[] {
+  const sample = new Sample(`robot-${mode}-20261121-120000`, seed);
+  const facts = sample.runFacts('robot', mode);
+  const nodes = [{ name: 'node-1', url: 'http://127.0.0.1:8080', node: 'n1', keygroup: 'k1' }];
+  const turns = [];
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    for (let turn = 1; turn <= 9; turn++) {
+      const requestBytes = mode === 'client-side' ? 520 + turn * 690 : 410;
+      const row = sample.turn(sample.labels({ repeat }), { turn, responseMs: 900 + 20 * turn, requestBytes });
+      const { labels: _, ...plain } = row;
+      turns.push({ ...plain, ...facts, repeat });
+    }
+  }
+  return [
+    { ...facts, kind: 'run_start', at: AT, nodes, users: 1, repeats, turns_planned: turns.length },
+    ...turns,
+    {
+      ...facts,
+      kind: 'run_end',
+      at: AT,
+      complete: true,
+      reason: 'done',
+      turns_answered: turns.length,
+      turns_failed: 0,
+      wall_ms: 30_000,
+    },
+  ];
+}
+
+/** Writes rows as a run's file and returns its path. */
+export function writeRows(rows: readonly object[], name = 'run.ndjson'): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'discedge-report-')), name);
+  writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return path;
+}
+
+class Sample {
+  readonly #run: string;
+  #state: number;
+
+  constructor(run: string, seed: number) {
+    this.#run = run;
+    this.#state = seed;
+  }
+
+  /** From -1 to 1. */
+  noise(): number {
+    this.#state = (Math.imul(this.#state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
+    return (this.#state / 0x7fff_ffff) * 2 - 1;
+  }
+
+  labels(some: Partial<PlayLabels>): PlayLabels {
+    const part = 'edge-side';
+    const usual = { part, variant: 'tokenized', setting: 'ours', llm_service: 'embedded', repeat: 1, order: 1 };
+    return { ...usual, reply_source: 'random-weights', ...some };
+  }
+
+  part(part: string, about: string, network: NetworkFacts): PartFacts {
+    return { part, about, variants: [], settings: [], nodes: 2, turns: 9, max_tokens: 128, network };
+  }
+
+  start(experiment: ExperimentName, repeats: number, parts: readonly PartFacts[]): ExperimentStart {
+    return {
+      kind: 'experiment_start',
+      experiment_format: EXPERIMENT_FORMAT,
+      turn_format: ROW_FORMAT,
+      experiment,
+      run: this.#run,
+      at: AT,
+      quick: false,
+      version: '0.1.0',
+      commit: '1234567',
+      machine: MACHINE,
+      cores: 2,
+      memory_bytes: 2 ** 33,
+      model: {
+        name: 'qwen1.5-0.5b-shape',
+        file: 'qwen1.5-0.5b-shape-q8_0.gguf',
+        bytes: 660_000_000,
+        quantization: 'Q8_0',
+        reply_source: 'random-weights',
+      },
+      llm_services: [
+        { name: 'embedded', version: '3.22.1' },
+        { name: 'llama-server', version: '0.7.0' },
+      ],
+      nats_server: '2.15.1',
+      seed: 123,
+      temperature: 0,
+      repeats,
+      parts,
+      settings: { 'context-tokens': 4096, parallel: 1, threads: 2 },
+      plays_planned: 1,
+      estimated_s: 60,
+    };
+  }
+
+  runFacts(scenario: string, mode: string) {
+    return {
+      format: ROW_FORMAT,
+      run: this.#run,
+      scenario,
+      mode,
+      version: '0.1.0',
+      commit: '1234567',
+      machine: MACHINE,
+      model: 'demo',
+      seed: 123,
+      temperature: 0,
+      max_tokens: 128,
+      consistency: 'default',
+      max_wait_ms: 'default',
+      stream: true,
+    } as const;
+  }
+
+  turn(
+    labels: PlayLabels,
+    turn: { turn: number; responseMs: number; requestBytes?: number; node?: string; moved?: boolean },
+  ): ExperimentTurn {
+    const responseMs = turn.responseMs * (1 + this.noise() * 0.015);
+    const predictedMs = responseMs * 0.96;
+    return {
+      ...this.runFacts(labels.part, labels.variant),
+      labels,
+      kind: 'turn',
+      at: AT,
+      user: 1,
+      repeat: labels.repeat,
+      turn: turn.turn,
+      node: turn.node ?? 'node-1',
+      node_url: 'http://127.0.0.1:8080',
+      node_id: 'n1',
+      moved: turn.moved ?? false,
+      think_ms: 0,
+      session_id: 's',
+      context_id: 'c',
+      response_ms: responseMs,
+      first_token_ms: responseMs - predictedMs,
+      request_bytes: turn.requestBytes ?? 410,
+      reply_bytes: 9_000,
+      request_body_bytes: 200,
+      prompt_chars: 80,
+      prompt_tokens: turn.turn * 150,
+      cached_tokens: (turn.turn - 1) * 150,
+      evaluated_tokens: 22,
+      reply_tokens: 128,
+      prompt_ms: responseMs - predictedMs,
+      predicted_ms: predictedMs,
+      tokens_per_second: 128_000 / predictedMs,
+      retries: 0,
+      waited_ms: 0,
+      client_retries: 0,
+      based_on_turn: turn.turn - 1,
+      dropped_turns: 0,
+      replayed: false,
+      exact_ids: true,
+      stop_type: 'limit',
+      error: '',
+    };
+  }
+
+  sync(
+    labels: PlayLabels,
+    sync: { turn: number | null; wireBytes: number | null; contextTokens: number | null; arriveMs?: number },
+  ): SyncRow {
+    return {
+      kind: 'sync',
+      experiment_format: EXPERIMENT_FORMAT,
+      at: AT,
+      labels,
+      turn: sync.turn,
+      nodes: ['node-1', 'node-2'],
+      payload_bytes: sync.wireBytes === null ? null : Math.round(sync.wireBytes * 0.6),
+      wire_bytes: sync.wireBytes,
+      packets: 6,
+      measured: 'network-counters',
+      window_ms: 500,
+      record_bytes: null,
+      context_tokens: sync.contextTokens,
+      append_ms: sync.arriveMs === undefined ? null : 0.6 + this.noise() * 0.1,
+      arrive_ms: sync.arriveMs ?? null,
+    };
+  }
+
+  load(labels: PlayLabels, users: number, times: number): LoadRow {
+    const turnsPerS = (Math.min(users, 6) * 0.16 * (1 + this.noise() * 0.03)) / times;
+    const p50 = (users / turnsPerS) * 1000 * (1 + this.noise() * 0.02);
+    return {
+      kind: 'load',
+      experiment_format: EXPERIMENT_FORMAT,
+      at: AT,
+      labels,
+      users,
+      turns_answered: users * 3,
+      turns_failed: 0,
+      wall_ms: (users * 3 * 1000) / turnsPerS,
+      turns_per_s: turnsPerS,
+      reply_tokens_per_s: turnsPerS * 128,
+      response_ms: { p50, p95: p50 * 1.3, p99: p50 * 1.5 },
+      first_token_ms: { p50: p50 * 0.2, p95: p50 * 0.4, p99: p50 * 0.5 },
+      request_bytes: users * 3 * 410,
+    };
+  }
+
+  end(plays: number): ExperimentEnd {
+    return {
+      kind: 'experiment_end',
+      experiment_format: EXPERIMENT_FORMAT,
+      at: AT,
+      complete: true,
+      reason: 'done',
+      plays_planned: plays,
+      plays_done: plays,
+      wall_ms: 3_600_000,
+    };
+  }
+}
