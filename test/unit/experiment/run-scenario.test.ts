@@ -6,6 +6,7 @@
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { DiscedgeClient } from '../../../src/client/client.ts';
 import type { ContextMode } from '../../../src/domain/turn-record.ts';
 import type { Clock } from '../../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
@@ -15,6 +16,7 @@ import { ROW_FORMAT, type RunFacts, type RunRow, type TurnRow } from '../../../s
 import { type RunResult, runScenario } from '../../../src/experiment/run-scenario.ts';
 import type { Scenario } from '../../../src/experiment/scenario.ts';
 import { parseScenario } from '../../../src/experiment/scenario-file.ts';
+import { planTurns } from '../../../src/experiment/turn-plan.ts';
 import { type InProcessNode, startTestNode } from '../../support/test-node.ts';
 
 const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
@@ -213,6 +215,20 @@ describe('many users', () => {
     const plan = (rows: readonly TurnRow[]) =>
       rows.map(({ user, repeat, turn, think_ms: ms }) => `${user}/${repeat}/${turn}: ${ms}`).sort();
     expect(plan(again)).toEqual(plan(turns));
+  });
+
+  it('are users of their own, who say their own numbers where the scenario leaves room', async () => {
+    const scenario = parseScenario('user_id: guest\nusers: 2\nrepeats: 2\nmessages: ["{user} of {repeat}"]', 'x');
+    const { turns } = await play(scenario, [node.url], { mode: 'raw' });
+    expect(turns).toHaveLength(4);
+    for (const user of [1, 2]) {
+      const { sessions } = new DiscedgeClient({ nodes: node.url, userId: `guest-${user}` });
+      const own = (await sessions.list()).sessions.map(({ sessionId }) => sessions.show(sessionId));
+      const said = (await Promise.all(own)).flatMap(({ turns }) => turns.map(({ user }) => user));
+      expect(said.toSorted()).toEqual([`${user} of 1`, `${user} of 2`]);
+    }
+    const plain = { ...scenario, numbered: false };
+    expect(planTurns(plain, { user: 1, repeat: 1 })[0]?.message).toBe('{user} of {repeat}');
   });
 
   it('are spread over the nodes, or go round them, as the route says', async () => {
