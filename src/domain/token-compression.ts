@@ -48,18 +48,25 @@ const KNOWN_IDS_MAX = 512;
 const NEW_WEIGHT = 200;
 const ELSE_WEIGHT = 2;
 
-/** How often an id has followed another. */
-interface Follower {
-  readonly place: number;
-  count: number;
+/** Followers of one id that are kept, of up to thousands: what came later is foretold as seen or new. */
+const FOLLOWERS_MAX = 64;
+
+/** What has followed one id, and how often. */
+interface Followers {
+  readonly places: number[];
+  readonly counts: number[];
+  /** Of their weights and that of something else. */
+  total: number;
 }
+
+const NONE: Followers = { places: [], counts: [], total: ELSE_WEIGHT };
 
 class TokenModel {
   readonly #places = new Map<TokenId, number>();
   readonly #ids: TokenId[] = [];
   readonly #counts: number[] = [];
   #seen = 0;
-  readonly #followers: Follower[][] = [];
+  readonly #followers: (Followers | undefined)[] = [];
   /** Place of the id before; `undefined` for one that has none. */
   #before: number | undefined;
 
@@ -69,17 +76,16 @@ class TokenModel {
 
   see(id: TokenId): void {
     let place = this.#places.get(id);
-    if (place === undefined && this.#ids.length < PLACES_MAX) {
+    if (place !== undefined) this.#counts[place] = (this.#counts[place] as number) + 1;
+    else if (this.#ids.length < PLACES_MAX) {
       place = this.#ids.length;
       this.#places.set(id, place);
       this.#ids.push(id);
-      this.#counts.push(0);
-      this.#followers.push([]);
+      this.#counts.push(1);
     }
     if (place !== undefined) {
-      this.#counts[place] = (this.#counts[place] as number) + 1;
       this.#seen++;
-      if (this.#before !== undefined) note(this.#followers[this.#before] as Follower[], place);
+      if (this.#before !== undefined) this.#noteFollower(this.#before, place);
     }
     this.#before = place;
   }
@@ -96,12 +102,11 @@ class TokenModel {
   }
 
   #writeAsFollower(place: number | undefined, encoder: RangeEncoder): boolean {
-    const followers = this.#followersNow();
-    const total = totalOf(followers);
+    const { places, counts, total } = this.#followersNow();
     let start = 0;
-    for (const follower of followers) {
-      const weight = 4 * follower.count - 3;
-      if (follower.place === place) {
+    for (let i = 0; i < places.length; i++) {
+      const weight = 4 * (counts[i] as number) - 3;
+      if (places[i] === place) {
         encoder.write(start, weight, total);
         return true;
       }
@@ -112,15 +117,14 @@ class TokenModel {
   }
 
   #readAsFollower(decoder: RangeDecoder): number | undefined {
-    const followers = this.#followersNow();
-    const total = totalOf(followers);
+    const { places, counts, total } = this.#followersNow();
     const at = decoder.peek(total);
     let start = 0;
-    for (const { place, count } of followers) {
-      const weight = 4 * count - 3;
+    for (let i = 0; i < places.length; i++) {
+      const weight = 4 * (counts[i] as number) - 3;
       if (at < start + weight) {
         decoder.take(start, weight, total);
-        return place;
+        return places[i];
       }
       start += weight;
     }
@@ -131,50 +135,62 @@ class TokenModel {
   #writeAsSeen(place: number | undefined, encoder: RangeEncoder): boolean {
     const total = 2 * this.#seen + NEW_WEIGHT;
     if (place === undefined) {
-      const start = 2 * this.#seen - this.#ids.length;
+      const start = this.#seenWeight();
       encoder.write(start, total - start, total);
       return false;
     }
+    const counts = this.#counts;
     let start = 0;
-    for (let i = 0; i < place; i++) start += 2 * (this.#counts[i] as number) - 1;
-    encoder.write(start, 2 * (this.#counts[place] as number) - 1, total);
+    for (let i = 0; i < place; i++) start += 2 * (counts[i] as number) - 1;
+    encoder.write(start, 2 * (counts[place] as number) - 1, total);
     return true;
   }
 
   #readAsSeen(decoder: RangeDecoder): number | undefined {
     const total = 2 * this.#seen + NEW_WEIGHT;
     const at = decoder.peek(total);
-    let start = 0;
-    for (let place = 0; place < this.#counts.length; place++) {
-      const weight = 2 * (this.#counts[place] as number) - 1;
-      if (at < start + weight) {
-        decoder.take(start, weight, total);
-        return place;
-      }
-      start += weight;
+    const seenWeight = this.#seenWeight();
+    if (at >= seenWeight) {
+      decoder.take(seenWeight, total - seenWeight, total);
+      return undefined;
     }
-    decoder.take(start, total - start, total);
-    return undefined;
+    const counts = this.#counts;
+    let place = 0;
+    let start = 0;
+    for (let weight = 2 * (counts[0] as number) - 1; at >= start + weight; ) {
+      start += weight;
+      weight = 2 * (counts[++place] as number) - 1;
+    }
+    decoder.take(start, 2 * (counts[place] as number) - 1, total);
+    return place;
   }
 
-  /** What has followed the id before. */
-  #followersNow(): readonly Follower[] {
-    return this.#before === undefined ? NONE : (this.#followers[this.#before] as Follower[]);
+  /** Of all that has been seen, together. */
+  #seenWeight(): number {
+    return 2 * this.#seen - this.#ids.length;
   }
-}
 
-const NONE: readonly Follower[] = [];
+  #followersNow(): Followers {
+    return this.#before === undefined ? NONE : (this.#followers[this.#before] ?? NONE);
+  }
 
-function note(followers: Follower[], place: number): void {
-  const follower = followers.find((known) => known.place === place);
-  if (follower === undefined) followers.push({ place, count: 1 });
-  else follower.count++;
-}
-
-function totalOf(followers: readonly Follower[]): number {
-  let total = ELSE_WEIGHT;
-  for (const { count } of followers) total += 4 * count;
-  return total;
+  #noteFollower(before: number, place: number): void {
+    let followers = this.#followers[before];
+    if (followers === undefined) {
+      followers = { places: [], counts: [], total: ELSE_WEIGHT };
+      this.#followers[before] = followers;
+    }
+    const { places, counts } = followers;
+    let i = 0;
+    while (i < places.length && places[i] !== place) i++;
+    if (i === FOLLOWERS_MAX) return;
+    followers.total += 4;
+    if (i < places.length) counts[i] = (counts[i] as number) + 1;
+    else {
+      places.push(place);
+      counts.push(1);
+    }
+  }
 }
 
 /*
