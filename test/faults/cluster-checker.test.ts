@@ -90,6 +90,8 @@ test('a repeated turn is answered from its twin, where it had been sent to sever
   const twinned = { ...acknowledged(1), isTwinned: true } as Operation;
   expect(checkReplies([twinned, repeated(1, { contextId: 'other' })])).toEqual([]);
   expect(rulesOf(checkReplies([twinned, repeated(1, { text: 'other' })]))).toEqual(['replay differs']);
+  const available = { ...twinned, consistency: 'available' } as Operation;
+  expect(checkReplies([available, repeated(1, { text: 'other', contextId: 'other' })])).toEqual([]);
 });
 
 test.each<[string, string, History]>([

@@ -71,9 +71,14 @@ function* operationFaults(
 function* repetitionFaults({ session, nonce, reply }: Repetition, told: Told): Iterable<Violation> {
   const first = told.replies.get(nonce);
   const where = `session ${session}, message ${nonce} sent again to ${reply.node}`;
-  if (first?.text !== reply.text) yield { rule: 'replay differs', what: `${where}: another reply than the first time` };
-  // Of twins, every node gives the one on the main line, once it has both.
-  else if (first.contextId !== reply.contextId && told.sent.get(nonce)?.isTwinned !== true)
-    yield { rule: 'replay differs', what: `${where}: another record than the first time` };
+  const { isTwinned = false, consistency } = told.sent.get(nonce) ?? {};
+  // Of twins, every node gives the one on the main line, once it has both. Under `available` they may have been made from
+  // different turns.
+  const isSameText = first?.text === reply.text || (isTwinned && consistency === 'available');
+  const isSameRecord = first?.contextId === reply.contextId || isTwinned;
+  if (!isSameText || !isSameRecord) {
+    const what = `${where} (${consistency}): first ${first?.text} ${first?.contextId}, then ${reply.text} ${reply.contextId}`;
+    yield { rule: 'replay differs', what };
+  }
   if (!reply.replayed) yield { rule: 'turn twice', what: `${where}: answered anew` };
 }

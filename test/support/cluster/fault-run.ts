@@ -44,6 +44,7 @@ export class FaultRun {
   readonly #barred = new Set<string>();
   readonly #clients: readonly RoamingClient[];
   #running: Promise<unknown> = Promise.resolve();
+  readonly #known = new Set<string>();
   #drains = 0;
 
   private constructor(options: FaultRunOptions, cluster: FaultCluster) {
@@ -105,7 +106,8 @@ export class FaultRun {
     );
     violations.push(...missing, ...checkReplies(observations.history), ...observations.defects);
     const acknowledged = observations.acknowledged - acknowledgedBefore;
-    return { fault: fault.name, where: notes.join(', '), tookMs, catchUpMs, acknowledged, violations };
+    const where = notes.join(', ');
+    return { fault: fault.name, where, tookMs, catchUpMs, acknowledged, violations: this.#unknown(violations) };
   }
 
   /** Ends the load, waits until all nodes are alike, stops them, and compares their disks. */
@@ -122,7 +124,7 @@ export class FaultRun {
     const replicas = new Map<string, Awaited<ReturnType<typeof readReplica>>>();
     for (const node of cluster.nodes) replicas.set(node.id, await readReplica(node, { sessions, keygroup }));
     violations.push(...checkReplies(observations.history), ...checkReplicas(observations.history, replicas));
-    return { equalMs, violations: [...violations, ...observations.defects] };
+    return { equalMs, violations: this.#unknown([...violations, ...observations.defects]) };
   }
 
   async end(): Promise<void> {
@@ -132,6 +134,14 @@ export class FaultRun {
 
   logFolder(): string {
     return join(this.#options.folder, 'logs');
+  }
+
+  /** Those that have not been told of before. */
+  #unknown(violations: readonly Violation[]): Violation[] {
+    return violations.filter(({ rule, what }) => {
+      const text = `${rule}: ${what}`;
+      return !this.#known.has(text) && this.#known.add(text);
+    });
   }
 
   #guestSession() {

@@ -41,15 +41,11 @@ const run = await FaultRun.start({
   clients: Number(values.clients),
 });
 const beganMs = performance.now();
-const violations = new Map<string, Violation>();
+let violations = 0;
 let faults = 0;
 
 function note(found: readonly Violation[]): void {
-  for (const violation of found) {
-    const text = `${violation.rule}: ${violation.what}`;
-    if (!violations.has(text) && violations.size < VIOLATIONS_SHOWN_MAX) print(`  BROKEN ${text}`);
-    violations.set(text, violation);
-  }
+  for (const { rule, what } of found) if (++violations <= VIOLATIONS_SHOWN_MAX) print(`  BROKEN ${rule}: ${what}`);
 }
 
 async function inflict(fault: Fault, holdMs: number): Promise<void> {
@@ -83,11 +79,11 @@ try {
   note(last);
   const { acknowledged, repeated, stuck, failures } = run.observations;
   print(
-    `${violations.size === 0 ? 'kept' : 'BROKEN'} ${JSON.stringify({ seed, faults, acknowledged, repeated, stuck, equalMs, seconds: Math.round((performance.now() - beganMs) / 1_000), violations: violations.size, failures })}`,
+    `${violations === 0 ? 'kept' : 'BROKEN'} ${JSON.stringify({ seed, faults, acknowledged, repeated, stuck, equalMs, seconds: Math.round((performance.now() - beganMs) / 1_000), violations, failures })}`,
   );
-  if (violations.size > 0) print(`repeat it with: ${again.filter(Boolean).join(' ')}`);
+  if (violations > 0) print(`repeat it with: ${again.filter(Boolean).join(' ')}`);
 } finally {
   await run.end();
   if (values['keep-logs'] !== undefined) cpSync(run.logFolder(), values['keep-logs'], { recursive: true });
 }
-process.exit(violations.size === 0 ? 0 : 1);
+process.exit(violations === 0 ? 0 : 1);
