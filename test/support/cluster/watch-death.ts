@@ -14,7 +14,9 @@ export function watchDeath(url: string, observations: Observations): { account()
   const inFlight = observations.underWay(url);
   const acknowledgedBefore = observations.acknowledged;
   const ended: Attempt[] = [];
-  const unwatch = observations.watch((attempt) => void ended.push(attempt));
+  const unwatch = observations.watch((attempt) => {
+    if (attempt.path === '/completion') ended.push(attempt);
+  });
   return {
     account() {
       unwatch();
