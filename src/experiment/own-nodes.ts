@@ -108,12 +108,16 @@ function storeOf({ ids, hosts, peerPorts }: Members, index: number) {
   return { store: 'nats', natsListen: server(index), peers: peers.join() };
 }
 
-/** A process beside this one, or in another network. */
+/**
+ * A process beside this one, or in another network; in a group of its own, because Ctrl-C goes to a whole group: a node,
+ * and what it starts itself, are to end when they are told to.
+ */
 function forkAt(place: NodePlace | undefined, program: NodeProgram): ChildProcess {
   const stdio: StdioOptions = ['ignore', 'ignore', 'inherit', 'ipc'];
   const [execPath, ...words] = place?.enter ?? [];
-  if (execPath === undefined) return fork(childPath(program), { stdio });
-  return fork(childPath(program), { stdio, execPath, execArgv: [...words, process.execPath, ...process.execArgv] });
+  if (execPath === undefined) return fork(childPath(program), { stdio, detached: true });
+  const execArgv = [...words, process.execPath, ...process.execArgv];
+  return fork(childPath(program), { stdio, execPath, execArgv, detached: true });
 }
 
 /** Beside this file, in the form in which this file runs. */
