@@ -49,6 +49,8 @@ export interface OwnNode {
 export interface OwnNodes {
   /** In the order of their names. */
   readonly nodes: readonly OwnNode[];
+  /** Stops a node, by its place in that order, and starts it again with the same address and data. */
+  restart(index: number): Promise<void>;
   /** Stops them and removes what they stored. Idempotent. */
   close(): Promise<void>;
 }
@@ -71,24 +73,32 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
   const folder = await mkdtemp(join(tmpdir(), 'discedge-scenario-'));
   const hosts = names.map((_, index) => places?.[index]?.host ?? LOOPBACK);
   const peerPorts = replicating ? await peerPortsAt(hosts) : [];
-  const children: ChildProcess[] = [];
+  const children = new Map<number, ChildProcess>();
   const closeOnce = onlyOnce(async () => {
-    await Promise.all(children.map((child) => stopChild(child, options.clock)));
+    await Promise.all([...children.values()].map((child) => stopChild(child, options.clock)));
     await rm(folder, { recursive: true, force: true });
   });
+  const start = (index: number, listen: string): Promise<string> => {
+    const id = ids[index] as string;
+    const place = places?.[index];
+    const child = forkAt(place, program);
+    children.set(index, child);
+    const own = { nodeId: id, dataDir: join(folder, id), listen };
+    const flags = { ...settings.flags, ...own, ...storeOf({ ids, hosts, peerPorts }, index), ...place?.flags };
+    return startChild(child, { sources: { ...settings, flags }, writtenReplies }, options.signal);
+  };
   try {
-    const urls = await Promise.all(
-      ids.map((id, index) => {
-        const place = places?.[index];
-        const child = forkAt(place, program);
-        children.push(child);
-        const own = { nodeId: id, dataDir: join(folder, id), listen: `${hosts[index]}:0` };
-        const flags = { ...settings.flags, ...own, ...storeOf({ ids, hosts, peerPorts }, index), ...place?.flags };
-        return startChild(child, { sources: { ...settings, flags }, writtenReplies }, options.signal);
-      }),
-    );
+    const urls = await Promise.all(hosts.map((host, index) => start(index, `${host}:0`)));
     if (replicating) await connected(urls, options);
-    return { nodes: urls.map((url, index) => ({ url, peerPort: peerPorts[index] })), close: closeOnce };
+    return {
+      nodes: urls.map((url, index) => ({ url, peerPort: peerPorts[index] })),
+      async restart(index) {
+        await stopChild(children.get(index) as ChildProcess, options.clock);
+        await start(index, new URL(urls[index] as string).host);
+        if (replicating) await connected(urls, options);
+      },
+      close: closeOnce,
+    };
   } catch (error) {
     await closeOnce();
     throw error;

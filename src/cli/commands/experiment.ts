@@ -143,6 +143,7 @@ async function play(request: ExperimentRequest, flags: Flags, stop: StopRequest)
   if (unknown.length > 0) {
     const known = parts.map(({ part }) => part).join(', ');
     process.stderr.write(`discedge: ${request.experiment} has no part ${unknown.join(', ')} here; it has ${known}\n`);
+    if (request.choices.network.kind === 'loopback') tell('parts with a slow link need network namespaces');
     process.exitCode = EXIT_USAGE;
     return;
   }

@@ -23,23 +23,25 @@ const SLOT_GAIN = 0.5;
 export function estimatedMs({ site, script }: PlaySpec, model: ExperimentModel): number {
   const startMs = START_MS + site.nodes * (model.bytes / LOAD_BYTES_PER_MS);
   if (script.kind === 'replication') return START_MS + script.turns * QUIET_TURN_MS;
-  const { turns, users, maxTokens } = script.scenario;
+  const { turns, users, repeats, maxTokens } = script.scenario;
   if (site.llmService === 'transcript') return START_MS + turns.length * QUIET_TURN_MS;
   const decodeMs = Math.max(LEAST_TOKEN_MS, model.bytes / DECODE_BYTES_PER_MS);
   const prefillMs = Math.max(LEAST_TOKEN_MS / 4, model.bytes / PREFILL_BYTES_PER_MS);
-  const losesSlot = script.kind === 'conversation' && script.losesSlot;
-  const turnMs = TURN_MS + (script.kind === 'conversation' && script.countsSync ? QUIET_TURN_MS : 0);
+  const { afterTurn, countsSync } =
+    script.kind === 'conversation' ? script : { afterTurn: 'nothing', countsSync: false };
+  const losesCache = afterTurn !== 'nothing';
+  const turnMs = TURN_MS + (countsSync ? QUIET_TURN_MS : 0) + (afterTurn === 'node-restarted' ? startMs : 0);
   let [sessionMs, context, node, elsewhere] = [0, 0, turns[0]?.node, 0];
   for (const turn of turns) {
     const added = turn.message.length / CHARS_A_TOKEN + TEMPLATE_TOKENS;
     // At another node, what was said since the session was last there is new.
     if (turn.node !== node) [node, elsewhere] = [turn.node, context];
-    sessionMs += turnMs + (added + (losesSlot ? context : elsewhere)) * prefillMs + maxTokens * decodeMs;
+    sessionMs += turnMs + (added + (losesCache ? context : elsewhere)) * prefillMs + maxTokens * decodeMs;
     context += added + maxTokens;
     elsewhere = 0;
   }
   const atOnce = Math.min(users, site.slots);
-  return startMs + (sessionMs * users) / (1 + (atOnce - 1) * SLOT_GAIN);
+  return startMs + (sessionMs * users * repeats) / (1 + (atOnce - 1) * SLOT_GAIN);
 }
 
 /** "40 s", "12 min", "3.5 h". */

@@ -5,6 +5,8 @@ import { nodeNames } from './site.ts';
 import { NINE_WRITTEN_TURNS } from './written-turns.ts';
 
 const TURNS_A_USER = 3;
+/** Of a level; few users come again with new sessions until there are as many, or medians would be of chance. */
+const TURNS_MIN = 24;
 /** Three turns of at most 128 ids with their messages. */
 const CONTEXT_TOKENS = 1_024;
 
@@ -12,8 +14,8 @@ const CONTEXT_TOKENS = 1_024;
 export function loadParts(choices: ExperimentChoices, model: ExperimentModel): Part[] {
   const { llmServices, users, slots, maxTokens, network, seed } = choices;
   const turns = NINE_WRITTEN_TURNS.slice(0, TURNS_A_USER).map(({ message }, index) => ({
-    // No two users have equal prompts: a cache that they shared would answer for all of them.
-    message: index === 0 ? `I am user {user}. ${message}` : message,
+    // No two sessions have equal prompts: a cache that they shared would answer for all of them.
+    message: index === 0 ? `I am user {user} of group {repeat}. ${message}` : message,
     node: 0,
   }));
   const nodes = nodeNames(1);
@@ -21,6 +23,7 @@ export function loadParts(choices: ExperimentChoices, model: ExperimentModel): P
     llmServices.flatMap((llmService) =>
       variantsOf(llmService).map(({ variant, mode }): PlaySpec => {
         const scenario = scenarioOf('parallel-users', { turns, nodes, users: count, maxTokens, seed });
+        const groups = choices.quick ? 1 : Math.ceil(TURNS_MIN / (TURNS_A_USER * count));
         return {
           part: 'parallel-users',
           variant,
@@ -38,7 +41,7 @@ export function loadParts(choices: ExperimentChoices, model: ExperimentModel): P
             network,
             written: [],
           },
-          script: { kind: 'load', scenario: { ...scenario, numbered: true }, mode },
+          script: { kind: 'load', scenario: { ...scenario, numbered: true, repeats: groups }, mode },
         };
       }),
     ),

@@ -4,7 +4,14 @@ import type { ScenarioTurn } from '../scenario.ts';
 import type { WrittenTurn } from '../transcript-llm.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 import { EDGE_UPLINK, linkName, POOR_UPLINK } from './links.ts';
-import { type ConversationScript, type ExperimentChoices, type Part, type PlaySpec, scenarioOf } from './play.ts';
+import {
+  type AfterTurn,
+  type ConversationScript,
+  type ExperimentChoices,
+  type Part,
+  type PlaySpec,
+  scenarioOf,
+} from './play.ts';
 import { type LlmServiceName, nodeNames, type SiteSpec } from './site.ts';
 import { NINE_WRITTEN_TURNS } from './written-turns.ts';
 
@@ -78,14 +85,16 @@ function writtenReplies(choices: ExperimentChoices, model: ExperimentModel): Par
 function cacheLost(choices: ExperimentChoices, model: ExperimentModel): Part {
   return part(choices, model, {
     part: 'cache-lost',
-    about: "One slot, as it is and taken by somebody else's prompt after every turn: what the KV cache is worth.",
+    about:
+      "What the KV cache is worth: kept, taken by somebody else's prompt after every turn, gone with the node's process.",
     nodes: 1,
     turns: stayingTurns(choices),
     maxTokens: choices.quick ? choices.maxTokens : SHORT_REPLY_TOKENS,
     site: { slots: 1, keepsEvicted: false },
     plays: (['tokenized', 'raw'] as const).flatMap((mode) => [
       { variant: mode, mode, setting: 'cache-kept' },
-      { variant: mode, mode, setting: 'slot-taken', losesSlot: true },
+      { variant: mode, mode, setting: 'slot-taken', afterTurn: 'slot-taken' as const },
+      { variant: mode, mode, setting: 'node-restarted', afterTurn: 'node-restarted' as const, embeddedOnly: true },
     ]),
   });
 }
@@ -128,7 +137,9 @@ interface PlayDraft {
   readonly setting?: string;
   readonly flags?: Flags;
   readonly countsSync?: boolean;
-  readonly losesSlot?: boolean;
+  readonly afterTurn?: AfterTurn;
+  /** With the embedded LLM Service alone, which stops with its node. */
+  readonly embeddedOnly?: boolean;
   readonly clientLink?: typeof EDGE_UPLINK;
 }
 
@@ -149,16 +160,17 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
   const services: readonly LlmServiceName[] = transcript ? ['transcript'] : choices.llmServices;
   const scenario = scenarioOf(draft.part, { turns, nodes: nodeNames(nodes), maxTokens, seed: choices.seed });
   const plays = services.flatMap((llmService) =>
-    draft.plays.map((play): PlaySpec => {
+    draft.plays.flatMap((play): PlaySpec[] => {
+      if (play.embeddedOnly === true && llmService !== 'embedded') return [];
       const script: ConversationScript = {
         kind: 'conversation',
         scenario,
         mode: play.mode,
         countsSync: play.countsSync === true && nodes > 1,
-        losesSlot: play.losesSlot ?? false,
+        afterTurn: play.afterTurn ?? 'nothing',
       };
       const { network } = choices;
-      return {
+      const spec: PlaySpec = {
         part: draft.part,
         variant: play.variant,
         setting: play.setting ?? 'ours',
@@ -178,6 +190,7 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
         },
         script,
       };
+      return [spec];
     }),
   );
   return {

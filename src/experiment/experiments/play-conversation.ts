@@ -25,7 +25,7 @@ export async function playConversation(spec: PlaySpec, context: PlayContext): Pr
     const result = await play(site, script, context, {
       async afterTurn(row) {
         await meter?.afterTurn(row);
-        if (script.losesSlot) await takeSlots(site, context);
+        await disturb(site, script, context);
       },
     });
     await meter?.end();
@@ -58,6 +58,19 @@ export async function play(
   const options = { scenario, mode, nodes: site.nodes, facts, sink, clock, signal, ...hooks };
   const { turns, end } = await runScenario(options);
   return { turns, wallMs: end.wall_ms, turnsAnswered: end.turns_answered, turnsFailed: end.turns_failed };
+}
+
+async function disturb(site: Site, { afterTurn }: ConversationScript, context: PlayContext): Promise<void> {
+  switch (afterTurn) {
+    case 'nothing':
+      return;
+    case 'slot-taken':
+      return takeSlots(site, context);
+    case 'node-restarted':
+      return site.restart(0);
+    default:
+      return afterTurn satisfies never;
+  }
 }
 
 /** A request with another beginning, to every node: where there is one slot, it is taken. */

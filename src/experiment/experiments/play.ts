@@ -41,14 +41,16 @@ export interface PlaySpec {
   readonly script: ConversationScript | LoadScript | ReplicationScript;
 }
 
+/** What happens to the node between turns: somebody else's prompt takes its slot, or it stops and starts again. */
+export type AfterTurn = 'nothing' | 'slot-taken' | 'node-restarted';
+
 export interface ConversationScript {
   readonly kind: 'conversation';
   readonly scenario: Scenario;
   readonly mode: ContextMode;
   /** Whether what goes between the nodes is counted after every turn. */
   readonly countsSync: boolean;
-  /** Whether somebody else's prompt takes the slot after every turn. */
-  readonly losesSlot: boolean;
+  readonly afterTurn: AfterTurn;
 }
 
 export interface LoadScript {

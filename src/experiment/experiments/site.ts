@@ -56,6 +56,8 @@ export interface Site {
   readonly nodes: readonly KnownNode[];
   readonly names: readonly string[];
   readonly meter: SyncMeter;
+  /** Stops an edge node and starts it again where it was. */
+  restart(index: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -82,13 +84,15 @@ export async function startSite(spec: SiteSpec, context: SiteContext): Promise<S
     const names = nodeNames(spec.nodes);
     if (spec.bare) {
       const nodes = await Promise.all(serverUrls.map((url) => bareServer(url, context.model)));
-      return { nodes, names, meter: new SyncMeter([], undefined, clock), close };
+      const restart = () => Promise.reject(new Error('a bare llama-server is not started again'));
+      return { nodes, names, meter: new SyncMeter([], undefined, clock), restart, close };
     }
     const places = await placesOf({ spec, context, network, enters, serverUrls });
     const own = await startNodes(spec, context, places, 'edge-node-child');
     closing.push(() => own.close());
     const nodes = await getToKnowAll(own, clock);
-    return { nodes, names, meter: new SyncMeter(nodes, network, clock), close };
+    const restart = (index: number) => own.restart(index);
+    return { nodes, names, meter: new SyncMeter(nodes, network, clock), restart, close };
   } catch (error) {
     await close();
     throw error;
@@ -96,7 +100,7 @@ export async function startSite(spec: SiteSpec, context: SiteContext): Promise<S
 }
 
 /** Replicas without edge nodes around them. */
-export interface ReplicaSite extends Omit<Site, 'nodes'> {
+export interface ReplicaSite extends Omit<Site, 'nodes' | 'restart'> {
   readonly urls: readonly string[];
 }
 
