@@ -44,13 +44,15 @@ export interface NatsStoreOptions {
   readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
   /** The node to whose server this one's dials out, because nobody can dial in: a peer, too, and its peers are found through it. */
   readonly hub?: NodeId | undefined;
+  /** Nodes that are shut out, whatever others tell of them. */
+  readonly excluded?: readonly NodeId[] | undefined;
   /** Records of these are shared. */
   readonly keygroups: readonly KeygroupId[];
   /** Above the longest time a record lives: how long the server keeps it for peers that are away. */
   readonly streamMaxAgeMs: number;
   /** What other nodes are told of this one. */
   readonly describe?: () => Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
-  /** A node has been learned of; a server with access rules must let it in. */
+  /** A node has been learned of, or has knocked again; a server with access rules must let it in. */
   readonly onMember?: (nodeId: NodeId) => void;
   /** Starts that server anew, where this node runs it: for one that takes connections and stores nothing any more. */
   readonly restartServer?: (() => void) | undefined;
@@ -110,6 +112,7 @@ class SharedReplica implements ReplicatingStore {
         restart: options.restartServer,
         describe: () => this.#describe(),
         onHello: (hello) => this.#greeted(hello),
+        onKnock: (hello) => this.#knocked(hello),
         onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
         hasHub: () => this.#directory.hasHub,
       },
@@ -205,6 +208,12 @@ class SharedReplica implements ReplicatingStore {
     for (const { log, sequence } of this.#acks.wanted())
       this.#home.announce({ kind: 'want', keygroup: log.keygroup, sequence });
     return reply;
+  }
+
+  async #knocked(hello: Hello): Promise<void> {
+    const { refused } = await this.#directory.answer(hello);
+    // Known already, it may be unknown to the server.
+    if (refused === undefined) this.#options.onMember?.(hello.node.nodeId);
   }
 
   #announce(sealed: SealedRecord): void {

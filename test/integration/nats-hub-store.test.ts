@@ -39,7 +39,7 @@ test('nodes that can only dial out need their hub, and then each has the records
   const records = (await Promise.all(all.map((node) => node.writeMany(20, node.id)))).flat();
   for (const node of all) await node.eventuallyHolds(records);
   for (const { arrived } of all) {
-    expect(arrived).toHaveLength(40);
+    await eventually(() => expect(arrived).toHaveLength(40));
     expect(new Set(arrived).size).toBe(40);
   }
   const [hub, e2, e3] = all as [StoreNode, StoreNode, StoreNode];

@@ -10,7 +10,7 @@ import { type Announcement, encodeBeacon, encodeMessage } from './peer-protocol.
 import { answerPeerRequest, hearKnock, type PeerRequestsParts } from './peer-requests.ts';
 import { ServerConnection, type ServerConnectionOptions } from './server-connection.ts';
 
-export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport'> {
+export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onKnock' | 'onReport'> {
   readonly url: string;
   readonly tls: ServerConnectionOptions['tls'];
   readonly replica: ReplicaStore;

@@ -25,6 +25,8 @@ export interface NodeDirectoryOptions {
   readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
   /** The node to which this one's server dials out; nobody can dial in here. */
   readonly hub?: NodeId | undefined;
+  /** Nodes that are shut out. */
+  readonly excluded?: readonly NodeId[] | undefined;
   /** Of this node's own server. */
   readonly home: ServerConnection;
   readonly cluster: ClusterName;
@@ -109,6 +111,7 @@ export class NodeDirectory {
   async #refusalOf(node: NodeAnnouncement): Promise<NodeRefusal | undefined> {
     const own = this.#options.describe();
     if (node.cluster !== own.cluster) return 'other_cluster';
+    if (this.#isExcluded(node.nodeId)) return 'excluded';
     if (node.recordVersion !== RECORD_FORMAT_VERSION) return 'other_record_version';
     if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
     const link = this.#links.get(node.nodeId);
@@ -188,9 +191,14 @@ export class NodeDirectory {
     return link;
   }
 
-  /** `undefined` for a node that cannot be reached from here, or only unprotected. */
+  #isExcluded(nodeId: NodeId): boolean {
+    return this.#options.excluded?.includes(nodeId) === true;
+  }
+
+  /** `undefined` for a node that is shut out, or that cannot be reached from here, or only unprotected. */
   #routeTo({ nodeId, natsUrl, hub }: Member): PeerRoute | undefined {
     const { tls, replica, home, hub: ownHub } = this.#options;
+    if (this.#isExcluded(nodeId)) return undefined;
     if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub || hub === nodeId)))
       return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
     if (natsUrl !== undefined && (tls !== undefined || isLoopback(natsUrl)))

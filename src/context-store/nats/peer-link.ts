@@ -1,4 +1,4 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { type Msg, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
@@ -70,6 +70,8 @@ export class PeerLink {
   readonly #helloBell: Bell;
   /** Logs of third nodes: how far this peer's list of them has been gone through. */
   readonly #listed = new Map<string, number>();
+  /** Outlives a connection: a server that does not let this node in yet drops it each time. */
+  readonly #silence = new BackOff({ firstMs: HELLO_AGAIN_FIRST_MS, maxMs: HELLO_AGAIN_MAX_MS });
   #cancelBeaconWatch = () => {};
   #wasOutOfReach = false;
   #accepted: NodeAnnouncement | undefined;
@@ -158,14 +160,14 @@ export class PeerLink {
   }
 
   async #keepGreeting(nats: NatsConnection, signal: AbortSignal): Promise<void> {
-    const silence = new BackOff({ firstMs: HELLO_AGAIN_FIRST_MS, maxMs: HELLO_AGAIN_MAX_MS });
     const catchUp = new BackOff({ firstMs: CATCH_UP_FIRST_MS, maxMs: HELLO_EVERY_MS });
     while (!signal.aborted) {
       let waitMs: number;
+      let isGuest = false;
       const hello = this.#hello();
       try {
         const reply = await abortable(this.calls.hello(hello), signal);
-        silence.reset();
+        this.#silence.reset();
         const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node });
         if (refusal === undefined) {
           await this.#accept(nats, reply);
@@ -181,11 +183,14 @@ export class PeerLink {
       } catch (error) {
         if (signal.aborted) return;
         this.#become('silent', text(error));
-        waitMs = silence.next();
+        waitMs = this.#silence.next();
         this.calls.knock(hello);
         this.#wasOutOfReach = true;
+        isGuest = error instanceof PermissionViolationError;
       }
       await this.#helloBell.wait(signal, waitMs);
+      // A server looks who one is when one connects.
+      if (isGuest && !signal.aborted) await this.route.connection.renew();
     }
   }
 

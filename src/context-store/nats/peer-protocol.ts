@@ -90,7 +90,7 @@ const request = Type.Union([
 ]);
 export type PeerRequest = Static<typeof request>;
 
-export const REFUSALS = ['other_cluster', 'other_record_version', 'duplicate_node_id'] as const;
+export const REFUSALS = ['other_cluster', 'other_record_version', 'duplicate_node_id', 'excluded'] as const;
 export type NodeRefusal = (typeof REFUSALS)[number];
 
 const helloReply = Type.Object({

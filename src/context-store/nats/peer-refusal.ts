@@ -7,6 +7,7 @@ export function whyRefused(
   { expected, own }: { expected: string; own: NodeAnnouncement },
 ): string | undefined {
   if (refused === 'duplicate_node_id') return `node id ${own.nodeId} is in use by another node of the cluster`;
+  if (refused === 'excluded') return `${node.nodeId} excludes this node`;
   if (node.cluster !== own.cluster) return `it belongs to cluster ${node.cluster}, this node to ${own.cluster}`;
   if (node.recordVersion !== RECORD_FORMAT_VERSION)
     return `it writes record version ${node.recordVersion}, this node ${RECORD_FORMAT_VERSION}`;

@@ -23,6 +23,7 @@ export interface PeerRequestsParts {
   readonly log: Log;
   readonly describe: () => NodeAnnouncement;
   readonly onHello: (hello: Hello) => Promise<HelloReply>;
+  readonly onKnock: (hello: Hello) => Promise<void>;
   readonly onCheck: (keygroup: KeygroupId) => void;
   readonly onReport: (peer: NodeId, log: OriginLog, sequence: number) => void;
 }
@@ -61,10 +62,10 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
 }
 
 /** A node that its server does not know yet may say only this. The answer is that the server lets it in. */
-export function hearKnock({ onHello, log }: Pick<PeerRequestsParts, 'onHello' | 'log'>, message: Msg): void {
+export function hearKnock({ onKnock, log }: Pick<PeerRequestsParts, 'onKnock' | 'log'>, message: Msg): void {
   const request = parseMessage('request', message.data);
   if (request?.kind !== 'hello') return;
-  onHello(request).catch((error) => log.warn('peer_request_failed', { kind: 'knock' }, error));
+  onKnock(request).catch((error) => log.warn('peer_request_failed', { kind: 'knock' }, error));
 }
 
 /**

@@ -8,7 +8,10 @@ import {
   beaconSubject,
   consumerName,
   domainApi,
+  guestName,
   inboxPrefix,
+  knockSubject,
+  OWN_API,
   userName,
 } from './names.ts';
 
@@ -22,8 +25,10 @@ export interface NatsServerSettings {
   readonly maxFileBytes: number;
   /** Without it only this machine is served, and everyone on it may do everything. */
   readonly tls?: NatsServerTls | undefined;
-  /** Nodes whose certificates are let in. */
+  /** Nodes whose certificates are let in. Any other of the cluster may knock, and nothing else. */
   readonly peers: readonly NodeId[];
+  /** Nodes that may not even knock, whatever `peers` says. */
+  readonly excluded?: readonly NodeId[] | undefined;
 }
 
 export interface HostAndPort {
@@ -64,7 +69,8 @@ const LEAF_RECONNECT_SECONDS = 1;
 
 /**
  * Configuration text of a node's server, for peers that reach it directly. The node itself may do everything; each peer
- * may create and read its own consumers, hear announcements and ask for back-fill; unknown certificates are refused.
+ * may create and read its own consumers, hear announcements and ask for back-fill; other nodes of the cluster may knock,
+ * and certificates of no node of the cluster are refused.
  * Throws `config_invalid` when it would listen beyond this machine without certificates.
  */
 export function natsServerConfig(settings: NatsServerSettings): string {
@@ -149,30 +155,42 @@ interface Permissions {
 }
 
 function authorization(
-  { nodeId, peers }: NatsServerSettings,
+  { nodeId, peers, excluded = [] }: NatsServerSettings,
   { cluster }: NatsServerTls,
-  topology: Topology,
+  { peerPermissions }: Topology,
 ): string[] {
-  const { peerPermissions } = topology;
   const users = block('', [`user: ${quoted(userName({ nodeId, cluster }))}`]);
   if (peerPermissions !== undefined) {
+    const shutOut = new Set(excluded);
     for (const peer of new Set(peers)) {
-      if (peer === nodeId) continue;
-      const { publish, subscribe } = peerPermissions(peer);
-      users.push(
-        ...block('', [
-          `user: ${quoted(userName({ nodeId: peer, cluster }))}`,
-          ...block('permissions', [`publish: ${list(publish)}`, `subscribe: ${list(subscribe)}`]),
-        ]),
-      );
+      if (peer !== nodeId && !shutOut.has(peer))
+        users.push(...user(userName({ nodeId: peer, cluster }), peerPermissions(peer)));
     }
+    for (const peer of shutOut) {
+      if (peer !== nodeId)
+        users.push(...user(userName({ nodeId: peer, cluster }), { publish: NOTHING, subscribe: NOTHING }));
+    }
+    users.push(...user(guestName(cluster), { publish: [knockSubject(nodeId)], subscribe: NOTHING }));
   }
   return block('authorization', ['users: [', ...indented(users), ']']);
 }
 
+/**
+ * A subject that nobody uses. An empty list would allow everything, and a hub of version 2.15 tells a server behind it
+ * nothing of what it listens to when that may subscribe to nothing at all.
+ */
+const NOTHING = ['_'];
+
+function user(name: string, { publish, subscribe }: Permissions): string[] {
+  return block('', [
+    `user: ${quoted(name)}`,
+    ...block('permissions', [`publish: ${list(publish)}`, `subscribe: ${list(subscribe)}`]),
+  ]);
+}
+
 function directPermissions(nodeId: NodeId, peer: NodeId): Permissions {
   return {
-    publish: [...consumerRequests('$JS.API', peer), backfillSubject(nodeId)],
+    publish: [...consumerRequests(OWN_API, peer), backfillSubject(nodeId), knockSubject(nodeId)],
     subscribe: [`${inboxPrefix(peer)}.>`, announceSubject(nodeId)],
   };
 }
@@ -187,11 +205,14 @@ function behindHubPermissions({ nodeId, peers }: NatsServerSettings, peer: NodeI
   const others = [...new Set([nodeId, ...peers])].filter((other) => other !== peer);
   return {
     publish: [
+      // A peer that reaches this server directly names no domain.
+      ...consumerRequests(OWN_API, peer),
       ...others.flatMap((other) => [
         ...consumerRequests(domainApi(other), peer),
         `${domainApi(other)}.CONSUMER.NAMES.*`,
         `${inboxPrefix(other)}.>`,
         backfillSubject(other),
+        knockSubject(other),
       ]),
       announceSubject(peer),
       beaconSubject(peer),
@@ -200,6 +221,7 @@ function behindHubPermissions({ nodeId, peers }: NatsServerSettings, peer: NodeI
       `${domainApi(peer)}.>`,
       `${inboxPrefix(peer)}.>`,
       backfillSubject(peer),
+      knockSubject(peer),
       announceSubject('*'),
       beaconSubject('*'),
     ],

@@ -2,7 +2,7 @@ import './reflect-metadata.ts';
 import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
-import { userName } from '../../context-store/nats/names.ts';
+import { guestName, userName } from '../../context-store/nats/names.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type ClusterName, type NodeId, parseClusterName } from '../../domain/identifiers.ts';
 
@@ -81,6 +81,7 @@ export async function issueNode(
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
       new x509.SubjectAlternativeNameExtension([
         { type: 'email', value: userName({ nodeId, cluster: authority.cluster }) },
+        { type: 'email', value: guestName(authority.cluster) },
         ...[...new Set([...hosts, ...OWN_HOSTS])].map(hostName),
       ]),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),

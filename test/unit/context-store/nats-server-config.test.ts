@@ -59,13 +59,24 @@ describe('with certificates', () => {
       'e1@blue',
       'e2@blue',
       'e3@blue',
+      '_@blue',
+    ]);
+    expect(usersOf(natsServerConfig({ ...settings, tls, peers: [e2, e3], excluded: [e3] }))).toEqual([
+      'e1@blue',
+      'e2@blue',
+      'e3@blue',
+      '_@blue',
     ]);
   });
 
   it('lets peers in through the hub only, where there is one', () => {
     const behind = { ...link, address: far };
     expect(usersOf(leafServerConfig({ ...settings, tls, peers: [e2] }, behind))).toEqual(['e1@blue']);
-    expect(usersOf(hubServerConfig({ ...settings, tls, peers: [e2] }, behind))).toEqual(['e1@blue', 'e2@blue']);
+    expect(usersOf(hubServerConfig({ ...settings, tls, peers: [e2] }, behind))).toEqual([
+      'e1@blue',
+      'e2@blue',
+      '_@blue',
+    ]);
   });
 
   it('demands a certificate from whoever connects, also from the servers of other nodes', () => {

@@ -1,0 +1,144 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import type { NatsServerProcess } from '../../src/context-store/nats/nats-server-process.ts';
+import {
+  hubServerConfig,
+  type LeafLink,
+  leafServerConfig,
+  type NatsServerSettings,
+  natsServerConfig,
+} from '../../src/context-store/nats/server-config.ts';
+import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
+import { type ClusterName, type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
+import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { eventually } from './nats-cluster.ts';
+import { makeCertificates, supervise, tlsOf } from './supervised-nats.ts';
+import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey } from './turn-records.ts';
+
+const CLUSTER = 'blue' as ClusterName;
+
+export interface TlsNodeOptions {
+  /** Nodes that it is told of, with addresses. */
+  readonly peers?: readonly TlsNode[];
+  /** Accepts links at `link`, or dials out to this hub there. */
+  readonly part?: { readonly link: LeafLink; readonly hub?: NodeId };
+  readonly excluded?: readonly string[];
+}
+
+/** A store with certificates behind a supervised server, which lets in whom the store learns of. */
+export class TlsNode {
+  readonly id: NodeId;
+  readonly server: NatsServerProcess;
+  readonly store: NatsStore;
+
+  private constructor(id: NodeId, server: NatsServerProcess, store: NatsStore) {
+    this.id = id;
+    this.server = server;
+    this.store = store;
+  }
+
+  static async open(
+    name: string,
+    { program, folder, certificates }: { program: string; folder: string; certificates: string },
+    { peers = [], part, excluded = [] }: TlsNodeOptions,
+  ): Promise<TlsNode> {
+    const id = parseNodeId(name);
+    const tls = tlsOf(certificates, CLUSTER, name);
+    const members = new Set(peers.map((peer) => peer.id));
+    const storeDir = join(folder, name, 'jetstream');
+    const config = () => {
+      const settings: NatsServerSettings = {
+        nodeId: id,
+        listen: { host: '127.0.0.1', port: 0 },
+        storeDir,
+        maxFileBytes: 1e8,
+        tls,
+        peers: [...members],
+        excluded: excluded.map(parseNodeId),
+      };
+      if (part === undefined) return natsServerConfig(settings);
+      return part.hub === undefined ? hubServerConfig(settings, part.link) : leafServerConfig(settings, part.link);
+    };
+    const server = await supervise({ program, folder: join(folder, name), config });
+    const environment = nodeEnvironment({ logLevel: 'silent', nodeId: name });
+    const store = await openNatsStore(
+      {
+        replica: await openReplica({ folder: join(folder, name, 'replica'), nodeId: id, bytesMax: 1e9 }, environment),
+        serverUrl: server.url,
+        advertisedUrl: server.url,
+        tls,
+        cluster: CLUSTER,
+        peers: peers.map((peer) => ({ nodeId: peer.id, url: peer.server.url })),
+        ...(part?.hub !== undefined && { hub: part.hub }),
+        excluded: excluded.map(parseNodeId),
+        keygroups: [KEYGROUP],
+        streamMaxAgeMs: HOUR_MS * 100,
+        onMember: (member) => {
+          if (members.has(member)) return;
+          members.add(member);
+          // Links from other servers keep the permissions they were made with.
+          void (part === undefined ? server.reload(config()) : server.restart(config()));
+        },
+      },
+      environment,
+    );
+    return new TlsNode(id, server, store);
+  }
+
+  async write(name: string): Promise<SealedRecord> {
+    const sealed = sealRecord({
+      ...sealedTurn({ key: sessionKey(name) }).record,
+      origin: this.id,
+      incarnation: this.store.incarnation,
+    });
+    await this.store.append(sealed);
+    return sealed;
+  }
+
+  async eventuallyHolds(name: string): Promise<void> {
+    await eventually(async () => {
+      if ((await this.store.read(sessionKey(name))) === undefined) throw new Error(`${this.id} lacks ${name}`);
+    });
+  }
+
+  async eventuallyConnected(...others: readonly TlsNode[]): Promise<void> {
+    await eventually(() => {
+      for (const { id } of others) {
+        const peer = this.store.replicationStatus().peers.find(({ nodeId }) => nodeId === id);
+        if (peer?.state !== 'connected') throw new Error(`${this.id} finds ${id} ${peer?.state}: ${peer?.reason}`);
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.store.close();
+    await this.server.stop();
+  }
+}
+
+export interface TlsCluster {
+  open(name: string, options?: TlsNodeOptions): Promise<TlsNode>;
+  end(): Promise<void>;
+}
+
+/** Nodes of one cluster, whose certificates are made as a user makes them. */
+export async function startTlsCluster(program: string, names: readonly string[]): Promise<TlsCluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'discedge-tls-'));
+  const certificates = join(folder, 'certs');
+  await makeCertificates(certificates, CLUSTER, names);
+  const nodes: TlsNode[] = [];
+  return {
+    async open(name, options = {}) {
+      const node = await TlsNode.open(name, { program, folder, certificates }, options);
+      nodes.push(node);
+      return node;
+    },
+    async end() {
+      for (const node of nodes) await node.stop();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
