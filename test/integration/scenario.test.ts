@@ -203,14 +203,41 @@ describe('cut short', () => {
       { timeout: WAIT_MS, interval: 50 },
     );
 
-  it('Ctrl-C keeps the rows, marks them incomplete and stops the nodes', async () => {
-    const running = startCli(['scenario', 'run', patient(), '-m', 'tokenized', ...SCRIPTED, '-o', results], options());
+  it('Ctrl-C keeps the rows, marks them incomplete and stops the nodes in good order', async () => {
+    const file = scenarioFile('think_ms: 3600000\nnodes: [a, b]\nroute: round-robin\nmessages: [one, two]\n');
+    const args = [
+      'scenario',
+      'run',
+      file,
+      '-m',
+      'tokenized',
+      ...SCRIPTED,
+      '--nats-program',
+      natsProgram,
+      '-o',
+      results,
+    ];
+    const running = startCli(args, options());
     await firstTurn();
-    running.child.kill('SIGINT');
-    const { code, stdout } = await running.done;
+    running.interrupt();
+    const { code, stdout, stderr } = await running.done;
+    expect(stderr).toBe('discedge: stopping (SIGINT); once more to stop at once\n');
     expect(stdout).toContain('incomplete (interrupted): 1 of 2 turns answered, 0 failed');
     expect(code).toBe(1);
     expect(recorded()).toMatchObject({ complete: false, turns: [{ turn: 1 }], end: { reason: 'interrupted' } });
+    nothingLeft();
+  });
+
+  it('Ctrl-C while nodes start leaves nothing', async () => {
+    const running = startCli(['scenario', 'run', ROBOT, '-m', 'tokenized', '-o', results], options());
+    await vi.waitFor(() => expect(readdirSync(scratch)).not.toEqual([]), { timeout: WAIT_MS, interval: 10 });
+    running.interrupt();
+    const { code, stdout, stderr } = await running.done;
+    expect({ stdout, stderr }).toEqual({
+      stdout: '',
+      stderr: 'discedge: stopping (SIGINT); once more to stop at once\n',
+    });
+    expect(code).toBe(1);
     nothingLeft();
   });
 

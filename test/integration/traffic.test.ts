@@ -110,7 +110,7 @@ describe.skipIf(reason !== undefined)('with tcpdump', () => {
     await exchange(host, port, 3_000);
     await exchange(host, port, 3_000);
     server.close();
-    running.child.kill('SIGINT');
+    running.interrupt();
     const { code, stdout } = await running.done;
     expect(stdout).toContain('incomplete: interrupted');
     expect(code).toBe(1);

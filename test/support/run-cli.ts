@@ -11,6 +11,8 @@ export interface RunningCli {
   readonly child: ChildProcess;
   /** Resolves when it has ended, with what it printed. */
   readonly done: Promise<CliRun>;
+  /** Ctrl-C, as a terminal sends it: to the process and to those that it started and that are still of its group. */
+  interrupt(): void;
   /** Resolves when stderr has this, now or later; rejects when the process ends without it. */
   sees(pattern: RegExp): Promise<void>;
 }
@@ -25,6 +27,7 @@ export function startCli(
     cwd: options.cwd,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   });
   let stdout = '';
   let stderr = '';
@@ -43,6 +46,7 @@ export function startCli(
   return {
     child,
     done,
+    interrupt: () => process.kill(-(child.pid as number), 'SIGINT'),
     sees: (pattern) =>
       new Promise((resolve, reject) => {
         const look = () => pattern.test(stderr) && resolve();

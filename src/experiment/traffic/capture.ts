@@ -52,7 +52,8 @@ export async function startCapture(options: CaptureOptions): Promise<Capture> {
   const filter = ports.map((port) => `tcp port ${port}`).join(' or ');
   const where = device === undefined ? [] : ['-i', device];
   const how = ['-n', '-p', '-U', '--immediate-mode', '-s', String(SNAPSHOT_BYTES), '-w', '-'];
-  const child = spawn(program, [...where, ...how, filter], { stdio: ['ignore', 'pipe', 'pipe'] });
+  // In a group of its own: Ctrl-C, which goes to a whole group, would end it before it has told what is on its way.
+  const child = spawn(program, [...where, ...how, filter], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const running = new RunningCapture(child, options);
   try {
     await running.listening;
