@@ -6,7 +6,7 @@
 // NATS connection carries inside TLS. The far end pulls from the near end; nothing is pulled the other way.
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -69,6 +69,8 @@ const info = {
   ...runInfo('replication', SEED),
   natsServer: execFileSync(natsServer, ['--version'], { encoding: 'utf8' }).trim().replace(/^.*v/, ''),
   replies: 'written transcript, Qwen2 vocabulary',
+  /** Processes that wanted to run when it began: what else the machine had to do. */
+  load: rounded(loadavg()[0] as number, 1),
 };
 const rows: object[] = [];
 const cable = values['in-namespace'] ? await JoinedNamespaces.make() : undefined;
@@ -77,7 +79,7 @@ const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'dis
 const ends: ReplicationNodeHandle[] = [];
 try {
   console.log(
-    `${info.machine}, Node ${info.node}, nats-server ${info.natsServer}, commit ${info.commit}${info.dirty ? ' with changes' : ''}; turns ${paceMs} ms apart`,
+    `${info.machine}, Node ${info.node}, nats-server ${info.natsServer}, commit ${info.commit}${info.dirty ? ' with changes' : ''}, load ${info.load}; turns ${paceMs} ms apart`,
   );
   if (cable === undefined)
     console.log('Network namespaces are not allowed here: only what NATS carries inside TLS is counted.');
