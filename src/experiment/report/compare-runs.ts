@@ -8,7 +8,7 @@ import { COLOURS, variantName } from './looks.ts';
 import { METRICS } from './metrics.ts';
 import { changeText, changeWithInterval } from './number-text.ts';
 import { type Panel, panelsOf, turnNumbers } from './panels.ts';
-import { idOf, partsOf } from './plan-figures.ts';
+import { idOf, partsOf, titleOf } from './plan-figures.ts';
 import type { ReportSource } from './report-source.ts';
 import { type Estimate, estimateChange, estimateMedian, type Sessions, verdictOf } from './statistics.ts';
 import { columnHeading, type Datum, rowHeading, type Table } from './table.ts';
@@ -53,7 +53,7 @@ export function compareRuns(
     ),
   );
   return {
-    figures: [...summaries, ...(pairs.length === 0 ? [] : byTurn(canvas, pairs))],
+    figures: [...summaries, ...byTurn(canvas, pairs)],
     table: changesTable(changes),
   };
 }
@@ -73,7 +73,9 @@ interface Pair {
 function pairsOf(before: ReportSource, after: ReportSource): Pair[] {
   const [from, to] = [panelsOf([before]), panelsOf([after])];
   const isLoad = new Set(partsOf([before], from).flatMap(({ kind, part }) => (kind === 'load' ? [part] : [])));
-  return from.flatMap((panel) => {
+  const parts = [...new Set(from.map(({ part }) => part))];
+  const byPart = parts.flatMap((part) => from.filter((panel) => panel.part === part));
+  return byPart.flatMap((panel) => {
     const same = to.find(
       ({ part, llmService, setting }) =>
         part === panel.part && llmService === panel.llmService && setting === panel.setting,
@@ -86,13 +88,16 @@ function changesOf({ before, after }: Pair): Change[] {
   return before.arms.flatMap((arm) => {
     const other = after.arms.find(({ variant }) => variant === arm.variant);
     if (other === undefined) return [];
-    return COMPARED.flatMap((metric) =>
+    const changes = COMPARED.flatMap((metric) =>
       changeOf([metric.sessions(arm), metric.sessions(other)], after.seed, {
         metric,
         name: nameOf(arm.variant, before),
         datum: { ...panelDatum(before), variant: arm.variant, metric: metric.id },
       }),
     );
+    // What is inside the encryption says little where all of it was counted.
+    const isWire = changes.some(({ metric }) => metric === METRICS.sync_bytes);
+    return changes.filter(({ metric }) => !(isWire && metric === METRICS.sync_payload_bytes));
   });
 }
 
@@ -177,7 +182,7 @@ function byTurn(canvas: Canvas, pairs: readonly Pair[]): Figure[] {
       if (comparisons.length === 0) return [];
       const names = {
         id: `turns-${idOf(part)}-${idOf(metric.id)}`,
-        name: `${part.replaceAll('-', ' ')}: ${metric.noun}`,
+        name: titleOf(part, metric),
         about: `${metric.label} of each turn, in both runs.`,
       };
       const finding = findingOf(
@@ -214,8 +219,8 @@ function overlay({ before, after }: Pair, metric: (typeof SHOWN_BY_TURN)[number]
         panel,
         metric,
         series: [
-          { ...named('After', other), change: undefined },
-          { ...named('Before', arm), change },
+          { ...named('after', other), change: undefined },
+          { ...named('before', arm), change },
         ],
       },
     ];
@@ -224,6 +229,15 @@ function overlay({ before, after }: Pair, metric: (typeof SHOWN_BY_TURN)[number]
 
 function nameOf(variant: string, { part, label }: Panel): string {
   return `${variantName(variant)}: ${part.replaceAll('-', ' ')}, ${label}`;
+}
+
+/** What is beyond chance, of all of it; the figures have the rest. */
+function changedTable(changes: readonly Change[]): Table {
+  const changed = changes.filter(({ change }) => ['less', 'more'].includes(verdictOf(change)));
+  const table = changesTable(changed);
+  const caption = `${changed.length} of ${changes.length} comparisons show a change. ${table.caption}`;
+  const nothing = [[rowHeading('Nothing'), ...Array.from({ length: 5 }, () => ({ text: '' }))]];
+  return { ...table, caption, body: changed.length === 0 ? nothing : table.body };
 }
 
 function changesTable(changes: readonly Change[]): Table {

@@ -16,7 +16,7 @@ import type { Table } from './table.ts';
 export interface Figure {
   /** Names its files. */
   readonly id: string;
-  /** What stands before its title on the page: "Figure 3 of the paper, with our data". */
+  /** What stands before its title on the page: "Figure 3 of the paper". */
   readonly name: string;
   /** Computed from the numbers, never written beforehand. */
   readonly finding: string;

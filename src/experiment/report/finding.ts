@@ -38,7 +38,7 @@ export function findingOf(comparisons: readonly Comparison[], preferredBaseline?
         verdict === 'no-difference' ? '' : ` (${some.length > 1 ? 'most: ' : ''}${most[0]?.comparison.panel.label})`;
       return `${amount} in ${count}${which}`;
     });
-    return capital(`${subject} against ${baseline}: ${each.join(', ')}`);
+    return capital(`${metric.noun}, ${subject} against ${baseline}: ${each.join(', ')}`);
   }
   const changes = found.map(({ change }) => change);
   if (verdicts[0] === 'no-difference')

@@ -28,20 +28,30 @@ export function headlineTable(parts: readonly PlannedPart[]): Table {
 function changeRows(number: PaperNumber, parts: readonly PlannedPart[]): Cell[][] {
   const { label, figure, changes, baseline } = number;
   const paper = changes.map((change) => changeText(change, 2).replace(/\.?0+(?= %)/, '')).join(' and ');
-  const heading = [rowHeading(`${label} (${figure})`), { text: paper }];
-  const rows = comparableParts(number, parts).flatMap(({ part, kind, panels }) =>
+  const rows = comparableParts(number, parts).flatMap(({ panels }) =>
     panels.flatMap((panel) => {
       const comparison = comparisonFor(number, panel, panels);
       const change = comparison?.series.find(({ arm }) => arm.variant === baseline)?.change;
       if (comparison === undefined || change === undefined) return [];
       const { metric } = comparison;
       const datum = { ...panelDatum(panel), metric: metric.id, variant: number.subject, baseline };
-      const payload = metric === METRICS.sync_payload_bytes ? ', payload' : '';
-      const where = `${kind === 'roaming' ? 'roaming' : part.replaceAll('-', ' ')}: ${panel.label}${payload}`;
-      return [[...heading, { text: where }, changeCell(change, datum), { text: VERDICTS[verdictOf(change)] }]];
+      return [[{ text: whereText(comparison) }, changeCell(change, datum), { text: VERDICTS[verdictOf(change)] }]];
     }),
   );
-  return rows.length > 0 ? rows : [[...heading, { text: '' }, { text: 'not measured' }, { text: '' }]];
+  return under([rowHeading(`${label} (${figure})`), { text: paper }], rows.length > 0 ? rows : [NOT_MEASURED]);
+}
+
+const NOT_MEASURED: Cell[] = [{ text: '' }, { text: 'not measured' }, { text: '' }];
+
+function whereText({ panel, metric }: Comparison): string {
+  return `${panel.label}${metric === METRICS.sync_payload_bytes ? ', payload alone' : ''}`;
+}
+
+/** Cells that stand once, before all of these rows. */
+function under(first: readonly Cell[], rows: readonly (readonly Cell[])[]): Cell[][] {
+  return rows.map((row, index) =>
+    index === 0 ? [...first.map((cell) => ({ ...cell, rows: rows.length })), ...row] : [...row],
+  );
 }
 
 /** The paper roams when it compares with a client that keeps its history, and stays put when it compares ids with text. */
@@ -64,30 +74,19 @@ function comparisonFor({ metric, subject, baseline }: PaperNumber, panel: Panel,
 }
 
 function sessionByteRows(parts: readonly PlannedPart[]): Cell[][] {
-  const wanted = Object.entries(PAPER_SESSION_SYNC_BYTES);
-  return parts
-    .filter(({ kind }) => kind === 'turns')
-    .flatMap(({ panels }) => {
-      const metric = syncMetric(panels);
-      return panels.flatMap((panel) => {
-        const comparison = compare(panel, metric);
-        return wanted.flatMap(([variant, paperBytes]) => byteRow(comparison, variant, paperBytes));
-      });
-    });
-}
-
-function byteRow(comparison: Comparison | undefined, variant: string, paperBytes: number): Cell[][] {
-  const series = comparison?.series.find(({ arm }) => arm.variant === variant);
-  if (comparison === undefined || series === undefined) return [];
-  const { panel, metric } = comparison;
-  const what = metric === METRICS.sync_payload_bytes ? 'Payload' : 'Bytes';
-  return [
-    [
-      rowHeading(`${what} between nodes for one session, ${variantName(variant).toLowerCase()}`),
-      { text: wholeNumber(paperBytes) },
-      { text: `${panel.part.replaceAll('-', ' ')}: ${panel.label}` },
-      valueCell(series.overall, metric.text, { ...panelDatum(panel), metric: metric.id, variant }),
-      { text: '' },
-    ],
-  ];
+  const still = parts.filter(({ kind }) => kind === 'turns');
+  return Object.entries(PAPER_SESSION_SYNC_BYTES).flatMap(([variant, paperBytes]) => {
+    const rows = still.flatMap(({ panels }) =>
+      panels.flatMap((panel) => {
+        const comparison = compare(panel, syncMetric(panels));
+        const series = comparison?.series.find(({ arm }) => arm.variant === variant);
+        if (comparison === undefined || series === undefined) return [];
+        const { metric } = comparison;
+        const datum = { ...panelDatum(panel), metric: metric.id, variant };
+        return [[{ text: whereText(comparison) }, valueCell(series.overall, metric.text, datum), { text: '' }]];
+      }),
+    );
+    const heading = rowHeading(`Bytes between nodes for one session, ${variantName(variant).toLowerCase()}`);
+    return under([heading, { text: wholeNumber(paperBytes) }], rows);
+  });
 }

@@ -57,6 +57,8 @@ const VARIANT_NAMES: Readonly<Record<string, string>> = {
   'whole-context': 'Whole context',
   'whole-context-json': 'Whole context as JSON',
   'llama-server': 'Bare llama-server',
+  after: 'After',
+  before: 'Before',
 };
 
 /** A variant's name at the beginning of a label. */

@@ -77,7 +77,7 @@ function comparisonPage(canvas: Canvas, sources: readonly ReportSource[], paths:
     lead: `From ${before.run} to ${after.run}`,
     sources,
     figures,
-    headline: { heading: 'All changes', table },
+    headline: { heading: 'What changed', table },
     limits: [...causes(before, after), ...limitsOf(sources, partsOf(sources, panelsOf(sources)))],
     command: `discedge report --compare ${paths.map((path) => basename(path)).join(' ')}`,
   };

@@ -33,9 +33,11 @@ table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: ta
 caption { text-align: left; padding-bottom: 6px; }
 th, td { border-bottom: 1px solid var(--grid); padding: 5px 14px 5px 0; text-align: left; vertical-align: top; }
 thead th { border-bottom: 2px solid var(--muted); }
-th[scope='row'] { font-weight: 400; }
+th[scope='row'] { font-weight: 400; min-width: 6em; }
 tbody td { white-space: nowrap; }
-.headline td, .facts td { white-space: normal; }
+.facts td { white-space: normal; }
+th[scope='rowgroup'] { font-weight: 400; min-width: 9em; }
+.headline td:not([data-metric]) { white-space: normal; }
 summary { cursor: pointer; color: var(--link); margin: 4px 0; }
 code { font: 0.9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 @media (max-width: 640px) { body { padding: 14px 12px 40px; } h1 { font-size: 1.45rem; } }

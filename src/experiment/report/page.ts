@@ -66,7 +66,9 @@ function flaws(sources: readonly ReportSource[]): string {
 }
 
 function atAGlance(figures: readonly Figure[]): string {
-  const items = figures.map(({ id, finding }) => `<li><a href="#${id}">${escapeMarkup(finding)}</a>.</li>`);
+  const items = figures.map(
+    ({ id, name, finding }) => `<li>${escapeMarkup(finding)} (<a href="#${id}">${escapeMarkup(name)}</a>).</li>`,
+  );
   return items.length === 0 ? '' : section('At a glance', `<ul>${items.join('\n')}</ul>`);
 }
 

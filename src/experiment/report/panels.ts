@@ -123,14 +123,16 @@ const VARIANT_ORDER: readonly string[] = [...SUBJECTS, 'raw', 'whole-context', '
 
 /** Plays come in a drawn order; figures and tables keep one of their own. */
 function subjectFirst(a: Arm, b: Arm): number {
-  const rank = ({ variant }: Arm) =>
-    (VARIANT_ORDER.indexOf(variant) + VARIANT_ORDER.length + 1) % (VARIANT_ORDER.length + 1);
+  const rank = ({ variant }: Arm) => {
+    const place = VARIANT_ORDER.indexOf(variant);
+    return place < 0 ? VARIANT_ORDER.length : place;
+  };
   return rank(a) - rank(b) || (a.variant < b.variant ? -1 : 1);
 }
 
 const SETTING_LABELS: Readonly<Record<string, string>> = {
-  ours: 'our consistency setting',
-  paper: "the paper's: 3 retries, 10 ms",
+  ours: 'our consistency',
+  paper: "the paper's (3 retries, 10\u00a0ms)",
 };
 
 export function settingLabel(setting: string): string {

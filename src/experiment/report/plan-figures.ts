@@ -76,7 +76,7 @@ function turnFigures(canvas: Canvas, { part, about, kind, panels }: PlannedPart)
   const variants = new Set(arms.map(({ variant }) => variant));
   const isPapers =
     variants.has('tokenized') && (kind === 'roaming' ? variants.has('client-side') : variants.has('raw'));
-  const redrawn = (number: number) => (isPapers ? `Figure ${number} of the paper, with our data` : '');
+  const redrawn = (number: number) => (isPapers ? `Figure ${number} of the paper` : '');
   const wanted: ReadonlyArray<{ metric: Metric; name: string; what: string; rows?: true }> =
     kind === 'roaming'
       ? [
@@ -195,7 +195,8 @@ export function compared(panels: readonly Panel[], metric: Metric): Comparison[]
   return panels.flatMap((panel) => compare(panel, metric) ?? []);
 }
 
-function titleOf(part: string, metric: Metric): string {
+/** "When raw matters: response time". */
+export function titleOf(part: string, metric: Metric): string {
   const words = part.replaceAll('-', ' ');
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}: ${metric.noun}`;
 }

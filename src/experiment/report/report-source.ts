@@ -98,7 +98,8 @@ const REPLY_SOURCES = {
 
 function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): ReportSource {
   const { model, experiment, run } = start;
-  const sources = [...new Set(rows.turns.map(({ labels }) => labels.reply_source)), model.reply_source];
+  const labelled = [...rows.turns, ...rows.syncs, ...rows.loads].map(({ labels }) => labels.reply_source);
+  const replies = labelled.length > 0 ? [...new Set(labelled)] : [model.reply_source];
   const size = `${(model.bytes / 2 ** 20).toFixed(0)} MiB`;
   return {
     run,
@@ -110,7 +111,7 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
       ['machine', start.machine],
       ['version', versionText(start)],
       ['model', [model.name, model.file, model.quantization, size].filter((text) => text !== '').join(', ')],
-      ['replies', [...new Set(sources)].map((source) => REPLY_SOURCES[source]).join('; ')],
+      ['replies', replies.map((source) => REPLY_SOURCES[source]).join('; ')],
       ['LLM Services', start.llm_services.map(({ name, version }) => `${name} ${version}`.trim()).join(', ')],
       ['nats-server', start.nats_server],
       ['seed, temperature', `${start.seed}, ${start.temperature}`],

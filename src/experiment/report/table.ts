@@ -7,6 +7,8 @@ export interface Cell {
   readonly text: string;
   /** Of a heading: over how many columns. */
   readonly columns?: number;
+  /** Over how many rows; those below leave the cell out. */
+  readonly rows?: number;
   readonly heading?: 'column' | 'row';
   readonly datum?: Datum;
 }
@@ -39,12 +41,12 @@ export function tableMarkup({ caption, head, body }: Table): string {
   ].join('\n');
 }
 
-function cellMarkup({ text, heading, columns = 1, datum = {} }: Cell): string {
-  const span = columns > 1 ? ` colspan="${columns}"` : '';
+function cellMarkup({ text, heading, columns = 1, rows = 1, datum = {} }: Cell): string {
+  const span = `${columns > 1 ? ` colspan="${columns}"` : ''}${rows > 1 ? ` rowspan="${rows}"` : ''}`;
   const data = Object.entries(datum)
     .map(([name, value]) => ` data-${name}="${escapeMarkup(String(value))}"`)
     .join('');
   if (heading === undefined) return `<td${span}${data}>${escapeMarkup(text)}</td>`;
-  const scope = heading === 'row' ? 'row' : columns > 1 ? 'colgroup' : 'col';
+  const scope = heading === 'row' ? (rows > 1 ? 'rowgroup' : 'row') : columns > 1 ? 'colgroup' : 'col';
   return `<th scope="${scope}"${span}>${escapeMarkup(text)}</th>`;
 }
