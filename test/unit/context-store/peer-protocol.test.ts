@@ -3,8 +3,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
+  decodeBeacon,
   decodePage,
   decodeRecords,
+  encodeBeacon,
   encodeMessage,
   encodePage,
   encodeRecords,
@@ -90,4 +92,15 @@ test('messages that are not of the protocol are not taken for ones', () => {
       expect(parseMessage('announcement', bytes)).toBeUndefined();
     }),
   );
+});
+
+test('beacons come out as they went in, and nothing else is one', () => {
+  const incarnation = '0badcafe' as Incarnation;
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: Number.MAX_SAFE_INTEGER }), { maxLength: 64 }), (published) => {
+      expect(decodeBeacon(encodeBeacon({ incarnation, published }))).toEqual({ incarnation, published });
+    }),
+  );
+  for (const text of ['', '0badcafe ', '0badcafe -1', '0badcafe A', '0badcaf 1', `0badcafe${' 1'.repeat(1_000)}`])
+    expect(decodeBeacon(Buffer.from(text)), text).toBeUndefined();
 });

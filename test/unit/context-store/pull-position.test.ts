@@ -9,6 +9,7 @@ import {
   afterDelivery,
   isBehind,
   pullStep,
+  StallWatch,
   settledThrough,
 } from '../../../src/context-store/nats/pull-position.ts';
 
@@ -171,4 +172,17 @@ test('what another holder lacks stays open; what the origin lacks is gone', () =
   expect(settledThrough(cursor, { held: [9], through: 9, isOrigin: false })).toBe(2);
   expect(settledThrough(cursor, { held, through: 7, isOrigin: true })).toBe(7);
   expect(settledThrough(cursor, { held: [], through: 1, isOrigin: true })).toBe(2);
+});
+
+test('a cursor stands still when it does not move between two beacons that are ahead of it', () => {
+  const at = (sequence: number) => ({ sequence, streamSequence: sequence });
+  const watch = new StallWatch();
+  expect(watch.isStalled(at(5), 5)).toBe(false);
+  // Behind once may be a record that is on its way.
+  expect(watch.isStalled(at(5), 6)).toBe(false);
+  expect(watch.isStalled(at(6), 8)).toBe(false);
+  expect(watch.isStalled(at(6), 9)).toBe(true);
+  // What was done about it gets as long.
+  expect(watch.isStalled(at(6), 9)).toBe(false);
+  expect(watch.isStalled(at(6), 9)).toBe(true);
 });

@@ -1,0 +1,105 @@
+// Asks for more than is missing, from somebody who does not answer, and from somebody who lacks what is asked for. Holders
+// are doubles that count what they are asked; where the records end up is a real replica's and a real intake's business.
+import { describe, expect, test } from 'vitest';
+import type { LogCursor } from '../../../src/context-store/lmdb/origin-log.ts';
+import type { ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/back-fill.ts';
+import type { Intake } from '../../../src/context-store/nats/intake.ts';
+import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
+import { KEYGROUP } from '../../support/turn-records.ts';
+
+const log = { origin: 'e1' as NodeId, incarnation: 'deadbeef' as Incarnation, keygroup: KEYGROUP };
+const hashOf = (sequence: number) => sequence.toString(16).padStart(32, '0') as ContextId;
+
+/** Holds records by sequence; notes which it was asked for. */
+class Shelf implements Holder {
+  readonly nodeId: NodeId;
+  readonly asked: number[] = [];
+  readonly #held: readonly number[] | undefined;
+
+  /** Without `held` it does not answer. */
+  constructor(nodeId: string, held: readonly number[] | undefined) {
+    this.nodeId = nodeId as NodeId;
+    this.#held = held;
+  }
+
+  async list(_: unknown, after: number) {
+    if (this.#held === undefined) throw new Error('no answer');
+    const entries = this.#held.filter((sequence) => sequence > after);
+    return {
+      entries: entries.map((sequence) => ({ sequence, hash: hashOf(sequence) })),
+      through: Math.max(after, ...entries),
+    };
+  }
+
+  async fetch(_: unknown, sequences: readonly number[]) {
+    this.asked.push(...sequences);
+    return {
+      covered: sequences.length,
+      records: sequences.map((sequence) => ({ sequence, bytes: new Uint8Array(1) })),
+    };
+  }
+}
+
+/** A node that has these records, and settles nothing by itself. */
+function receiver(here: readonly number[], sequence: number) {
+  const held = new Set(here);
+  let cursor: LogCursor = { sequence, streamSequence: sequence };
+  const replica = {
+    cursor: () => cursor,
+    positionOf: (hash: ContextId) => (held.has(Number.parseInt(hash, 16)) ? {} : undefined),
+  } as unknown as ReplicaStore;
+  const intake = {
+    open: () => ({}),
+    take: async ({ records, to }: { records: { sequence: number }[]; to: LogCursor }) => {
+      for (const record of records) held.add(record.sequence);
+      cursor = to;
+    },
+  } as unknown as Intake;
+  return { replica, intake, held, at: () => cursor.sequence };
+}
+
+describe('filling from a list', () => {
+  test('what is held already is not sent again', async () => {
+    const node = receiver([2, 4], 0);
+    const holder = new Shelf('e1', [1, 2, 3, 4, 5]);
+    await backFill({ log, holder, after: 0, through: 5, isOrigin: true }, node);
+    expect(holder.asked).toEqual([1, 3, 5]);
+    expect(node.at()).toBe(5);
+  });
+
+  test('nothing beyond what was asked about is sent', async () => {
+    const node = receiver([], 0);
+    const holder = new Shelf('e1', [1, 2, 3, 4, 5]);
+    await backFill({ log, holder, after: 0, through: 3, isOrigin: true }, node);
+    expect(holder.asked).toEqual([1, 2, 3]);
+  });
+});
+
+describe('a gap in a stream', () => {
+  const settle = (origin: Holder, others: readonly Holder[], node: ReturnType<typeof receiver>, sequence: number) =>
+    new SkippedRecords(log, { origin, others: () => others }, node).settle(sequence);
+
+  test('is filled from others while the origin does not answer', async () => {
+    const node = receiver([1], 1);
+    const others = [new Shelf('e2', undefined), new Shelf('e3', [1, 2]), new Shelf('e4', [2, 3, 4])];
+    expect(await settle(new Shelf('e1', undefined), others, node, 5)).toBe(true);
+    expect([...node.held].sort()).toEqual([1, 2, 3, 4]);
+    expect(others.map(({ asked }) => asked)).toEqual([[], [2], [3, 4]]);
+  });
+
+  test('stays open while the others lack some of it: they may not have got it yet', async () => {
+    const node = receiver([1], 1);
+    const settled = settle(new Shelf('e1', undefined), [new Shelf('e2', [2, 4])], node, 5);
+    await expect(settled).rejects.toThrow('no answer');
+    expect(node.at()).toBe(2);
+  });
+
+  test('is asked of the others only then', async () => {
+    const node = receiver([1], 1);
+    const other = new Shelf('e2', [2, 3, 4]);
+    expect(await settle(new Shelf('e1', [4]), [other], node, 5)).toBe(true);
+    expect(other.asked).toEqual([]);
+    expect(node.at()).toBe(4);
+  });
+});
