@@ -4,8 +4,8 @@ import { CONSISTENCIES } from '../domain/consistency.ts';
 /** A conversation of a day's length; more is a typing error. */
 const MESSAGES_MAX = 10_000;
 /** Far beyond what one machine's nodes answer at once, and each user holds a connection to each node. */
-const USERS_MAX = 1_024;
-const REPEATS_MAX = 1_000;
+export const USERS_MAX = 1_024;
+export const REPEATS_MAX = 1_000;
 const NODES_MAX = 64;
 /** An hour: a person who thinks longer has left. */
 const THINK_MS_MAX = 3_600_000;

@@ -166,6 +166,7 @@ describe('at nodes that run', () => {
     ],
     ['no URL', () => [ROBOT, '-m', 'raw', '-n', 'edge-1'], /^discedge: a node URL must look like http:\/\/HOST:PORT/],
     ['no such file', () => ['/nowhere.yaml', '-m', 'raw'], /^discedge: \/nowhere\.yaml cannot be read: no such file\n/],
+    ['too many users', () => [ROBOT, '-m', 'raw', '--users', '1025'], /It must be a whole number from 1 to 1024\./],
     ['no mode', () => [ROBOT], /^discedge: say which context mode to play it in: --mode raw\|tokenized\|client-side\n/],
     [
       'an unknown mode',

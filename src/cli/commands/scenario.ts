@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { PlayedScenario, ScenarioRequest } from '../../experiment/play-scenario.ts';
 import type { TurnRow } from '../../experiment/run-row.ts';
 import type { TurnSummary } from '../../experiment/run-summary.ts';
+import { REPEATS_MAX, USERS_MAX } from '../../experiment/scenario.ts';
 import { EXIT_FAILURE, EXIT_USAGE } from '../failure.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
 import { stopRequested } from '../stop-request.ts';
@@ -51,8 +52,8 @@ export function define(command: Command): void {
     .addOption(new Option('-m, --mode <MODE>', 'context mode; asked for on a terminal').choices(MODES))
     .option('-n, --node <URL...>', "running edge nodes, in the order of the scenario's")
     .option('-o, --output <DIR>', 'folder for the rows, as CSV and NDJSON', 'discedge-results')
-    .option('--users <USERS>', "in place of the scenario's users", whole)
-    .option('--repeats <REPEATS>', "in place of the scenario's repeats", whole)
+    .option('--users <USERS>', "in place of the scenario's users", wholeUpTo(USERS_MAX))
+    .option('--repeats <REPEATS>', "in place of the scenario's repeats", wholeUpTo(REPEATS_MAX))
     .option('--any-model', 'play it at nodes with another model than the scenario names');
   addSettingOptions(run, NODE_SETTINGS)
     .addHelpText(
@@ -190,7 +191,12 @@ function withoutUndefined<T extends object>(values: T): T {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 }
 
-function whole(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1 to 9999.');
-  return Number(text);
+function wholeUpTo(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < 1 || value > max) {
+      throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`);
+    }
+    return value;
+  };
 }
