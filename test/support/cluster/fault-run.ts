@@ -5,11 +5,11 @@ import { checkReplicas } from './check-replicas.ts';
 import { checkReplies } from './check-replies.ts';
 import { FaultCluster } from './cluster.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import type { Fault } from './faults.ts';
+import type { Fault, FaultContext } from './faults.ts';
 import type { Violation } from './history.ts';
 import { Observations } from './observations.ts';
 import { readReplica } from './read-replica.ts';
-import { RoamingClient } from './roaming-client.ts';
+import { acknowledgedWire, RoamingClient, textOf } from './roaming-client.ts';
 
 export interface FaultRunOptions {
   readonly folder: string;
@@ -25,9 +25,8 @@ const NODES = 3;
 const DRAIN_WAIT_MS = 20_000;
 const LOOK_EVERY_MS = 10;
 
-/** What came of one fault. */
+/** What came of faults that happened at once. */
 export interface FaultOutcome {
-  readonly fault: string;
   readonly where: string;
   readonly tookMs: number;
   readonly catchUpMs: number;
@@ -78,28 +77,32 @@ export class FaultRun {
     return needs && this.cluster.abilities[needs];
   }
 
-  /** Does it under load, and waits until every node has all that was acknowledged until it was mended. */
-  async fault(fault: Fault, holdMs: number): Promise<FaultOutcome> {
+  /**
+   * Does these under load, all at once and each to another node, and waits until every node has all that was acknowledged
+   * until they were mended.
+   */
+  async inflict(faults: readonly Fault[], holdMs: number): Promise<FaultOutcome> {
     const { observations, cluster } = this;
     const from = observations.history.length;
     const acknowledgedBefore = observations.acknowledged;
     const beganMs = performance.now();
     const notes: string[] = [];
     const violations: Violation[] = [];
-    try {
-      await fault.run({
-        cluster,
-        chance: this.#chance,
-        holdMs,
-        observations,
-        drain: (node) => this.#drain(node),
-        guestSession: () => this.#guestSession(),
-        note: (what) => void notes.push(what),
-      });
-    } catch (error) {
-      violations.push({ rule: 'defect', what: (error as Error).message });
-      await this.#restore();
-    }
+    const first = this.#chance.below(NODES);
+    const contexts = faults.map((_, i) => ({
+      cluster,
+      chance: this.#chance,
+      node: cluster.nodes[(first + i) % NODES] as ClusterNode,
+      holdMs,
+      observations,
+      drain: (node: ClusterNode) => this.#drain(node),
+      guestSession: () => this.#guestSession(),
+      note: (what: string) => void notes.push(what),
+    }));
+    const ended = await Promise.allSettled(faults.map(async (fault, i) => fault.run(contexts[i] as FaultContext)));
+    const failures = ended.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []));
+    violations.push(...failures.map(({ message }): Violation => ({ rule: 'defect', what: message })));
+    if (failures.length > 0) await this.#restore();
     const tookMs = Math.round(performance.now() - beganMs);
     const { tookMs: catchUpMs, violations: missing } = await caughtUp(cluster.nodes, () =>
       marksOf(observations.history.slice(from)),
@@ -107,7 +110,7 @@ export class FaultRun {
     violations.push(...missing, ...checkReplies(observations.history), ...observations.defects);
     const acknowledged = observations.acknowledged - acknowledgedBefore;
     const where = notes.join(', ');
-    return { fault: fault.name, where, tookMs, catchUpMs, acknowledged, violations: this.#unknown(violations) };
+    return { where, tookMs, catchUpMs, acknowledged, violations: this.#unknown(violations) };
   }
 
   /** Ends the load, waits until all nodes are alike, stops them, and compares their disks. */
@@ -171,20 +174,33 @@ export class FaultRun {
    */
   async #drain(node: ClusterNode): Promise<{ undo(): void }> {
     this.#barred.add(node.url);
+    const undo = () => void this.#barred.delete(node.url);
+    try {
+      await this.#untilDrained(node);
+    } catch (error) {
+      undo();
+      throw error;
+    }
+    return { undo };
+  }
+
+  async #untilDrained(node: ClusterNode): Promise<void> {
     const endMs = performance.now() + DRAIN_WAIT_MS;
     while (this.observations.underWay(node.url) > 0) {
       if (performance.now() > endMs) throw new Error(`${node.id} does not answer all that it was asked`);
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
+    const session = `drain-${++this.#drains}`;
+    const nonce = `${session}.1`;
     const reply = await node.turn({
-      prompt: 'drained',
-      session_id: `${this.#options.seed}-${++this.#drains}`,
-      user_id: 'drain',
+      prompt: textOf(nonce),
+      session_id: session,
+      user_id: userOf(session),
       write_concern: 'replicated',
       replicated_wait_ms: DRAIN_WAIT_MS,
     });
-    if (reply.write_concern === undefined) await new Promise((resolve) => setTimeout(resolve, 2_000));
-    else if (reply.write_concern !== 'replicated') throw new Error(`${node.id} does not get rid of its records`);
-    return { undo: () => void this.#barred.delete(node.url) };
+    const common = { kind: 'turn', session, nonce, consistency: 'strong', isTwinned: false } as const;
+    this.observations.operation({ ...common, outcome: 'acknowledged', reply: acknowledgedWire(reply) });
+    if (reply.write_concern !== 'replicated') throw new Error(`${node.id} does not get rid of its records`);
   }
 }

@@ -8,6 +8,8 @@ import { watchDeath } from './watch-death.ts';
 export interface FaultContext {
   readonly cluster: FaultCluster;
   readonly chance: Chance;
+  /** To whom it happens. */
+  readonly node: ClusterNode;
   readonly observations: Observations;
   /** How long the fault lasts. */
   readonly holdMs: number;
@@ -22,6 +24,8 @@ export interface Fault {
   readonly name: string;
   /** What the machine must allow. */
   readonly needs?: keyof Abilities;
+  /** Needs the other nodes in good health. */
+  readonly isAlone?: boolean;
   /** Leaves the cluster other than it was, so nothing comes after it. */
   readonly isLast?: boolean;
   /** Does the harm, waits, and mends it; resolves when everything runs again. */
@@ -36,8 +40,8 @@ const SKEW_MINUTES_MAX = 10;
 export const FAULTS: readonly Fault[] = [
   {
     name: 'a node dies under load, and its nats-server with it',
-    run: async ({ cluster, chance, holdMs, observations, note }) => {
-      const node = chance.of(cluster.nodes);
+    isAlone: true,
+    run: async ({ holdMs, observations, note, node }) => {
       const death = watchDeath(node.url, observations);
       await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
       await hold(holdMs);
@@ -47,8 +51,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'kill -9 of a node alone',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ holdMs, note, node }) => {
       note(node.id);
       await node.kill();
       await hold(holdMs);
@@ -57,8 +60,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "kill -9 of a node's nats-server",
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ holdMs, note, node }) => {
       note(node.id);
       await node.signalServer('SIGKILL');
       await hold(holdMs);
@@ -66,8 +68,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'a node hangs (SIGSTOP)',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ holdMs, note, node }) => {
       note(node.id);
       node.signal('SIGSTOP');
       await hold(holdMs);
@@ -76,8 +77,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a node's nats-server hangs (SIGSTOP)",
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ holdMs, note, node }) => {
       note(node.id);
       await node.signalServer('SIGSTOP');
       await hold(holdMs);
@@ -87,10 +87,10 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a link is cut',
     needs: 'network',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const [one, other] = pair(cluster, chance);
-      note(`${one.id} and ${other.id}`);
-      await cluster.network?.setBoth(cluster.endOf(one), cluster.endOf(other), { cut: true });
+    run: async ({ cluster, chance, holdMs, note, node }) => {
+      const other = chance.of(others(cluster, node));
+      note(`${node.id} and ${other.id}`);
+      await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
       await hold(holdMs);
       await cluster.network?.heal();
     },
@@ -98,8 +98,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a node is cut off from all peers',
     needs: 'network',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ cluster, holdMs, note, node }) => {
       note(node.id);
       for (const other of others(cluster, node))
         await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
@@ -110,10 +109,10 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a link is cut in one direction',
     needs: 'network',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const [one, other] = pair(cluster, chance);
-      note(`from ${one.id} to ${other.id}`);
-      await cluster.network?.set(cluster.endOf(one), cluster.endOf(other), { cut: true });
+    run: async ({ cluster, chance, holdMs, note, node }) => {
+      const other = chance.of(others(cluster, node));
+      note(`from ${node.id} to ${other.id}`);
+      await cluster.network?.set(cluster.endOf(node), cluster.endOf(other), { cut: true });
       await hold(holdMs);
       await cluster.network?.heal();
     },
@@ -121,8 +120,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: '300 ms delay and 5 % loss',
     needs: 'network',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ cluster, holdMs, note, node }) => {
       note(`all links of ${node.id}`);
       for (const other of others(cluster, node))
         await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { delayMs: 300, loss: 0.05 });
@@ -133,8 +131,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a disk is full',
     needs: 'disks',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ holdMs, note, node }) => {
       note(node.id);
       node.fillDisk();
       await hold(holdMs);
@@ -145,9 +142,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'clocks are minutes apart',
     needs: 'clocks',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
-      const minutes = chance.below(2 * SKEW_MINUTES_MAX + 1) - SKEW_MINUTES_MAX;
+    run: async ({ chance, holdMs, note, node }) => {
+      const minutes = (1 + chance.below(SKEW_MINUTES_MAX)) * chance.of([1, -1]);
       note(`${node.id} by ${minutes} minutes`);
       node.skewClock(minutes * MINUTE_MS);
       await hold(holdMs);
@@ -156,8 +152,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'a JetStream folder is wiped',
-    run: async ({ cluster, chance, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ note, node }) => {
       note(node.id);
       await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
       node.wipeJetStream();
@@ -166,8 +161,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'a JetStream folder is wiped under a running node',
-    run: async ({ cluster, chance, holdMs, note }) => {
-      const node = chance.of(cluster.nodes);
+    run: async ({ holdMs, note, node }) => {
       note(node.id);
       await node.signalServer('SIGKILL');
       node.wipeJetStream();
@@ -176,8 +170,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'a node is wiped',
-    run: async ({ cluster, chance, drain, note }) => {
-      const node = chance.of(cluster.nodes);
+    isAlone: true,
+    run: async ({ drain, note, node }) => {
       note(node.id);
       const drained = await drain(node);
       try {
@@ -191,6 +185,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'all nodes are restarted, one after the other',
+    isAlone: true,
     run: async ({ cluster }) => {
       for (const node of cluster.nodes) {
         await node.stop();
@@ -200,6 +195,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'a peer sends corrupt, oversized and foreign records',
+    isAlone: true,
     isLast: true,
     run: async ({ cluster, chance, guestSession, note }) => {
       const refused = await letInHostileGuest(cluster, {
@@ -217,9 +213,4 @@ export const FAULTS: readonly Fault[] = [
 
 function others(cluster: FaultCluster, node: ClusterNode): ClusterNode[] {
   return cluster.nodes.filter((other) => other !== node);
-}
-
-function pair(cluster: FaultCluster, chance: Chance): [ClusterNode, ClusterNode] {
-  const one = chance.of(cluster.nodes);
-  return [one, chance.of(others(cluster, one))];
 }

@@ -21,17 +21,18 @@ export async function readReplica(
   const options = { folder: node.dataDir, nodeId: node.id as NodeId, bytesMax: 4 * 2 ** 30 };
   const store = await openReplica(options, environment);
   try {
-    const names = new Set(sessions);
+    const keys = new Map<string, SessionKey>();
+    for (const name of sessions)
+      keys.set(name, { keygroup, userId: userOf(name) as UserId, sessionId: name as SessionId });
     let after: SessionKey | undefined;
     for (;;) {
       const page = await store.list({ keygroup, after, limit: PAGE, nowMs: environment.clock.now() });
-      for (const { key } of page) names.add(key.sessionId);
+      for (const { key } of page) keys.set(key.sessionId, key);
       after = page.at(-1)?.key;
       if (page.length < PAGE) break;
     }
     const replica = new Map<string, HeldSession>();
-    for (const name of names) {
-      const key = { keygroup, userId: userOf(name) as UserId, sessionId: name as SessionId };
+    for (const [name, key] of keys) {
       const held = await store.read(key);
       if (held !== undefined) replica.set(name, { ...held, records: held.records.map(heldRecord) });
     }

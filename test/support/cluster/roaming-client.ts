@@ -251,7 +251,7 @@ interface WireReply {
   readonly replayed: boolean;
 }
 
-function acknowledgedWire({ node, turn, context_id, based_on_turn, content }: WireReply): AcknowledgedReply {
+export function acknowledgedWire({ node, turn, context_id, based_on_turn, content }: WireReply): AcknowledgedReply {
   return { node, turn, contextId: context_id, basedOnTurn: based_on_turn, seen: noncesIn(content), text: content };
 }
 

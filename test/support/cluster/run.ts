@@ -48,14 +48,21 @@ function note(found: readonly Violation[]): void {
   for (const { rule, what } of found) if (++violations <= VIOLATIONS_SHOWN_MAX) print(`  BROKEN ${rule}: ${what}`);
 }
 
-async function inflict(fault: Fault, holdMs: number): Promise<void> {
-  const outcome = await run.fault(fault, holdMs);
-  faults++;
-  const { where, tookMs, catchUpMs, acknowledged } = outcome;
+/** One fault, or two that go together: mending the network mends all of it. */
+function drawn(kinds: readonly Fault[]): Fault[] {
+  const first = chance.of(kinds);
+  const second = chance.of(kinds);
+  const goTogether = !first.isAlone && !second.isAlone && (first.needs !== 'network' || second.needs !== 'network');
+  return goTogether && chance.oneIn(2) ? [first, second] : [first];
+}
+
+async function inflict(kinds: readonly Fault[], holdMs: number): Promise<void> {
+  const { where, tookMs, catchUpMs, acknowledged, violations: found } = await run.inflict(kinds, holdMs);
+  faults += kinds.length;
   print(
-    `${outcome.violations.length > 0 ? 'FAILED' : 'ok'} ${fault.name}${where && ` [${where}]`}: ${tookMs} ms, ${acknowledged} turns acknowledged, caught up ${catchUpMs} ms after it`,
+    `${found.length > 0 ? 'FAILED' : 'ok'} ${kinds.map(({ name }) => name).join(', and ')}${where && ` [${where}]`}: ${tookMs} ms, ${acknowledged} turns acknowledged, caught up ${catchUpMs} ms after it`,
   );
-  note(outcome.violations);
+  note(found);
   await new Promise((resolve) => setTimeout(resolve, CALM_MS));
 }
 
@@ -67,13 +74,13 @@ try {
   }
   const possible = known.filter((fault) => run.whyNot(fault) === undefined);
   if (values.minutes === undefined) {
-    for (const fault of possible) await inflict(fault, SHORT_HOLD_MS);
+    for (const fault of possible) await inflict([fault], SHORT_HOLD_MS);
   } else {
     const endMs = beganMs + Number(values.minutes) * 60_000;
     const any = possible.filter(({ isLast }) => !isLast);
     while (performance.now() < endMs)
-      await inflict(chance.of(any), chance.oneIn(4) ? LONG_HOLD_MS : chance.below(LONG_HOLD_MS / 3));
-    for (const last of possible.filter(({ isLast }) => isLast)) await inflict(last, SHORT_HOLD_MS);
+      await inflict(drawn(any), chance.oneIn(4) ? LONG_HOLD_MS : chance.below(LONG_HOLD_MS / 3));
+    for (const last of possible.filter(({ isLast }) => isLast)) await inflict([last], SHORT_HOLD_MS);
   }
   const { equalMs, violations: last } = await run.finish();
   note(last);
