@@ -4,6 +4,7 @@ import type { Environment } from '../../environment/environment.ts';
 import { inboxPrefix } from './names.ts';
 import { BackOff, pause } from './pause.ts';
 import type { NatsServerTls } from './server-config.ts';
+import './socket-errors.ts';
 
 /** First answer of a server. Longer than a TLS handshake at 300 ms delay with losses. */
 const CONNECT_WAIT_MS = 5_000;
