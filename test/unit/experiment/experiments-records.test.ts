@@ -40,7 +40,7 @@ it('deltas laid end to end are the context, and each whole context is that of it
     const context = deltas.slice(0, index + 1).flat();
     expect(idsOf(wholes[index]?.record.payload as never)).toEqual(context);
     expect(wholes[index]?.contextTokens).toBe(context.length);
-    const payload = jsons[index]?.record.payload as { messages: { content: string }[] };
+    const payload = jsons[index]?.record.payload as unknown as { messages: { content: string }[] };
     expect(JSON.parse(payload.messages[0]?.content as string)).toEqual(context);
   }
 });

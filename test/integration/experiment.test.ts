@@ -1,0 +1,211 @@
+/**
+ * Runs experiments as users do, with the built command line, real nodes, real nats-servers, a real llama-server and the
+ * demo model; interrupts one half-way, and asks for what is not there. Looks for rows that contradict each other or what was
+ * asked for, for bytes that are none of the wire's, and for processes and folders that are left.
+ */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type RecordedExperiment, readExperiment } from '../../src/experiment/experiment-rows.ts';
+import { whyNoNamespaces } from '../../src/experiment/network/namespace-run.ts';
+import { temporaryFolder } from '../support/node-process.ts';
+import { llamaServerProgram } from '../support/real-servers/llama-server-program.ts';
+import { natsPrograms } from '../support/real-servers/nats-programs.ts';
+import { type CliRun, runCli, startCli } from '../support/run-cli.ts';
+
+/** Whatever is waited for here happens within seconds or not at all. */
+const WAIT_MS = 120_000;
+
+const folder = temporaryFolder();
+let natsProgram: string;
+let runs = 0;
+let results: string;
+let scratch: string;
+beforeAll(async () => {
+  natsProgram = (await natsPrograms())[0]?.path as string;
+});
+beforeEach(() => {
+  runs++;
+  results = join(folder.path, `results-${runs}`);
+  scratch = join(folder.path, `scratch-${runs}`);
+  mkdirSync(scratch);
+});
+afterAll(() => folder.remove());
+
+const options = () => ({ cwd: folder.path, env: { TMPDIR: scratch } });
+const argsOf = (args: readonly string[]) => ['experiment', ...args, '--nats-program', natsProgram, '-o', results];
+const experiment = (...args: string[]): Promise<CliRun> => runCli(argsOf(args), options());
+
+function fileOf(): string {
+  const files = readdirSync(results);
+  expect(files).toHaveLength(1);
+  return join(results, files[0] as string);
+}
+
+const recorded = (): RecordedExperiment => readExperiment(fileOf());
+
+const turnsOf = ({ turns }: RecordedExperiment, part: string, variant: string) =>
+  turns.filter(({ labels }) => labels.part === part && labels.variant === variant);
+
+describe('the paper, on one network interface', () => {
+  it('is played part by part, and says what it shows and what it does not', async () => {
+    const parts = ['--part', 'edge-side', 'roaming', 'written-replies'];
+    const { code, stdout, stderr } = await experiment('paper', '--quick', '--network', 'loopback', ...parts);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/^1\/7 .* about \d+ s left$/m);
+    expect(stdout).toMatch(/token counts agree between the variants in 4 of 4 comparisons/);
+    expect(stdout).toMatch(/complete: 7 plays/);
+    const run = recorded();
+    expect(run).toMatchObject({ complete: true, end: { plays_planned: 7, plays_done: 7 } });
+    expect(run.start).toMatchObject({ experiment: 'paper', quick: true, seed: 123, model: { reply_source: 'model' } });
+    expect(run.turns).toHaveLength(7 * 4);
+    expect(run.notes.map(({ text }) => text)).toContainEqual(expect.stringMatching(/payload as the store counts it/));
+    expect(run.checks.map(({ agrees }) => agrees)).toEqual([true, true, true, true]);
+    expect(turnsOf(run, 'written-replies', 'raw').map(({ labels }) => labels.reply_source)).toContain('transcript');
+
+    // A client that keeps the history sends more with each turn, one whose nodes keep it does not.
+    const sent = (variant: string) => turnsOf(run, 'roaming', variant).map(({ request_bytes }) => request_bytes);
+    const [first = 0, , , last = 0] = sent('client-side');
+    expect(last).toBeGreaterThan(first * 1.5);
+    expect(Math.max(...sent('tokenized'))).toBeLessThan(450);
+    const moves = turnsOf(run, 'roaming', 'client-side').map(({ node, moved }) => [node, moved]);
+    expect(moves).toEqual([
+      ['edge-1', false],
+      ['edge-1', false],
+      ['edge-2', true],
+      ['edge-2', false],
+    ]);
+
+    // A session is what its turns are together; nothing is known of the wire.
+    for (const variant of ['tokenized', 'raw']) {
+      const syncs = run.syncs.filter(({ labels }) => labels.part === 'edge-side' && labels.variant === variant);
+      expect(syncs.map(({ turn }) => turn)).toEqual([1, 2, 3, 4, null]);
+      const [session, ...turns] = [...syncs].reverse().map(({ payload_bytes }) => payload_bytes as number);
+      expect(turns.every((bytes) => bytes > 0)).toBe(true);
+      expect(session).toBeGreaterThanOrEqual(turns.reduce((sum, bytes) => sum + bytes, 0));
+      expect(syncs.map(({ wire_bytes, measured }) => [wire_bytes, measured])).toEqual(
+        syncs.map(() => [null, 'store-counters']),
+      );
+    }
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+});
+
+const whyNot = whyNoNamespaces();
+describe.skipIf(whyNot !== undefined)(`in network namespaces${whyNot === undefined ? '' : ` (${whyNot})`}`, () => {
+  it('bytes are those on the wire, and a slow link is as slow as it was asked for', async () => {
+    const parts = ['--part', 'edge-side', 'slow-uplink'];
+    const { code, stderr } = await experiment('paper', '--quick', '--network', 'namespaces', ...parts);
+    expect(code, stderr).toBe(0);
+    const run = recorded();
+    expect(run.complete).toBe(true);
+    expect(run.syncs).not.toHaveLength(0);
+    for (const { payload_bytes, wire_bytes, packets, measured } of run.syncs) {
+      expect(measured).toBe('network-counters');
+      // A packet has at least its IP and TCP heads, and what it carries is encrypted and so longer than it was.
+      expect(wire_bytes).toBeGreaterThanOrEqual((payload_bytes as number) + 40 * (packets as number));
+    }
+    // 40 ms there and 40 ms back: less is impossible however fast the machine.
+    const uplink = run.turns.filter(({ labels }) => labels.part === 'slow-uplink');
+    expect(uplink).not.toHaveLength(0);
+    expect(Math.min(...uplink.map(({ first_token_ms }) => first_token_ms as number))).toBeGreaterThan(80);
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  it('an experiment that is stopped leaves neither processes nor folders', async () => {
+    const cli = startCli(argsOf(['paper', '--quick', '--network', 'namespaces', '--part', 'roaming']), options());
+    await cli.sees(/^2\/3 /m);
+    cli.child.kill('SIGTERM');
+    const { code } = await cli.done;
+    expect(code).toBe(1);
+    expect(recorded()).toMatchObject({ complete: false, end: { reason: 'interrupted', plays_done: 1 } });
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+});
+
+it('an experiment that is interrupted keeps what there is and says that it is incomplete', async () => {
+  const cli = startCli(argsOf(['paper', '--quick', '--network', 'loopback', '--part', 'cache-lost']), options());
+  await cli.sees(/^2\/6 /m);
+  await vi.waitFor(() => expect(readFileSync(fileOf(), 'utf8')).toMatch(/"kind":"turn".*"order":2/), WAIT_MS);
+  cli.interrupt();
+  const { code, stdout } = await cli.done;
+  expect(stdout).toMatch(/incomplete \(interrupted\): 1 of 6 plays/);
+  expect(code).toBe(1);
+  const run = recorded();
+  expect(run).toMatchObject({ complete: false, end: { reason: 'interrupted', plays_done: 1, plays_planned: 6 } });
+  expect(run.turns.filter(({ labels }) => labels.order === 1)).toHaveLength(4);
+  expect(readdirSync(scratch)).toEqual([]);
+});
+
+it('growth: a turn is shared in the bytes that it added, a whole context in more and more', async () => {
+  const quick = ['--quick', '--turns', '5', '--tokens', '24', '--network', 'loopback', '--part', 'replication'];
+  const { code, stderr } = await experiment('growth', ...quick);
+  expect(code, stderr).toBe(0);
+  const run = recorded();
+  expect(run.notes.map(({ text }) => text)).toContainEqual(expect.stringMatching(/past the Context Manager/));
+  const payloads = (variant: string) => {
+    const syncs = run.syncs.filter(({ labels, turn }) => labels.variant === variant && turn !== null);
+    expect(syncs.every(({ append_ms, arrive_ms }) => (append_ms as number) > 0 && (arrive_ms as number) > 0)).toBe(
+      true,
+    );
+    return syncs.map(({ payload_bytes }) => payload_bytes as number);
+  };
+  const [delta, whole, json] = ['delta', 'whole-context', 'whole-context-json'].map(payloads) as number[][];
+  expect(delta).toHaveLength(5);
+  expect(Math.max(...(delta as number[]).slice(1))).toBeLessThan((whole as number[])[4] as number);
+  expect((whole as number[])[4]).toBeGreaterThan(((whole as number[])[1] as number) * 1.5);
+  expect((json as number[])[4]).toBeGreaterThan((whole as number[])[4] as number);
+});
+
+it('load: users at an edge node and at the bare llama-server behind it', async () => {
+  const program = await llamaServerProgram();
+  const service = ['--llm-service', 'llama-server', '--llama-server', program];
+  const { code, stderr } = await experiment('load', '--quick', '--users', '1,3', '--network', 'loopback', ...service);
+  expect(code, stderr).toBe(0);
+  const run = recorded();
+  expect(run.start.llm_services).toEqual([{ name: 'llama-server', version: expect.stringMatching(/^\d/) }]);
+  const levels = run.loads.map(({ labels, users, turns_answered, turns_failed }) => {
+    return `${labels.variant} ${users} users: ${turns_answered} answered, ${turns_failed} failed`;
+  });
+  expect(levels.sort()).toEqual([
+    'llama-server 1 users: 3 answered, 0 failed',
+    'llama-server 3 users: 9 answered, 0 failed',
+    'tokenized 1 users: 3 answered, 0 failed',
+    'tokenized 3 users: 9 answered, 0 failed',
+  ]);
+  for (const { response_ms, turns_per_s, labels } of run.loads) {
+    const own = run.turns.filter((row) => row.labels.order === labels.order).map((row) => row.response_ms);
+    expect([Math.min(...own) <= (response_ms.p50 as number), response_ms.p99]).toEqual([true, Math.max(...own)]);
+    expect(turns_per_s).toBeGreaterThan(0);
+  }
+  // The history goes along with every turn, but not to where it is kept.
+  const third = (variant: string) =>
+    run.turns
+      .filter(({ labels, turn }) => labels.variant === variant && turn === 3)
+      .map(({ prompt_chars }) => prompt_chars);
+  expect(Math.min(...third('llama-server'))).toBeGreaterThan(Math.max(...third('tokenized')));
+});
+
+describe('what cannot be had', () => {
+  it.each([
+    [['paper', '--quick', '--model', 'none.gguf'], 1, /none\.gguf does not exist/],
+    [
+      ['paper', '--quick', '--part', 'romaing', '--network', 'loopback'],
+      2,
+      /no part romaing here; it has edge-side, roaming/,
+    ],
+    [['paper', '--network', 'loopback', '--client-delay-ms', '40'], 2, /need --network namespaces, not loopback/],
+    [['paper', '--client-loss', '7'], 2, /must be a number from 0 to 1/],
+    [['load', '--users', '0'], 2, /must be a whole number from 1/],
+    [
+      ['paper', '--quick', '--network', 'loopback', '--llm-service', 'llama-server', '--llama-server', './none'],
+      1,
+      /none cannot be run \(ENOENT\); name it with --llama-server/,
+    ],
+  ])('%j is refused', async (args, status, message) => {
+    const { code, stderr } = await experiment(...(args as string[]));
+    expect(stderr).toMatch(message as RegExp);
+    expect(code).toBe(status);
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+});
