@@ -86,6 +86,7 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
   const text = () => serverConfig(config, server, { storeDir, members: [...members], version });
   const running = await superviseNatsServer({ program, folder, storeDir, config: text() }, environment);
   const host = isWildcard(server.listen) ? hostname() : server.listen.host;
+  let isChanging = false;
   const failed = (error: unknown) => environment.log.error('nats_server_change_failed', {}, error);
   return {
     url: running.url,
@@ -93,9 +94,15 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
     letIn(member) {
       if (certificates === undefined || members.has(member)) return;
       members.add(member);
-      // Links to a hub keep the permissions they were made with.
-      const change = server.hubListen === undefined ? running.reload(text()) : running.restart(text());
-      change.catch(failed);
+      if (isChanging) return;
+      isChanging = true;
+      // All that a node remembers come at once.
+      queueMicrotask(() => {
+        isChanging = false;
+        // Links to a hub keep the permissions they were made with.
+        const change = server.hubListen === undefined ? running.reload(text()) : running.restart(text());
+        change.catch(failed);
+      });
     },
     restart: () => void running.restart(text()).catch(failed),
     stop: () => running.stop(),

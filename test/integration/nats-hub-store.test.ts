@@ -66,6 +66,18 @@ test('a node that others can reach and nodes behind a hub share their records bo
   for (const node of [hub, e2, x]) await node.eventuallyHolds(records);
 });
 
+test('a hub may be told who is behind it, and others learn how to get there', async () => {
+  const { hub } = cluster;
+  const e2 = await cluster.leaf('e2');
+  await hub.open([], { peers: [{ nodeId: e2.id }] });
+  const x = await cluster.standalone('x');
+  await x.open([hub]);
+  await cluster.openLeaf(e2);
+  await eventuallyKnows(x, hub, e2);
+  await eventuallyKnows(hub, e2, x);
+  await x.eventuallyHolds([await e2.write()]);
+});
+
 test('what was written before a node had a hub goes there, and a node remembers who is behind it', async () => {
   const e2 = await cluster.leaf('e2');
   await cluster.openLeaf(e2);

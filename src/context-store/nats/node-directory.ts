@@ -68,7 +68,8 @@ export class NodeDirectory {
     for (const { nodeId, url } of options.peers) {
       if (url !== undefined) this.#refuseUnprotected(url);
       // A peer without an address is reached through this node's own server.
-      const place = url === undefined ? { nodeId, hub: options.hub ?? nodeId } : { nodeId, natsUrl: url };
+      const place =
+        url === undefined ? { nodeId, hub: options.hub ?? options.replica.nodeId } : { nodeId, natsUrl: url };
       this.#add({ ...place, node: members.find((member) => member.nodeId === nodeId)?.node });
     }
     const { hub } = options;
@@ -199,7 +200,7 @@ export class NodeDirectory {
   #routeTo({ nodeId, natsUrl, hub }: Member): PeerRoute | undefined {
     const { tls, replica, home, hub: ownHub } = this.#options;
     if (this.#isExcluded(nodeId)) return undefined;
-    if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub || hub === nodeId)))
+    if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub)))
       return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
     if (natsUrl !== undefined && (tls !== undefined || isLoopback(natsUrl)))
       return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls }, this.#environment);
