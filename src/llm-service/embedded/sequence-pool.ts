@@ -142,8 +142,15 @@ export function chooseSlot<T extends Pick<Slot<KvSequence>, 'sequence' | 'affini
   return (bySharing[0] ?? empty ?? (oldest[0] as (typeof candidates)[number])).slot;
 }
 
-/** Spares the taker half its prompt, and costs the owner, if it comes back, no more than is spared. */
+/** A state of which the owner, should it come back, would find nearly all is taken over for whatever it spares. */
+const NEARLY_ALL = 0.9;
+
+/**
+ * Either the prompt goes on where the state ends, as a client's that keeps its own history does, or it spares the taker
+ * half its prompt and costs the owner no more than is spared.
+ */
 function isWorthTakingOver(state: { shared: number; length: number; prompt: TokenSequence }): boolean {
   const { shared, length, prompt } = state;
-  return shared > 0 && shared >= prompt.length / 2 && shared >= length / 2;
+  if (shared === 0) return false;
+  return shared >= length * NEARLY_ALL || (shared >= prompt.length / 2 && shared >= length / 2);
 }

@@ -59,6 +59,18 @@ describe('the sequence for a generation', () => {
     ).toBe('a');
   });
 
+  test('is one whose state the prompt goes on from, however long it has become', () => {
+    expect(
+      chosen(
+        [
+          ['a', 'hello you', undefined],
+          ['free', '', undefined],
+        ],
+        'hello you, and a much longer history after it',
+      ),
+    ).toBe('a');
+  });
+
   test("is not another session's that shares a little", () => {
     expect(
       chosen(
