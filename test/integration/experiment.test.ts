@@ -187,6 +187,24 @@ it('load: users at an edge node and at the bare llama-server behind it', async (
 });
 
 describe('what cannot be had', () => {
+  /** With these programs there is neither unshare nor a compiler. */
+  const bare = () => ({ cwd: folder.path, env: { TMPDIR: scratch, PATH: folder.path } });
+
+  it('namespaces that are asked for are not done without', async () => {
+    const { code, stderr } = await runCli(argsOf(['paper', '--quick', '--client-mbit', '10']), bare());
+    expect(stderr).toMatch(/the network that is asked for cannot be made: there is no C compiler/);
+    expect(code).toBe(1);
+  });
+
+  it('namespaces that nobody asked for are, and it is said', async () => {
+    const { code, stderr } = await runCli(argsOf(['paper', '--quick', '--part', 'written-replies']), bare());
+    expect(stderr).toMatch(
+      /^no network namespaces \(there is no C compiler.*\): bytes between nodes are those of the payload$/m,
+    );
+    expect(code, stderr).toBe(0);
+    expect(recorded().start.parts.map(({ network }) => network.kind)).toEqual(['loopback']);
+  });
+
   it.each([
     [['paper', '--quick', '--model', 'none.gguf'], 1, /none\.gguf does not exist/],
     [
