@@ -100,24 +100,44 @@ export function mark(look: Look) {
 
 /** About how wide a text is drawn, in pixels: enough to break lines by. */
 export function textWidth(text: string, sizePx: number, bold = false): number {
-  const narrow = [...text].filter((letter) => " .,:;'|!ijltfI()".includes(letter)).length;
+  const narrow = [...text].filter((letter) => " .,:;'|!-ijltfI()".includes(letter)).length;
   const wide = [...text].filter((letter) => /[A-HJ-Z%mwMW−+]/.test(letter)).length;
   const em = narrow * 0.3 + wide * 0.72 + ([...text].length - narrow - wide) * 0.55;
   return em * sizePx * (bold ? 1.07 : 1);
 }
 
-/** Broken between words into lines that fit. */
+/** Broken into lines that fit: between words, and within a word where it is longer than a line. */
 export function wrapText(text: string, widthPx: number, sizePx: number, bold = false): string[] {
+  const fits = (line: string) => textWidth(line, sizePx, bold) <= widthPx;
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);
-    if (last !== undefined && textWidth(`${last} ${word}`, sizePx, bold) <= widthPx) {
+    if (last !== undefined && fits(`${last} ${word}`)) {
       lines[lines.length - 1] = `${last} ${word}`;
-    } else {
-      lines.push(word);
+      continue;
     }
+    let rest = word;
+    while (!fits(rest) && rest.length > 1) {
+      const begin = beginning(rest, fits);
+      lines.push(begin);
+      rest = rest.slice(begin.length);
+    }
+    lines.push(rest);
   }
   return lines;
+}
+
+/** As much of a text as fits, with a mark where it was cut. */
+export function shortened(text: string, widthPx: number, sizePx: number): string {
+  const fits = (line: string) => textWidth(line, sizePx) <= widthPx;
+  return fits(text) ? text : `${beginning(text, (line) => fits(`${line}…`))}…`;
+}
+
+/** At least one letter of it, and no more than fits. */
+function beginning(text: string, fits: (line: string) => boolean): string {
+  let length = text.length;
+  while (length > 1 && !fits(text.slice(0, length))) length--;
+  return text.slice(0, length);
 }
 
 export function escapeMarkup(text: string): string {

@@ -54,7 +54,7 @@ export function compareRuns(
   );
   return {
     figures: [...summaries, ...byTurn(canvas, pairs)],
-    table: changesTable(changes),
+    table: changedTable(changes),
   };
 }
 

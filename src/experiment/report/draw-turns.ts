@@ -1,4 +1,4 @@
-import { type Canvas, type Drawing, FIGURE_WIDTH, mark, stroke, TEXT_PX, textWidth } from './canvas.ts';
+import { type Canvas, type Drawing, FIGURE_WIDTH, mark, shortened, stroke, TEXT_PX, textWidth } from './canvas.ts';
 import { type Comparison, looksOf } from './comparison.ts';
 import { COLOURS, type Look, variantName } from './looks.ts';
 import { scaleFor } from './metric-scale.ts';
@@ -119,21 +119,21 @@ function drawPanel(
     marks: [
       plot.gridY({ stroke: COLOURS.grid, strokeOpacity: 1, ticks: 6 }),
       plot.ruleY([0], { stroke: COLOURS.ink }),
-      ...nodeChanges(canvas, stays),
+      ...nodeChanges(canvas, stays, (width - MARGINS.left - marginRight) / (last - first + 0.8)),
       ...marks,
     ],
   });
 }
 
 /** Where the client went to another node: a rule between the turns, and the nodes' names above. */
-function nodeChanges({ plot }: Canvas, stays: readonly Stay[]) {
+function nodeChanges({ plot }: Canvas, stays: readonly Stay[], turnPx: number) {
   if (stays.length < 2) return [];
   const changes = stays.slice(1).map(({ first }) => first - 0.5);
   return [
     plot.ruleX(changes, { stroke: COLOURS.muted, strokeWidth: 1, strokeDasharray: '3,3' }),
     plot.text(stays, {
       x: ({ first, last }: Stay) => (first + last) / 2,
-      text: ({ node }: Stay) => node,
+      text: ({ node, first, last }: Stay) => shortened(node, (last - first + 1) * turnPx - 6, TEXT_PX),
       frameAnchor: 'top',
       dy: -14,
       fill: COLOURS.muted,

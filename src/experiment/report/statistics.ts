@@ -79,12 +79,7 @@ function estimate(
   if (value === undefined) return undefined;
   const sessions = Math.min(...sides.map(({ length }) => length));
   if (sessions < 2) return { value, low: value, high: value, sessions };
-  const chance = chances(seed);
-  const drawn: number[] = [];
-  for (let resample = 0; resample < RESAMPLES; resample++) {
-    const found = statistic(sides.map((side) => drawAgain(side, chance)));
-    if (found !== undefined) drawn.push(found);
-  }
+  const drawn = resamples(sides, seed).flatMap((resample) => statistic(resample) ?? []);
   const tail = (1 - CONFIDENCE) / 2;
   // With few and uneven sessions the ends of the interval can miss the value itself, which would read as a mistake.
   return {
@@ -95,9 +90,25 @@ function estimate(
   };
 }
 
-/** As many sessions as there are, each drawn from all of them. */
-function drawAgain(side: Sessions, chance: () => number): number[] {
-  return side.flatMap(() => side[Math.floor(chance() * side.length)] as readonly number[]);
+/** Each side drawn again as often as it has sessions, from all of them: in every way there is, or where those are many by chance. */
+function resamples(sides: readonly Sessions[], seed: number): (readonly number[])[][] {
+  const ways = sides.reduce((product, { length }) => product * length ** length, 1);
+  if (ways <= RESAMPLES) {
+    return sides.reduce<(readonly number[])[][]>(
+      (some, side) => some.flatMap((pooled) => everyDraw(side).map((values) => [...pooled, values])),
+      [[]],
+    );
+  }
+  const chance = chances(seed);
+  const drawn = (side: Sessions) => side.flatMap(() => side[Math.floor(chance() * side.length)] as readonly number[]);
+  return Array.from({ length: RESAMPLES }, () => sides.map(drawn));
+}
+
+function everyDraw(side: Sessions): number[][] {
+  return side.reduce<number[][]>(
+    (draws) => draws.flatMap((values) => side.map((session) => [...values, ...session])),
+    [[]],
+  );
 }
 
 /** Numbers from 0 up to but not including 1, by the seed alone (the mulberry32 generator). */
