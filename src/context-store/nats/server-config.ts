@@ -2,18 +2,14 @@ import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
+import { guestName, userName } from './names.ts';
 import {
-  announceSubject,
-  backfillSubject,
-  beaconSubject,
-  consumerName,
-  domainApi,
-  guestName,
-  inboxPrefix,
-  knockSubject,
-  OWN_API,
-  userName,
-} from './names.ts';
+  behindHubPermissions,
+  directPermissions,
+  excludedPermissions,
+  guestPermissions,
+  type Permissions,
+} from './server-permissions.ts';
 
 /** What one node's nats-server needs to know. */
 export interface NatsServerSettings {
@@ -149,11 +145,6 @@ function serverConfig(settings: NatsServerSettings, topology: Topology): string 
   return `${lines.join('\n')}\n`;
 }
 
-interface Permissions {
-  readonly publish: readonly string[];
-  readonly subscribe: readonly string[];
-}
-
 function authorization(
   { nodeId, peers, excluded = [] }: NatsServerSettings,
   { cluster }: NatsServerTls,
@@ -167,78 +158,18 @@ function authorization(
         users.push(...user(userName({ nodeId: peer, cluster }), peerPermissions(peer)));
     }
     for (const peer of shutOut) {
-      if (peer !== nodeId)
-        users.push(...user(userName({ nodeId: peer, cluster }), { publish: NOTHING, subscribe: NOTHING }));
+      if (peer !== nodeId) users.push(...user(userName({ nodeId: peer, cluster }), excludedPermissions));
     }
-    users.push(...user(guestName(cluster), { publish: [knockSubject(nodeId)], subscribe: NOTHING }));
+    users.push(...user(guestName(cluster), guestPermissions(nodeId)));
   }
   return block('authorization', ['users: [', ...indented(users), ']']);
 }
-
-/**
- * A subject that nobody uses. An empty list would allow everything, and a hub of version 2.15 tells a server behind it
- * nothing of what it listens to when that may subscribe to nothing at all.
- */
-const NOTHING = ['_'];
 
 function user(name: string, { publish, subscribe }: Permissions): string[] {
   return block('', [
     `user: ${quoted(name)}`,
     ...block('permissions', [`publish: ${list(publish)}`, `subscribe: ${list(subscribe)}`]),
   ]);
-}
-
-function directPermissions(nodeId: NodeId, peer: NodeId): Permissions {
-  return {
-    publish: [...consumerRequests(OWN_API, peer), backfillSubject(nodeId), knockSubject(nodeId)],
-    subscribe: [`${inboxPrefix(peer)}.>`, announceSubject(nodeId)],
-  };
-}
-
-/**
- * What may pass between the hub and the server of `peer`: its requests to others, and theirs to it with the answers.
- *
- * Servers listen for CONSUMER.> as a whole, and a hub passes that on only to those who may publish something below it,
- * which it finds only when no wildcard comes before the last token: hence CONSUMER.NAMES, which does no harm.
- */
-function behindHubPermissions({ nodeId, peers }: NatsServerSettings, peer: NodeId): Permissions {
-  const others = [...new Set([nodeId, ...peers])].filter((other) => other !== peer);
-  return {
-    publish: [
-      // A peer that reaches this server directly names no domain.
-      ...consumerRequests(OWN_API, peer),
-      ...others.flatMap((other) => [
-        ...consumerRequests(domainApi(other), peer),
-        `${domainApi(other)}.CONSUMER.NAMES.*`,
-        `${inboxPrefix(other)}.>`,
-        backfillSubject(other),
-        knockSubject(other),
-      ]),
-      announceSubject(peer),
-      beaconSubject(peer),
-    ],
-    subscribe: [
-      `${domainApi(peer)}.>`,
-      `${inboxPrefix(peer)}.>`,
-      backfillSubject(peer),
-      knockSubject(peer),
-      announceSubject('*'),
-      beaconSubject('*'),
-    ],
-  };
-}
-
-/** Requests with which a peer finds streams and handles consumers of its own name, and nothing else. */
-function consumerRequests(api: string, peer: NodeId): string[] {
-  const consumer = consumerName(peer);
-  return [
-    `${api}.STREAM.NAMES`,
-    `${api}.CONSUMER.CREATE.*.${consumer}`,
-    `${api}.CONSUMER.CREATE.*.${consumer}.>`,
-    `${api}.CONSUMER.DURABLE.CREATE.*.${consumer}`,
-    `${api}.CONSUMER.DELETE.*.${consumer}`,
-    `${api}.CONSUMER.MSG.NEXT.*.${consumer}`,
-  ];
 }
 
 function tlsBlock(tls: NatsServerTls | undefined, { acceptsClients = true } = {}): string[] {
