@@ -10,6 +10,7 @@ import { LOAD_MEASURES, type LoadMeasure, type LoadSeries } from './load-levels.
 import { lookAt, variantInSentence, variantName } from './looks.ts';
 import { scaleFor } from './metric-scale.ts';
 import { changeWithInterval } from './number-text.ts';
+import { llmServiceLabel } from './panels.ts';
 import type { Table } from './table.ts';
 
 /** A picture with what it shows, in words and in numbers. */
@@ -106,7 +107,7 @@ export function loadName({ variant, llmService, origin }: LoadSeries, all: reado
     new Set(all.filter((one) => one.variant === variant).map(of)).size > 1;
   return [
     variantName(variant),
-    ...(differ((one) => one.llmService) ? [llmService] : []),
+    ...(differ((one) => one.llmService) ? [llmServiceLabel(llmService)] : []),
     ...(differ((one) => one.origin) ? [origin] : []),
   ].join(', ');
 }

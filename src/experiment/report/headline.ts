@@ -44,7 +44,13 @@ function changeRows(number: PaperNumber, parts: readonly PlannedPart[]): Cell[][
 const NOT_MEASURED: Cell[] = [{ text: '' }, { text: 'not measured' }, { text: '' }];
 
 function whereText({ panel, metric }: Comparison): string {
-  return `${panel.label}${metric === METRICS.sync_payload_bytes ? ', payload alone' : ''}`;
+  const isSync = metric.id.startsWith('sync_');
+  return [
+    panel.label,
+    ...(metric === METRICS.sync_payload_bytes ? ['payload alone'] : []),
+    // How well text is compressed goes by its words, how many bytes ids take does not.
+    ...(isSync && panel.replySources.includes('random-weights') ? ['replies of random weights'] : []),
+  ].join(', ');
 }
 
 /** Cells that stand once, before all of these rows. */
@@ -57,8 +63,8 @@ function under(first: readonly Cell[], rows: readonly (readonly Cell[])[]): Cell
 /** The paper roams when it compares with a client that keeps its history, and stays put when it compares ids with text. */
 function comparableParts({ baseline, metric }: PaperNumber, parts: readonly PlannedPart[]): PlannedPart[] {
   const wantsRoaming = baseline === 'client-side';
-  const still = parts.filter(({ kind }) => kind === 'turns');
-  const roaming = parts.filter(({ kind }) => kind === 'roaming');
+  const still = parts.filter(({ kind, isPapers }) => isPapers && kind === 'turns');
+  const roaming = parts.filter(({ kind, isPapers }) => isPapers && kind === 'roaming');
   if (!wantsRoaming) return still;
   // What a request weighs does not depend on where it goes.
   return roaming.length > 0 || metric !== 'request_bytes' ? roaming : still;
@@ -74,7 +80,7 @@ function comparisonFor({ metric, subject, baseline }: PaperNumber, panel: Panel,
 }
 
 function sessionByteRows(parts: readonly PlannedPart[]): Cell[][] {
-  const still = parts.filter(({ kind }) => kind === 'turns');
+  const still = parts.filter(({ kind, isPapers }) => isPapers && kind === 'turns');
   return Object.entries(PAPER_SESSION_SYNC_BYTES).flatMap(([variant, paperBytes]) => {
     const rows = still.flatMap(({ panels }) =>
       panels.flatMap((panel) => {

@@ -136,6 +136,8 @@ const SETTING_LABELS: Readonly<Record<string, string>> = {
 };
 
 export function settingLabel(setting: string): string {
+  const [, mbit, ms] = /^(\d+)mbit-(\d+)ms$/.exec(setting) ?? [];
+  if (mbit !== undefined) return `${mbit} Mbit/s and ${ms}\u00a0ms to the client`;
   return SETTING_LABELS[setting] ?? setting.replaceAll('-', ' ');
 }
 
@@ -144,10 +146,14 @@ const LLM_SERVICE_LABELS: Readonly<Record<string, string>> = {
   transcript: 'written replies, no model',
 };
 
+export function llmServiceLabel(llmService: string): string {
+  return LLM_SERVICE_LABELS[llmService] ?? llmService;
+}
+
 function labelOf({ part, llmService, setting, origin }: PanelFacts, all: readonly PanelFacts[]): string {
   const differ = (of: (facts: PanelFacts) => string) => new Set(all.map(of)).size > 1;
   const words = [
-    LLM_SERVICE_LABELS[llmService] ?? llmService,
+    llmServiceLabel(llmService),
     ...(differ((facts) => facts.setting) ? [settingLabel(setting)] : []),
     ...(differ((facts) => facts.origin) ? [origin] : []),
   ];

@@ -7,7 +7,7 @@ import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels
 import { variantInSentence } from './looks.ts';
 import { isMeasured, METRICS, type Metric } from './metrics.ts';
 import { changeText, oneDecimal } from './number-text.ts';
-import { type Panel, subjectOf, turnNumbers } from './panels.ts';
+import { llmServiceLabel, type Panel, subjectOf, turnNumbers } from './panels.ts';
 import type { ReportSource } from './report-source.ts';
 import { verdictOf } from './statistics.ts';
 
@@ -23,6 +23,8 @@ export interface PlannedPart {
   readonly part: string;
   readonly about: string;
   readonly kind: PartKind;
+  /** Whether the paper's numbers may stand beside its own. */
+  readonly isPapers: boolean;
   readonly panels: readonly Panel[];
 }
 
@@ -31,8 +33,9 @@ export function partsOf(sources: readonly ReportSource[], panels: readonly Panel
   const names = [...new Set(panels.map(({ part }) => part))];
   return names.map((name) => {
     const own = panels.filter(({ part }) => part === name);
-    const about = sources.flatMap(({ parts }) => parts).find(({ part }) => part === name)?.about ?? '';
-    return { part: name, about, kind: kindOf(own), panels: own };
+    const facts = sources.flatMap(({ parts }) => parts).find(({ part }) => part === name);
+    const { about = '', isPapers = false } = facts ?? {};
+    return { part: name, about, isPapers, kind: kindOf(own), panels: own };
   });
 }
 
@@ -41,7 +44,7 @@ function kindOf(panels: readonly Panel[]): PartKind {
   if (arms.some(({ loads }) => loads.length > 0)) return 'load';
   const settings = new Set(panels.map(({ setting }) => setting));
   const known = [...settings].every((setting) => CONSISTENCY_SETTINGS.some((name) => setting.startsWith(name)));
-  if (settings.size > 1 && !known) return 'conditions';
+  if (!known) return 'conditions';
   return arms.some(({ turns }) => turns.some(({ moved }) => moved)) ? 'roaming' : 'turns';
 }
 
@@ -70,13 +73,13 @@ export function planFigures(canvas: Canvas, parts: readonly PlannedPart[]): Figu
   return figures;
 }
 
-function turnFigures(canvas: Canvas, { part, about, kind, panels }: PlannedPart): Figure[] {
+function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels }: PlannedPart): Figure[] {
   const sync = syncMetric(panels);
   const arms = panels.flatMap((panel) => panel.arms);
   const variants = new Set(arms.map(({ variant }) => variant));
-  const isPapers =
-    variants.has('tokenized') && (kind === 'roaming' ? variants.has('client-side') : variants.has('raw'));
-  const redrawn = (number: number) => (isPapers ? `Figure ${number} of the paper` : '');
+  // The paper's bytes are those of language; weights drawn by chance do not write any.
+  const hasWords = panels.every(({ replySources }) => !replySources.includes('random-weights'));
+  const redrawn = (number: number) => (isPapers && variants.size > 1 ? `Figure ${number} of the paper` : '');
   const wanted: ReadonlyArray<{ metric: Metric; name: string; what: string; rows?: true }> =
     kind === 'roaming'
       ? [
@@ -100,7 +103,7 @@ function turnFigures(canvas: Canvas, { part, about, kind, panels }: PlannedPart)
             what: 'Tokens per second while a reply is written, over all turns.',
             rows: true,
           },
-          { metric: sync, name: redrawn(5), what: 'Bytes between the nodes for each turn, both ways.' },
+          { metric: sync, name: hasWords ? redrawn(5) : '', what: 'Bytes between the nodes for each turn, both ways.' },
           { metric: METRICS.arrive_ms, name: '', what: 'From the write of a turn until the other node can read it.' },
           ...(variants.has('client-side')
             ? [
@@ -150,7 +153,7 @@ function loadFigures(canvas: Canvas, { part, about, panels }: PlannedPart): Figu
     (a, b) => Number(b.variant === subject?.variant) - Number(a.variant === subject?.variant),
   );
   const names = {
-    id: `${idOf(part)}-users`,
+    id: idOf(part),
     name: 'Parallel users',
     about: `Turns per second and response times. ${about}`.trim(),
   };
@@ -159,23 +162,27 @@ function loadFigures(canvas: Canvas, { part, about, panels }: PlannedPart): Figu
   return [loadFigure(canvas, names, drawn, loadTable(ordered, part))];
 }
 
-/** The first series at its best against the next other variant at its best. */
+/** For each LLM Service: the subject at its best, against what else was played there at its best. */
 export function loadFinding(series: readonly LoadSeries[], seed: number): string {
-  const [subject] = series;
-  if (subject === undefined) return 'Nothing was measured';
-  const baseline =
-    series.find(({ variant, llmService }) => variant !== subject.variant && llmService === subject.llmService) ??
-    series.find(({ variant }) => variant !== subject.variant);
-  const peak = peakOf(subject);
-  const name = variantInSentence(subject.variant);
-  const best = `${name} reaches ${(peak?.estimates.turns_per_s?.value ?? 0).toFixed(2)} turns per second at ${peak?.users} users`;
-  const capital = best.charAt(0).toUpperCase() + best.slice(1);
-  const change = baseline && peakChange(baseline, subject, seed);
-  if (change === undefined || baseline === undefined) return capital;
-  const other = variantInSentence(baseline.variant);
-  const verdict = verdictOf(change);
-  if (verdict === 'no-difference') return `${capital}, no different from ${other} at its best`;
-  return `${capital}, ${changeText(change.value)} against ${other} at its best`;
+  const subjects = series.filter(({ variant }) => variant === series[0]?.variant);
+  const each = subjects.map((subject) => {
+    const peak = peakOf(subject);
+    const best = `${(peak?.estimates.turns_per_s?.value ?? 0).toFixed(2)} turns per second at ${peak?.users} users`;
+    const where = subjects.length > 1 ? ` with ${llmServiceLabel(subject.llmService)}` : '';
+    const others = series.filter(
+      ({ variant, llmService }) => variant !== subject.variant && llmService === subject.llmService,
+    );
+    const changes = others.flatMap((other) => {
+      const change = peakChange(other, subject, seed);
+      if (change === undefined) return [];
+      const amount =
+        verdictOf(change) === 'no-difference' ? 'no different from' : `${changeText(change.value)} against`;
+      return [`, ${amount} ${variantInSentence(other.variant)}`];
+    });
+    return `${best}${where}${changes.join('')}`;
+  });
+  const name = variantInSentence(subjects[0]?.variant ?? '');
+  return `At its best, ${name} reaches ${each.join('; ')}`;
 }
 
 /** How the last turns compare with the first, for each variant of the first panel. */

@@ -20,6 +20,8 @@ export interface SourcePart {
   /** One sentence; empty where nobody wrote one. */
   readonly about: string;
   readonly network: NetworkFacts | undefined;
+  /** Whether it plays what the paper played, so that their numbers may stand side by side. */
+  readonly isPapers: boolean;
 }
 
 /** The rows of one file, experiment or scenario, in one form. */
@@ -39,6 +41,9 @@ export interface ReportSource {
   readonly notes: readonly NoteRow[];
   readonly flaws: readonly Flaw[];
 }
+
+/** Parts of `discedge experiment paper`, and the scenarios that ship with the same nine turns. */
+const PAPER_PARTS = ['edge-side', 'roaming', 'written-replies', 'robot', 'robot-roaming'];
 
 /** The longest first line is an experiment's, of some thousand characters. */
 const FIRST_LINE_BYTES_MAX = 1_048_576;
@@ -120,7 +125,12 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
       ['plays', end === undefined ? `${start.plays_planned} planned` : `${end.plays_done} of ${end.plays_planned}`],
     ],
     seed: start.seed,
-    parts: start.parts.map(({ part, about, network }) => ({ part, about, network })),
+    parts: start.parts.map(({ part, about, network }) => ({
+      part,
+      about,
+      network,
+      isPapers: PAPER_PARTS.includes(part),
+    })),
     ...rows,
     flaws: [
       ...(start.quick ? ['a smoke test (--quick): its numbers show nothing'] : []),
@@ -164,7 +174,7 @@ function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource 
       ['consistency', `${start.consistency}, max_wait_ms ${start.max_wait_ms}`],
     ],
     seed: start.seed,
-    parts: [{ part: scenario, about: '', network: undefined }],
+    parts: [{ part: scenario, about: '', network: undefined, isPapers: PAPER_PARTS.includes(scenario) }],
     turns: turns.map((turn) => ({ ...turn, labels: { ...labels, repeat: turn.repeat } })),
     syncs: [],
     loads: [],

@@ -26,6 +26,7 @@ const LOOPBACK: NetworkFacts = {
   client_link: { delay_ms: 0, loss: 0, mbit_per_s: null },
   node_link: { delay_ms: 0, loss: 0, mbit_per_s: null },
 };
+const NAMESPACES: NetworkFacts = { ...LOOPBACK, kind: 'namespaces' };
 const UPLINK: NetworkFacts = {
   kind: 'namespaces',
   client_link: { delay_ms: 40, loss: 0.001, mbit_per_s: 10 },
@@ -41,61 +42,58 @@ export interface SampleOptions {
   readonly run?: string;
 }
 
-/** Edge-side and roaming at two LLM Services, under both consistency settings, and where raw text matters. */
+const SERVICES = [
+  ['embedded', 7_400],
+  ['llama-server', 6_800],
+] as const;
+
+/** The parts of `discedge experiment paper`, at two LLM Services. */
 export function paperRows(options: SampleOptions = {}): ExperimentRow[] {
   const { repeats = 3, tokenizedTimes = 0.97, run = 'paper-20261121-120000' } = options;
   const sample = new Sample(run, options.seed ?? 1);
   const rows: ExperimentRow[] = [
     sample.start('paper', repeats, [
-      sample.part('edge-side', 'Nine turns at one node, its records going to a second one.', LOOPBACK),
-      sample.part('roaming', 'Nine turns, the client moving between two nodes.', UPLINK),
-      sample.part('when-raw-matters', 'The last of nine turns under conditions that make raw text dear.', LOOPBACK),
+      sample.part(
+        'edge-side',
+        'Context kept on the edge node; one node answers, its records go to another.',
+        NAMESPACES,
+      ),
+      sample.part('roaming', 'The client goes from node to node.', NAMESPACES),
+      sample.part('written-replies', 'Replies of real language, written beforehand; no model runs.', NAMESPACES),
+      sample.part('cache-lost', 'What the KV cache is worth.', LOOPBACK),
+      sample.part('long-context', 'A long document in the first message: what the later turns cost.', LOOPBACK),
+      sample.part('slow-uplink', 'The long document, and a client behind a slow link.', UPLINK),
     ]),
   ];
-  let order = 0;
   for (let repeat = 1; repeat <= repeats; repeat++) {
-    for (const llm_service of ['embedded', 'llama-server']) {
-      const base = llm_service === 'embedded' ? 7_400 : 6_800;
-      for (const setting of ['ours', 'paper']) {
-        for (const variant of ['raw', 'tokenized']) {
-          const labels = sample.labels({ part: 'edge-side', variant, setting, llm_service, repeat, order: ++order });
-          const factor = variant === 'tokenized' ? tokenizedTimes : 1;
-          let total = 0;
-          for (let turn = 1; turn <= 9; turn++) {
-            rows.push(sample.turn(labels, { turn, responseMs: (base + turn * 45) * factor }));
-            const bytes = Math.round(variant === 'raw' ? 900 + turn * 6 : 560 + turn);
-            total += bytes;
-            rows.push(sample.sync(labels, { turn, wireBytes: bytes, contextTokens: turn * 170 }));
-          }
-          rows.push(sample.sync(labels, { turn: null, wireBytes: total + 240, contextTokens: null }));
+    for (const [llm_service, base] of SERVICES) {
+      for (const variant of ['raw', 'tokenized'] as const) {
+        const labels = sample.labels({ part: 'edge-side', variant, llm_service, repeat });
+        const factor = variant === 'tokenized' ? tokenizedTimes : 1;
+        for (let turn = 1; turn <= 9; turn++) {
+          rows.push(sample.turn(labels, { turn, responseMs: (base + turn * 45) * factor }));
         }
-        for (const variant of ['client-side', 'tokenized']) {
-          const labels = sample.labels({ part: 'roaming', variant, setting, llm_service, repeat, order: ++order });
-          for (let turn = 1; turn <= 9; turn++) {
-            const node = [1, 1, 2, 2, 1, 1, 2, 2, 2][turn - 1] === 1 ? 'node-1' : 'node-2';
-            const moved = [3, 5, 7].includes(turn);
-            const uploads = variant === 'client-side' ? turn * 38 : 0;
-            const cold = moved && variant === 'client-side' ? turn * 190 : 0;
-            const responseMs = base + turn * 45 + uploads + cold;
-            const requestBytes = variant === 'client-side' ? 520 + turn * 690 : 410;
-            rows.push(sample.turn(labels, { turn, responseMs, requestBytes, node, moved }));
-          }
+        rows.push(...sample.session(labels, variant === 'raw' ? 900 : 560));
+      }
+      rows.push(...roamingRows(sample, { llm_service, repeat }, base));
+      rows.push(...conditionRows(sample, { llm_service, repeat }));
+      for (const [variant, ms] of [
+        ['tokenized', 1_900],
+        ['raw', 2_150],
+        ['client-side', 2_300],
+      ] as const) {
+        const labels = sample.labels({ part: 'long-context', variant, llm_service, repeat });
+        for (let turn = 1; turn <= 5; turn++) {
+          const requestBytes = variant === 'client-side' || turn === 1 ? 14_500 + turn * 300 : 410;
+          rows.push(sample.turn(labels, { turn, responseMs: turn === 1 ? 14_000 : ms + turn * 30, requestBytes }));
         }
       }
-      const conditions = [
-        ['cache-kept', 0.998, 7_700],
-        ['cache-lost', 0.985, 12_400],
-        ['long-context', 0.955, 16_900],
-        ['slow-uplink', 0.99, 8_100],
-      ] as const;
-      for (const [setting, factor, ms] of conditions) {
-        for (const variant of ['raw', 'tokenized']) {
-          const part = 'when-raw-matters';
-          const labels = sample.labels({ part, variant, setting, llm_service, repeat, order: ++order });
-          const responseMs = ms * (variant === 'raw' ? 1 : factor);
-          for (let turn = 7; turn <= 9; turn++) rows.push(sample.turn(labels, { turn, responseMs }));
-        }
-      }
+    }
+    for (const variant of ['raw', 'tokenized'] as const) {
+      const facts = { part: 'written-replies', variant, llm_service: 'transcript', repeat };
+      const labels = sample.labels({ ...facts, reply_source: 'transcript' });
+      for (let turn = 1; turn <= 9; turn++) rows.push(sample.turn(labels, { turn, responseMs: 3 }));
+      rows.push(...sample.session(labels, variant === 'raw' ? 860 : 560));
     }
   }
   rows.push({
@@ -115,60 +113,116 @@ export function paperRows(options: SampleOptions = {}): ExperimentRow[] {
     kind: 'note',
     experiment_format: EXPERIMENT_FORMAT,
     at: AT,
-    part: 'edge-side',
-    text: 'This machine may not make network namespaces: nodes share an interface, bytes are the stores own counters.',
+    part: 'slow-uplink',
+    text: 'Links are as they are set from the first packet on.',
   });
-  rows.push(sample.end(order));
+  rows.push(sample.end(repeats));
   return rows;
 }
 
-/** Fifty turns: what is sent for each, and how long it takes to arrive. */
+/** What the client keeps is compared with every consistency setting of the nodes. */
+function roamingRows(sample: Sample, facts: Pick<PlayLabels, 'llm_service' | 'repeat'>, base: number): ExperimentRow[] {
+  const plays = [
+    ['tokenized', 'ours'],
+    ['tokenized', 'paper'],
+    ['client-side', 'any'],
+  ] as const;
+  return plays.flatMap(([variant, setting]) => {
+    const labels = sample.labels({ part: 'roaming', variant, setting, ...facts });
+    return [1, 1, 2, 2, 1, 1, 2, 2, 2].map((place, index) => {
+      const turn = index + 1;
+      const moved = [3, 5, 7].includes(turn);
+      const cold = moved && variant === 'client-side' ? turn * 190 : 0;
+      const uploads = variant === 'client-side' ? turn * 38 : 0;
+      const responseMs = base + turn * 45 + uploads + cold;
+      const requestBytes = variant === 'client-side' ? 520 + turn * 690 : 410;
+      return sample.turn(labels, { turn, responseMs, requestBytes, node: `edge-${place}`, moved });
+    });
+  });
+}
+
+function conditionRows(sample: Sample, facts: Pick<PlayLabels, 'llm_service' | 'repeat'>): ExperimentRow[] {
+  const conditions = [
+    ['cache-lost', 'raw', 'cache-kept', 0.998, 2_100],
+    ['cache-lost', 'raw', 'slot-taken', 0.985, 3_400],
+    ['cache-lost', 'raw', 'node-restarted', 0.955, 3_900],
+    ['slow-uplink', 'client-side', '10mbit-40ms', 0.96, 2_450],
+    ['slow-uplink', 'client-side', '1mbit-40ms', 0.82, 2_700],
+  ] as const;
+  return conditions
+    .filter(([, , setting]) => setting !== 'node-restarted' || facts.llm_service === 'embedded')
+    .flatMap(([part, baseline, setting, factor, ms]) =>
+      ['tokenized', baseline].flatMap((variant) => {
+        const labels = sample.labels({ part, variant, setting, ...facts });
+        const responseMs = ms * (variant === 'tokenized' ? factor : 1);
+        return [1, 2, 3, 4, 5].map((turn) => sample.turn(labels, { turn, responseMs }));
+      }),
+    );
+}
+
+/** The parts of `discedge experiment growth`. */
 export function growthRows(options: SampleOptions = {}): ExperimentRow[] {
   const { repeats = 3, run = 'growth-20261121-120000' } = options;
   const sample = new Sample(run, options.seed ?? 2);
-  const about = 'Fifty turns of about 150 ids, replicated as what a turn added or as the whole context.';
-  const rows: ExperimentRow[] = [sample.start('growth', repeats, [sample.part('growth', about, UPLINK)])];
-  let order = 0;
+  const rows: ExperimentRow[] = [
+    sample.start('growth', repeats, [
+      sample.part('replication', 'The records of one long conversation, from one replica to another.', NAMESPACES),
+      sample.part('conversation', 'One long conversation at one node.', NAMESPACES),
+    ]),
+  ];
   for (let repeat = 1; repeat <= repeats; repeat++) {
-    for (const variant of ['delta', 'whole-context', 'whole-context-json']) {
-      const facts = { part: 'growth', variant, setting: 'ours', llm_service: 'transcript', repeat, order: ++order };
-      const labels = { ...sample.labels(facts), reply_source: 'transcript' } as const;
+    for (const [variant, growing] of [
+      ['delta', 0],
+      ['whole-context', 300],
+      ['whole-context-json', 720],
+    ] as const) {
+      const facts = { part: 'replication', variant, llm_service: 'transcript', repeat };
+      const labels = sample.labels({ ...facts, reply_source: 'transcript' });
+      let total = 0;
       for (let turn = 1; turn <= 50; turn++) {
-        const perTurn = { delta: 0, 'whole-context': 300, 'whole-context-json': 720 }[variant] as number;
-        const wireBytes = Math.round(540 + perTurn * turn + sample.noise() * 12);
-        const arriveMs = 11 + wireBytes / 4_000 + sample.noise();
-        rows.push(sample.sync(labels, { turn, wireBytes, contextTokens: turn * 150, arriveMs }));
+        const wireBytes = Math.round(540 + growing * turn + sample.noise() * 12);
+        total += wireBytes;
+        rows.push(sample.sync(labels, { turn, wireBytes, arriveMs: 11 + wireBytes / 4_000 + sample.noise() }));
+      }
+      rows.push(sample.sync(labels, { turn: null, wireBytes: total + 240 }));
+    }
+    for (const [variant, slower] of [
+      ['tokenized', 2],
+      ['raw', 9],
+      ['client-side', 11],
+    ] as const) {
+      const labels = sample.labels({ part: 'conversation', variant, repeat });
+      for (let turn = 1; turn <= 50; turn++) {
+        const requestBytes = variant === 'client-side' ? 520 + turn * 690 : 410;
+        rows.push(sample.turn(labels, { turn, responseMs: 2_000 + slower * turn, requestBytes }));
       }
     }
   }
-  rows.push(sample.end(order));
+  rows.push(sample.end(repeats));
   return rows;
 }
 
-/** One to 64 users, through a node and at the bare server. */
+/** One to 64 users: through nodes with either LLM Service, and what clients with their own history get. */
 export function loadRows(options: SampleOptions = {}): ExperimentRow[] {
   const { repeats = 3, run = 'load-20261121-120000' } = options;
   const sample = new Sample(run, options.seed ?? 3);
-  const about = 'Users in parallel, each with a session of its own.';
-  const rows: ExperimentRow[] = [sample.start('load', repeats, [sample.part('load', about, LOOPBACK)])];
-  let order = 0;
+  const about = 'Users at once, each with a session.';
+  const rows: ExperimentRow[] = [sample.start('load', repeats, [sample.part('parallel-users', about, LOOPBACK)])];
   for (let repeat = 1; repeat <= repeats; repeat++) {
-    for (const variant of ['tokenized', 'llama-server']) {
+    for (const [variant, llm_service, times] of [
+      ['tokenized', 'embedded', 1],
+      ['client-side', 'embedded', 1.01],
+      ['tokenized', 'llama-server', 0.9],
+      ['llama-server', 'llama-server', 0.86],
+    ] as const) {
       for (const users of [1, 2, 4, 8, 16, 32, 64]) {
         const setting = `users-${users}`;
-        const labels = sample.labels({
-          part: 'load',
-          variant,
-          setting,
-          llm_service: 'llama-server',
-          repeat,
-          order: ++order,
-        });
-        rows.push(sample.load(labels, users, variant === 'tokenized' ? 1 : 0.86));
+        const labels = sample.labels({ part: 'parallel-users', variant, setting, llm_service, repeat });
+        rows.push(sample.turn(labels, { turn: 1, responseMs: 6_000 * times }), sample.load(labels, users, times));
       }
     }
   }
-  rows.push(sample.end(order));
+  rows.push(sample.end(repeats));
   return rows;
 }
 
@@ -335,10 +389,7 @@ class Sample {
     };
   }
 
-  sync(
-    labels: PlayLabels,
-    sync: { turn: number | null; wireBytes: number | null; contextTokens: number | null; arriveMs?: number },
-  ): SyncRow {
+  sync(labels: PlayLabels, sync: { turn: number | null; wireBytes: number | null; arriveMs?: number }): SyncRow {
     return {
       kind: 'sync',
       experiment_format: EXPERIMENT_FORMAT,
@@ -352,10 +403,20 @@ class Sample {
       measured: 'network-counters',
       window_ms: 500,
       record_bytes: null,
-      context_tokens: sync.contextTokens,
+      context_tokens: null,
       append_ms: sync.arriveMs === undefined ? null : 0.6 + this.noise() * 0.1,
       arrive_ms: sync.arriveMs ?? null,
     };
+  }
+
+  /** Nine turns, and the session as a whole with the quiet between them. */
+  session(labels: PlayLabels, bytes: number): SyncRow[] {
+    const turns = Array.from({ length: 9 }, (_, index) => bytes + index * 2 + Math.round(this.noise() * 3));
+    const total = turns.reduce((sum, one) => sum + one, 240);
+    return [
+      ...turns.map((wireBytes, index) => this.sync(labels, { turn: index + 1, wireBytes })),
+      this.sync(labels, { turn: null, wireBytes: total }),
+    ];
   }
 
   load(labels: PlayLabels, users: number, times: number): LoadRow {

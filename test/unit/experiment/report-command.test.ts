@@ -32,7 +32,7 @@ it('prints the findings and where the files are', async () => {
   expect(status).toBeUndefined();
   expect(out).toContain('turns per second at');
   expect(out).toContain(join(folder, 'index.html'));
-  expect(existsSync(join(folder, 'load-users.png'))).toBe(true);
+  expect(existsSync(join(folder, 'parallel-users.png'))).toBe(true);
 });
 
 it('says of an incomplete run that it is one', async () => {

@@ -91,8 +91,8 @@ describe('PNG', () => {
     const folder = mkdtempSync(join(tmpdir(), 'discedge-report-'));
     const made = await makeReport({ paths: [writeRows(loadRows({ repeats: 2 }))], compare: false, folder });
     expect(made.withoutPng).toBeUndefined();
-    expect(readdirSync(folder).sort()).toEqual(['index.html', 'load-users.png', 'load-users.svg']);
-    const png = readFileSync(join(folder, 'load-users.png'));
+    expect(readdirSync(folder).sort()).toEqual(['index.html', 'parallel-users.png', 'parallel-users.svg']);
+    const png = readFileSync(join(folder, 'parallel-users.png'));
     expect(png.subarray(1, 4).toString()).toBe('PNG');
     expect(png.readUInt32BE(16)).toBe(1784);
   });
