@@ -48,6 +48,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           streamMaxAgeMs: config.ttlSecondsMax * 1000 + STREAM_GRACE_MS,
           describe: () => ({ httpUrl: httpUrl(), model, location: replication.location, load: load() }),
           hub: replication.hub?.nodeId,
+          excluded: replication.excluded,
           onMember: server.letIn,
           restartServer: server.restart,
         },
@@ -110,13 +111,13 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
 }
 
 function serverConfig(
-  { nodeId, replication: { cluster, certificates, hub } }: ReplicatedConfig,
+  { nodeId, replication: { cluster, certificates, hub, excluded } }: ReplicatedConfig,
   { listen, bytesMax: maxFileBytes, hubListen }: StartedServer,
   made: { readonly storeDir: string; readonly members: readonly NodeId[]; readonly version: NatsServerVersion },
 ): string {
   const { storeDir, members: peers, version: serverVersion } = made;
   const tls = certificates && { ...certificates, cluster };
-  const settings = { nodeId, listen, storeDir, maxFileBytes, tls, peers };
+  const settings = { nodeId, listen, storeDir, maxFileBytes, tls, peers, excluded };
   if (hub !== undefined) return leafServerConfig(settings, { address: hub.address, serverVersion });
   if (hubListen !== undefined) return hubServerConfig(settings, { address: hubListen, serverVersion });
   return natsServerConfig(settings);

@@ -11,6 +11,8 @@ export interface ReplicationConfig {
   readonly advertisedServer: ListenAddress | undefined;
   readonly peers: readonly Peer[];
   readonly hub: Hub | undefined;
+  /** Nodes that are shut out. */
+  readonly excluded: readonly NodeId[];
   /** Paths of PEM files; `undefined`: only peers on this machine. */
   readonly certificates: NodeCertificateFiles | undefined;
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
@@ -99,6 +101,7 @@ export function readReplication(settings: Settings, nodeId: NodeId | undefined, 
     advertisedServer: natsAdvertise === undefined ? undefined : address('natsAdvertise', natsAdvertise),
     peers: readPeers(settings, nodeId, complain),
     hub: readHub(settings, nodeId, complain),
+    excluded: readExcluded(settings, nodeId, complain),
     certificates:
       certsDir === undefined
         ? undefined
@@ -141,14 +144,29 @@ function readPeers(settings: Settings, self: NodeId | undefined, complain: Compl
     return { nodeId: id, address: undefined };
   };
   const read: Peer[] = [];
-  for (const item of peers.split(',').map((text) => text.trim())) {
-    if (item === '') continue;
+  for (const item of items(peers)) {
     const peer = item.includes('=') ? readNode('peers', item, { settings, self, complain }) : readThroughHub(item);
     if (peer === undefined) continue;
     if (read.some(({ nodeId }) => nodeId === peer.nodeId)) complain('peers', `names ${peer.nodeId} twice`);
     else read.push({ nodeId: peer.nodeId, url: peer.address && natsUrl(peer.address) });
   }
   return read;
+}
+
+function readExcluded({ exclude = '' }: Settings, self: NodeId | undefined, complain: Complain): NodeId[] {
+  const ids = items(exclude);
+  for (const id of ids) {
+    if (!isNode(id)) complain('exclude', `names "${id}", which is no node id`);
+    else if (id === self) complain('exclude', `names this node itself, ${id}`);
+  }
+  return ids as NodeId[];
+}
+
+function items(list: string): string[] {
+  return list
+    .split(',')
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
 }
 
 function readHub(settings: Settings, self: NodeId | undefined, complain: Complain): Hub | undefined {

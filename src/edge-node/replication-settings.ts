@@ -22,6 +22,15 @@ export const REPLICATION_SETTINGS = {
         'Other nodes of the cluster and where their nats-servers are reached: `e2=10.0.0.2:4222,e3=10.0.0.3:4222`. One is enough, the others are learned from it. An id alone stands for a node on the other side of a hub. Without `certs-dir` only peers on this machine are taken.',
     }),
   ),
+  exclude: Type.Optional(
+    list({
+      group: 'Replication',
+      placeholder: 'ID,…',
+      defaultText: 'none',
+      description:
+        'Nodes that are shut out, whatever certificate they have: they are not let in, not asked and not told of. Also for nodes that have left for good, which the others would go on looking for.',
+    }),
+  ),
   hub: Type.Optional(
     text({
       group: 'Replication',

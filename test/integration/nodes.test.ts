@@ -137,6 +137,35 @@ describe('three nodes, of which the second and third know only the first', () =>
   });
 });
 
+test.each([
+  ['that the other has in its settings', true],
+  ['that the other has learned of', false],
+])('a node %s is found again under another address', async (_, isConfigured) => {
+  const [aPort, bPort] = [await freePort(), await freePort()];
+  const known = isConfigured ? { peers: `b=127.0.0.1:${bPort}` } : {};
+  const a = await start('a', { ...known, natsListen: `127.0.0.1:${aPort}` });
+  await start('b', { peers: `a=127.0.0.1:${aPort}`, natsListen: `127.0.0.1:${bPort}` });
+  await connected(a, 'b');
+  await opened.pop()?.();
+  await eventually(async () => expect(await peerOf(a, 'b')).toMatchObject({ state: 'unreachable' }));
+  const b = await start('b', { peers: `a=127.0.0.1:${aPort}` });
+  await b.turn({ session_id: 's', turn: 1, prompt: 'from elsewhere' });
+  expect(await a.turn({ session_id: 's', turn: 2, prompt: 'second', max_wait_ms: 30_000 })).toMatchObject({
+    based_on_turn: 1,
+  });
+});
+
+test('a node that is shut out is refused and told so', async () => {
+  const a = await start('a', { exclude: 'b,c' });
+  const b = await start('b', { peers: `a=${await natsAddress(a)}` });
+  await eventually(async () =>
+    expect(await peerOf(b, 'a')).toMatchObject({ state: 'refused', reason: 'a excludes this node' }),
+  );
+  const { nodes, refused } = await nodesOf(a);
+  expect(refused).toEqual({ b: 'excluded' });
+  expect(nodes).toHaveLength(1);
+});
+
 test('models that differ share nothing', async () => {
   const a = await start('a');
   const b = await start('b', { modelName: 'another', peers: `a=${await natsAddress(a)}` });

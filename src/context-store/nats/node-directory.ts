@@ -143,7 +143,19 @@ export class NodeDirectory {
     const link = this.#links.get(node.nodeId);
     // One that is refused would greet back for ever.
     if (link !== undefined && link.state !== 'refused' && link.node?.instance !== node.instance) link.lookAgain();
-    this.#learn(node);
+    if (link === undefined) this.#learn(node);
+    else if (!link.route.isThroughHub) this.#noteAddress(link, node.natsUrl);
+  }
+
+  /** What the configuration says goes first: the node may not know under which address it is reached from here. */
+  #noteAddress({ nodeId, route }: PeerLink, natsUrl: string | undefined): void {
+    if (natsUrl === undefined || (this.#options.tls === undefined && !isLoopback(natsUrl))) return;
+    route.connection.alsoAt(natsUrl).catch((error) => {
+      this.#environment.log.error('peer_address_not_taken', { peer: nodeId }, error);
+    });
+    if (this.#options.peers.some((peer) => peer.nodeId === nodeId)) return;
+    this.#places.set(nodeId, { nodeId, natsUrl });
+    this.#remember();
   }
 
   /** Keeps a node that can be reached from here; the others of the cluster are told of it. */

@@ -26,6 +26,8 @@ const RETRY_MAX_MS = 5_000;
 /** One request without an answer is a slow disk; so many in a row, with none between that had one, are none. */
 const UNANSWERED_MAX = 3;
 const NANOSECONDS_PER_MS = 1_000_000;
+/** What JetStream answers when the disk share that it was given is used up. */
+const NO_ROOM_CODE = 10_023;
 /** JetStream's own default; it must not be above the stream's age. Records carry no message id. */
 const DUPLICATE_WINDOW_MAX_MS = 120_000;
 
@@ -96,6 +98,7 @@ export class OutboxLane {
           unanswered = 0;
           this.#options.onStuck();
         }
+        if (isRoomMissing(error)) await this.#makeRoom(nats).catch(() => {});
         if (!isTold) this.#environment.log.warn('outbox_waits', { stream: this.#stream }, error);
         isTold = true;
         await pause(this.#environment.clock, backOff.next(), signal);
@@ -186,6 +189,16 @@ export class OutboxLane {
     throw new Error(`the last message of stream ${this.#stream} is not a record`);
   }
 
+  /** The older half goes: who has not read it asks this node. By halves, so that it is rare. */
+  async #makeRoom(nats: NatsConnection): Promise<void> {
+    const manager = await jetstreamManager(nats, { checkAPI: false, timeout: ANSWER_WAIT_MS });
+    const { state } = await manager.streams.info(this.#stream);
+    // The last one tells where to go on.
+    const keep = Math.max(1, Math.floor(state.messages / 2));
+    const { purged } = await manager.streams.purge(this.#stream, { keep });
+    this.#environment.log.info('stream_shortened', { stream: this.#stream, purged });
+  }
+
   /** A stream that is ahead of the log tells that an older copy of this node's disk was put back. */
   async #goOnAfter(published: number): Promise<void> {
     const { log, replica } = this.#options;
@@ -198,4 +211,8 @@ export class OutboxLane {
 
 export function isStreamMissing(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
+}
+
+function isRoomMissing(error: unknown): boolean {
+  return error instanceof JetStreamApiError && error.code === NO_ROOM_CODE;
 }

@@ -8,7 +8,7 @@ export interface PeerRoute {
   readonly connection: ServerConnection;
   /** Prefix of the JetStream API of the peer's server. */
   readonly api: string;
-  /** Of the peer's server, or `hub:` and the node whose server leads there. */
+  /** Of the peer's server when it was first heard of, or `hub:` and the node whose server leads there. */
   readonly url: string;
   /**
    * Servers lie between: the connection stays up when the peer's server, or the hub, goes away, and what was asked of

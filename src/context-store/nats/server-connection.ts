@@ -46,6 +46,7 @@ export class ServerConnection {
   #nats: NatsConnection | undefined;
   #isUp = false;
   #earlierBytes = { in: 0, out: 0 };
+  #otherUrl: string | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: ServerConnectionOptions, environment: Environment) {
@@ -87,6 +88,14 @@ export class ServerConnection {
   /** Connects anew: the server may know this node by now. */
   async renew(): Promise<void> {
     await this.#nats?.reconnect();
+  }
+
+  /** The server may be found here, too, should it not answer at its first address: it may have moved. */
+  async alsoAt(url: string): Promise<void> {
+    if (url === this.#options.url || url === this.#otherUrl) return;
+    this.#otherUrl = url;
+    // The client keeps to the addresses that it began with.
+    if (!this.#isUp) await this.#nats?.close();
   }
 
   async close(): Promise<void> {
@@ -169,7 +178,8 @@ export class ServerConnection {
   #connectOptions(): NodeConnectionOptions {
     const { url, nodeId, tls } = this.#options;
     return {
-      servers: url,
+      servers: this.#otherUrl === undefined ? url : [url, this.#otherUrl],
+      noRandomize: true,
       name: nodeId,
       inboxPrefix: inboxPrefix(nodeId),
       ...(tls && { tls: { certFile: tls.certFile, keyFile: tls.keyFile, caFile: tls.caFile } }),

@@ -124,6 +124,8 @@ describe('what is refused', () => {
       { peers: 'e2' },
       '--peers must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "e2"; an ID alone needs a hub between',
     ],
+    [{ exclude: 'e2,e 3' }, '--exclude names "e 3", which is no node id'],
+    [{ exclude: 'e1' }, '--exclude names this node itself, e1'],
     [{ hub: 'e2' }, '--hub must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "e2"'],
     [{ hub: 'e1=127.0.0.1:7422' }, '--hub names this node itself, e1'],
     [{ hub: 'e2=127.0.0.1:7422', hubListen: '127.0.0.1:7422' }, '--hub excludes hub-listen: a hub dials no other'],
