@@ -98,6 +98,7 @@ export class OutboxLane {
           unanswered = 0;
           this.#options.onStuck();
         }
+        // Where that fails, the next answer says the same.
         if (isRoomMissing(error)) await this.#makeRoom(nats).catch(() => {});
         if (!isTold) this.#environment.log.warn('outbox_waits', { stream: this.#stream }, error);
         isTold = true;
