@@ -16,7 +16,7 @@ const ETHERNET_BYTES = 14;
 
 /** Whether this process may make network namespaces of its own, as root or not. */
 export function namespacesAllowed(): boolean {
-  const script = `ip link add ${NEAR} type veth peer name ${FAR} && unshare --net true`;
+  const script = `ip link add ${NEAR} type veth peer name ${FAR} && ip link set ${NEAR} gso_max_segs 1 && unshare --net true`;
   return spawnSync('unshare', ['-Urn', 'sh', '-c', script], { stdio: 'ignore' }).status === 0;
 }
 

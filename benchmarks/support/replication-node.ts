@@ -36,7 +36,7 @@ export interface Commands {
   /** Resolves when all these have arrived, with the time of the last. */
   arrivedAll(hashes: ContextId[]): { lastMs: number };
   arrivalTimes(): Record<ContextId, number>;
-  /** What NATS has carried between this node and its peers, inside TLS. */
+  /** Payloads of messages between this node and its peers, since the store was opened. */
   carriedBytes(): number;
 }
 
@@ -63,7 +63,7 @@ const tls = {
   caFile: join(certificates, 'ca.crt'),
 };
 let server: Awaited<ReturnType<typeof superviseNatsServer>>;
-let store: NatsStore;
+let store: NatsStore | undefined;
 const tips = new Map<string, SealedRecord>();
 const arrivals = new Map<ContextId, number>();
 let onArrival = () => {};
@@ -92,7 +92,7 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
       { folder: join(options.folder, 'replica'), nodeId, bytesMax: 4_000_000_000 },
       environment,
     );
-    store = await openNatsStore(
+    const opened = await openNatsStore(
       {
         replica,
         serverUrl: `nats://${options.host}:${server.port}`,
@@ -104,22 +104,24 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
       },
       environment,
     );
-    store.watch(({ hash }) => {
+    opened.watch(({ hash }) => {
       arrivals.set(hash, nowMs());
       onArrival();
     });
-    while (store.replicationStatus().peers.some(({ state }) => state !== 'connected'))
+    store = opened;
+    while (opened.replicationStatus().peers.some(({ state }) => state !== 'connected'))
       await new Promise((resolve) => setTimeout(resolve, PEERS_LOOK_MS));
   },
 
   async close() {
-    await store.close();
+    await store?.close();
+    store = undefined;
   },
 
   async append(turn: WrittenTurn) {
     const parent = tips.get(turn.sessionId);
     const sealed = seal(turn);
-    await store.append(sealed);
+    await isOpen(store).append(sealed);
     const atMs = nowMs();
     const lean = leanBytes(sealed, parent && { distance: 1, sealed: parent });
     return { hash: sealed.hash, atMs, recordBytes: sealed.bytes.length, sentBytes: lean.length };
@@ -127,10 +129,11 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
 
   async appendAll(turns: WrittenTurn[], atOnce: number) {
     const sealed = turns.map(seal);
+    const opened = isOpen(store);
     const firstMs = nowMs();
     let next = 0;
     const work = async () => {
-      while (next < sealed.length) await store.append(sealed[next++] as SealedRecord);
+      while (next < sealed.length) await opened.append(sealed[next++] as SealedRecord);
     };
     await Promise.all(Array.from({ length: atOnce }, work));
     return { firstMs, lastMs: nowMs(), hashes: sealed.map(({ hash }) => hash) };
@@ -149,7 +152,8 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
   },
 
   async carriedBytes() {
-    return store.replicationStatus().peers.reduce((total, { bytesIn, bytesOut }) => total + bytesIn + bytesOut, 0);
+    const peers = store?.replicationStatus().peers ?? [];
+    return peers.reduce((total, { bytesIn, bytesOut }) => total + bytesIn + bytesOut, 0);
   },
 };
 
@@ -161,7 +165,7 @@ function seal(turn: WrittenTurn): SealedRecord {
     ...turn,
     keygroup: KEYGROUP,
     origin: nodeId,
-    incarnation: store.incarnation,
+    incarnation: isOpen(store).incarnation,
     writtenAtMs,
     expiresAtMs: writtenAtMs + DAY_MS,
     parent: parent?.hash,
@@ -170,6 +174,11 @@ function seal(turn: WrittenTurn): SealedRecord {
   });
   tips.set(turn.sessionId, sealed);
   return sealed;
+}
+
+function isOpen(maybe: NatsStore | undefined): NatsStore {
+  if (maybe === undefined) throw new Error('the store is closed');
+  return maybe;
 }
 
 function nowMs(): number {
