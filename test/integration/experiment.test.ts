@@ -3,6 +3,7 @@
  * demo model; interrupts one half-way, and asks for what is not there. Looks for rows that contradict each other or what was
  * asked for, for bytes that are none of the wire's, and for processes and folders that are left.
  */
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -112,12 +113,16 @@ describe.skipIf(whyNot !== undefined)(`in network namespaces${whyNot === undefin
     expect(readdirSync(scratch)).toEqual([]);
   });
 
-  it('an experiment that is stopped leaves neither processes nor folders', async () => {
+  it.each([
+    ['killed', (child: ChildProcess) => child.kill('SIGTERM')],
+    ['interrupted at its terminal', (child: ChildProcess) => process.kill(-(child.pid as number), 'SIGINT')],
+  ])('an experiment that is %s leaves neither processes nor folders', async (_, stop) => {
     const cli = startCli(argsOf(['paper', '--quick', '--network', 'namespaces', '--part', 'roaming']), options());
     await cli.sees(/^2\/3 /m);
-    cli.child.kill('SIGTERM');
-    const { code } = await cli.done;
-    expect(code).toBe(1);
+    stop(cli.child);
+    const { code, stderr } = await cli.done;
+    expect(stderr.match(/stopping/g)).toHaveLength(1);
+    expect(code).toBeGreaterThan(0);
     expect(recorded()).toMatchObject({ complete: false, end: { reason: 'interrupted', plays_done: 1 } });
     expect(readdirSync(scratch)).toEqual([]);
   });

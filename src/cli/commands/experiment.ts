@@ -6,7 +6,7 @@ import type { ExperimentChoices } from '../../experiment/experiments/play.ts';
 import type { ExperimentOutcome, ExperimentRequest } from '../../experiment/experiments/run-experiment.ts';
 import { EXIT_FAILURE, EXIT_USAGE } from '../failure.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
-import { type StopRequest, stopRequested } from '../stop-request.ts';
+import { stopRequested } from '../stop-request.ts';
 import { approximateBytes, styled, table } from '../terminal.ts';
 
 interface Flags extends Readonly<Record<string, unknown>> {
@@ -104,62 +104,61 @@ export function define(command: Command): void {
 }
 
 async function run(experiment: ExperimentName, flags: Flags): Promise<void> {
-  const stop = stopRequested();
+  const { stopFromOutside } = await import('../../experiment/network/namespace-run.ts');
+  const { signal, leave } = flags.inside === true ? stopFromOutside() : { ...stopRequested(), leave() {} };
   const alive = setInterval(() => {}, ALIVE_EVERY_MS);
   try {
-    const { experimentModel } = await import('../../experiment/experiments/experiment-model.ts');
-    const { chooseNetwork } = await import('../../experiment/experiments/choose-network.ts');
-    const settings = { flags: { logLevel: 'error', ...withoutUndefined(settingFlags(flags)) }, file: flags.config };
-    const model = await experimentModel(settings, stop.signal);
-    const links = { client: linkOf(flags, 'client'), node: linkOf(flags, 'node') };
-    const { network, whyNot } = chooseNetwork(flags.network, links);
-    if (whyNot !== undefined) tell(`no network namespaces (${whyNot}): bytes between nodes are those of the payload`);
-    const choices = choicesOf(experiment, flags, network);
-    if (network.kind === 'namespaces' && flags.inside !== true) {
-      process.exitCode = await again(model, stop);
-      return;
-    }
-    const given = { ...settings, flags: { ...settings.flags, model: model.path } };
-    const { llamaServer, output: folder } = flags;
-    await play({ experiment, choices, model, settings: given, llamaServer, folder, onNotice: tell }, flags, stop);
+    await runHereOrInside(experiment, flags, signal);
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
+    if (!signal.aborted) throw error;
     process.exitCode = EXIT_FAILURE;
   } finally {
     clearInterval(alive);
+    leave();
   }
+}
+
+async function runHereOrInside(experiment: ExperimentName, flags: Flags, signal: AbortSignal): Promise<void> {
+  const { experimentModel } = await import('../../experiment/experiments/experiment-model.ts');
+  const { chooseNetwork } = await import('../../experiment/experiments/choose-network.ts');
+  const settings = { flags: { logLevel: 'error', ...withoutUndefined(settingFlags(flags)) }, file: flags.config };
+  const model = await experimentModel(settings, signal);
+  const links = { client: linkOf(flags, 'client'), node: linkOf(flags, 'node') };
+  const { network, whyNot } = chooseNetwork(flags.network, links);
+  if (whyNot !== undefined) tell(`no network namespaces (${whyNot}): bytes between nodes are those of the payload`);
+  if (network.kind === 'namespaces' && flags.inside !== true) {
+    process.exitCode = await runInside(model, signal);
+    return;
+  }
+  const given = { ...settings, flags: { ...settings.flags, model: model.path } };
+  const choices = choicesOf(experiment, flags, network);
+  const { llamaServer, output: folder } = flags;
+  await play({ experiment, choices, model, settings: given, llamaServer, folder, signal, onNotice: tell });
 }
 
 /** The same once more, where it may make networks. What has been fetched is not fetched again: there is no way out. */
-async function again(model: ExperimentModel, stop: StopRequest): Promise<number> {
+async function runInside(model: ExperimentModel, signal: AbortSignal): Promise<number> {
   const { runInNamespaces } = await import('../../experiment/network/namespace-run.ts');
-  return runInNamespaces([...process.argv.slice(2), '--inside', '--model', model.path], stop.signal);
+  return runInNamespaces([...process.argv.slice(2), '--inside', '--model', model.path], signal);
 }
 
-async function play(request: ExperimentRequest, flags: Flags, stop: StopRequest): Promise<void> {
+async function play(request: ExperimentRequest): Promise<void> {
   const { partsOf, runExperiment } = await import('../../experiment/experiments/run-experiment.ts');
-  const parts = partsOf(request.experiment, { ...request.choices, parts: undefined }, request.model);
-  const unknown = request.choices.parts?.filter((name) => !parts.some(({ part }) => part === name)) ?? [];
+  const { experiment, choices, model } = request;
+  const known = partsOf(experiment, { ...choices, parts: undefined }, model).map(({ part }) => part);
+  const unknown = choices.parts?.filter((name) => !known.includes(name)) ?? [];
   if (unknown.length > 0) {
-    const known = parts.map(({ part }) => part).join(', ');
-    process.stderr.write(`discedge: ${request.experiment} has no part ${unknown.join(', ')} here; it has ${known}\n`);
-    if (request.choices.network.kind === 'loopback') tell('parts with a slow link need network namespaces');
+    process.stderr.write(
+      `discedge: ${experiment} has no part ${unknown.join(', ')} here; it has ${known.join(', ')}\n`,
+    );
+    if (choices.network.kind === 'loopback') tell('parts with a slow link need network namespaces');
     process.exitCode = EXIT_USAGE;
     return;
   }
-  const controller = new AbortController();
-  const abort = () => controller.abort(stop.signal.reason ?? new Error('stopped'));
-  stop.signal.addEventListener('abort', abort, { once: true });
-  const { onStopFromOutside } = await import('../../experiment/network/namespace-run.ts');
-  const leave = flags.inside === true ? onStopFromOutside(abort) : () => {};
-  try {
-    const outcome = await runExperiment({ ...request, signal: controller.signal });
-    const { summarizeExperiment } = await import('../../experiment/experiments/experiment-summary.ts');
-    process.stdout.write(describeOutcome(outcome, summarizeExperiment(outcome.rows)));
-    if (!outcome.end.complete) process.exitCode = EXIT_FAILURE;
-  } finally {
-    leave();
-  }
+  const outcome = await runExperiment(request);
+  const { summarizeExperiment } = await import('../../experiment/experiments/experiment-summary.ts');
+  process.stdout.write(describeOutcome(outcome, summarizeExperiment(outcome.rows)));
+  if (!outcome.end.complete) process.exitCode = EXIT_FAILURE;
 }
 
 function choicesOf(experiment: ExperimentName, flags: Flags, network: NetworkFacts): ExperimentChoices {

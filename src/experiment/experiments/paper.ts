@@ -89,7 +89,7 @@ function cacheLost(choices: ExperimentChoices, model: ExperimentModel): Part {
       "What the KV cache is worth: kept, taken by somebody else's prompt after every turn, gone with the node's process.",
     nodes: 1,
     turns: stayingTurns(choices),
-    maxTokens: choices.quick ? choices.maxTokens : SHORT_REPLY_TOKENS,
+    maxTokens: Math.min(choices.maxTokens, SHORT_REPLY_TOKENS),
     site: { slots: 1, keepsEvicted: false },
     plays: (['tokenized', 'raw'] as const).flatMap((mode) => [
       { variant: mode, mode, setting: 'cache-kept' },
@@ -105,7 +105,7 @@ function longContext(choices: ExperimentChoices, model: ExperimentModel): Part {
     about: 'A long document in the first message: what the later turns cost.',
     nodes: 1,
     turns: longTurns(choices, model),
-    maxTokens: choices.quick ? choices.maxTokens : SHORT_REPLY_TOKENS,
+    maxTokens: Math.min(choices.maxTokens, SHORT_REPLY_TOKENS),
     site: { contextTokens: LONG_CONTEXT_TOKENS },
     plays: (['tokenized', 'raw', 'client-side'] as const).map((mode) => ({ variant: mode, mode })),
   });
@@ -118,7 +118,7 @@ function slowUplink(choices: ExperimentChoices, model: ExperimentModel): Part {
     about: 'The long document, and a client behind a slow link.',
     nodes: 1,
     turns: longTurns(choices, model),
-    maxTokens: choices.quick ? choices.maxTokens : SHORT_REPLY_TOKENS,
+    maxTokens: Math.min(choices.maxTokens, SHORT_REPLY_TOKENS),
     site: { contextTokens: LONG_CONTEXT_TOKENS },
     plays: links.flatMap((link) =>
       (['tokenized', 'client-side'] as const).map((mode) => ({

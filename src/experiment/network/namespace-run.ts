@@ -56,15 +56,25 @@ export async function runInNamespaces(args: readonly string[], signal: AbortSign
   }
 }
 
-/** In a process started by {@link runInNamespaces}: calls `stop` when it is asked to stop, or its parent is gone. */
-export function onStopFromOutside(stop: () => void): () => void {
+const EXIT_INTERRUPTED = 130;
+
+/**
+ * In a process started by {@link runInNamespaces}: aborted when its parent says so or is gone. Signals reach every process of
+ * a terminal; what they mean is the parent's decision. A parent that goes after it has asked once does not wait any longer.
+ */
+export function stopFromOutside(): { readonly signal: AbortSignal; readonly leave: () => void } {
+  const controller = new AbortController();
+  const stop = () => controller.abort(new Error('stopped by the parent'));
+  const gone = () => (controller.signal.aborted ? process.exit(EXIT_INTERRUPTED) : stop());
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {});
   process.on('message', stop);
-  process.on('disconnect', stop);
-  return () => {
+  process.on('disconnect', gone);
+  const leave = () => {
     process.off('message', stop);
-    process.off('disconnect', stop);
+    process.off('disconnect', gone);
     if (process.connected) process.disconnect();
   };
+  return { signal: controller.signal, leave };
 }
 
 /** A folder that `remove` deletes. */
