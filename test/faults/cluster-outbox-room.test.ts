@@ -1,7 +1,10 @@
-// A nats-server that was given room for a fraction of what its node writes. Records must go on reaching the peers at once,
-// not only with the next greeting, and a peer that was away must get those for which the stream has no room any more.
+// A nats-server that was given room for a fraction of what its node writes, and one that met a full disk and refuses to
+// write ever after. Records must go on reaching the peers at once, not only with the next greeting, and a peer that was away
+// must get those for which the stream has no room any more.
+import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Cluster, eventually, startCluster } from '../support/nats-cluster.ts';
+import { findProgram } from '../support/processes.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {
@@ -33,4 +36,28 @@ test('a stream that has used up its room goes on with newer records', async () =
 
   await away.open([a]);
   await away.eventuallyHolds(records);
+});
+
+test('a server that stores nothing any more is started again', async (context) => {
+  if (findProgram('prlimit') === undefined)
+    context.skip('there is no prlimit, to make writes of a running process fail');
+  const a = await cluster.node('a');
+  const b = await cluster.node('b');
+  let restarts = 0;
+  await a.open([b], {
+    restartServer: () => {
+      restarts++;
+      void a.killServer().then(() => a.startServer());
+    },
+  });
+  await b.open([a]);
+  await b.eventuallyHolds(await a.writeMany(10, 'before'));
+  const limitFiles = (to: string) => execFileSync('prlimit', ['--pid', `${a.serverPid}`, `--fsize=${to}:unlimited`]);
+  limitFiles('0');
+  const records = await a.writeMany(10, 'after');
+  await eventually(() => expect(a.environment.logLines.map(({ event }) => event)).toContain('outbox_waits'));
+  limitFiles('unlimited');
+  await b.eventuallyHolds(records);
+  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(20));
+  expect(restarts).toBe(1);
 });

@@ -87,6 +87,10 @@ export class StoreNode {
     this.#server?.kill(signal);
   }
 
+  get serverPid(): number | undefined {
+    return this.#server?.pid;
+  }
+
   async wipeJetStream(): Promise<void> {
     await rm(join(this.#folder, 'jetstream'), { recursive: true, force: true });
   }
