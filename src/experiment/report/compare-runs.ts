@@ -1,14 +1,14 @@
 import type { Canvas } from './canvas.ts';
 import type { Comparison } from './comparison.ts';
 import type { ChartRow } from './draw-rows.ts';
-import { changesFigure, type Figure, turnsFigure } from './figure.ts';
+import { changesFigure, type Figure, idOf, turnsFigure } from './figure.ts';
 import { changeCell, panelDatum, turnsTable, valueCell } from './figure-tables.ts';
 import { type LoadSeries, loadSeriesOf, peakOf } from './load-levels.ts';
 import { COLOURS, variantName } from './looks.ts';
 import { METRICS } from './metrics.ts';
 import { changeText, changeWithInterval } from './number-text.ts';
 import { type Panel, panelsOf, turnNumbers } from './panels.ts';
-import { idOf, partsOf, titleOf } from './plan-figures.ts';
+import { cautionOf, partsOf, titleOf } from './plan-figures.ts';
 import type { ReportSource } from './report-source.ts';
 import { type Estimate, estimateChange, estimateMedian, type Sessions, verdictOf } from './statistics.ts';
 import { columnHeading, type Datum, rowHeading, type Table } from './table.ts';
@@ -44,16 +44,18 @@ export function compareRuns(
   after: ReportSource,
 ): { readonly figures: readonly Figure[]; readonly table: Table } {
   const pairs = pairsOf(before, after);
+  const caution = cautionOf([before, after]);
   const changes = [...pairs.flatMap(changesOf), ...loadChanges(before, after)];
   const ids = [...new Set(changes.map(({ metric }) => metric.id))];
   const summaries = ids.map((id) =>
     summaryFigure(
       canvas,
       changes.filter(({ metric }) => metric.id === id),
+      caution,
     ),
   );
   return {
-    figures: [...summaries, ...byTurn(canvas, pairs)],
+    figures: [...summaries, ...byTurn(canvas, pairs, caution)],
     table: changedTable(changes),
   };
 }
@@ -138,7 +140,7 @@ function bestOf(series: LoadSeries): Sessions {
   return peakOf(series)?.throughput ?? [];
 }
 
-function summaryFigure(canvas: Canvas, changes: readonly Change[]): Figure {
+function summaryFigure(canvas: Canvas, changes: readonly Change[], caution: string): Figure {
   const [first] = changes as [Change];
   const { id, label } = first.metric;
   const rows: ChartRow[] = changes.map(({ name, change }) => ({
@@ -146,7 +148,7 @@ function summaryFigure(canvas: Canvas, changes: readonly Change[]): Figure {
     marks: [{ look: CHANGE_LOOK, estimate: change }],
     result: changeWithInterval(change),
   }));
-  const names = { id: `change-${idOf(id)}`, name: label, about: 'Change from the first run to the second.' };
+  const names = { id: `change-${idOf(id)}`, name: label, about: 'Change from the first run to the second.', caution };
   const sessions = Math.min(...changes.map(({ change }) => change.sessions));
   return changesFigure(canvas, names, { rows, finding: findingOf(label, changes), sessions }, changesTable(changes));
 }
@@ -174,7 +176,7 @@ function findingOf(label: string, changes: readonly Change[]): string {
   return `${label.replace(/ \((ms|bytes)\)$/, '')}: ${kinds.join(', ')}`;
 }
 
-function byTurn(canvas: Canvas, pairs: readonly Pair[]): Figure[] {
+function byTurn(canvas: Canvas, pairs: readonly Pair[], caution: string): Figure[] {
   const parts = [...new Set(pairs.map(({ before }) => before.part))];
   return parts.flatMap((part) =>
     SHOWN_BY_TURN.flatMap((metric) => {
@@ -184,6 +186,7 @@ function byTurn(canvas: Canvas, pairs: readonly Pair[]): Figure[] {
         id: `turns-${idOf(part)}-${idOf(metric.id)}`,
         name: titleOf(part, metric),
         about: `${metric.label} of each turn, in both runs.`,
+        caution,
       };
       const finding = findingOf(
         metric.label,

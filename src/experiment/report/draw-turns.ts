@@ -20,6 +20,8 @@ export interface DrawnTurns {
 
 const PANEL_HEIGHT = 250;
 const MARGINS = { top: 26, bottom: 40, left: 54 } as const;
+/** Between the marks of two variants at one turn. */
+const ASIDE_PX = 6;
 /** Less apart than this, names at the ends of lines touch. */
 const NAME_GAP_PX = TEXT_PX + 3;
 
@@ -68,8 +70,9 @@ function drawPanel(
   const names = series.map(({ arm }) => variantName(arm.variant));
   const marginRight = named ? 14 + Math.max(...names.map((name) => textWidth(name, TEXT_PX))) : 14;
   const ticks = turns.length <= 12 ? turns : turns.filter((turn) => turn === 1 || turn % 10 === 0);
-  // Bars of two variants at one turn stand beside each other, not on each other.
-  const aside = (place: number) => (place - (series.length - 1) / 2) * Math.min(0.16, (last - first) * 0.004 + 0.1);
+  const turnPx = (width - MARGINS.left - marginRight) / (last - first + 0.8);
+  // Marks of two variants at one turn stand beside each other, not on each other.
+  const aside = (place: number) => ((place - (series.length - 1) / 2) * ASIDE_PX) / turnPx;
   const dense = turns.length > 20;
   const marks = series.flatMap(({ points, arm }, place) => {
     const look = looks.get(arm.variant) as Look;
@@ -119,7 +122,7 @@ function drawPanel(
     marks: [
       plot.gridY({ stroke: COLOURS.grid, strokeOpacity: 1, ticks: 6 }),
       plot.ruleY([0], { stroke: COLOURS.ink }),
-      ...nodeChanges(canvas, stays, (width - MARGINS.left - marginRight) / (last - first + 0.8)),
+      ...nodeChanges(canvas, stays, turnPx),
       ...marks,
     ],
   });

@@ -30,6 +30,8 @@ export interface FigureNames {
   readonly name: string;
   /** What was done, for the line under the title. */
   readonly about: string;
+  /** Of runs that prove less than they seem to; may be empty. */
+  readonly caution: string;
 }
 
 /** A metric over the turns of a session. */
@@ -98,7 +100,7 @@ export function loadFigure(
     result: '',
     drawing: drawLoad(canvas, series, measure),
   }));
-  return finish(names, { finding, legend, panels, columns: LOAD_COLUMNS, sessions, table });
+  return finish(names, { finding, legend, panels, columns: LOAD_COLUMNS, sessions, unit: 'repeat', table });
 }
 
 /** The LLM Service is named where there are several. */
@@ -129,13 +131,14 @@ export function changesFigure(
 }
 
 function finish(
-  { id, name, about }: FigureNames,
+  { id, name, about, caution }: FigureNames,
   {
     finding,
     legend,
     panels,
     columns,
     sessions,
+    unit = 'session',
     table,
   }: {
     readonly finding: string;
@@ -143,18 +146,19 @@ function finish(
     readonly panels: Parameters<typeof composeFigure>[0]['panels'];
     readonly columns: number;
     readonly sessions: number;
+    readonly unit?: 'session' | 'repeat';
     readonly table: Table;
   },
 ): Figure {
   const results = panels.flatMap(({ heading, result }) => (result === '' ? [] : [`${heading}: ${result}`]));
-  const alt = [`${finding}.`, about, ...results].join(' ');
+  const alt = [`${finding}.`, about, ...results, caution].join(' ').trim();
   const svg = composeFigure({
     title: finding,
     subtitle: about,
     legend,
     panels,
     columns,
-    footnote: intervalNote(sessions),
+    footnote: [intervalNote(sessions, unit), caution].join(' ').trim(),
     alt,
   });
   return { id, name, finding, svg, table };
@@ -166,4 +170,12 @@ function soleResult({ series }: Comparison): string {
 
 function legendOf(comparisons: readonly Comparison[]): LegendEntry[] {
   return [...looksOf(comparisons)].map(([variant, look]) => ({ label: variantName(variant), look }));
+}
+
+/** Safe as a file's name, an id and a class. */
+export function idOf(text: string): string {
+  return text
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '');
 }

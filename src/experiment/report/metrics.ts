@@ -104,7 +104,7 @@ const REQUEST_BYTES: Metric = {
   text: wholeNumber,
   less: 'fewer request bytes',
   more: 'more request bytes',
-  verb: 'takes',
+  verb: 'needs',
   noun: 'request bytes',
   sessions: ofTurns('request_bytes'),
 };

@@ -137,7 +137,7 @@ const SETTING_LABELS: Readonly<Record<string, string>> = {
 
 export function settingLabel(setting: string): string {
   const [, mbit, ms] = /^(\d+)mbit-(\d+)ms$/.exec(setting) ?? [];
-  if (mbit !== undefined) return `${mbit} Mbit/s and ${ms}\u00a0ms to the client`;
+  if (mbit !== undefined) return `${mbit}\u00a0Mbit/s, ${ms}\u00a0ms`;
   return SETTING_LABELS[setting] ?? setting.replaceAll('-', ' ');
 }
 

@@ -1,21 +1,21 @@
 import type { Canvas } from './canvas.ts';
 import { type Comparison, compare } from './comparison.ts';
-import { type Figure, loadFigure, rowsFigure, turnsFigure } from './figure.ts';
-import { loadTable, overallTable, turnsTable } from './figure-tables.ts';
+import { type Figure, idOf, rowsFigure, turnsFigure } from './figure.ts';
+import { overallTable, turnsTable } from './figure-tables.ts';
 import { findingOf } from './finding.ts';
-import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels.ts';
-import { variantInSentence } from './looks.ts';
+import { loadUsersFigure } from './load-users-figure.ts';
 import { isMeasured, METRICS, type Metric } from './metrics.ts';
-import { changeText, oneDecimal } from './number-text.ts';
-import { llmServiceLabel, type Panel, subjectOf, turnNumbers } from './panels.ts';
+import { type Panel, turnNumbers } from './panels.ts';
 import type { ReportSource } from './report-source.ts';
-import { verdictOf } from './statistics.ts';
+import { growthText, withoutFirstIfFarOff } from './turn-notes.ts';
 
 /** What a part of an experiment is about, by what its rows hold. */
 export type PartKind = 'load' | 'conditions' | 'roaming' | 'turns';
 
 /** Settings that are ways to keep sessions consistent; others are conditions that are held against each other. */
 const CONSISTENCY_SETTINGS = ['ours', 'paper', 'any', 'default', 'strong', 'available'];
+/** Under bytes of raw text where it matters that nobody could read it. */
+const WITHOUT_WORDS = 'Replies of random weights: bytes of text are not those of language.';
 /** Sessions longer than the paper's show how a number grows. */
 const LONG_SESSION_TURNS = 15;
 
@@ -26,17 +26,27 @@ export interface PlannedPart {
   /** Whether the paper's numbers may stand beside its own. */
   readonly isPapers: boolean;
   readonly panels: readonly Panel[];
+  /** Of the runs that the part was played in. */
+  readonly caution: string;
 }
 
-/** Panels by their parts, in the order of the sources. */
+/** Panels by their parts, in the order in which the sources name them. */
 export function partsOf(sources: readonly ReportSource[], panels: readonly Panel[]): PlannedPart[] {
-  const names = [...new Set(panels.map(({ part }) => part))];
+  const named = sources.flatMap(({ parts }) => parts.map(({ part }) => part));
+  const names = [...new Set(named)].filter((name) => panels.some(({ part }) => part === name));
   return names.map((name) => {
     const own = panels.filter(({ part }) => part === name);
     const facts = sources.flatMap(({ parts }) => parts).find(({ part }) => part === name);
     const { about = '', isPapers = false } = facts ?? {};
-    return { part: name, about, isPapers, kind: kindOf(own), panels: own };
+    const from = sources.filter(({ parts }) => parts.some(({ part }) => part === name));
+    const caution = cautionOf(from);
+    return { part: name, about, isPapers, kind: kindOf(own), panels: own, caution };
   });
+}
+
+/** What figures of these runs say below. */
+export function cautionOf(sources: readonly ReportSource[]): string {
+  return [...new Set(sources.map(({ caution }) => caution))].filter((text) => text !== '').join(' ');
 }
 
 function kindOf(panels: readonly Panel[]): PartKind {
@@ -59,7 +69,7 @@ export function planFigures(canvas: Canvas, parts: readonly PlannedPart[]): Figu
   const figures = parts.flatMap((planned) => {
     switch (planned.kind) {
       case 'load':
-        return loadFigures(canvas, planned);
+        return [loadUsersFigure(canvas, planned)];
       case 'conditions':
         return conditionFigures(canvas, planned);
       case 'roaming':
@@ -70,10 +80,15 @@ export function planFigures(canvas: Canvas, parts: readonly PlannedPart[]): Figu
         return [];
     }
   });
-  return figures;
+  return figures.sort((a, b) => paperPlace(a) - paperPlace(b));
 }
 
-function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels }: PlannedPart): Figure[] {
+/** Figures 3 to 7 come first, as in the paper; the others keep their order. */
+function paperPlace({ name }: Figure): number {
+  return Number(/^Figure (\d+) of the paper$/.exec(name)?.[1] ?? Number.MAX_SAFE_INTEGER);
+}
+
+function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caution }: PlannedPart): Figure[] {
   const sync = syncMetric(panels);
   const arms = panels.flatMap((panel) => panel.arms);
   const variants = new Set(arms.map(({ variant }) => variant));
@@ -121,19 +136,22 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels }: Pl
     const names = {
       id: `${idOf(part)}-${idOf(metric.id)}`,
       name: name || titleOf(part, metric),
-      about: `${what} ${about}`.trim(),
+      about: [what, about, ...(metric === sync && !hasWords ? [WITHOUT_WORDS] : [])].join(' ').trim(),
+      caution,
     };
     if (rows === true) return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
+    const drawn = withoutFirstIfFarOff(comparisons);
     const long = turnNumbers(panels.flatMap((panel) => panel.arms)).length >= LONG_SESSION_TURNS;
-    const grown = long ? { ...names, about: `${names.about} ${growthText(comparisons)}` } : names;
+    const more = [...(long ? [growthText(comparisons)] : []), ...drawn.notes];
+    const grown = { ...names, about: [names.about, ...more].join(' ') };
     // The client's own history is what roaming, and what a request weighs, are about.
     const baseline = kind === 'roaming' || metric === METRICS.request_bytes ? 'client-side' : undefined;
     const finding = findingOf(comparisons, baseline);
-    return [turnsFigure(canvas, grown, comparisons, { table: turnsTable(comparisons), finding })];
+    return [turnsFigure(canvas, grown, drawn.comparisons, { table: turnsTable(comparisons), finding })];
   });
 }
 
-function conditionFigures(canvas: Canvas, { part, about, panels }: PlannedPart): Figure[] {
+function conditionFigures(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure[] {
   return [METRICS.response_ms, METRICS.first_token_ms, syncMetric(panels)].flatMap((metric) => {
     const comparisons = compared(panels, metric);
     if (comparisons.length === 0) return [];
@@ -141,61 +159,10 @@ function conditionFigures(canvas: Canvas, { part, about, panels }: PlannedPart):
       id: `${idOf(part)}-${idOf(metric.id)}`,
       name: titleOf(part, metric),
       about: `${metric.label}, over all turns. ${about}`.trim(),
+      caution,
     };
     return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
   });
-}
-
-function loadFigures(canvas: Canvas, { part, about, panels }: PlannedPart): Figure[] {
-  const series = loadSeriesOf(panels);
-  const subject = subjectOf(panels.flatMap((panel) => panel.arms));
-  const ordered = [...series].sort(
-    (a, b) => Number(b.variant === subject?.variant) - Number(a.variant === subject?.variant),
-  );
-  const names = {
-    id: idOf(part),
-    name: 'Parallel users',
-    about: `Turns per second and response times. ${about}`.trim(),
-  };
-  const repeats = Math.min(...ordered.flatMap(({ levels }) => levels.map(({ throughput }) => throughput.length)));
-  const drawn = { series: ordered, finding: loadFinding(ordered, panels[0]?.seed ?? 0), sessions: repeats };
-  return [loadFigure(canvas, names, drawn, loadTable(ordered, part))];
-}
-
-/** For each LLM Service: the subject at its best, against what else was played there at its best. */
-export function loadFinding(series: readonly LoadSeries[], seed: number): string {
-  const subjects = series.filter(({ variant }) => variant === series[0]?.variant);
-  const each = subjects.map((subject) => {
-    const peak = peakOf(subject);
-    const best = `${(peak?.estimates.turns_per_s?.value ?? 0).toFixed(2)} turns per second at ${peak?.users} users`;
-    const where = subjects.length > 1 ? ` with ${llmServiceLabel(subject.llmService)}` : '';
-    const others = series.filter(
-      ({ variant, llmService }) => variant !== subject.variant && llmService === subject.llmService,
-    );
-    const changes = others.flatMap((other) => {
-      const change = peakChange(other, subject, seed);
-      if (change === undefined) return [];
-      const amount =
-        verdictOf(change) === 'no-difference' ? 'no different from' : `${changeText(change.value)} against`;
-      return [`, ${amount} ${variantInSentence(other.variant)}`];
-    });
-    return `${best}${where}${changes.join('')}`;
-  });
-  const name = variantInSentence(subjects[0]?.variant ?? '');
-  return `At its best, ${name} reaches ${each.join('; ')}`;
-}
-
-/** How the last turns compare with the first, for each variant of the first panel. */
-function growthText(comparisons: readonly Comparison[]): string {
-  const [first] = comparisons;
-  const some = 5;
-  const mean = (points: readonly { readonly estimate: { readonly value: number } }[]) =>
-    points.reduce((sum, { estimate }) => sum + estimate.value, 0) / points.length;
-  const ratios = (first?.series ?? []).map(({ arm, points }) => {
-    const ratio = mean(points.slice(-some)) / mean(points.slice(0, some));
-    return `${variantInSentence(arm.variant)} ×\u00a0${oneDecimal(ratio)}`;
-  });
-  return `The last ${some} turns against the first ${some}: ${ratios.join(', ')}.`;
 }
 
 export function compared(panels: readonly Panel[], metric: Metric): Comparison[] {
@@ -206,12 +173,4 @@ export function compared(panels: readonly Panel[], metric: Metric): Comparison[]
 export function titleOf(part: string, metric: Metric): string {
   const words = part.replaceAll('-', ' ');
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}: ${metric.noun}`;
-}
-
-/** Safe as a file's name, an id and a class. */
-export function idOf(text: string): string {
-  return text
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-|-$/g, '');
 }

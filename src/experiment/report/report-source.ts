@@ -40,6 +40,8 @@ export interface ReportSource {
   readonly checks: readonly CheckRow[];
   readonly notes: readonly NoteRow[];
   readonly flaws: readonly Flaw[];
+  /** What each figure says of it, wherever it is shown; empty for a complete run. */
+  readonly caution: string;
 }
 
 /** Parts of `discedge experiment paper`, and the scenarios that ship with the same nine turns. */
@@ -101,6 +103,8 @@ const REPLY_SOURCES = {
   transcript: 'written replies, tokenized with the vocabulary of the model',
 } as const;
 
+const INCOMPLETE = 'From an incomplete run.';
+
 function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): ReportSource {
   const { model, experiment, run } = start;
   const labelled = [...rows.turns, ...rows.syncs, ...rows.loads].map(({ labels }) => labels.reply_source);
@@ -132,6 +136,7 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
       isPapers: PAPER_PARTS.includes(part),
     })),
     ...rows,
+    caution: start.quick ? 'From a smoke test: the numbers show nothing.' : complete ? '' : INCOMPLETE,
     flaws: [
       ...(start.quick ? ['a smoke test (--quick): its numbers show nothing'] : []),
       ...(complete
@@ -180,6 +185,7 @@ function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource 
     loads: [],
     checks: [],
     notes: [],
+    caution: complete ? '' : INCOMPLETE,
     flaws: [
       ...(complete
         ? []

@@ -30,7 +30,7 @@ it('prints the findings and where the files are', async () => {
   const folder = join(mkdtempSync(join(tmpdir(), 'discedge-report-')), 'new');
   const { out, status } = await called(writeRows(loadRows({ repeats: 2 })), '--output', folder);
   expect(status).toBeUndefined();
-  expect(out).toContain('turns per second at');
+  expect(out).toContain('Turns per second at best');
   expect(out).toContain(join(folder, 'index.html'));
   expect(existsSync(join(folder, 'parallel-users.png'))).toBe(true);
 });

@@ -197,6 +197,45 @@ describe('titles say what the numbers say', () => {
   });
 });
 
+describe('what is beside the lines', () => {
+  const figureOf = async (rows: readonly object[], id: string) => {
+    const { figures } = await composeReport({ paths: [writeRows(rows)], compare: false });
+    return figures.find((figure) => figure.id === id)!;
+  };
+
+  it('a first turn that is far off is left out of the picture, and told', async () => {
+    const { svg, table } = await figureOf(paperRows({ repeats: 2 }), 'long-context-response-ms');
+    expect(svg).toMatch(/Turn 1, with 1[34],\d+ to 1[34],\d+/);
+    expect(table.body[0]?.[0]?.text).toBe('Turn 1');
+    // The axis is that of the other turns.
+    expect(svg).not.toContain('Response time (s)');
+  });
+
+  it('long sessions say how they grow', async () => {
+    const { svg } = await figureOf(growthRows({ repeats: 2 }), 'replication-sync-bytes');
+    expect(svg).toMatch(/delta replication ×\u00a01\.0/);
+  });
+
+  it('moves are marked with the names of the nodes', async () => {
+    const { svg } = await figureOf(paperRows({ repeats: 2 }), 'roaming-response-ms');
+    expect(svg.match(/>edge-[12]</g)).toHaveLength(4 * 4);
+    expect((await figureOf(paperRows({ repeats: 2 }), 'edge-side-response-ms')).svg).not.toContain('>edge-1<');
+  });
+
+  it('bytes of random weights are not called the paper’s figure', async () => {
+    const { figures } = await composeReport({ paths: [writeRows(paperRows({ repeats: 2 }))], compare: false });
+    const names = figures.slice(0, 5).map(({ id, name }) => `${name}: ${id}`);
+    expect(names).toEqual([
+      'Figure 3 of the paper: edge-side-response-ms',
+      'Figure 4 of the paper: edge-side-tokens-per-second',
+      'Figure 5 of the paper: written-replies-sync-bytes',
+      'Figure 6 of the paper: roaming-response-ms',
+      'Figure 7 of the paper: roaming-request-bytes',
+    ]);
+    expect(figures.find(({ id }) => id === 'edge-side-sync-bytes')?.svg).toContain('Replies of random weights');
+  });
+});
+
 describe('the page', () => {
   it('needs nothing from elsewhere, and runs nothing', async () => {
     const { html, document, findings } = await reportOf([paperRows({ repeats: 2 }), growthRows({ repeats: 2 })]);
@@ -242,7 +281,7 @@ describe('the page', () => {
     );
     expect(compared.length).toBeGreaterThan(0);
     expect(page.findings).toContainEqual(
-      expect.stringMatching(/^Tokenized context takes 8\d\.\d % fewer request bytes than client-side history$/),
+      expect.stringMatching(/^Tokenized context needs 8\d\.\d % fewer request bytes than client-side history$/),
     );
   });
 
@@ -311,6 +350,8 @@ describe('files that are not whole runs', () => {
       expect.stringContaining('incomplete: it was cut off'),
     ]);
     expect(pageMarkup(parts)).toContain('Read with care');
+    // Pictures are shown without their page.
+    expect(parts.figures.every(({ svg }) => svg.includes('From an incomplete run.'))).toBe(true);
   });
 
   it('interrupted runs, smoke tests and changed trees are marked', async () => {
@@ -318,7 +359,8 @@ describe('files that are not whole runs', () => {
       if (row.kind === 'experiment_start') return { ...row, quick: true, commit: '1234567+' };
       return row.kind === 'experiment_end' ? { ...row, complete: false, reason: 'interrupted', plays_done: 3 } : row;
     });
-    const { flaws } = await reportOf([rows]);
+    const { flaws, html } = await reportOf([rows]);
+    expect(html.match(/<text[^>]*>[^<]*From a smoke test: the numbers show nothing/g)?.length).toBeGreaterThan(5);
     expect(flaws.join('\n')).toMatch(/smoke test[\s\S]*interrupted\): 3 of[\s\S]*commit 1234567 does not name/);
   });
 
