@@ -44,7 +44,6 @@ export async function backFill(
   return lastPage;
 
   async function takePage(page: LogPage): Promise<void> {
-    const held = page.entries.map(({ sequence }) => sequence);
     const end = Math.min(page.through, through);
     let missing = page.entries
       .filter(({ sequence, hash }) => sequence <= end && replica.positionOf(hash, log.keygroup) === undefined)
@@ -54,13 +53,23 @@ export async function backFill(
       const { covered, records } = asked.length === 0 ? { covered: 0, records: [] } : await holder.fetch(log, asked);
       if (asked.length > 0 && covered === 0) throw new Error(`${holder.nodeId} does not hand out what it lists`);
       missing = missing.slice(covered);
-      // Everything before the next missing one is here now.
+      // Everything before the next missing one has been handed out now, or is gone.
       const done = missing.length === 0 ? end : (missing[0] as number) - 1;
+      const taken = sound(records);
+      // Another holder's list is no proof: what it does not hand out whole, the origin may still have.
+      const held = isOrigin ? [] : sequencesHere(page, taken);
       const from = replica.cursor(log);
       const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
-      await intake.take({ log, records: sound(records), from, to });
+      await intake.take({ log, records: taken, from, to });
       if (missing.length === 0) return;
     }
+  }
+
+  function sequencesHere({ entries }: LogPage, taken: readonly SoundRecord[]): number[] {
+    const came = new Set(taken.map(({ sequence }) => sequence));
+    return entries.flatMap(({ sequence, hash }) =>
+      came.has(sequence) || replica.positionOf(hash, log.keygroup) !== undefined ? [sequence] : [],
+    );
   }
 
   function sound(records: FetchedRecords['records']): SoundRecord[] {

@@ -16,11 +16,13 @@ class Shelf implements Holder {
   readonly nodeId: NodeId;
   readonly asked: number[] = [];
   readonly #held: readonly number[] | undefined;
+  readonly #kept: readonly number[];
 
-  /** Without `held` it does not answer. */
-  constructor(nodeId: string, held: readonly number[] | undefined) {
+  /** Without `held` it does not answer; what is `kept` is listed and not handed out. */
+  constructor(nodeId: string, held: readonly number[] | undefined, { kept = [] }: { kept?: readonly number[] } = {}) {
     this.nodeId = nodeId as NodeId;
     this.#held = held;
+    this.#kept = kept;
   }
 
   async list(_: unknown, after: number) {
@@ -34,15 +36,16 @@ class Shelf implements Holder {
 
   async fetch(_: unknown, sequences: readonly number[]) {
     this.asked.push(...sequences);
+    const given = sequences.filter((sequence) => !this.#kept.includes(sequence));
     return {
       covered: sequences.length,
-      records: sequences.map((sequence) => ({ sequence, bytes: new Uint8Array(1) })),
+      records: given.map((sequence) => ({ sequence, bytes: Uint8Array.of(sequence) })),
     };
   }
 }
 
 /** A node that has these records, and settles nothing by itself. */
-function receiver(here: readonly number[], sequence: number) {
+function receiver(here: readonly number[], sequence: number, { refused = [] }: { refused?: readonly number[] } = {}) {
   const held = new Set(here);
   let cursor: LogCursor = { sequence, streamSequence: sequence };
   const replica = {
@@ -50,7 +53,7 @@ function receiver(here: readonly number[], sequence: number) {
     positionOf: (hash: ContextId) => (held.has(Number.parseInt(hash, 16)) ? {} : undefined),
   } as unknown as ReplicaStore;
   const intake = {
-    open: () => ({}),
+    open: ({ bytes }: { bytes: Uint8Array }) => (refused.includes(bytes[0] as number) ? undefined : {}),
     take: async ({ records, to }: { records: { sequence: number }[]; to: LogCursor }) => {
       for (const record of records) held.add(record.sequence);
       cursor = to;
@@ -73,6 +76,30 @@ describe('filling from a list', () => {
     const holder = new Shelf('e1', [1, 2, 3, 4, 5]);
     await backFill({ log, holder, after: 0, through: 3, isOrigin: true }, node);
     expect(holder.asked).toEqual([1, 2, 3]);
+  });
+});
+
+describe('what a node that did not write the log lists and does not hand out whole', () => {
+  const fill = (node: ReturnType<typeof receiver>, holder: Holder, isOrigin: boolean) =>
+    backFill({ log, holder, after: 0, through: 4, isOrigin }, node);
+
+  test('stays open when it is too large for a message there, or gone since', async () => {
+    const node = receiver([], 0);
+    await fill(node, new Shelf('e2', [1, 2, 3, 4], { kept: [3] }), false);
+    expect([...node.held].sort()).toEqual([1, 2, 4]);
+    expect(node.at()).toBe(2);
+  });
+
+  test('stays open when it is damaged there', async () => {
+    const node = receiver([], 0, { refused: [2] });
+    await fill(node, new Shelf('e2', [1, 2, 3, 4]), false);
+    expect(node.at()).toBe(1);
+  });
+
+  test('is passed over when the origin itself says so', async () => {
+    const node = receiver([], 0, { refused: [2] });
+    await fill(node, new Shelf('e1', [1, 2, 3, 4], { kept: [3] }), true);
+    expect(node.at()).toBe(4);
   });
 });
 
