@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
@@ -132,6 +133,7 @@ export function decodeBeacon(data: Uint8Array): Beacon | undefined {
   return { incarnation: incarnation as Incarnation, published: published.map((last) => Number.parseInt(last, 36)) };
 }
 
+const forms = { request, helloReply, announcement };
 const checks = {
   request: Compile(request),
   helloReply: Compile(helloReply),
@@ -144,11 +146,14 @@ interface Checked {
   readonly announcement: Announcement;
 }
 
-/** `undefined` for anything that is not such a message. */
+/**
+ * `undefined` for anything that is not such a message. Fields that it does not know, from a later version or a hostile
+ * peer, are left out: what is kept of a message has been checked, and has a bound.
+ */
 export function parseMessage<Kind extends keyof Checked>(kind: Kind, data: Uint8Array): Checked[Kind] | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(data).toString('utf8'));
-    return checks[kind].Check(value) ? (value as Checked[Kind]) : undefined;
+    return checks[kind].Check(value) ? (Value.Clean(forms[kind], value) as Checked[Kind]) : undefined;
   } catch {
     return undefined;
   }

@@ -94,6 +94,36 @@ test('messages that are not of the protocol are not taken for ones', () => {
   );
 });
 
+test('what a message holds beyond its form is left out', () => {
+  const node = {
+    cluster: 'blue',
+    nodeId: 'n1',
+    incarnation: '00000001',
+    instance: 'one',
+    recordVersion: 1,
+    keygroups: [log.keygroup],
+  };
+  const more = { node: { nodeId: 'n1' }, known: 'x'.repeat(100_000) };
+  const read = (kind: 'request' | 'helloReply' | 'announcement', message: object) =>
+    parseMessage(kind, Buffer.from(JSON.stringify(message)));
+  expect(read('request', { kind: 'hello', node: { ...node, ...more }, cursors: [], known: 1 })).toEqual({
+    kind: 'hello',
+    node,
+    cursors: [],
+  });
+  expect(read('announcement', { kind: 'member', nodeId: 'n2', natsUrl: 'nats://127.0.0.1:1', ...more })).toEqual({
+    kind: 'member',
+    nodeId: 'n2',
+    natsUrl: 'nats://127.0.0.1:1',
+  });
+  const reply = {
+    node: { ...node, ...more },
+    logs: [{ log: { ...log, ...more }, last: 3 }],
+    members: [{ nodeId: 'n2', ...more }],
+  };
+  expect(read('helloReply', reply)).toEqual({ node, logs: [{ log, last: 3 }], members: [{ nodeId: 'n2' }] });
+});
+
 test('beacons come out as they went in, and nothing else is one', () => {
   const incarnation = '0badcafe' as Incarnation;
   fc.assert(
