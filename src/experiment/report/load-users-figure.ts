@@ -1,0 +1,48 @@
+import type { Canvas } from './canvas.ts';
+import { type Figure, idOf, loadFigure } from './figure.ts';
+import { loadTable } from './figure-tables.ts';
+import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels.ts';
+import { variantInSentence } from './looks.ts';
+import { changeText } from './number-text.ts';
+import { llmServiceLabel, subjectOf } from './panels.ts';
+import type { PlannedPart } from './plan-figures.ts';
+import { verdictOf } from './statistics.ts';
+
+/** Turns a second and response times of more and more users at once. */
+export function loadUsersFigure(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure {
+  const series = loadSeriesOf(panels);
+  const subject = subjectOf(panels.flatMap((panel) => panel.arms));
+  const ordered = [...series].sort(
+    (a, b) => Number(b.variant === subject?.variant) - Number(a.variant === subject?.variant),
+  );
+  const names = {
+    id: idOf(part),
+    name: 'Parallel users',
+    about: `Turns per second and response times. ${about}`.trim(),
+    caution,
+  };
+  const repeats = Math.min(...ordered.flatMap(({ levels }) => levels.map(({ throughput }) => throughput.length)));
+  const drawn = { series: ordered, finding: loadFinding(ordered, panels[0]?.seed ?? 0), sessions: repeats };
+  return loadFigure(canvas, names, drawn, loadTable(ordered, part));
+}
+
+/** For each LLM Service: the subject at its best, against what else was played there at its best. */
+function loadFinding(series: readonly LoadSeries[], seed: number): string {
+  const subjects = series.filter(({ variant }) => variant === series[0]?.variant);
+  const each = subjects.map((subject) => {
+    const others = series.filter(
+      ({ variant, llmService }) => variant !== subject.variant && llmService === subject.llmService,
+    );
+    const changes = others.flatMap((other) => {
+      const change = peakChange(other, subject, seed);
+      if (change === undefined) return [];
+      const verdict = verdictOf(change);
+      const amount = verdict === 'no-difference' ? 'no different from' : `${changeText(change.value)} against`;
+      return [`${amount} ${variantInSentence(other.variant)}${verdict === 'one-session' ? ', once each' : ''}`];
+    });
+    const best = peakOf(subject)?.estimates.turns_per_s?.value ?? 0;
+    const where = `${best.toFixed(2)} with ${llmServiceLabel(subject.llmService)}`;
+    return changes.length === 0 ? where : `${where} (${changes.join(', ')})`;
+  });
+  return `Turns per second at best, ${variantInSentence(subjects[0]?.variant ?? '')}: ${each.join(', ')}`;
+}
