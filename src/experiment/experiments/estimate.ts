@@ -9,8 +9,8 @@ const START_MS = 2_500;
 /** Page cache to KV cache, each node. */
 const LOAD_BYTES_PER_MS = 1_000_000;
 /** Each id written reads the whole model; each id read shares that with others of its batch. */
-const DECODE_BYTES_PER_MS = 25_000_000;
-const PREFILL_BYTES_PER_MS = 130_000_000;
+const DECODE_BYTES_PER_MS = 20_000_000;
+const PREFILL_BYTES_PER_MS = 80_000_000;
 const LEAST_TOKEN_MS = 0.7;
 /** HTTP, disk, and the quiet moment in which bytes are counted. */
 const TURN_MS = 50;
