@@ -100,7 +100,8 @@ class SharedReplica implements ReplicatingStore {
     this.#replica = replica;
     this.#environment = environment;
     this.#instance = environment.random.uuid();
-    this.#acks = new ReplicaAcks(environment.clock);
+    const { nodeId, incarnation } = replica;
+    this.#acks = new ReplicaAcks({ nodeId, incarnation, keygroups: options.keygroups }, environment.clock);
     const intake = new Intake({ replica, log: environment.log, announce: (sealed) => this.#announce(sealed) });
     this.#home = new HomeServer(
       {

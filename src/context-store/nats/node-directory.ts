@@ -136,10 +136,7 @@ export class NodeDirectory {
     const { replica, acks } = this.#options;
     if (node.nodeId === replica.nodeId) return;
     this.#refused.delete(node.nodeId);
-    for (const { log, sequence } of cursors) {
-      if (log.origin === replica.nodeId && log.incarnation === replica.incarnation)
-        acks.note(node.nodeId, log, sequence);
-    }
+    for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
     const link = this.#links.get(node.nodeId);
     // One that is refused would greet back for ever.
     if (link !== undefined && link.state !== 'refused' && link.node?.instance !== node.instance) link.lookAgain();

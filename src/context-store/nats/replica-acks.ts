@@ -1,10 +1,18 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { NodeId } from '../../domain/identifiers.ts';
+import type { Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { type LogPosition, logText, type OriginLog } from '../lmdb/origin-log.ts';
+import { NODES_MAX } from './peer-protocol.ts';
 
 /** Replies that may wait for peers at once: as many as writes may wait for the disk. */
 const WAITING_MAX = 10_000;
+
+/** The logs that a node writes. */
+export interface OwnLogs {
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  readonly keygroups: readonly KeygroupId[];
+}
 
 interface Waiting {
   readonly sequence: number;
@@ -13,19 +21,28 @@ interface Waiting {
 
 /** What this node's peers have of its logs, as they said, and who waits for that. */
 export class ReplicaAcks {
+  readonly #own: OwnLogs;
   readonly #clock: Clock;
   readonly #reached = new Map<string, Map<NodeId, number>>();
   readonly #waiting = new Map<string, { readonly log: OriginLog; readonly all: Set<Waiting> }>();
   #waitingCount = 0;
 
-  constructor(clock: Clock) {
+  constructor(own: OwnLogs, clock: Clock) {
+    this.#own = own;
     this.#clock = clock;
   }
 
-  /** A peer has a log up to `sequence`. It can have less than before: then its disk is new. */
+  /**
+   * A peer says to have a log up to `sequence`. It can have less than before: then its disk is new. Nothing is kept of
+   * logs that are not this node's, of more peers than a cluster has, and of a peer that calls itself this node.
+   */
   note(peer: NodeId, log: OriginLog, sequence: number): void {
+    const { nodeId, incarnation, keygroups } = this.#own;
+    const isOwn = log.origin === nodeId && log.incarnation === incarnation && keygroups.includes(log.keygroup);
+    if (!isOwn || peer === nodeId) return;
     const key = logText(log);
     const peers = this.#reached.get(key) ?? new Map<NodeId, number>();
+    if (!peers.has(peer) && peers.size >= NODES_MAX) return;
     this.#reached.set(key, peers);
     peers.set(peer, sequence);
     for (const waiting of this.#waiting.get(key)?.all ?? []) {
