@@ -16,7 +16,17 @@ import type {
 /** Turn `turn` of session `s`, answered from all turns before it. */
 function reply(turn: number, changes: Partial<AcknowledgedReply> = {}): AcknowledgedReply {
   const seen = Array.from({ length: turn }, (_, i) => `s.${i + 1}`);
-  return { node: 'e1', turn, contextId: `h${turn}`, basedOnTurn: turn - 1, seen, text: `Turn ${turn}`, ...changes };
+  return {
+    node: 'e1',
+    turn,
+    contextId: `h${turn}`,
+    atMs: turn,
+    isReplicated: false,
+    basedOnTurn: turn - 1,
+    seen,
+    text: `Turn ${turn}`,
+    ...changes,
+  };
 }
 
 function acknowledged(turn: number, changes: Partial<AcknowledgedReply> = {}): Operation {
@@ -147,9 +157,9 @@ test('replicas that keep every promise pass', () => {
   const branch = record({ hash: 'h2b', parent: 'h1', turn: 2, nonces: ['s.2'], origin: 'e2' });
   expect(checkReplicas([...twoTurns, unanswered('s.3', 'refused')], both(record(), second, branch))).toEqual([]);
   const gone = session([], { deleted: true });
-  expect(checkReplicas([...twoTurns, { kind: 'deletion', session: 's', isCertain: true }], held(gone, gone))).toEqual(
-    [],
-  );
+  expect(
+    checkReplicas([...twoTurns, { kind: 'deletion', session: 's', isCertain: true, atMs: 0 }], held(gone, gone)),
+  ).toEqual([]);
 });
 
 test.each<[string, readonly string[], ReadonlyMap<string, Replica>]>([
@@ -202,8 +212,21 @@ test.each<[string, readonly string[], ReadonlyMap<string, Replica>]>([
   expect(new Set(rulesOf(checkReplicas(history, replicas)))).toEqual(new Set(rules));
 });
 
+test('a wiped disk may have taken what was on no other, and nothing else', () => {
+  const wipe = { kind: 'wipe', node: 'e1', atMs: 3 } as const;
+  expect(checkReplicas([...twoTurns, wipe], both(record()))).toEqual([]);
+  const lost: History[] = [
+    [acknowledged(1), acknowledged(2, { isReplicated: true }), wipe],
+    [acknowledged(1), acknowledged(2, { node: 'e2' }), wipe],
+    [acknowledged(1), acknowledged(2, { atMs: -10_000 }), wipe],
+    [acknowledged(1), wipe, acknowledged(2, { atMs: 4 })],
+  ];
+  for (const history of lost) expect(rulesOf(checkReplicas(history, both(record())))).toEqual(['lost turn']);
+  expect(checkReplies([acknowledged(1), wipe, repeated(1, { replayed: false, contextId: 'anew' })])).toEqual([]);
+});
+
 test('a session that may have been deleted is there or not, on all nodes alike', () => {
-  const history: History = [...twoTurns, { kind: 'deletion', session: 's', isCertain: false }];
+  const history: History = [...twoTurns, { kind: 'deletion', session: 's', isCertain: false, atMs: 0 }];
   const gone = session([], { deleted: true });
   expect(checkReplicas(history, held(gone, gone))).toEqual([]);
   expect(checkReplicas(history, both(record(), second))).toEqual([]);
@@ -211,7 +234,7 @@ test('a session that may have been deleted is there or not, on all nodes alike',
 });
 
 test('a deleted session is back', () => {
-  const history: History = [...twoTurns, { kind: 'deletion', session: 's', isCertain: true }];
+  const history: History = [...twoTurns, { kind: 'deletion', session: 's', isCertain: true, atMs: 0 }];
   expect(rulesOf(checkReplicas(history, both(record(), second)))).toEqual(['deleted session is back']);
   expect(rulesOf(checkReplicas(history, both()))).toEqual(['deleted session is back']);
 });

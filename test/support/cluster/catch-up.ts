@@ -23,6 +23,7 @@ export function marksOf(history: History): Marks {
   const left = new Map<string, number>();
   for (const event of history.toReversed()) {
     if (event.kind === 'deletion') deleted.add(event.session);
+    if (event.kind === 'wipe') break;
     if (event.kind !== 'turn' || event.reply === undefined || turns.has(event.session)) continue;
     const { node, turn } = event.reply;
     const more = left.get(node) ?? MARKS_PER_NODE;

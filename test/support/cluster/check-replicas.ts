@@ -1,4 +1,16 @@
-import type { HeldRecord, HeldSession, History, Operation, Replica, Violation } from './history.ts';
+import type {
+  AcknowledgedReply,
+  HeldRecord,
+  HeldSession,
+  History,
+  Operation,
+  Replica,
+  Violation,
+  Wipe,
+} from './history.ts';
+
+/** A turn takes milliseconds to a peer that is well; on a machine that does much else, longer. */
+const REPLICATION_WAIT_MS = 5_000;
 
 /**
  * Holds the replicas of nodes that have healed and come to rest against each other and against what clients were told:
@@ -9,8 +21,13 @@ export function checkReplicas(history: History, replicas: ReadonlyMap<string, Re
   const sessionOf = new Map<string, string>();
   const deleted = new Set<string>();
   const perhapsDeleted = new Set<string>();
+  const wipes: Wipe[] = [];
+  for (const event of history) if (event.kind === 'wipe') wipes.push(event);
   for (const event of history) {
-    if (event.kind === 'deletion') (event.isCertain ? deleted : perhapsDeleted).add(event.session);
+    if (event.kind === 'deletion') {
+      const isCertain = event.isCertain && !wipes.some((wipe) => isJustBefore(event.atMs, wipe));
+      (isCertain ? deleted : perhapsDeleted).add(event.session);
+    }
     if (event.kind !== 'turn') continue;
     sessionOf.set(event.nonce, event.session);
     const operations = bySession.get(event.session) ?? [];
@@ -25,7 +42,8 @@ export function checkReplicas(history: History, replicas: ReadonlyMap<string, Re
       const held = replica.get(session) ?? NOTHING;
       const where = `session ${session} on ${node}`;
       if (deleted.has(session)) violations.push(...remains(where, held));
-      else if (!perhapsDeleted.has(session)) violations.push(...losses(where, held, bySession.get(session) ?? []));
+      else if (!perhapsDeleted.has(session))
+        violations.push(...losses(where, held, { operations: bySession.get(session) ?? [], wipes }));
       violations.push(...shape(where, held), ...foreign(where, held, { session, sessionOf }));
     }
   }
@@ -46,7 +64,11 @@ function* differences(session: string, replicas: ReadonlyMap<string, Replica>): 
   yield { rule: 'replicas differ', what: `session ${session}: ${sides.join('; ')}` };
 }
 
-function* losses(where: string, held: HeldSession, operations: readonly Operation[]): Iterable<Violation> {
+function* losses(
+  where: string,
+  held: HeldSession,
+  { operations, wipes }: { operations: readonly Operation[]; wipes: readonly Wipe[] },
+): Iterable<Violation> {
   const byHash = new Map(held.records.map((record) => [record.hash, record]));
   for (const { nonce, outcome, reply } of operations) {
     if (outcome === 'refused' && held.records.some(({ nonces }) => nonces.includes(nonce)))
@@ -54,10 +76,21 @@ function* losses(where: string, held: HeldSession, operations: readonly Operatio
     if (reply === undefined) continue;
     const record = byHash.get(reply.contextId);
     const name = `turn ${reply.turn} (${nonce}), acknowledged by ${reply.node}`;
-    if (record === undefined) yield { rule: 'lost turn', what: `${where}: ${name}, is not there` };
-    else if (record.turn !== reply.turn || record.nonces.join() !== nonce)
+    if (record === undefined) {
+      if (!wipes.some((wipe) => mayTake(wipe, reply)))
+        yield { rule: 'lost turn', what: `${where}: ${name}, is not there` };
+    } else if (record.turn !== reply.turn || record.nonces.join() !== nonce)
       yield { rule: 'lost turn', what: `${where}: ${name}, is turn ${record.turn} (${record.nonces.join()}) there` };
   }
+}
+
+/** Acknowledged is on one disk; only `replicated` promises more. */
+function mayTake(wipe: Wipe, { node, atMs, isReplicated }: AcknowledgedReply): boolean {
+  return node === wipe.node && !isReplicated && isJustBefore(atMs, wipe);
+}
+
+function isJustBefore(atMs: number, wipe: Wipe): boolean {
+  return atMs <= wipe.atMs && wipe.atMs - atMs < REPLICATION_WAIT_MS;
 }
 
 function* remains(where: string, { deleted, records }: HeldSession): Iterable<Violation> {

@@ -11,7 +11,8 @@ export function checkReplies(history: History): Violation[] {
   const told = new Map<string, Told>();
   const violations: Violation[] = [];
   for (const event of history) {
-    if (event.kind === 'deletion') continue;
+    if (event.kind === 'wipe') for (const { replies } of told.values()) forgetAt(event.node, replies);
+    if (event.kind === 'deletion' || event.kind === 'wipe') continue;
     const known: Told = told.get(event.session) ?? { acknowledged: [], sent: new Map(), replies: new Map() };
     told.set(event.session, known);
     const found =
@@ -68,16 +69,22 @@ function* operationFaults(
   }
 }
 
+/** A node with a new disk may take a turn anew that only its old disk had. */
+function forgetAt(node: string, replies: Map<string, AcknowledgedReply>): void {
+  for (const [nonce, reply] of replies) if (reply.node === node) replies.delete(nonce);
+}
+
 function* repetitionFaults({ session, nonce, reply }: Repetition, told: Told): Iterable<Violation> {
   const first = told.replies.get(nonce);
+  if (first === undefined) return;
   const where = `session ${session}, message ${nonce} sent again to ${reply.node}`;
   const { isTwinned = false, consistency } = told.sent.get(nonce) ?? {};
   // Of twins, every node gives the one on the main line, once it has both. Under `available` they may have been made from
   // different turns.
-  const isSameText = first?.text === reply.text || (isTwinned && consistency === 'available');
-  const isSameRecord = first?.contextId === reply.contextId || isTwinned;
+  const isSameText = first.text === reply.text || (isTwinned && consistency === 'available');
+  const isSameRecord = first.contextId === reply.contextId || isTwinned;
   if (!isSameText || !isSameRecord) {
-    const what = `${where} (${consistency}): first ${first?.text} ${first?.contextId}, then ${reply.text} ${reply.contextId}`;
+    const what = `${where} (${consistency}): first ${first.text} ${first.contextId}, then ${reply.text} ${reply.contextId}`;
     yield { rule: 'replay differs', what };
   }
   if (!reply.replayed) yield { rule: 'turn twice', what: `${where}: answered anew` };

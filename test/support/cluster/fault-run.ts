@@ -118,7 +118,7 @@ export class FaultRun {
     const { observations, cluster } = this;
     for (const client of this.#clients) client.stop();
     await this.#running;
-    const sessions = new Set(observations.history.map(({ session }) => session));
+    const sessions = new Set(observations.history.flatMap((event) => (event.kind === 'wipe' ? [] : [event.session])));
     const beganMs = performance.now();
     const violations = [...(await becameEqual(cluster.nodes, sessions))];
     const equalMs = Math.round(performance.now() - beganMs);

@@ -34,6 +34,7 @@ export interface Fault {
 
 const hold = (holdMs: number) => new Promise((resolve) => setTimeout(resolve, holdMs));
 const MINUTE_MS = 60_000;
+const FLAP_MS_MAX = 1_000;
 const SKEW_MINUTES_MAX = 10;
 
 /** Each kind of fault that issue and DESIGN §4 name, once. */
@@ -118,6 +119,20 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'a link comes and goes',
+    needs: 'network',
+    run: async ({ cluster, chance, holdMs, note, node }) => {
+      const other = chance.of(others(cluster, node));
+      note(`${node.id} and ${other.id}`);
+      for (const endMs = performance.now() + holdMs; performance.now() < endMs; ) {
+        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
+        await hold(chance.below(FLAP_MS_MAX));
+        await cluster.network?.heal();
+        await hold(chance.below(FLAP_MS_MAX));
+      }
+    },
+  },
+  {
     name: '300 ms delay and 5 % loss',
     needs: 'network',
     run: async ({ cluster, holdMs, note, node }) => {
@@ -181,6 +196,17 @@ export const FAULTS: readonly Fault[] = [
       } finally {
         drained.undo();
       }
+    },
+  },
+  {
+    name: 'a node is wiped without warning',
+    isAlone: true,
+    run: async ({ observations, node, note }) => {
+      note(node.id);
+      await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
+      observations.wiped(node.id);
+      node.wipe();
+      await node.start();
     },
   },
   {

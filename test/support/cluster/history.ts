@@ -20,6 +20,10 @@ export interface AcknowledgedReply {
   readonly node: string;
   readonly turn: number;
   readonly contextId: string;
+  /** By the client's clock. */
+  readonly atMs: number;
+  /** Whether the node says that another one has it, too. */
+  readonly isReplicated: boolean;
   /** The last turn that the node says it answered from. */
   readonly basedOnTurn: number;
   /** Nonces of all messages that the model read, in the order in which it read them; its own is the last. */
@@ -41,10 +45,18 @@ export interface Deletion {
   readonly session: string;
   /** False: asked for, and not known whether it took effect. */
   readonly isCertain: boolean;
+  readonly atMs: number;
 }
 
-/** What clients know, in the order in which they learned it. */
-export type History = ReadonlyArray<Operation | Repetition | Deletion>;
+/** A node has lost its disk without warning. */
+export interface Wipe {
+  readonly kind: 'wipe';
+  readonly node: string;
+  readonly atMs: number;
+}
+
+/** What clients know, and what was done to the nodes' disks, in the order in which they learned it. */
+export type History = ReadonlyArray<Operation | Repetition | Deletion | Wipe>;
 
 /** A turn record as a node's disk holds it. */
 export interface HeldRecord {

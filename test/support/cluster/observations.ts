@@ -1,4 +1,4 @@
-import type { Deletion, History, Operation, Repetition, Violation } from './history.ts';
+import type { Deletion, History, Operation, Repetition, Violation, Wipe } from './history.ts';
 import { codeOf } from './roaming-client.ts';
 
 /** One request to a node, as the client's network saw it. */
@@ -26,13 +26,15 @@ const DEFECTS: ReadonlySet<string> = new Set([
 
 /** What the clients of a run have seen, in the order in which they saw it. */
 export class Observations {
-  readonly #events: Array<Operation | Repetition | Deletion> = [];
+  readonly #events: Array<Operation | Repetition | Deletion | Wipe> = [];
   readonly #failures = new Map<string, number>();
   readonly #defects: Violation[] = [];
   readonly #underWay = new Map<string, number>();
   readonly #listeners = new Set<(attempt: Attempt) => void>();
   acknowledged = 0;
   repeated = 0;
+  /** Disks lost without warning. */
+  wipes = 0;
   /** Sessions given up because every message was in conflict with one that had been abandoned. */
   stuck = 0;
 
@@ -62,6 +64,11 @@ export class Observations {
 
   deletion(deletion: Deletion): void {
     this.#events.push(deletion);
+  }
+
+  wiped(node: string): void {
+    this.wipes++;
+    this.#events.push({ kind: 'wipe', node, atMs: performance.now() });
   }
 
   failed(error: unknown): void {

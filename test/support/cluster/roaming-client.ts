@@ -10,6 +10,8 @@ const SESSION_TURNS_MAX = 24;
 const THINK_MS_MAX = 40;
 /** After an attempt that failed for good, before the next one of the same turn. */
 const AGAIN_MS = 100;
+/** Refusals of one message, after a node has lost its disk: the turn before may have been on no other. */
+const STALE_MAX = 10;
 /** Of one session in a row. */
 const CONFLICTS_MAX = 3;
 /** One answer in so many does not arrive. */
@@ -82,8 +84,9 @@ export class RoamingClient {
       if (chance.oneIn(2)) session.moveTo(chance.of(nodeUrls));
       const nonce = `${sessionId}.${message}`;
       codes.length = 0;
-      const reply = await this.#untilReply(session, nonce, { options, fail });
+      const reply = await this.#untilReply(session, nonce, { options, fail, codes });
       observations.operation(operation({ session: sessionId, nonce, reply: reply && acknowledged(reply), codes }));
+      if (reply === undefined && this.#isLost(codes)) break;
       conflicts = codes.includes('turn_conflict') ? conflicts + 1 : 0;
       // An abandoned message has taken this turn on a branch that is not the main line: there is nothing to refresh from.
       if (conflicts > CONFLICTS_MAX) {
@@ -99,7 +102,7 @@ export class RoamingClient {
   async #untilReply(
     session: Session,
     nonce: string,
-    { options, fail }: { options: object; fail: (error: unknown) => void },
+    { options, fail, codes }: { options: object; fail: (error: unknown) => void; codes: readonly string[] },
   ): Promise<Reply | undefined> {
     const { chance, nodeUrls } = this.#parts;
     while (!this.#isStopping) {
@@ -112,12 +115,16 @@ export class RoamingClient {
           await session.refresh().catch(fail);
           return undefined;
         }
-        if (chance.oneIn(6)) return undefined;
+        if (this.#isLost(codes) || chance.oneIn(6)) return undefined;
         await pause(AGAIN_MS);
         if (chance.oneIn(2)) session.moveTo(chance.of(nodeUrls));
       }
     }
     return undefined;
+  }
+
+  #isLost(codes: readonly string[]): boolean {
+    return this.#parts.observations.wipes > 0 && codes.filter((code) => code === 'context_stale').length > STALE_MAX;
   }
 
   async #counterSession(sessionId: string): Promise<void> {
@@ -141,11 +148,13 @@ export class RoamingClient {
           codes.push(codeOf(error));
           // The number is taken: under `available` by a turn that this client was not told of.
           if (codeOf(error) === 'turn_conflict' && consistency === 'available') break;
+          if (this.#isLost(codes)) break;
           await pause(AGAIN_MS);
         }
       }
       const told = reply && acknowledgedWire(reply);
       observations.operation(operation({ session: sessionId, nonce, consistency, reply: told, codes }));
+      if (told === undefined && this.#isLost(codes)) break;
       if (told !== undefined && chance.oneIn(8)) await this.#repeat(node, body, { session: sessionId, nonce });
       turn = told?.turn ?? turn + 1;
       await this.#think();
@@ -173,7 +182,7 @@ export class RoamingClient {
     const { chance, observations, name } = this.#parts;
     if (!chance.oneIn(6)) return;
     for (let isCertain = false; ; ) {
-      observations.deletion({ kind: 'deletion', session: sessionId, isCertain });
+      observations.deletion({ kind: 'deletion', session: sessionId, isCertain, atMs: performance.now() });
       if (isCertain || this.#isStopping) return;
       try {
         const response = await this.#fetch(`${node}/sessions/${sessionId}?user_id=${name}`, { method: 'DELETE' });
@@ -249,14 +258,25 @@ interface WireReply {
   readonly based_on_turn: number;
   readonly content: string;
   readonly replayed: boolean;
+  readonly write_concern?: string;
 }
 
-export function acknowledgedWire({ node, turn, context_id, based_on_turn, content }: WireReply): AcknowledgedReply {
-  return { node, turn, contextId: context_id, basedOnTurn: based_on_turn, seen: noncesIn(content), text: content };
+export function acknowledgedWire(wire: WireReply): AcknowledgedReply {
+  const { node, turn, context_id, based_on_turn, content, write_concern } = wire;
+  return {
+    node,
+    turn,
+    contextId: context_id,
+    atMs: performance.now(),
+    isReplicated: write_concern === 'replicated',
+    basedOnTurn: based_on_turn,
+    seen: noncesIn(content),
+    text: content,
+  };
 }
 
-function acknowledged({ node, turn, contextId, basedOnTurn, text }: Reply): AcknowledgedReply {
-  return { node, turn, contextId, basedOnTurn, seen: noncesIn(text), text };
+function acknowledged({ wire, text }: Reply): AcknowledgedReply {
+  return { ...acknowledgedWire(wire as unknown as WireReply), seen: noncesIn(text), text };
 }
 
 function operation({
