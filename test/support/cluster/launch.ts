@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findProgram } from '../processes.ts';
 import { natsPrograms } from '../real-servers/nats-programs.ts';
 
 const RUN_PATH = fileURLToPath(new URL('./run.ts', import.meta.url));
@@ -43,7 +44,10 @@ function whyNoNamespaces(): string | undefined {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { command, args, remove } = await launchedRun(process.argv.slice(2));
-  const child = spawn(command, args, { stdio: 'inherit' });
+  // Where setpriv is missing, a run whose launcher was killed with -9 goes on to its end.
+  const guard = findProgram('setpriv') === undefined ? [] : ['setpriv', '--pdeathsig', 'KILL', '--'];
+  const [program = '', ...words] = [...guard, command, ...args];
+  const child = spawn(program, words, { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGKILL'));
   child.once('exit', (code) => {
     remove();
