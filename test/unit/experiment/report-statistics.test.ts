@@ -69,6 +69,14 @@ describe('a median with its interval', () => {
     expect(estimateMedian([[], []], SEED)).toBeUndefined();
   });
 
+  it('of few sessions is exact: every way of drawing them counts', () => {
+    // Of the 27 ways to draw three again, 7 have the lowest and 7 the highest in the middle.
+    expect(estimateMedian([[1], [2], [3]], SEED)).toEqual({ value: 2, low: 1, high: 3, sessions: 3 });
+    const { low, high } = estimateChange([[1], [2], [3]], [[1], [2], [3]], SEED)!;
+    expect([low, high]).toEqual([1 / 3 - 1, 2]);
+    expect(estimateMedian([[1], [2], [3]], SEED)).toEqual(estimateMedian([[1], [2], [3]], SEED + 1));
+  });
+
   it('holds the true median about as often as it says', () => {
     const draws = 150;
     let held = 0;
