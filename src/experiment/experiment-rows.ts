@@ -138,10 +138,11 @@ export interface SyncRow {
   readonly packets: number | null;
   /**
    * How: `network-counters` (of the network between the namespaces), `store-counters` (payload alone, as `GET /nodes`
-   * tells it). A wire figure holds what nodes tell each other about themselves while it was taken, too.
+   * tells it). Wire figures hold what nodes tell each other in any case, too: of a turn, from a moment before the end of its
+   * reply until all was quiet; of a session, all the time.
    */
   readonly measured: 'network-counters' | 'store-counters';
-  /** How long the measurement watched; what nodes say in any case goes by it. */
+  /** How long the wire was watched; what nodes say in any case goes by it. */
   readonly window_ms: number;
   /** Encoded size of the records of this turn; null where the experiment did not write them itself. */
   readonly record_bytes: number | null;

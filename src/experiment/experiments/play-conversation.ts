@@ -8,9 +8,12 @@ import type { Scenario } from '../scenario.ts';
 import { type ConversationScript, type PlayContext, type PlayResult, type PlaySpec, warmUpScenario } from './play.ts';
 import { type Site, startSite } from './site.ts';
 import { between, type PairReading } from './sync-meter.ts';
+import { WireSamples } from './wire-samples.ts';
 
 /** At the end of a session: what is said late, as acknowledgements are, is part of it. */
 const LAST_QUIET_MS = 1_000;
+/** How long before the end of its reply a turn's record begins to travel at the earliest, by far. */
+const RECORD_LEAD_MS = 300;
 /** Somebody else's words: nothing of a conversation begins like them. */
 const STRANGER = 'Somewhere else entirely, a gardener is planting seven rows of beans.';
 
@@ -26,6 +29,7 @@ export async function playConversation(spec: PlaySpec, context: PlayContext): Pr
       async afterTurn(row) {
         await meter?.afterTurn(row);
         await disturb(site, script, context);
+        meter?.beforeTurn();
       },
     });
     await meter?.end();
@@ -92,6 +96,7 @@ async function takeSlots(site: Site, { site: { clock, signal } }: PlayContext): 
 class TurnMeter {
   readonly #site: Site;
   readonly #context: PlayContext;
+  readonly #samples: WireSamples;
   #first: Taken | undefined;
   #last: Taken | undefined;
   #contextTokens: number | null = null;
@@ -99,21 +104,36 @@ class TurnMeter {
   constructor(site: Site, context: PlayContext) {
     this.#site = site;
     this.#context = context;
+    this.#samples = new WireSamples(site.meter, context.site.clock);
   }
 
   async begin(): Promise<void> {
     this.#first = await this.#take(LAST_QUIET_MS);
     this.#last = this.#first;
+    this.beforeTurn();
+  }
+
+  beforeTurn(): void {
+    this.#samples.start();
   }
 
   async afterTurn({ turn, prompt_tokens, reply_tokens }: TurnRow): Promise<void> {
-    const before = this.#last as Taken;
+    const before = this.#fromSample(this.#last as Taken);
     this.#last = await this.#take();
     if (prompt_tokens !== null && reply_tokens !== null) this.#contextTokens = prompt_tokens + reply_tokens;
     this.#write(turn, before, this.#last);
   }
 
+  /** The payload is the records' alone and counts from the turn before; the wire, from a moment before this turn's end. */
+  #fromSample(last: Taken): Taken {
+    const sample = this.#samples.stop(this.#context.site.clock.monotonic() - RECORD_LEAD_MS);
+    if (sample === undefined) return last;
+    const readings = last.readings.map(({ payloadBytes }, index) => ({ payloadBytes, wire: sample.wires[index] }));
+    return { readings, atMs: sample.atMs };
+  }
+
   async end(): Promise<void> {
+    this.#samples.stop(0);
     this.#write(null, this.#first as Taken, await this.#take(LAST_QUIET_MS));
   }
 

@@ -4,11 +4,17 @@ import type { PacketNetwork } from '../network/packet-network.ts';
 /** A pair of nodes by their places in the site's list. */
 export type Pair = readonly [one: number, other: number];
 
+/** IP packets both ways, and their bytes. */
+export interface WireReading {
+  readonly bytes: number;
+  readonly packets: number;
+}
+
 /** What went between two nodes so far. */
 export interface PairReading {
   readonly payloadBytes: number;
   /** `undefined` where the nodes share one network interface. */
-  readonly wire: { readonly bytes: number; readonly packets: number } | undefined;
+  readonly wire: WireReading | undefined;
 }
 
 /** After a turn, how long nothing may go between nodes before its bytes are counted. */
@@ -55,19 +61,20 @@ export class SyncMeter {
     return this.#read();
   }
 
+  /** As they are now, in the order of `pairs`; `undefined` where nodes share one network interface. */
+  async wires(): Promise<readonly WireReading[] | undefined> {
+    const network = this.#network;
+    return network && Promise.all(this.pairs.map(([one, other]) => network.count(one + 2, other + 2)));
+  }
+
   async #fingerprint(): Promise<string> {
     if (this.#network === undefined) return JSON.stringify(await this.#payloads());
-    return JSON.stringify(await this.#wires());
+    return JSON.stringify(await this.wires());
   }
 
   async #read(): Promise<PairReading[]> {
-    const [payloads, wires] = [await this.#payloads(), await this.#wires()];
+    const [payloads, wires] = [await this.#payloads(), await this.wires()];
     return this.pairs.map((_, index) => ({ payloadBytes: payloads[index] as number, wire: wires?.[index] }));
-  }
-
-  async #wires() {
-    const network = this.#network;
-    return network && Promise.all(this.pairs.map(([one, other]) => network.count(one + 2, other + 2)));
   }
 
   /** Each node counts its own connection to the other's server: a pair has two. */
