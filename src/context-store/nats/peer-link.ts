@@ -5,6 +5,7 @@ import type { PeerState, PeerStatus } from '../context-store.ts';
 import { logText, type OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { backFill, type Holder } from './back-fill.ts';
+import { greetingFailure } from './failure-text.ts';
 import type { Intake } from './intake.ts';
 import { announceSubject, beaconSubject } from './names.ts';
 import { abortable, BackOff, Bell } from './pause.ts';
@@ -33,6 +34,9 @@ const CATCH_UP_FIRST_MS = 5_000;
 const REFUSED_AGAIN_MS = 60_000;
 /** Three beacons of a peer behind a hub are missing, and a bit. */
 const BEACON_MISSED_MS = 35_000;
+/** Of a peer that is not connected, logged until it is again: the later ones are in the node directory. */
+const REASONS_LOGGED_MAX = 4;
+const NOT_GREETED = 'not greeted yet';
 
 export interface PeerLinkOptions {
   readonly nodeId: NodeId;
@@ -76,6 +80,8 @@ export class PeerLink {
   #wasOutOfReach = false;
   #accepted: NodeAnnouncement | undefined;
   #lastSeenMs: number | undefined;
+  /** Why it is not connected, as the log says already. */
+  readonly #reasonsLogged = new Set<string>();
   #state: PeerState = 'unreachable';
   #reason: string | undefined;
 
@@ -146,7 +152,7 @@ export class PeerLink {
     const heard = [this.#listen(nats, announceSubject(this.nodeId), (message) => this.#hear(message))];
     if (this.route.isThroughHub)
       heard.push(this.#listen(nats, beaconSubject(this.nodeId), (message) => this.#hearBeacon(message)));
-    this.#become('silent', 'not greeted yet');
+    this.#become('silent', NOT_GREETED);
     try {
       // A node whose process is down still has its records handed out by its server.
       if (this.#accepted !== undefined) await this.#pulls.follow(this.#accepted, nats);
@@ -182,7 +188,7 @@ export class PeerLink {
         }
       } catch (error) {
         if (signal.aborted) return;
-        this.#become('silent', text(error));
+        this.#become('silent', greetingFailure(error, this.nodeId));
         waitMs = this.#silence.next();
         this.calls.knock(hello);
         this.#wasOutOfReach = true;
@@ -273,19 +279,28 @@ export class PeerLink {
 
   #become(state: PeerState, reason: string | undefined): void {
     if (state === this.#state && reason === this.#reason) return;
-    const { log } = this.#environment;
-    if (state === 'refused') log.error('peer_refused', { peer: this.nodeId, reason });
-    else if (state !== this.#state) log.info('peer_state', { peer: this.nodeId, state, reason });
+    this.#logState(state, reason);
     this.#state = state;
     this.#reason = reason;
     this.#options.onChange();
   }
 
+  #logState(state: PeerState, reason: string | undefined): void {
+    const { log } = this.#environment;
+    const peer = this.nodeId;
+    if (state === 'connected') {
+      this.#reasonsLogged.clear();
+      log.info('peer_connected', { peer });
+      return;
+    }
+    const why = reason ?? '';
+    if (why === NOT_GREETED || this.#reasonsLogged.has(why) || this.#reasonsLogged.size >= REASONS_LOGGED_MAX) return;
+    this.#reasonsLogged.add(why);
+    if (state === 'refused') log.error('peer_refused', { peer, reason });
+    else log.warn('peer_not_connected', { peer, state, reason });
+  }
+
   #hello(): Hello {
     return { kind: 'hello', node: this.#options.describe(), cursors: this.#pulls.cursors };
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

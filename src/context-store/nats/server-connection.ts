@@ -1,6 +1,7 @@
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { connectionFailure } from './failure-text.ts';
 import { inboxPrefix } from './names.ts';
 import { BackOff, pause } from './pause.ts';
 import type { NatsServerTls } from './server-config.ts';
@@ -149,7 +150,7 @@ export class ServerConnection {
 
   #tellDown(reason: unknown): void {
     if (this.#closed.signal.aborted) return;
-    const text = reason instanceof Error ? reason.message : String(reason);
+    const text = connectionFailure(reason, { hasCertificates: this.#options.tls !== undefined });
     for (const user of this.#users.keys()) user.onDown?.(text);
   }
 

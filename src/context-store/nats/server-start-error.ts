@@ -6,9 +6,11 @@ export function startError(failure: LaunchFailed): DiscedgeError {
   const inUse = failure.lines.find((line) => /address already in use/.test(line));
   if (inUse !== undefined) {
     const address = /listen tcp ([^\s]+): bind/.exec(inUse)?.[1] ?? 'its address';
-    return new DiscedgeError('port_in_use', `nats-server cannot listen at ${address}: another process does`, {
-      cause: failure,
-    });
+    return new DiscedgeError(
+      'port_in_use',
+      `nats-server cannot listen at ${address}: another process does; stop it or choose another address (--nats-listen, --hub-listen)`,
+      { cause: failure },
+    );
   }
   if (failure.lines.some((line) => line.startsWith('nats-server: '))) return refusedConfig(failure.lines.join('\n'));
   const last = failure.lines.at(-1)?.replace(/^\[\d+\] [\d/]+ [\d:.]+ /, '') ?? 'it said nothing';

@@ -6,9 +6,9 @@ const REPORT_INTERVAL_MS = 60_000;
 /** nats-server's lines hold subjects, addresses and names, so only what kind of trouble they tell of is passed on. */
 const KINDS: ReadonlyArray<readonly [kind: string, pattern: RegExp]> = [
   ['slow_consumer', /slow consumer|write deadline/i],
-  ['permissions', /permissions violation/i],
+  ['permissions', /(permissions|publish|subscription) violation/i],
   ['tls', /tls|x509|certificate/i],
-  ['authorization', /authentication|authorization/i],
+  ['authorization', /authentication|authorization|user required from cert/i],
   ['storage', /jetstream|no space|store|stream|consumer/i],
   ['leaf_link', /leafnode/i],
 ];

@@ -160,7 +160,12 @@ describe('lines of trouble', () => {
 
   it.each([
     ['[WRN] Slow Consumer Detected: WriteDeadline of 10s exceeded', 'slow_consumer'],
-    ['[ERR] 10.0.0.1:5 - cid:9 - Publish Violation - Permissions Violation for Publish to "x"', 'permissions'],
+    [
+      '[ERR] 10.0.0.1:5 - cid:9 - "v3.3.1:nats.js:e1" - "$G/user:_@blue" - Publish Violation - Subject "x"',
+      'permissions',
+    ],
+    ['[ERR] 10.0.0.1:5 - cid:9 - "v3.3.1:nats.js:e1" - Subscription Violation - Subject "x", SID 1', 'permissions'],
+    ['[WRN] User "e2@blue" found in connect proto, but user required from cert', 'authorization'],
     ['[WRN] JetStream resource limits exceeded for server', 'storage'],
     ['[ERR] Error trying to connect as leafnode to remote server "10.0.0.1:7422"', 'leaf_link'],
     ['[FTL] something else', 'other'],
