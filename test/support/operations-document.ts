@@ -13,7 +13,7 @@ export const DOCUMENTED_CONFIGS: Readonly<Record<string, string>> = {
   'a node behind the hub': leafServerConfig(settings('e2', '127.0.0.1', []), link('10.0.0.1')),
 };
 
-const MARKED = /<!-- nats-server\.conf of (.+) -->\n```\n[^]*?```/g;
+const MARKED = /<!-- nats-server\.conf of (.+) -->\n```\n[\s\S]*?```/g;
 
 /** The document with each marked configuration as the code makes it. */
 export function withConfigs(document: string): string {
