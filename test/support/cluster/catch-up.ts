@@ -1,3 +1,4 @@
+import { mayTake } from './check-replicas.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import type { History, Violation } from './history.ts';
 
@@ -29,6 +30,20 @@ export function marksOf(history: History): Marks {
     const more = left.get(node) ?? MARKS_PER_NODE;
     left.set(node, more - 1);
     if (more > 0) turns.set(event.session, turn);
+  }
+  return { turns, deleted };
+}
+
+/** All that was acknowledged and must still be somewhere. */
+export function allMarksOf(history: History): Marks {
+  const turns = new Map<string, number>();
+  const deleted = new Set<string>();
+  const wipes = history.filter((event) => event.kind === 'wipe');
+  for (const event of history) {
+    if (event.kind === 'deletion') deleted.add(event.session);
+    if (event.kind !== 'turn' || event.reply === undefined) continue;
+    const { reply, session } = event;
+    if (!wipes.some((wipe) => mayTake(wipe, reply))) turns.set(session, Math.max(reply.turn, turns.get(session) ?? 0));
   }
   return { turns, deleted };
 }

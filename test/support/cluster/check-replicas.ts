@@ -85,7 +85,7 @@ function* losses(
 }
 
 /** Acknowledged is on one disk; only `replicated` promises more. */
-function mayTake(wipe: Wipe, { node, atMs, isReplicated }: AcknowledgedReply): boolean {
+export function mayTake(wipe: Wipe, { node, atMs, isReplicated }: AcknowledgedReply): boolean {
   return node === wipe.node && !isReplicated && isJustBefore(atMs, wipe);
 }
 

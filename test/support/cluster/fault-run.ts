@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Chance } from '../../simulation/chance.ts';
-import { becameEqual, caughtUp, marksOf, userOf } from './catch-up.ts';
+import { allMarksOf, becameEqual, caughtUp, marksOf, userOf } from './catch-up.ts';
 import { checkReplicas } from './check-replicas.ts';
 import { checkReplies } from './check-replies.ts';
 import { FaultCluster } from './cluster.ts';
@@ -95,6 +95,11 @@ export class FaultRun {
       node: cluster.nodes[(first + i) % NODES] as ClusterNode,
       holdMs,
       observations,
+      settled: async () => {
+        const { tookMs, violations } = await caughtUp(cluster.nodes, () => allMarksOf(observations.history));
+        notes.push(`all on all nodes after ${tookMs} ms`);
+        if (violations[0] !== undefined) throw new Error(violations[0].what);
+      },
       drain: (node: ClusterNode) => this.#drain(node),
       guestSession: () => this.#guestSession(),
       note: (what: string) => void notes.push(what),
@@ -114,7 +119,13 @@ export class FaultRun {
   }
 
   /** Ends the load, waits until all nodes are alike, stops them, and compares their disks. */
-  async finish(): Promise<{ readonly equalMs: number; readonly violations: readonly Violation[] }> {
+  async finish(): Promise<{
+    /** How long it took until all nodes showed the same, once nobody wrote any more. */
+    readonly equalMs: number;
+    /** Acknowledged turns that were on one disk only, and are gone with it. */
+    readonly goneWithDisks: number;
+    readonly violations: readonly Violation[];
+  }> {
     const { observations, cluster } = this;
     for (const client of this.#clients) client.stop();
     await this.#running;
@@ -127,7 +138,22 @@ export class FaultRun {
     const replicas = new Map<string, Awaited<ReturnType<typeof readReplica>>>();
     for (const node of cluster.nodes) replicas.set(node.id, await readReplica(node, { sessions, keygroup }));
     violations.push(...checkReplies(observations.history), ...checkReplicas(observations.history, replicas));
-    return { equalMs, violations: this.#unknown([...violations, ...observations.defects]) };
+    const held = new Set(
+      [...replicas.values()]
+        .flatMap((replica) => [...replica.values()])
+        .flatMap(({ records }) => records.map(({ hash }) => hash)),
+    );
+    const deleted = new Set(
+      observations.history.flatMap((event) => (event.kind === 'deletion' ? [event.session] : [])),
+    );
+    const gone = observations.history.filter(
+      (event) =>
+        event.kind === 'turn' &&
+        event.reply !== undefined &&
+        !held.has(event.reply.contextId) &&
+        !deleted.has(event.session),
+    );
+    return { equalMs, goneWithDisks: gone.length, violations: this.#unknown([...violations, ...observations.defects]) };
   }
 
   async end(): Promise<void> {

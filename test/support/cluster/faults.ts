@@ -14,6 +14,8 @@ export interface FaultContext {
   /** How long the fault lasts. */
   readonly holdMs: number;
   /** Nobody asks the node any more, all that it has written is on every other node, and that stays so until `undo`. */
+  /** Resolves when everything is on every node, as it must be before a disk may be lost once more. */
+  readonly settled: () => Promise<void>;
   readonly drain: (node: ClusterNode) => Promise<{ undo(): void }>;
   /** A session of which a guest may write one turn. */
   readonly guestSession: () => { readonly sessionId: string; readonly userId: string };
@@ -186,8 +188,9 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a node is wiped',
     isAlone: true,
-    run: async ({ drain, note, node }) => {
+    run: async ({ settled, drain, note, node }) => {
       note(node.id);
+      await settled();
       const drained = await drain(node);
       try {
         await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
@@ -201,8 +204,9 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a node is wiped without warning',
     isAlone: true,
-    run: async ({ observations, node, note }) => {
+    run: async ({ settled, observations, node, note }) => {
       note(node.id);
+      await settled();
       await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
       observations.wiped(node.id);
       node.wipe();

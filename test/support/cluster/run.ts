@@ -82,11 +82,11 @@ try {
       await inflict(drawn(any), chance.oneIn(4) ? LONG_HOLD_MS : chance.below(LONG_HOLD_MS / 3));
     for (const last of possible.filter(({ isLast }) => isLast)) await inflict([last], SHORT_HOLD_MS);
   }
-  const { equalMs, violations: last } = await run.finish();
+  const { equalMs, goneWithDisks, violations: last } = await run.finish();
   note(last);
   const { acknowledged, repeated, stuck, failures } = run.observations;
   print(
-    `${violations === 0 ? 'kept' : 'BROKEN'} ${JSON.stringify({ seed, faults, acknowledged, repeated, stuck, equalMs, seconds: Math.round((performance.now() - beganMs) / 1_000), violations, failures })}`,
+    `${violations === 0 ? 'kept' : 'BROKEN'} ${JSON.stringify({ seed, faults, acknowledged, repeated, stuck, goneWithDisks, equalMs, seconds: Math.round((performance.now() - beganMs) / 1_000), violations, failures })}`,
   );
   if (violations > 0) print(`repeat it with: ${again.filter(Boolean).join(' ')}`);
 } finally {
