@@ -6,6 +6,8 @@ import type { Observations } from './observations.ts';
 
 /** Turns of one session at most: replies repeat all messages, and each is checked. */
 const SESSION_TURNS_MAX = 24;
+/** Room for all of them; the scripted LLM Service has one token per byte. */
+const REPLY_TOKENS = 4_096;
 /** A person's pause between two turns, short. */
 const THINK_MS_MAX = 40;
 /** After an attempt that failed for good, before the next one of the same turn. */
@@ -78,7 +80,7 @@ export class RoamingClient {
     });
     const session = client.session({ sessionId, node: chance.of(nodeUrls), mode: chance.of(['tokenized', 'raw']) });
     const writeConcern = chance.oneIn(4) ? ('replicated' as const) : undefined;
-    const options = writeConcern === undefined ? {} : { sampling: { write_concern: writeConcern } };
+    const options = { maxTokens: REPLY_TOKENS, ...(writeConcern && { sampling: { write_concern: writeConcern } }) };
     const turns = 1 + chance.below(SESSION_TURNS_MAX);
     for (let message = 1, conflicts = 0; session.turn < turns && !this.#isStopping; message++) {
       if (chance.oneIn(2)) session.moveTo(chance.of(nodeUrls));
@@ -136,7 +138,11 @@ export class RoamingClient {
     for (let turn = 0, message = 1; turn < turns && !this.#isStopping; message++) {
       const nonce = `${sessionId}.${message}`;
       const address = { sessionId, userId: name, turn: turn + 1, contextId: undefined, mode, system: undefined };
-      const body = turnRequest(textOf(nonce), address, { consistency, maxWaitMs: chance.below(1_000) });
+      const body = turnRequest(textOf(nonce), address, {
+        consistency,
+        maxTokens: REPLY_TOKENS,
+        maxWaitMs: chance.below(1_000),
+      });
       const codes: string[] = [];
       let reply: WireReply | undefined;
       while (reply === undefined && !this.#isStopping) {
