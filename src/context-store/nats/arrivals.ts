@@ -14,6 +14,9 @@ export class Arrivals {
   readonly #failed = new AbortController();
   readonly #bell: Bell;
   #waiting: Delivery[] = [];
+  #handedOut = 0;
+  /** Called when what {@link next} returned before has been taken. */
+  onTaken = () => {};
   #isNudged = false;
   #cancelSilence = () => {};
 
@@ -22,6 +25,11 @@ export class Arrivals {
     this.#bell = new Bell(environment.clock);
     signal.addEventListener('abort', () => this.fail(new Error('connection lost')), { signal: this.#failed.signal });
     if (signal.aborted) this.fail(new Error('connection lost'));
+  }
+
+  /** What has come and was not yet taken. */
+  get held(): number {
+    return this.#waiting.length + this.#handedOut;
   }
 
   add(delivery: Delivery): void {
@@ -45,13 +53,16 @@ export class Arrivals {
     this.#cancelSilence = this.#environment.clock.after(silenceMs, () => this.fail(new Error('the peer is silent')));
   }
 
-  /** All that waits, none after a nudge; throws the failure once nothing does. */
+  /** All that waits, none after a nudge; throws the failure once nothing does. What it returned before has been taken then. */
   async next(): Promise<Delivery[]> {
+    this.#handedOut = 0;
+    this.onTaken();
     while (this.#waiting.length === 0 && !this.#isNudged) {
       this.#failed.signal.throwIfAborted();
       await this.#bell.wait(this.#failed.signal);
     }
     this.#isNudged = false;
+    this.#handedOut = this.#waiting.length;
     return this.#waiting.splice(0);
   }
 

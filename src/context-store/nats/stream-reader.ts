@@ -12,10 +12,13 @@ import type { NodeId } from '../../domain/identifiers.ts';
 import type { Arrivals } from './arrivals.ts';
 import { consumerName, inboxPrefix, originSequenceOf } from './names.ts';
 
-/** Messages asked for and not yet come. A server sends them as fast as the line allows, so this bounds the memory. */
-const PULL_MESSAGES = 500;
-/** Asked again when so few are open, so that the line never waits for a request. */
-const PULL_AGAIN_AT = 250;
+/**
+ * Messages asked for and not yet taken in. A server sends them as fast as the line allows, which can be faster than the disk,
+ * so this bounds the memory.
+ */
+export const PULL_MESSAGES = 1_000;
+/** Asked again as soon as there is room for so many: rarely, and yet the line does not wait for a request. */
+export const PULL_AGAIN_MESSAGES = 500;
 const PULL_EXPIRES_MS = 300_000;
 /** A request that has not even expired by now was lost. */
 const SILENCE_MAX_MS = PULL_EXPIRES_MS + 5_000;
@@ -23,8 +26,9 @@ const SILENCE_MAX_MS = PULL_EXPIRES_MS + 5_000;
 const CONSUMER_INACTIVE_MS = 7 * 86_400_000;
 const ANSWER_WAIT_MS = 5_000;
 const NANOSECONDS_PER_MS = 1_000_000;
-/** JetStream's status for a pull request that has expired. */
+/** JetStream's status for a pull request that has expired, and the header that says how many messages were missing to it. */
 const REQUEST_EXPIRED = 408;
+const PENDING_HEADER = 'Nats-Pending-Messages';
 
 export interface StreamReaderOptions {
   /** Prefix of the JetStream API that serves the stream. */
@@ -65,7 +69,8 @@ export class StreamReader {
     let open = 0;
     let consumerSequence = 0;
     const pull = () => {
-      const batch = PULL_MESSAGES - open;
+      const batch = PULL_MESSAGES - open - arrivals.held;
+      if (batch < PULL_AGAIN_MESSAGES) return;
       open += batch;
       const expires = PULL_EXPIRES_MS * NANOSECONDS_PER_MS;
       nats.publish(subject, JSON.stringify({ batch, expires }), { reply: inbox });
@@ -83,12 +88,16 @@ export class StreamReader {
             arrivals.fail(new Error(`status ${message.headers?.code} ${message.headers?.description}`));
             return;
           }
-          open = 0;
+          open = Math.max(0, open - expired(message));
           pull();
           return;
         }
         if (place.consumerSequence !== ++consumerSequence) {
           arrivals.fail(new Error('messages were lost'));
+          return;
+        }
+        if (open === 0) {
+          arrivals.fail(new Error('more came than was asked for'));
           return;
         }
         arrivals.add({
@@ -97,9 +106,10 @@ export class StreamReader {
           pending: place.pending,
           bytes: message.data,
         });
-        if (--open <= PULL_AGAIN_AT) pull();
+        open--;
       },
     });
+    arrivals.onTaken = pull;
     pull();
     return () => subscription.unsubscribe();
   }
@@ -120,6 +130,12 @@ export class StreamReader {
       max_waiting: 4,
     });
   }
+}
+
+/** Messages that are not to be expected any more; all where the server does not say. */
+function expired({ headers }: Msg): number {
+  const pending = Number.parseInt(headers?.get(PENDING_HEADER) ?? '', 10);
+  return Number.isNaN(pending) ? PULL_MESSAGES : pending;
 }
 
 /** `$JS.ACK.[domain.account.]stream.consumer.deliveries.streamSequence.consumerSequence.time.pending[.token]`. */

@@ -1,0 +1,78 @@
+// A server sends what it was asked for as fast as the line allows. Tries to have a node that is slow to take it in ask for ever
+// more, or stop asking, and sends more than was asked for. The connection is a double; what is asked is read off it.
+import { headers, type Msg, type MsgCallback, type NatsConnection } from '@nats-io/transport-node';
+import { expect, test } from 'vitest';
+import { Arrivals } from '../../../src/context-store/nats/arrivals.ts';
+import { PULL_AGAIN_MESSAGES, PULL_MESSAGES, StreamReader } from '../../../src/context-store/nats/stream-reader.ts';
+import type { NodeId } from '../../../src/domain/identifiers.ts';
+import { virtualEnvironment } from '../../support/virtual-environment.ts';
+
+function reading() {
+  const asked: number[] = [];
+  let hear: MsgCallback<Msg> | undefined;
+  let sent = 0;
+  const nats = {
+    publish: (_: string, request: string) => void asked.push(JSON.parse(request).batch),
+    subscribe(_: string, { callback }: { callback: MsgCallback<Msg> }) {
+      hear = callback;
+      return { unsubscribe() {} };
+    },
+  } as unknown as NatsConnection;
+  const arrivals = new Arrivals(virtualEnvironment(), new AbortController().signal);
+  new StreamReader({ api: '$JS.API', stream: 's', nodeId: 'e2' as NodeId }, nats).readInto(arrivals);
+  return {
+    arrivals,
+    asked,
+    sum: () => asked.reduce((all, batch) => all + batch, 0),
+    send(count: number) {
+      for (let i = 0; i < count; i++) {
+        const reply = `$JS.ACK.s.e2.1.${++sent}.${sent}.1700000000000000000.9`;
+        hear?.(null, { subject: `abcd.e1.${sent.toString(36)}`, reply, data: new Uint8Array(1) } as unknown as Msg);
+      }
+    },
+    expire(pending: number | undefined) {
+      const status = headers(408, 'Request Timeout');
+      if (pending !== undefined) status.set('Nats-Pending-Messages', String(pending));
+      hear?.(null, { subject: '_e2.x', reply: '', headers: status, data: new Uint8Array() } as unknown as Msg);
+    },
+  };
+}
+
+test('no more is asked for while what came is not taken in', async () => {
+  const { arrivals, asked, send } = reading();
+  expect(asked).toEqual([PULL_MESSAGES]);
+  send(PULL_MESSAGES - 1);
+  expect(await arrivals.next()).toHaveLength(PULL_MESSAGES - 1);
+  send(1);
+  expect(asked).toEqual([PULL_MESSAGES]);
+  expect(await arrivals.next()).toHaveLength(1);
+  expect(asked).toEqual([PULL_MESSAGES, PULL_MESSAGES - 1]);
+});
+
+test('all that a server has is asked for, however it comes', async () => {
+  const { arrivals, sum, send, asked } = reading();
+  let sent = 0;
+  for (let round = 1; round <= 300; round++) {
+    const count = Math.min((round * 7) % 90, sum() - sent);
+    send(count);
+    sent += count;
+    if (count > 0) expect(await arrivals.next()).toHaveLength(count);
+    expect(sum() - sent).toBeLessThanOrEqual(PULL_MESSAGES);
+    expect(sum() - sent).toBeGreaterThan(0);
+  }
+  expect(Math.min(...asked)).toBeGreaterThanOrEqual(PULL_AGAIN_MESSAGES);
+});
+
+test.each([[PULL_MESSAGES], [undefined]])('a request that has expired with %s missing is made anew', (pending) => {
+  const { asked, expire } = reading();
+  expire(pending);
+  expire(pending);
+  expect(asked).toEqual([PULL_MESSAGES, PULL_MESSAGES, PULL_MESSAGES]);
+});
+
+test('a server that sends more than it was asked for is not listened to', async () => {
+  const { arrivals, send } = reading();
+  send(PULL_MESSAGES + 1);
+  expect(await arrivals.next()).toHaveLength(PULL_MESSAGES);
+  await expect(arrivals.next()).rejects.toThrow('more came than was asked for');
+});
