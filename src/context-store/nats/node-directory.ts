@@ -128,8 +128,10 @@ export class NodeDirectory {
   }
 
   #refuse(nodeId: NodeId, reason: NodeRefusal): void {
-    if (this.#refused.get(nodeId) !== reason) this.#environment.log.error('node_refused', { peer: nodeId, reason });
-    if (this.#refused.size < NODES_MAX || this.#refused.has(nodeId)) this.#refused.set(nodeId, reason);
+    const told = this.#refused.get(nodeId);
+    if (told === reason || (told === undefined && this.#refused.size >= NODES_MAX)) return;
+    this.#environment.log.error('node_refused', { peer: nodeId, reason });
+    this.#refused.set(nodeId, reason);
   }
 
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {

@@ -33,7 +33,8 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
   const request = parseMessage('request', message.data);
   switch (request?.kind) {
     case undefined:
-      parts.log.warn('peer_request_malformed', { bytes: message.data.length });
+      // Not louder: whoever sends one can send many.
+      parts.log.debug('peer_request_malformed', { bytes: message.data.length });
       return;
     case 'hello':
       void parts.onHello(request).then(
