@@ -1,9 +1,7 @@
 import type { ContextMode } from '../../domain/turn-record.ts';
 import type { ExperimentRow, NetworkFacts, PartFacts, PlayLabels, ReplySource } from '../experiment-rows.ts';
-import type { KnownNode } from '../known-node.ts';
 import type { RunFacts } from '../run-row.ts';
 import { SCENARIO_DEFAULTS, type Scenario, type ScenarioTurn } from '../scenario.ts';
-import type { ExperimentModel } from './experiment-model.ts';
 import type { LlmServiceName, SiteContext, SiteSpec } from './site.ts';
 
 /** What is asked of an experiment; each takes of it what concerns it. */
@@ -68,7 +66,6 @@ export interface ReplicationScript {
 
 export interface PlayContext {
   readonly site: SiteContext;
-  readonly model: ExperimentModel;
   readonly labels: PlayLabels;
   /** Of every turn's row. */
   readonly facts: RunFacts;
@@ -124,9 +121,4 @@ export function scenarioOf(
 export function warmUpScenario(nodes: readonly string[], users: number, seed: number): Scenario {
   const turns = nodes.map((_, node) => ({ message: users > 1 ? `${WARM_UP} {user}` : WARM_UP, node }));
   return { ...scenarioOf('warm-up', { turns, nodes, users, maxTokens: WARM_UP_TOKENS, seed }), stream: true };
-}
-
-/** Names in a site's order. */
-export function namesOf(nodes: readonly KnownNode[]): string[] {
-  return nodes.map(({ nodeId }) => nodeId);
 }

@@ -258,7 +258,6 @@ class Run {
     };
     const context: PlayContext = {
       site: this.#site,
-      model: this.#request.model,
       labels,
       facts: this.#facts(spec, labels),
       append: (row) => this.#append(row),

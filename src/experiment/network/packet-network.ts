@@ -18,8 +18,6 @@ export interface PathBytes {
   readonly packets: number;
 }
 
-export const PERFECT_LINK: Link = { delayMs: 0, loss: 0, mbitPerS: undefined };
-
 const HOLD = ['--net', 'sh', '-c', 'ip link set lo up && echo ready && exec sleep infinity'];
 
 /**
