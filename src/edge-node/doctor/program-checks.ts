@@ -31,18 +31,22 @@ export function checkOptionalPrograms({ replication }: EdgeNodeConfig): Promise<
 }
 
 async function checkProgram({ name, what, fix }: Program): Promise<Check> {
-  const version = await versionOf(name);
-  return version === undefined
-    ? { name, outcome: 'warn', found: `not on PATH; optional (${what})`, fix }
-    : { name, outcome: 'ok', found: version };
+  const found = await versionOf(name);
+  if (found === undefined) return { name, outcome: 'warn', found: `not on PATH; optional (${what})`, fix };
+  if (found === DOES_NOT_RUN) return { name, outcome: 'warn', found: `${found}; optional (${what})`, fix };
+  return { name, outcome: 'ok', found };
 }
+
+const DOES_NOT_RUN = 'on PATH, but does not run';
 
 function versionOf(program: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     execFile(program, ['--version'], { timeout: VERSION_WAIT_MS }, (error, stdout, stderr) => {
-      if (error !== null && error.code === 'ENOENT') return resolve(undefined);
+      if (error !== null) return resolve(error.code === 'ENOENT' ? undefined : DOES_NOT_RUN);
       const lines = `${stdout}\n${stderr}`.split('\n');
-      resolve(lines.find((line) => /version/i.test(line))?.trim() ?? 'found; tells no version');
+      // llama-server says "version: 1234 (abcd)", nats-server "nats-server: v2.15.1".
+      const line = lines.find((line) => /version/i.test(line)) ?? lines.find((line) => /\d\.\d/.test(line));
+      resolve(line?.trim() ?? 'found; tells no version');
     });
   });
 }
