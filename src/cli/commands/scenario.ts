@@ -82,7 +82,7 @@ async function runScenario(file: string, options: RunFlags): Promise<void> {
     mode,
     urls: options.node,
     anyModel: options.anyModel === true,
-    settings: { flags: { logLevel: 'warn', ...withoutUndefined(settingFlags(options)) }, file: options.config },
+    settings: { flags: { logLevel: 'error', ...withoutUndefined(settingFlags(options)) }, file: options.config },
     folder: options.output,
     signal: stop.signal,
     ...(progress
