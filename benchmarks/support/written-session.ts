@@ -2,16 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { ANONYMOUS, type SessionId, type TurnNumber } from '../../src/domain/identifiers.ts';
 import { appendTokens, type TokenId } from '../../src/domain/token-sequence.ts';
 import type { Message, TokenizedPayload } from '../../src/domain/turn-record.ts';
+import { NINE_WRITTEN_TURNS } from '../../src/experiment/experiments/written-turns.ts';
 import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { qwen2VocabularyFile } from '../../test/support/qwen2-vocabulary.ts';
 import { loadVocabulary } from '../../test/support/vocabulary.ts';
-import { NINE_TURNS, REPLY_TOKENS } from './nine-turns.ts';
 import type { WrittenTurn } from './replication-node.ts';
 
 /** How a context travels: each turn's own part, or all of it again with each turn, as the paper's prototype sends it. */
 export type Portion = 'delta' | 'whole';
 export type Mode = 'tokenized' | 'raw';
 
+/** Ids in each reply of the paper's scenario. */
+const REPLY_TOKENS = 128;
 const SAMPLING = { temperature: 0, seed: 123, maxTokens: REPLY_TOKENS };
 
 interface SpokenTurn {
@@ -26,7 +28,7 @@ export class WrittenSessions {
 
   private constructor(tokenized: readonly TokenizedPayload[], replies: readonly string[]) {
     this.#tokenized = tokenized;
-    this.#messages = NINE_TURNS.map(({ message }, i) => ({
+    this.#messages = NINE_WRITTEN_TURNS.map(({ message }, i) => ({
       user: { role: 'user', content: message },
       reply: replies[i] as string,
     }));
@@ -38,7 +40,7 @@ export class WrittenSessions {
       const { description, tokenize } = vocabulary;
       const template = await compileChatTemplate(description, tokenize, { now: () => 0 });
       const tokenized: TokenizedPayload[] = [];
-      for (const { message, reply } of NINE_TURNS) {
+      for (const { message, reply } of NINE_WRITTEN_TURNS) {
         const messages: Message[] = [{ role: 'user', content: message }];
         const before = tokenized.at(-1)?.replyIds;
         const segment =
@@ -67,7 +69,7 @@ export class WrittenSessions {
   }
 
   get turns(): number {
-    return NINE_TURNS.length;
+    return NINE_WRITTEN_TURNS.length;
   }
 
   /** A new session's turns; `count` of them, the nine over and over. */
