@@ -24,9 +24,17 @@ export function connectionFailure(error: unknown, { hasCertificates }: { readonl
   return error.message;
 }
 
+/** Whether the server said that this node may not do what it tried; a request has that as the cause of its own error. */
+export function isForbidden(error: unknown): boolean {
+  return (
+    error instanceof PermissionViolationError ||
+    (error instanceof Error && error.cause instanceof PermissionViolationError)
+  );
+}
+
 /** Why a node whose nats-server is reached does not answer a greeting. */
 export function greetingFailure(error: unknown, peer: NodeId): string {
-  if (error instanceof PermissionViolationError)
+  if (isForbidden(error))
     return `the server there lets this node only knock: it is not ${peer}'s, or ${peer} is down or excludes this node`;
   if (error instanceof errors.NoRespondersError || (error instanceof RequestError && error.isNoResponders()))
     return `nobody listens for ${peer} at the server there: ${peer} is down, or the server is another node's`;

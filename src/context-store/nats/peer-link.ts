@@ -1,11 +1,11 @@
-import { type Msg, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
 import { logText, type OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { backFill, type Holder } from './back-fill.ts';
-import { greetingFailure } from './failure-text.ts';
+import { greetingFailure, isForbidden } from './failure-text.ts';
 import type { Intake } from './intake.ts';
 import { announceSubject, beaconSubject } from './names.ts';
 import { abortable, BackOff, Bell } from './pause.ts';
@@ -192,7 +192,7 @@ export class PeerLink {
         waitMs = this.#silence.next();
         this.calls.knock(hello);
         this.#wasOutOfReach = true;
-        isGuest = error instanceof PermissionViolationError;
+        isGuest = isForbidden(error);
       }
       await this.#helloBell.wait(signal, waitMs);
       // A server looks who one is when one connects.

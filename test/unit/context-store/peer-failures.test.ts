@@ -46,6 +46,10 @@ describe('a node that does not answer at a server that does', () => {
     ],
     [new errors.NoRespondersError('bf.e2'), /e2 is down, or .* another node's/],
     [new PermissionViolationError('Permissions Violation', 'subscription', '_e1.X'), /only knock: it is not e2's/],
+    [
+      new RequestError('x', { cause: new PermissionViolationError('Permissions Violation', 'publish', 'bf.e2') }),
+      /only knock: it is not e2's/,
+    ],
     [new TimeoutError(), /^e2 does not answer$/],
     [new Error('its answer is not that of a node'), /^its answer is not that of a node$/],
   ])('%s', (error, expected) => {
