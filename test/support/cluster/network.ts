@@ -14,7 +14,7 @@ export interface PathState {
  * in either direction, what a bad link does. End 1 is this process's own namespace; the clients are there.
  */
 export class Network {
-  /** What a command line begins with to run in end `end`. */
+  /** Processes that do nothing but keep a namespace; the first is end 2's. */
   readonly #holders: readonly ChildProcess[];
   readonly #switch: ChildProcess;
   readonly #answers: Array<() => void> = [];
