@@ -33,6 +33,8 @@ export async function createApp(parts: AppParts): Promise<App> {
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX },
     forceCloseConnections: 'idle',
+    // Fastify's own answer is not in the API's form; the Context Manager refuses what comes too late.
+    return503OnClosing: false,
     genReqId: () => environment.random.uuid(),
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id);
