@@ -3,7 +3,7 @@ import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import type { Intake, SoundRecord } from './intake.ts';
 import type { FetchedRecords, LogPage } from './peer-protocol.ts';
-import { FETCH_RECORDS_MAX } from './peer-protocol.ts';
+import { FETCH_RECORDS_MAX, LIST_ENTRIES_MAX } from './peer-protocol.ts';
 import { afterBackFill, settledThrough } from './pull-position.ts';
 
 /** A node that can be asked for what it holds of a log. Both throw when it does not answer. */
@@ -40,6 +40,8 @@ export async function backFill(
     lastPage = page;
     listed = page.through;
     await takePage(page);
+    // A page that has room left is the last, or its holder could be asked for ever.
+    if (page.entries.length < LIST_ENTRIES_MAX) break;
   }
   return lastPage;
 

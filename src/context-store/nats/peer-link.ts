@@ -15,6 +15,7 @@ import {
   describedNode,
   type Hello,
   type HelloReply,
+  LOGS_MAX,
   type Member,
   type NodeAnnouncement,
   parseMessage,
@@ -62,6 +63,14 @@ export interface PeerLinkOptions {
   /** Others that may hold records of the peer. */
   readonly otherHolders: () => Holder[];
 }
+
+/**
+ * Records that a node may have written since the copy of its disk that was put back: years of turns. Its log moves past what
+ * peers claim to have, and a false claim must not use up the numbers.
+ */
+const OWN_RECORDS_MISSED_MAX = 100_000_000;
+/** Lists gone through that are remembered; a greeting names at most as many logs. To forget one costs asking again. */
+const LOGS_LISTED_MAX = LOGS_MAX;
 
 /** Everything between this node and one peer. */
 export class PeerLink {
@@ -221,9 +230,14 @@ export class PeerLink {
         const after = Math.max(replica.cursor(log).sequence, this.#listed.get(logText(log)) ?? 0);
         if (last <= after || signal.aborted) return;
         const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
+        if (isOwn && last - after > OWN_RECORDS_MISSED_MAX) {
+          this.#environment.log.error('peer_claims_too_much', { peer: this.nodeId, last: after, known: last });
+          return;
+        }
         // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
         if (isOwn) this.#environment.log.error('store_rolled_back', { last: after, known: last });
         await backFill({ log, holder: this.calls, after, through: last, isOrigin: isOwn }, { replica, intake });
+        if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();
         this.#listed.set(logText(log), last);
       });
       await abortable(work, signal);

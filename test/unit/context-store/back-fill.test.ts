@@ -44,6 +44,16 @@ class Shelf implements Holder {
   }
 }
 
+/** Hands out what there is one by one, and says each time that there is more. */
+class Endless extends Shelf {
+  lists = 0;
+
+  override async list(_: unknown, after: number) {
+    this.lists++;
+    return { entries: [{ sequence: after + 1, hash: hashOf(after + 1) }], through: after + 1 };
+  }
+}
+
 /** A node that has these records, and settles nothing by itself. */
 function receiver(here: readonly number[], sequence: number, { refused = [] }: { refused?: readonly number[] } = {}) {
   const held = new Set(here);
@@ -77,6 +87,12 @@ describe('filling from a list', () => {
     await backFill({ log, holder, after: 0, through: 3, isOrigin: true }, node);
     expect(holder.asked).toEqual([1, 2, 3]);
   });
+});
+
+test('a holder that always knows of one more is not asked for ever', async () => {
+  const holder = new Endless('e2', []);
+  await backFill({ log, holder, after: 0, through: Number.MAX_SAFE_INTEGER, isOrigin: false }, receiver([], 0));
+  expect(holder.lists).toBe(1);
 });
 
 describe('what a node that did not write the log lists and does not hand out whole', () => {
