@@ -1,5 +1,4 @@
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
 import { ContextManager } from '../context-manager/context-manager.ts';
 import { isReplicating, type ReplicatingStore } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
@@ -12,7 +11,7 @@ import { compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
 import type { EdgeNodeConfig } from './config.ts';
-import { isWildcard, originOf } from './listen-address.ts';
+import { hostForOthers, isLoopback, originOf } from './listen-address.ts';
 import { openContextStore } from './open-context-store.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
@@ -85,7 +84,7 @@ async function assemble(
     }
   }
 
-  const told: { httpUrl?: string; contextManager?: ContextManager } = {};
+  const told: { httpUrl?: string | undefined; contextManager?: ContextManager } = {};
   const store = await opened.serve({
     keygroup: keygroupOf(llm.description.identity),
     model: llm.description.identity.name,
@@ -130,8 +129,10 @@ async function assemble(
     throw listenError(error, host, port);
   });
   const { port: boundPort } = app.server.address() as AddressInfo;
-  const reachable = isWildcard(config.listen) ? hostname() : host;
-  told.httpUrl = config.advertisedUrl ?? originOf({ host: reachable, port: boundPort });
+  // An API on loopback is nothing to nodes on other machines.
+  const isTold = !isLoopback(config.listen) || config.replication?.certificates === undefined;
+  const ownUrl = isTold ? originOf({ host: hostForOthers(config.listen), port: boundPort }) : undefined;
+  told.httpUrl = config.advertisedUrl ?? ownUrl;
   return {
     address: { host, port: boundPort, url: originOf({ host, port: boundPort }) },
     description: {

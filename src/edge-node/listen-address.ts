@@ -1,3 +1,5 @@
+import { hostname } from 'node:os';
+
 /** Where an HTTP server listens. */
 export interface ListenAddress {
   /** Name or address, IPv6 without brackets. */
@@ -24,7 +26,12 @@ export function isLoopback({ host }: ListenAddress): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
+/** Under which name others look for what listens there. */
+export function hostForOthers(address: ListenAddress): string {
+  return isWildcard(address) ? hostname() : address.host;
+}
+
 /** Whether it stands for every address of the machine, and so is none that others could use. */
-export function isWildcard({ host }: ListenAddress): boolean {
+function isWildcard({ host }: ListenAddress): boolean {
   return host === '0.0.0.0' || host === '::';
 }

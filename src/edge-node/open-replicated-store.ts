@@ -1,17 +1,17 @@
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openReplica } from '../context-store/lmdb/replica.ts';
 import { superviseNatsServer } from '../context-store/nats/nats-server-process.ts';
 import { findNatsServer, type NatsServerVersion } from '../context-store/nats/nats-server-program.ts';
+import { NODES_MAX } from '../context-store/nats/peer-protocol.ts';
 import { hubServerConfig, leafServerConfig, natsServerConfig } from '../context-store/nats/server-config.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 import { checkNodeCertificate } from './certificates/check.ts';
 import type { EdgeNodeConfig } from './config.ts';
-import { isWildcard } from './listen-address.ts';
+import { hostForOthers } from './listen-address.ts';
 import type { OpenedStore, ServedNode } from './open-context-store.ts';
-import { natsUrl, type ReplicationConfig, type StartedServer } from './replication-config.ts';
+import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from './replication-config.ts';
 
 type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };
 
@@ -26,7 +26,11 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
   const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication } = config;
   const { cluster, certificates } = replication;
   if (certificates !== undefined)
-    await checkNodeCertificate(certificates, { nodeId, cluster }, environment.clock.now());
+    await checkNodeCertificate(
+      certificates,
+      { nodeId, cluster, host: dialledHost(replication) },
+      environment.clock.now(),
+    );
   const replica = await openReplica({ folder, nodeId, bytesMax }, environment);
   const server = await startServer(config, environment).catch(async (error) => {
     await replica.close();
@@ -63,6 +67,11 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
   };
 }
 
+/** Least time between two changes of a server's rules. */
+const RELOAD_EVERY_MS = 1_000;
+/** A restarted hub takes seconds to have all its links back. */
+const HUB_RESTART_EVERY_MS = 10_000;
+
 interface OwnServer {
   readonly url: string;
   readonly advertisedUrl: string;
@@ -86,27 +95,34 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
   const members = new Set(peers.map((peer) => peer.nodeId));
   const text = () => serverConfig(config, server, { storeDir, members: [...members], version });
   const running = await superviseNatsServer({ program, folder, storeDir, config: text() }, environment);
-  const host = isWildcard(server.listen) ? hostname() : server.listen.host;
+  let changedMs = Number.NEGATIVE_INFINITY;
   let isChanging = false;
+  let cancelChange = () => {};
+  const changeEveryMs = server.hubListen === undefined ? RELOAD_EVERY_MS : HUB_RESTART_EVERY_MS;
+  const { clock } = environment;
   const failed = (error: unknown) => environment.log.error('nats_server_change_failed', {}, error);
   return {
     url: running.url,
-    advertisedUrl: natsUrl(advertisedServer ?? { host, port: running.port }),
+    advertisedUrl: natsUrl(advertisedServer ?? { host: hostForOthers(server.listen), port: running.port }),
     letIn(member) {
-      if (certificates === undefined || members.has(member)) return;
+      if (certificates === undefined || members.has(member) || members.size >= NODES_MAX) return;
       members.add(member);
       if (isChanging) return;
       isChanging = true;
-      // All that a node remembers come at once.
-      queueMicrotask(() => {
+      // All that a node remembers come at once; whoever knocks again and again must not keep the server from its work.
+      cancelChange = clock.after(Math.max(0, changedMs + changeEveryMs - clock.monotonic()), () => {
         isChanging = false;
+        changedMs = clock.monotonic();
         // Links to a hub keep the permissions they were made with.
         const change = server.hubListen === undefined ? running.reload(text()) : running.restart(text());
         change.catch(failed);
       });
     },
     restart: () => void running.restart(text()).catch(failed),
-    stop: () => running.stop(),
+    stop() {
+      cancelChange();
+      return running.stop();
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../domain/identifiers.ts';
-import { isLoopback, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
+import { hostForOthers, isLoopback, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
 import type { SettingName, Settings } from './settings.ts';
 
 /** How a node shares its contexts. */
@@ -112,6 +112,12 @@ export function readReplication(settings: Settings, nodeId: NodeId | undefined, 
           },
     location: readLocation(settings.location, complain),
   };
+}
+
+/** Where peers dial the server that the node starts; `undefined` where they dial another, or, behind a hub, none. */
+export function dialledHost({ server, advertisedServer, hub }: ReplicationConfig): string | undefined {
+  if ('url' in server || hub !== undefined) return undefined;
+  return advertisedServer?.host ?? hostForOthers(server.listen);
 }
 
 /** URL of a nats-server. */

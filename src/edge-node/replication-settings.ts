@@ -92,7 +92,8 @@ export const REPLICATION_SETTINGS = {
     text({
       group: 'Replication',
       placeholder: 'URL',
-      defaultText: "`listen`'s, with the host name where that is a wildcard",
+      defaultText:
+        "`listen`'s, with the host name where that is a wildcard; none where it is loopback and `certs-dir` is set",
       description: 'Where clients reach the HTTP API of this node; shown by every node in `/nodes`.',
     }),
   ),

@@ -205,6 +205,17 @@ describe('with certificates', () => {
     );
   });
 
+  test('one that does not name where peers would reach the node is refused, and the message says what to do', async () => {
+    await makeCertificates(join(folder.path, 'certs'), 'blue', ['a']);
+    const elsewhere = certified('a', { natsListen: '127.0.0.1:0', natsAdvertise: 'other.example:4222' });
+    await expect(elsewhere).rejects.toMatchObject({
+      code: 'certificate_unusable',
+      message: expect.stringMatching(/does not name other\.example.*--nats-advertise/),
+    });
+    // What it does name is taken.
+    await certified('a', { natsAdvertise: 'edge.example:4222' });
+  });
+
   test.each([
     ['names another node', 'b', 'blue', 'a@blue, and this is b@blue'],
     ['names another cluster', 'a', 'red', 'a@blue, and this is a@red'],

@@ -1,18 +1,26 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { userName } from '../../context-store/nats/names.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, NodeId } from '../../domain/identifiers.ts';
 import type { NodeCertificateFiles } from '../replication-config.ts';
 
+export interface CertifiedNode {
+  readonly nodeId: NodeId;
+  readonly cluster: ClusterName;
+  /** Where peers reach its server, which shows this certificate; `undefined` where another server is used. */
+  readonly host: string | undefined;
+}
+
 /**
  * Whether a node can use these certificates as what it is. Throws `certificate_unusable` when a file cannot be read, when
- * they do not belong together, are not valid at `nowMs`, or name another node or cluster: a server would say no more than
+ * they do not belong together, are not valid at `nowMs`, or name another node, cluster or host: a server would say no more than
  * that the connection was refused.
  */
 export async function checkNodeCertificate(
   { certFile, keyFile, caFile }: NodeCertificateFiles,
-  { nodeId, cluster }: { readonly nodeId: NodeId; readonly cluster: ClusterName },
+  { nodeId, cluster, host }: CertifiedNode,
   nowMs: number,
 ): Promise<void> {
   const certificate = (await readCertificates(certFile))[0] as X509Certificate;
@@ -30,6 +38,15 @@ export async function checkNodeCertificate(
   if (!names.includes(`email:${user}`)) {
     const named = names.find((name) => name.startsWith('email:'))?.slice('email:'.length) ?? 'nobody';
     throw unusable(`${certFile} names ${named}, and this is ${user} (node id @ cluster)`);
+  }
+  if (
+    host !== undefined &&
+    (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) === undefined
+  ) {
+    throw unusable(
+      `${certFile} does not name ${host}, where peers would reach this node; say under which address they do with ` +
+        '--nats-advertise, or make a certificate with --host for it',
+    );
   }
 }
 

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { DiscedgeError } from '../../domain/errors.ts';
 import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config.ts';
-import type { Peer, ReplicationConfig } from '../replication-config.ts';
+import { dialledHost, type Peer, type ReplicationConfig } from '../replication-config.ts';
 import type { Check } from './check.ts';
 
 /** A peer that takes longer is as good as away: turns that wait for it wait a second. */
@@ -41,14 +41,15 @@ async function checkServer({ server }: ReplicationConfig): Promise<Check> {
 }
 
 async function checkCertificates(
-  { certificates, cluster }: ReplicationConfig,
+  replication: ReplicationConfig,
   nodeId: EdgeNodeConfig['nodeId'],
   nowMs: number,
 ): Promise<Check[]> {
   const name = 'certificates';
+  const { certificates, cluster } = replication;
   if (certificates === undefined) return [{ name, outcome: 'ok', found: 'none: peers on this machine only' }];
   try {
-    await checkNodeCertificate(certificates, { nodeId, cluster }, nowMs);
+    await checkNodeCertificate(certificates, { nodeId, cluster, host: dialledHost(replication) }, nowMs);
     return [{ name, outcome: 'ok', found: `${certificates.certFile} is ${nodeId}@${cluster}'s` }];
   } catch (error) {
     return [{ name, outcome: 'missing', found: (error as DiscedgeError).message }];
