@@ -1,8 +1,10 @@
 // Two and three stores, each with a real nats-server of its own: tries to make records travel twice, out of order, not at
 // all, or to the wrong node; deletions and expiry be undone; and a node depend on another one.
+import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ClusterName, KeygroupId } from '../../src/domain/identifiers.ts';
+import { RECORD_FORMAT_VERSION } from '../../src/domain/record-codec.ts';
 import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
 import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
 
@@ -175,6 +177,22 @@ test('nodes of two clusters do not share records, and say so', async () => {
   expect(await b.holds(records)).toBe(false);
   expect(b.peer(a).logs).toEqual([]);
   expect(a.store.replicationStatus().refusedNodes).toEqual({ b: 'other_cluster' });
+});
+
+test('a node that writes another record version is refused, and shown as refused', async () => {
+  const a = await cluster.node('a');
+  await a.open([]);
+  const nats = await a.connect({ inboxPrefix: '_b' });
+  const node = { cluster: 'test', nodeId: 'b', incarnation: '00000001', instance: randomUUID(), keygroups: [KEYGROUP] };
+  const greet = async (recordVersion: number) => {
+    const hello = { kind: 'hello', node: { ...node, recordVersion }, cursors: [] };
+    return (await nats.request('bf.a', JSON.stringify(hello))).json<{ refused?: string; logs: unknown[] }>();
+  };
+  expect(await greet(RECORD_FORMAT_VERSION + 1)).toMatchObject({ refused: 'other_record_version', logs: [] });
+  expect(a.store.replicationStatus().refusedNodes).toEqual({ b: 'other_record_version' });
+  expect((await greet(RECORD_FORMAT_VERSION)).refused).toBeUndefined();
+  expect(a.store.replicationStatus().refusedNodes).toEqual({});
+  await nats.close();
 });
 
 test('an address where something else answers is told from a node that is away', async () => {
