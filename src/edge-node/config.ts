@@ -5,7 +5,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
 import { readConfigFile } from './config-file.ts';
-import { checkConsistency } from './consistency-settings.ts';
+import { checkConsistency } from './consistency-rules.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import {
   type Complain,

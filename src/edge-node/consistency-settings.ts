@@ -1,7 +1,5 @@
 import { CONSISTENCIES, TURN_GATE_POLICIES, WRITE_CONCERNS } from '../domain/consistency.ts';
-import type { Complain, StoreKind } from './replication-config.ts';
 import { choice, integer } from './setting-schema.ts';
-import type { Settings } from './settings.ts';
 
 /** What a turn waits for, before it is answered and after; part of the settings' one schema. */
 export const CONSISTENCY_SETTINGS = {
@@ -69,23 +67,3 @@ export const CONSISTENCY_SETTINGS = {
       'How long the end of a reply waits for a peer, where the request does not say. In a LAN a peer answers within milliseconds; the default lets a hiccup pass, and whoever waits at the other end still sees a reply. At most `max-wait-ms-limit`.',
   }),
 };
-
-/** What these settings ask of each other and of the store. */
-export const CONSISTENCY_RULES = [
-  '`write-concern: replicated` needs `store: nats`.',
-  'With `turn-gate: fixed`, `turn-gate-retries-max` times `turn-gate-backoff-ms` must not exceed `max-wait-ms`.',
-] as const;
-
-export function checkConsistency(settings: Settings, store: StoreKind, complain: Complain): void {
-  const { writeConcern, turnGate, turnGateRetriesMax, turnGateBackoffMs, maxWaitMs } = settings;
-  if (writeConcern === 'replicated' && store !== 'nats') {
-    complain('writeConcern', `(replicated) needs store nats: ${store} shares its sessions with no other node`);
-  }
-  const waitMs = turnGateRetriesMax * turnGateBackoffMs;
-  if (turnGate === 'fixed' && waitMs > maxWaitMs) {
-    complain(
-      'turnGateRetriesMax',
-      `(${turnGateRetriesMax}) times turn-gate-backoff-ms (${turnGateBackoffMs}) must not exceed max-wait-ms (${maxWaitMs}), beyond which no turn waits`,
-    );
-  }
-}

@@ -1,27 +1,10 @@
 import type { ContextStore } from '../context-store/context-store.ts';
 import { memoryStore } from '../context-store/memory.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import type { Incarnation, KeygroupId } from '../domain/identifiers.ts';
+import type { Incarnation } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { EdgeNodeConfig } from './config.ts';
-
-/** This node's replica. What is not known before the LLM Service runs comes with `serve`. */
-export interface OpenedStore {
-  readonly incarnation: Incarnation;
-  /** The store of one keygroup; from here on it is shared with other nodes, where it is a store that is. At most once. */
-  serve(node: ServedNode): Promise<ContextStore>;
-  /** Idempotent. */
-  close(): Promise<void>;
-}
-
-export interface ServedNode {
-  readonly keygroup: KeygroupId;
-  readonly model: string;
-  /** Of the HTTP API, as other nodes and clients reach it; `undefined` until it is known. */
-  readonly httpUrl: () => string | undefined;
-  /** Turns being answered. */
-  readonly load: () => number;
-}
+import type { OpenedStore } from './opened-store.ts';
 
 /** The context store the configuration names. */
 export async function openContextStore(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {

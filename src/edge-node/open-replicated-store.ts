@@ -10,7 +10,7 @@ import type { Environment } from '../environment/environment.ts';
 import { checkNodeCertificate } from './certificates/check.ts';
 import type { EdgeNodeConfig } from './config.ts';
 import { hostForOthers } from './listen-address.ts';
-import type { OpenedStore, ServedNode } from './open-context-store.ts';
+import type { OpenedStore, ServedNode } from './opened-store.ts';
 import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from './replication-config.ts';
 
 type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };

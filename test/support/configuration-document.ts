@@ -1,5 +1,5 @@
 import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/edge-node/config.ts';
-import { CONSISTENCY_RULES } from '../../src/edge-node/consistency-settings.ts';
+import { CONSISTENCY_RULES } from '../../src/edge-node/consistency-rules.ts';
 import { SETTING_GROUPS } from '../../src/edge-node/setting-schema.ts';
 import { formatSize } from '../../src/edge-node/setting-values.ts';
 import { SETTINGS, type Setting, type SettingName } from '../../src/edge-node/settings.ts';
