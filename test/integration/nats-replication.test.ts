@@ -188,7 +188,10 @@ test('a node that writes another record version is refused, and shown as refused
     const hello = { kind: 'hello', node: { ...node, recordVersion }, cursors: [] };
     return (await nats.request('bf.a', JSON.stringify(hello))).json<{ refused?: string; logs: unknown[] }>();
   };
-  expect(await greet(RECORD_FORMAT_VERSION + 1)).toMatchObject({ refused: 'other_record_version', logs: [] });
+  // It opens before it listens.
+  await eventually(async () =>
+    expect(await greet(RECORD_FORMAT_VERSION + 1)).toMatchObject({ refused: 'other_record_version', logs: [] }),
+  );
   expect(a.store.replicationStatus().refusedNodes).toEqual({ b: 'other_record_version' });
   expect((await greet(RECORD_FORMAT_VERSION)).refused).toBeUndefined();
   expect(a.store.replicationStatus().refusedNodes).toEqual({});
