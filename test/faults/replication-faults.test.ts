@@ -95,7 +95,8 @@ test('a stream is deleted, and nobody writes', async () => {
   await nats.flush();
   await manager.streams.delete(a.stream);
   for await (const _ of announced) break;
-  expect((await manager.streams.info(a.stream)).state.messages).toBe(10);
+  // It is announced when it is there, and filled after that.
+  await eventually(async () => expect((await manager.streams.info(a.stream)).state.messages).toBe(10));
   await nats.close();
   await b.eventuallyHolds([await a.write({ key: sessionKey('next') })]);
 });
