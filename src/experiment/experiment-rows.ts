@@ -80,8 +80,8 @@ export interface PartFacts {
   /** Turns a session. */
   readonly turns: number;
   readonly max_tokens: number;
-  /** The part's own, where it has one. */
-  readonly network: NetworkFacts;
+  /** Of each setting; most parts have one network for all. */
+  readonly networks: Readonly<Record<string, NetworkFacts>>;
 }
 
 export interface ExperimentStart {

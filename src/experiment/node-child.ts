@@ -5,8 +5,15 @@ import type { WrittenReplies } from './transcript-llm.ts';
 /** What the parent sends once. */
 export interface ChildOrder {
   readonly sources: ConfigSources;
-  /** In place of an LLM Service's. */
-  readonly writtenReplies: WrittenReplies | undefined;
+  readonly llm: ChildLlm;
+}
+
+/** What is other than configured about a node's LLM Service. */
+export interface ChildLlm {
+  /** In place of its replies. */
+  readonly writtenReplies?: WrittenReplies | undefined;
+  /** Holds its tokenizer up to this pace. */
+  readonly tokenizerIdsPerS?: number | undefined;
 }
 
 /** What a child says once: that its node listens, or why it does not. */

@@ -8,8 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts';
 import { type ConfigSources, nodeIdFromHostName } from '../edge-node/config.ts';
 import type { Clock } from '../environment/environment.ts';
-import type { ChildOrder, ChildReport } from './node-child.ts';
-import type { WrittenReplies } from './transcript-llm.ts';
+import type { ChildLlm, ChildOrder, ChildReport } from './node-child.ts';
 
 export interface OwnNodesOptions {
   /** What the nodes are to be called; as many are started. */
@@ -22,8 +21,8 @@ export interface OwnNodesOptions {
   readonly places?: readonly NodePlace[] | undefined;
   /** What runs in each process: an edge node, or only the replica of one (replica-child.ts). */
   readonly program?: NodeProgram | undefined;
-  /** Replies in place of an LLM Service's. */
-  readonly writtenReplies?: WrittenReplies | undefined;
+  /** What is to be other than configured about their LLM Services. */
+  readonly llm?: ChildLlm | undefined;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
 }
@@ -68,7 +67,7 @@ const STOP_WAIT_MS = 15_000;
  * until all of them are connected. Throws what a node's start throws, and then leaves nothing behind.
  */
 export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes> {
-  const { names, replicating, places, settings, writtenReplies, program = 'edge-node-child' } = options;
+  const { names, replicating, places, settings, llm = {}, program = 'edge-node-child' } = options;
   const ids = distinctIds(names);
   const folder = await mkdtemp(join(tmpdir(), 'discedge-scenario-'));
   const hosts = names.map((_, index) => places?.[index]?.host ?? LOOPBACK);
@@ -85,7 +84,7 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
     children.set(index, child);
     const own = { nodeId: id, dataDir: join(folder, id), listen };
     const flags = { ...settings.flags, ...own, ...storeOf({ ids, hosts, peerPorts }, index), ...place?.flags };
-    return startChild(child, { sources: { ...settings, flags }, writtenReplies }, options.signal);
+    return startChild(child, { sources: { ...settings, flags }, llm }, options.signal);
   };
   try {
     const urls = await Promise.all(hosts.map((host, index) => start(index, `${host}:0`)));

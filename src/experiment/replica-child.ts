@@ -18,7 +18,7 @@ import { startTranscript } from './transcript-llm.ts';
  *   POST /write?form=F&turn=N      writes the record of the next turn in this form; what it was
  *   GET /arrived?hash=H            answered once the record is here
  */
-serveAsChild(async ({ sources, writtenReplies }: ChildOrder): Promise<ChildNode> => {
+serveAsChild(async ({ sources, llm: { writtenReplies } }: ChildOrder): Promise<ChildNode> => {
   if (writtenReplies === undefined) throw new DiscedgeError('config_invalid', 'a replica needs written replies');
   const config = loadConfig(sources);
   const environment = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });

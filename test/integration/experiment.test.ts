@@ -110,6 +110,8 @@ describe.skipIf(whyNot !== undefined)(`in network namespaces${whyNot === undefin
     const uplink = run.turns.filter(({ labels }) => labels.part === 'slow-uplink');
     expect(uplink).not.toHaveLength(0);
     expect(Math.min(...uplink.map(({ first_token_ms }) => first_token_ms as number))).toBeGreaterThan(80);
+    const network = run.start.parts.find(({ part }) => part === 'slow-uplink')?.networks['10mbit-40ms'];
+    expect(network?.client_link).toEqual({ delay_ms: 40, loss: 0, mbit_per_s: 10 });
     expect(readdirSync(scratch)).toEqual([]);
   });
 
@@ -207,7 +209,7 @@ describe('what cannot be had', () => {
       /^no network namespaces \(there is no C compiler.*\): bytes between nodes are those of the payload$/m,
     );
     expect(code, stderr).toBe(0);
-    expect(recorded().start.parts.map(({ network }) => network.kind)).toEqual(['loopback']);
+    expect(recorded().start.parts.map(({ networks }) => networks.ours?.kind)).toEqual(['loopback']);
   });
 
   it.each([

@@ -1,6 +1,6 @@
 import type { ExperimentModel } from './experiment-model.ts';
 import { part } from './paper.ts';
-import type { ExperimentChoices, Part, PlaySpec, ReplicationScript } from './play.ts';
+import { type ExperimentChoices, networksOf, type Part, type PlaySpec, type ReplicationScript } from './play.ts';
 import { nodeNames, type SiteSpec } from './site.ts';
 import { writtenTurns } from './written-turns.ts';
 
@@ -68,7 +68,7 @@ function replication(choices: ExperimentChoices): Part {
     nodes: nodeNames(2).length,
     turns,
     max_tokens: maxTokens,
-    network,
+    networks: networksOf(plays),
     plays,
   };
 }

@@ -1,6 +1,6 @@
 import type { ContextMode } from '../../domain/turn-record.ts';
 import type { ExperimentModel } from './experiment-model.ts';
-import { type ExperimentChoices, type Part, type PlaySpec, scenarioOf } from './play.ts';
+import { type ExperimentChoices, networksOf, type Part, type PlaySpec, scenarioOf } from './play.ts';
 import { nodeNames } from './site.ts';
 import { NINE_WRITTEN_TURNS } from './written-turns.ts';
 
@@ -55,7 +55,7 @@ export function loadParts(choices: ExperimentChoices, model: ExperimentModel): P
       nodes: 1,
       turns: TURNS_A_USER,
       max_tokens: maxTokens,
-      network,
+      networks: networksOf(plays),
       plays,
     },
   ];

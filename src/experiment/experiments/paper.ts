@@ -8,6 +8,7 @@ import {
   type AfterTurn,
   type ConversationScript,
   type ExperimentChoices,
+  networksOf,
   type Part,
   type PlaySpec,
   scenarioOf,
@@ -25,6 +26,8 @@ const LONG_TURNS = 5;
 /** Replies are not the point where context and network are. */
 const SHORT_REPLY_TOKENS = 32;
 const QUICK_TURNS = 4;
+/** Ids a second: about what tokenizers in interpreted languages do, and what they do on a small device's core. */
+const SLOW_TOKENIZERS = [10_000, 2_000];
 
 /** Node of each turn as in the paper's roaming run (§4.3), by its place in a row of stays of two or three turns. */
 const STAYS = [0, 0, 1, 1, 2, 2, 3, 3, 3];
@@ -36,7 +39,9 @@ type Flags = NonNullable<ConfigSources['flags']>;
 
 /** The paper's two experiments, and where their effects are larger or smaller than there. */
 export function paperParts(choices: ExperimentChoices, model: ExperimentModel): Part[] {
-  return [edgeSide, roaming, writtenReplies, cacheLost, longContext, slowUplink].map((part) => part(choices, model));
+  return [edgeSide, roaming, writtenReplies, cacheLost, slowTokenizer, longContext, slowUplink].map((part) =>
+    part(choices, model),
+  );
 }
 
 function edgeSide(choices: ExperimentChoices, model: ExperimentModel): Part {
@@ -99,6 +104,26 @@ function cacheLost(choices: ExperimentChoices, model: ExperimentModel): Part {
   });
 }
 
+function slowTokenizer(choices: ExperimentChoices, model: ExperimentModel): Part {
+  return part(choices, model, {
+    part: 'slow-tokenizer',
+    about:
+      "The node's tokenizer held up to a slow one's pace: what it costs to tokenize the history again in each turn.",
+    nodes: 1,
+    turns: stayingTurns(choices),
+    maxTokens: Math.min(choices.maxTokens, SHORT_REPLY_TOKENS),
+    plays: SLOW_TOKENIZERS.flatMap((tokenizerIdsPerS) =>
+      (['tokenized', 'raw'] as const).map((mode) => ({
+        variant: mode,
+        mode,
+        setting: `tokenizer-${tokenizerIdsPerS}-per-s`,
+        tokenizerIdsPerS,
+        embeddedOnly: true,
+      })),
+    ),
+  });
+}
+
 function longContext(choices: ExperimentChoices, model: ExperimentModel): Part {
   return part(choices, model, {
     part: 'long-context',
@@ -138,8 +163,9 @@ interface PlayDraft {
   readonly flags?: Flags;
   readonly countsSync?: boolean;
   readonly afterTurn?: AfterTurn;
-  /** With the embedded LLM Service alone, which stops with its node. */
+  /** With the embedded LLM Service alone: another neither stops with its node nor tokenizes on it. */
   readonly embeddedOnly?: boolean;
+  readonly tokenizerIdsPerS?: number;
   readonly clientLink?: typeof EDGE_UPLINK;
 }
 
@@ -184,6 +210,7 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
           contextTokens: Math.min(CONTEXT_TOKENS, model.contextTokens),
           keepsEvicted: true,
           written: transcript ? NINE_WRITTEN_TURNS : [],
+          tokenizerIdsPerS: play.tokenizerIdsPerS,
           ...draft.site,
           flags: play.flags ?? {},
           network: play.clientLink === undefined ? network : { ...network, client_link: play.clientLink },
@@ -201,7 +228,7 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
     nodes,
     turns: turns.length,
     max_tokens: maxTokens,
-    network: choices.network,
+    networks: networksOf(plays),
     plays,
   };
 }

@@ -39,6 +39,11 @@ export interface PlaySpec {
   readonly script: ConversationScript | LoadScript | ReplicationScript;
 }
 
+/** The network of each setting, for the facts of a part. */
+export function networksOf(plays: readonly PlaySpec[]): PartFacts['networks'] {
+  return Object.fromEntries(plays.map(({ setting, site }) => [setting, site.network]));
+}
+
 /** What happens to the node between turns: somebody else's prompt takes its slot, or it stops and starts again. */
 export type AfterTurn = 'nothing' | 'slot-taken' | 'node-restarted';
 

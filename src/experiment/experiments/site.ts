@@ -32,6 +32,8 @@ export interface SiteSpec {
   /** Settings of the nodes that make this play what it is. */
   readonly flags: NonNullable<ConfigSources['flags']>;
   readonly network: NetworkFacts;
+  /** How fast an edge node's tokenizer is at most; `undefined`: as fast as it is. */
+  readonly tokenizerIdsPerS?: number | undefined;
   /** For `transcript`. */
   readonly written: readonly WrittenTurn[];
 }
@@ -214,10 +216,13 @@ function startNodes(
     settings: { ...settings, flags },
     places,
     program,
-    writtenReplies:
-      llmService === 'transcript'
-        ? { turns: written, vocabularyPath: model.path, modelName: model.name, contextTokens }
-        : undefined,
+    llm: {
+      tokenizerIdsPerS: spec.tokenizerIdsPerS,
+      writtenReplies:
+        llmService === 'transcript'
+          ? { turns: written, vocabularyPath: model.path, modelName: model.name, contextTokens }
+          : undefined,
+    },
     clock,
     signal,
   });

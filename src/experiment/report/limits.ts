@@ -7,7 +7,7 @@ import type { ReportSource } from './report-source.ts';
 export function limitsOf(sources: readonly ReportSource[], parts: readonly PlannedPart[]): string[] {
   const turns = sources.flatMap((source) => source.turns);
   const replies = new Set(parts.flatMap(({ panels }) => panels.flatMap(({ replySources }) => replySources)));
-  const networks = sources.flatMap((source) => source.parts.flatMap(({ network }) => network ?? []));
+  const networks = sources.flatMap((source) => source.parts.flatMap((part) => Object.values(part.networks)));
   const failed = turns.filter(({ error }) => error !== '').length;
   const machines = new Set(
     sources.flatMap(({ facts }) => facts.filter(([name]) => name === 'machine').map(([, v]) => v)),
@@ -15,7 +15,7 @@ export function limitsOf(sources: readonly ReportSource[], parts: readonly Plann
   return [
     `How other machines, models or conversations compare: this is ${machines.size === 1 ? 'one machine' : `${machines.size} machines`}, and one model a run.`,
     "The paper's devices and prototype: its numbers stand beside ours for their direction and size; times differ with hardware, llama.cpp and network.",
-    ...(sources.some((source) => source.parts.some(({ network }) => network !== undefined))
+    ...(networks.length > 0
       ? [
           'Nodes on machines of their own: nodes, clients and LLM Services of a run share one processor, so one can slow another.',
         ]

@@ -1,7 +1,9 @@
+import type { NetworkFacts } from '../experiment-rows.ts';
 import { escapeMarkup } from './canvas.ts';
 import type { Figure } from './figure.ts';
 import { inPageColours, PAGE_STYLE } from './page-style.ts';
-import type { ReportSource } from './report-source.ts';
+import { settingLabel } from './panels.ts';
+import type { ReportSource, SourcePart } from './report-source.ts';
 import { type Table, tableMarkup } from './table.ts';
 
 export interface PageParts {
@@ -103,9 +105,7 @@ function checkTexts({ checks }: ReportSource): string[] {
 
 function facts({ title, facts: rows, parts, flaws: found }: ReportSource): string {
   const shown = rows.filter(([, value]) => value !== '');
-  const networks = parts.flatMap(({ part, network }) =>
-    network === undefined ? [] : [[`network of ${part}`, networkText(network)] as const],
-  );
+  const networks = parts.flatMap(networkFacts);
   const state = found.length === 0 ? 'complete' : found.join('; ');
   const cells = [...shown, ...networks, ['state', state] as const].map(
     ([name, value]) => `<tr><th scope="row">${escapeMarkup(name)}</th><td>${escapeMarkup(value)}</td></tr>`,
@@ -113,7 +113,16 @@ function facts({ title, facts: rows, parts, flaws: found }: ReportSource): strin
   return `<div class="table facts"><table><caption>${escapeMarkup(title)}</caption><tbody>${cells.join('\n')}</tbody></table></div>`;
 }
 
-function networkText({ kind, client_link, node_link }: NonNullable<ReportSource['parts'][number]['network']>): string {
+/** One row where all settings of a part have the same network. */
+function networkFacts({ part, networks }: SourcePart): Array<readonly [name: string, value: string]> {
+  const each = Object.entries(networks).map(([setting, network]) => ({ setting, text: networkText(network) }));
+  if (new Set(each.map(({ text }) => text)).size > 1) {
+    return each.map(({ setting, text }) => [`network of ${part}, ${settingLabel(setting)}`, text]);
+  }
+  return each.slice(0, 1).map(({ text }) => [`network of ${part}`, text]);
+}
+
+function networkText({ kind, client_link, node_link }: NetworkFacts): string {
   const link = ({ delay_ms, loss, mbit_per_s }: typeof client_link) => {
     const rate = mbit_per_s === null ? 'any bandwidth' : `${mbit_per_s} Mbit/s`;
     return `${delay_ms} ms one way, ${loss * 100} % loss, ${rate}`;

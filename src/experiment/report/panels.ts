@@ -1,4 +1,5 @@
 import type { ExperimentTurn, LoadRow, PlayLabels, ReplySource, SyncRow } from '../experiment-rows.ts';
+import { wholeNumber } from './number-text.ts';
 import type { ReportSource } from './report-source.ts';
 
 /** The rows of one variant in one panel. */
@@ -138,6 +139,8 @@ const SETTING_LABELS: Readonly<Record<string, string>> = {
 export function settingLabel(setting: string): string {
   const [, mbit, ms] = /^(\d+)mbit-(\d+)ms$/.exec(setting) ?? [];
   if (mbit !== undefined) return `${mbit}\u00a0Mbit/s, ${ms}\u00a0ms`;
+  const [, idsPerS] = /^tokenizer-(\d+)-per-s$/.exec(setting) ?? [];
+  if (idsPerS !== undefined) return `tokenizer of ${wholeNumber(Number(idsPerS))} ids/s`;
   return SETTING_LABELS[setting] ?? setting.replaceAll('-', ' ');
 }
 

@@ -19,7 +19,8 @@ export interface SourcePart {
   readonly part: string;
   /** One sentence; empty where nobody wrote one. */
   readonly about: string;
-  readonly network: NetworkFacts | undefined;
+  /** Of each setting; empty where nothing is known of it. */
+  readonly networks: Readonly<Record<string, NetworkFacts>>;
   /** Whether it plays what the paper played, so that their numbers may stand side by side. */
   readonly isPapers: boolean;
 }
@@ -129,10 +130,10 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
       ['plays', end === undefined ? `${start.plays_planned} planned` : `${end.plays_done} of ${end.plays_planned}`],
     ],
     seed: start.seed,
-    parts: start.parts.map(({ part, about, network }) => ({
+    parts: start.parts.map(({ part, about, networks }) => ({
       part,
       about,
-      network,
+      networks,
       isPapers: PAPER_PARTS.includes(part),
     })),
     ...rows,
@@ -179,7 +180,7 @@ function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource 
       ['consistency', `${start.consistency}, max_wait_ms ${start.max_wait_ms}`],
     ],
     seed: start.seed,
-    parts: [{ part: scenario, about: '', network: undefined, isPapers: PAPER_PARTS.includes(scenario) }],
+    parts: [{ part: scenario, about: '', networks: {}, isPapers: PAPER_PARTS.includes(scenario) }],
     turns: turns.map((turn) => ({ ...turn, labels: { ...labels, repeat: turn.repeat } })),
     syncs: [],
     loads: [],

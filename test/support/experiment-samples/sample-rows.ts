@@ -285,7 +285,16 @@ class Sample {
   }
 
   part(part: string, about: string, network: NetworkFacts): PartFacts {
-    return { part, about, variants: [], settings: [], nodes: 2, turns: 9, max_tokens: 128, network };
+    return {
+      part,
+      about,
+      variants: [],
+      settings: [],
+      nodes: 2,
+      turns: 9,
+      max_tokens: 128,
+      networks: { ours: network },
+    };
   }
 
   start(experiment: ExperimentName, repeats: number, parts: readonly PartFacts[]): ExperimentStart {

@@ -72,6 +72,15 @@ describe('the paper', () => {
     expect(part('roaming', { ...CHOICES, network: LOOPBACK })).toBeDefined();
   });
 
+  it('says which network each setting of a part has', () => {
+    const slow = part('slow-uplink')?.networks ?? {};
+    expect(Object.entries(slow).map(([setting, { client_link }]) => [setting, client_link.mbit_per_s])).toEqual([
+      ['10mbit-40ms', 10],
+      ['1mbit-40ms', 1],
+    ]);
+    expect(part('cache-lost')?.networks['slot-taken']).toEqual(NAMESPACES);
+  });
+
   it('plays only the parts that are asked for', () => {
     const parts = partsOf('paper', { ...CHOICES, parts: ['roaming'] }, MODEL);
     expect(parts.map((candidate) => candidate.part)).toEqual(['roaming']);
