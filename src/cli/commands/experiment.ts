@@ -143,7 +143,8 @@ async function runInside(model: ExperimentModel, signal: AbortSignal): Promise<n
 }
 
 async function play(request: ExperimentRequest): Promise<void> {
-  const { partsOf, runExperiment } = await import('../../experiment/experiments/run-experiment.ts');
+  const { partsOf } = await import('../../experiment/experiments/experiment-parts.ts');
+  const { runExperiment } = await import('../../experiment/experiments/run-experiment.ts');
   const { experiment, choices, model } = request;
   const known = partsOf(experiment, { ...choices, parts: undefined }, model).map(({ part }) => part);
   const unknown = choices.parts?.filter((name) => !known.includes(name)) ?? [];

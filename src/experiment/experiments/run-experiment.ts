@@ -1,12 +1,7 @@
-import { execFile } from 'node:child_process';
-import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { type ConfigSources, loadConfig } from '../../edge-node/config.ts';
-import { VERSION } from '../../edge-node/version.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { nodeEnvironment } from '../../environment/node-environment.ts';
-import { loadLlamaLibrary } from '../../llm-service/llama-library.ts';
 import {
   EXPERIMENT_FORMAT,
   type ExperimentEnd,
@@ -16,18 +11,15 @@ import {
   type ExperimentTurn,
   type PlayLabels,
 } from '../experiment-rows.ts';
-import { commit, machine } from '../machine.ts';
 import { compilePacketSwitch, temporaryFolder } from '../network/namespace-run.ts';
 import { ResultsFile } from '../results-file.ts';
 import { runName } from '../run-recorder.ts';
 import { ROW_FORMAT, type RunFacts } from '../run-row.ts';
 import { estimatedMs, roughly } from './estimate.ts';
 import type { ExperimentModel } from './experiment-model.ts';
-import { growthParts } from './growth.ts';
-import { loadParts } from './load.ts';
-import { llamaServerVersion } from './own-llama-server.ts';
-import { paperParts } from './paper.ts';
-import type { ExperimentChoices, Part, PlayContext, PlayResult, PlaySpec } from './play.ts';
+import { PARTS, partsOf } from './experiment-parts.ts';
+import { experimentStart } from './experiment-start.ts';
+import type { ExperimentChoices, PlayContext, PlayResult, PlaySpec } from './play.ts';
 import { playConversation } from './play-conversation.ts';
 import { playLoad } from './play-load.ts';
 import { playOrder, Saturation } from './play-order.ts';
@@ -57,27 +49,6 @@ export interface ExperimentOutcome {
   readonly path: string;
 }
 
-const PARTS: Readonly<Record<ExperimentName, (choices: ExperimentChoices, model: ExperimentModel) => Part[]>> = {
-  paper: paperParts,
-  growth: growthParts,
-  load: loadParts,
-};
-
-/** The parts that a run with these choices has. Parts that need a slow link are left out where there is no network for it. */
-export function partsOf(experiment: ExperimentName, choices: ExperimentChoices, model: ExperimentModel): Part[] {
-  const wanted = (name: string) => choices.parts === undefined || choices.parts.includes(name);
-  return PARTS[experiment](choices, model)
-    .filter(({ part }) => wanted(part))
-    .filter(({ plays }) => choices.network.kind === 'namespaces' || !plays.some(needsLink))
-    .filter(({ plays }) => plays.length > 0);
-}
-
-function needsLink({ site: { network } }: PlaySpec): boolean {
-  return [network.client_link, network.node_link].some(
-    ({ delay_ms, loss, mbit_per_s }) => delay_ms > 0 || loss > 0 || mbit_per_s !== null,
-  );
-}
-
 /**
  * Runs an experiment from beginning to end, in the process that calls it; where its network is one of namespaces, that
  * process must be in one of its own (namespace-run.ts). Rows are written as they come: what there is when it is interrupted
@@ -90,7 +61,8 @@ export async function runExperiment(request: ExperimentRequest): Promise<Experim
   try {
     const site = await siteContext(request, temporary.path, clock);
     const run = runName([request.experiment, request.model.name], clock.now());
-    const start = await startRow(request, { run, site, clock });
+    const at = new Date(clock.now()).toISOString();
+    const start = await experimentStart(request, { run, at, threads: site.threads });
     const file = new ResultsFile(join(request.folder, `${run}.ndjson`));
     try {
       return await new Run(request, { site, file, start }).play();
@@ -112,65 +84,6 @@ async function siteContext(
   const packetSwitch = isNetwork ? compilePacketSwitch(folder) : undefined;
   const { threads } = loadConfig(settings);
   return { model, llamaServer, threads, settings, packetSwitch, seed: choices.seed, folder, clock, signal };
-}
-
-async function startRow(
-  { experiment, choices, model, settings, llamaServer }: ExperimentRequest,
-  { run, site, clock }: { run: string; site: SiteContext; clock: Clock },
-): Promise<ExperimentStart> {
-  const parts = partsOf(experiment, choices, model);
-  const plays = parts.flatMap((part) => part.plays);
-  const { repeats, seed, quick, slots, nodes } = choices;
-  return {
-    kind: 'experiment_start',
-    experiment_format: EXPERIMENT_FORMAT,
-    turn_format: ROW_FORMAT,
-    experiment,
-    run,
-    at: new Date(clock.now()).toISOString(),
-    quick,
-    version: VERSION,
-    commit: commit(),
-    machine: machine(),
-    cores: cpus().length,
-    memory_bytes: totalmem(),
-    model: {
-      name: model.name,
-      file: model.file,
-      bytes: model.bytes,
-      quantization: model.quantization,
-      reply_source: model.replySource,
-    },
-    llm_services: await versionsOf(plays, llamaServer),
-    nats_server: await natsVersion(settings),
-    seed,
-    temperature: 0,
-    repeats,
-    parts: parts.map(({ plays: _, ...facts }) => facts),
-    settings: { threads: site.threads, slots, nodes },
-    plays_planned: plays.length * repeats,
-    estimated_s: Math.round((repeats * plays.reduce((sum, play) => sum + estimatedMs(play, model), 0)) / 1000),
-  };
-}
-
-async function versionsOf(plays: readonly PlaySpec[], llamaServer: string): Promise<ExperimentStart['llm_services']> {
-  const names = [...new Set(plays.map(({ site }) => site.llmService))];
-  const library = await loadLlamaLibrary();
-  return Promise.all(
-    names.map(async (name) => {
-      if (name === 'llama-server') return { name, version: await llamaServerVersion(llamaServer) };
-      return { name, version: `node-llama-cpp ${await library.getModuleVersion()}` };
-    }),
-  );
-}
-
-/** Empty where there is none: plays that need it say so when they start. */
-async function natsVersion(settings: ConfigSources): Promise<string> {
-  const { replication } = loadConfig({ ...settings, flags: { ...settings.flags, store: 'nats' } });
-  const server = replication?.server;
-  if (server === undefined || 'url' in server) return '';
-  const { stdout } = await promisify(execFile)(server.program, ['--version']).catch(() => ({ stdout: '' }));
-  return /v?(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] ?? '';
 }
 
 class Run {

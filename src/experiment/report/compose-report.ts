@@ -6,7 +6,8 @@ import { headlineTable } from './headline.ts';
 import { limitsOf } from './limits.ts';
 import type { PageParts } from './page.ts';
 import { panelsOf } from './panels.ts';
-import { partsOf, planFigures } from './plan-figures.ts';
+import { planFigures } from './plan-figures.ts';
+import { partsOf } from './planned-part.ts';
 import { type ReportSource, readSource } from './report-source.ts';
 
 export interface ReportedRuns {

@@ -5,7 +5,7 @@ import { METRICS, type Metric } from './metrics.ts';
 import { changeText, wholeNumber } from './number-text.ts';
 import type { Panel } from './panels.ts';
 import { PAPER_CHANGES, PAPER_SESSION_SYNC_BYTES, type PaperNumber } from './paper-numbers.ts';
-import { type PlannedPart, syncMetric } from './plan-figures.ts';
+import { type PlannedPart, syncMetric } from './planned-part.ts';
 import { type Verdict, verdictOf } from './statistics.ts';
 import { type Cell, columnHeading, rowHeading, type Table } from './table.ts';
 

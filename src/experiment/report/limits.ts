@@ -1,6 +1,5 @@
 import { METRICS } from './metrics.ts';
-import type { PlannedPart } from './plan-figures.ts';
-import { syncMetric } from './plan-figures.ts';
+import { type PlannedPart, syncMetric } from './planned-part.ts';
 import type { ReportSource } from './report-source.ts';
 
 /** What a reader must not take from the numbers: what is true of every run of this kind, and what these rows say. */

@@ -5,7 +5,7 @@ import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels
 import { variantInSentence } from './looks.ts';
 import { changeText } from './number-text.ts';
 import { llmServiceLabel, subjectOf } from './panels.ts';
-import type { PlannedPart } from './plan-figures.ts';
+import type { PlannedPart } from './planned-part.ts';
 import { verdictOf } from './statistics.ts';
 
 /** Turns a second and response times of more and more users at once. */

@@ -4,65 +4,15 @@ import { type Figure, idOf, rowsFigure, turnsFigure } from './figure.ts';
 import { overallTable, turnsTable } from './figure-tables.ts';
 import { findingOf } from './finding.ts';
 import { loadUsersFigure } from './load-users-figure.ts';
-import { isMeasured, METRICS, type Metric } from './metrics.ts';
+import { METRICS, type Metric } from './metrics.ts';
 import { type Panel, turnNumbers } from './panels.ts';
-import type { ReportSource } from './report-source.ts';
+import { type PlannedPart, syncMetric } from './planned-part.ts';
 import { growthText, withoutFirstIfFarOff } from './turn-notes.ts';
 
-/** What a part of an experiment is about, by what its rows hold. */
-export type PartKind = 'load' | 'conditions' | 'roaming' | 'turns';
-
-/** Settings that are ways to keep sessions consistent; others are conditions that are held against each other. */
-const CONSISTENCY_SETTINGS = ['ours', 'paper', 'any', 'default', 'strong', 'available'];
 /** Under bytes of raw text where it matters that nobody could read it. */
 const WITHOUT_WORDS = 'Replies of random weights: bytes of text are not those of language.';
 /** Sessions longer than the paper's show how a number grows. */
 const LONG_SESSION_TURNS = 15;
-
-export interface PlannedPart {
-  readonly part: string;
-  readonly about: string;
-  readonly kind: PartKind;
-  /** Whether the paper's numbers may stand beside its own. */
-  readonly isPapers: boolean;
-  readonly panels: readonly Panel[];
-  /** Of the runs that the part was played in. */
-  readonly caution: string;
-}
-
-/** Panels by their parts, in the order in which the sources name them. */
-export function partsOf(sources: readonly ReportSource[], panels: readonly Panel[]): PlannedPart[] {
-  const named = sources.flatMap(({ parts }) => parts.map(({ part }) => part));
-  const names = [...new Set(named)].filter((name) => panels.some(({ part }) => part === name));
-  return names.map((name) => {
-    const own = panels.filter(({ part }) => part === name);
-    const facts = sources.flatMap(({ parts }) => parts).find(({ part }) => part === name);
-    const { about = '', isPapers = false } = facts ?? {};
-    const from = sources.filter(({ parts }) => parts.some(({ part }) => part === name));
-    const caution = cautionOf(from);
-    return { part: name, about, isPapers, kind: kindOf(own), panels: own, caution };
-  });
-}
-
-/** What figures of these runs say below. */
-export function cautionOf(sources: readonly ReportSource[]): string {
-  return [...new Set(sources.map(({ caution }) => caution))].filter((text) => text !== '').join(' ');
-}
-
-function kindOf(panels: readonly Panel[]): PartKind {
-  const arms = panels.flatMap((panel) => panel.arms);
-  if (arms.some(({ loads }) => loads.length > 0)) return 'load';
-  const settings = new Set(panels.map(({ setting }) => setting));
-  const known = [...settings].every((setting) => CONSISTENCY_SETTINGS.some((name) => setting.startsWith(name)));
-  if (!known) return 'conditions';
-  return arms.some(({ turns }) => turns.some(({ moved }) => moved)) ? 'roaming' : 'turns';
-}
-
-/** Bytes as a wire carries them, where every variant was measured so; else what is inside the encryption. */
-export function syncMetric(panels: readonly Panel[]): Metric {
-  const arms = panels.flatMap((panel) => panel.arms).filter(({ syncs }) => syncs.length > 0);
-  return arms.every((arm) => isMeasured(METRICS.sync_bytes, [arm])) ? METRICS.sync_bytes : METRICS.sync_payload_bytes;
-}
 
 /** Every figure that the rows allow, in the order of the paper's where it has them. */
 export function planFigures(canvas: Canvas, parts: readonly PlannedPart[]): Figure[] {

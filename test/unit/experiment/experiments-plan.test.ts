@@ -5,10 +5,10 @@
 import { describe, expect, it } from 'vitest';
 import { estimatedMs } from '../../../src/experiment/experiments/estimate.ts';
 import type { ExperimentModel } from '../../../src/experiment/experiments/experiment-model.ts';
+import { partsOf } from '../../../src/experiment/experiments/experiment-parts.ts';
 import { LOOPBACK, NAMESPACES } from '../../../src/experiment/experiments/links.ts';
 import type { ConversationScript, ExperimentChoices, PlaySpec } from '../../../src/experiment/experiments/play.ts';
 import { playOrder, Saturation } from '../../../src/experiment/experiments/play-order.ts';
-import { partsOf } from '../../../src/experiment/experiments/run-experiment.ts';
 
 const MODEL: ExperimentModel = {
   path: '/models/some-Q8_0.gguf',
