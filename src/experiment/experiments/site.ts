@@ -138,8 +138,8 @@ async function makeNetwork(
   if (network.kind === 'loopback' || packetSwitch === undefined) return undefined;
   const made = await PacketNetwork.make(nodes + 1, { program: packetSwitch, seed });
   for (let end = 2; end <= nodes + 1; end++) {
-    await made.set(1, end, linkOf(network.client_link));
-    for (let other = end + 1; other <= nodes + 1; other++) await made.set(end, other, linkOf(network.node_link));
+    await made.setBoth(1, end, linkOf(network.client_link));
+    for (let other = end + 1; other <= nodes + 1; other++) await made.setBoth(end, other, linkOf(network.node_link));
   }
   return made;
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The source goes with the repository; the program is made when it is needed. */
+/** Only the source is shipped; the program is made when it is needed. */
 const SWITCH_SOURCE = fileURLToPath(new URL('../../../src/experiment/network/packet-switch.c', import.meta.url));
 
 /** A user namespace gives the right to make the others; with the last process of the process namespace all end. */
@@ -15,13 +15,18 @@ const COMPILERS = ['cc', 'gcc', 'clang'] as const;
 export function whyNoNamespaces(): string | undefined {
   if (process.platform !== 'linux') return 'network namespaces are for Linux';
   if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
-  if (!existsSync(SWITCH_SOURCE))
-    return 'src/experiment/network/packet-switch.c is in the repository, not in the package';
+  if (!existsSync(SWITCH_SOURCE)) return 'packet-switch.c is missing from this installation';
   if (compiler() === undefined) return `there is no C compiler (${COMPILERS.join(', ')}) for packet-switch.c`;
   if (spawnSync('nsenter', ['--version']).status !== 0) return 'there is no nsenter (package util-linux)';
   const attempt = spawnSync('unshare', [...UNSHARE, 'ip', 'link', 'set', 'lo', 'up'], { encoding: 'utf8' });
   if (attempt.status === 0) return undefined;
   return `unshare and ip cannot make one: ${(attempt.error?.message ?? attempt.stderr).trim()}`;
+}
+
+/** A command line that runs `words` where it may make network namespaces, as {@link whyNoNamespaces} found. */
+export function inNamespaces(words: readonly string[]): [command: string, ...args: string[]] {
+  // The shell is the first process in there, and so reaps those whose parents have been killed.
+  return ['unshare', ...UNSHARE, 'sh', '-c', '"$@"; exit $?', 'sh', ...words];
 }
 
 /** The packet switch as a program in `folder`. Call it where {@link whyNoNamespaces} found nothing. */
@@ -38,11 +43,8 @@ export function compilePacketSwitch(folder: string): string {
  */
 export async function runInNamespaces(args: readonly string[], signal: AbortSignal): Promise<number> {
   const script = process.argv[1] as string;
-  const words = [process.execPath, ...process.execArgv, script, ...args];
-  // The shell is the first process in there, and so reaps those whose parents have been killed.
-  const child = spawn('unshare', [...UNSHARE, 'sh', '-c', '"$@"; exit $?', 'sh', ...words], {
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-  });
+  const [command, ...words] = inNamespaces([process.execPath, ...process.execArgv, script, ...args]);
+  const child = spawn(command, words, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   const stop = () => child.connected && child.send('stop');
   if (signal.aborted) stop();
   signal.addEventListener('abort', stop, { once: true });

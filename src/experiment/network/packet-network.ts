@@ -5,11 +5,11 @@ import { DiscedgeError } from '../../domain/errors.ts';
 
 /** What one direction of a link does to packets. */
 export interface Link {
-  readonly delayMs: number;
-  /** Share of packets that are lost, 0 to 1. */
-  readonly loss: number;
+  readonly delayMs?: number | undefined;
+  /** Share of packets that are lost, 0 to 1; 1 is a cut. */
+  readonly loss?: number | undefined;
   /** `undefined`: as fast as the machine. */
-  readonly mbitPerS: number | undefined;
+  readonly mbitPerS?: number | undefined;
 }
 
 export interface PathBytes {
@@ -71,11 +71,14 @@ export class PacketNetwork {
     return holder === undefined ? [] : ['nsenter', `--net=/proc/${holder.pid}/ns/net`, '--'];
   }
 
-  /** Both directions; resolves when it is in force. */
-  async set(one: number, other: number, { delayMs, loss, mbitPerS }: Link): Promise<void> {
+  /** One direction, for packets that are sent from now on; resolves when it is in force. */
+  async set(from: number, to: number, { delayMs = 0, loss = 0, mbitPerS }: Link): Promise<void> {
     const bytesPerS = mbitPerS === undefined ? 0 : Math.max(1, Math.round((mbitPerS * 1e6) / 8));
-    const how = `${Math.round(delayMs * 1000)} ${Math.round(loss * 1e6)} ${bytesPerS}`;
-    await Promise.all([this.#ask(`set ${one} ${other} ${how}`), this.#ask(`set ${other} ${one} ${how}`)]);
+    await this.#ask(`set ${from} ${to} ${Math.round(delayMs * 1000)} ${Math.round(loss * 1e6)} ${bytesPerS}`);
+  }
+
+  async setBoth(one: number, other: number, link: Link): Promise<void> {
+    await Promise.all([this.set(one, other, link), this.set(other, one, link)]);
   }
 
   /** What was sent either way since the network was made; lost packets count. */

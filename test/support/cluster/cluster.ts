@@ -2,10 +2,12 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type KeygroupId, parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import { makeAuthority, makeNodeCertificate } from '../../../src/edge-node/certificates.ts';
+import { compilePacketSwitch } from '../../../src/experiment/network/namespace-run.ts';
+import { PacketNetwork } from '../../../src/experiment/network/packet-network.ts';
 import { freePort } from '../free-port.ts';
 import { ClusterNode } from './cluster-node.ts';
-import { compiled } from './compiled.ts';
-import { Network } from './network.ts';
+import { compiledLibrary } from './compiled.ts';
+import { FaultyNetwork } from './network.ts';
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -45,7 +47,7 @@ export interface Guest {
 /** Edge nodes as processes, each in a network namespace of its own and with a disk of its own where that is allowed. */
 export class FaultCluster {
   readonly nodes: readonly ClusterNode[];
-  readonly network: Network | undefined;
+  readonly network: FaultyNetwork | undefined;
   readonly abilities: Abilities;
   readonly folder: string;
   readonly natsProgram: string;
@@ -63,7 +65,7 @@ export class FaultCluster {
     const { folder, natsProgram, whyNoNamespaces } = options;
     const ids = Array.from({ length: options.nodes }, (_, i) => `e${i + 1}`);
     mkdirSync(join(folder, 'logs'), { recursive: true });
-    const clock = process.platform === 'linux' ? compiled('skewed-clock', { folder, library: true }) : NO_PRELOAD;
+    const clock = process.platform === 'linux' ? compiledLibrary('skewed-clock', folder) : NO_PRELOAD;
     const { network, whyNot } = await makeNetwork(ids.length + 2, options);
     const certs = join(folder, 'certs');
     if (network !== undefined) {
@@ -145,7 +147,7 @@ export class FaultCluster {
 
   async end(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
-    this.network?.end();
+    await this.network?.close();
   }
 }
 
@@ -156,12 +158,11 @@ const NO_PRELOAD = { whyNot: 'LD_PRELOAD is for Linux' };
 async function makeNetwork(
   ends: number,
   { folder, seed, whyNoNamespaces }: ClusterOptions,
-): Promise<{ network: Network | undefined; whyNot: string | undefined }> {
+): Promise<{ network: FaultyNetwork | undefined; whyNot: string | undefined }> {
   if (whyNoNamespaces !== undefined) return { network: undefined, whyNot: whyNoNamespaces };
-  const program = compiled('packet-switch', { folder, library: false });
-  if ('whyNot' in program) return { network: undefined, whyNot: program.whyNot };
   try {
-    return { network: await Network.make(ends, { program: program.path, seed }), whyNot: undefined };
+    const packets = await PacketNetwork.make(ends, { program: compilePacketSwitch(folder), seed });
+    return { network: new FaultyNetwork(packets), whyNot: undefined };
   } catch (error) {
     return { network: undefined, whyNot: `the packet switch does not work: ${(error as Error).message}` };
   }

@@ -2,6 +2,7 @@ import type { Chance } from '../../simulation/chance.ts';
 import type { Abilities, FaultCluster } from './cluster.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { letInHostileGuest } from './hostile-guest.ts';
+import { CUT } from './network.ts';
 import type { Observations } from './observations.ts';
 import { watchDeath } from './watch-death.ts';
 
@@ -93,7 +94,7 @@ export const FAULTS: readonly Fault[] = [
     run: async ({ cluster, chance, holdMs, note, node }) => {
       const other = chance.of(others(cluster, node));
       note(`${node.id} and ${other.id}`);
-      await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
+      await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), CUT);
       await hold(holdMs);
       await cluster.network?.heal();
     },
@@ -104,7 +105,7 @@ export const FAULTS: readonly Fault[] = [
     run: async ({ cluster, holdMs, note, node }) => {
       note(node.id);
       for (const other of others(cluster, node))
-        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
+        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), CUT);
       await hold(holdMs);
       await cluster.network?.heal();
     },
@@ -115,7 +116,7 @@ export const FAULTS: readonly Fault[] = [
     run: async ({ cluster, chance, holdMs, note, node }) => {
       const other = chance.of(others(cluster, node));
       note(`from ${node.id} to ${other.id}`);
-      await cluster.network?.set(cluster.endOf(node), cluster.endOf(other), { cut: true });
+      await cluster.network?.set(cluster.endOf(node), cluster.endOf(other), CUT);
       await hold(holdMs);
       await cluster.network?.heal();
     },
@@ -127,7 +128,7 @@ export const FAULTS: readonly Fault[] = [
       const other = chance.of(others(cluster, node));
       note(`${node.id} and ${other.id}`);
       for (const endMs = performance.now() + holdMs; performance.now() < endMs; ) {
-        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), { cut: true });
+        await cluster.network?.setBoth(cluster.endOf(node), cluster.endOf(other), CUT);
         await hold(chance.below(FLAP_MS_MAX));
         await cluster.network?.heal();
         await hold(chance.below(FLAP_MS_MAX));

@@ -1,14 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inNamespaces, whyNoNamespaces } from '../../../src/experiment/network/namespace-run.ts';
 import { findProgram } from '../processes.ts';
 import { natsPrograms } from '../real-servers/nats-programs.ts';
 
 const RUN_PATH = fileURLToPath(new URL('./run.ts', import.meta.url));
-/** A user namespace gives the right to make the others; with the last process of the process namespace all end. */
-const UNSHARE = ['--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child'];
 
 export interface LaunchedRun {
   /** Program and arguments, as `startProcess` takes them. */
@@ -30,16 +29,8 @@ export async function launchedRun(args: readonly string[]): Promise<LaunchedRun>
   ];
   const remove = () => rmSync(folder, { recursive: true, force: true });
   if (whyNot !== undefined) return { command: words[0] as string, args: words.slice(1), remove };
-  // The shell is the first process in there, and so reaps those whose parents have been killed.
-  return { command: 'unshare', args: [...UNSHARE, 'sh', '-c', '"$@"; exit $?', 'sh', ...words], remove };
-}
-
-/** Why this machine lets nobody make a network with disks of their own. */
-function whyNoNamespaces(): string | undefined {
-  if (process.platform !== 'linux') return 'namespaces are for Linux';
-  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
-  const attempt = spawnSync('unshare', [...UNSHARE, 'ip', 'link', 'set', 'lo', 'up'], { encoding: 'utf8' });
-  return attempt.status === 0 ? undefined : `namespaces cannot be made: ${attempt.error?.message ?? attempt.stderr}`;
+  const [command, ...rest] = inNamespaces(words);
+  return { command, args: rest, remove };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
