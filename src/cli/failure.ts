@@ -15,7 +15,8 @@ export function explainFailure(error: unknown): number {
 function linesOf(error: unknown): string[] {
   if (error instanceof DiscedgeError) {
     const lines = error.message.split('\n');
-    if (error.code === 'config_invalid') lines.push('see "discedge serve --help" for all settings');
+    if (error.code === 'config_invalid')
+      lines.push('see --help of the command, and "discedge serve --help" for all settings');
     if (error.code === 'llm_unavailable')
       lines.push('start the llama-server that --llm names first, or choose another with --llm');
     if (error.code === 'model_unusable') lines.push('"discedge doctor" says what this machine has and lacks');
@@ -32,7 +33,7 @@ function linesOf(error: unknown): string[] {
 function adviceFor({ code, status = 0, requestId }: DiscedgeClientError): string | undefined {
   switch (code) {
     case 'node_unreachable':
-      return 'start a node with "discedge serve", or name a running one with --url http://HOST:PORT';
+      return 'start a node with "discedge serve", or name a running one, http://HOST:PORT (--url; of a scenario, --node)';
     case 'session_not_found':
       return '"discedge sessions list" shows the sessions that are there; a session is found under its own --user only';
     default:

@@ -13,6 +13,9 @@ import {
 } from './identifiers.ts';
 import { openRecord, RECORD_FORMAT_VERSION, type SealedRecord, sealRecord } from './record-codec.ts';
 import {
+  CHECKSUM_BYTES,
+  DIGEST_BYTES,
+  HASH_BYTES,
   readFrame,
   readRaw,
   readSampling,
@@ -38,10 +41,6 @@ const LEAN_FORM = 0x80 | RECORD_FORMAT_VERSION;
 
 /** Of one record. Longer ones travel as they are: what a node must do for a message stays below some 100 ms. */
 const IDS_MAX = 65_536;
-
-const DIGEST_BYTES = 8;
-const HASH_BYTES = 16;
-const CHECKSUM_BYTES = 4;
 
 /** What a stream's name says of every record in it. */
 export interface LeanLog {

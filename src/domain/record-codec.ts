@@ -14,6 +14,9 @@ import {
   type UserId,
 } from './identifiers.ts';
 import {
+  CHECKSUM_BYTES,
+  DIGEST_BYTES,
+  HASH_BYTES,
   pick,
   readFrame,
   readRaw,
@@ -34,11 +37,8 @@ export const RECORD_FORMAT_VERSION = 1;
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
 
 const TURN_MAX = 0xffff_ffff;
-const HASH_BYTES = 16;
 const KEYGROUP_BYTES = 8;
 const INCARNATION_BYTES = 4;
-const DIGEST_BYTES = 8;
-const CHECKSUM_BYTES = 4;
 
 /** A record with its canonical bytes and the hash that names it. Equal records have equal bytes. */
 export interface SealedRecord {

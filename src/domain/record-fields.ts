@@ -14,6 +14,13 @@ import type {
  * every record.
  */
 
+/** Of a record's hash, which is its context id. */
+export const HASH_BYTES = 16;
+/** Of the digest of the request that was answered. */
+export const DIGEST_BYTES = 8;
+/** After the canonical bytes: what follows the hash in the digest of all before. */
+export const CHECKSUM_BYTES = 4;
+
 const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool', 'developer'];
 const STOPS = ['end', 'limit', 'word'] as const;
 

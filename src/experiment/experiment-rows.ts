@@ -26,9 +26,9 @@ export type ExperimentName = (typeof EXPERIMENTS)[number];
 /**
  * Where the words of replies come from. `model`: a trained model wrote them. `random-weights`: cost and number of ids are
  * those of a model, their bytes are not those of language. `transcript`: written replies, tokenized with the vocabulary of
- * the model; no model ran, times mean nothing.
+ * the model; no model ran, times mean nothing. `unknown`: whatever the nodes of a scenario serve; no experiment writes it.
  */
-export type ReplySource = 'model' | 'random-weights' | 'transcript';
+export type ReplySource = 'model' | 'random-weights' | 'transcript' | 'unknown';
 
 /** Tells plays apart; a type and not an interface, so that it fits the labels of a turn. */
 export type PlayLabels = {

@@ -4,8 +4,10 @@ import { Transport } from '../client/transport.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { TokenId } from '../domain/token-sequence.ts';
 import type { ContextMode } from '../domain/turn-record.ts';
+import type { Clock } from '../environment/environment.ts';
 import { modelNameFromFile } from '../llm-service/model-name.ts';
 import type { PromptModel } from './chat-prompt.ts';
+import { MeteredFetch } from './metered-fetch.ts';
 
 /** An edge node that runs, as it describes itself. */
 export interface KnownNode {
@@ -20,12 +22,39 @@ export interface KnownNode {
   readonly prompt: PromptModel;
 }
 
-/** Asks a node what it is. Throws `node_unreachable`, and `scenario_nodes_unfit` where something else listens. */
-export async function getToKnow(url: string, fetch: Fetch): Promise<KnownNode> {
-  const wire = await ask(url, fetch).catch((error: unknown) => {
-    if (!(error instanceof DiscedgeClientError) || error.code === 'node_unreachable') throw error;
-    throw new DiscedgeError('scenario_nodes_unfit', `${url} is no edge node: ${error.message}`, { cause: error });
-  });
+/** What a node says of itself it says at once. */
+const ANSWER_WAIT_MS = 10_000;
+
+/** Asks nodes what they are, all at once. Throws what {@link getToKnow} throws. */
+export async function getToKnowAll(
+  urls: readonly string[],
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<KnownNode[]> {
+  const metered = new MeteredFetch(clock);
+  try {
+    return await Promise.all(urls.map((url) => getToKnow(url, metered.fetch, signal)));
+  } finally {
+    metered.close();
+  }
+}
+
+/**
+ * Asks a node what it is. Throws `node_unreachable`, `scenario_nodes_unfit` where something else listens or nothing
+ * answers, and `signal.reason`.
+ */
+export async function getToKnow(url: string, fetch: Fetch, signal?: AbortSignal): Promise<KnownNode> {
+  const waited = AbortSignal.timeout(ANSWER_WAIT_MS);
+  const wire = await ask(url, fetch, signal === undefined ? waited : AbortSignal.any([signal, waited])).catch(
+    (error) => {
+      signal?.throwIfAborted();
+      if (waited.aborted) {
+        throw new DiscedgeError('scenario_nodes_unfit', `${url} did not answer within ${ANSWER_WAIT_MS / 1000} s`);
+      }
+      if (!(error instanceof DiscedgeClientError) || error.code === 'node_unreachable') throw error;
+      throw new DiscedgeError('scenario_nodes_unfit', `${url} is no edge node: ${error.message}`, { cause: error });
+    },
+  );
   const props = (wire ?? {}) as Readonly<Record<string, unknown>>;
   const { node, keygroup, model_alias: model, modes, chat_template: template } = props;
   if (typeof node !== 'string' || typeof keygroup !== 'string' || typeof model !== 'string' || !Array.isArray(modes)) {
@@ -102,8 +131,8 @@ export async function tokenizeAt(
   return (answer as { tokens: TokenId[] }).tokens;
 }
 
-function ask(url: string, fetch: Fetch): Promise<unknown> {
-  return transport(fetch).sendForJson(url, { method: 'GET', path: '/props' });
+function ask(url: string, fetch: Fetch, signal: AbortSignal): Promise<unknown> {
+  return transport(fetch).sendForJson(url, { method: 'GET', path: '/props', signal });
 }
 
 function transport(fetch: Fetch): Transport {

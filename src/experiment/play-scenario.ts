@@ -4,9 +4,8 @@ import type { ContextMode } from '../domain/turn-record.ts';
 import type { ConfigSources } from '../edge-node/config.ts';
 import { VERSION } from '../edge-node/version.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
-import { checkNodes, getToKnow, type KnownNode } from './known-node.ts';
+import { checkNodes, getToKnowAll, type KnownNode } from './known-node.ts';
 import { commit, machine } from './machine.ts';
-import { MeteredFetch } from './metered-fetch.ts';
 import { type OwnNodes, startOwnNodes } from './own-nodes.ts';
 import { RunRecorder, runName } from './run-recorder.ts';
 import { ROW_FORMAT, type RunEnd, type RunFacts, type RunStart, type TurnRow } from './run-row.ts';
@@ -53,7 +52,11 @@ export async function playScenario(request: ScenarioRequest): Promise<PlayedScen
   const own = await ownNodes(request, clock);
   try {
     const urls = own?.nodes.map(({ url }) => url) ?? givenUrls(request);
-    const nodes = await getToKnowAll(urls, clock);
+    const nodes = await getToKnowAll(
+      urls.map((url) => new NodeRing([url]).current),
+      clock,
+      request.signal,
+    );
     const modelName = request.anyModel ? undefined : scenario.modelName;
     checkNodes(nodes, { mode, modelName, roaming: isRoaming(scenario) });
     return await record(request, nodes, clock);
@@ -121,15 +124,6 @@ function givenUrls(request: ScenarioRequest): readonly string[] {
     'scenario_nodes_unfit',
     `${message}: name each with --node URL, or none to have them started`,
   );
-}
-
-async function getToKnowAll(urls: readonly string[], clock: Clock): Promise<KnownNode[]> {
-  const metered = new MeteredFetch(clock);
-  try {
-    return await Promise.all(urls.map((url) => getToKnow(new NodeRing([url]).current, metered.fetch)));
-  } finally {
-    metered.close();
-  }
 }
 
 async function ownNodes(request: ScenarioRequest, clock: Clock): Promise<OwnNodes | undefined> {

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { type Document, LineCounter, parseDocument } from 'yaml';
+import { type Document, isScalar, LineCounter, parseDocument } from 'yaml';
 import { DiscedgeError } from '../domain/errors.ts';
 import { nearest } from '../domain/nearest.ts';
 import {
@@ -39,8 +39,8 @@ export function parseScenario(text: string, path: string): Scenario {
   const document = parseDocument(text, { prettyErrors: true, lineCounter: lines });
   const reader = new Reader(path, document, lines);
   for (const { message } of document.errors) reader.problem([], `not YAML: ${message.split('\n', 1)[0]}`);
-  if (document.errors.length === 0) {
-    const content: unknown = document.toJS();
+  const content = document.errors.length === 0 ? reader.content() : undefined;
+  if (reader.problems.length === 0) {
     if (content === null || content === undefined) {
       reader.problem([], 'is empty: a scenario needs a name and messages; scenarios/README.md describes it');
     } else {
@@ -68,6 +68,16 @@ class Reader {
 
   problem(place: Place, what: string): void {
     this.problems.push(`${this.#path}${this.#lineOf(place)}: ${what}`);
+  }
+
+  /** What the document holds; complains about an alias without an anchor, which is no error of its syntax. */
+  content(): unknown {
+    try {
+      return this.#document.toJS();
+    } catch (error) {
+      this.problem([], `not YAML: ${(error as Error).message}; a text that begins with * needs quotes`);
+      return undefined;
+    }
   }
 
   scenario(content: unknown): Scenario | undefined {
@@ -199,12 +209,22 @@ class Reader {
       if (schema === undefined) this.problem(here, `unknown key "${key}"${meant(nearest(key, Object.keys(schemas)))}`);
       else if (value === null) this.problem(here, `${key} has no value; leave the line out for the default`);
       else {
-        const read = asWritten(value, schema);
+        const read = this.#asWritten(here, value, schema);
         if (Value.Check(schema, read)) sound[key] = read;
         else this.#complain(here, key, read, schema);
       }
     }
     return sound;
+  }
+
+  /** YAML makes a number of `user_id: 007` and a truth value of `- yes`; where text is meant, what was written is. */
+  #asWritten(place: Place, value: unknown, schema: TSchema): unknown {
+    const { type, items } = schema as { type?: string; items?: TSchema };
+    if (type === 'array' && items !== undefined && Array.isArray(value))
+      return value.map((item, index) => this.#asWritten([...place, index], item, items));
+    if (type !== 'string' || (typeof value !== 'number' && typeof value !== 'boolean')) return value;
+    const node = this.#document.getIn(place, true);
+    return (isScalar(node) ? node.source : undefined) ?? String(value);
   }
 
   #complain(place: Place, key: string, value: unknown, schema: TSchema): void {
@@ -224,14 +244,6 @@ class Reader {
     }
     return '';
   }
-}
-
-/** YAML makes a number of `user_id: 7` and a truth value of `- yes`; where text is meant, their text is. */
-function asWritten(value: unknown, schema: TSchema): unknown {
-  const { type, items } = schema as { type?: string; items?: TSchema };
-  if (type === 'array' && items !== undefined && Array.isArray(value))
-    return value.map((item) => asWritten(item, items));
-  return type === 'string' && (typeof value === 'number' || typeof value === 'boolean') ? String(value) : value;
 }
 
 function rangeOf(thinkMs: number | readonly [number, number]): readonly [number, number] {

@@ -84,7 +84,7 @@ test('a turn whose parent is no longer here is had whole, and the next one leans
   const third = await nextTurn(second);
   await b.eventuallyHolds([second, third]);
   expect(leansOnParent((await stream(2))[1] as Uint8Array, second)).toBe(true);
-  expect(b.arrived).toEqual([first, second, third].map(({ hash }) => hash));
+  await eventually(() => expect(b.arrived).toEqual([first, second, third].map(({ hash }) => hash)));
   expect(b.peer(a).refusedRecords).toEqual({});
 });
 
@@ -100,7 +100,7 @@ test('a turn that cannot be had whole yet is waited for, and nothing overtakes i
   expect(await b.holds([second])).toBe(false);
   await a.open([b]);
   await b.eventuallyHolds([second, ...other]);
-  expect(b.arrived.slice(1)).toEqual([second, ...other].map(({ hash }) => hash));
+  await eventually(() => expect(b.arrived.slice(1)).toEqual([second, ...other].map(({ hash }) => hash)));
 });
 
 /** Something unreadable lies in A's stream after the first record; A is closed. */

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ExperimentName, LinkFacts, NetworkFacts } from '../../experiment/experiment-rows.ts';
+import type { ExperimentName, LinkFacts } from '../../experiment/experiment-rows.ts';
 import type { ExperimentModel } from '../../experiment/experiments/experiment-model.ts';
 import type { VariantSummary } from '../../experiment/experiments/experiment-summary.ts';
 import type { ExperimentChoices } from '../../experiment/experiments/play.ts';
@@ -9,16 +9,18 @@ import { addSettingOptions, settingFlags } from '../setting-options.ts';
 import { stopRequested } from '../stop-request.ts';
 import { approximateBytes, styled, table } from '../terminal.ts';
 
+type LlmServiceChoice = ExperimentChoices['llmServices'][number];
+
 interface Flags extends Readonly<Record<string, unknown>> {
-  readonly llmService: readonly ('embedded' | 'llama-server')[];
+  readonly llmService?: readonly LlmServiceChoice[];
   readonly llamaServer: string;
   readonly output: string;
   readonly part?: readonly string[];
   readonly repeats: number;
   readonly seed: number;
   readonly tokens?: number;
-  readonly nodes: number;
-  readonly turns: number;
+  readonly nodes?: number;
+  readonly turns?: number;
   readonly users?: readonly number[];
   readonly slots: number;
   readonly network: 'auto' | 'namespaces' | 'loopback';
@@ -54,9 +56,10 @@ export function define(command: Command): void {
     const sub = command.command(name).description(description);
     sub
       .addOption(
-        new Option('--llm-service <NAMES...>', 'which run the model')
-          .choices(['embedded', 'llama-server'])
-          .default(['embedded']),
+        new Option(
+          '--llm-service <NAMES...>',
+          `which run the model (default: ${name === 'load' ? 'llama-server where there is one, else embedded' : 'embedded'})`,
+        ).choices(['embedded', 'llama-server']),
       )
       .option('--llama-server <PROGRAM>', 'llama-server to start: a name on the PATH, or a path', 'llama-server')
       .option('-o, --output <DIR>', 'folder for the rows, as NDJSON', 'discedge-results')
@@ -67,8 +70,8 @@ export function define(command: Command): void {
         '--tokens <TOKENS>',
         `tokens a reply (default: ${REPLY_TOKENS[name as ExperimentName]})`,
         within(1, 4_096),
-      )
-      .option('--nodes <NODES>', 'edge nodes where there are several', within(2, 16), 2);
+      );
+    if (name !== 'load') sub.option('--nodes <NODES>', 'edge nodes where there are several', within(2, 16), 2);
     if (name === 'growth') sub.option('--turns <TURNS>', 'turns of the conversation', within(2, 1_000), 50);
     if (name === 'load') {
       sub
@@ -131,7 +134,7 @@ async function runHereOrInside(experiment: ExperimentName, flags: Flags, signal:
     return;
   }
   const given = { ...settings, flags: { ...settings.flags, model: model.path } };
-  const choices = choicesOf(experiment, flags, network);
+  const choices = choicesOf(experiment, flags, { network, llmServices: await llmServicesOf(experiment, flags) });
   const { llamaServer, output: folder } = flags;
   await play({ experiment, choices, model, settings: given, llamaServer, folder, signal, onNotice: tell });
 }
@@ -162,20 +165,40 @@ async function play(request: ExperimentRequest): Promise<void> {
   if (!outcome.end.complete) process.exitCode = EXIT_FAILURE;
 }
 
-function choicesOf(experiment: ExperimentName, flags: Flags, network: NetworkFacts): ExperimentChoices {
+/** Where throughput is compared with a bare llama-server, one is looked for. */
+async function llmServicesOf(
+  experiment: ExperimentName,
+  { llmService, llamaServer }: Flags,
+): Promise<readonly LlmServiceChoice[]> {
+  if (llmService !== undefined) return [...new Set(llmService)];
+  if (experiment !== 'load') return ['embedded'];
+  const { llamaServerVersion } = await import('../../experiment/experiments/own-llama-server.ts');
+  const reason = await llamaServerVersion(llamaServer).then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
+  if (reason === undefined) return ['llama-server'];
+  tell(`without a bare llama-server to compare with: ${reason}`);
+  return ['embedded'];
+}
+
+function choicesOf(
+  experiment: ExperimentName,
+  flags: Flags,
+  given: Pick<ExperimentChoices, 'network' | 'llmServices'>,
+): ExperimentChoices {
   const quick = flags.quick === true;
   return {
     quick,
     repeats: quick ? QUICK.repeats : flags.repeats,
     seed: flags.seed,
-    llmServices: [...new Set(flags.llmService)],
-    nodes: flags.nodes,
+    nodes: flags.nodes ?? 1,
     turns: quick ? QUICK.turns : (flags.turns ?? 0),
     maxTokens: flags.tokens ?? (quick ? QUICK.tokens : REPLY_TOKENS[experiment]),
     users: flags.users ?? (quick ? QUICK.users : USERS),
     slots: flags.slots ?? 1,
     parts: flags.part,
-    network,
+    ...given,
   };
 }
 

@@ -4,6 +4,7 @@ import { Value } from 'typebox/value';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
+import { HASH_BYTES } from '../../domain/record-fields.ts';
 import type { NodeDescription } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 
@@ -165,8 +166,6 @@ export interface LogPage {
   /** The holder has nothing else up to here; what it asked after when it has nothing more. */
   readonly through: number;
 }
-
-const HASH_BYTES = 16;
 
 export function encodePage({ entries, through }: LogPage): Uint8Array {
   const writer = new ByteWriter(16 + entries.length * (HASH_BYTES + 3));

@@ -5,8 +5,7 @@ import { loadParts } from './load.ts';
 import { paperParts } from './paper.ts';
 import type { ExperimentChoices, Part, PlaySpec } from './play.ts';
 
-/** All parts of an experiment, in the order in which they are told. */
-export const PARTS: Readonly<Record<ExperimentName, (choices: ExperimentChoices, model: ExperimentModel) => Part[]>> = {
+const PARTS: Readonly<Record<ExperimentName, (choices: ExperimentChoices, model: ExperimentModel) => Part[]>> = {
   paper: paperParts,
   growth: growthParts,
   load: loadParts,
@@ -19,6 +18,21 @@ export function partsOf(experiment: ExperimentName, choices: ExperimentChoices, 
     .filter(({ part }) => wanted(part))
     .filter(({ plays }) => choices.network.kind === 'namespaces' || !plays.some(needsLink))
     .filter(({ plays }) => plays.length > 0);
+}
+
+/** Parts that were asked for, or not left out, and are not played all the same. */
+export function leftOut(
+  experiment: ExperimentName,
+  choices: ExperimentChoices,
+  model: ExperimentModel,
+): { readonly part: string; readonly why: string }[] {
+  const played = partsOf(experiment, choices, model).map(({ part }) => part);
+  return PARTS[experiment](choices, model)
+    .filter(({ part }) => !played.includes(part) && choices.parts?.includes(part) !== false)
+    .map(({ part, plays }) => ({
+      part,
+      why: plays.length === 0 ? 'it needs the embedded LLM Service' : 'a slow link needs network namespaces',
+    }));
 }
 
 function needsLink({ site: { network } }: PlaySpec): boolean {

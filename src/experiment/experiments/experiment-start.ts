@@ -24,11 +24,12 @@ interface Asked {
 /** What runs and where, before anything is played. */
 export async function experimentStart(
   { experiment, choices, model, settings, llamaServer }: Asked,
-  { run, at, threads }: { readonly run: string; readonly at: string; readonly threads: number },
+  { run, at }: { readonly run: string; readonly at: string },
 ): Promise<ExperimentStart> {
   const parts = partsOf(experiment, choices, model);
   const plays = parts.flatMap((part) => part.plays);
-  const { repeats, seed, quick, slots, nodes } = choices;
+  const { repeats, seed, quick, slots } = choices;
+  const { threads, gpu, prefillChunkTokens } = loadConfig(settings);
   return {
     kind: 'experiment_start',
     experiment_format: EXPERIMENT_FORMAT,
@@ -55,7 +56,7 @@ export async function experimentStart(
     temperature: 0,
     repeats,
     parts: parts.map(({ plays: _, ...facts }) => facts),
-    settings: { threads, slots, nodes },
+    settings: { threads, slots, gpu, prefillChunkTokens },
     plays_planned: plays.length * repeats,
     estimated_s: Math.round((repeats * plays.reduce((sum, play) => sum + estimatedMs(play, model), 0)) / 1000),
   };

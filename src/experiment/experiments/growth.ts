@@ -22,7 +22,7 @@ function conversation(choices: ExperimentChoices, model: ExperimentModel): Part 
   return part(choices, model, {
     part: 'conversation',
     about: 'One long conversation at one node, its records shared with another: each turn as its client saw it.',
-    nodes: 2,
+    nodes: choices.nodes,
     turns,
     maxTokens: choices.maxTokens,
     site: { contextTokens: contextTokens(choices, model) },

@@ -3,7 +3,7 @@ import type { ContextMode } from '../../domain/turn-record.ts';
 import { EXPERIMENT_FORMAT, type ExperimentTurn } from '../experiment-rows.ts';
 import { MeteredFetch } from '../metered-fetch.ts';
 import type { RunRow, TurnRow } from '../run-row.ts';
-import { runScenario } from '../run-scenario.ts';
+import { runScenario, turnsPlanned } from '../run-scenario.ts';
 import type { Scenario } from '../scenario.ts';
 import { type ConversationScript, type PlayContext, type PlayResult, type PlaySpec, warmUpScenario } from './play.ts';
 import { type Site, startSite } from './site.ts';
@@ -32,7 +32,8 @@ export async function playConversation(spec: PlaySpec, context: PlayContext): Pr
         meter?.beforeTurn();
       },
     });
-    await meter?.end();
+    // Half a session's bytes are no session's.
+    if (result.turnsAnswered === turnsPlanned(script.scenario)) await meter?.end();
     return result;
   } finally {
     await site.close();

@@ -17,7 +17,8 @@ import { runName } from '../run-recorder.ts';
 import { ROW_FORMAT, type RunFacts } from '../run-row.ts';
 import { estimatedMs, roughly } from './estimate.ts';
 import type { ExperimentModel } from './experiment-model.ts';
-import { PARTS, partsOf } from './experiment-parts.ts';
+import { experimentNotes } from './experiment-notes.ts';
+import { partsOf } from './experiment-parts.ts';
 import { experimentStart } from './experiment-start.ts';
 import type { ExperimentChoices, PlayContext, PlayResult, PlaySpec } from './play.ts';
 import { playConversation } from './play-conversation.ts';
@@ -62,7 +63,7 @@ export async function runExperiment(request: ExperimentRequest): Promise<Experim
     const site = await siteContext(request, temporary.path, clock);
     const run = runName([request.experiment, request.model.name], clock.now());
     const at = new Date(clock.now()).toISOString();
-    const start = await experimentStart(request, { run, at, threads: site.threads });
+    const start = await experimentStart(request, { run, at });
     const file = new ResultsFile(join(request.folder, `${run}.ndjson`));
     try {
       return await new Run(request, { site, file, start }).play();
@@ -107,11 +108,11 @@ class Run {
   }
 
   async play(): Promise<ExperimentOutcome> {
-    const { signal } = this.#request;
+    const { experiment, choices, model, signal } = this.#request;
     const startMs = this.#site.clock.monotonic();
     this.#append(this.#start);
     try {
-      this.#noteWhatIsLeftOut();
+      for (const { part, text } of experimentNotes(experiment, choices, model)) this.#note(part, text);
       await this.#playAll(startMs);
     } catch (error) {
       if (!signal?.aborted) {
@@ -207,36 +208,6 @@ class Run {
       stream: played?.scenario.stream ?? false,
       labels,
     };
-  }
-
-  #noteWhatIsLeftOut(): void {
-    const { experiment, choices, model } = this.#request;
-    const played = this.#start.parts.map(({ part }) => part);
-    for (const { part } of PARTS[experiment](choices, model)) {
-      if (played.includes(part) || choices.parts?.includes(part) === false) continue;
-      this.#note(part, 'not played: a slow link needs network namespaces');
-    }
-    if (this.#start.model.reply_source === 'random-weights') {
-      this.#note(
-        null,
-        'The model has random weights: what turns cost is real, what replies say and how many bytes it takes is not.',
-      );
-    }
-    if (choices.network.kind === 'loopback') {
-      this.#note(
-        null,
-        'Nodes share one network interface: bytes between them are payload as the store counts it, not what is on the wire.',
-      );
-    }
-    if (played.includes('replication')) {
-      this.#note(
-        'replication',
-        'Records are written straight to the replica, past the Context Manager, which writes deltas only; all forms go through ' +
-          'the same store and stream. whole-context: a record with the ids of the whole session as its prompt. ' +
-          "whole-context-json: a record with one message that is a JSON array of all ids, as the prototype's values are. " +
-          'arrive_ms holds two HTTP requests of the experiment itself, alike in all forms.',
-      );
-    }
   }
 
   #check(repeat: number): void {

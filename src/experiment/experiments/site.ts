@@ -4,8 +4,7 @@ import { makeAuthority, makeNodeCertificate } from '../../edge-node/certificates
 import type { ConfigSources } from '../../edge-node/config.ts';
 import type { Clock } from '../../environment/environment.ts';
 import type { LinkFacts, NetworkFacts } from '../experiment-rows.ts';
-import { getToKnow, type KnownNode } from '../known-node.ts';
-import { MeteredFetch } from '../metered-fetch.ts';
+import { getToKnowAll, type KnownNode } from '../known-node.ts';
 import { type Link, PacketNetwork } from '../network/packet-network.ts';
 import { type NodePlace, type NodeProgram, type OwnNodes, startOwnNodes } from '../own-nodes.ts';
 import type { WrittenTurn } from '../transcript-llm.ts';
@@ -92,7 +91,8 @@ export async function startSite(spec: SiteSpec, context: SiteContext): Promise<S
     const places = await placesOf({ spec, context, network, enters, serverUrls });
     const own = await startNodes(spec, context, places, 'edge-node-child');
     closing.push(() => own.close());
-    const nodes = await getToKnowAll(own, clock);
+    const urls = own.nodes.map(({ url }) => url);
+    const nodes = await getToKnowAll(urls, clock, signal);
     const restart = (index: number) => own.restart(index);
     return { nodes, names, meter: new SyncMeter(nodes, network, clock), restart, close };
   } catch (error) {
@@ -226,13 +226,4 @@ function startNodes(
     clock,
     signal,
   });
-}
-
-async function getToKnowAll({ nodes }: OwnNodes, clock: Clock): Promise<KnownNode[]> {
-  const metered = new MeteredFetch(clock);
-  try {
-    return await Promise.all(nodes.map(({ url }) => getToKnow(url, metered.fetch)));
-  } finally {
-    metered.close();
-  }
 }

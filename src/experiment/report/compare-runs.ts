@@ -3,11 +3,12 @@ import type { Comparison } from './comparison.ts';
 import type { ChartRow } from './draw-rows.ts';
 import { changesFigure, type Figure, idOf, turnsFigure } from './figure.ts';
 import { changeCell, panelDatum, turnsTable, valueCell } from './figure-tables.ts';
-import { type LoadSeries, loadSeriesOf, peakOf } from './load-levels.ts';
+import { sessionCount } from './interval-note.ts';
+import { bestOf, LOAD_MEASURES, type LoadMeasure, loadSeriesOf } from './load-levels.ts';
 import { COLOURS, variantName } from './looks.ts';
 import { METRICS } from './metrics.ts';
 import { changeText, changeWithInterval } from './number-text.ts';
-import { type Panel, panelsOf, turnNumbers } from './panels.ts';
+import { type Arm, llmServiceLabel, type Panel, panelsOf, turnNumbers } from './panels.ts';
 import { titleOf } from './plan-figures.ts';
 import { cautionOf, partsOf } from './planned-part.ts';
 import type { ReportSource } from './report-source.ts';
@@ -46,7 +47,7 @@ export function compareRuns(
 ): { readonly figures: readonly Figure[]; readonly table: Table } {
   const pairs = pairsOf(before, after);
   const caution = cautionOf([before, after]);
-  const changes = [...pairs.flatMap(changesOf), ...loadChanges(before, after)];
+  const changes = [...changesOfAll(pairs), ...loadChanges(before, after)];
   const ids = [...new Set(changes.map(({ metric }) => metric.id))];
   const summaries = ids.map((id) =>
     summaryFigure(
@@ -61,11 +62,14 @@ export function compareRuns(
   };
 }
 
-/** The names of facts in which two runs differ beside their name and time: more than one, and no cause is sure. */
+/** The names of facts, known of both, in which two runs differ beside their name and time: of more than one no cause is sure. */
 export function differencesOf(before: ReportSource, after: ReportSource): string[] {
   const others = new Map(after.facts);
   const own = ['run', 'when', 'plays'];
-  return before.facts.flatMap(([name, value]) => (own.includes(name) || others.get(name) === value ? [] : [name]));
+  return before.facts.flatMap(([name, value]) => {
+    const other = others.get(name);
+    return own.includes(name) || other === undefined || other === value ? [] : [name];
+  });
 }
 
 interface Pair {
@@ -87,10 +91,17 @@ function pairsOf(before: ReportSource, after: ReportSource): Pair[] {
   });
 }
 
-function changesOf({ before, after }: Pair): Change[] {
+/** What no setting concerns stands in several panels, and counts once. */
+function changesOfAll(pairs: readonly Pair[]): Change[] {
+  const seen = new Set<Arm['turns']>();
+  return pairs.flatMap((pair) => changesOf(pair, seen));
+}
+
+function changesOf({ before, after }: Pair, seen = new Set<Arm['turns']>()): Change[] {
   return before.arms.flatMap((arm) => {
     const other = after.arms.find(({ variant }) => variant === arm.variant);
-    if (other === undefined) return [];
+    if (other === undefined || seen.has(arm.turns)) return [];
+    seen.add(arm.turns);
     const changes = COMPARED.flatMap((metric) =>
       changeOf([metric.sessions(arm), metric.sessions(other)], after.seed, {
         metric,
@@ -117,6 +128,11 @@ function changeOf(
 
 const THROUGHPUT = { id: 'turns_per_s', label: 'Turns per second, at best', text: (value: number) => value.toFixed(2) };
 
+const LATENCIES = (['response_p50', 'response_p95'] as const satisfies readonly LoadMeasure[]).map((id) => {
+  const { label, divisor } = LOAD_MEASURES[id];
+  return { id, label, text: (value: number) => (value / divisor).toFixed(2) };
+});
+
 function loadChanges(before: ReportSource, after: ReportSource): Change[] {
   const [from, to] = [panelsOf([before]), panelsOf([after])];
   const parts = [...new Set(from.map(({ part }) => part))];
@@ -128,17 +144,24 @@ function loadChanges(before: ReportSource, after: ReportSource): Change[] {
         ({ variant, llmService }) => variant === series.variant && llmService === series.llmService,
       );
       if (same === undefined) return [];
-      return changeOf([bestOf(series), bestOf(same)], after.seed, {
-        metric: THROUGHPUT,
-        name: `${variantName(series.variant)}: ${series.llmService}`,
-        datum: { part, llm: series.llmService, variant: series.variant, metric: THROUGHPUT.id },
+      const name = `${variantName(series.variant)}: ${llmServiceLabel(series.llmService)}`;
+      const datum = { part, llm: series.llmService, variant: series.variant };
+      const best = { metric: THROUGHPUT, name, datum: { ...datum, metric: THROUGHPUT.id } };
+      const levels = series.levels.flatMap((level) => {
+        const other = same.levels.find(({ users }) => users === level.users);
+        if (other === undefined) return [];
+        const at = `${name}, ${level.users} ${level.users === 1 ? 'user' : 'users'}`;
+        return LATENCIES.flatMap((metric) =>
+          changeOf([level.repeats[metric.id], other.repeats[metric.id]], after.seed, {
+            metric,
+            name: at,
+            datum: { ...datum, users: level.users, metric: metric.id },
+          }),
+        );
       });
+      return [...changeOf([bestOf(series), bestOf(same)], after.seed, best), ...levels];
     });
   });
-}
-
-function bestOf(series: LoadSeries): Sessions {
-  return peakOf(series)?.throughput ?? [];
 }
 
 function summaryFigure(canvas: Canvas, changes: readonly Change[], caution: string): Figure {
@@ -150,7 +173,7 @@ function summaryFigure(canvas: Canvas, changes: readonly Change[], caution: stri
     result: changeWithInterval(change),
   }));
   const names = { id: `change-${idOf(id)}`, name: label, about: 'Change from the first run to the second.', caution };
-  const sessions = Math.min(...changes.map(({ change }) => change.sessions));
+  const sessions = sessionCount(changes.map(({ change }) => change.sessions));
   return changesFigure(canvas, names, { rows, finding: findingOf(label, changes), sessions }, changesTable(changes));
 }
 
@@ -193,7 +216,7 @@ function byTurn(canvas: Canvas, pairs: readonly Pair[], caution: string): Figure
         metric.label,
         pairs
           .filter(({ before }) => before.part === part)
-          .flatMap(changesOf)
+          .flatMap((pair) => changesOf(pair))
           .filter((one) => one.metric.id === metric.id),
       );
       return [turnsFigure(canvas, names, comparisons, { table: turnsTable(comparisons), finding })];

@@ -1,3 +1,4 @@
+import { type SessionCount, sessionCount } from './interval-note.ts';
 import { type Look, lookAt } from './looks.ts';
 import type { Metric } from './metrics.ts';
 import { type Arm, baselinesOf, type Panel, subjectOf, turnNumbers } from './panels.ts';
@@ -48,10 +49,9 @@ export function mainChange(
   return compared.find(({ baseline }) => baseline.variant === preferred) ?? compared[0];
 }
 
-/** How many sessions the numbers come from, at the least; 0 for none. */
-export function sessionsOf(comparisons: readonly Comparison[]): number {
-  const counts = comparisons.flatMap(({ series }) => series.flatMap(({ overall }) => overall?.sessions ?? []));
-  return counts.length === 0 ? 0 : Math.min(...counts);
+/** How many sessions the numbers come from. */
+export function sessionsOf(comparisons: readonly Comparison[]): SessionCount {
+  return sessionCount(comparisons.flatMap(({ series }) => series.flatMap(({ overall }) => overall?.sessions ?? [])));
 }
 
 /** Each variant of a figure with how it is drawn in all its panels. */

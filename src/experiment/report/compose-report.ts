@@ -19,11 +19,25 @@ export interface ReportedRuns {
 /** Reads runs and draws what they show. Throws `results_unusable`. */
 export async function composeReport({ paths, compare }: ReportedRuns): Promise<PageParts> {
   const sources = paths.map(readSource);
+  if (!compare) refuseTwice(sources, paths);
   const canvas = await Canvas.create();
   const parts = compare ? comparisonPage(canvas, sources, paths) : reportPage(canvas, sources, paths);
   if (parts.figures.length > 0) return parts;
   const none = compare ? 'the runs have nothing in common that could be compared' : 'there is no answered turn in it';
   throw new DiscedgeError('results_unusable', `no report can be made of ${paths.join(' and ')}: ${none}`);
+}
+
+/** The same rows twice would look like more repeats, or like more bytes. */
+function refuseTwice(sources: readonly ReportSource[], paths: readonly string[]): void {
+  const seen = new Map<string, string>();
+  for (const [index, { run }] of sources.entries()) {
+    const path = paths[index] as string;
+    const first = seen.get(run);
+    if (first !== undefined) {
+      throw new DiscedgeError('results_unusable', `${path} holds the same run as ${first}; name it once`);
+    }
+    seen.set(run, path);
+  }
 }
 
 function reportPage(canvas: Canvas, sources: readonly ReportSource[], paths: readonly string[]): PageParts {

@@ -44,6 +44,14 @@ export function drawTurns(canvas: Canvas, comparisons: readonly Comparison[]): D
   return { drawings, columns, named };
 }
 
+/** What long sessions leave out of their pictures; empty for others. */
+export function denseNote(turns: number): string {
+  return turns > DENSE_TURNS ? `Marks and intervals stand at every ${MARKED_EVERY}th turn.` : '';
+}
+
+const DENSE_TURNS = 20;
+const MARKED_EVERY = 7;
+
 function drawPanel(
   canvas: Canvas,
   { series }: Comparison,
@@ -73,7 +81,7 @@ function drawPanel(
   const turnPx = (width - MARGINS.left - marginRight) / (last - first + 0.8);
   // Marks of two variants at one turn stand beside each other, not on each other.
   const aside = (place: number) => ((place - (series.length - 1) / 2) * ASIDE_PX) / turnPx;
-  const dense = turns.length > 20;
+  const dense = turns.length > DENSE_TURNS;
   const marks = series.flatMap(({ points, arm }, place) => {
     const look = looks.get(arm.variant) as Look;
     const dots = points.map(({ turn, estimate }) => ({
@@ -83,7 +91,7 @@ function drawPanel(
       high: estimate.high / divisor,
     }));
     const end = dots.at(-1);
-    const marked = dense ? dots.filter((_, index) => index % 7 === place * 2) : dots;
+    const marked = dense ? dots.filter((_, index) => index % MARKED_EVERY === place * 2) : dots;
     return [
       plot.line(dots, { x: 'x', y: 'y', ...stroke(look) }),
       plot.ruleX(marked, { x: 'x', y1: 'low', y2: 'high', stroke: look.colour, strokeWidth: 1.2 }),

@@ -5,7 +5,7 @@ import { drawLoad, LOAD_COLUMNS } from './draw-load.ts';
 import { type ChartRow, drawRows } from './draw-rows.ts';
 import { drawTurns } from './draw-turns.ts';
 import { findingOf, resultOf, soleBaseline } from './finding.ts';
-import { intervalNote } from './interval-note.ts';
+import { intervalNote, type SessionCount } from './interval-note.ts';
 import { LOAD_MEASURES, type LoadMeasure, type LoadSeries } from './load-levels.ts';
 import { lookAt, variantInSentence, variantName } from './looks.ts';
 import { scaleFor } from './metric-scale.ts';
@@ -91,7 +91,7 @@ export function loadFigure(
     series,
     finding,
     sessions,
-  }: { readonly series: readonly LoadSeries[]; readonly finding: string; readonly sessions: number },
+  }: { readonly series: readonly LoadSeries[]; readonly finding: string; readonly sessions: SessionCount },
   table: Table,
 ): Figure {
   const legend = canvas.legend(series.map((one, place) => ({ label: loadName(one, series), look: lookAt(place) })));
@@ -122,7 +122,7 @@ export function changesFigure(
     rows,
     finding,
     sessions,
-  }: { readonly rows: readonly ChartRow[]; readonly finding: string; readonly sessions: number },
+  }: { readonly rows: readonly ChartRow[]; readonly finding: string; readonly sessions: SessionCount },
   table: Table,
 ): Figure {
   const drawing = drawRows(canvas, { rows, label: 'Change (%)', divisor: 0.01, isChange: true, resultHeading: '' });
@@ -145,7 +145,7 @@ function finish(
     readonly legend: Drawing | undefined;
     readonly panels: Parameters<typeof composeFigure>[0]['panels'];
     readonly columns: number;
-    readonly sessions: number;
+    readonly sessions: SessionCount;
     readonly unit?: 'session' | 'repeat';
     readonly table: Table;
   },

@@ -11,19 +11,17 @@ import { type Estimate, type Verdict, verdictOf } from './statistics.ts';
 export function findingOf(comparisons: readonly Comparison[], preferredBaseline?: string): string {
   const found = comparisons.flatMap((comparison) => {
     const main = mainChange(comparison, preferredBaseline);
-    return main === undefined ? [] : [{ comparison, ...main, verdict: verdictOf(main.change) }];
+    return main === undefined ? [] : [{ comparison, ...main, verdict: directionOf(main.change) }];
   });
   const [first] = found;
   if (first === undefined) return describedAlone(comparisons);
   const { metric, series } = first.comparison;
   const subject = variantInSentence(series[0]?.arm.variant ?? '');
   const baseline = variantInSentence(first.baseline.variant);
-  const of = (verdict: Verdict) => found.filter((one) => one.verdict === verdict);
+  const of = (verdict: Direction) => found.filter((one) => one.verdict === verdict);
   const verdicts = [...new Set(found.map(({ verdict }) => verdict))];
   if (verdicts.length > 1) {
-    const present = (['less', 'more', 'no-difference', 'one-session'] as const).filter(
-      (verdict) => of(verdict).length > 0,
-    );
+    const present = DIRECTIONS.filter((verdict) => of(verdict).length > 0);
     const each = present.map((verdict, place) => {
       const some = of(verdict);
       const amount = amountOf(
@@ -38,13 +36,14 @@ export function findingOf(comparisons: readonly Comparison[], preferredBaseline?
         verdict === 'no-difference' ? '' : ` (${some.length > 1 ? 'most: ' : ''}${most[0]?.comparison.panel.label})`;
       return `${amount} in ${count}${which}`;
     });
-    return capital(`${metric.noun}, ${subject} against ${baseline}: ${each.join(', ')}`);
+    const once = verdicts.some((verdict) => ONE_SESSION.includes(verdict)) ? ', in one session' : '';
+    return capital(`${metric.noun}, ${subject} against ${baseline}: ${each.join(', ')}${once}`);
   }
   const changes = found.map(({ change }) => change);
   if (verdicts[0] === 'no-difference')
     return capital(`no difference in ${metric.noun} between ${subject} and ${baseline}`);
-  const text = `${subject} ${metric.verb} ${amountOf(verdicts[0] as Verdict, changes, metric)} than ${baseline}`;
-  return capital(verdicts[0] === 'one-session' ? `${text}, in one session` : text);
+  const text = `${subject} ${metric.verb} ${amountOf(verdicts[0] as Direction, changes, metric)} than ${baseline}`;
+  return capital(ONE_SESSION.includes(verdicts[0] as Direction) ? `${text}, in one session` : text);
 }
 
 /** "−3.1 % (−5.0 to −1.2) against raw text": a panel's own result, for each thing that its subject is shown against. */
@@ -63,12 +62,22 @@ export function soleBaseline(comparisons: readonly Comparison[]): string | undef
   return baselines.size === 1 ? sole : undefined;
 }
 
-function amountOf(verdict: Verdict, changes: readonly Estimate[], metric: Metric): string {
+/** What may be said, and of one session in which direction it went. */
+type Direction = Exclude<Verdict, 'one-session'> | 'once-less' | 'once-more';
+const DIRECTIONS: readonly Direction[] = ['less', 'more', 'no-difference', 'once-less', 'once-more'];
+const ONE_SESSION: readonly Direction[] = ['once-less', 'once-more'];
+
+function directionOf(change: Estimate): Direction {
+  const verdict = verdictOf(change);
+  if (verdict !== 'one-session') return verdict;
+  return change.value < 0 ? 'once-less' : 'once-more';
+}
+
+function amountOf(verdict: Direction, changes: readonly Estimate[], metric: Metric): string {
   if (verdict === 'no-difference') return 'no difference';
   const shares = changes.map(({ value }) => Math.abs(value) * 100).sort((a, b) => a - b);
   const [low, high] = [shares[0] ?? 0, shares.at(-1) ?? 0].map(oneDecimal);
-  const word =
-    verdict === 'less' || (verdict === 'one-session' && (changes[0]?.value ?? 0) < 0) ? metric.less : metric.more;
+  const word = verdict === 'less' || verdict === 'once-less' ? metric.less : metric.more;
   return low === high ? `${low} % ${word}` : `${low} % to ${high} % ${word}`;
 }
 
@@ -86,6 +95,7 @@ function describedAlone(comparisons: readonly Comparison[]): string {
   return capital(`${first.metric.noun} with ${variant}: ${first.metric.text(overall.value)} ${first.metric.unit}`);
 }
 
-function capital(text: string): string {
+/** With a large first letter. */
+export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -93,6 +93,9 @@ function sessionByteRows(parts: readonly PlannedPart[]): Cell[][] {
       }),
     );
     const heading = rowHeading(`Bytes between nodes for one session, ${variantName(variant).toLowerCase()}`);
-    return under([heading, { text: wholeNumber(paperBytes) }], rows);
+    return under(
+      [heading, { text: paperBytes.map(wholeNumber).join(' and ') }],
+      rows.length > 0 ? rows : [NOT_MEASURED],
+    );
   });
 }

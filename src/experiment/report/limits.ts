@@ -40,6 +40,9 @@ export function limitsOf(sources: readonly ReportSource[], parts: readonly Plann
     ...(parts.some(({ panels }) => hasSyncs(panels) && syncMetric(panels) === METRICS.sync_payload_bytes)
       ? ['Bytes on the wire, where nodes shared an interface: payload alone was counted, without TLS, TCP and IP.']
       : []),
+    ...(turns.some(({ labels }) => labels.setting.startsWith('tokenizer-'))
+      ? ['A slow tokenizer: the one of llama.cpp was held up, and the processor was free meanwhile.']
+      : []),
     ...(failed > 0 ? [`${failed} of ${turns.length} turns, which failed: they are left out of every number.`] : []),
   ];
 }

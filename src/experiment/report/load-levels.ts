@@ -18,8 +18,8 @@ export interface LoadLevel {
   readonly users: number;
   readonly failed: number;
   readonly estimates: Readonly<Record<LoadMeasure, Estimate | undefined>>;
-  /** Turns a second of each repeat. */
-  readonly throughput: Sessions;
+  /** What each repeat measured. */
+  readonly repeats: Readonly<Record<LoadMeasure, Sessions>>;
 }
 
 /** One variant at one LLM Service, by users. */
@@ -58,26 +58,31 @@ export function peakOf({ levels }: LoadSeries): LoadLevel | undefined {
   return levels.find(({ estimates }) => estimates.turns_per_s?.value === best);
 }
 
+/** Turns a second of each repeat at that level. */
+export function bestOf(series: LoadSeries): Sessions {
+  return peakOf(series)?.repeats.turns_per_s ?? [];
+}
+
 /** Turns a second of one series at its best against another at its best. */
 export function peakChange(baseline: LoadSeries, subject: LoadSeries, seed: number): Estimate | undefined {
-  return estimateChange(peakOf(baseline)?.throughput ?? [], peakOf(subject)?.throughput ?? [], seed);
+  return estimateChange(bestOf(baseline), bestOf(subject), seed);
 }
 
 function levelOf(users: number, rows: readonly LoadRow[], seed: number): LoadLevel {
-  const sessions = (measure: LoadMeasure) =>
+  const repeatsOf = (measure: LoadMeasure) =>
     rows.map((row) => {
       const value = LOAD_MEASURES[measure].of(row);
       return value === null ? [] : [value];
     });
-  const estimateOf = (measure: LoadMeasure) => estimateMedian(sessions(measure), seed);
+  const each = <T>(of: (measure: LoadMeasure) => T) => ({
+    turns_per_s: of('turns_per_s'),
+    response_p50: of('response_p50'),
+    response_p95: of('response_p95'),
+  });
   return {
     users,
     failed: rows.reduce((sum, { turns_failed }) => sum + turns_failed, 0),
-    throughput: sessions('turns_per_s'),
-    estimates: {
-      turns_per_s: estimateOf('turns_per_s'),
-      response_p50: estimateOf('response_p50'),
-      response_p95: estimateOf('response_p95'),
-    },
+    repeats: each(repeatsOf),
+    estimates: each((measure) => estimateMedian(repeatsOf(measure), seed)),
   };
 }

@@ -1,6 +1,7 @@
 import type { Canvas } from './canvas.ts';
 import { type Figure, idOf, loadFigure } from './figure.ts';
 import { loadTable } from './figure-tables.ts';
+import { sessionCount } from './interval-note.ts';
 import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels.ts';
 import { variantInSentence } from './looks.ts';
 import { changeText } from './number-text.ts';
@@ -21,8 +22,10 @@ export function loadUsersFigure(canvas: Canvas, { part, about, panels, caution }
     about: `Turns per second and response times. ${about}`.trim(),
     caution,
   };
-  const repeats = Math.min(...ordered.flatMap(({ levels }) => levels.map(({ throughput }) => throughput.length)));
-  const drawn = { series: ordered, finding: loadFinding(ordered, panels[0]?.seed ?? 0), sessions: repeats };
+  const sessions = sessionCount(
+    ordered.flatMap(({ levels }) => levels.map(({ repeats }) => repeats.turns_per_s.length)),
+  );
+  const drawn = { series: ordered, finding: loadFinding(ordered, panels[0]?.seed ?? 0), sessions };
   return loadFigure(canvas, names, drawn, loadTable(ordered, part));
 }
 
@@ -31,7 +34,8 @@ function loadFinding(series: readonly LoadSeries[], seed: number): string {
   const subjects = series.filter(({ variant }) => variant === series[0]?.variant);
   const each = subjects.map((subject) => {
     const others = series.filter(
-      ({ variant, llmService }) => variant !== subject.variant && llmService === subject.llmService,
+      ({ variant, llmService, origin }) =>
+        variant !== subject.variant && llmService === subject.llmService && origin === subject.origin,
     );
     const changes = others.flatMap((other) => {
       const change = peakChange(other, subject, seed);
@@ -41,7 +45,8 @@ function loadFinding(series: readonly LoadSeries[], seed: number): string {
       return [`${amount} ${variantInSentence(other.variant)}${verdict === 'one-session' ? ', once each' : ''}`];
     });
     const best = peakOf(subject)?.estimates.turns_per_s?.value ?? 0;
-    const where = `${best.toFixed(2)} with ${llmServiceLabel(subject.llmService)}`;
+    const run = new Set(subjects.map(({ origin }) => origin)).size > 1 ? ` in ${subject.origin}` : '';
+    const where = `${best.toFixed(2)} with ${llmServiceLabel(subject.llmService)}${run}`;
     return changes.length === 0 ? where : `${where} (${changes.join(', ')})`;
   });
   return `Turns per second at best, ${variantInSentence(subjects[0]?.variant ?? '')}: ${each.join(', ')}`;

@@ -44,11 +44,7 @@ function ofSyncs(field: 'wire_bytes' | 'payload_bytes'): Metric['sessions'] {
     const repeats = new Map<string, SyncRow[]>();
     for (const row of syncs) append(repeats, String(row.labels.repeat), row);
     return [...repeats.values()].map((rows) => {
-      const wholes = rows.filter((row) => row.turn === null);
-      const single = rows.filter((row) => row.turn !== null);
-      const chosen =
-        turn !== undefined ? single.filter((row) => row.turn === turn) : wholes.length > 0 ? wholes : single;
-      const values = chosen.map((row) => row[field]);
+      const values = rows.filter((row) => row.turn === (turn ?? null)).map((row) => row[field]);
       return values.length === 0 || values.includes(null) ? [] : [values.reduce<number>((sum, v) => sum + (v ?? 0), 0)];
     });
   };

@@ -1,9 +1,7 @@
-import type { NetworkFacts } from '../experiment-rows.ts';
 import { escapeMarkup } from './canvas.ts';
 import type { Figure } from './figure.ts';
 import { inPageColours, PAGE_STYLE } from './page-style.ts';
-import { settingLabel } from './panels.ts';
-import type { ReportSource, SourcePart } from './report-source.ts';
+import type { ReportSource } from './report-source.ts';
 import { type Table, tableMarkup } from './table.ts';
 
 export interface PageParts {
@@ -49,7 +47,7 @@ export function pageMarkup(parts: PageParts): string {
     section(
       'How to make this page again',
       `<p><code>${escapeMarkup(command)}</code></p>
-<p>Every number is computed from the rows of these runs. A median is over all turns of all sessions; a change compares two such medians. Intervals draw whole sessions again (bootstrap, 2,000 times, with the seed of the run), since turns of one session are not independent. An interval that holds 0 is called no difference.</p>`,
+<p>Every number is computed from the rows of these runs. A median is over all turns of all sessions; a change compares two such medians. Intervals draw whole sessions again (a bootstrap: in all ways where those are few, else 2,000 times with the seed of the run), since turns of one session are not independent. An interval that holds 0 is called no difference.</p>`,
     ),
     '</main>',
     '</body>',
@@ -82,11 +80,17 @@ function figureMarkup({ id, name, svg, table }: Figure): string {
   ].join('\n');
 }
 
+/** With the run that says it, where there are several; what all of them say, once. */
 function notes(sources: readonly ReportSource[]): string {
-  const texts = sources.flatMap((source) => [
-    ...source.notes.map(({ part, text }) => (part === null ? text : `${part}: ${text}`)),
-    ...checkTexts(source),
-  ]);
+  const said = sources.flatMap((source) =>
+    [...source.notes.map(({ part, text }) => (part === null ? text : `${part}: ${text}`)), ...checkTexts(source)].map(
+      (text) => ({ text, run: source.run }),
+    ),
+  );
+  const texts = [...new Set(said.map(({ text }) => text))].map((text) => {
+    const runs = said.filter((one) => one.text === text).map(({ run }) => run);
+    return runs.length === sources.length ? text : `${runs.join(', ')}: ${text}`;
+  });
   return section('What the runs say themselves', texts.length === 0 ? '' : list(texts));
 }
 
@@ -103,33 +107,13 @@ function checkTexts({ checks }: ReportSource): string[] {
   return [counts, ...others];
 }
 
-function facts({ title, facts: rows, parts, flaws: found }: ReportSource): string {
+function facts({ title, facts: rows, flaws: found }: ReportSource): string {
   const shown = rows.filter(([, value]) => value !== '');
-  const networks = parts.flatMap(networkFacts);
   const state = found.length === 0 ? 'complete' : found.join('; ');
-  const cells = [...shown, ...networks, ['state', state] as const].map(
+  const cells = [...shown, ['state', state] as const].map(
     ([name, value]) => `<tr><th scope="row">${escapeMarkup(name)}</th><td>${escapeMarkup(value)}</td></tr>`,
   );
   return `<div class="table facts"><table><caption>${escapeMarkup(title)}</caption><tbody>${cells.join('\n')}</tbody></table></div>`;
-}
-
-/** One row where all settings of a part have the same network. */
-function networkFacts({ part, networks }: SourcePart): Array<readonly [name: string, value: string]> {
-  const each = Object.entries(networks).map(([setting, network]) => ({ setting, text: networkText(network) }));
-  if (new Set(each.map(({ text }) => text)).size > 1) {
-    return each.map(({ setting, text }) => [`network of ${part}, ${settingLabel(setting)}`, text]);
-  }
-  return each.slice(0, 1).map(({ text }) => [`network of ${part}`, text]);
-}
-
-function networkText({ kind, client_link, node_link }: NetworkFacts): string {
-  const link = ({ delay_ms, loss, mbit_per_s }: typeof client_link) => {
-    const rate = mbit_per_s === null ? 'any bandwidth' : `${mbit_per_s} Mbit/s`;
-    return `${delay_ms} ms one way, ${loss * 100} % loss, ${rate}`;
-  };
-  return kind === 'loopback'
-    ? 'loopback of one machine'
-    : `network namespaces; to the client ${link(client_link)}; between nodes ${link(node_link)}`;
 }
 
 function list(items: readonly string[]): string {

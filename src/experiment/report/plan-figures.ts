@@ -1,8 +1,10 @@
 import type { Canvas } from './canvas.ts';
 import { type Comparison, compare } from './comparison.ts';
+import { cacheNote, consistencyNote } from './context-notes.ts';
+import { denseNote } from './draw-turns.ts';
 import { type Figure, idOf, rowsFigure, turnsFigure } from './figure.ts';
 import { overallTable, turnsTable } from './figure-tables.ts';
-import { findingOf } from './finding.ts';
+import { capital, findingOf } from './finding.ts';
 import { loadUsersFigure } from './load-users-figure.ts';
 import { METRICS, type Metric } from './metrics.ts';
 import { type Panel, turnNumbers } from './panels.ts';
@@ -80,20 +82,24 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
               ]
             : []),
         ];
+  const notesOf = (metric: Metric) => [
+    ...(metric === sync && !hasWords ? [WITHOUT_WORDS] : []),
+    ...(metric === METRICS.response_ms ? [kind === 'roaming' ? consistencyNote(panels) : cacheNote(panels)] : []),
+  ];
   return wanted.flatMap(({ metric, name, what, rows }) => {
     const comparisons = compared(panels, metric);
     if (comparisons.length === 0) return [];
     const names = {
       id: `${idOf(part)}-${idOf(metric.id)}`,
       name: name || titleOf(part, metric),
-      about: [what, about, ...(metric === sync && !hasWords ? [WITHOUT_WORDS] : [])].join(' ').trim(),
+      about: [what, about, ...notesOf(metric)].filter((text) => text !== '').join(' '),
       caution,
     };
     if (rows === true) return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
     const drawn = withoutFirstIfFarOff(comparisons);
-    const long = turnNumbers(panels.flatMap((panel) => panel.arms)).length >= LONG_SESSION_TURNS;
-    const more = [...(long ? [growthText(comparisons)] : []), ...drawn.notes];
-    const grown = { ...names, about: [names.about, ...more].join(' ') };
+    const turns = turnNumbers(panels.flatMap((panel) => panel.arms)).length;
+    const more = [...(turns >= LONG_SESSION_TURNS ? [growthText(comparisons)] : []), ...drawn.notes, denseNote(turns)];
+    const grown = { ...names, about: [names.about, ...more].filter((text) => text !== '').join(' ') };
     // The client's own history is what roaming, and what a request weighs, are about.
     const baseline = kind === 'roaming' || metric === METRICS.request_bytes ? 'client-side' : undefined;
     const finding = findingOf(comparisons, baseline);
@@ -108,7 +114,7 @@ function conditionFigures(canvas: Canvas, { part, about, panels, caution }: Plan
     const names = {
       id: `${idOf(part)}-${idOf(metric.id)}`,
       name: titleOf(part, metric),
-      about: `${metric.label}, over all turns. ${about}`.trim(),
+      about: `${capital(metric.noun)}, over all turns. ${about}`.trim(),
       caution,
     };
     return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
@@ -121,6 +127,5 @@ export function compared(panels: readonly Panel[], metric: Metric): Comparison[]
 
 /** "When raw matters: response time". */
 export function titleOf(part: string, metric: Metric): string {
-  const words = part.replaceAll('-', ' ');
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}: ${metric.noun}`;
+  return `${capital(part.replaceAll('-', ' '))}: ${metric.noun}`;
 }

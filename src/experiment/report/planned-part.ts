@@ -7,6 +7,7 @@ export type PartKind = 'load' | 'conditions' | 'roaming' | 'turns';
 
 /** Settings that are ways to keep sessions consistent; others are conditions that are held against each other. */
 const CONSISTENCY_SETTINGS = ['ours', 'paper', 'any', 'default', 'strong', 'available'];
+
 export interface PlannedPart {
   readonly part: string;
   readonly about: string;
@@ -23,13 +24,24 @@ export function partsOf(sources: readonly ReportSource[], panels: readonly Panel
   const named = sources.flatMap(({ parts }) => parts.map(({ part }) => part));
   const names = [...new Set(named)].filter((name) => panels.some(({ part }) => part === name));
   return names.map((name) => {
-    const own = panels.filter(({ part }) => part === name);
     const facts = sources.flatMap(({ parts }) => parts).find(({ part }) => part === name);
-    const { about = '', isPapers = false } = facts ?? {};
+    const { about = '', isPapers = false, settings = [] } = facts ?? {};
+    const own = inOrder(
+      panels.filter(({ part }) => part === name),
+      settings,
+    );
     const from = sources.filter(({ parts }) => parts.some(({ part }) => part === name));
     const caution = cautionOf(from);
     return { part: name, about, isPapers, kind: kindOf(own), panels: own, caution };
   });
+}
+
+/** Plays come in a drawn order; panels go by LLM Service, then by the settings as the part names them. */
+function inOrder(panels: readonly Panel[], settings: readonly string[]): Panel[] {
+  const services = [...new Set(panels.map(({ llmService }) => llmService))].sort();
+  const rank = ({ llmService, setting }: Panel) =>
+    services.indexOf(llmService) * (settings.length + 1) + settings.indexOf(setting);
+  return [...panels].sort((a, b) => rank(a) - rank(b));
 }
 
 /** What figures of these runs say below. */

@@ -6,11 +6,13 @@ import {
   type LoadRow,
   type NetworkFacts,
   type NoteRow,
+  type PartFacts,
   type RecordedExperiment,
   readExperiment,
   type SyncRow,
 } from '../experiment-rows.ts';
 import { type RecordedRun, readRun } from '../read-run.ts';
+import { partFacts } from './part-facts.ts';
 
 /** Why a run is not what it was planned to be; as a reader is told. */
 type Flaw = string;
@@ -23,6 +25,8 @@ export interface SourcePart {
   readonly networks: Readonly<Record<string, NetworkFacts>>;
   /** Whether it plays what the paper played, so that their numbers may stand side by side. */
   readonly isPapers: boolean;
+  /** In the order in which they are shown. */
+  readonly settings: readonly string[];
 }
 
 /** The rows of one file, experiment or scenario, in one form. */
@@ -47,6 +51,16 @@ export interface ReportSource {
 
 /** Parts of `discedge experiment paper`, and the scenarios that ship with the same nine turns. */
 const PAPER_PARTS = ['edge-side', 'roaming', 'written-replies', 'robot', 'robot-roaming'];
+
+/** With other turns or tokens, numbers of the same parts are not those of the paper. */
+function isPapers(part: string, played: Partial<Pick<PartFacts, 'turns' | 'max_tokens' | 'nodes'>>): boolean {
+  const { turns, max_tokens, nodes = PAPER_NODES } = played;
+  return PAPER_PARTS.includes(part) && turns === PAPER_TURNS && max_tokens === PAPER_TOKENS && nodes === PAPER_NODES;
+}
+
+const PAPER_NODES = 2;
+const PAPER_TURNS = 9;
+const PAPER_TOKENS = 128;
 
 /** The longest first line is an experiment's, of some thousand characters. */
 const FIRST_LINE_BYTES_MAX = 1_048_576;
@@ -102,6 +116,7 @@ const REPLY_SOURCES = {
   model: 'a trained model wrote them',
   'random-weights': 'a model with random weights wrote them: their number and cost are real, their words are not',
   transcript: 'written replies, tokenized with the vocabulary of the model',
+  unknown: 'as the nodes gave them',
 } as const;
 
 const INCOMPLETE = 'From an incomplete run.';
@@ -128,13 +143,15 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
       ['repeats', String(start.repeats)],
       ['settings', settingsText(start.settings)],
       ['plays', end === undefined ? `${start.plays_planned} planned` : `${end.plays_done} of ${end.plays_planned}`],
+      ...start.parts.flatMap(partFacts),
     ],
     seed: start.seed,
-    parts: start.parts.map(({ part, about, networks }) => ({
-      part,
-      about,
-      networks,
-      isPapers: PAPER_PARTS.includes(part),
+    parts: start.parts.map((facts) => ({
+      part: facts.part,
+      about: facts.about,
+      networks: facts.networks,
+      settings: facts.settings,
+      isPapers: isPapers(facts.part, facts),
     })),
     ...rows,
     caution: start.quick ? 'From a smoke test: the numbers show nothing.' : complete ? '' : INCOMPLETE,
@@ -153,19 +170,20 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
 }
 
 function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource {
-  const { run, machine, model, commit, scenario, mode } = start;
+  const { run, machine, model, commit, version, scenario, mode, users, repeats, seed, temperature, stream } = start;
+  const conditions = { users, repeats, seed, temperature, stream, tokens: start.max_tokens, labels: start.labels };
   const setting = start.consistency === 'default' ? 'default' : `${start.consistency}, waits ${start.max_wait_ms} ms`;
   const labels = {
     part: scenario,
     variant: mode,
     setting,
     llm_service: '',
-    reply_source: 'model',
+    reply_source: 'unknown',
     order: 1,
   } as const;
   return {
     run,
-    origin: [machine, model, commit].join(' / '),
+    origin: [machine, model, version, commit, JSON.stringify(conditions)].join(' / '),
     title: `discedge scenario run, ${scenario}, ${mode}`,
     facts: [
       ['run', run],
@@ -180,7 +198,16 @@ function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource 
       ['consistency', `${start.consistency}, max_wait_ms ${start.max_wait_ms}`],
     ],
     seed: start.seed,
-    parts: [{ part: scenario, about: '', networks: {}, isPapers: PAPER_PARTS.includes(scenario) }],
+    parts: [
+      {
+        part: scenario,
+        about: '',
+        networks: {},
+        settings: [],
+        isPapers:
+          users === 1 && isPapers(scenario, { turns: start.turns_planned / repeats, max_tokens: start.max_tokens }),
+      },
+    ],
     turns: turns.map((turn) => ({ ...turn, labels: { ...labels, repeat: turn.repeat } })),
     syncs: [],
     loads: [],

@@ -30,15 +30,17 @@ export function withoutFirstIfFarOff(comparisons: readonly Comparison[]): {
   };
 }
 
-/** How the last turns compare with the first, for each variant of the first panel. */
+/** How the last turns compare with the first, for each variant of each panel. */
 export function growthText(comparisons: readonly Comparison[]): string {
-  const [first] = comparisons;
   const some = 5;
   const mean = (points: readonly { readonly estimate: { readonly value: number } }[]) =>
     points.reduce((sum, { estimate }) => sum + estimate.value, 0) / points.length;
-  const ratios = (first?.series ?? []).map(({ arm, points }) => {
-    const ratio = mean(points.slice(-some)) / mean(points.slice(0, some));
-    return `${variantInSentence(arm.variant)} ×\u00a0${oneDecimal(ratio)}`;
+  const each = comparisons.map(({ panel, series }) => {
+    const ratios = series.map(({ arm, points }) => {
+      const ratio = mean(points.slice(-some)) / mean(points.slice(0, some));
+      return `${variantInSentence(arm.variant)} ×\u00a0${oneDecimal(ratio)}`;
+    });
+    return `${comparisons.length > 1 ? `${panel.label}, ` : ''}${ratios.join(', ')}`;
   });
-  return `The last ${some} turns against the first ${some}: ${ratios.join(', ')}.`;
+  return `The last ${some} turns against the first ${some}: ${each.join('; ')}.`;
 }

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { estimatedMs } from '../../../src/experiment/experiments/estimate.ts';
 import type { ExperimentModel } from '../../../src/experiment/experiments/experiment-model.ts';
+import { experimentNotes } from '../../../src/experiment/experiments/experiment-notes.ts';
 import { partsOf } from '../../../src/experiment/experiments/experiment-parts.ts';
 import { LOOPBACK, NAMESPACES } from '../../../src/experiment/experiments/links.ts';
 import type { ConversationScript, ExperimentChoices, PlaySpec } from '../../../src/experiment/experiments/play.ts';
@@ -102,6 +103,29 @@ it.each(['paper', 'growth', 'load'] as const)('in %s, what is compared has equal
     expect(new Set(conditions).size).toBe(1);
     expect(new Set(group.map(({ variant }) => variant)).size).toBe(group.length);
   }
+});
+
+describe('what is not played', () => {
+  const notes = (experiment: 'paper' | 'growth' | 'load', choices: Partial<ExperimentChoices>, model = MODEL) =>
+    experimentNotes(experiment, { ...CHOICES, ...choices }, model).map(({ part: name, text }) => `${name}: ${text}`);
+
+  it('is told with its reason', () => {
+    expect(notes('paper', { network: LOOPBACK })).toContainEqual(expect.stringMatching(/^slow-uplink: .*namespaces/));
+    const server = notes('paper', { llmServices: ['llama-server'] });
+    expect(server).toContainEqual(expect.stringMatching(/^slow-tokenizer: .*embedded LLM Service/));
+    expect(server.join()).not.toContain('slow-uplink');
+    expect(notes('paper', { parts: ['roaming'], network: LOOPBACK }).join()).not.toContain('slow-uplink');
+  });
+
+  it('turns that do not fit, and a bare server that is not there, are told', () => {
+    const small = { ...MODEL, contextTokens: 4_096 };
+    expect(notes('growth', {}, small)).toContainEqual(
+      'conversation: 22 turns in place of 50: more do not fit in the 4096 ids that the model remembers.',
+    );
+    expect(notes('growth', {}).join()).not.toContain('in place of');
+    expect(notes('load', { llmServices: ['embedded'] })).toContainEqual(expect.stringMatching(/no bare llama-server/));
+    expect(notes('load', {}).join()).not.toContain('no bare');
+  });
 });
 
 it('growth has its fifty turns, and fewer where the model remembers less', () => {

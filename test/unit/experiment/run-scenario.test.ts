@@ -3,6 +3,7 @@
  * that say something else than what happened, a failed or interrupted turn that takes others with it, and bytes that the
  * client's own count missed.
  */
+import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -10,8 +11,7 @@ import { DiscedgeClient } from '../../../src/client/client.ts';
 import type { ContextMode } from '../../../src/domain/turn-record.ts';
 import type { Clock } from '../../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
-import { checkNodes, getToKnow, type KnownNode } from '../../../src/experiment/known-node.ts';
-import { MeteredFetch } from '../../../src/experiment/metered-fetch.ts';
+import { checkNodes, getToKnowAll, type KnownNode } from '../../../src/experiment/known-node.ts';
 import { ROW_FORMAT, type RunFacts, type RunRow, type TurnRow } from '../../../src/experiment/run-row.ts';
 import { type RunResult, runScenario } from '../../../src/experiment/run-scenario.ts';
 import type { Scenario } from '../../../src/experiment/scenario.ts';
@@ -44,7 +44,7 @@ async function play(
   options: { mode?: ContextMode; clock?: Clock; signal?: AbortSignal; onTurn?: (row: TurnRow) => void } = {},
 ): Promise<Played> {
   const rows: RunRow[] = [];
-  const nodes = await Promise.all(urls.map(known));
+  const nodes = await getToKnowAll(urls, clock, undefined);
   const mode = options.mode ?? 'tokenized';
   const result = await runScenario({
     ...{ scenario, nodes, mode, clock, facts: factsOf(scenario, mode) },
@@ -54,14 +54,7 @@ async function play(
   return { ...result, rows };
 }
 
-async function known(url: string): Promise<KnownNode> {
-  const metered = new MeteredFetch(clock);
-  try {
-    return await getToKnow(url, metered.fetch);
-  } finally {
-    metered.close();
-  }
-}
+const known = async (url: string): Promise<KnownNode> => (await getToKnowAll([url], clock, undefined))[0] as KnownNode;
 
 function factsOf({ name, seed, temperature }: Scenario, mode: string): RunFacts {
   return {
@@ -355,6 +348,19 @@ describe('nodes that do not fit', () => {
     );
     const missing = await serving((_, response) => response.writeHead(404).end('{}'));
     expect((await refusal(() => known(missing)))[0]).toBe('scenario_nodes_unfit');
+  });
+
+  it('one that listens and says nothing does not hold up who has changed their mind', async () => {
+    const silent = createServer();
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    closing.push(() => silent.close());
+    const stop = new AbortController();
+    const { port } = silent.address() as AddressInfo;
+    silent.once('connection', (socket) => {
+      closing.push(() => socket.destroy());
+      stop.abort(new Error('changed their mind'));
+    });
+    await expect(getToKnowAll([`http://127.0.0.1:${port}`], clock, stop.signal)).rejects.toThrow('changed their mind');
   });
 
   it('another model than the scenario names, or no such mode, each said', async () => {

@@ -73,6 +73,8 @@ describe("the prototype's files", () => {
     const { userId, turns } = scenario('name: 7\nuser_id: 42\nmessages: [yes, true, 3]');
     expect(userId).toBe('42');
     expect(turns.map(({ message }) => message)).toEqual(['yes', 'true', '3']);
+    const written = scenario('user_id: 007\nmessages: [3.10, 0x1F, True]');
+    expect([written.userId, ...written.turns.map(({ message }) => message)]).toEqual(['007', '3.10', '0x1F', 'True']);
   });
 
   it('keep braces in their messages', () => {
@@ -222,6 +224,7 @@ describe('mistakes are named with their line', () => {
 
   it('what is no YAML, with the place', () => {
     expect(problems('name: "x\nmessages: [a]').join()).toMatch(/file\.yaml: not YAML: .* at line \d/);
+    expect(problems('messages:\n  - *important*').join()).toMatch(/not YAML: .*important.*needs quotes/);
     expect(problems('seed: 1\nseed: 2\nmessages: [a]').join()).toMatch(/not YAML: Map keys must be unique at line 2/);
   });
 
