@@ -90,6 +90,45 @@ describe('the paper, on one network interface', () => {
     }
     expect(readdirSync(scratch)).toEqual([]);
   });
+
+  it('shows where raw text and history cost more: cache lost, slow tokenizer, long context', async () => {
+    const parts = ['--part', 'cache-lost', 'slow-tokenizer', 'long-context'];
+    const { code, stderr } = await experiment('paper', '--quick', '--network', 'loopback', ...parts);
+    expect(code, stderr).toBe(0);
+    const run = recorded();
+    expect(run).toMatchObject({ complete: true, end: { plays_done: 13 } });
+    const later = (part: string, setting: string, variant: string) =>
+      turnsOf(run, part, variant).filter(({ labels, turn }) => labels.setting === setting && turn > 1);
+
+    // What a KV cache had is not evaluated again; without it all is.
+    for (const variant of ['tokenized', 'raw']) {
+      for (const { cached_tokens, evaluated_tokens, prompt_tokens } of later('cache-lost', 'cache-kept', variant)) {
+        expect(evaluated_tokens).toBeLessThan((prompt_tokens as number) / 2 + 20);
+        expect(cached_tokens).toBeGreaterThan(20);
+      }
+      for (const setting of ['slot-taken', 'node-restarted']) {
+        const cached = later('cache-lost', setting, variant).map(({ cached_tokens }) => cached_tokens as number);
+        expect(cached).toHaveLength(3);
+        expect(Math.max(...cached)).toBeLessThan(10);
+      }
+    }
+
+    // At two thousand ids a second half of the prompt takes at least so long.
+    const slow = later('slow-tokenizer', 'tokenizer-2000-per-s', 'raw');
+    expect(slow).toHaveLength(3);
+    for (const { first_token_ms, prompt_tokens } of slow) {
+      expect(first_token_ms).toBeGreaterThan(((prompt_tokens as number) / 2 / 2_000) * 1_000);
+    }
+
+    const [ofHistory = 0, ofMessage = 0] = ['client-side', 'tokenized'].map((variant) =>
+      Math.min(
+        ...later('long-context', 'any', variant)
+          .concat(later('long-context', 'ours', variant))
+          .map((row) => row.request_bytes),
+      ),
+    );
+    expect(ofHistory).toBeGreaterThan(ofMessage + 800);
+  });
 });
 
 const whyNot = whyNoNamespaces();
@@ -113,6 +152,22 @@ describe.skipIf(whyNot !== undefined)(`in network namespaces${whyNot === undefin
     const network = run.start.parts.find(({ part }) => part === 'slow-uplink')?.networks['10mbit-40ms'];
     expect(network?.client_link).toEqual({ delay_ms: 40, loss: 0, mbit_per_s: 10 });
     expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  it('links are as they were asked for', async () => {
+    const links = ['--client-delay-ms', '30', '--client-mbit', '20', '--node-delay-ms', '15', '--node-loss', '0.001'];
+    const parts = ['--network', 'namespaces', '--part', 'roaming'];
+    const { code, stderr } = await experiment('paper', '--quick', ...parts, ...links);
+    expect(code, stderr).toBe(0);
+    const run = recorded();
+    expect(run.start.parts[0]?.networks.ours).toEqual({
+      kind: 'namespaces',
+      client_link: { delay_ms: 30, loss: 0, mbit_per_s: 20 },
+      node_link: { delay_ms: 15, loss: 0.001, mbit_per_s: null },
+    });
+    expect(Math.min(...run.turns.map(({ first_token_ms }) => first_token_ms as number))).toBeGreaterThan(60);
+    // After a move the context has to come over a link of 15 ms.
+    expect(run.turns.filter(({ moved, error }) => moved && error === '')).toHaveLength(3);
   });
 
   it.each([
@@ -162,6 +217,21 @@ it('growth: a turn is shared in the bytes that it added, a whole context in more
   expect(Math.max(...(delta as number[]).slice(1))).toBeLessThan((whole as number[])[4] as number);
   expect((whole as number[])[4]).toBeGreaterThan(((whole as number[])[1] as number) * 1.5);
   expect((json as number[])[4]).toBeGreaterThan((whole as number[])[4] as number);
+});
+
+it('growth: a conversation as its client saw it, and what its nodes told each other', async () => {
+  const quick = ['--quick', '--turns', '5', '--network', 'loopback', '--part', 'conversation', '--nodes', '3'];
+  const { code, stderr } = await experiment('growth', ...quick);
+  expect(code, stderr).toBe(0);
+  const run = recorded();
+  expect(run.start.parts).toMatchObject([{ part: 'conversation', nodes: 3, turns: 5 }]);
+  for (const variant of ['tokenized', 'raw', 'client-side']) {
+    expect(turnsOf(run, 'conversation', variant).map(({ turn, error }) => [turn, error])).toEqual(
+      [1, 2, 3, 4, 5].map((turn) => [turn, '']),
+    );
+  }
+  const pairs = run.syncs.filter(({ labels, turn }) => labels.variant === 'tokenized' && turn === null);
+  expect(pairs.map(({ nodes }) => nodes.join()).sort()).toEqual(['edge-1,edge-2', 'edge-1,edge-3', 'edge-2,edge-3']);
 });
 
 it('load: users at an edge node and at the bare llama-server behind it', async () => {

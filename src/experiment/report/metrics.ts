@@ -1,6 +1,6 @@
 import type { ExperimentTurn, SyncRow } from '../experiment-rows.ts';
 import { oneDecimal, wholeNumber } from './number-text.ts';
-import type { Arm } from './panels.ts';
+import { type Arm, sessionOf } from './panels.ts';
 import type { Sessions } from './statistics.ts';
 
 /** Something measured once a turn. */
@@ -26,9 +26,9 @@ function ofTurns(
   field: 'response_ms' | 'first_token_ms' | 'tokens_per_second' | 'request_bytes' | 'evaluated_tokens',
 ): Metric['sessions'] {
   const timed = field !== 'request_bytes' && field !== 'evaluated_tokens';
-  return ({ turns }, turn) =>
+  return ({ turns, wholeSessions }, turn) =>
     bySession(
-      turns.filter(
+      (turn === undefined ? wholeSessions : turns).filter(
         (row) =>
           row.error === '' &&
           (turn === undefined || row.turn === turn) &&
@@ -178,8 +178,7 @@ function bySession(
   const sessions = new Map<string, number[]>();
   for (const row of rows) {
     const value = valueIn(row);
-    // Levels of load and repeats of a scenario run again use the same numbers: a session is all three.
-    if (value !== null) append(sessions, `${row.run}/${row.labels.repeat}/${row.user}`, value);
+    if (value !== null) append(sessions, sessionOf(row), value);
   }
   return [...sessions.values()];
 }

@@ -5,7 +5,10 @@ import type { ReportSource } from './report-source.ts';
 /** The rows of one variant in one panel. */
 export interface Arm {
   readonly variant: string;
+  /** Of sessions that were broken off, too: good for what is shown by turn. */
   readonly turns: readonly ExperimentTurn[];
+  /** Of sessions that came to the panel's last turn: later turns cost more, and a part of a session is not like a whole. */
+  readonly wholeSessions: readonly ExperimentTurn[];
   readonly syncs: readonly SyncRow[];
   readonly loads: readonly LoadRow[];
 }
@@ -114,9 +117,24 @@ class Draft {
   }
 
   panel(label: string): Panel {
-    const arms = [...this.#arms].map(([variant, rows]) => ({ variant, ...rows }));
+    const last = Math.max(...[...this.#arms.values()].flatMap(({ turns }) => turns.map(({ turn }) => turn)));
+    const arms = [...this.#arms].map(([variant, rows]) => ({
+      variant,
+      ...rows,
+      wholeSessions: reaching(last, rows.turns),
+    }));
     return { ...this.facts, label, replySources: [...this.#replySources], arms: arms.sort(subjectFirst) };
   }
+}
+
+function reaching(last: number, turns: readonly ExperimentTurn[]): ExperimentTurn[] {
+  const whole = new Set(turns.filter(({ turn }) => turn === last).map(sessionOf));
+  return turns.filter((row) => whole.has(sessionOf(row)));
+}
+
+/** Levels of load and repeats of a scenario run again use the same numbers: a session is all three. */
+export function sessionOf({ run, labels, user }: ExperimentTurn): string {
+  return `${run}/${labels.repeat}/${user}`;
 }
 
 /** Subjects, then what they are usually shown against first. */

@@ -336,6 +336,25 @@ describe('the page', () => {
     expect(cells(page).filter(({ dataset }) => dataset.baseline !== undefined)).toEqual([]);
   });
 
+  it('a session that was broken off counts by turn alone', async () => {
+    const rows = paperRows({ repeats: 3 });
+    const broken = rows.filter(
+      (row) => row.kind !== 'turn' || row.labels.repeat < 3 || row.labels.variant === 'raw' || row.turn < 4,
+    );
+    const valueIn = async (some: readonly ExperimentRow[], turn: string | undefined) =>
+      cells(await reportOf([some])).find(
+        ({ dataset: { part, metric, variant, baseline, ...rest } }) =>
+          part === 'edge-side' &&
+          metric === 'response_ms' &&
+          variant === 'tokenized' &&
+          !baseline &&
+          rest.turn === turn,
+      )?.dataset;
+    const whole = rows.filter((row) => row.kind !== 'turn' || row.labels.repeat < 3 || row.labels.variant === 'raw');
+    expect((await valueIn(broken, undefined))?.value).toBe((await valueIn(whole, undefined))?.value);
+    expect((await valueIn(broken, '1'))?.value).toBe((await valueIn(rows, '1'))?.value);
+  });
+
   it('a session that was broken off has turns but no bytes of a session', async () => {
     const rows = paperRows({ repeats: 2 }).filter((row) => row.kind !== 'sync' || row.turn !== null);
     const page = await reportOf([rows]);
