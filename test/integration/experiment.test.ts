@@ -4,12 +4,13 @@
  * asked for, for bytes that are none of the wire's, and for processes and folders that are left.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type RecordedExperiment, readExperiment } from '../../src/experiment/experiment-rows.ts';
 import { whyNoNamespaces } from '../../src/experiment/network/namespace-run.ts';
 import { temporaryFolder } from '../support/node-process.ts';
+import { findProgram } from '../support/processes.ts';
 import { llamaServerProgram } from '../support/real-servers/llama-server-program.ts';
 import { natsPrograms } from '../support/real-servers/nats-programs.ts';
 import { type CliRun, runCli, startCli } from '../support/run-cli.ts';
@@ -261,6 +262,20 @@ it('load: users at an edge node and at the bare llama-server behind it', async (
       .filter(({ labels, turn }) => labels.variant === variant && turn === 3)
       .map(({ prompt_chars }) => prompt_chars);
   expect(Math.min(...third('llama-server'))).toBeGreaterThan(Math.max(...third('tokenized')));
+});
+
+it('what it started ends with it, even when it is killed', async (context) => {
+  if (findProgram('setpriv') === undefined) context.skip('there is no setpriv, without which a llama-server goes on');
+  const service = ['--llm-service', 'llama-server', '--llama-server', await llamaServerProgram()];
+  const cli = startCli(argsOf(['load', '--quick', '--network', 'loopback', ...service]), options());
+  await cli.sees(/^1\/\d+ /m);
+  const { pid } = cli.child;
+  await vi.waitFor(() => expect(readFileSync(fileOf(), 'utf8')).toContain('"kind":"turn"'), WAIT_MS);
+  const started = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  expect(started.length).toBeGreaterThan(0);
+  cli.child.kill('SIGKILL');
+  await cli.done;
+  await vi.waitFor(() => expect(started.filter((child) => existsSync(`/proc/${child}`))).toEqual([]), WAIT_MS);
 });
 
 describe('what cannot be had', () => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -38,7 +38,7 @@ const LOG_LINES_MAX = 12;
  * with the end of its log.
  */
 export async function startOwnLlamaServer(options: LlamaServerOptions): Promise<OwnLlamaServer> {
-  const [command = '', ...args] = [...options.enter, options.program, ...argsFor(options)];
+  const [command = '', ...args] = [...lifeline(), ...options.enter, options.program, ...argsFor(options)];
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const close = () => stop(child, options.clock);
   try {
@@ -60,6 +60,14 @@ export async function llamaServerVersion(program: string): Promise<string> {
   });
   return /version: *(\S+(?: \(\w+\))?)/.exec(stdout + stderr)?.[1] ?? 'unknown';
 }
+
+/** What a command line begins with so that its life ends with this process's, however this ends; nothing where that is not to be had. */
+function lifeline(): readonly string[] {
+  if (process.platform !== 'linux') return [];
+  return spawnSync('setpriv', [...BOUND, 'true']).status === 0 ? ['setpriv', ...BOUND] : [];
+}
+
+const BOUND = ['--pdeathsig', 'KILL', '--'];
 
 function argsFor({ modelPath, contextTokens, slots, threads, keepsEvicted }: LlamaServerOptions): string[] {
   return [

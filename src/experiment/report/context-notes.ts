@@ -20,18 +20,25 @@ export function cacheNote(panels: readonly Panel[]): string {
     : `${counts}.`;
 }
 
-/** What the ways of keeping sessions consistent did: how often nodes waited for a context, and clients sent again. */
+/** What the ways of keeping sessions consistent did: how long nodes waited for a context, and what they refused. */
 export function consistencyNote(panels: readonly Panel[]): string {
-  const each = panels.flatMap(({ label, arms }) =>
-    arms.filter(({ variant }) => variant === 'tokenized').map((arm) => `${label}: ${waitsText(arm)}`),
+  const arms = panels.flatMap(({ label, arms: all }) =>
+    all.filter(({ variant }) => variant === 'tokenized').map((arm) => ({ label, arm })),
   );
-  return each.length === 0 ? '' : `Waiting for the context. ${each.join('; ')}.`;
+  if (arms.length === 0) return '';
+  const again = arms.reduce((sum, { arm }) => sum + sentAgain(arm), 0);
+  const refused = again === 0 ? 'No turn was refused.' : `Clients sent ${again} turns again.`;
+  return `Longest wait for a context: ${arms.map(({ label, arm }) => `${label} ${longestWait(arm)}`).join('; ')}. ${refused}`;
 }
 
-function waitsText({ turns }: Arm): string {
-  const waited = turns.filter(({ waited_ms }) => (waited_ms ?? 0) > 0);
-  const longest = Math.max(0, ...waited.map(({ waited_ms }) => waited_ms ?? 0));
-  const again = turns.reduce((sum, { client_retries }) => sum + client_retries, 0);
-  const atMost = waited.length === 0 ? '' : `, at most ${longest.toFixed(1)}\u00a0ms`;
-  return `${waited.length} of ${turns.length} turns${atMost}, ${again} sent again`;
+/** "1.0 ms", or with the node's attempts where it made several. */
+function longestWait({ turns }: Arm): string {
+  const waits = turns.map(({ waited_ms }) => waited_ms ?? 0);
+  const retries = turns.reduce((sum, row) => sum + (row.retries ?? 0), 0);
+  const tried = retries === 0 ? '' : ` (${retries} retries in ${turns.length} turns)`;
+  return `${Math.max(0, ...waits).toFixed(1)}\u00a0ms${tried}`;
+}
+
+function sentAgain({ turns }: Arm): number {
+  return turns.reduce((sum, { client_retries }) => sum + client_retries, 0);
 }
