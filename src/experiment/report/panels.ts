@@ -18,11 +18,14 @@ export interface Panel {
   readonly key: string;
   readonly part: string;
   readonly origin: string;
+  readonly model: string;
   readonly llmService: string;
   readonly setting: string;
   readonly replySources: readonly ReplySource[];
   /** In what the other panels of the part differ from it; a sole panel is named by its LLM Service. */
   readonly label: string;
+  /** Names its run where panels of the part come from several; else empty. */
+  readonly runLabel: string;
   readonly arms: readonly Arm[];
   readonly seed: number;
 }
@@ -30,11 +33,11 @@ export interface Panel {
 /** Rows of all sources, put side by side; parts, panels and variants in the order in which they first come. */
 export function panelsOf(sources: readonly ReportSource[]): Panel[] {
   const drafts = new Map<string, Draft>();
-  for (const { turns, syncs, loads, origin, seed } of sources) {
+  for (const { turns, syncs, loads, origin, model, seed } of sources) {
     const draftOf = (labels: PlayLabels) => {
       const { part, llm_service: llmService, setting } = labels;
       const key = [part, origin, llmService, setting].join('\n');
-      const draft = drafts.get(key) ?? new Draft({ key, part, origin, llmService, setting, seed });
+      const draft = drafts.get(key) ?? new Draft({ key, part, origin, model, llmService, setting, seed });
       drafts.set(key, draft);
       return draft.arm(labels);
     };
@@ -45,7 +48,7 @@ export function panelsOf(sources: readonly ReportSource[]): Panel[] {
   const all = withoutAny([...drafts.values()]);
   return all.map((draft) =>
     draft.panel(
-      labelOf(
+      labelsOf(
         draft.facts,
         all.map(({ facts }) => facts).filter(({ part }) => part === draft.facts.part),
       ),
@@ -93,7 +96,7 @@ function withoutAny(drafts: readonly Draft[]): Draft[] {
   });
 }
 
-type PanelFacts = Pick<Panel, 'key' | 'part' | 'origin' | 'llmService' | 'setting' | 'seed'>;
+type PanelFacts = Pick<Panel, 'key' | 'part' | 'origin' | 'model' | 'llmService' | 'setting' | 'seed'>;
 
 class Draft {
   readonly facts: PanelFacts;
@@ -116,14 +119,14 @@ class Draft {
     for (const source of other.#replySources) this.#replySources.add(source);
   }
 
-  panel(label: string): Panel {
+  panel(labels: Pick<Panel, 'label' | 'runLabel'>): Panel {
     const last = Math.max(...[...this.#arms.values()].flatMap(({ turns }) => turns.map(({ turn }) => turn)));
     const arms = [...this.#arms].map(([variant, rows]) => ({
       variant,
       ...rows,
       wholeSessions: reaching(last, rows.turns),
     }));
-    return { ...this.facts, label, replySources: [...this.#replySources], arms: arms.sort(subjectFirst) };
+    return { ...this.facts, ...labels, replySources: [...this.#replySources], arms: arms.sort(subjectFirst) };
   }
 }
 
@@ -171,12 +174,19 @@ export function llmServiceLabel(llmService: string): string {
   return LLM_SERVICE_LABELS[llmService] ?? llmService;
 }
 
-function labelOf({ part, llmService, setting, origin }: PanelFacts, all: readonly PanelFacts[]): string {
-  const differ = (of: (facts: PanelFacts) => string) => new Set(all.map(of)).size > 1;
+function labelsOf(
+  { part, llmService, setting, origin, model }: PanelFacts,
+  all: readonly PanelFacts[],
+): Pick<Panel, 'label' | 'runLabel'> {
+  const differing = (of: (facts: PanelFacts) => string) => new Set(all.map(of)).size;
+  const differ = (of: (facts: PanelFacts) => string) => differing(of) > 1;
+  // A model's name says more than a run's, where it says enough.
+  const run = differing((facts) => facts.model) === differing((facts) => facts.origin) ? model : origin;
+  const runLabel = differ((facts) => facts.origin) ? run : '';
   const words = [
     llmServiceLabel(llmService),
     ...(differ((facts) => facts.setting) ? [settingLabel(setting)] : []),
-    ...(differ((facts) => facts.origin) ? [origin] : []),
+    runLabel,
   ];
-  return words.filter((word) => word !== '').join(', ') || part.replaceAll('-', ' ');
+  return { label: words.filter((word) => word !== '').join(', ') || part.replaceAll('-', ' '), runLabel };
 }

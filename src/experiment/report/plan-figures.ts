@@ -56,6 +56,11 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
             what: 'Response time of each turn; dashed rules: the client has gone to another node.',
           },
           {
+            metric: METRICS.first_token_ms,
+            name: '',
+            what: 'Time to the first token of each turn: what a node has to read again after a move.',
+          },
+          {
             metric: METRICS.request_bytes,
             name: redrawn(7),
             what: 'Bytes that the client sends for each turn, HTTP heads included.',
@@ -64,6 +69,7 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
         ]
       : [
           { metric: METRICS.response_ms, name: redrawn(3), what: 'Response time of each turn.' },
+          { metric: METRICS.first_token_ms, name: '', what: 'Time to the first token of each turn.' },
           {
             metric: METRICS.tokens_per_second,
             name: redrawn(4),
@@ -84,7 +90,8 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
         ];
   const notesOf = (metric: Metric) => [
     ...(metric === sync && !hasWords ? [WITHOUT_WORDS] : []),
-    ...(metric === METRICS.response_ms ? [kind === 'roaming' ? consistencyNote(panels) : cacheNote(panels)] : []),
+    ...(kind === 'roaming' && metric === METRICS.response_ms ? [consistencyNote(panels)] : []),
+    ...(kind === 'turns' && [METRICS.response_ms, METRICS.first_token_ms].includes(metric) ? [cacheNote(panels)] : []),
   ];
   return wanted.flatMap(({ metric, name, what, rows }) => {
     const comparisons = compared(panels, metric);
@@ -107,13 +114,26 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
   });
 }
 
-function conditionFigures(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure[] {
+/** Of several runs each has pictures of its own: one axis does not suit a small and a large model. */
+function conditionFigures(canvas: Canvas, planned: PlannedPart): Figure[] {
+  const origins = [...new Set(planned.panels.map(({ origin }) => origin))];
+  return origins.flatMap((origin) => {
+    const panels = planned.panels.filter((panel) => panel.origin === origin);
+    return conditionsOfRun(canvas, { ...planned, panels });
+  });
+}
+
+function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure[] {
+  const runLabel = panels[0]?.runLabel ?? '';
   return [METRICS.response_ms, METRICS.first_token_ms, syncMetric(panels)].flatMap((metric) => {
     const comparisons = compared(panels, metric);
     if (comparisons.length === 0) return [];
     const names = {
-      id: `${idOf(part)}-${idOf(metric.id)}`,
-      name: titleOf(part, metric),
+      id: [part, metric.id, runLabel]
+        .filter((word) => word !== '')
+        .map(idOf)
+        .join('-'),
+      name: [titleOf(part, metric), runLabel].filter((word) => word !== '').join(', '),
       about: `${capital(metric.noun)}, over all turns. ${about}`.trim(),
       caution,
     };

@@ -36,12 +36,18 @@ export function partsOf(sources: readonly ReportSource[], panels: readonly Panel
   });
 }
 
-/** Plays come in a drawn order; panels go by LLM Service, then by the settings as the part names them. */
+/** Plays come in a drawn order; panels go by run, then by LLM Service, then by the settings as the part names them. */
 function inOrder(panels: readonly Panel[], settings: readonly string[]): Panel[] {
+  const origins = [...new Set(panels.map(({ origin }) => origin))];
   const services = [...new Set(panels.map(({ llmService }) => llmService))].sort();
-  const rank = ({ llmService, setting }: Panel) =>
-    services.indexOf(llmService) * (settings.length + 1) + settings.indexOf(setting);
-  return [...panels].sort((a, b) => rank(a) - rank(b));
+  const ranks = ({ origin, llmService, setting }: Panel) => [
+    origins.indexOf(origin),
+    services.indexOf(llmService),
+    settings.indexOf(setting),
+  ];
+  const order = (a: readonly number[], b: readonly number[]) =>
+    a.map((rank, place) => rank - (b[place] as number)).find((difference) => difference !== 0) ?? 0;
+  return [...panels].sort((a, b) => order(ranks(a), ranks(b)));
 }
 
 /** What figures of these runs say below. */

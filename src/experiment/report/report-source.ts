@@ -35,6 +35,7 @@ export interface ReportSource {
   /** Rows with equal ones may be pooled: they come from one machine, model and commit. */
   readonly origin: string;
   readonly title: string;
+  readonly model: string;
   /** Name and value, for the table of how it was run. */
   readonly facts: readonly (readonly [name: string, value: string])[];
   readonly seed: number;
@@ -130,6 +131,7 @@ function ofExperiment({ start, end, complete, ...rows }: RecordedExperiment): Re
     run,
     origin: run,
     title: `discedge experiment ${experiment}`,
+    model: model.name,
     facts: [
       ['run', run],
       ['when', start.at],
@@ -185,6 +187,7 @@ function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource 
     run,
     origin: [machine, model, version, commit, JSON.stringify(conditions)].join(' / '),
     title: `discedge scenario run, ${scenario}, ${mode}`,
+    model,
     facts: [
       ['run', run],
       ['when', start.at],

@@ -362,6 +362,25 @@ describe('the page', () => {
     expect(synced.filter(({ dataset }) => dataset.turn === undefined)).toEqual([]);
   });
 
+  it('conditions of several runs have a picture each, by model where that is enough', async () => {
+    const rows = (run: string, model: string) =>
+      paperRows({ repeats: 2, run }).map((row) =>
+        row.kind === 'experiment_start' ? { ...row, model: { ...row.model, name: model } } : row,
+      );
+    const ids = async (...runs: ExperimentRow[][]) =>
+      (await composeReport({ paths: runs.map((some) => writeRows(some)), compare: false })).figures
+        .map(({ id }) => id)
+        .filter((id) => id.startsWith('slow-uplink-response'));
+    expect(await ids(rows('one', 'small'), rows('two', 'large'))).toEqual([
+      'slow-uplink-response-ms-small',
+      'slow-uplink-response-ms-large',
+    ]);
+    expect(await ids(rows('one', 'small'), rows('two', 'small'))).toEqual([
+      'slow-uplink-response-ms-one',
+      'slow-uplink-response-ms-two',
+    ]);
+  });
+
   it('runs that could be told apart are not pooled', async () => {
     const runs = ['one', 'two'].map((run) => paperRows({ repeats: 2, run }));
     const origins = new Set(cells(await reportOf(runs)).map(({ dataset }) => dataset.origin));
