@@ -6,7 +6,9 @@ import { type Estimate, type Verdict, verdictOf } from './statistics.ts';
 
 /**
  * What comparisons of one metric show, as a sentence without a full stop: "Tokenized context answers 3.1 % sooner than raw
- * text". Where an interval holds 0 it says that there is no difference; nothing here knows what was hoped for. Of several baselines it speaks of the one asked for, or of the first.
+ * text". Where an interval holds 0 it says that no
+ * difference was shown; nothing here knows what was hoped for. Of several baselines it speaks of the one asked for, or of the
+ * first.
  */
 export function findingOf(comparisons: readonly Comparison[], preferredBaseline?: string): string {
   const found = comparisons.flatMap((comparison) => {
@@ -41,7 +43,7 @@ export function findingOf(comparisons: readonly Comparison[], preferredBaseline?
   }
   const changes = found.map(({ change }) => change);
   if (verdicts[0] === 'no-difference')
-    return capital(`no difference in ${metric.noun} between ${subject} and ${baseline}`);
+    return capital(`no difference shown in ${metric.noun} between ${subject} and ${baseline}`);
   const text = `${subject} ${metric.verb} ${amountOf(verdicts[0] as Direction, changes, metric)} than ${baseline}`;
   return capital(ONE_SESSION.includes(verdicts[0] as Direction) ? `${text}, in one session` : text);
 }
@@ -74,7 +76,7 @@ function directionOf(change: Estimate): Direction {
 }
 
 function amountOf(verdict: Direction, changes: readonly Estimate[], metric: Metric): string {
-  if (verdict === 'no-difference') return 'no difference';
+  if (verdict === 'no-difference') return 'no difference shown';
   const shares = changes.map(({ value }) => Math.abs(value) * 100).sort((a, b) => a - b);
   const [low, high] = [shares[0] ?? 0, shares.at(-1) ?? 0].map(oneDecimal);
   const word = verdict === 'less' || verdict === 'once-less' ? metric.less : metric.more;

@@ -41,7 +41,8 @@ function loadFinding(series: readonly LoadSeries[], seed: number): string {
       const change = peakChange(other, subject, seed);
       if (change === undefined) return [];
       const verdict = verdictOf(change);
-      const amount = verdict === 'no-difference' ? 'no different from' : `${changeText(change.value)} against`;
+      const amount =
+        verdict === 'no-difference' ? 'no difference shown against' : `${changeText(change.value)} against`;
       return [`${amount} ${variantInSentence(other.variant)}${verdict === 'one-session' ? ', once each' : ''}`];
     });
     const best = peakOf(subject)?.estimates.turns_per_s?.value ?? 0;

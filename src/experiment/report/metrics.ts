@@ -15,7 +15,7 @@ export interface Metric {
   readonly less: string;
   readonly more: string;
   readonly verb: string;
-  /** After "no difference in". */
+  /** After "no difference shown in". */
   readonly noun: string;
   /** Sessions with the value of this turn, or without `turn` of all their turns. */
   readonly sessions: (arm: Arm, turn?: number) => Sessions;

@@ -47,7 +47,7 @@ export function pageMarkup(parts: PageParts): string {
     section(
       'How to make this page again',
       `<p><code>${escapeMarkup(command)}</code></p>
-<p>Every number is computed from the rows of these runs. A median is over all turns of all sessions; a change compares two such medians. Intervals draw whole sessions again (a bootstrap: in all ways where those are few, else 2,000 times with the seed of the run), since turns of one session are not independent. An interval that holds 0 is called no difference.</p>`,
+<p>Every number is computed from the rows of these runs. A median is over all turns of all sessions; a change compares two such medians. Intervals draw whole sessions again (a bootstrap: in all ways where those are few, else 2,000 times with the seed of the run), since turns of one session are not independent. Where an interval holds 0, no difference is shown: there may be one that is smaller than the interval is wide.</p>`,
     ),
     '</main>',
     '</body>',
