@@ -119,12 +119,15 @@ function conditionFigures(canvas: Canvas, planned: PlannedPart): Figure[] {
   const origins = [...new Set(planned.panels.map(({ origin }) => origin))];
   return origins.flatMap((origin) => {
     const panels = planned.panels.filter((panel) => panel.origin === origin);
-    return conditionsOfRun(canvas, { ...planned, panels });
+    const runLabel = panels[0]?.runLabel ?? '';
+    // What all of its panels have in common is said once.
+    const common = runLabel === '' ? '' : `, ${runLabel}`;
+    const own = panels.map((panel) => ({ ...panel, label: panel.label.slice(0, panel.label.length - common.length) }));
+    return conditionsOfRun(canvas, { ...planned, panels: own }, runLabel);
   });
 }
 
-function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure[] {
-  const runLabel = panels[0]?.runLabel ?? '';
+function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: PlannedPart, runLabel: string): Figure[] {
   return [METRICS.response_ms, METRICS.first_token_ms, syncMetric(panels)].flatMap((metric) => {
     const comparisons = compared(panels, metric);
     if (comparisons.length === 0) return [];
@@ -134,7 +137,9 @@ function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: Plann
         .map(idOf)
         .join('-'),
       name: [titleOf(part, metric), runLabel].filter((word) => word !== '').join(', '),
-      about: `${capital(metric.noun)}, over all turns. ${about}`.trim(),
+      about: [`${capital(metric.noun)}, over all turns.`, about, ...(runLabel === '' ? [] : [`Measured with ${runLabel}.`])].join(
+        ' ',
+      ),
       caution,
     };
     return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
