@@ -6,11 +6,11 @@ import { type ChartRow, drawRows } from './draw-rows.ts';
 import { drawTurns } from './draw-turns.ts';
 import { findingOf, resultOf, soleBaseline } from './finding.ts';
 import { intervalNote, type SessionCount } from './interval-note.ts';
+import { llmServiceLabel } from './labels.ts';
 import { LOAD_MEASURES, type LoadMeasure, type LoadSeries } from './load-levels.ts';
 import { lookAt, variantInSentence, variantName } from './looks.ts';
 import { scaleFor } from './metric-scale.ts';
 import { changeWithInterval } from './number-text.ts';
-import { llmServiceLabel } from './panels.ts';
 import type { Table } from './table.ts';
 
 /** A picture with what it shows, in words and in numbers. */

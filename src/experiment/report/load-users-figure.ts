@@ -2,10 +2,11 @@ import type { Canvas } from './canvas.ts';
 import { type Figure, idOf, loadFigure } from './figure.ts';
 import { loadTable } from './figure-tables.ts';
 import { sessionCount } from './interval-note.ts';
+import { llmServiceLabel } from './labels.ts';
 import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels.ts';
 import { variantInSentence } from './looks.ts';
 import { changeText } from './number-text.ts';
-import { llmServiceLabel, subjectOf } from './panels.ts';
+import { subjectOf } from './panels.ts';
 import type { PlannedPart } from './planned-part.ts';
 import { verdictOf } from './statistics.ts';
 

@@ -1,5 +1,5 @@
 import type { ExperimentTurn, LoadRow, PlayLabels, ReplySource, SyncRow } from '../experiment-rows.ts';
-import { wholeNumber } from './number-text.ts';
+import { llmServiceLabel, settingLabel } from './labels.ts';
 import type { ReportSource } from './report-source.ts';
 
 /** The rows of one variant in one panel. */
@@ -150,28 +150,6 @@ function subjectFirst(a: Arm, b: Arm): number {
     return place < 0 ? VARIANT_ORDER.length : place;
   };
   return rank(a) - rank(b) || (a.variant < b.variant ? -1 : 1);
-}
-
-const SETTING_LABELS: Readonly<Record<string, string>> = {
-  ours: 'our consistency',
-  paper: "the paper's (3 retries, 10\u00a0ms)",
-};
-
-export function settingLabel(setting: string): string {
-  const [, mbit, ms] = /^(\d+)mbit-(\d+)ms$/.exec(setting) ?? [];
-  if (mbit !== undefined) return `${mbit}\u00a0Mbit/s, ${ms}\u00a0ms`;
-  const [, idsPerS] = /^tokenizer-(\d+)-per-s$/.exec(setting) ?? [];
-  if (idsPerS !== undefined) return `tokenizer of ${wholeNumber(Number(idsPerS))} ids/s`;
-  return SETTING_LABELS[setting] ?? setting.replaceAll('-', ' ');
-}
-
-const LLM_SERVICE_LABELS: Readonly<Record<string, string>> = {
-  embedded: 'embedded llama.cpp',
-  transcript: 'written replies, no model',
-};
-
-export function llmServiceLabel(llmService: string): string {
-  return LLM_SERVICE_LABELS[llmService] ?? llmService;
 }
 
 function labelsOf(

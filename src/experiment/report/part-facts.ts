@@ -1,5 +1,5 @@
 import type { NetworkFacts, PartFacts } from '../experiment-rows.ts';
-import { settingLabel } from './panels.ts';
+import { settingLabel } from './labels.ts';
 
 type Fact = readonly [name: string, value: string];
 

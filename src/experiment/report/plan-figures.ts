@@ -137,9 +137,11 @@ function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: Plann
         .map(idOf)
         .join('-'),
       name: [titleOf(part, metric), runLabel].filter((word) => word !== '').join(', '),
-      about: [`${capital(metric.noun)}, over all turns.`, about, ...(runLabel === '' ? [] : [`Measured with ${runLabel}.`])].join(
-        ' ',
-      ),
+      about: [
+        `${capital(metric.noun)}, over all turns.`,
+        about,
+        ...(runLabel === '' ? [] : [`Measured with ${runLabel}.`]),
+      ].join(' '),
       caution,
     };
     return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
