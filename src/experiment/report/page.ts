@@ -36,10 +36,10 @@ export function pageMarkup(parts: PageParts): string {
     flaws(sources),
     '</header>',
     '<main>',
-    atAGlance(figures),
     headline === undefined
       ? ''
       : `<section class="headline">${section(headline.heading, tableMarkup(headline.table))}</section>`,
+    atAGlance(figures),
     section('Figures', figures.map(figureMarkup).join('\n')),
     notes(sources),
     section('What this does not show', list(limits)),
