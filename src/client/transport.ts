@@ -34,7 +34,10 @@ export class Transport {
   /** The same with one attempt, of at most so many milliseconds. */
   impatient(waitMs: number): Transport {
     return new Transport({
-      fetch: (input, init) => this.#fetch(input, { ...init, signal: AbortSignal.timeout(waitMs) }),
+      fetch: (input, init) => {
+        const signals = [AbortSignal.timeout(waitMs), ...(init.signal == null ? [] : [init.signal])];
+        return this.#fetch(input, { ...init, signal: AbortSignal.any(signals) });
+      },
       headers: this.#headers,
       policy: { ...this.policy, retriesMax: 0 },
     });

@@ -25,7 +25,10 @@ export interface KnownNode {
 /** What a node says of itself it says at once. */
 const ANSWER_WAIT_MS = 10_000;
 
-/** Asks nodes what they are, all at once. Throws what {@link getToKnow} throws. */
+/**
+ * Asks nodes what they are, all at once. Throws `node_unreachable`, `scenario_nodes_unfit` where something else listens, and
+ * `signal.reason`.
+ */
 export async function getToKnowAll(
   urls: readonly string[],
   clock: Clock,
@@ -39,22 +42,12 @@ export async function getToKnowAll(
   }
 }
 
-/**
- * Asks a node what it is. Throws `node_unreachable`, `scenario_nodes_unfit` where something else listens or nothing
- * answers, and `signal.reason`.
- */
-export async function getToKnow(url: string, fetch: Fetch, signal?: AbortSignal): Promise<KnownNode> {
-  const waited = AbortSignal.timeout(ANSWER_WAIT_MS);
-  const wire = await ask(url, fetch, signal === undefined ? waited : AbortSignal.any([signal, waited])).catch(
-    (error) => {
-      signal?.throwIfAborted();
-      if (waited.aborted) {
-        throw new DiscedgeError('scenario_nodes_unfit', `${url} did not answer within ${ANSWER_WAIT_MS / 1000} s`);
-      }
-      if (!(error instanceof DiscedgeClientError) || error.code === 'node_unreachable') throw error;
-      throw new DiscedgeError('scenario_nodes_unfit', `${url} is no edge node: ${error.message}`, { cause: error });
-    },
-  );
+async function getToKnow(url: string, fetch: Fetch, signal: AbortSignal | undefined): Promise<KnownNode> {
+  const wire = await ask(url, fetch, signal).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    if (!(error instanceof DiscedgeClientError) || error.code === 'node_unreachable') throw error;
+    throw new DiscedgeError('scenario_nodes_unfit', `${url} is no edge node: ${error.message}`, { cause: error });
+  });
   const props = (wire ?? {}) as Readonly<Record<string, unknown>>;
   const { node, keygroup, model_alias: model, modes, chat_template: template } = props;
   if (typeof node !== 'string' || typeof keygroup !== 'string' || typeof model !== 'string' || !Array.isArray(modes)) {
@@ -131,8 +124,8 @@ export async function tokenizeAt(
   return (answer as { tokens: TokenId[] }).tokens;
 }
 
-function ask(url: string, fetch: Fetch, signal: AbortSignal): Promise<unknown> {
-  return transport(fetch).sendForJson(url, { method: 'GET', path: '/props', signal });
+function ask(url: string, fetch: Fetch, signal: AbortSignal | undefined): Promise<unknown> {
+  return transport(fetch).impatient(ANSWER_WAIT_MS).sendForJson(url, { method: 'GET', path: '/props', signal });
 }
 
 function transport(fetch: Fetch): Transport {

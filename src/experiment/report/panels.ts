@@ -24,6 +24,8 @@ export interface Panel {
   readonly replySources: readonly ReplySource[];
   /** In what the other panels of the part differ from it; a sole panel is named by its LLM Service. */
   readonly label: string;
+  /** The same among panels of its run alone. */
+  readonly labelInRun: string;
   /** Names its run where panels of the part come from several; else empty. */
   readonly runLabel: string;
   readonly arms: readonly Arm[];
@@ -119,7 +121,7 @@ class Draft {
     for (const source of other.#replySources) this.#replySources.add(source);
   }
 
-  panel(labels: Pick<Panel, 'label' | 'runLabel'>): Panel {
+  panel(labels: PanelLabels): Panel {
     const last = Math.max(...[...this.#arms.values()].flatMap(({ turns }) => turns.map(({ turn }) => turn)));
     const arms = [...this.#arms].map(([variant, rows]) => ({
       variant,
@@ -152,19 +154,16 @@ function subjectFirst(a: Arm, b: Arm): number {
   return rank(a) - rank(b) || (a.variant < b.variant ? -1 : 1);
 }
 
-function labelsOf(
-  { part, llmService, setting, origin, model }: PanelFacts,
-  all: readonly PanelFacts[],
-): Pick<Panel, 'label' | 'runLabel'> {
+type PanelLabels = Pick<Panel, 'label' | 'labelInRun' | 'runLabel'>;
+
+function labelsOf({ part, llmService, setting, origin, model }: PanelFacts, all: readonly PanelFacts[]): PanelLabels {
   const differing = (of: (facts: PanelFacts) => string) => new Set(all.map(of)).size;
   const differ = (of: (facts: PanelFacts) => string) => differing(of) > 1;
   // A model's name says more than a run's, where it says enough.
   const run = differing((facts) => facts.model) === differing((facts) => facts.origin) ? model : origin;
   const runLabel = differ((facts) => facts.origin) ? run : '';
-  const words = [
-    llmServiceLabel(llmService),
-    ...(differ((facts) => facts.setting) ? [settingLabel(setting)] : []),
-    runLabel,
-  ];
-  return { label: words.filter((word) => word !== '').join(', ') || part.replaceAll('-', ' '), runLabel };
+  const words = [llmServiceLabel(llmService), ...(differ((facts) => facts.setting) ? [settingLabel(setting)] : [])];
+  const textOf = (some: readonly string[]) =>
+    some.filter((word) => word !== '').join(', ') || part.replaceAll('-', ' ');
+  return { label: textOf([...words, runLabel]), labelInRun: textOf(words), runLabel };
 }

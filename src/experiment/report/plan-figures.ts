@@ -118,16 +118,15 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
 function conditionFigures(canvas: Canvas, planned: PlannedPart): Figure[] {
   const origins = [...new Set(planned.panels.map(({ origin }) => origin))];
   return origins.flatMap((origin) => {
-    const panels = planned.panels.filter((panel) => panel.origin === origin);
-    const runLabel = panels[0]?.runLabel ?? '';
+    const own = planned.panels.filter((panel) => panel.origin === origin);
     // What all of its panels have in common is said once.
-    const common = runLabel === '' ? '' : `, ${runLabel}`;
-    const own = panels.map((panel) => ({ ...panel, label: panel.label.slice(0, panel.label.length - common.length) }));
-    return conditionsOfRun(canvas, { ...planned, panels: own }, runLabel);
+    const panels = own.map((panel) => ({ ...panel, label: panel.labelInRun }));
+    return conditionsOfRun(canvas, { ...planned, panels });
   });
 }
 
-function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: PlannedPart, runLabel: string): Figure[] {
+function conditionsOfRun(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure[] {
+  const runLabel = panels[0]?.runLabel ?? '';
   return [METRICS.response_ms, METRICS.first_token_ms, syncMetric(panels)].flatMap((metric) => {
     const comparisons = compared(panels, metric);
     if (comparisons.length === 0) return [];

@@ -117,7 +117,7 @@ const REPLY_SOURCES = {
   model: 'a trained model wrote them',
   'random-weights': 'a model with random weights wrote them: their number and cost are real, their words are not',
   transcript: 'written replies, tokenized with the vocabulary of the model',
-  unknown: 'as the nodes gave them',
+  unknown: 'as the nodes gave them; whether the model was trained is not recorded',
 } as const;
 
 const INCOMPLETE = 'From an incomplete run.';
@@ -194,7 +194,7 @@ function ofScenario({ start, turns, end, complete }: RecordedRun): ReportSource 
       ['machine', machine],
       ['version', versionText(start)],
       ['model', model],
-      ['replies', 'as the nodes gave them; whether the model was trained is not recorded'],
+      ['replies', REPLY_SOURCES[labels.reply_source]],
       ['seed, temperature', `${start.seed}, ${start.temperature}`],
       ['tokens a turn, at most', String(start.max_tokens)],
       ['users, repeats', `${start.users}, ${start.repeats}`],

@@ -1,6 +1,6 @@
 import type { Link, PacketNetwork } from '../../../src/experiment/network/packet-network.ts';
 
-/** Nothing arrives. */
+/** Of what is sent from now on, nothing arrives. */
 export const CUT: Link = { loss: 1 };
 
 /** A packet network that knows what was done to it, and undoes it. End 1 is this process's own; the clients are there. */
