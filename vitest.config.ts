@@ -8,14 +8,20 @@ export default defineConfig({
       {
         test: {
           name: 'fast',
-          include: ['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
+          include: [
+            ...['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
+            'evaluation/test/unit/**/*.test.ts',
+          ],
           testTimeout: 30_000,
         },
       },
       {
         test: {
           name: 'full',
-          include: ['integration', 'faults'].map((folder) => `test/${folder}/**/*.test.ts`),
+          include: [
+            ...['integration', 'faults'].map((folder) => `test/${folder}/**/*.test.ts`),
+            'evaluation/test/integration/**/*.test.ts',
+          ],
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,

@@ -3,7 +3,7 @@
 // and its memory when asked.
 import type { AddressInfo } from 'node:net';
 import Fastify from 'fastify';
-import { loadConfig } from '../../src/edge-node/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { startEdgeNode } from '../../src/edge-node/edge-node.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { constantLlm } from './constant-llm.ts';

@@ -2,13 +2,13 @@
 // through it. Does what its parent says, and answers with times of the machine's monotonic clock.
 import { join } from 'node:path';
 import { openReplica } from '../../src/context-store/lmdb/replica.ts';
-import { superviseNatsServer } from '../../src/context-store/nats/nats-server-process.ts';
-import { natsServerConfig } from '../../src/context-store/nats/server-config.ts';
+import { deltaBytes } from '../../src/context-store/nats/delta/delta-record.ts';
+import { superviseNatsServer } from '../../src/context-store/nats/server/nats-server-process.ts';
+import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, ContextId, KeygroupId, NodeId, RequestDigest } from '../../src/domain/identifiers.ts';
-import { leanBytes } from '../../src/domain/lean-record.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
-import type { TurnRecord } from '../../src/domain/turn-record.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
+import type { TurnRecord } from '../../src/domain/record/turn-record.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 
 export interface ReplicationNodeOptions {
@@ -123,8 +123,8 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
     const sealed = seal(turn);
     await isOpen(store).append(sealed);
     const atMs = nowMs();
-    const lean = leanBytes(sealed, parent && { distance: 1, sealed: parent });
-    return { hash: sealed.hash, atMs, recordBytes: sealed.bytes.length, sentBytes: lean.length };
+    const delta = deltaBytes(sealed, parent && { distance: 1, sealed: parent });
+    return { hash: sealed.hash, atMs, recordBytes: sealed.bytes.length, sentBytes: delta.length };
   },
 
   async appendAll(turns: WrittenTurn[], atOnce: number) {

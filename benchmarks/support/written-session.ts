@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { NINE_WRITTEN_TURNS } from '../../evaluation/src/experiments/written-turns.ts';
 import { ANONYMOUS, type SessionId, type TurnNumber } from '../../src/domain/identifiers.ts';
+import type { Message, TokenizedPayload } from '../../src/domain/record/turn-record.ts';
 import { appendTokens, type TokenId } from '../../src/domain/token-sequence.ts';
-import type { Message, TokenizedPayload } from '../../src/domain/turn-record.ts';
-import { NINE_WRITTEN_TURNS } from '../../src/experiment/experiments/written-turns.ts';
 import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
-import { qwen2VocabularyFile } from '../../test/support/qwen2-vocabulary.ts';
-import { loadVocabulary } from '../../test/support/vocabulary.ts';
+import { qwen2VocabularyFile } from '../../tools/qwen2-vocabulary.ts';
+import { loadVocabulary } from '../../tools/vocabulary.ts';
 import type { WrittenTurn } from './replication-node.ts';
 
 /** How a context travels: each turn's own part, or all of it again with each turn, as the paper's prototype sends it. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DiscedgeClient, type Session } from '../../src/client/client.ts';
-import { natsPrograms } from '../../test/support/real-servers/nats-programs.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { DemoNode, type Place } from './edge-node.ts';
 import { note, printHeading, printReply, printSummary, type TurnFigures } from './screen.ts';
 

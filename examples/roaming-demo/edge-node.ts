@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DiscedgeClient } from '../../src/client/client.ts';
-import { freePort } from '../../test/support/free-port.ts';
-import { type RunningProcess, startProcess } from '../../test/support/processes.ts';
+import { freePort } from '../../tools/free-port.ts';
+import { type RunningProcess, startProcess } from '../../tools/processes.ts';
 
 const CLI_PATH = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 /** Loading the demo model takes a second, on a busy machine some. */

@@ -1,4 +1,4 @@
-import type { EdgeNodeConfig } from '../edge-node/config.ts';
+import type { EdgeNodeConfig } from '../config/config.ts';
 import type { EdgeNode } from '../edge-node/edge-node.ts';
 import { styled } from './terminal.ts';
 

@@ -32,31 +32,6 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Make certificates for edge nodes that replicate with each other.',
     load: () => import('./commands/certs.ts'),
   },
-  {
-    name: 'scenario',
-    description: 'Play a written conversation at edge nodes and record every turn.',
-    load: () => import('./commands/scenario.ts'),
-  },
-  {
-    name: 'traffic',
-    description: 'Capture and sum the traffic between edge nodes, with tcpdump.',
-    load: () => import('./commands/traffic.ts'),
-  },
-  {
-    name: 'model',
-    description: 'Make a model that costs what a real one costs, for measurements without its weights.',
-    load: () => import('./commands/model.ts'),
-  },
-  {
-    name: 'experiment',
-    description: "Run the paper's experiments, and ours, on this machine.",
-    load: () => import('./commands/experiment.ts'),
-  },
-  {
-    name: 'report',
-    description: 'Draw what experiments and scenarios measured: one page, figures as SVG and PNG.',
-    load: () => import('./commands/report.ts'),
-  },
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */

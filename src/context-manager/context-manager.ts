@@ -1,42 +1,32 @@
-import { type ContextStore, isWatchable } from '../context-store/context-store.ts';
 import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { EXPIRY_GRACE_MS } from '../domain/expiry.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
+import type { ContextMode, StoredMode } from '../domain/record/turn-record.ts';
 import type { Turn } from '../domain/session-history.ts';
-import { type ContextMode, type StoredMode, sessionKeyOf } from '../domain/turn-record.ts';
-import type { Environment } from '../environment/environment.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
-import { Arrivals } from './arrivals.ts';
-import type { ContextManagerOptions } from './context-manager-options.ts';
-import { type Fork, type ForkRequest, Forks } from './forks.ts';
-import { generateReply } from './generate-reply.ts';
-import type { Mode, Prompt } from './mode.ts';
-import { clientSideMode } from './mode-client-side.ts';
-import { rawMode } from './mode-raw.ts';
-import { tokenizedMode } from './mode-tokenized.ts';
-import { newTurnRecord } from './new-turn-record.ts';
-import { RecordWriter } from './record-writer.ts';
-import { eventPolicy, fixedPolicy, type LookAgainPolicy, ReplicaWait } from './replica-wait.ts';
-import type { RunningTurn } from './running-turn.ts';
-import { RunningTurns } from './running-turns.ts';
-import { SessionCache } from './session-cache.ts';
-import { SessionQueue } from './session-queue.ts';
-import { Sessions } from './sessions.ts';
-import type { TurnObserver, TurnReply, TurnRequest } from './turn.ts';
-import { type GatePass, TurnGate } from './turn-gate.ts';
-import { TurnMetrics } from './turn-metrics.ts';
-import { forwardedReply, generatedReply, replayedReply } from './turn-reply.ts';
-import { WriteConcerns } from './write-concerns.ts';
+import { clientSideMode } from './modes/client-side.ts';
+import type { Mode, Prompt } from './modes/mode.ts';
+import { rawMode } from './modes/raw.ts';
+import { tokenizedMode } from './modes/tokenized.ts';
+import type { NodeResources } from './node-resources.ts';
+import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
+import { Sessions } from './sessions/sessions.ts';
+import { generateReply } from './turn/generate-reply.ts';
+import { newTurnRecord } from './turn/new-turn-record.ts';
+import type { RunningTurn } from './turn/running-turn.ts';
+import type { TurnObserver, TurnReply, TurnRequest } from './turn/turn.ts';
+import { type GatePass, TurnGate } from './turn/turn-gate.ts';
+import { forwardedReply, generatedReply, replayedReply } from './turn/turn-reply.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
   readonly template: ChatTemplate;
-  readonly store: ContextStore;
-  readonly environment: Environment;
-  readonly options: ContextManagerOptions;
+  /** How a new session's context is kept unless its request says. */
+  readonly defaultMode: ContextMode;
+  /** What all Context Managers of the node share. */
+  readonly node: NodeResources;
 }
 
 interface AnsweredTurn {
@@ -53,55 +43,23 @@ export class ContextManager {
   readonly sessions: Sessions;
   readonly #parts: ContextManagerParts;
   readonly #modes: Readonly<Record<ContextMode, Mode>>;
-  readonly #queue: SessionQueue;
-  readonly #cache: SessionCache;
+  readonly #node: NodeResources;
   readonly #gate: TurnGate;
-  readonly #running: RunningTurns;
-  readonly #metrics: TurnMetrics;
-  readonly #graceMs: number;
-  readonly #writer: RecordWriter;
-  readonly #writeConcerns: WriteConcerns;
   readonly #forks: Forks;
-  readonly #endWatch: () => void;
 
   constructor(parts: ContextManagerParts) {
-    const { llm, template, store, environment, options } = parts;
-    const { clock } = environment;
+    const { llm, template, node } = parts;
     this.#parts = parts;
+    this.#node = node;
     this.keygroup = keygroupOf(llm.description.identity);
     this.#modes = {
       tokenized: tokenizedMode(llm, template),
       raw: rawMode(llm, template),
       'client-side': clientSideMode(llm),
     };
-    this.#queue = new SessionQueue(options.sessionQueueMax);
-    const graceMs = isWatchable(store) ? EXPIRY_GRACE_MS : 0;
-    this.#cache = new SessionCache(store, clock, { bytesMax: options.contextCacheBytes, graceMs });
-    this.#running = new RunningTurns(clock, options);
-    this.#metrics = new TurnMetrics(
-      environment.metrics,
-      {
-        inFlight: () => this.#running.size,
-        busySessions: () => this.#queue.busySessions,
-        cacheBytes: () => this.#cache.sizeBytes,
-      },
-      () => clock.monotonic(),
-    );
-    const arrivals = isWatchable(store) ? new Arrivals(clock) : undefined;
-    this.#endWatch = isWatchable(store)
-      ? store.watch((sealed) => {
-          this.#cache.add(sealed);
-          arrivals?.announce(sessionKeyText(sessionKeyOf(sealed.record)));
-        })
-      : () => {};
-    const replica = new ReplicaWait({ clock, cache: this.#cache, policy: arrivals && this.#gatePolicy(arrivals) });
-    this.#graceMs = graceMs;
-    this.#gate = new TurnGate(replica);
-    this.#writer = new RecordWriter({ store, cache: this.#cache });
-    this.#writeConcerns = new WriteConcerns(store, options, environment);
-    const shared = { keygroup: this.keygroup, cache: this.#cache, running: this.#running, writer: this.#writer };
-    this.sessions = new Sessions({ ...parts, ...shared, modes: this.#modes, graceMs });
-    this.#forks = new Forks({ ...parts, ...shared, queue: this.#queue, replica });
+    this.#gate = new TurnGate(node.replica);
+    this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
+    this.#forks = new Forks({ keygroup: this.keygroup, node });
   }
 
   /**
@@ -110,21 +68,21 @@ export class ContextManager {
    * it have kept the record all the same, the request sent again is a replay.
    */
   async takeTurn(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
-    return this.#metrics.observe(async () => {
-      const mode = request.mode ?? this.#parts.options.defaultMode;
+    return this.#node.metrics.observe(async () => {
+      const mode = request.mode ?? this.#parts.defaultMode;
       if (mode === 'client-side') {
-        return this.#running.run(undefined, observer.gone, (turn) => this.#forward(request, observer, turn));
+        return this.#node.running.run(undefined, observer.gone, (turn) => this.#forward(request, observer, turn));
       }
-      this.#writeConcerns.require(request.writeConcern);
+      this.#node.writeConcerns.require(request.writeConcern);
       const key = this.#keyOf(request);
       const name = sessionKeyText(key);
-      return this.#running.run(name, observer.gone, async (turn) => {
-        const { answered, reply } = await this.#queue.run(name, turn.signal, () =>
+      return this.#node.running.run(name, observer.gone, async (turn) => {
+        const { answered, reply } = await this.#node.queue.run(name, turn.signal, () =>
           this.#takeQueuedTurn({ key, request, observer, turn, mode }),
         );
         const { writeConcern: asked, replicatedWaitMs: waitMs } = request;
         const patience = turn.startSharing();
-        return { ...reply, ...(await this.#writeConcerns.reach(answered, { asked, waitMs, patience })) };
+        return { ...reply, ...(await this.#node.writeConcerns.reach(answered, { asked, waitMs, patience })) };
       });
     });
   }
@@ -132,22 +90,6 @@ export class ContextManager {
   /** A new session that begins as another one does; see {@link Forks.fork}. */
   fork(request: ForkRequest, gone: AbortSignal): Promise<Fork> {
     return this.#forks.fork(request, gone);
-  }
-
-  /** Waiting ones included. */
-  get turnsInFlight(): number {
-    return this.#running.size;
-  }
-
-  /** Whether new turns are refused because the node is stopping. */
-  get closing(): boolean {
-    return this.#running.closing;
-  }
-
-  /** Refuses new turns, lets running ones finish within `graceMs`, then stops them. */
-  async close(graceMs: number): Promise<void> {
-    await this.#running.drain(graceMs);
-    this.#endWatch();
   }
 
   async #takeQueuedTurn({
@@ -164,7 +106,7 @@ export class ContextManager {
     mode: StoredMode;
   }): Promise<AnsweredTurn> {
     const pass = await this.#gate.pass(key, request, turn.signal);
-    this.#metrics.gatePassed(pass);
+    this.#node.metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass.answered, pass, observer);
 
     const { session, base } = pass;
@@ -177,10 +119,15 @@ export class ContextManager {
     const payload = await prompt.payload(end);
     if (payload === undefined) throw new TypeError(`mode ${mode.name} keeps nothing to commit`);
     turn.startCommitting();
-    const { environment, options } = this.#parts;
+    const { environment, options } = this.#node;
     const writtenAtMs = environment.clock.now();
-    const record = newTurnRecord(request, pass, { prompt, end, payload, writtenAtMs, graceMs: this.#graceMs }, options);
-    const sealed = await this.#writer.write(record);
+    const record = newTurnRecord(
+      request,
+      pass,
+      { prompt, end, payload, writtenAtMs, graceMs: this.#node.graceMs },
+      options,
+    );
+    const sealed = await this.#node.writer.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
     return { answered, reply: generatedReply(answered, end, promptTokens, pass) };
@@ -211,15 +158,8 @@ export class ContextManager {
     const roomTokens = llm.description.contextTokens - prompt.length;
     const maxTokens = Math.max(1, Math.min(this.#maxTokens(request), roomTokens));
     const end = await generateReply(llm, { prompt, maxTokens, affinity, request, observer, signal });
-    this.#metrics.generated(end.usage);
+    this.#node.metrics.generated(end.usage);
     return end;
-  }
-
-  #gatePolicy(arrivals: Arrivals): LookAgainPolicy {
-    const { environment, options } = this.#parts;
-    const { turnGate, turnGateRetriesMax: retriesMax, turnGateBackoffMs: backoffMs } = options;
-    if (turnGate === 'event') return eventPolicy(arrivals);
-    return fixedPolicy({ clock: environment.clock, cache: this.#cache }, { retriesMax, backoffMs });
   }
 
   #keyOf({ userId, sessionId, turn, contextId }: TurnRequest): SessionKey {
@@ -229,13 +169,13 @@ export class ContextManager {
     return {
       keygroup: this.keygroup,
       userId,
-      sessionId: sessionId ?? (this.#parts.environment.random.uuid() as SessionId),
+      sessionId: sessionId ?? (this.#node.environment.random.uuid() as SessionId),
     };
   }
 
   /** The reply's length in ids: what was asked for, within the node's limit. */
   #maxTokens({ maxTokens }: TurnRequest): number {
-    const { replyTokensDefault, replyTokensMax } = this.#parts.options;
+    const { replyTokensDefault, replyTokensMax } = this.#node.options;
     return Math.min(maxTokens ?? replyTokensDefault, replyTokensMax);
   }
 

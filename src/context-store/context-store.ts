@@ -1,6 +1,6 @@
 import type { ContextId, Incarnation, KeygroupId, NodeId, SessionKey, UserId } from '../domain/identifiers.ts';
-import type { SealedRecord } from '../domain/record-codec.ts';
-import type { ContextMode } from '../domain/turn-record.ts';
+import type { SealedRecord } from '../domain/record/record-codec.ts';
+import type { ContextMode } from '../domain/record/turn-record.ts';
 
 /**
  * The replica of turn records on this node (paper §3.3). Absence is `undefined`; failure throws `store_unavailable`

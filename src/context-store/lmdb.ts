@@ -1,5 +1,5 @@
 import type { Incarnation, NodeId, SessionKey } from '../domain/identifiers.ts';
-import type { SealedRecord } from '../domain/record-codec.ts';
+import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
@@ -91,14 +91,14 @@ export class LmdbContextStore implements ContextStore {
         onCorrupt: (error, turn) => {
           corrupt++;
           this.#corruptRecords++;
-          this.#environment.log.warn('corrupt_record', { turn, reason: error.message });
+          this.#environment.logger.warn('corrupt_record', { turn, reason: error.message });
         },
       });
       // Records whose pages are gone leave no trace but their number in the row.
       const lost = Math.max(0, row.records - records.length - corrupt);
       if (lost > 0) {
         this.#corruptRecords += lost;
-        this.#environment.log.warn('lost_records', { records: lost });
+        this.#environment.logger.warn('lost_records', { records: lost });
       }
       return { deleted: false, records, corrupt: corrupt + lost };
     });

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import { type ContextId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
-import type { SealedRecord } from '../domain/record-codec.ts';
-import { sessionKeyOf } from '../domain/turn-record.ts';
+import type { SealedRecord } from '../domain/record/record-codec.ts';
+import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
@@ -144,7 +144,7 @@ class MemoryStore implements ContextStore {
     }
     if (sessions === 0) return;
     this.#evictedSessions += sessions;
-    this.#environment.log.info('sessions_evicted', { sessions, bytes: this.#bytes });
+    this.#environment.logger.info('sessions_evicted', { sessions, bytes: this.#bytes });
   }
 
   #assertOpen(): void {

@@ -8,7 +8,7 @@ import {
   parseNodeId,
   type SessionKey,
 } from '../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION, type SealedRecord } from '../domain/record-codec.ts';
+import { RECORD_FORMAT_VERSION, type SealedRecord } from '../domain/record/record-codec.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   NodeDescription,
@@ -20,12 +20,12 @@ import type {
   StoreStatus,
 } from './context-store.ts';
 import type { ReplicaStore } from './lmdb/replica.ts';
+import { Applier } from './nats/applier.ts';
 import { HomeServer } from './nats/home-server.ts';
-import { Intake } from './nats/intake.ts';
-import { NodeDirectory } from './nats/node-directory.ts';
+import type { NatsConnectionOptions } from './nats/nats-connection.ts';
+import { PeerDirectory } from './nats/peer-directory.ts';
 import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peer-protocol.ts';
 import { ReplicaAcks } from './nats/replica-acks.ts';
-import type { ServerConnectionOptions } from './nats/server-connection.ts';
 
 export interface NatsStoreOptions {
   /** Closed with the store, and when it cannot be opened. */
@@ -35,7 +35,7 @@ export interface NatsStoreOptions {
   /** The same server as other nodes reach it; told to them. */
   readonly advertisedUrl?: string | undefined;
   /** Without it only peers on this machine are taken. */
-  readonly tls?: ServerConnectionOptions['tls'];
+  readonly tls?: NatsConnectionOptions['tls'];
   readonly cluster: ClusterName;
   /**
    * Some nodes of the cluster; the others are learned from them. One without an address is reached through this node's
@@ -89,7 +89,7 @@ class SharedReplica implements ReplicatingStore {
   readonly #listeners = new Set<(sealed: SealedRecord) => void>();
   readonly #acks: ReplicaAcks;
   readonly #home: HomeServer;
-  readonly #directory: NodeDirectory;
+  readonly #directory: PeerDirectory;
   readonly #instance: string;
   #closing: Promise<void> | undefined;
 
@@ -102,7 +102,7 @@ class SharedReplica implements ReplicatingStore {
     this.#instance = environment.random.uuid();
     const { nodeId, incarnation } = replica;
     this.#acks = new ReplicaAcks({ nodeId, incarnation, keygroups: options.keygroups }, environment.clock);
-    const intake = new Intake({ replica, log: environment.log, announce: (sealed) => this.#announce(sealed) });
+    const applier = new Applier({ replica, logger: environment.logger, announce: (sealed) => this.#announce(sealed) });
     this.#home = new HomeServer(
       {
         url: options.serverUrl,
@@ -119,10 +119,10 @@ class SharedReplica implements ReplicatingStore {
       },
       environment,
     );
-    this.#directory = new NodeDirectory(
+    this.#directory = new PeerDirectory(
       {
         ...options,
-        intake,
+        applier,
         acks: this.#acks,
         describe: () => this.#describe(),
         home: this.#home.connection,
@@ -222,7 +222,7 @@ class SharedReplica implements ReplicatingStore {
       try {
         listener(sealed);
       } catch (error) {
-        this.#environment.log.error('watch_listener_failed', {}, error);
+        this.#environment.logger.error('watch_listener_failed', {}, error);
       }
     }
   }

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionKey } from '../domain/identifiers.ts';
-import type { SealedRecord } from '../domain/record-codec.ts';
-import type { StoredMode } from '../domain/turn-record.ts';
+import type { SealedRecord } from '../domain/record/record-codec.ts';
+import type { StoredMode } from '../domain/record/turn-record.ts';
 import type { AppendOptions, SessionSummary } from './context-store.ts';
 
 /** What a store knows of a session without opening its records. Follows from the records, whatever order they came in. */

@@ -29,6 +29,11 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'Context and message exceed the context window under the chosen overflow policy.',
   },
+  model_not_found: {
+    status: 404,
+    retry: false,
+    meaning: 'The node serves several models and none of this name; `/v1/models` lists them.',
+  },
   route_not_found: { status: 404, retry: false, meaning: 'No such route.' },
   session_not_found: {
     status: 404,

@@ -1,7 +1,7 @@
 import { EXPIRY_GRACE_MS, isOver } from './expiry.ts';
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
-import type { SealedRecord } from './record-codec.ts';
-import type { StoredMode, TurnRecord } from './turn-record.ts';
+import type { SealedRecord } from './record/record-codec.ts';
+import type { StoredMode, TurnRecord } from './record/turn-record.ts';
 
 /** One turn record in its place in the tree. */
 export interface Turn {

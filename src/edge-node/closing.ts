@@ -11,11 +11,11 @@ export const CLOSE_STEP_MS = 12_000;
  * {@link CLOSE_STEP_MS}, does not keep the others from running.
  */
 export class Closing {
-  readonly #environment: Pick<Environment, 'clock' | 'log'>;
+  readonly #environment: Pick<Environment, 'clock' | 'logger'>;
   readonly #steps: Array<{ readonly name: string; readonly close: () => Promise<void> | void }> = [];
   #running: Promise<void> | undefined;
 
-  constructor(environment: Pick<Environment, 'clock' | 'log'>) {
+  constructor(environment: Pick<Environment, 'clock' | 'logger'>) {
     this.#environment = environment;
   }
 
@@ -35,12 +35,14 @@ export class Closing {
 
   /** What fails after its time is logged like what fails within it. */
   async #closeOne(name: string, close: () => Promise<void> | void): Promise<void> {
-    const { clock, log } = this.#environment;
-    const closed = (async () => close())().catch((error: unknown) => log.error('close_failed', { part: name }, error));
+    const { clock, logger } = this.#environment;
+    const closed = (async () => close())().catch((error: unknown) =>
+      logger.error('close_failed', { part: name }, error),
+    );
     let cancelTimer = () => {};
     const late = new Promise<void>((resolve) => {
       cancelTimer = clock.after(CLOSE_STEP_MS, () => {
-        log.error('close_timed_out', { part: name, waitedMs: CLOSE_STEP_MS });
+        logger.error('close_timed_out', { part: name, waitedMs: CLOSE_STEP_MS });
         resolve();
       });
     });

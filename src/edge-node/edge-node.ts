@@ -1,5 +1,9 @@
 import type { AddressInfo } from 'node:net';
+import type { EdgeNodeConfig } from '../config/config.ts';
+import { hostForOthers, isLoopback, originOf } from '../config/listen-address.ts';
 import { ContextManager } from '../context-manager/context-manager.ts';
+import { ModelDirectory } from '../context-manager/model-directory.ts';
+import { NodeResources } from '../context-manager/node-resources.ts';
 import { isReplicating, type ReplicatingStore } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
@@ -10,8 +14,6 @@ import { createApp } from '../http/app.ts';
 import { compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
-import type { EdgeNodeConfig } from './config.ts';
-import { hostForOthers, isLoopback, originOf } from './listen-address.ts';
 import { openContextStore } from './open-context-store.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
@@ -75,7 +77,7 @@ async function assemble(
     environment.clock,
   );
   if (template.whyNotAppendable !== undefined) {
-    environment.log.warn('tokenized_unavailable', { reason: template.whyNotAppendable });
+    environment.logger.warn('tokenized_unavailable', { reason: template.whyNotAppendable });
     if (config.mode === 'tokenized') {
       throw new DiscedgeError(
         'model_unusable',
@@ -84,29 +86,23 @@ async function assemble(
     }
   }
 
-  const told: { httpUrl?: string | undefined; contextManager?: ContextManager } = {};
+  const told: { httpUrl?: string | undefined; node?: NodeResources } = {};
   const store = await opened.serve({
     keygroup: keygroupOf(llm.description.identity),
     model: llm.description.identity.name,
     httpUrl: () => told.httpUrl,
-    load: () => told.contextManager?.turnsInFlight ?? 0,
+    load: () => told.node?.turnsInFlight ?? 0,
   });
   if (isReplicating(store)) exposeReplication(store, environment.metrics);
   closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
-  const contextManager = new ContextManager({
-    llm,
-    template,
-    store,
-    environment,
-    options: { ...config, incarnation: opened.incarnation, defaultMode: config.mode },
-  });
-  told.contextManager = contextManager;
+  const node = new NodeResources({ store, environment, options: { ...config, incarnation: opened.incarnation } });
+  told.node = node;
+  const contextManager = new ContextManager({ llm, template, node, defaultMode: config.mode });
+  const { keygroup } = contextManager;
+  const models = new ModelDirectory([{ name: llm.description.identity.name, llm, template, keygroup, contextManager }]);
   const app = await createApp({
-    contextManager,
-    llm,
-    template,
-    store,
-    environment,
+    models,
+    node,
     metricsText: async () => ({
       text: await environment.registry.metrics(),
       contentType: environment.registry.contentType,
@@ -122,7 +118,7 @@ async function assemble(
     },
   });
   closing.later('HTTP', () => app.close());
-  closing.later('turns', () => contextManager.close(CLOSE_GRACE_MS));
+  closing.later('turns', () => node.close(CLOSE_GRACE_MS));
 
   const { host, port } = config.listen;
   await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
@@ -141,7 +137,7 @@ async function assemble(
       llmName: started.name,
       storeName: config.store,
       replication: isReplicating(store) ? replicationOf(store) : undefined,
-      keygroup: contextManager.keygroup,
+      keygroup,
       tokenizedUnavailable: template.whyNotAppendable,
     },
     close: () => closing.run(),

@@ -1,9 +1,9 @@
+import type { EdgeNodeConfig } from '../config/config.ts';
 import type { ContextStore } from '../context-store/context-store.ts';
 import { memoryStore } from '../context-store/memory.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Incarnation } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { EdgeNodeConfig } from './config.ts';
 import type { OpenedStore } from './opened-store.ts';
 
 /** The context store the configuration names. */

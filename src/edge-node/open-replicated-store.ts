@@ -1,17 +1,17 @@
 import { join } from 'node:path';
+import { checkNodeCertificate } from '../certificates/check.ts';
+import type { EdgeNodeConfig } from '../config/config.ts';
+import { hostForOthers } from '../config/listen-address.ts';
+import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from '../config/replication-config.ts';
 import { openReplica } from '../context-store/lmdb/replica.ts';
-import { superviseNatsServer } from '../context-store/nats/nats-server-process.ts';
-import { findNatsServer, type NatsServerVersion } from '../context-store/nats/nats-server-program.ts';
 import { NODES_MAX } from '../context-store/nats/peer-protocol.ts';
-import { hubServerConfig, leafServerConfig, natsServerConfig } from '../context-store/nats/server-config.ts';
+import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
+import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';
+import { hubServerConfig, leafServerConfig, natsServerConfig } from '../context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
-import { checkNodeCertificate } from './certificates/check.ts';
-import type { EdgeNodeConfig } from './config.ts';
-import { hostForOthers } from './listen-address.ts';
 import type { OpenedStore, ServedNode } from './opened-store.ts';
-import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from './replication-config.ts';
 
 type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };
 
@@ -100,7 +100,7 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
   let cancelChange = () => {};
   const changeEveryMs = server.hubListen === undefined ? RELOAD_EVERY_MS : HUB_RESTART_EVERY_MS;
   const { clock } = environment;
-  const failed = (error: unknown) => environment.log.error('nats_server_change_failed', {}, error);
+  const failed = (error: unknown) => environment.logger.error('nats_server_change_failed', {}, error);
   return {
     url: running.url,
     advertisedUrl: natsUrl(advertisedServer ?? { host: hostForOthers(server.listen), port: running.port }),

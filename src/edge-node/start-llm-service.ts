@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import type { EdgeNodeConfig } from '../config/config.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
-import type { EdgeNodeConfig } from './config.ts';
 
 export type { DownloadProgress };
 

@@ -11,7 +11,11 @@ import type { Environment } from '../environment/environment.ts';
  * Removes expired sessions every `everyMs`, shared ones only when nothing can prolong them any more; returns a function that
  * ends it. A failed sweep is logged and tried again.
  */
-export function sweepExpired(store: ContextStore, { clock, log }: Environment, everyMs: number): () => Promise<void> {
+export function sweepExpired(
+  store: ContextStore,
+  { clock, logger }: Environment,
+  everyMs: number,
+): () => Promise<void> {
   let ended = false;
   let sweeping: Promise<void> = Promise.resolve();
   let cancel = () => {};
@@ -19,9 +23,9 @@ export function sweepExpired(store: ContextStore, { clock, log }: Environment, e
   const sweep = async () => {
     try {
       const removed = await store.expire(clock.now() - graceOf(store));
-      if (removed > 0) log.info('sessions_expired', { sessions: removed });
+      if (removed > 0) logger.info('sessions_expired', { sessions: removed });
     } catch (error) {
-      log.warn('expiry_failed', {}, error);
+      logger.warn('expiry_failed', {}, error);
     }
     schedule();
   };

@@ -5,7 +5,7 @@
 export interface Environment {
   readonly clock: Clock;
   readonly random: Random;
-  readonly log: Log;
+  readonly logger: Logger;
   readonly metrics: Metrics;
 }
 
@@ -31,7 +31,7 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
  * A line is an event name plus fields. Prompts, replies, token ids and keys never go in. `error` may be any thrown
  * value; only its name, code, message and stack are written.
  */
-export interface Log {
+export interface Logger {
   debug(event: string, fields?: LogFields): void;
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields, error?: unknown): void;

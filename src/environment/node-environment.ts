@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client';
-import type { Clock, Environment, Log, LogFields, MetricSpec, Metrics, Random } from './environment.ts';
+import type { Clock, Environment, LogFields, Logger, MetricSpec, Metrics, Random } from './environment.ts';
 
 export interface NodeEnvironment extends Environment {
   /** All metrics in Prometheus text format. */
@@ -16,7 +16,7 @@ export function nodeEnvironment(options: { logLevel: LogLevel; nodeId: string })
   return {
     clock: nodeClock,
     random: nodeRandom,
-    log: pinoLog(options),
+    logger: pinoLog(options),
     metrics: prometheusMetrics(registry),
     registry,
   };
@@ -37,7 +37,7 @@ const nodeRandom: Random = {
   uuid: () => randomUUID(),
 };
 
-function pinoLog({ logLevel, nodeId }: { logLevel: LogLevel; nodeId: string }): Log {
+function pinoLog({ logLevel, nodeId }: { logLevel: LogLevel; nodeId: string }): Logger {
   const logger = pino(
     { level: logLevel, base: { node: nodeId }, messageKey: 'event' },
     pino.destination({ dest: 2, sync: true }),

@@ -1,20 +1,14 @@
-import type { ContextManager } from '../context-manager/context-manager.ts';
-import type { ContextStore } from '../context-store/context-store.ts';
+import type { ModelDirectory } from '../context-manager/model-directory.ts';
+import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { NodeId } from '../domain/identifiers.ts';
-import type { ContextMode } from '../domain/turn-record.ts';
-import type { Environment } from '../environment/environment.ts';
-import type { ChatTemplate } from '../llm-service/chat-template.ts';
-import type { LlmService } from '../llm-service/llm-service.ts';
+import type { ContextMode } from '../domain/record/turn-record.ts';
 
 /** What the HTTP API stands on. */
 export interface AppParts {
-  readonly contextManager: ContextManager;
-  readonly llm: LlmService;
-  readonly template: ChatTemplate;
-  readonly store: ContextStore;
-  readonly environment: Environment;
+  readonly models: ModelDirectory;
+  readonly node: NodeResources;
   /** All metrics as Prometheus text, and its content type. */
   readonly metricsText: () => Promise<{ readonly text: string; readonly contentType: string }>;
   readonly options: AppOptions;

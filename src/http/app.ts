@@ -3,12 +3,12 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import Fastify, { type FastifyInstance } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
+import { completionRoutes } from './dialects/llama-cpp/completion-route.ts';
+import { tokenizeRoutes } from './dialects/llama-cpp/tokenize-routes.ts';
 import { asDiscedgeError, ErrorReplySchema, sendError } from './error-reply.ts';
-import { completionRoutes } from './routes/completion.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
-import { tokenizeRoutes } from './routes/tokenize.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -26,7 +26,8 @@ export type App = FastifyInstance;
 
 /** The HTTP API of one edge node (DESIGN §10). Does not listen yet. */
 export async function createApp(parts: AppParts): Promise<App> {
-  const { environment, options } = parts;
+  const { options } = parts;
+  const { environment } = parts.node;
   const app = Fastify({
     logger: false,
     bodyLimit: options.bodyBytesMax,
@@ -38,7 +39,7 @@ export async function createApp(parts: AppParts): Promise<App> {
     genReqId: () => environment.random.uuid(),
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id);
-      sendError(reply, asDiscedgeError(error, environment.log, request));
+      sendError(reply, asDiscedgeError(error, environment.logger, request));
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
@@ -53,7 +54,7 @@ export async function createApp(parts: AppParts): Promise<App> {
     request.bodyBytes = body.length;
     parseJson(request, body.toString('utf8'), done);
   });
-  app.setErrorHandler((error, request, reply) => sendError(reply, asDiscedgeError(error, environment.log, request)));
+  app.setErrorHandler((error, request, reply) => sendError(reply, asDiscedgeError(error, environment.logger, request)));
   app.setNotFoundHandler((request, reply) =>
     sendError(
       reply,
@@ -69,7 +70,7 @@ export async function createApp(parts: AppParts): Promise<App> {
       schema.response = { '4xx': ErrorReplySchema, '5xx': ErrorReplySchema, ...(schema.response as object) };
   });
   app.addHook('onResponse', async (request, reply) => {
-    environment.log.debug('request_answered', {
+    environment.logger.debug('request_answered', {
       request: request.id,
       route: `${request.method} ${request.routeOptions.url ?? '(none)'}`,
       status: reply.statusCode,

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
-import type { Log } from '../environment/environment.ts';
+import type { Logger } from '../environment/environment.ts';
 
 /** llama.cpp's error envelope: `code` is the HTTP status, `type` is our code (docs/errors.md). */
 export interface ErrorBody {
@@ -44,14 +44,14 @@ export const ErrorReplySchema = Type.Object(
 );
 
 /** Translates whatever a route throws; only a DiscedgeError's message reaches the client. */
-export function asDiscedgeError(error: unknown, log: Log, request: FastifyRequest): DiscedgeError {
+export function asDiscedgeError(error: unknown, logger: Logger, request: FastifyRequest): DiscedgeError {
   if (error instanceof DiscedgeError) {
-    if (OPERATORS_CONCERN.has(error.code)) log.warn('request_failed', { request: request.id }, error);
+    if (OPERATORS_CONCERN.has(error.code)) logger.warn('request_failed', { request: request.id }, error);
     return error;
   }
   const known = error instanceof Error ? fromFastify(error as FastifyError) : undefined;
   if (known !== undefined) return known;
-  log.error('request_crashed', { request: request.id, route: request.routeOptions.url }, error);
+  logger.error('request_crashed', { request: request.id, route: request.routeOptions.url }, error);
   return new DiscedgeError('internal_error', `internal error; the node's log has it under request ${request.id}`, {
     cause: error,
   });

@@ -1,8 +1,8 @@
-import type { Fork } from '../context-manager/forks.ts';
-import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessions.ts';
+import type { Fork } from '../context-manager/sessions/forks.ts';
+import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessions/sessions.ts';
 import type { SessionSummary } from '../context-store/context-store.ts';
 import type { Turn } from '../domain/session-history.ts';
-import { STOP_TYPES } from './completion-reply.ts';
+import { STOP_TYPES } from './dialects/llama-cpp/completion-reply.ts';
 
 export function summaryView(summary: SessionSummary) {
   return {

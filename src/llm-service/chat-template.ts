@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../domain/errors.ts';
+import type { Message, Role } from '../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
-import type { Message, Role } from '../domain/turn-record.ts';
 import type { Clock } from '../environment/environment.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
 import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';

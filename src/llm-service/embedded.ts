@@ -43,7 +43,7 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
   const { modelPath, modelName, contextTokens, gpu = false } = options;
   const engine = await loadEngine(
     { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu },
-    environment.log,
+    environment.logger,
   );
   return new EmbeddedLlmService(engine, {
     environment,
@@ -159,7 +159,7 @@ class EmbeddedLlmService implements LlmService {
     await Promise.all([...this.#running].map(({ done }) => done));
     if (await this.#evaluationsEnded()) return this.#engine.dispose();
     // Freeing what a thread works on would end the process.
-    this.#environment.log.error('llm.close_gave_up', { stuck: this.#evaluating.size, waitedMs: CLOSE_STUCK_MS });
+    this.#environment.logger.error('llm.close_gave_up', { stuck: this.#evaluating.size, waitedMs: CLOSE_STUCK_MS });
   }
 
   /** False when some still run after {@link CLOSE_STUCK_MS}. */
@@ -195,7 +195,7 @@ class EmbeddedLlmService implements LlmService {
     const seed = sampling.seed ?? Buffer.from(this.#environment.random.bytes(4)).readUInt32LE();
     const state = grammar === undefined ? undefined : await this.#engine.startGrammar(grammar);
     const lease = await this.#pool.acquire(request, signal);
-    const { clock, log } = this.#environment;
+    const { clock, logger } = this.#environment;
     const watch = new StuckWatch({ clock, caller: signal, idleTimeoutMs: this.#idleTimeoutMs });
     const evaluation = this.#evaluate(lease, {
       request,
@@ -212,7 +212,7 @@ class EmbeddedLlmService implements LlmService {
     });
     const gaveUp = watch.gaveUp.catch((reason: unknown) => {
       lease.lose();
-      log.error('llm.sequence_stuck', { promptTokens: request.prompt.length, grammar: state !== undefined });
+      logger.error('llm.sequence_stuck', { promptTokens: request.prompt.length, grammar: state !== undefined });
       throw reason;
     });
     await Promise.race([evaluation, gaveUp]).finally(() => watch.end());
@@ -229,7 +229,7 @@ class EmbeddedLlmService implements LlmService {
       await running;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      this.#environment.log.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
+      this.#environment.logger.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
       // llama.cpp and node-llama-cpp may disagree now about what the sequence holds.
       await sequence.clearHistory().catch(() => undefined);
       throw new DiscedgeError('llm_unavailable', 'llama.cpp could not evaluate this prompt', { cause: error });

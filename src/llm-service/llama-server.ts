@@ -4,8 +4,8 @@ import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-
 import type { Environment } from '../environment/environment.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
+import { LlamaServerApi } from './llama-server/llama-server-api.ts';
 import { type Reply, type ReplyContext, readStreamedReply, readWholeReply } from './llama-server/read-reply.ts';
-import { ServerConnection } from './llama-server/server-connection.ts';
 import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
 import type { GenerationEvent, GenerationPart, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
@@ -32,13 +32,13 @@ export interface LlamaServerOptions {
  */
 export async function connectLlamaServer(options: LlamaServerOptions, environment: Environment): Promise<LlmService> {
   const { url, modelName, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
-  const connection = new ServerConnection({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
+  const connection = new LlamaServerApi({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
   const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, signal });
   return new LlamaServer({ connection, facts: await describe(), describe, environment });
 }
 
 interface LlamaServerParts {
-  readonly connection: ServerConnection;
+  readonly connection: LlamaServerApi;
   readonly facts: ServerFacts;
   readonly describe: (signal?: AbortSignal) => Promise<ServerFacts>;
   readonly environment: Environment;
@@ -55,7 +55,7 @@ class LlamaServer implements LlmService {
     this.description = parts.facts.description;
     this.#parts = parts;
     this.#slots = new SlotTable(parts.facts.slots, () =>
-      parts.environment.log.warn('llama_server_clears_idle_slots', {
+      parts.environment.logger.warn('llama_server_clears_idle_slots', {
         url: parts.connection.url.origin,
         advice: 'start llama-server with --parallel N; until then sessions find less of their context in its cache',
       }),

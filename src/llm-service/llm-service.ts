@@ -1,6 +1,6 @@
 import type { ModelIdentity } from '../domain/model-identity.ts';
+import type { StopReason } from '../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
-import type { StopReason } from '../domain/turn-record.ts';
 
 /**
  * The inference engine (paper §3.2). Ids in, ids out: whatever the service does with text inside, the prompt it

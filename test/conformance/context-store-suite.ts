@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionSummary } from '../../src/context-store/context-store.ts';
 import type { SessionKey } from '../../src/domain/identifiers.ts';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import {
   HOUR_MS,
   KEYGROUP,
@@ -16,8 +16,8 @@ import {
   sealedTurn,
   sessionKey,
   WRITTEN_AT_MS,
-} from '../support/turn-records.ts';
-import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
+} from '../../tools/turn-records.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 export type Damage = 'record flipped' | 'record lost' | 'row flipped' | 'row lost';
 

@@ -9,8 +9,8 @@ import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
-import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
+import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 const RUNS = Number(process.env.STORE_HISTORY_RUNS ?? 15);
 /** Small enough that long histories evict. */

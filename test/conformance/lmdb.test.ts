@@ -7,9 +7,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { openTables, tableKey } from '../../src/context-store/lmdb/tables.ts';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
+import { HOUR_MS, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { damageLmdb } from '../support/damage-lmdb.ts';
-import { HOUR_MS, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
 import { contextStoreSuite } from './context-store-suite.ts';
 
 contextStoreSuite('lmdb', {

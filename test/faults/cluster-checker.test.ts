@@ -1,8 +1,8 @@
 // The checker of the fault runs must itself be able to fail: a history without a fault passes, and for each rule a history
 // or a replica that breaks it once is reported under that rule and no other.
 import { expect, test } from 'vitest';
-import { checkReplicas } from '../support/cluster/check-replicas.ts';
-import { checkReplies } from '../support/cluster/check-replies.ts';
+import { checkReplicas } from '../../tools/cluster/check-replicas.ts';
+import { checkReplies } from '../../tools/cluster/check-replies.ts';
 import type {
   AcknowledgedReply,
   HeldRecord,
@@ -11,7 +11,7 @@ import type {
   Operation,
   Repetition,
   Replica,
-} from '../support/cluster/history.ts';
+} from '../../tools/cluster/history.ts';
 
 /** Turn `turn` of session `s`, answered from all turns before it. */
 function reply(turn: number, changes: Partial<AcknowledgedReply> = {}): AcknowledgedReply {

@@ -1,11 +1,11 @@
 // Three edge nodes with their nats-servers as real processes, each in a network namespace of its own where that is allowed,
 // under clients that roam at random, take turns, repeat them, change their minds and delete. Every kind of fault is done to
-// them once (test/support/cluster/faults.ts). Each reply is held against what its client had been told before, and at the end
+// them once (tools/cluster/faults.ts). Each reply is held against what its client had been told before, and at the end
 // every node's disk against every other's and against all that was acknowledged. `npm run test:faults` is the long version.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { FAULTS } from '../support/cluster/faults.ts';
-import { type LaunchedRun, launchedRun } from '../support/cluster/launch.ts';
-import { type RunningProcess, startProcess } from '../support/processes.ts';
+import { FAULTS } from '../../tools/cluster/faults.ts';
+import { type LaunchedRun, launchedRun } from '../../tools/cluster/launch.ts';
+import { type RunningProcess, startProcess } from '../../tools/processes.ts';
 
 const SEED = Number(process.env.DISCEDGE_TEST_SEED ?? 1);
 const REPEAT = `repeat it with: npm run test:faults -- --seed ${SEED}`;

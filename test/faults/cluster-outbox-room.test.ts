@@ -3,8 +3,8 @@
 // must get those for which the stream has no room any more.
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { findProgram } from '../../tools/processes.ts';
 import { type Cluster, eventually, startCluster } from '../support/nats-cluster.ts';
-import { findProgram } from '../support/processes.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {

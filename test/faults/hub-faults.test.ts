@@ -3,10 +3,10 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { domainApi } from '../../src/context-store/nats/names.ts';
+import { sessionKey } from '../../tools/turn-records.ts';
 import { eventually, type StoreNode } from '../support/nats-cluster.ts';
 import { HUB, type HubCluster, startHubCluster } from '../support/nats-hub.ts';
 import { survive } from '../support/survive.ts';
-import { sessionKey } from '../support/turn-records.ts';
 
 let cluster: HubCluster;
 let hub: StoreNode;

@@ -2,8 +2,8 @@
 // Whatever the node had acknowledged must be there afterwards, word for word; what it had not may be there as a whole turn
 // or not at all; and every session must go on. DISCEDGE_TEST_KILLS sets how often (default 40, so that some 300 turns are cut).
 import { afterAll, expect, it } from 'vitest';
-import { type NodeProcess, startNodeProcess, temporaryFolder } from '../support/node-process.ts';
-import type { Json } from '../support/test-node.ts';
+import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
+import type { Json } from '../../tools/test-node.ts';
 
 const KILLS = Number(process.env.DISCEDGE_TEST_KILLS ?? 40);
 const SESSIONS = 8;

@@ -4,10 +4,10 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { announceSubject, recordSubject } from '../../src/context-store/nats/names.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
+import { KEYGROUP, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
 import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
 import { survive } from '../support/survive.ts';
-import { KEYGROUP, sealedTurn, sessionKey } from '../support/turn-records.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {

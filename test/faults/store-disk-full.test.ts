@@ -7,9 +7,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vit
 import { DISK_RESERVE_BYTES, LOOK_EVERY_MS } from '../../src/context-store/lmdb/disk-reserve.ts';
 import { type LmdbStore, openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../support/turn-records.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 const DISK_BYTES = 24 * 1024 * 1024;
 

@@ -6,8 +6,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { temporaryFolder } from '../support/node-process.ts';
-import { findProgram, startProcess } from '../support/processes.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { findProgram, startProcess } from '../../tools/processes.ts';
 
 const temporary = temporaryFolder();
 afterAll(() => temporary.remove());

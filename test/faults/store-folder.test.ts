@@ -7,10 +7,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openTables } from '../../src/context-store/lmdb/tables.ts';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { startProcess } from '../support/processes.ts';
-import { sealedTurn, sessionKey } from '../support/turn-records.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { startProcess } from '../../tools/processes.ts';
+import { sealedTurn, sessionKey } from '../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 const WRITER = fileURLToPath(new URL('../support/store-writer.ts', import.meta.url));
 

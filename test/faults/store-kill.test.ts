@@ -9,9 +9,9 @@ import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { startProcess } from '../support/processes.ts';
-import { KEYGROUP, sessionKey } from '../support/turn-records.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { startProcess } from '../../tools/processes.ts';
+import { KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
 
 const KILLS = Number(process.env.STORE_KILLS ?? 30);
 /** Acknowledged appends before a kill, at most: from the first commits of a process to hundreds of them. */

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { temporaryFolder } from '../support/node-process.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
 
 interface Row {
   readonly part: string;

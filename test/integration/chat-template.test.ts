@@ -7,14 +7,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Message } from '../../src/domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../src/domain/token-sequence.ts';
-import type { Message } from '../../src/domain/turn-record.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import { qwen2VocabularyFile } from '../../tools/qwen2-vocabulary.ts';
+import { loadVocabulary, type Vocabulary } from '../../tools/vocabulary.ts';
 import { APPENDABLE_STYLES, type AppendableStyle, CHANGING_STYLES } from '../support/chat-template-styles.ts';
 import { expectedReply, JANUARY_31, written } from '../support/compiled-style.ts';
-import { qwen2VocabularyFile } from '../support/qwen2-vocabulary.ts';
 import { writeSentencePieceVocabulary } from '../support/sentencepiece-vocabulary.ts';
-import { loadVocabulary, type Vocabulary } from '../support/vocabulary.ts';
 
 const CONTROLS = ['<|im_start|>', '<|im_end|>', '<|endoftext|>'];
 const clock = { now: () => JANUARY_31 };

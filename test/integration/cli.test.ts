@@ -9,8 +9,8 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLI_PATH, type NodeProcess, startNodeProcess, temporaryFolder } from '../support/node-process.ts';
-import { findProgram, startProcess } from '../support/processes.ts';
+import { CLI_PATH, type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
+import { findProgram, startProcess } from '../../tools/processes.ts';
 
 const folder = temporaryFolder();
 let node: NodeProcess;

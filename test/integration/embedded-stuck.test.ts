@@ -2,7 +2,7 @@
 // a turn whose client has left, and an end to the process. The grammar is one that no check can refuse in general: the
 // ways to read its text double with every character.
 import { afterEach, expect, test } from 'vitest';
-import { type NodeProcess, startNodeProcess, temporaryFolder } from '../support/node-process.ts';
+import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 
 const DOUBLING = 'root ::= "a" root [b]? | "a" root [c]? | "a" root [d]?';
 

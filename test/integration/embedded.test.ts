@@ -21,8 +21,8 @@ import type {
   LlmService,
 } from '../../src/llm-service/llm-service.ts';
 import { resolveModelFile, STALL_MS } from '../../src/llm-service/model-file.ts';
-import { startLlamaServer } from '../support/real-servers/llama-server.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
+import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 const demoPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 const demo = readFileSync(demoPath);

@@ -1,9 +1,9 @@
 // The LLM Service suite against a stock llama-server with the demo model.
 import { fileURLToPath } from 'node:url';
 import { connectLlamaServer } from '../../src/llm-service/llama-server.ts';
+import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { llmServiceSuite } from '../conformance/llm-service-suite.ts';
-import { startLlamaServer } from '../support/real-servers/llama-server.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
 
 const modelPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 

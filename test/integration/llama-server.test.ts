@@ -7,9 +7,9 @@ import { appendTokens, type TokenId, type TokenSequence } from '../../src/domain
 import { startEmbedded } from '../../src/llm-service/embedded.ts';
 import { connectLlamaServer, type LlamaServerOptions } from '../../src/llm-service/llama-server.ts';
 import type { GenerationEnd, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
-import { startLlamaServer } from '../support/real-servers/llama-server.ts';
-import type { RunningServer } from '../support/real-servers/running-server.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
+import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
+import type { RunningServer } from '../../tools/real-servers/running-server.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 const modelPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 const CONTEXT_TOKENS = 2_048;

@@ -1,12 +1,12 @@
 // A node with a certificate that no server has been told of: it must get in with one address, by itself, and do nothing
 // before; one that is shut out must not. Supervised servers with mutual TLS, directly and through a hub.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { findNatsServer } from '../../src/context-store/nats/nats-server-program.ts';
-import type { LeafLink } from '../../src/context-store/nats/server-config.ts';
+import { findNatsServer } from '../../src/context-store/nats/server/nats-server-program.ts';
+import type { LeafLink } from '../../src/context-store/nats/server/server-config.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../tools/free-port.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { eventually } from '../support/nats-cluster.ts';
-import { natsPrograms } from '../support/real-servers/nats-programs.ts';
 import { startTlsCluster, type TlsCluster } from '../support/tls-nodes.ts';
 
 describe.each(await natsPrograms())('$name', ({ path: program }) => {

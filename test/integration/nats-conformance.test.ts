@@ -4,11 +4,11 @@ import { afterAll, beforeAll } from 'vitest';
 import { openReplica } from '../../src/context-store/lmdb/replica.ts';
 import { openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId } from '../../src/domain/identifiers.ts';
+import { startNatsServer } from '../../tools/real-servers/nats-server.ts';
+import type { RunningServer } from '../../tools/real-servers/running-server.ts';
+import { HOUR_MS, KEYGROUP } from '../../tools/turn-records.ts';
 import { contextStoreSuite } from '../conformance/context-store-suite.ts';
 import { damageLmdb } from '../support/damage-lmdb.ts';
-import { startNatsServer } from '../support/real-servers/nats-server.ts';
-import type { RunningServer } from '../support/real-servers/running-server.ts';
-import { HOUR_MS, KEYGROUP } from '../support/turn-records.ts';
 
 let server: RunningServer;
 beforeAll(async () => {

@@ -2,9 +2,9 @@
 // between two of them, and between them and a node that everybody can reach. Real servers, without certificates.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ClusterName } from '../../src/domain/identifiers.ts';
+import { sessionKey } from '../../tools/turn-records.ts';
 import { eventually, type StoreNode } from '../support/nats-cluster.ts';
 import { HUB, type HubCluster, startHubCluster } from '../support/nats-hub.ts';
-import { sessionKey } from '../support/turn-records.ts';
 
 let cluster: HubCluster;
 beforeEach(async () => {

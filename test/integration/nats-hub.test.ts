@@ -5,19 +5,19 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { domainApi } from '../../src/context-store/nats/names.ts';
-import type { NatsServerProcess } from '../../src/context-store/nats/nats-server-process.ts';
-import { findNatsServer } from '../../src/context-store/nats/nats-server-program.ts';
+import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
+import { findNatsServer } from '../../src/context-store/nats/server/nats-server-program.ts';
 import {
   hubServerConfig,
   type LeafLink,
   leafServerConfig,
   type NatsServerSettings,
-} from '../../src/context-store/nats/server-config.ts';
+} from '../../src/context-store/nats/server/server-config.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
-import { freePort } from '../support/free-port.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { natsPrograms } from '../support/real-servers/nats-programs.ts';
-import { connectAs, makeCertificates, supervise, tlsOf } from '../support/supervised-nats.ts';
+import { freePort } from '../../tools/free-port.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
+import { connectAs, makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
 
 const [hubId, e2, e3] = ['hub', 'e2', 'e3'].map(parseNodeId) as [never, never, never];
 const nodeIds = [hubId, e2, e3] as string[];

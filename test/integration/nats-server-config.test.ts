@@ -8,12 +8,12 @@ import { type ConsumerConfig, jetstream, jetstreamManager } from '@nats-io/jetst
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { NatsServerProcess } from '../../src/context-store/nats/nats-server-process.ts';
-import { natsServerConfig, quoted } from '../../src/context-store/nats/server-config.ts';
+import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
+import { natsServerConfig, quoted } from '../../src/context-store/nats/server/server-config.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { natsPrograms } from '../support/real-servers/nats-programs.ts';
-import { certs, connectAs, makeCertificates, supervise, tlsOf } from '../support/supervised-nats.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
+import { certs, connectAs, makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
 
 const nodeIds = ['e1', 'e2', 'e3', 'e9'] as const;
 type NodeName = (typeof nodeIds)[number];

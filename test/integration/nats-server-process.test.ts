@@ -8,14 +8,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { fromPs, serversOf } from '../../src/context-store/nats/left-over-servers.ts';
-import type { NatsServerProcess } from '../../src/context-store/nats/nats-server-process.ts';
-import { natsServerConfig } from '../../src/context-store/nats/server-config.ts';
+import { fromPs, serversOf } from '../../src/context-store/nats/server/left-over-servers.ts';
+import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
+import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { startProcess } from '../support/processes.ts';
-import { natsPrograms } from '../support/real-servers/nats-programs.ts';
-import { connectAs, supervise, watchedEnvironment } from '../support/supervised-nats.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { startProcess } from '../../tools/processes.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
+import { connectAs, supervise, watchedEnvironment } from '../../tools/supervised-nats.ts';
 
 const SUPERVISING_PROCESS = fileURLToPath(new URL('../support/supervising-process.ts', import.meta.url));
 

@@ -8,14 +8,14 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { loadConfig } from '../../src/edge-node/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { startEdgeNode } from '../../src/edge-node/edge-node.ts';
-import { freePort } from '../support/free-port.ts';
-import { CLI_PATH, startNodeProcess, temporaryFolder } from '../support/node-process.ts';
-import { natsPrograms } from '../support/real-servers/nats-programs.ts';
-import { startNatsServer } from '../support/real-servers/nats-server.ts';
-import { makeCertificates } from '../support/supervised-nats.ts';
-import { type InProcessNode, type Json, type NodeUnderTest, startTestNode } from '../support/test-node.ts';
+import { freePort } from '../../tools/free-port.ts';
+import { CLI_PATH, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
+import { startNatsServer } from '../../tools/real-servers/nats-server.ts';
+import { makeCertificates } from '../../tools/supervised-nats.ts';
+import { type InProcessNode, type Json, type NodeUnderTest, startTestNode } from '../../tools/test-node.ts';
 
 /** Whatever is waited for here happens within seconds or not at all. */
 const WAIT_MS = 60_000;

@@ -4,9 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
-import { temporaryFolder } from '../support/node-process.ts';
-import { startProcess } from '../support/processes.ts';
-import { NodeUnderTest } from '../support/test-node.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { startProcess } from '../../tools/processes.ts';
+import { NodeUnderTest } from '../../tools/test-node.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const folder = temporaryFolder();

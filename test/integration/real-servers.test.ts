@@ -3,10 +3,10 @@
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ensureServers } from '../support/real-servers/install.ts';
-import { startLlamaServer } from '../support/real-servers/llama-server.ts';
-import { startNatsServer } from '../support/real-servers/nats-server.ts';
-import type { RunningServer } from '../support/real-servers/running-server.ts';
+import { ensureServers } from '../../tools/real-servers/install.ts';
+import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
+import { startNatsServer } from '../../tools/real-servers/nats-server.ts';
+import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 
 const demoModel = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 /** The first run on a bare machine downloads the servers. */

@@ -4,10 +4,10 @@
  */
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { freePort } from '../support/free-port.ts';
-import { temporaryFolder } from '../support/node-process.ts';
-import { natsPrograms } from '../support/real-servers/nats-programs.ts';
-import { type InProcessNode, type Json, type NodeUnderTest, startTestNode } from '../support/test-node.ts';
+import { freePort } from '../../tools/free-port.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
+import { type InProcessNode, type Json, type NodeUnderTest, startTestNode } from '../../tools/test-node.ts';
 
 /** Whatever is waited for here happens within seconds or not at all. */
 const WAIT_MS = 60_000;

@@ -12,14 +12,27 @@ const TEST = fileURLToPath(new URL('..', import.meta.url));
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   environment: [],
-  'llm-service': ['domain', 'environment'],
-  'context-store': ['domain', 'environment'],
-  'context-manager': ['domain', 'environment', 'llm-service', 'context-store'],
-  http: ['domain', 'environment', 'llm-service', 'context-store', 'context-manager'],
+  waiting: ['environment'],
+  'llm-service': ['domain', 'environment', 'waiting'],
+  'context-store': ['domain', 'environment', 'waiting'],
+  'context-manager': ['domain', 'environment', 'waiting', 'llm-service', 'context-store'],
+  http: ['domain', 'environment', 'waiting', 'llm-service', 'context-store', 'context-manager'],
   client: [],
-  'edge-node': ['domain', 'environment', 'llm-service', 'context-store', 'context-manager', 'http'],
-  experiment: ['domain', 'environment', 'llm-service', 'context-store', 'client', 'edge-node'],
-  cli: ['domain', 'client', 'edge-node', 'experiment'],
+  config: ['domain'],
+  certificates: ['domain', 'environment', 'context-store', 'config'],
+  'edge-node': [
+    'domain',
+    'environment',
+    'waiting',
+    'llm-service',
+    'context-store',
+    'context-manager',
+    'http',
+    'config',
+    'certificates',
+  ],
+  doctor: ['domain', 'environment', 'llm-service', 'context-store', 'config', 'certificates', 'edge-node'],
+  cli: ['domain', 'client', 'config', 'certificates', 'doctor', 'edge-node'],
 };
 
 /** The parts of a port's folder that everyone further out may import; the rest of it are adapters. */
@@ -32,8 +45,8 @@ const PORT_FILES = [
 const PORT_FOLDERS = ['llm-service', 'context-store', 'environment'];
 /** Parts of Node.js that compute and touch nothing outside. */
 const PURE_BUILTINS = ['node:crypto', 'node:buffer'];
-/** The roots: one makes a node of its parts, the other clients and nodes; its clients write prompts as nodes do. */
-const ADAPTERS_KNOWN_TO = ['edge-node', 'experiment'];
+/** One makes a node of its parts, one looks at them, one issues certificates to the users that the NATS adapter has. */
+const ADAPTERS_KNOWN_TO = ['edge-node', 'doctor', 'certificates'];
 
 interface SourceFile {
   readonly path: string;
@@ -74,7 +87,7 @@ it('time and chance come from the environment, and the process environment is re
     /Date\.now\(|new Date\(\)|Math\.random|\bsetTimeout\(|\bsetInterval\(|performance\.now\(|randomUUID|randomBytes/;
   expect(outside.filter(({ text }) => clocks.test(text)).map(({ path }) => path)).toEqual([]);
   const readers = files.filter(({ text }) => text.includes('process.env')).map(({ path }) => path);
-  expect(readers).toEqual(['edge-node/config.ts']);
+  expect(readers).toEqual(['config/config.ts']);
 });
 
 it("every adapter of a port has a test that runs the port's conformance suite", () => {

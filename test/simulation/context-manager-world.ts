@@ -1,15 +1,15 @@
-import type { TurnReply } from '../../src/context-manager/turn.ts';
+import type { TurnReply } from '../../src/context-manager/turn/turn.ts';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { TokenizedPayload, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
-import type { TokenizedPayload, TurnRecord } from '../../src/domain/turn-record.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';
+import { Chance, yielded } from '../../tools/chance.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { chatmlIds } from '../support/chatml-oracle.ts';
 import { type Ask, requestOf } from '../support/context-manager-rig.ts';
-import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
-import { Chance, yielded } from './chance.ts';
 import { FAULTS, NodeProcess } from './node-process.ts';
 
 /** Runs one history; throws when a promise is broken. Returns how often what happened. */
@@ -114,7 +114,7 @@ class World {
       await this.#idle();
       check(client.told.length === before + 1, 'a session took no turn after everything had healed', client);
     }
-    await this.#node.manager.close(0);
+    await this.#node.node.close(0);
     check(this.#node.timers === 0, 'timers were left behind');
   }
 

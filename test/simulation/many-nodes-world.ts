@@ -1,12 +1,12 @@
-import type { TurnReply } from '../../src/context-manager/turn.ts';
+import type { TurnReply } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId } from '../../src/domain/identifiers.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';
+import { Chance, yielded } from '../../tools/chance.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { requestOf } from '../support/context-manager-rig.ts';
-import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
-import { Chance, yielded } from './chance.ts';
 import { type Parcel, SimulatedNetwork } from './simulated-network.ts';
 import { type SimulatedNode as Node, startSimulatedNode } from './simulated-node.ts';
 

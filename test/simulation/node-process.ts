@@ -1,4 +1,5 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
@@ -7,8 +8,8 @@ import type { Clock } from '../../src/environment/environment.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';
-import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
-import { type Chance, yielded } from './chance.ts';
+import { type Chance, yielded } from '../../tools/chance.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 export const FAULTS = ['append', 'appended', 'read', 'llm', 'midway', 'no end'] as const;
 export type Fault = (typeof FAULTS)[number];
@@ -18,6 +19,7 @@ const SLOW_ROUNDS = 4;
 
 /** One life of the node. Killed, it stops wherever it is: nothing of it reaches the store or a client any more. */
 export class NodeProcess {
+  readonly node: NodeResources;
   readonly manager: ContextManager;
   /** Met by the next calls of their kind. */
   readonly faults: Fault[] = [];
@@ -41,15 +43,12 @@ export class NodeProcess {
     this.killed = new Promise((resolve) => {
       this.#onKilled = resolve;
     });
-    this.manager = new ContextManager({
-      llm: this.#llm(environment, onPrompt),
+    this.node = new NodeResources({
       store: this.#storeOf(store),
-      template,
       environment: { ...environment, clock: this.#clock(environment.clock), metrics: virtualEnvironment().metrics },
       options: {
         nodeId: 'node' as NodeId,
         incarnation: '0000000a' as Incarnation,
-        defaultMode: 'tokenized',
         turnGate: 'event',
         turnGateRetriesMax: 3,
         turnGateBackoffMs: 10,
@@ -64,6 +63,8 @@ export class NodeProcess {
         finishAbandonedMs: 2000,
       },
     });
+    const llm = this.#llm(environment, onPrompt);
+    this.manager = new ContextManager({ llm, template, node: this.node, defaultMode: 'tokenized' });
   }
 
   get dead(): boolean {

@@ -1,5 +1,5 @@
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
-import type { Chance } from './chance.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import type { Chance } from '../../tools/chance.ts';
 
 /** One record on its way between two nodes, by name. */
 export interface Parcel {

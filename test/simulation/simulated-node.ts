@@ -1,9 +1,11 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
+import type { ContextMode } from '../../src/domain/record/turn-record.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
-import { type VirtualEnvironment, virtualEnvironment } from '../support/virtual-environment.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../tools/chance.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { SimulatedReplica } from './simulated-replica.ts';
 
 export interface SimulatedNode {
@@ -24,20 +26,18 @@ export function startSimulatedNode(
   parts: { environment: VirtualEnvironment; llm: LlmService; template: ChatTemplate; chance: Chance },
 ): SimulatedNode {
   const { llm, template, chance } = parts;
-  const { clock, random, log } = parts.environment;
+  const { clock, random, logger } = parts.environment;
   const skewMs = chance.below(2 * SKEW_MS) - SKEW_MS;
   const { metrics } = virtualEnvironment();
-  const environment = { clock: { ...clock, now: () => clock.now() + skewMs }, random, log, metrics };
+  const environment = { clock: { ...clock, now: () => clock.now() + skewMs }, random, logger, metrics };
   const replica = new SimulatedReplica(environment);
-  const manager = new ContextManager({
-    llm,
-    template,
+  const defaultMode = chance.of<ContextMode>(['tokenized', 'raw']);
+  const node = new NodeResources({
     store: replica,
     environment,
     options: {
       nodeId: name as NodeId,
       incarnation: incarnation as Incarnation,
-      defaultMode: chance.of(['tokenized', 'raw']),
       turnGate: chance.of(['event', 'fixed']),
       turnGateRetriesMax: 3,
       turnGateBackoffMs: 10,
@@ -52,5 +52,6 @@ export function startSimulatedNode(
       finishAbandonedMs: 2000,
     },
   });
+  const manager = new ContextManager({ llm, template, node, defaultMode });
   return { name, replica, manager, dead: false };
 }

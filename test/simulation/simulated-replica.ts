@@ -8,7 +8,7 @@ import type {
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 
 /** One node's replica: what it writes waits to be carried to the others, in order, when the simulation says so. */

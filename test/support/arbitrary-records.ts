@@ -9,7 +9,6 @@ import type {
   TurnNumber,
   UserId,
 } from '../../src/domain/identifiers.ts';
-import { TOKEN_ID_MAX, type TokenId } from '../../src/domain/token-sequence.ts';
 import type {
   RawPayload,
   SessionRecord,
@@ -17,7 +16,8 @@ import type {
   TokenizedPayload,
   TombstoneRecord,
   TurnRecord,
-} from '../../src/domain/turn-record.ts';
+} from '../../src/domain/record/turn-record.ts';
+import { TOKEN_ID_MAX, type TokenId } from '../../src/domain/token-sequence.ts';
 
 const hexDigits = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((array) => Buffer.from(array).toString('hex'));

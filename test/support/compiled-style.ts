@@ -1,5 +1,5 @@
 import { Template } from '@huggingface/jinja';
-import type { Message } from '../../src/domain/turn-record.ts';
+import type { Message } from '../../src/domain/record/turn-record.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { APPENDABLE_STYLES, type AppendableStyle, type TemplateStyle } from './chat-template-styles.ts';
 import { byteTokenizer, type ToyTokenizer, templateDescription } from './toy-tokenizer.ts';

@@ -1,8 +1,8 @@
-import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/edge-node/config.ts';
-import { CONSISTENCY_RULES } from '../../src/edge-node/consistency-rules.ts';
-import { SETTING_GROUPS } from '../../src/edge-node/setting-schema.ts';
-import { formatSize } from '../../src/edge-node/setting-values.ts';
-import { SETTINGS, type Setting, type SettingName } from '../../src/edge-node/settings.ts';
+import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/config/config.ts';
+import { CONSISTENCY_RULES } from '../../src/config/consistency-rules.ts';
+import { SETTING_GROUPS } from '../../src/config/setting-schema.ts';
+import { formatSize } from '../../src/config/setting-values.ts';
+import { SETTINGS, type Setting, type SettingName } from '../../src/config/settings.ts';
 
 /** docs/configuration.md, made from the settings' schema. */
 export function configurationDocument(): string {
@@ -15,7 +15,7 @@ export function configurationDocument(): string {
 
 const INTRODUCTION = `# Configuration
 
-<!-- Made from src/edge-node/settings.ts. Do not edit; a test holds the two equal and says how to make it anew. -->
+<!-- Made from src/config/settings.ts. Do not edit; a test holds the two equal and says how to make it anew. -->
 
 \`discedge serve\` runs without any configuration. Every setting can be given in three places; the first that has it wins:
 

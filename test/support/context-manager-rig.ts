@@ -1,20 +1,24 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
-import type { ContextManagerOptions } from '../../src/context-manager/context-manager-options.ts';
-import type { TurnReply, TurnRequest } from '../../src/context-manager/turn.ts';
+import type { NodeOptions } from '../../src/context-manager/node-options.ts';
+import { NodeResources } from '../../src/context-manager/node-resources.ts';
+import type { TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import type { ContextMode, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
-import type { TurnRecord } from '../../src/domain/turn-record.ts';
 import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { ProbedLlm } from './probed-llm.ts';
 import { ProbedReplica, ProbedSharingStore, ProbedStore } from './probed-store.ts';
-import { type VirtualEnvironment, virtualEnvironment } from './virtual-environment.ts';
+
+/** The node's options, and the default mode of its one model. */
+type RigNodeOptions = NodeOptions & { readonly defaultMode: ContextMode };
 
 export interface RigOptions {
-  readonly options?: Partial<ContextManagerOptions>;
+  readonly options?: Partial<RigNodeOptions>;
   readonly scripted?: ScriptedOptions;
   readonly environment?: VirtualEnvironment;
   /** Counts for the first Context Manager in place of {@link Rig.metrics}. */
@@ -44,16 +48,17 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   readonly store: Store;
   /** What the current Context Manager counts. */
   metrics: VirtualEnvironment;
+  node: NodeResources;
   manager: ContextManager;
   readonly #template: ChatTemplate;
-  readonly #options: ContextManagerOptions;
+  readonly #options: RigNodeOptions;
 
   constructor(parts: {
     environment: VirtualEnvironment;
     llm: ProbedLlm;
     store: Store;
     template: ChatTemplate;
-    options: ContextManagerOptions;
+    options: RigNodeOptions;
     metrics?: Metrics | undefined;
   }) {
     this.environment = parts.environment;
@@ -62,13 +67,15 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     this.#template = parts.template;
     this.#options = parts.options;
     this.metrics = virtualEnvironment();
-    this.manager = this.#start(parts.metrics ?? this.metrics.metrics);
+    this.node = this.#startNode(parts.metrics ?? this.metrics.metrics);
+    this.manager = this.#startManager();
   }
 
   /** A new Context Manager over the same store and LLM Service, as after a crash. */
   restart(): void {
     this.metrics = virtualEnvironment();
-    this.manager = this.#start(this.metrics.metrics);
+    this.node = this.#startNode(this.metrics.metrics);
+    this.manager = this.#startManager();
   }
 
   /** Takes a turn as a client that stays. */
@@ -97,11 +104,15 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     );
   }
 
-  #start(metrics: Metrics): ContextManager {
-    const { clock, random, log } = this.environment;
-    const environment: Environment = { clock, random, log, metrics };
-    const { llm, store } = this;
-    return new ContextManager({ llm, store, environment, template: this.#template, options: this.#options });
+  #startNode(metrics: Metrics): NodeResources {
+    const { clock, random, logger } = this.environment;
+    const environment: Environment = { clock, random, logger, metrics };
+    return new NodeResources({ store: this.store, environment, options: this.#options });
+  }
+
+  #startManager(): ContextManager {
+    const { llm, node } = this;
+    return new ContextManager({ llm, node, template: this.#template, defaultMode: this.#options.defaultMode });
   }
 }
 

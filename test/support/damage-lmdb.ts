@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
-import { sessionKeyOf } from '../../src/domain/turn-record.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import type { Damage } from '../conformance/context-store-suite.ts';
 
 const FLIPPED_AT = 20;

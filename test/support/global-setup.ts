@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { ensureServers } from './real-servers/install.ts';
+import { ensureServers } from '../../tools/real-servers/install.ts';
 
 /**
  * Builds the command line that tests start as a process, and fetches the real servers once, before any test file asks

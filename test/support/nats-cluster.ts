@@ -8,13 +8,13 @@ import { openReplica } from '../../src/context-store/lmdb/replica.ts';
 import { streamName } from '../../src/context-store/nats/names.ts';
 import { type NatsStore, type NatsStoreOptions, openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId, SessionKey } from '../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import type { Clock } from '../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { startNatsServer } from './real-servers/nats-server.ts';
-import type { RunningServer } from './real-servers/running-server.ts';
-import { watchedEnvironment } from './supervised-nats.ts';
-import { KEYGROUP, sealedTombstone, sealedTurn, sessionKey, type TurnOptions } from './turn-records.ts';
+import { startNatsServer } from '../../tools/real-servers/nats-server.ts';
+import type { RunningServer } from '../../tools/real-servers/running-server.ts';
+import { watchedEnvironment } from '../../tools/supervised-nats.ts';
+import { KEYGROUP, sealedTombstone, sealedTurn, sessionKey, type TurnOptions } from '../../tools/turn-records.ts';
 
 /** Whatever is waited for here happens within seconds or not at all. */
 const WAIT_MS = 60_000;

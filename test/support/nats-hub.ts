@@ -1,15 +1,15 @@
-import { findNatsServer } from '../../src/context-store/nats/nats-server-program.ts';
+import { findNatsServer } from '../../src/context-store/nats/server/nats-server-program.ts';
 import {
   hubServerConfig,
   type LeafLink,
   leafServerConfig,
   type NatsServerSettings,
-} from '../../src/context-store/nats/server-config.ts';
+} from '../../src/context-store/nats/server/server-config.ts';
 import type { NatsStore, NatsStoreOptions } from '../../src/context-store/nats.ts';
 import { type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../tools/free-port.ts';
+import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { type Cluster, type StoreNode, startCluster } from './nats-cluster.ts';
-import { natsPrograms } from './real-servers/nats-programs.ts';
 
 /** Beacons come ten times a minute; a test has less time. */
 const CLOCK_SPEED = 10;

@@ -3,7 +3,7 @@ import {
   leafServerConfig,
   type NatsServerSettings,
   natsServerConfig,
-} from '../../src/context-store/nats/server-config.ts';
+} from '../../src/context-store/nats/server/server-config.ts';
 import { parseClusterName, parseNodeId } from '../../src/domain/identifiers.ts';
 
 /** The servers of the topologies that docs/operations.md describes, under the names by which it marks them. */

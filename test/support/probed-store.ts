@@ -12,7 +12,7 @@ import type {
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 import { Hold } from './hold.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { sealedTurn, sessionKey } from './turn-records.ts';
+import { sealedTurn, sessionKey } from '../../tools/turn-records.ts';
 
 const [folder = '', failure = ''] = process.argv.slice(2);
 const failureFile = join(process.env.FAILING_DISK ?? '', failure);

@@ -4,7 +4,7 @@ import { openSync, writeSync } from 'node:fs';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { sealedLine, sealedTombstone, sealedTurn, sessionKey } from './turn-records.ts';
+import { sealedLine, sealedTombstone, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
 
 const [folder = '', acksPath = '', prefix = '', announceAfter = '1'] = process.argv.slice(2);
 const WRITERS = 6;

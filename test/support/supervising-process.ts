@@ -2,9 +2,9 @@
  * A process that supervises a nats-server as a node does, to be killed by tests: `node --import tsx <this> PROGRAM FOLDER`.
  * Prints the server's process id and port once it is ready.
  */
-import { natsServerConfig } from '../../src/context-store/nats/server-config.ts';
+import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
-import { supervise } from './supervised-nats.ts';
+import { supervise } from '../../tools/supervised-nats.ts';
 
 const [program = '', folder = ''] = process.argv.slice(2);
 const server = await supervise({

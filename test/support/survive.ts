@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import { sessionKey } from '../../tools/turn-records.ts';
 import { eventually, type StoreNode } from './nats-cluster.ts';
-import { sessionKey } from './turn-records.ts';
 
 /** Both write while `fault` happens; then both must hold everything. */
 export async function survive(a: StoreNode, b: StoreNode, fault: () => Promise<void>): Promise<void> {

@@ -2,21 +2,21 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openReplica } from '../../src/context-store/lmdb/replica.ts';
-import type { NatsServerProcess } from '../../src/context-store/nats/nats-server-process.ts';
+import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
 import {
   hubServerConfig,
   type LeafLink,
   leafServerConfig,
   type NatsServerSettings,
   natsServerConfig,
-} from '../../src/context-store/nats/server-config.ts';
+} from '../../src/context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
 import { type ClusterName, type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
+import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
 import { eventually } from './nats-cluster.ts';
-import { makeCertificates, supervise, tlsOf } from './supervised-nats.ts';
-import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey } from './turn-records.ts';
 
 const CLUSTER = 'blue' as ClusterName;
 

@@ -3,8 +3,8 @@
 // like the ones the product uses inside, and white space at both ends.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Message } from '../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
-import type { Message } from '../../src/domain/turn-record.ts';
 import { APPENDABLE_STYLES } from '../support/chat-template-styles.ts';
 import { compiledStyle, expectedReply, STYLE_NAMES, written } from '../support/compiled-style.ts';
 

@@ -4,8 +4,8 @@
 import { Interpreter } from '@huggingface/jinja';
 import { describe, expect, test, vi } from 'vitest';
 import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { Message, Role } from '../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
-import type { Message, Role } from '../../src/domain/turn-record.ts';
 import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { APPENDABLE_STYLES, CHANGING_STYLES } from '../support/chat-template-styles.ts';
 import { compiledStyle, expectedReply, JANUARY_31, STYLE_NAMES, written } from '../support/compiled-style.ts';

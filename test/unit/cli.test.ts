@@ -11,7 +11,7 @@ import { turnLine, turnWarning } from '../../src/cli/chat/turn-line.ts';
 import { define as defineSessions } from '../../src/cli/commands/sessions.ts';
 import { approximateBytes, localTime, printable, table } from '../../src/cli/terminal.ts';
 import type { Reply } from '../../src/client/client.ts';
-import { startTestNode } from '../support/test-node.ts';
+import { startTestNode } from '../../tools/test-node.ts';
 
 function terminal() {
   const keys = new PassThrough();

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { runSlashCommand } from '../../src/cli/chat/slash-commands.ts';
 import { define as defineSessions } from '../../src/cli/commands/sessions.ts';
 import { DiscedgeClient, type Session } from '../../src/client/client.ts';
-import { type InProcessNode, startTestNode } from '../support/test-node.ts';
+import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
 
 let node: InProcessNode;
 let client: DiscedgeClient;

@@ -5,7 +5,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DiscedgeClient } from '../../src/client/client.ts';
-import { type InProcessNode, startTestNode } from '../support/test-node.ts';
+import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
 
 let node: InProcessNode;
 let proxy: CuttingProxy;

@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { type ConfigSources, loadConfig, nodeIdFromHostName } from '../../src/config/config.ts';
+import { isLoopback, originOf, parseListenAddress } from '../../src/config/listen-address.ts';
+import { formatSize, parseSize } from '../../src/config/setting-values.ts';
+import { SETTINGS, type Setting } from '../../src/config/settings.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
-import { type ConfigSources, loadConfig, nodeIdFromHostName } from '../../src/edge-node/config.ts';
-import { isLoopback, originOf, parseListenAddress } from '../../src/edge-node/listen-address.ts';
-import { formatSize, parseSize } from '../../src/edge-node/setting-values.ts';
-import { SETTINGS, type Setting } from '../../src/edge-node/settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'discedge-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -272,7 +272,7 @@ it('nothing but the configuration reads the environment', () => {
   const readers = readdirSync(source, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .filter((path) => /process\.env\b|\benv\b.*from 'node:process'/.test(readFileSync(new URL(path, source), 'utf8')));
-  expect(readers).toEqual(['edge-node/config.ts']);
+  expect(readers).toEqual(['config/config.ts']);
 });
 
 const TEXT_SAMPLES: Readonly<Record<string, string>> = {

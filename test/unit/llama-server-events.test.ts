@@ -2,7 +2,7 @@
 // memory with an event that never ends.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readServerSentEvents } from '../../src/llm-service/llama-server/server-sent-events.ts';
+import { readServerSentEvents } from '../../src/llm-service/http/server-sent-events.ts';
 
 const url = new URL('http://127.0.0.1:1');
 

@@ -7,6 +7,7 @@ import type { DiscedgeError, ErrorCode } from '../../src/domain/errors.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { connectLlamaServer, type LlamaServerOptions } from '../../src/llm-service/llama-server.ts';
 import type { GenerationEvent, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 import {
   type Answer,
   chunk,
@@ -20,7 +21,6 @@ import {
   ok,
   startLlamaServerDouble,
 } from '../support/llama-server-double.ts';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
 
 const IDLE_MS = 30_000;
 const CONNECT_MS = 2_000;

@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ContextId, TurnNumber } from '../../src/domain/identifiers.ts';
-import { CorruptRecord, openRecord, RECORD_BYTES_MAX, sealRecord } from '../../src/domain/record-codec.ts';
+import { CorruptRecord, openRecord, RECORD_BYTES_MAX, sealRecord } from '../../src/domain/record/record-codec.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
+import { sealedTombstone, sealedTurn, turnRecord } from '../../tools/turn-records.ts';
 import { sessionRecords, turnRecords } from '../support/arbitrary-records.ts';
-import { sealedTombstone, sealedTurn, turnRecord } from '../support/turn-records.ts';
 
 const CHECKSUM_BYTES = 4;
 

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EXPIRY_GRACE_MS } from '../../src/domain/expiry.ts';
 import type { RequestDigest, TurnNumber } from '../../src/domain/identifiers.ts';
-import type { SealedRecord } from '../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { SessionHistory } from '../../src/domain/session-history.ts';
-import { sealedTurn, WRITTEN_AT_MS } from '../support/turn-records.ts';
+import { sealedTurn, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 
 const MINUTE_MS = 60_000;
 const GRACE_MINUTES = EXPIRY_GRACE_MS / MINUTE_MS;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../src/domain/bytes.ts';
-import { CURRENT_TOKEN_CODEC, tokenCodecById, VARINT_CODEC } from '../../src/domain/token-codec.ts';
+import { CURRENT_TOKEN_CODEC, tokenCodecById, VARINT_CODEC } from '../../src/domain/record/token-codec.ts';
 import { TOKEN_ID_MAX } from '../../src/domain/token-sequence.ts';
 import { tokenIds } from '../support/arbitrary-records.ts';
 

@@ -2,10 +2,10 @@
 // whole session, with what NATS, TLS and TCP add to a record, has to stay below 4,000 bytes a peer.
 import { expect, test } from 'vitest';
 import { WrittenSessions } from '../../benchmarks/support/written-session.ts';
+import { deltaBytes, openDelta } from '../../src/context-store/nats/delta/delta-record.ts';
 import type { TurnNumber } from '../../src/domain/identifiers.ts';
-import { leanBytes, openLean } from '../../src/domain/lean-record.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record-codec.ts';
-import { turnRecord } from '../support/turn-records.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
+import { turnRecord } from '../../tools/turn-records.ts';
 
 /** Message line, TLS, TCP/IP and its acknowledgement (docs/protocol.md). */
 const AROUND_A_RECORD_BYTES = 206;
@@ -34,9 +34,9 @@ test('the nine turns stay below 4,000 bytes a peer, and no turn costs more for w
   }
   const bytes = turns.map((sealed, i) => {
     const before = turns[i - 1];
-    const lean = leanBytes(sealed, before && { distance: 1, sealed: before });
-    expect(openLean(lean, sealed.record, () => before).hash).toBe(sealed.hash);
-    return lean.length;
+    const delta = deltaBytes(sealed, before && { distance: 1, sealed: before });
+    expect(openDelta(delta, sealed.record, () => before).hash).toBe(sealed.hash);
+    return delta.length;
   });
   expect(turns).toHaveLength(9);
   // The first also names its session and its sampling.
@@ -45,7 +45,7 @@ test('the nine turns stay below 4,000 bytes a peer, and no turn costs more for w
   const onTheWire = bytes.reduce((sum, own) => sum + own + AROUND_A_RECORD_BYTES, 0);
   console.log(`bytes of the nine turns: ${bytes.join(' ')}; on the wire ${onTheWire}`);
   expect(onTheWire).toBeLessThan(SESSION_BYTES_MAX);
-  // Of the record alone, its ids take all but about twenty bytes; without the lean form it would be twice as large.
+  // Of the record alone, its ids take all but about twenty bytes; without the delta form it would be twice as large.
   expect(bytes.reduce((sum, own) => sum + own)).toBeLessThan(
     0.51 * turns.reduce((sum, own) => sum + own.bytes.length, 0),
   );

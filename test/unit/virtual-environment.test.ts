@@ -1,6 +1,6 @@
 // Tries to catch the test clock lying: timers out of order, timers set by promise code missed, cancelled ones run.
 import { expect, test } from 'vitest';
-import { virtualEnvironment } from '../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 test('timers run in the order of their time, and the clock shows that time', async () => {
   const environment = virtualEnvironment({ startMs: 1_000 });

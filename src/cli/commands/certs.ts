@@ -67,7 +67,7 @@ async function certifyNode(nodeId: NodeId, options: FolderOptions & { host: read
 
 /** What makes certificates takes a while to load, and `--help` needs none of it. */
 function certificates() {
-  return import('../../edge-node/certificates.ts');
+  return import('../../certificates/certificates.ts');
 }
 
 function parsedBy<Value>(parse: (text: string) => Value): (text: string) => Value {

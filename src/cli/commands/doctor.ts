@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../../edge-node/config.ts';
-import type { Check } from '../../edge-node/doctor/check.ts';
-import { examine } from '../../edge-node/doctor/doctor.ts';
+import { loadConfig } from '../../config/config.ts';
+import type { Check } from '../../doctor/check.ts';
+import { examine } from '../../doctor/doctor.ts';
 import { EXIT_FAILURE } from '../failure.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
 import { printable, styled } from '../terminal.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../../edge-node/config.ts';
-import { isLoopback } from '../../edge-node/listen-address.ts';
+import { loadConfig } from '../../config/config.ts';
+import { isLoopback } from '../../config/listen-address.ts';
 import { downloadProgress } from '../download-progress.ts';
 import { describeNode } from '../node-description.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';

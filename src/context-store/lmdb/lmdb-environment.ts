@@ -158,7 +158,7 @@ export class LmdbEnvironment {
       });
     } catch (error) {
       // After some failures lmdb answers every later write with silence, and only a new environment writes again.
-      this.#environment.log.error('store_write_failed', {}, error);
+      this.#environment.logger.error('store_write_failed', {}, error);
       this.#tables = undefined;
       await tables.close();
       this.#tables = openTables(this.#parts.folder.storePath);
@@ -167,7 +167,7 @@ export class LmdbEnvironment {
     this.#totals = totals;
     if (evicted === 0) return;
     this.#evictedSessions += evicted;
-    this.#environment.log.info('sessions_evicted', { sessions: evicted, bytes: totals.bytes });
+    this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: totals.bytes });
   }
 
   #assertOpen(): void {

@@ -1,5 +1,5 @@
 import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import type { SealedRecord } from '../../domain/record-codec.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { type RecordKey, recordKey, type Tables } from './tables.ts';
 
 /** The records one node wrote for one keygroup on one disk, numbered from 1 in the order it wrote them. */

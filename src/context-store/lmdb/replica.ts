@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ContextId, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import type { SealedRecord } from '../../domain/record-codec.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LmdbContextStore, type LmdbStore, type LmdbStoreOptions, openLmdbEnvironment } from '../lmdb.ts';
 import type { LmdbEnvironment } from './lmdb-environment.ts';

@@ -1,6 +1,6 @@
 import { type ContextId, type KeygroupId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
-import type { SealedRecord } from '../../domain/record-codec.ts';
-import { sessionKeyOf } from '../../domain/turn-record.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions } from '../context-store.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';

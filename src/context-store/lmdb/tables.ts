@@ -1,7 +1,7 @@
 import { type Database, open } from 'lmdb';
 import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
-import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record-codec.ts';
-import { sessionKeyOf } from '../../domain/turn-record.ts';
+import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
 import { decodeRow } from './row-codec.ts';
 

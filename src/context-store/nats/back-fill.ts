@@ -1,7 +1,7 @@
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
-import type { Intake, SoundRecord } from './intake.ts';
+import type { Applier, SoundRecord } from './applier.ts';
 import type { FetchedRecords, LogPage } from './peer-protocol.ts';
 import { FETCH_RECORDS_MAX, LIST_ENTRIES_MAX } from './peer-protocol.ts';
 import { afterBackFill, settledThrough } from './pull-position.ts';
@@ -30,7 +30,7 @@ export interface BackFillRequest {
  */
 export async function backFill(
   { log, holder, after, through, isOrigin }: BackFillRequest,
-  { replica, intake }: { replica: ReplicaStore; intake: Intake },
+  { replica, applier }: { replica: ReplicaStore; applier: Applier },
 ): Promise<LogPage | undefined> {
   let listed = after;
   let lastPage: LogPage | undefined;
@@ -62,7 +62,7 @@ export async function backFill(
       const held = isOrigin ? [] : sequencesHere(page, taken);
       const from = replica.cursor(log);
       const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
-      await intake.take({ log, records: taken, from, to });
+      await applier.take({ log, records: taken, from, to });
       if (missing.length === 0) return;
     }
   }
@@ -76,7 +76,7 @@ export async function backFill(
 
   function sound(records: FetchedRecords['records']): SoundRecord[] {
     return records.flatMap(({ sequence, bytes }) => {
-      const sealed = intake.open({ log, peer: holder.nodeId, bytes });
+      const sealed = applier.open({ log, peer: holder.nodeId, bytes });
       return sealed === undefined ? [] : [{ sequence, sealed }];
     });
   }
@@ -86,13 +86,13 @@ export async function backFill(
 export class SkippedRecords {
   readonly #log: OriginLog;
   readonly #holders: { readonly origin: Holder; readonly others: () => readonly Holder[] };
-  readonly #parts: { readonly replica: ReplicaStore; readonly intake: Intake };
+  readonly #parts: { readonly replica: ReplicaStore; readonly applier: Applier };
   #page: LogPage = { entries: [], through: 0 };
 
   constructor(
     log: OriginLog,
     holders: { readonly origin: Holder; readonly others: () => readonly Holder[] },
-    parts: { replica: ReplicaStore; intake: Intake },
+    parts: { replica: ReplicaStore; applier: Applier },
   ) {
     this.#log = log;
     this.#holders = holders;
@@ -104,7 +104,7 @@ export class SkippedRecords {
    * of so many. Throws when the origin does not answer and the others do not have it all.
    */
   async settle(sequence: number): Promise<boolean> {
-    const { replica, intake } = this.#parts;
+    const { replica, applier } = this.#parts;
     const from = replica.cursor(this.#log);
     const through = sequence - 1;
     const isGone =
@@ -112,7 +112,7 @@ export class SkippedRecords {
       !this.#page.entries.some((entry) => entry.sequence > from.sequence && entry.sequence <= through);
     if (isGone) {
       const to = afterBackFill(from, through);
-      await intake.take({ log: this.#log, records: [], from, to });
+      await applier.take({ log: this.#log, records: [], from, to });
       return true;
     }
     try {

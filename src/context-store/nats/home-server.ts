@@ -1,18 +1,18 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { pause } from '../../waiting/waiting.ts';
 import type { OutboxStatus } from '../context-store.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { announceSubject, backfillSubject, beaconSubject, knockSubject } from './names.ts';
-import { OutboxLane } from './outbox-lane.ts';
-import { pause } from './pause.ts';
+import { type NatsConnectionOptions, NatsServerConnection } from './nats-connection.ts';
 import { type Announcement, encodeBeacon, encodeMessage } from './peer-protocol.ts';
 import { answerPeerRequest, hearKnock, type PeerRequestsParts } from './peer-requests.ts';
-import { ServerConnection, type ServerConnectionOptions } from './server-connection.ts';
+import { Publisher } from './publisher.ts';
 
 export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onKnock' | 'onReport'> {
   readonly url: string;
-  readonly tls: ServerConnectionOptions['tls'];
+  readonly tls: NatsConnectionOptions['tls'];
   readonly replica: ReplicaStore;
   readonly keygroups: readonly KeygroupId[];
   readonly maxAgeMs: number;
@@ -28,10 +28,10 @@ const BEACON_EVERY_MS = 10_000;
 /** This node's own nats-server: what it publishes, says and answers there. */
 export class HomeServer {
   /** Peers behind the same hub are reached over it, too. */
-  readonly connection: ServerConnection;
+  readonly connection: NatsServerConnection;
   readonly #options: HomeServerOptions;
   readonly #environment: Environment;
-  readonly #lanes: readonly OutboxLane[];
+  readonly #publishers: readonly Publisher[];
   #nats: NatsConnection | undefined;
   #isToldDown = false;
 
@@ -41,9 +41,9 @@ export class HomeServer {
     const { nodeId, incarnation } = replica;
     this.#options = options;
     this.#environment = environment;
-    this.#lanes = keygroups.map(
+    this.#publishers = keygroups.map(
       (keygroup) =>
-        new OutboxLane(
+        new Publisher(
           {
             log: { origin: nodeId, incarnation, keygroup },
             replica,
@@ -54,7 +54,7 @@ export class HomeServer {
           environment,
         ),
     );
-    this.connection = new ServerConnection({ url, nodeId, tls }, environment);
+    this.connection = new NatsServerConnection({ url, nodeId, tls }, environment);
     this.connection.join({
       session: (nats, signal) => this.#session(nats, signal),
       onDown: (reason) => this.#tellDown(reason),
@@ -67,7 +67,7 @@ export class HomeServer {
 
   get outbox(): OutboxStatus[] {
     const { replica } = this.#options;
-    return this.#lanes.map(({ log, published }) => ({
+    return this.#publishers.map(({ log, published }) => ({
       keygroup: log.keygroup,
       last: replica.cursor(log).sequence,
       published,
@@ -84,7 +84,7 @@ export class HomeServer {
 
   /** There may be something to publish. */
   wake(): void {
-    for (const lane of this.#lanes) lane.wake();
+    for (const publisher of this.#publishers) publisher.wake();
   }
 
   /** Heard by the peers that are connected now. */
@@ -100,13 +100,13 @@ export class HomeServer {
    */
   #unstick(): void {
     const { restart } = this.#options;
-    this.#environment.log.error('nats_server_stuck', { restarts: restart !== undefined });
+    this.#environment.logger.error('nats_server_stuck', { restarts: restart !== undefined });
     restart?.();
   }
 
   /** Once for each time that it goes away, however often it is tried again. */
   #tellDown(reason: string): void {
-    if (!this.#isToldDown) this.#environment.log.warn('nats_server_unreachable', { reason });
+    if (!this.#isToldDown) this.#environment.logger.warn('nats_server_unreachable', { reason });
     this.#isToldDown = true;
   }
 
@@ -115,8 +115,8 @@ export class HomeServer {
     this.#isToldDown = false;
     const parts: PeerRequestsParts = {
       ...this.#options,
-      log: this.#environment.log,
-      onCheck: (keygroup) => this.#lanes.find(({ log }) => log.keygroup === keygroup)?.lookAgain(),
+      logger: this.#environment.logger,
+      onCheck: (keygroup) => this.#publishers.find(({ log }) => log.keygroup === keygroup)?.lookAgain(),
     };
     const requests = nats.subscribe(backfillSubject(this.#options.replica.nodeId), {
       callback: (error, message) => {
@@ -129,7 +129,10 @@ export class HomeServer {
       },
     });
     try {
-      await Promise.all([...this.#lanes.map((lane) => lane.run(nats, signal)), this.#keepBeacon(nats, signal)]);
+      await Promise.all([
+        ...this.#publishers.map((publisher) => publisher.run(nats, signal)),
+        this.#keepBeacon(nats, signal),
+      ]);
     } finally {
       this.#nats = undefined;
       requests.unsubscribe();
@@ -141,7 +144,7 @@ export class HomeServer {
     const { replica, hasHub } = this.#options;
     while (!signal.aborted) {
       if (hasHub()) {
-        const published = this.#lanes.map((lane) => lane.published);
+        const published = this.#publishers.map((publisher) => publisher.published);
         const beacon = encodeBeacon({ incarnation: replica.incarnation, published });
         try {
           nats.publish(beaconSubject(replica.nodeId), beacon);

@@ -1,14 +1,15 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { abortable, BackOff, Bell } from '../../waiting/waiting.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
 import { logText, type OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
+import type { Applier } from './applier.ts';
 import { backFill, type Holder } from './back-fill.ts';
 import { greetingFailure, isForbidden } from './failure-text.ts';
-import type { Intake } from './intake.ts';
 import { announceSubject, beaconSubject } from './names.ts';
-import { abortable, BackOff, Bell } from './pause.ts';
+import type { ConnectionUser } from './nats-connection.ts';
 import { PeerCalls } from './peer-calls.ts';
 import {
   decodeBeacon,
@@ -23,7 +24,6 @@ import {
 import { PeerPulls } from './peer-pulls.ts';
 import { whyRefused } from './peer-refusal.ts';
 import type { PeerRoute } from './peer-route.ts';
-import type { ConnectionUser } from './server-connection.ts';
 
 /** Between two greetings while all is well: they carry membership, load and what each holds, 1 kB together. */
 const HELLO_EVERY_MS = 300_000;
@@ -44,7 +44,7 @@ export interface PeerLinkOptions {
   readonly route: PeerRoute;
   readonly keygroups: readonly KeygroupId[];
   readonly replica: ReplicaStore;
-  readonly intake: Intake;
+  readonly applier: Applier;
   /** What this node says of itself. */
   readonly describe: () => NodeAnnouncement;
   /** The peer as it was accepted before this process started. */
@@ -150,7 +150,7 @@ export class PeerLink {
       lastSeenMs: this.#lastSeenMs,
       node: node && describedNode(node),
       logs: this.#pulls.status,
-      refusedRecords: this.#options.intake.refusedBy(this.nodeId),
+      refusedRecords: this.#options.applier.refusedBy(this.nodeId),
       bytesIn,
       bytesOut,
     };
@@ -223,7 +223,7 @@ export class PeerLink {
 
   /** Records of nodes that do not hand them out themselves: away, dead, or of a disk that is no more. */
   async #catchUp({ logs }: HelloReply, signal: AbortSignal): Promise<void> {
-    const { keygroups, replica, intake, isOriginConnected } = this.#options;
+    const { keygroups, replica, applier, isOriginConnected } = this.#options;
     for (const { log, last } of logs) {
       if (!keygroups.includes(log.keygroup) || isOriginConnected(log)) continue;
       const work = this.#options.oneAtATime(async () => {
@@ -231,12 +231,12 @@ export class PeerLink {
         if (last <= after || signal.aborted) return;
         const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
         if (isOwn && last - after > OWN_RECORDS_MISSED_MAX) {
-          this.#environment.log.error('peer_claims_too_much', { peer: this.nodeId, last: after, known: last });
+          this.#environment.logger.error('peer_claims_too_much', { peer: this.nodeId, last: after, known: last });
           return;
         }
         // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
-        if (isOwn) this.#environment.log.error('store_rolled_back', { last: after, known: last });
-        await backFill({ log, holder: this.calls, after, through: last, isOrigin: isOwn }, { replica, intake });
+        if (isOwn) this.#environment.logger.error('store_rolled_back', { last: after, known: last });
+        await backFill({ log, holder: this.calls, after, through: last, isOrigin: isOwn }, { replica, applier });
         if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();
         this.#listed.set(logText(log), last);
       });
@@ -300,18 +300,18 @@ export class PeerLink {
   }
 
   #logState(state: PeerState, reason: string | undefined): void {
-    const { log } = this.#environment;
+    const { logger } = this.#environment;
     const peer = this.nodeId;
     if (state === 'connected') {
       this.#reasonsLogged.clear();
-      log.info('peer_connected', { peer });
+      logger.info('peer_connected', { peer });
       return;
     }
     const why = reason ?? '';
     if (why === NOT_GREETED || this.#reasonsLogged.has(why) || this.#reasonsLogged.size >= REASONS_LOGGED_MAX) return;
     this.#reasonsLogged.add(why);
-    if (state === 'refused') log.error('peer_refused', { peer, reason });
-    else log.warn('peer_not_connected', { peer, state, reason });
+    if (state === 'refused') logger.error('peer_refused', { peer, reason });
+    else logger.warn('peer_not_connected', { peer, state, reason });
   }
 
   #hello(): Hello {

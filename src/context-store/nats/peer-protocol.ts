@@ -3,8 +3,8 @@ import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import { RECORD_BYTES_MAX } from '../../domain/record-codec.ts';
-import { HASH_BYTES } from '../../domain/record-fields.ts';
+import { RECORD_BYTES_MAX } from '../../domain/record/record-codec.ts';
+import { HASH_BYTES } from '../../domain/record/record-fields.ts';
 import type { NodeDescription } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 

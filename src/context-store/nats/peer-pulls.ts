@@ -1,12 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { pause } from '../../waiting/waiting.ts';
 import type { PeerLogStatus } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
+import type { Applier } from './applier.ts';
 import type { Holder } from './back-fill.ts';
-import type { Intake } from './intake.ts';
-import { pause } from './pause.ts';
 import type { PeerCalls } from './peer-calls.ts';
 import type { Beacon, HelloReply, NodeAnnouncement } from './peer-protocol.ts';
 import { PullLoop } from './pull-loop.ts';
@@ -17,7 +17,7 @@ const STREAM_PATIENCE_MS = 1_000;
 export interface PeerPullsOptions {
   readonly keygroups: readonly KeygroupId[];
   readonly replica: ReplicaStore;
-  readonly intake: Intake;
+  readonly applier: Applier;
   /** Prefix of the JetStream API of the peer's server. */
   readonly api: string;
   readonly peer: PeerCalls;
@@ -125,7 +125,7 @@ export class PeerPulls {
   }
 
   #start(nats: NatsConnection): void {
-    const { replica, intake, peer, api, otherHolders } = this.#options;
+    const { replica, applier, peer, api, otherHolders } = this.#options;
     this.#end = new AbortController();
     const { signal } = this.#end;
     this.#loops = this.#sharedLogs().map(
@@ -136,7 +136,7 @@ export class PeerPulls {
             api,
             nodeId: replica.nodeId,
             replica,
-            intake,
+            applier,
             origin: peer,
             otherHolders,
             knownLast: () => this.#last.get(log.keygroup) ?? 0,

@@ -1,6 +1,6 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import type { Log } from '../../environment/environment.ts';
+import type { Logger } from '../../environment/environment.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { isInbox } from './names.ts';
@@ -20,7 +20,7 @@ import {
 
 export interface PeerRequestsParts {
   readonly replica: ReplicaStore;
-  readonly log: Log;
+  readonly logger: Logger;
   readonly describe: () => NodeAnnouncement;
   readonly onHello: (hello: Hello) => Promise<HelloReply>;
   readonly onKnock: (hello: Hello) => Promise<void>;
@@ -34,12 +34,12 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
   switch (request?.kind) {
     case undefined:
       // Not louder: whoever sends one can send many.
-      parts.log.debug('peer_request_malformed', { bytes: message.data.length });
+      parts.logger.debug('peer_request_malformed', { bytes: message.data.length });
       return;
     case 'hello':
       void parts.onHello(request).then(
         (reply) => respond(message, encodeMessage(reply)),
-        (error) => parts.log.warn('peer_request_failed', { kind: request.kind }, error),
+        (error) => parts.logger.warn('peer_request_failed', { kind: request.kind }, error),
       );
       return;
     case 'who':
@@ -63,10 +63,10 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
 }
 
 /** A node that its server does not know yet may say only this. The answer is that the server lets it in. */
-export function hearKnock({ onKnock, log }: Pick<PeerRequestsParts, 'onKnock' | 'log'>, message: Msg): void {
+export function hearKnock({ onKnock, logger }: Pick<PeerRequestsParts, 'onKnock' | 'logger'>, message: Msg): void {
   const request = parseMessage('request', message.data);
   if (request?.kind !== 'hello') return;
-  onKnock(request).catch((error) => log.warn('peer_request_failed', { kind: 'knock' }, error));
+  onKnock(request).catch((error) => logger.warn('peer_request_failed', { kind: 'knock' }, error));
 }
 
 /**

@@ -1,18 +1,18 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
-import { LeanFormUnreadable } from '../../domain/lean-record.ts';
-import type { SealedRecord } from '../../domain/record-codec.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { abortable, BackOff, Bell } from '../../waiting/waiting.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
-import { Arrivals, type Delivery } from './arrivals.ts';
+import type { Applier } from './applier.ts';
 import { backFill, type Holder, SkippedRecords } from './back-fill.ts';
-import type { Intake } from './intake.ts';
-import { recordAt } from './lean-log.ts';
+import { Deliveries, type Delivery } from './deliveries.ts';
+import { recordAt } from './delta/delta-log.ts';
+import { DeltaUnreadable } from './delta/delta-record.ts';
 import { streamName } from './names.ts';
-import { isStreamMissing } from './outbox-lane.ts';
-import { abortable, BackOff, Bell } from './pause.ts';
 import { sameLog } from './peer-protocol.ts';
+import { isStreamMissing } from './publisher.ts';
 import { afterDelivery, isBehind, pullStep, StallWatch } from './pull-position.ts';
 import { StreamReader } from './stream-reader.ts';
 
@@ -29,7 +29,7 @@ export interface PullLoopOptions {
   readonly api: string;
   readonly nodeId: NodeId;
   readonly replica: ReplicaStore;
-  readonly intake: Intake;
+  readonly applier: Applier;
   /** The log's origin. */
   readonly origin: Holder;
   /** Others that may hold records of it, asked while it does not answer. */
@@ -52,7 +52,7 @@ export class PullLoop {
   readonly #stream: string;
   readonly #news: Bell;
   readonly #stall = new StallWatch();
-  #arrivals: Arrivals | undefined;
+  #arrivals: Deliveries | undefined;
 
   constructor(options: PullLoopOptions, environment: Environment) {
     this.#options = options;
@@ -97,7 +97,7 @@ export class PullLoop {
         () => false,
         (error) => {
           if (!signal.aborted)
-            this.#environment.log.debug('pull_restarted', { stream: this.#stream, why: text(error) });
+            this.#environment.logger.debug('pull_restarted', { stream: this.#stream, why: text(error) });
           return isStreamMissing(error);
         },
       );
@@ -122,7 +122,7 @@ export class PullLoop {
     report(replica.cursor(log), pending);
 
     signal.throwIfAborted();
-    const arrivals = new Arrivals(this.#environment, signal);
+    const arrivals = new Deliveries(this.#environment, signal);
     this.#arrivals = arrivals;
     const stopReading = reader.readInto(arrivals);
     try {
@@ -144,14 +144,14 @@ export class PullLoop {
 
   /** Takes in what came, in runs without gaps; what lies between two runs is settled with the origin. */
   async #take(deliveries: readonly Delivery[], skipped: SkippedRecords): Promise<void> {
-    const { log, replica, intake } = this.#options;
+    const { log, replica, applier } = this.#options;
     const peer = log.origin;
     const from = replica.cursor(log);
     let to = from;
     const run = new Map<number, SealedRecord>();
     const takeRun = async () => {
       const records = [...run].map(([sequence, sealed]) => ({ sequence, sealed }));
-      if (to !== from) await intake.take({ log, records, from, to });
+      if (to !== from) await applier.take({ log, records, from, to });
     };
     for (const [index, delivery] of deliveries.entries()) {
       const { sequence, bytes } = delivery;
@@ -159,18 +159,18 @@ export class PullLoop {
       if (step === 'skipped') {
         await takeRun();
         const rest = (await skipped.settle(sequence)) ? index : index + 1;
-        if (rest > index) intake.refuse(peer, 'unknown_sequence');
+        if (rest > index) applier.refuse(peer, 'unknown_sequence');
         return this.#take(deliveries.slice(rest), skipped);
       }
-      if (sequence === 0) intake.refuse(peer, 'unknown_sequence');
+      if (sequence === 0) applier.refuse(peer, 'unknown_sequence');
       if (step === 'next') {
         const turnAt = (distance: number) =>
           run.get(sequence - distance) ?? recordAt(replica, log, sequence - distance);
         let sealed: SealedRecord | undefined;
         try {
-          sealed = intake.open({ log, peer, bytes, turnAt });
+          sealed = applier.open({ log, peer, bytes, turnAt });
         } catch (error) {
-          if (!(error instanceof LeanFormUnreadable)) throw error;
+          if (!(error instanceof DeltaUnreadable)) throw error;
           await takeRun();
           await this.#takeWhole(delivery);
           return this.#take(deliveries.slice(index + 1), skipped);
@@ -185,16 +185,16 @@ export class PullLoop {
     await takeRun();
   }
 
-  /** Asks the origin for a record whose lean form says nothing here; it answers with nothing when the record is gone. */
+  /** Asks the origin for a record whose delta form says nothing here; it answers with nothing when the record is gone. */
   async #takeWhole(delivery: Delivery): Promise<void> {
-    const { log, replica, intake, origin } = this.#options;
+    const { log, replica, applier, origin } = this.#options;
     const { sequence } = delivery;
     const { records } = await origin.fetch(log, [sequence]);
     const bytes = records.find((record) => record.sequence === sequence)?.bytes;
-    const sealed = bytes && intake.open({ log, peer: origin.nodeId, bytes });
+    const sealed = bytes && applier.open({ log, peer: origin.nodeId, bytes });
     const from = replica.cursor(log);
     const sound = sealed === undefined ? [] : [{ sequence, sealed }];
-    await intake.take({ log, records: sound, from, to: afterDelivery(from, delivery) });
+    await applier.take({ log, records: sound, from, to: afterDelivery(from, delivery) });
   }
 
   /** Others may have handed out some of the log while its origin was away; what is between is asked for first. */
@@ -207,7 +207,7 @@ export class PullLoop {
   }
 
   #noBackFill(error: unknown): void {
-    this.#environment.log.debug('back_fill_failed', { origin: this.log.origin, why: text(error) });
+    this.#environment.logger.debug('back_fill_failed', { origin: this.log.origin, why: text(error) });
   }
 
   async #takeThrough(through: number): Promise<void> {

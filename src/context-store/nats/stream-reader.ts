@@ -9,7 +9,7 @@ import {
 } from '@nats-io/jetstream';
 import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
-import type { Arrivals } from './arrivals.ts';
+import type { Deliveries } from './deliveries.ts';
 import { consumerName, inboxPrefix, originSequenceOf } from './names.ts';
 
 /**
@@ -61,7 +61,7 @@ export class StreamReader {
   }
 
   /** Asks for messages until the returned function is called; they, or the failure, go to `arrivals`. */
-  readInto(arrivals: Arrivals): () => void {
+  readInto(arrivals: Deliveries): () => void {
     const { api, stream, nodeId } = this.#options;
     const nats = this.#nats;
     const inbox = createInbox(inboxPrefix(nodeId));

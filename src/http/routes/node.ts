@@ -5,7 +5,8 @@ import type { TypedApp } from '../typed-app.ts';
 
 /** What the node is and how it is: health, readiness, model, metrics. */
 export function nodeRoutes(app: TypedApp, parts: AppParts): void {
-  const { llm, store, contextManager, template, options, metricsText } = parts;
+  const { models, node, options, metricsText } = parts;
+  const { llm, template, keygroup } = models.default;
   const { identity, contextTokens, vocabularySize, chatTemplate, bosText, eosText } = llm.description;
 
   app.get(
@@ -21,8 +22,8 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   );
 
   app.get('/ready', { schema: { tags: ['node'], summary: 'Whether the node can take a turn now' } }, async () => {
-    if (contextManager.closing) throw new DiscedgeError('shutting_down', 'the node is stopping');
-    const [, status] = await Promise.all([llm.ready(), store.status()]);
+    if (node.closing) throw new DiscedgeError('shutting_down', 'the node is stopping');
+    const [, status] = await Promise.all([llm.ready(), node.store.status()]);
     return { status: 'ready', store: { ...snake(status) } };
   });
 
@@ -35,7 +36,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     eos_token: eosText,
     node: options.nodeId,
     version: options.version,
-    keygroup: contextManager.keygroup,
+    keygroup: keygroup,
     tokenizer_digest: identity.tokenizerDigest,
     template_digest: identity.templateDigest,
     vocabulary_size: vocabularySize,
@@ -53,7 +54,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
         object: 'model',
         created: 0,
         owned_by: 'discedge',
-        meta: { n_vocab: vocabularySize, n_ctx: contextTokens, keygroup: contextManager.keygroup },
+        meta: { n_vocab: vocabularySize, n_ctx: contextTokens, keygroup: keygroup },
       },
     ],
   }));

@@ -8,7 +8,8 @@ import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 /** The node directory: this node first, then the nodes it knows, as it sees them. */
-export function directoryRoutes(app: TypedApp, { contextManager, llm, store, environment, options }: AppParts): void {
+export function directoryRoutes(app: TypedApp, { models, node, options }: AppParts): void {
+  const { store, environment } = node;
   app.get(
     '/nodes',
     { schema: { tags: ['node'], summary: 'The nodes of the cluster, as this one sees them' } },
@@ -17,9 +18,9 @@ export function directoryRoutes(app: TypedApp, { contextManager, llm, store, env
         node: options.nodeId,
         state: 'self',
         version: options.version,
-        model: llm.description.identity.name,
-        keygroups: [contextManager.keygroup],
-        load: contextManager.turnsInFlight,
+        model: models.default.name,
+        keygroups: models.all.map(({ keygroup }) => keygroup),
+        load: node.turnsInFlight,
       };
       if (!isReplicating(store)) return { cluster: null, nodes: [self], refused: {} };
       const status = store.replicationStatus();

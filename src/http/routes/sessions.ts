@@ -10,7 +10,7 @@ import {
 } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
-import { ttlOf, withoutNulls } from '../completion-request.ts';
+import { ttlOf, withoutNulls } from '../dialects/llama-cpp/completion-request.ts';
 import { exactTurnView, forkView, sessionView, summaryView, turnView } from '../session-view.ts';
 import type { TypedApp } from '../typed-app.ts';
 
@@ -66,7 +66,8 @@ const SessionPath = Type.Object({ session_id: Type.String() });
 const LIST_LIMIT = 100;
 
 /** The stored sessions of one user: list, show, export, fork, delete; and stopping a turn that runs. */
-export function sessionRoutes(app: TypedApp, { contextManager, options }: AppParts): void {
+export function sessionRoutes(app: TypedApp, { models, options }: AppParts): void {
+  const { contextManager } = models.default;
   const { sessions } = contextManager;
   app.get(
     '/sessions',

@@ -1,5 +1,5 @@
+import type { Message, MessageSpan } from '../../domain/record/turn-record.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import type { Message, MessageSpan } from '../../domain/turn-record.ts';
 import type { ContentStyle, PieceTokenizer, Place } from './piece-tokenizer.ts';
 import type { Skeleton, Slot } from './template-renderer.ts';
 

@@ -1,4 +1,4 @@
-import type { Role } from '../../domain/turn-record.ts';
+import type { Role } from '../../domain/record/turn-record.ts';
 import type { SegmentShape } from './segment-shape.ts';
 import type { TemplateRenderer } from './template-renderer.ts';
 

@@ -1,4 +1,4 @@
-import type { Role } from '../../domain/turn-record.ts';
+import type { Role } from '../../domain/record/turn-record.ts';
 import { type Skeleton, TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 
 /** What short conversations of marks showed about a template. */

@@ -1,5 +1,5 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
-import type { Role } from '../../domain/turn-record.ts';
+import type { Role } from '../../domain/record/turn-record.ts';
 import { strftime } from './strftime.ts';
 
 /** What a rendered conversation looks like with its contents taken out: literal, content, literal, … , literal. */

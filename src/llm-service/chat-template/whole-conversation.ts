@@ -1,5 +1,5 @@
+import type { Message } from '../../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import type { Message } from '../../domain/turn-record.ts';
 import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 

@@ -9,7 +9,7 @@ import type {
 } from 'node-llama-cpp';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import type { Log } from '../../environment/environment.ts';
+import type { Logger } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 import { checkGrammar } from './grammar-check.ts';
@@ -41,18 +41,18 @@ export interface EmbeddedEngine {
 }
 
 /** Throws `model_unusable`. */
-export async function loadEngine(options: EngineOptions, log: Log): Promise<EmbeddedEngine> {
+export async function loadEngine(options: EngineOptions, logger: Logger): Promise<EmbeddedEngine> {
   const library = await loadLlamaLibrary();
   await checkGgufFile(options.modelPath, (path) => library.readGgufFileInfo(path, { logWarnings: false }));
   const llama = await startLlama(library, options.gpu).catch((cause: unknown) => {
     throw unusable(options, 'cannot be run here: there is no llama.cpp for this machine; use llama-server', cause);
   });
-  const complaints = new Complaints(log);
+  const complaints = new Complaints(logger);
   const model = await loadModel(llama, options, complaints);
   try {
     const contextTokens = Math.min(options.contextTokens ?? Infinity, model.trainContextSize);
     if (options.contextTokens !== undefined && contextTokens < options.contextTokens) {
-      log.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
+      logger.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
     }
     const context = await createContext(model, { ...options, contextTokens });
     complaints.loaded();
@@ -145,10 +145,10 @@ class Complaints {
   #lines: string[] | undefined = [];
   readonly stop: () => void;
 
-  constructor(log: Log) {
+  constructor(logger: Logger) {
     this.stop = onLlamaLog((level, message) => {
       this.#lines?.push(message.trim());
-      log.debug('llm.llama_cpp', { level, message: this.#lines === undefined ? undefined : message.trim() });
+      logger.debug('llm.llama_cpp', { level, message: this.#lines === undefined ? undefined : message.trim() });
     });
   }
 

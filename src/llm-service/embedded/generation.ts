@@ -1,6 +1,6 @@
 import type { LlamaContextSequence, LlamaGrammarEvaluationState } from 'node-llama-cpp';
+import type { StopReason } from '../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import type { StopReason } from '../../domain/turn-record.ts';
 import type { Clock } from '../../environment/environment.ts';
 import type { GenerationEvent, GenerationRequest } from '../llm-service.ts';
 import { ReplyText } from '../reply-text.ts';

@@ -4,7 +4,7 @@ import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/mode
 import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
 import type { LlmDescription } from '../llm-service.ts';
 import { modelNameFromFile } from '../model-name.ts';
-import type { ServerConnection } from './server-connection.ts';
+import type { LlamaServerApi } from './llama-server-api.ts';
 import { badReply } from './server-errors.ts';
 import { ServerTokenizer } from './server-tokenizer.ts';
 
@@ -71,7 +71,7 @@ const END_TOKEN_TEXTS = [
  * `llm_unavailable` (not there, still loading, wrong key) or `llm_bad_reply` (not a llama-server, or one too old).
  */
 export async function describeServer(
-  connection: ServerConnection,
+  connection: LlamaServerApi,
   { modelName, signal }: { readonly modelName: string | undefined; readonly signal: AbortSignal | undefined },
 ): Promise<ServerFacts> {
   await connection.get('health', signal);

@@ -1,5 +1,5 @@
+import type { StopReason } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { StopReason } from '../../domain/turn-record.ts';
 import type { GenerationEnd, GenerationPart } from '../llm-service.ts';
 import { type FinalReply, readCompletion } from './completion-reply.ts';
 import type { ServerFacts } from './describe-server.ts';

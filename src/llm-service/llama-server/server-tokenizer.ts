@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import type { ServerConnection } from './server-connection.ts';
+import type { LlamaServerApi } from './llama-server-api.ts';
 import { badReply } from './server-errors.ts';
 
 /** How control tokens are written in the vocabularies there are: `<|im_end|>`, `</s>`, `[INST]`. */
@@ -17,12 +17,12 @@ const isContent = Compile(Type.Object({ content: Type.String() }));
 
 /** llama-server's tokenizer (`/tokenize`, `/detokenize`). Errors are those of ServerConnection. */
 export class ServerTokenizer {
-  readonly #connection: ServerConnection;
+  readonly #connection: LlamaServerApi;
   readonly #vocabularySize: number;
   /** Texts looked at so far: the id where the text is a control token's, otherwise `undefined`. */
   readonly #controlTokens = new Map<string, TokenId | undefined>();
 
-  constructor(connection: ServerConnection, vocabularySize: number) {
+  constructor(connection: LlamaServerApi, vocabularySize: number) {
     this.#connection = connection;
     this.#vocabularySize = vocabularySize;
   }

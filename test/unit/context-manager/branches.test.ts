@@ -3,7 +3,7 @@
 // with its own.
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { TurnReply } from '../../../src/context-manager/turn.ts';
+import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
 import { codeOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import type { ProbedReplica } from '../../support/probed-store.ts';
 

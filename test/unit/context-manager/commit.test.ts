@@ -2,7 +2,7 @@
 // turn of theirs is being stored; an LLM Service that fails in every way it can. What was acknowledged must be stored,
 // and what was not must leave nothing behind, so that the same turn can be sent again and gives one record.
 import { describe, expect, it } from 'vitest';
-import type { SealedRecord } from '../../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { codeOf, contextManagerRig, replicaRig } from '../../support/context-manager-rig.ts';
 
 const ADA = 'ada' as never;

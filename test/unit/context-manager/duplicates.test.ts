@@ -1,7 +1,7 @@
 // Sends one turn many times: at once, later, after a restart, with everything changed that only says how to answer, and
 // after failures in between. Each must cost one LLM call and leave one record, and all replies must be the same.
 import { describe, expect, it } from 'vitest';
-import type { TurnReply } from '../../../src/context-manager/turn.ts';
+import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
 import { type Ask, codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 /** What two replies to one turn must have in common. */

@@ -2,8 +2,8 @@
 // that is deleted, expired, running, elsewhere or somebody else's. A fork must be the source's first turns, id for id, and
 // from then on neither session may feel the other.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Fork, ForkRequest } from '../../../src/context-manager/forks.ts';
-import type { SealedRecord } from '../../../src/domain/record-codec.ts';
+import type { Fork, ForkRequest } from '../../../src/context-manager/sessions/forks.ts';
+import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import type { ProbedStore } from '../../support/probed-store.ts';
 
@@ -235,7 +235,7 @@ describe('a fork', () => {
   });
 
   it('is refused by a node that stops', async () => {
-    await rig.manager.close(0);
+    await rig.node.close(0);
     expect(await codeOf(fork({ turn: 1 }))).toBe('shutting_down');
   });
 

@@ -1,7 +1,7 @@
 // Tries to keep a stopping node waiting for ever: with a turn that does not heed that it was stopped.
 import { expect, test } from 'vitest';
-import { RunningTurns, STOPPED_TURN_MS } from '../../../src/context-manager/running-turns.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { RunningTurns, STOPPED_TURN_MS } from '../../../src/context-manager/turn/running-turns.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 test('a turn that goes on when stopped is not waited for beyond its time', async () => {
   const environment = virtualEnvironment();

@@ -1,7 +1,7 @@
 // Counts what the cache reads and keeps: a session in use must not be read twice, the least recently used one goes first,
 // the bound holds whatever is asked for, and sessions that do not exist or are gone take no one's place for long.
 import { describe, expect, it, vi } from 'vitest';
-import { TokenContext } from '../../../src/context-manager/token-context.ts';
+import { TokenContext } from '../../../src/context-manager/modes/token-context.ts';
 import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 const show = (rig: Rig, session: string) => rig.manager.sessions.show('ada' as never, session as never);

@@ -1,7 +1,7 @@
 // Asks for sessions in every way a user may, and for those of others: nothing of another user's session may show, not even
 // that it exists. A shown session must be what was said, in both modes; a deleted one must stay deleted.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Sessions } from '../../../src/context-manager/sessions.ts';
+import type { Sessions } from '../../../src/context-manager/sessions/sessions.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig } from '../../support/context-manager-rig.ts';
 
 const ADA = 'ada' as never;

@@ -158,8 +158,8 @@ describe('a client that leaves', () => {
 
 describe('a node that closes', () => {
   it('with nothing to do: closes at once, twice if need be, and then takes nothing', async () => {
-    await Promise.all([rig.manager.close(1000), rig.manager.close(1000)]);
-    expect(rig.manager.closing).toBe(true);
+    await Promise.all([rig.node.close(1000), rig.node.close(1000)]);
+    expect(rig.node.closing).toBe(true);
     expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('shutting_down');
     expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] }))).toBe('shutting_down');
     expect(rig.environment.pendingTimers).toBe(0);
@@ -170,7 +170,7 @@ describe('a node that closes', () => {
     const replies = [rig.turn({ session: 's', turn: 1 }), rig.turn({ session: 's', turn: 2 })];
     await hold.entered;
     let closed = 0;
-    const closing = [rig.manager.close(1000), rig.manager.close(1000)].map((call) => call.then(() => closed++));
+    const closing = [rig.node.close(1000), rig.node.close(1000)].map((call) => call.then(() => closed++));
     expect(await codeOf(rig.turn({ session: 's', turn: 3 }))).toBe('shutting_down');
     await rig.environment.advance(999);
     expect(closed).toBe(0);
@@ -186,7 +186,7 @@ describe('a node that closes', () => {
     const elsewhere = rig.llm.hold();
     stopped.push(codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] })));
     await Promise.all([hold.entered, elsewhere.entered]);
-    const closing = rig.manager.close(1000);
+    const closing = rig.node.close(1000);
     await rig.environment.advance(1000);
     expect(await Promise.all(stopped)).toEqual(stopped.map(() => 'shutting_down'));
     await closing;
@@ -199,7 +199,7 @@ describe('a node that closes', () => {
     const hold = replica.llm.hold();
     const reply = replica.turn({ session: 's', turn: 1 });
     await hold.entered;
-    const closing = replica.manager.close(1000);
+    const closing = replica.node.close(1000);
     expect(replica.store.watchers).toBe(1);
     hold.release();
     await reply;
@@ -211,7 +211,7 @@ describe('a node that closes', () => {
     const hold = rig.store.hold('append');
     const reply = rig.turn({ session: 's', turn: 1 });
     await hold.entered;
-    const closing = rig.manager.close(1000);
+    const closing = rig.node.close(1000);
     await rig.environment.advance(2000);
     hold.release();
     expect(await reply).toMatchObject({ turn: 1 });

@@ -1,7 +1,7 @@
 // The paper's fixed policy, beside which ours is to be compared, so it must be neither better nor worse than it says: it
 // must not hear of an arrival, must look exactly when and as often as configured, and must count what it did.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { SealedRecord } from '../../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import type { ProbedReplica } from '../../support/probed-store.ts';
 

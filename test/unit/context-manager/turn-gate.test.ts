@@ -2,7 +2,7 @@
 // session is being read, as a replay, as a deletion, or never. The clock moves only when told, so every wait that ends
 // without it has ended by the event.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { SealedRecord } from '../../../src/domain/record-codec.ts';
+import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import type { ProbedReplica } from '../../support/probed-store.ts';
 

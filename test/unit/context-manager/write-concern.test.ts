@@ -2,7 +2,7 @@
 // middle of the wait. A stored turn must never become an error, the next turn must not wait for it, and the reply must
 // say what was reached and nothing more.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { TurnReply } from '../../../src/context-manager/turn.ts';
+import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
 import {
   codeOf,
   contextManagerRig,
@@ -100,7 +100,7 @@ describe('replicated', () => {
       if (how === 'cancels') expect(sessions.cancel('ada' as never, 's' as never)).toBe(false);
       if (how === 'deletes') await sessions.delete('ada' as never, 's' as never);
       if (how === 'stops the node') {
-        stopped = rig.manager.close(100);
+        stopped = rig.node.close(100);
         await rig.environment.advance(100);
       }
       expect(reached(await turn)).toEqual(['local', 1]);

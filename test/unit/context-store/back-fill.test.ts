@@ -1,12 +1,12 @@
 // Asks for more than is missing, from somebody who does not answer, and from somebody who lacks what is asked for. Holders
-// are doubles that count what they are asked; where the records end up is a real replica's and a real intake's business.
+// are doubles that count what they are asked; where the records end up is a real replica's and a real applier's business.
 import { describe, expect, test } from 'vitest';
 import type { LogCursor } from '../../../src/context-store/lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import type { Applier } from '../../../src/context-store/nats/applier.ts';
 import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/back-fill.ts';
-import type { Intake } from '../../../src/context-store/nats/intake.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
-import { KEYGROUP } from '../../support/turn-records.ts';
+import { KEYGROUP } from '../../../tools/turn-records.ts';
 
 const log = { origin: 'e1' as NodeId, incarnation: 'deadbeef' as Incarnation, keygroup: KEYGROUP };
 const hashOf = (sequence: number) => sequence.toString(16).padStart(32, '0') as ContextId;
@@ -62,14 +62,14 @@ function receiver(here: readonly number[], sequence: number, { refused = [] }: {
     cursor: () => cursor,
     positionOf: (hash: ContextId) => (held.has(Number.parseInt(hash, 16)) ? {} : undefined),
   } as unknown as ReplicaStore;
-  const intake = {
+  const applier = {
     open: ({ bytes }: { bytes: Uint8Array }) => (refused.includes(bytes[0] as number) ? undefined : {}),
     take: async ({ records, to }: { records: { sequence: number }[]; to: LogCursor }) => {
       for (const record of records) held.add(record.sequence);
       cursor = to;
     },
-  } as unknown as Intake;
-  return { replica, intake, held, at: () => cursor.sequence };
+  } as unknown as Applier;
+  return { replica, applier, held, at: () => cursor.sequence };
 }
 
 describe('filling from a list', () => {

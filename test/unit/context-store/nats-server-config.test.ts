@@ -15,7 +15,7 @@ import {
   leafServerConfig,
   type NatsServerSettings,
   natsServerConfig,
-} from '../../../src/context-store/nats/server-config.ts';
+} from '../../../src/context-store/nats/server/server-config.ts';
 import { type Incarnation, type KeygroupId, parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 
 const [e1, e2, e3] = ['e1', 'e2', 'e3'].map(parseNodeId) as [never, never, never];

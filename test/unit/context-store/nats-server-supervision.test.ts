@@ -5,9 +5,9 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { superviseNatsServer } from '../../../src/context-store/nats/nats-server-process.ts';
-import { serverWarnings } from '../../../src/context-store/nats/server-warnings.ts';
-import { type VirtualEnvironment, virtualEnvironment } from '../../support/virtual-environment.ts';
+import { superviseNatsServer } from '../../../src/context-store/nats/server/nats-server-process.ts';
+import { serverWarnings } from '../../../src/context-store/nats/server/server-warnings.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 describe('a server that ends', () => {
   let folder: string;

@@ -9,7 +9,7 @@ import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
 import { openLmdbStore } from '../../../src/context-store/lmdb.ts';
 import type { Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../../src/domain/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import {
   HOUR_MS,
   KEYGROUP,
@@ -18,8 +18,8 @@ import {
   sessionKey,
   type TurnOptions,
   WRITTEN_AT_MS,
-} from '../../support/turn-records.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+} from '../../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const PLENTY_BYTES = 1_000_000_000;
 const nodeId = 'node-1' as NodeId;

@@ -4,10 +4,10 @@
 import { errors, PermissionViolationError, RequestError, TimeoutError } from '@nats-io/transport-node';
 import { describe, expect, test } from 'vitest';
 import { connectionFailure, greetingFailure } from '../../../src/context-store/nats/failure-text.ts';
+import type { ConnectionUser } from '../../../src/context-store/nats/nats-connection.ts';
 import { PeerLink, type PeerLinkOptions } from '../../../src/context-store/nats/peer-link.ts';
-import type { ConnectionUser } from '../../../src/context-store/nats/server-connection.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const coded = (code: string, message = 'as the library says it') => Object.assign(new Error(message), { code });
 

@@ -5,8 +5,8 @@ import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
 import { NODES_MAX } from '../../../src/context-store/nats/peer-protocol.ts';
 import { ReplicaAcks } from '../../../src/context-store/nats/replica-acks.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
-import { KEYGROUP } from '../../support/turn-records.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { KEYGROUP } from '../../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const own = { nodeId: 'e1' as NodeId, incarnation: 'deadbeef' as Incarnation, keygroups: [KEYGROUP] };
 const log: OriginLog = { origin: own.nodeId, incarnation: own.incarnation, keygroup: KEYGROUP };

@@ -5,7 +5,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { NodeTransport } from '@nats-io/transport-node/lib/node_transport.js';
 import { afterEach, expect, test } from 'vitest';
-import { ServerConnection } from '../../../src/context-store/nats/server-connection.ts';
+import { NatsServerConnection } from '../../../src/context-store/nats/nats-connection.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 
@@ -56,7 +56,7 @@ test.each(Object.entries(MANNERS))('a server that goes away %s is tried again', 
     behave(socket);
   });
   const options = { url: `nats://127.0.0.1:${port}`, nodeId: 'a' as NodeId, tls: undefined };
-  const connection = new ServerConnection(options, environment);
+  const connection = new NatsServerConnection(options, environment);
   connection.join({
     session: async (nats, signal) => {
       while (!signal.aborted) {

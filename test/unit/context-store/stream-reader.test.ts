@@ -2,10 +2,10 @@
 // more, or stop asking, and sends more than was asked for. The connection is a double; what is asked is read off it.
 import { headers, type Msg, type MsgCallback, type NatsConnection } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
-import { Arrivals } from '../../../src/context-store/nats/arrivals.ts';
+import { Deliveries } from '../../../src/context-store/nats/deliveries.ts';
 import { PULL_AGAIN_MESSAGES, PULL_MESSAGES, StreamReader } from '../../../src/context-store/nats/stream-reader.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 function reading() {
   const asked: number[] = [];
@@ -18,7 +18,7 @@ function reading() {
       return { unsubscribe() {} };
     },
   } as unknown as NatsConnection;
-  const arrivals = new Arrivals(virtualEnvironment(), new AbortController().signal);
+  const arrivals = new Deliveries(virtualEnvironment(), new AbortController().signal);
   new StreamReader({ api: '$JS.API', stream: 's', nodeId: 'e2' as NodeId }, nats).readInto(arrivals);
   return {
     arrivals,

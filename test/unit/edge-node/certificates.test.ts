@@ -6,15 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
+import { makeAuthority, makeNodeCertificate } from '../../../src/certificates/certificates.ts';
 import {
   type IssuedCertificate,
   issueAuthority,
   issueNode,
   parseHost,
   readAuthority,
-} from '../../../src/edge-node/certificates/issue.ts';
-import { makeAuthority, makeNodeCertificate } from '../../../src/edge-node/certificates.ts';
+} from '../../../src/certificates/issue.ts';
+import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 
 const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });

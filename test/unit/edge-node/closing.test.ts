@@ -1,7 +1,7 @@
 // Tries to keep a node from stopping: parts that throw, reject, never close, or fail after they were given up.
 import { expect, test } from 'vitest';
 import { CLOSE_STEP_MS, Closing } from '../../../src/edge-node/closing.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 function started(steps: Record<string, () => Promise<void> | void>) {
   const environment = virtualEnvironment();

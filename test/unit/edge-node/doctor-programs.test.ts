@@ -4,8 +4,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { EdgeNodeConfig } from '../../../src/edge-node/config.ts';
-import { checkOptionalPrograms } from '../../../src/edge-node/doctor/program-checks.ts';
+import type { EdgeNodeConfig } from '../../../src/config/config.ts';
+import { checkOptionalPrograms } from '../../../src/doctor/program-checks.ts';
 
 let folder: string;
 beforeEach(() => {

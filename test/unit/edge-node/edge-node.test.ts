@@ -1,13 +1,13 @@
 // The composition root with LLM Services that misbehave: what a client is told, what the operator is told, and that a
 // session is none the worse for it. Also the rule that a template which rewrites the past is refused when the node starts.
 import { afterEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../src/config/config.ts';
 import { DiscedgeError, type ErrorCode } from '../../../src/domain/errors.ts';
-import { loadConfig } from '../../../src/edge-node/config.ts';
 import { type EdgeNode, startEdgeNode } from '../../../src/edge-node/edge-node.ts';
 import type { LlmService } from '../../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../../src/llm-service/scripted.ts';
-import { NodeUnderTest } from '../../support/test-node.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { NodeUnderTest } from '../../../tools/test-node.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 /** Drops what earlier replies said, as templates of reasoning models do. */
 const FORGETFUL_TEMPLATE =

@@ -5,9 +5,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../src/config/config.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { loadConfig } from '../../../src/edge-node/config.ts';
-import { temporaryFolder } from '../../support/node-process.ts';
+import { temporaryFolder } from '../../../tools/node-process.ts';
 
 const load = (flags: Record<string, unknown>) =>
   loadConfig({ env: {}, flags: { nodeId: 'e1', store: 'nats', ...flags } });

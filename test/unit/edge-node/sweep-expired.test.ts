@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { ContextStore, PeerState } from '../../../src/context-store/context-store.ts';
 import { CUT_OFF_GRACE_MS, REMOVAL_GRACE_MS } from '../../../src/domain/expiry.ts';
 import { sweepExpired } from '../../../src/edge-node/sweep-expired.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const EVERY_MS = 60_000;
 

@@ -2,7 +2,7 @@
 // status in llama.cpp's envelope; afterwards the node lives and the conversation it was aimed at goes on unharmed.
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Answer, type InProcessNode, type Json, startTestNode } from '../../support/test-node.ts';
+import { type Answer, type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
 let session: { session_id: string; turn: number; context_id: string };

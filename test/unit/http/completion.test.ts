@@ -1,7 +1,7 @@
 // What a well-behaved client of /completion sees over a real socket: fields, streams, replays, cancelling, leaving.
 import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventsOf, type InProcessNode, type Json, startTestNode } from '../../support/test-node.ts';
+import { eventsOf, type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
 /** Answers slowly, so that a turn can be met while it runs. */

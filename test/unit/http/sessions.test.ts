@@ -1,6 +1,6 @@
 // The session routes and the node's own pages: what a user and an operator see, page by page.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type InProcessNode, startTestNode } from '../../support/test-node.ts';
+import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
 beforeAll(async () => {

@@ -2,7 +2,7 @@
 // say all of that and nothing else.
 import { expect, test } from 'vitest';
 import { startScripted } from '../../../src/llm-service/scripted.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 async function replyTo(prompt: string): Promise<string> {
   const llm = startScripted({}, virtualEnvironment());

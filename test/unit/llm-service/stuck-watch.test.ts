@@ -1,7 +1,7 @@
 // Tries to make the watch give up an evaluation that goes on, wait for one that does not, or keep a timer after the end.
 import { expect, test } from 'vitest';
 import { ABORT_GRACE_MS, StuckWatch } from '../../../src/llm-service/embedded/stuck-watch.ts';
-import { virtualEnvironment } from '../../support/virtual-environment.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 function watching(idleTimeoutMs = 5_000) {
   const environment = virtualEnvironment();

@@ -1,0 +1,46 @@
+import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { Message } from '../../src/domain/record/turn-record.ts';
+import type { Clock } from '../../src/environment/environment.ts';
+import { templateSource } from '../../src/llm-service/chat-template/fallback-template.ts';
+import { TemplateRefusal, TemplateRenderer } from '../../src/llm-service/chat-template/template-renderer.ts';
+import { wholeConversation } from '../../src/llm-service/chat-template/whole-conversation.ts';
+import type { LlmService } from '../../src/llm-service/llm-service.ts';
+
+/** What a client that keeps the history itself has to know of the node's model. */
+export interface PromptModel {
+  /** Jinja source; `undefined` where the model has none. */
+  readonly chatTemplate: string | undefined;
+  readonly bosText: string;
+  readonly eosText: string;
+}
+
+/** Writes a whole conversation out as one prompt, as a client must that keeps the history itself (paper §4, baseline). */
+export class ChatPrompt {
+  readonly #renderer: TemplateRenderer;
+
+  private constructor(renderer: TemplateRenderer) {
+    this.#renderer = renderer;
+  }
+
+  /** Takes the same template as the node would. Throws `scenario_nodes_unfit` for one that cannot be used. */
+  static async create(model: PromptModel, tokenize: LlmService['tokenize'], clock: Clock): Promise<ChatPrompt> {
+    const { source } = await templateSource(model, tokenize);
+    return new ChatPrompt(refusals(() => new TemplateRenderer(source, { ...model, clock })));
+  }
+
+  /** The conversation so far, ready for the model's next reply. */
+  write(messages: readonly Message[]): string {
+    const { literals, contents } = refusals(() => wholeConversation(this.#renderer, messages));
+    return literals.map((literal, index) => literal + (contents[index] ?? '')).join('');
+  }
+}
+
+function refusals<T>(use: () => T): T {
+  try {
+    return use();
+  } catch (cause) {
+    if (!(cause instanceof TemplateRefusal)) throw cause;
+    const message = `the history cannot be written out: the model's chat template ${cause.message}`;
+    throw new DiscedgeError('scenario_nodes_unfit', message, { cause });
+  }
+}

@@ -1,0 +1,52 @@
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { type ConfigSources, loadConfig } from '../../../src/config/config.ts';
+import { DEMO_MODEL_PATH } from '../../../src/edge-node/start-llm-service.ts';
+import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
+import { checkGgufFile } from '../../../src/llm-service/gguf-file.ts';
+import { loadLlamaLibrary } from '../../../src/llm-service/llama-library.ts';
+import { resolveModelFile } from '../../../src/llm-service/model-file.ts';
+import { modelNameFromFile } from '../../../src/llm-service/model-name.ts';
+import type { ReplySource } from '../experiment-rows.ts';
+import { RANDOM_WEIGHTS_KEY } from '../shaped-model/shaped-metadata.ts';
+
+/** The model that all nodes of an experiment serve. */
+export interface ExperimentModel {
+  readonly path: string;
+  readonly name: string;
+  readonly file: string;
+  readonly bytes: number;
+  readonly quantization: string;
+  readonly replySource: ReplySource;
+  /** Ids it was trained with at the most. */
+  readonly contextTokens: number;
+}
+
+/** Fetches the model that the settings name, where it has to be fetched, and reads its head. Throws `model_unusable`. */
+export async function experimentModel(
+  settings: ConfigSources,
+  signal: AbortSignal | undefined,
+): Promise<ExperimentModel> {
+  const config = loadConfig(settings);
+  const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'experiment' });
+  const where = { cacheDir: config.modelCacheDir, demoPath: DEMO_MODEL_PATH, signal };
+  const path = await resolveModelFile(config.model, where, environment);
+  const library = await loadLlamaLibrary();
+  await checkGgufFile(path, (file) => library.readGgufFileInfo(file, { logWarnings: false }));
+  const { metadata, architectureMetadata } = await library.readGgufFileInfo(path, { logWarnings: false });
+  const fileType = library.GgufFileType[metadata.general.file_type ?? -1] ?? 'unknown';
+  return {
+    path,
+    name: config.modelName ?? modelNameFromFile(path),
+    file: basename(path),
+    bytes: (await stat(path)).size,
+    quantization: fileType.replace(/^MOSTLY_|^ALL_/, ''),
+    replySource: valueAt(metadata, RANDOM_WEIGHTS_KEY) === true ? 'random-weights' : 'model',
+    contextTokens: architectureMetadata.context_length ?? Number.POSITIVE_INFINITY,
+  };
+}
+
+/** Of a key with dots, which the reader of GGUF files makes folders of. */
+function valueAt(metadata: object, key: string): unknown {
+  return key.split('.').reduce((at: unknown, part) => (at as Record<string, unknown> | undefined)?.[part], metadata);
+}

@@ -1,0 +1,125 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeFolder } from '../context-store/make-folder.ts';
+import { writeWhole } from '../context-store/nats/server/whole-file.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import type { ClusterName, NodeId } from '../domain/identifiers.ts';
+import type { Clock } from '../environment/environment.ts';
+import { nodeEnvironment } from '../environment/node-environment.ts';
+import { type Authority, issueAuthority, issueNode, parseHost, readAuthority } from './issue.ts';
+
+export interface NodeCertificateRequest {
+  /** Folder of the authority. */
+  readonly dir: string;
+  readonly nodeId: NodeId;
+  /** Names and addresses under which peers reach the node. */
+  readonly hosts: readonly string[];
+  readonly days: number;
+  /** Whether to replace what is there. */
+  readonly force: boolean;
+}
+
+/** Where a certificate was written, and until when it is valid. */
+export interface WrittenCertificate {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly notAfterMs: number;
+}
+
+export interface WrittenNodeCertificate extends WrittenCertificate {
+  readonly cluster: ClusterName;
+  /** Holds all that the node needs and nothing else: this is what is copied to it. */
+  readonly folder: string;
+  readonly caFile: string;
+}
+
+/**
+ * Makes the authority of a cluster: `ca.key`, which stays where it is made, and `ca.crt`, in `dir`. Throws
+ * `certificate_unusable` when one is there and `force` is not set, or when the folder cannot be written.
+ */
+export async function makeAuthority(
+  { dir, cluster, days, force }: { dir: string; cluster: ClusterName; days: number; force: boolean },
+  clock: Clock = systemClock(),
+): Promise<WrittenCertificate> {
+  const { keyFile, certFile } = authorityFiles(dir);
+  if (!force) await refuseExisting([keyFile, certFile]);
+  const issued = await issueAuthority({ cluster, days }, clock.now());
+  await writeFiles(dir, [
+    { path: keyFile, content: issued.key, mode: KEY_MODE },
+    { path: certFile, content: issued.certificate, mode: CERTIFICATE_MODE },
+  ]);
+  return { keyFile, certFile, notAfterMs: issued.notAfterMs };
+}
+
+/**
+ * Makes key and certificate of one node in the folder `dir/<node id>`, signed by the authority in `dir`. Throws
+ * `certificate_unusable` when they are there and `force` is not set, or when there is no usable authority.
+ */
+export async function makeNodeCertificate(
+  { dir, nodeId, hosts, days, force }: NodeCertificateRequest,
+  clock: Clock = systemClock(),
+): Promise<WrittenNodeCertificate> {
+  const folder = join(dir, nodeId);
+  const [keyFile, certFile, caFile] = [join(folder, 'node.key'), join(folder, 'node.crt'), join(folder, 'ca.crt')];
+  if (!force) await refuseExisting([keyFile, certFile]);
+  const authority = await openAuthority(dir);
+  const issued = await issueNode({ authority, nodeId, hosts: hosts.map(parseHost), days }, clock.now());
+  await writeFiles(folder, [
+    { path: keyFile, content: issued.key, mode: KEY_MODE },
+    { path: certFile, content: issued.certificate, mode: CERTIFICATE_MODE },
+    { path: caFile, content: authority.certificate, mode: CERTIFICATE_MODE },
+  ]);
+  return { cluster: authority.cluster, folder, keyFile, certFile, caFile, notAfterMs: issued.notAfterMs };
+}
+
+/** The command line's; it starts no node that would have one. */
+function systemClock(): Clock {
+  return nodeEnvironment({ logLevel: 'silent', nodeId: 'certs' }).clock;
+}
+
+const KEY_MODE = 0o600;
+const CERTIFICATE_MODE = 0o644;
+
+function authorityFiles(dir: string) {
+  return { keyFile: join(dir, 'ca.key'), certFile: join(dir, 'ca.crt') };
+}
+
+async function openAuthority(dir: string): Promise<Authority> {
+  const { keyFile, certFile } = authorityFiles(dir);
+  let files: { certificate: string; key: string };
+  try {
+    files = { certificate: await readFile(certFile, 'utf8'), key: await readFile(keyFile, 'utf8') };
+  } catch (cause) {
+    throw unusable(
+      `there is no authority in ${dir}: ${(cause as Error).message}; make one with "discedge certs ca"`,
+      cause,
+    );
+  }
+  return readAuthority(files);
+}
+
+async function refuseExisting(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const exists = await stat(path).then(
+      () => true,
+      () => false,
+    );
+    if (exists) throw unusable(`${path} exists and is kept; --force replaces it`);
+  }
+}
+
+async function writeFiles(
+  folder: string,
+  files: readonly { readonly path: string; readonly content: string; readonly mode: number }[],
+): Promise<void> {
+  try {
+    await makeFolder(folder);
+    for (const { path, content, mode } of files) await writeWhole(path, content, mode);
+  } catch (cause) {
+    throw unusable(`certificates cannot be written: ${(cause as Error).message}`, cause);
+  }
+}
+
+function unusable(message: string, cause?: unknown): DiscedgeError {
+  return new DiscedgeError('certificate_unusable', message, { cause });
+}

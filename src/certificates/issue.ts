@@ -1,0 +1,149 @@
+import './reflect-metadata.ts';
+import { webcrypto } from 'node:crypto';
+import { isIP } from 'node:net';
+import * as x509 from '@peculiar/x509';
+import { guestName, userName } from '../context-store/nats/names.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import { type ClusterName, type NodeId, parseClusterName } from '../domain/identifiers.ts';
+
+/** A certificate and its private key, as PEM. */
+export interface IssuedCertificate {
+  readonly certificate: string;
+  readonly key: string;
+  readonly notAfterMs: number;
+}
+
+export interface Authority {
+  readonly cluster: ClusterName;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** P-256: every TLS library in use takes it, and a signature costs a node half as many bytes as RSA's. */
+const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' };
+const SIGNATURE_ALGORITHM = { ...KEY_ALGORITHM, hash: 'SHA-256' };
+/** Clocks of edge nodes are off by minutes; a certificate must not be refused because it is too new. */
+const BACKDATED_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+/** A node asks its own server under these names, whatever others call the machine. */
+const OWN_HOSTS = ['localhost', '127.0.0.1', '::1'];
+
+/** A new authority of a cluster, valid from an hour before `nowMs`. */
+export async function issueAuthority(
+  { cluster, days }: { cluster: ClusterName; days: number },
+  nowMs: number,
+): Promise<IssuedCertificate> {
+  const keys = await newKeys();
+  const notAfterMs = nowMs + days * DAY_MS;
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: [{ O: [cluster] }, { CN: [`${cluster} authority`] }],
+    notBefore: new Date(nowMs - BACKDATED_MS),
+    notAfter: new Date(notAfterMs),
+    signingAlgorithm: SIGNATURE_ALGORITHM,
+    keys,
+    extensions: [
+      // It signs nodes, never other authorities.
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { certificate: pem(certificate), key: await keyPem(keys.privateKey), notAfterMs };
+}
+
+/**
+ * A certificate for one node, as server and as client, for `hosts` and this machine. It ends with the authority's at
+ * the latest. Throws `certificate_unusable` when key and certificate of the authority do not belong together, or when
+ * the authority has expired.
+ */
+export async function issueNode(
+  { authority, nodeId, hosts, days }: { authority: Authority; nodeId: NodeId; hosts: readonly string[]; days: number },
+  nowMs: number,
+): Promise<IssuedCertificate> {
+  const issuer = new x509.X509Certificate(authority.certificate);
+  const issuerEndMs = issuer.notAfter.getTime();
+  if (issuerEndMs <= nowMs) {
+    throw unusable(`the authority of cluster ${authority.cluster} expired on ${day(issuerEndMs)}; make a new one`);
+  }
+  const notAfterMs = Math.min(nowMs + days * DAY_MS, issuerEndMs);
+  const keys = await newKeys();
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: [{ O: [authority.cluster] }, { CN: [nodeId] }],
+    issuer: issuer.subjectName,
+    notBefore: new Date(nowMs - BACKDATED_MS),
+    notAfter: new Date(notAfterMs),
+    signingAlgorithm: SIGNATURE_ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey: await importKey(authority.key),
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+      new x509.SubjectAlternativeNameExtension([
+        { type: 'email', value: userName({ nodeId, cluster: authority.cluster }) },
+        { type: 'email', value: guestName(authority.cluster) },
+        ...[...new Set([...hosts, ...OWN_HOSTS])].map(hostName),
+      ]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
+    ],
+  });
+  if (!(await certificate.verify({ publicKey: issuer.publicKey, signatureOnly: true }))) {
+    throw unusable('key and certificate of the authority do not belong together');
+  }
+  return { certificate: pem(certificate), key: await keyPem(keys.privateKey), notAfterMs };
+}
+
+/** What is read back from an authority's files. Throws `certificate_unusable` when it is not one of ours. */
+export function readAuthority({ certificate, key }: { certificate: string; key: string }): Authority {
+  try {
+    const parsed = new x509.X509Certificate(certificate);
+    if (parsed.getExtension(x509.BasicConstraintsExtension)?.ca !== true) throw new Error('not an authority');
+    return { cluster: parseClusterName(parsed.subjectName.getField('O')[0]), certificate, key };
+  } catch (cause) {
+    throw unusable('the certificate of the authority is damaged or not made by "discedge certs ca"', cause);
+  }
+}
+
+/** Throws `certificate_unusable` for what is neither an address nor a host name. */
+export function parseHost(text: string): string {
+  const isName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(text);
+  // Digits and dots that are no address would be taken for a name that nothing resolves.
+  if (isIP(text) === 0 && (!isName || /^[\d.]+$/.test(text))) {
+    throw unusable(`"${text}" is neither an IP address nor a host name; give hosts without port, separated by commas`);
+  }
+  return text.toLowerCase();
+}
+
+function hostName(host: string): x509.JsonGeneralName {
+  return { type: isIP(host) === 0 ? 'dns' : 'ip', value: host };
+}
+
+function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify']);
+}
+
+async function importKey(key: string): Promise<webcrypto.CryptoKey> {
+  try {
+    const [bytes] = x509.PemConverter.decode(key);
+    return await webcrypto.subtle.importKey('pkcs8', bytes as ArrayBuffer, KEY_ALGORITHM, false, ['sign']);
+  } catch (cause) {
+    throw unusable('the key of the authority is damaged or not made by "discedge certs ca"', cause);
+  }
+}
+
+async function keyPem(key: webcrypto.CryptoKey): Promise<string> {
+  return `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`;
+}
+
+function pem(certificate: x509.X509Certificate): string {
+  return `${certificate.toString('pem')}\n`;
+}
+
+function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
+
+function unusable(message: string, cause?: unknown): DiscedgeError {
+  return new DiscedgeError('certificate_unusable', message, { cause });
+}

@@ -1,0 +1,321 @@
+import { type Static, type TSchema, Type } from 'typebox';
+import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
+import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
+import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
+import { REPLICATION_SETTINGS } from './replication-settings.ts';
+import { choice, integer, onOff, path, type SettingAnnotations, size, text } from './setting-schema.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const DAY_SECONDS = 86_400;
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+/**
+ * The one place where a setting is described: type, bounds, default, unit and reason. Flags, environment names, keys of
+ * the configuration file, `--help` and docs/configuration.md are all made from it.
+ */
+export const SETTINGS_SCHEMA = Type.Object({
+  listen: text({
+    group: 'Node',
+    placeholder: 'HOST:PORT',
+    default: '127.0.0.1:8081',
+    description:
+      'Address of the HTTP API. The default is reachable from this machine only, because the node has no access control of its own. IPv6 in brackets, `[::1]:8081`; port 0 takes any free port.',
+  }),
+  nodeId: Type.Optional(
+    text({
+      group: 'Node',
+      placeholder: 'ID',
+      defaultText: 'the host name',
+      description:
+        "This node's name in records, replies and logs; no two nodes may share one. 1 to 32 letters, digits, `-` or `_`, starting with a letter or digit: it also becomes part of stream and key names. A data folder belongs to one node id, so set it where the host name changes, as in containers.",
+    }),
+  ),
+  dataDir: path({
+    group: 'Node',
+    placeholder: 'DIR',
+    default: '.discedge',
+    description: "Folder of this node's replica of the context store; made when missing. One node at a time.",
+  }),
+
+  model: text({
+    group: 'LLM Service',
+    placeholder: 'MODEL',
+    default: 'demo',
+    description:
+      'What the embedded LLM Service runs: `demo` (the small model that comes along), the path of a GGUF file, or `hf:ORG/REPO:FILE` to download one from Hugging Face.',
+  }),
+  modelName: Type.Optional(
+    text({
+      group: 'LLM Service',
+      placeholder: 'NAME',
+      defaultText: "the model file's name",
+      description:
+        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default leaves the quantization out of the file name, so that nodes may differ in that.',
+    }),
+  ),
+  llm: Type.Optional(
+    text({
+      group: 'LLM Service',
+      placeholder: 'URL',
+      defaultText: 'the embedded one',
+      description:
+        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server, or `scripted` (no model; deterministic replies for tests). Excludes `model`.',
+    }),
+  ),
+  llmApiKey: Type.Optional(
+    text({
+      group: 'LLM Service',
+      secret: true,
+      defaultText: 'none',
+      description:
+        'API key of that llama-server. Never printed, and never on the command line, which every user of the machine can read: the flag takes the name of a file that holds it.',
+    }),
+  ),
+  contextTokens: Type.Optional(
+    integer({
+      group: 'LLM Service',
+      minimum: 64,
+      maximum: 1_048_576,
+      unit: 'tokens',
+      defaultText: "the model's",
+      description:
+        'Length of the context window, for less memory than the model would take. From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
+    }),
+  ),
+  parallel: integer({
+    group: 'LLM Service',
+    minimum: 1,
+    maximum: 64,
+    default: 4,
+    unit: 'turns',
+    description:
+      'Turns that the embedded LLM Service works on at once; further ones wait. Each takes memory for a whole context window, hence at most 64.',
+  }),
+  threads: Type.Optional(
+    integer({
+      group: 'LLM Service',
+      minimum: 1,
+      maximum: 256,
+      unit: 'threads',
+      defaultText: 'cores − 1, at least 1',
+      description:
+        'Compute threads of the embedded LLM Service. One core is left to the node itself: compute threads that fight it for the last core slow every token. At most 256, because llama.cpp gains nothing beyond the cores of one machine.',
+    }),
+  ),
+  prefillChunkTokens: integer({
+    group: 'LLM Service',
+    minimum: 16,
+    maximum: 4096,
+    default: 256,
+    unit: 'tokens',
+    description:
+      'Tokens that the embedded LLM Service evaluates in one piece. A turn can be cancelled, and others get their share, only between pieces: above 4,096 a node seems to hang, below 16 the pieces cost more than they contain.',
+  }),
+  gpu: onOff({
+    group: 'LLM Service',
+    default: false,
+    description:
+      'Let the embedded LLM Service use a GPU. Off by default, so that a node starts alike on every machine.',
+  }),
+  modelCacheDir: Type.Optional(
+    path({
+      group: 'LLM Service',
+      placeholder: 'DIR',
+      defaultText: "`discedge/models` in the user's cache folder",
+      description: 'Where downloaded models are kept.',
+    }),
+  ),
+  llmConnectTimeoutMs: integer({
+    group: 'LLM Service',
+    minimum: 100,
+    maximum: 60_000,
+    default: 5_000,
+    unit: 'milliseconds',
+    description:
+      'How long a connection to llama-server may take. From 100, below which a busy network looks like an outage, to 60,000, after which clients have gone.',
+  }),
+  llmIdleTimeoutMs: integer({
+    group: 'LLM Service',
+    minimum: 1_000,
+    maximum: 3_600_000,
+    default: 120_000,
+    unit: 'milliseconds',
+    description:
+      'How long the LLM Service, embedded or not, may produce nothing in the middle of a turn; the turn then ends with `llm_timeout`. Must exceed the evaluation of a full context on this machine, which takes 17 s for 4,096 tokens on two slow cores; from 1,000 to 3,600,000 (an hour), beyond which a turn would never be given up.',
+  }),
+
+  mode: choice(CONTEXT_MODES, {
+    group: 'Contexts',
+    default: 'tokenized',
+    description:
+      'Context mode of requests that name none: `tokenized` keeps the exact token ids, `raw` keeps messages, `client-side` keeps nothing.',
+  }),
+  ...CONSISTENCY_SETTINGS,
+  overflow: choice(OVERFLOW_POLICIES, {
+    group: 'Contexts',
+    default: 'error',
+    description:
+      'What happens to a context longer than the window, where the request does not say: `error` refuses the turn, `drop-oldest` leaves out whole turns and says so.',
+  }),
+  ttlSeconds: integer({
+    group: 'Contexts',
+    minimum: 1,
+    maximum: 315_360_000,
+    default: DAY_SECONDS,
+    unit: 'seconds',
+    description:
+      'How long a session lives after its latest turn, where the request does not say. Nodes that share their sessions let them live ten minutes longer, as clocks differ. At least 1; at most `ttl-seconds-max`.',
+  }),
+  ttlSecondsMax: integer({
+    group: 'Contexts',
+    minimum: 1,
+    maximum: 315_360_000,
+    default: 30 * DAY_SECONDS,
+    unit: 'seconds',
+    description:
+      'The longest life a request may ask for, so that a client cannot keep disk space for ever. At most 315,360,000 (ten years), since every node remembers a deletion as long.',
+  }),
+  replyTokensDefault: integer({
+    group: 'Contexts',
+    minimum: 1,
+    maximum: 1_048_576,
+    default: 512,
+    unit: 'tokens',
+    description: 'Longest reply of a request without `n_predict`. At least 1; at most `reply-tokens-max`.',
+  }),
+  replyTokensMax: integer({
+    group: 'Contexts',
+    minimum: 1,
+    maximum: 1_048_576,
+    default: 8_192,
+    unit: 'tokens',
+    description:
+      'Longest reply that a request can get, whatever its `n_predict`: bounds how long one turn can occupy the LLM Service. At most 1,048,576, the longest context window there is.',
+  }),
+  contextCacheBytes: size({
+    group: 'Contexts',
+    minimum: 0,
+    maximum: 64 * GIB,
+    default: 256 * MIB,
+    description:
+      'Memory for contexts in use, kept so that a turn does not read its whole session again. 0 keeps none; more than 64 GiB exceeds what the replica can hold hot.',
+  }),
+
+  bodyBytesMax: size({
+    group: 'Requests',
+    minimum: KIB,
+    maximum: 64 * MIB,
+    default: MIB,
+    description:
+      'Largest request body. It is held in memory as a whole, hence at most 64 MiB; at least 1 KiB, room for a short message.',
+  }),
+  turnsInFlightMax: integer({
+    group: 'Requests',
+    minimum: 1,
+    maximum: 65_536,
+    default: 256,
+    unit: 'turns',
+    description:
+      'Turns accepted at once on this node; more are refused with `overloaded`. At most 65,536, since each holds a connection and its context in memory.',
+  }),
+  sessionQueueMax: integer({
+    group: 'Requests',
+    minimum: 1,
+    maximum: 65_536,
+    default: 64,
+    unit: 'requests',
+    description:
+      'Requests that may wait for one session; more are refused with `session_busy`. A client has one turn under way, so even its retries stay far below; at most 65,536, the most turns there can be.',
+  }),
+  finishAbandonedMs: integer({
+    group: 'Requests',
+    minimum: 0,
+    maximum: 3_600_000,
+    default: 60_000,
+    unit: 'milliseconds',
+    description:
+      'How long a turn goes on after its client has left, so that a retry finds it done. 0 stops at once; at most 3,600,000 (an hour) of work that nobody may ever read.',
+  }),
+
+  store: text({
+    group: 'Context store',
+    placeholder: 'lmdb|memory|nats|nats://HOST:PORT',
+    default: 'lmdb',
+    description:
+      "Kind of context store: `lmdb` is durable, `memory` is gone when the node stops, `nats` is durable and shared with the peers through a nats-server of this node's own, which it starts from the PATH and looks after; `nats://HOST:PORT` uses one that runs.",
+  }),
+  storeBytesMax: size({
+    group: 'Context store',
+    minimum: 16 * MIB,
+    maximum: 1024 * GIB,
+    default: 4 * GIB,
+    description:
+      'Size above which the sessions unused for longest are removed. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB, as address space is reserved for all of it.',
+  }),
+  expireEveryMs: integer({
+    group: 'Context store',
+    minimum: 1_000,
+    maximum: 86_400_000,
+    default: 60_000,
+    unit: 'milliseconds',
+    description:
+      'How often expired sessions are removed. From 1,000, so that looking does not become the main work, to 86,400,000 (a day), so that expired data does not stay.',
+  }),
+
+  ...REPLICATION_SETTINGS,
+
+  logLevel: choice(LOG_LEVELS, {
+    group: 'Log',
+    default: 'info',
+    description: 'Least serious lines that are logged, as JSON on stderr.',
+  }),
+});
+
+/** Settings as they are written, before machine-dependent defaults and cross-field rules. */
+export type Settings = Static<typeof SETTINGS_SCHEMA>;
+export type SettingName = keyof Settings;
+
+/** One setting with the names under which it can be given. */
+export interface Setting extends SettingAnnotations {
+  readonly name: SettingName;
+  /** Key in the configuration file: `max-wait-ms`. */
+  readonly key: string;
+  /** With its dashes: `--max-wait-ms`, or `--llm-api-key-file` for a secret. */
+  readonly flag: string;
+  /** `DISCEDGE_MAX_WAIT_MS`. */
+  readonly environmentName: string;
+  readonly defaultValue: string | number | boolean | undefined;
+  readonly minimum: number | undefined;
+  readonly maximum: number | undefined;
+  readonly choices: readonly string[] | undefined;
+  readonly schema: TSchema;
+}
+
+/** All settings, in the order in which they are documented. */
+export const SETTINGS: readonly Setting[] = Object.entries<TSchema>(SETTINGS_SCHEMA.properties).map(([name, schema]) =>
+  describe(name as SettingName, schema),
+);
+
+function describe(name: SettingName, schema: TSchema): Setting {
+  const annotations = schema as SettingAnnotations & {
+    default?: string | number | boolean;
+    minimum?: number;
+    maximum?: number;
+    enum?: readonly string[];
+  };
+  const key = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return {
+    ...annotations,
+    name,
+    key,
+    flag: annotations.secret === true ? `--${key}-file` : `--${key}`,
+    environmentName: `DISCEDGE_${key.toUpperCase().replaceAll('-', '_')}`,
+    defaultValue: annotations.default,
+    minimum: annotations.minimum,
+    maximum: annotations.maximum,
+    choices: annotations.enum,
+    schema,
+  };
+}

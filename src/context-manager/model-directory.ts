@@ -1,0 +1,47 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import type { KeygroupId } from '../domain/identifiers.ts';
+import type { ChatTemplate } from '../llm-service/chat-template.ts';
+import type { LlmService } from '../llm-service/llm-service.ts';
+import type { ContextManager } from './context-manager.ts';
+
+/** One model as a node serves it: its LLM Service and chat template, and the keygroup of records that only it shares. */
+export interface ServedModel {
+  readonly name: string;
+  readonly llm: LlmService;
+  readonly template: ChatTemplate;
+  readonly keygroup: KeygroupId;
+  readonly contextManager: ContextManager;
+}
+
+/** The models of a node by name; the first is the default. */
+export class ModelDirectory {
+  readonly #models: ReadonlyMap<string, ServedModel>;
+  readonly default: ServedModel;
+
+  /** Throws TypeError when there is none. */
+  constructor(models: readonly ServedModel[]) {
+    const [first] = models;
+    if (first === undefined) throw new TypeError('a node serves at least one model');
+    this.default = first;
+    this.#models = new Map(models.map((model) => [model.name, model]));
+  }
+
+  get all(): readonly ServedModel[] {
+    return [...this.#models.values()];
+  }
+
+  /**
+   * The model that a request means. A node with one model takes any name, as llama.cpp does; one with several throws
+   * `model_not_found` for a name it does not know.
+   */
+  find(name: string | undefined): ServedModel {
+    if (name === undefined || this.#models.size === 1) return this.default;
+    const model = this.#models.get(name);
+    if (model !== undefined) return model;
+    throw new DiscedgeError(
+      'model_not_found',
+      `this node serves no model of that name; it serves ${[...this.#models.keys()].join(', ')}`,
+      { param: 'model' },
+    );
+  }
+}

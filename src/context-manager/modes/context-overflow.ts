@@ -1,0 +1,20 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+
+/** What does not fit, and so what the client can do about it. */
+const ADVICE = {
+  context: 'shorten the message, start a new session, or send "overflow": "drop-oldest"',
+  message: 'the new message alone is too long; shorten it',
+  prompt: 'shorten the prompt',
+} as const;
+
+/** What to say when prompt and reply do not fit; `neededTokens` counts both. */
+export function overflowError(
+  what: keyof typeof ADVICE,
+  { neededTokens, windowTokens }: { neededTokens: number; windowTokens: number },
+): DiscedgeError {
+  return new DiscedgeError(
+    'context_overflow',
+    `${neededTokens} ids are needed and the context window holds ${windowTokens}: ${ADVICE[what]}`,
+    { param: 'prompt' },
+  );
+}

@@ -1,0 +1,87 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { TurnNumber } from '../../domain/identifiers.ts';
+import type { Message, RawPayload } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import type { TokenId } from '../../domain/token-sequence.ts';
+import type { ChatTemplate } from '../../llm-service/chat-template.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
+import { overflowError } from './context-overflow.ts';
+import { type BuildInput, type Mode, type Prompt, placeOf } from './mode.ts';
+
+/** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
+export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
+  return {
+    name: 'raw',
+
+    async build(input: BuildInput): Promise<Prompt> {
+      const { ids, contextStart } = await fit(input, llm.description.contextTokens, template);
+      return {
+        ids,
+        contextStart,
+        payload: async (reply) => ({ mode: 'raw', messages: input.request.messages, reply: reply.text }),
+        kept: () => {},
+      };
+    },
+
+    async read(turn: Turn) {
+      return { messages: rawPayload(turn).messages, ...(await this.readReply(turn)) };
+    },
+
+    async readReply(turn: Turn) {
+      return { reply: rawPayload(turn).reply, replyIds: [], exact: true };
+    },
+  };
+}
+
+/** Renders as much of the conversation as the window and the overflow policy allow. */
+async function fit(
+  input: BuildInput,
+  windowTokens: number,
+  template: ChatTemplate,
+): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
+  const { request, replyTokens } = input;
+  const { session, base } = placeOf(input);
+  const turns = base === undefined ? [] : session.history.line(base);
+  const start = base?.record.contextStart ?? 1;
+  const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...request.messages]);
+  const whole = await render(start);
+  if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start as TurnNumber };
+  if (turns.length > 0 && request.overflow === 'error') {
+    throw overflowError('context', { neededTokens: whole.length + replyTokens, windowTokens });
+  }
+  let high = turns.length + 1;
+  let best = await render(high);
+  if (best.length + replyTokens > windowTokens) {
+    throw overflowError('message', { neededTokens: best.length + replyTokens, windowTokens });
+  }
+  const target = Math.min(windowTokens - replyTokens, Math.floor(windowTokens / 2));
+  let low = start + 1;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const candidate = await render(middle);
+    if (candidate.length <= target) {
+      high = middle;
+      best = candidate;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return { ids: best, contextStart: high as TurnNumber };
+}
+
+/** Messages from `firstTurn` on; a system message of turn 1 stays whatever is dropped. */
+function conversation(turns: readonly Turn[], firstTurn: number): Message[] {
+  const messages: Message[] = [];
+  for (const turn of turns) {
+    const { messages: own, reply } = rawPayload(turn);
+    if (turn.record.turn >= firstTurn) messages.push(...own, { role: 'assistant', content: reply });
+    else messages.push(...own.filter(({ role }) => role === 'system'));
+  }
+  return messages;
+}
+
+function rawPayload(turn: Turn): RawPayload {
+  if (turn.record.payload.mode !== 'raw')
+    throw new DiscedgeError('mode_mismatch', 'this session was not opened in mode "raw"');
+  return turn.record.payload;
+}

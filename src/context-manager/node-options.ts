@@ -1,0 +1,20 @@
+import type { TurnGatePolicy } from '../domain/consistency.ts';
+import type { Incarnation, NodeId } from '../domain/identifiers.ts';
+
+/** The node's limits and defaults, all bounded; docs/configuration.md says why each is what it is. */
+export interface NodeOptions {
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  readonly turnGate: TurnGatePolicy;
+  /** Under `fixed`: how often the turn gate looks again, and how far apart. */
+  readonly turnGateRetriesMax: number;
+  readonly turnGateBackoffMs: number;
+  readonly ttlSeconds: number;
+  readonly ttlSecondsMax: number;
+  readonly sessionQueueMax: number;
+  readonly turnsInFlightMax: number;
+  readonly contextCacheBytes: number;
+  readonly replyTokensDefault: number;
+  readonly replyTokensMax: number;
+  readonly finishAbandonedMs: number;
+}

@@ -1,0 +1,171 @@
+import type { ContextStore } from '../../context-store/context-store.ts';
+import { isOver } from '../../domain/expiry.ts';
+import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../domain/record/turn-record.ts';
+import { SessionHistory } from '../../domain/session-history.ts';
+import type { Clock } from '../../environment/environment.ts';
+import type { TokenContext } from '../modes/token-context.ts';
+
+/** A session as the Context Manager holds it in memory. The store stays the truth. */
+export interface CachedSession {
+  readonly key: SessionKey;
+  readonly history: SessionHistory;
+  readonly deleted: boolean;
+  /** Records of it that could not be read. */
+  readonly corrupt: number;
+  /**
+   * The folded ids of the line last worked on, so that a turn costs what it adds and not what came before. A turn takes
+   * it out and puts it back once it is stored: one that fails leaves nothing behind.
+   */
+  tokens: TokenContext | undefined;
+}
+
+/** Rough bytes of a cached session without its turns: maps, key, entry. */
+const SESSION_OVERHEAD_BYTES = 1000;
+/** Rough bytes of a cached turn beside its ids: maps, record object, strings. */
+const TURN_OVERHEAD_BYTES = 1500;
+/** A number in an array, held once in the record and once in the folded context. */
+const TOKEN_BYTES = 16;
+
+/**
+ * Least-recently-used sessions, read from the store on a miss. Bounded by an estimate of their memory; the session in
+ * use is kept whatever its size.
+ */
+export class SessionCache {
+  readonly #store: ContextStore;
+  readonly #clock: Clock;
+  readonly #bytesMax: number;
+  readonly #graceMs: number;
+  readonly #entries = new Map<string, { session: CachedSession; bytes: number }>();
+  /** Reads under way. What arrives meanwhile may be missing from what they read, so it is added afterwards. */
+  readonly #reads = new Map<string, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
+  #bytes = 0;
+
+  /** `graceMs`: how much longer than its records name a session lives here; 0 on a node that shares it with no other. */
+  constructor(
+    store: ContextStore,
+    clock: Clock,
+    { bytesMax, graceMs }: { readonly bytesMax: number; readonly graceMs: number },
+  ) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#bytesMax = bytesMax;
+    this.#graceMs = graceMs;
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * The session as it is now: empty when there is none, and when it has expired, whether or not it had been swept.
+   * Throws what the store throws.
+   */
+  async load(key: SessionKey): Promise<CachedSession> {
+    const session = await this.#held(key);
+    const nowMs = this.#clock.now();
+    if (!this.#isOver(session, nowMs)) return session;
+    // A turn may still be under way that prolongs a shared session, so it is only left out of sight.
+    if (this.#graceMs > 0) return emptySession(key);
+    // Out of the store as well: a turn appended to what is left there would bring it back to life.
+    this.forget(key);
+    let removed: number;
+    do removed = await this.#store.expire(nowMs);
+    while (removed > 0);
+    return this.#held(key);
+  }
+
+  /** Takes in a record that is durable in the store, written here or elsewhere. */
+  add(sealed: SealedRecord): void {
+    const name = sessionKeyText(sessionKeyOf(sealed.record));
+    this.#reads.get(name)?.arrived.push(sealed);
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    if (sealed.record.kind === 'tombstone') this.#drop(name);
+    else if (entry.session.history.add(sealed)) {
+      const added = costBytes(sealed);
+      entry.bytes += added;
+      this.#bytes += added;
+      this.#shrink();
+    }
+  }
+
+  /** The next load reads the store, even if a read is under way. */
+  forget(key: SessionKey): void {
+    const name = sessionKeyText(key);
+    this.#drop(name);
+    this.#reads.delete(name);
+  }
+
+  /** Concurrent callers share one read. */
+  #held(key: SessionKey): Promise<CachedSession> | CachedSession {
+    const name = sessionKeyText(key);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) {
+      this.#entries.delete(name);
+      this.#entries.set(name, entry);
+      return entry.session;
+    }
+    const under = this.#reads.get(name);
+    if (under !== undefined) return under.session;
+    const arrived: SealedRecord[] = [];
+    const read = { session: this.#read(key, name, arrived), arrived };
+    this.#reads.set(name, read);
+    const done = () => void (this.#reads.get(name) === read && this.#reads.delete(name));
+    read.session.then(done, done);
+    return read.session;
+  }
+
+  async #read(key: SessionKey, name: string, arrived: readonly SealedRecord[]): Promise<CachedSession> {
+    const stored = await this.#store.read(key);
+    const records = [...(stored?.records ?? []), ...arrived];
+    const deleted = (stored?.deleted ?? false) || records.some(({ record }) => record.kind === 'tombstone');
+    const history = new SessionHistory();
+    let bytes = SESSION_OVERHEAD_BYTES;
+    for (const sealed of deleted ? [] : records) if (history.add(sealed)) bytes += costBytes(sealed);
+    const session: CachedSession = { key, history, deleted, corrupt: stored?.corrupt ?? 0, tokens: undefined };
+    const forgotten = this.#reads.get(name)?.arrived !== arrived;
+    if (!deleted && !forgotten) this.#keep(name, session, bytes);
+    return session;
+  }
+
+  #isOver({ history: { expiresAtMs } }: CachedSession, nowMs: number): boolean {
+    return expiresAtMs > 0 && isOver({ expiresAtMs, graceMs: this.#graceMs, nowMs });
+  }
+
+  #keep(name: string, session: CachedSession, bytes: number): void {
+    this.#entries.set(name, { session, bytes });
+    this.#bytes += bytes;
+    this.#shrink();
+  }
+
+  #drop(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    this.#entries.delete(name);
+    this.#bytes -= entry.bytes;
+  }
+
+  #shrink(): void {
+    for (const name of this.#entries.keys()) {
+      if (this.#bytes <= this.#bytesMax || this.#entries.size <= 1) return;
+      this.#drop(name);
+    }
+  }
+}
+
+function emptySession(key: SessionKey): CachedSession {
+  return { key, history: new SessionHistory(), deleted: false, corrupt: 0, tokens: undefined };
+}
+
+function costBytes({ record }: SealedRecord): number {
+  if (record.kind !== 'turn') return 0;
+  const { payload } = record;
+  if (payload.mode === 'tokenized')
+    return TURN_OVERHEAD_BYTES + TOKEN_BYTES * (payload.promptIds.length + payload.replyIds.length);
+  return (
+    TURN_OVERHEAD_BYTES +
+    2 * (payload.reply.length + payload.messages.reduce((sum, { content }) => sum + content.length, 0))
+  );
+}

@@ -1,0 +1,144 @@
+import type { SessionSummary } from '../../context-store/context-store.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import {
+  type KeygroupId,
+  type SessionId,
+  type SessionKey,
+  sessionKeyText,
+  type UserId,
+} from '../../domain/identifiers.ts';
+import type { ContextMode } from '../../domain/record/turn-record.ts';
+import { type Branch, branchesOf } from '../../domain/session-branches.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import type { Mode, TurnText } from '../modes/mode.ts';
+import type { NodeResources } from '../node-resources.ts';
+import type { CachedSession } from './session-cache.ts';
+
+/** One stored turn with its text, as people read it. */
+export interface ReadTurn extends TurnText {
+  readonly turn: Turn;
+}
+
+/** A branch from where it parts from those before it. */
+export interface ReadBranch extends Omit<Branch, 'turns'> {
+  readonly turns: readonly ReadTurn[];
+}
+
+export interface SessionView {
+  readonly key: SessionKey;
+  /** `undefined` when none of its records can be read. */
+  readonly mode: ContextMode | undefined;
+  readonly expiresAtMs: number;
+  /** The main line, oldest first. */
+  readonly turns: readonly ReadTurn[];
+  /** The branches beside it, deepest first; no turn is in two of them. */
+  readonly branches: readonly ReadBranch[];
+  /** The last turn of every branch, main line first. */
+  readonly tips: readonly Turn[];
+  readonly corruptRecords: number;
+}
+
+export interface SessionsParts {
+  readonly keygroup: KeygroupId;
+  readonly node: NodeResources;
+  readonly modes: Readonly<Record<ContextMode, Mode>>;
+}
+
+/** Longer than any record can still be under way, with room for skewed clocks: what a tombstone adds to the longest TTL. */
+const TOMBSTONE_GRACE_MS = 24 * 3600 * 1000;
+
+/** What a user may do with sessions beside taking turns. Every method sees only the sessions of the user it is given. */
+export class Sessions {
+  readonly #parts: SessionsParts;
+
+  constructor(parts: SessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** A page of the user's sessions by session id, after `after`. */
+  list({
+    userId,
+    after,
+    limit,
+  }: {
+    userId: UserId;
+    after: SessionId | undefined;
+    limit: number;
+  }): Promise<SessionSummary[]> {
+    const { keygroup } = this.#parts;
+    const { store, environment, graceMs } = this.#parts.node;
+    return store.list({
+      keygroup,
+      userId,
+      after: after === undefined ? undefined : { keygroup, userId, sessionId: after },
+      limit,
+      nowMs: environment.clock.now() - graceMs,
+    });
+  }
+
+  /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
+  async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
+    const { history, key, corrupt } = await this.#existing(userId, sessionId);
+    const branches: ReadBranch[] = [];
+    for (const branch of branchesOf(history)) {
+      const turns: ReadTurn[] = [];
+      for (const turn of branch.turns) {
+        turns.push({ turn, ...(await this.#parts.modes[turn.record.payload.mode].read(turn)) });
+      }
+      branches.push({ ...branch, turns });
+    }
+    return {
+      key,
+      mode: history.mode,
+      expiresAtMs: history.expiresAtMs,
+      turns: branches[0]?.turns ?? [],
+      branches: branches.slice(1),
+      tips: branches.map(({ tip }) => tip),
+      corruptRecords: corrupt,
+    };
+  }
+
+  /** Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped. */
+  async delete(userId: UserId, sessionId: SessionId): Promise<void> {
+    const { environment, options, running, writer } = this.#parts.node;
+    const { key, history } = await this.#existing(userId, sessionId);
+    const writtenAtMs = environment.clock.now();
+    await writer.write({
+      kind: 'tombstone',
+      ...key,
+      origin: options.nodeId,
+      incarnation: options.incarnation,
+      writtenAtMs,
+      expiresAtMs: Math.max(history.expiresAtMs, writtenAtMs + options.ttlSecondsMax * 1000) + TOMBSTONE_GRACE_MS,
+    });
+    running.stop(sessionKeyText(key), deleted());
+  }
+
+  /**
+   * Stops this session's turns under way, those that wait included; they store nothing. False when there was none, or
+   * when it was too late: a turn that is being committed is kept.
+   */
+  cancel(userId: UserId, sessionId: SessionId): boolean {
+    const reason = new DiscedgeError('turn_cancelled', 'the turn was cancelled; nothing was stored');
+    return this.#parts.node.running.stop(sessionKeyText(this.#key(userId, sessionId)), reason);
+  }
+
+  async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
+    const session = await this.#parts.node.cache.load(this.#key(userId, sessionId));
+    if (session.deleted) throw deleted();
+    if (session.history.size === 0 && session.corrupt === 0) {
+      throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
+    }
+    return session;
+  }
+
+  #key(userId: UserId, sessionId: SessionId): SessionKey {
+    return { keygroup: this.#parts.keygroup, userId, sessionId };
+  }
+}
+
+function deleted(): DiscedgeError {
+  return new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id', {
+    param: 'session_id',
+  });
+}

@@ -1,0 +1,28 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { TokenSequence } from '../../domain/token-sequence.ts';
+import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
+import type { TurnObserver, TurnRequest } from './turn.ts';
+
+/**
+ * Lets the LLM Service answer a prompt and passes the parts on while the client is there. Throws what `generate` throws,
+ * and `llm_bad_reply` for a reply without an end.
+ */
+export async function generateReply(
+  llm: LlmService,
+  parts: {
+    prompt: TokenSequence;
+    maxTokens: number;
+    affinity: string | undefined;
+    request: TurnRequest;
+    observer: TurnObserver;
+    signal: AbortSignal;
+  },
+): Promise<GenerationEnd> {
+  const { prompt, maxTokens, affinity, observer, signal } = parts;
+  const { sampling, stop, stream } = parts.request;
+  for await (const event of llm.generate({ prompt, maxTokens, stop, sampling, affinity, stream }, signal)) {
+    if (event.kind === 'end') return event;
+    if (!observer.gone.aborted) observer.part(event.text, event.ids, event.fields);
+  }
+  throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
+}

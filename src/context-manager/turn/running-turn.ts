@@ -1,0 +1,83 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Clock } from '../../environment/environment.ts';
+
+/**
+ * One turn in flight, and what may still stop it. While it waits (queue, gate) anything does, the client's leaving too.
+ * Once it generates it is finished for a client that left, so that a retry is a replay, but not without end. Once it is
+ * being committed nothing stops it: what is told "cancelled" must not be stored. Once it is stored it may wait for peers;
+ * whatever would stop it ends that wait.
+ */
+export class RunningTurn {
+  /** `undefined`: nothing will be stored, so a client that left has nothing to come back for. */
+  readonly session: string | undefined;
+  readonly #clock: Clock;
+  readonly #finishAbandonedMs: number;
+  readonly #gone: AbortSignal;
+  readonly #stopping = new AbortController();
+  readonly #impatient = new AbortController();
+  #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
+  #cancelTimer = () => {};
+
+  constructor(parts: { session: string | undefined; gone: AbortSignal; clock: Clock; finishAbandonedMs: number }) {
+    this.session = parts.session;
+    this.#clock = parts.clock;
+    this.#finishAbandonedMs = parts.finishAbandonedMs;
+    this.#gone = parts.gone;
+    if (this.#gone.aborted) this.#onGone();
+    else this.#gone.addEventListener('abort', this.#onGone, { once: true });
+  }
+
+  /** Aborts, with a DiscedgeError, when the turn has to stop. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** From here on the turn goes on for `finishAbandonedMs` without its client. Throws when it has been stopped. */
+  startGenerating(): void {
+    this.signal.throwIfAborted();
+    this.#phase = 'generating';
+  }
+
+  /** From here on the turn cannot be stopped. Throws when it has been stopped. */
+  startCommitting(): void {
+    this.signal.throwIfAborted();
+    this.#phase = 'committing';
+  }
+
+  /** The turn is stored. The signal aborts when nobody waits for more than that, or nobody may. */
+  startSharing(): AbortSignal {
+    this.#phase = 'stored';
+    if (this.#gone.aborted) this.#onGone();
+    return this.#impatient.signal;
+  }
+
+  /** False when it is too late: the turn is being stored, or is. */
+  stop(reason: DiscedgeError): boolean {
+    if (this.#phase === 'stored') this.#impatient.abort(reason);
+    if (this.#phase === 'committing' || this.#phase === 'stored') return false;
+    this.#stopping.abort(reason);
+    return true;
+  }
+
+  /** The turn is over; lets go of the client's signal. */
+  end(): void {
+    this.#gone.removeEventListener('abort', this.#onGone);
+    this.#cancelTimer();
+  }
+
+  readonly #onGone = (): void => {
+    if (this.#phase === 'waiting') {
+      this.stop(new DiscedgeError('turn_cancelled', 'the client left before the turn began; nothing was stored'));
+      return;
+    }
+    if (this.#phase === 'stored') {
+      this.#impatient.abort();
+      return;
+    }
+    this.#cancelTimer = this.#clock.after(this.#finishAbandonedMs, () =>
+      this.stop(
+        new DiscedgeError('turn_cancelled', 'the client left and the turn took too long to finish; nothing was stored'),
+      ),
+    );
+  };
+}

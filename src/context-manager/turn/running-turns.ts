@@ -1,0 +1,90 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Clock } from '../../environment/environment.ts';
+import { RunningTurn } from './running-turn.ts';
+
+export interface RunningTurnsOptions {
+  readonly turnsInFlightMax: number;
+  readonly finishAbandonedMs: number;
+}
+
+/**
+ * How long a turn may take to end once it has been stopped. Ending takes milliseconds; more means that something below
+ * it hangs, or stores, which nothing stops, and the store's closing waits for what it has begun.
+ */
+export const STOPPED_TURN_MS = 2_000;
+
+/** The turns in flight on this node, waiting ones included: how many there may be, and how they are stopped. */
+export class RunningTurns {
+  readonly #clock: Clock;
+  readonly #options: RunningTurnsOptions;
+  readonly #turns = new Set<RunningTurn>();
+  readonly #idle: Array<() => void> = [];
+  #closing = false;
+
+  constructor(clock: Clock, options: RunningTurnsOptions) {
+    this.#clock = clock;
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#turns.size;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  /** Throws `overloaded` or `shutting_down` instead of running the task. */
+  async run<T>(session: string | undefined, gone: AbortSignal, task: (turn: RunningTurn) => Promise<T>): Promise<T> {
+    if (this.#closing) throw shuttingDown();
+    if (this.#turns.size >= this.#options.turnsInFlightMax) {
+      throw new DiscedgeError('overloaded', `the node has ${this.#turns.size} turns in flight, which is its limit`, {
+        retryAfterMs: 1000,
+      });
+    }
+    const { finishAbandonedMs } = this.#options;
+    const turn = new RunningTurn({ session, gone, clock: this.#clock, finishAbandonedMs });
+    this.#turns.add(turn);
+    try {
+      return await task(turn);
+    } finally {
+      turn.end();
+      this.#turns.delete(turn);
+      if (this.#turns.size === 0) for (const wake of this.#idle.splice(0)) wake();
+    }
+  }
+
+  /**
+   * Stops the turns of a session: the one that runs and those that wait behind it. True when there was one; what is
+   * being committed is not stopped and does not count.
+   */
+  stop(session: string, reason: DiscedgeError): boolean {
+    let stopped = false;
+    for (const turn of this.#turns) {
+      if (turn.session === session && turn.stop(reason)) stopped = true;
+    }
+    return stopped;
+  }
+
+  /**
+   * Admits nothing more and resolves when all turns have ended; those still there after `graceMs` are stopped, and no
+   * longer waited for after another {@link STOPPED_TURN_MS}.
+   */
+  async drain(graceMs: number): Promise<void> {
+    this.#closing = true;
+    if (this.#turns.size === 0) return;
+    let cancelTimer = () => {};
+    await new Promise<void>((resolve) => {
+      this.#idle.push(resolve);
+      cancelTimer = this.#clock.after(graceMs, () => {
+        for (const turn of this.#turns) turn.stop(shuttingDown());
+        cancelTimer = this.#clock.after(STOPPED_TURN_MS, resolve);
+      });
+    });
+    cancelTimer();
+  }
+}
+
+function shuttingDown(): DiscedgeError {
+  return new DiscedgeError('shutting_down', 'the node is stopping; ask another one');
+}

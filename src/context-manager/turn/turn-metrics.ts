@@ -1,0 +1,78 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Counter, Histogram, Metrics } from '../../environment/environment.ts';
+import type { GenerationUsage } from '../../llm-service/llm-service.ts';
+import type { TurnReply } from './turn.ts';
+import type { GatePass } from './turn-gate.ts';
+
+const SECONDS_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
+
+/** What the Context Manager counts. Labels are closed sets: outcome codes and modes, never a user or session. */
+export class TurnMetrics {
+  readonly #turns: Counter;
+  readonly #tokens: Counter;
+  readonly #turnSeconds: Histogram;
+  readonly #gateSeconds: Histogram;
+  readonly #monotonic: () => number;
+
+  constructor(
+    metrics: Metrics,
+    gauges: { inFlight: () => number; busySessions: () => number; cacheBytes: () => number },
+    monotonic: () => number,
+  ) {
+    this.#monotonic = monotonic;
+    this.#turns = metrics.counter({
+      name: 'discedge_turns_total',
+      help: 'Turns by outcome: ok, replayed or an error code',
+      labels: ['outcome'],
+    });
+    this.#tokens = metrics.counter({
+      name: 'discedge_tokens_total',
+      help: 'Token ids: cached and evaluated prompt ids, predicted reply ids',
+      labels: ['kind'],
+    });
+    this.#turnSeconds = metrics.histogram({
+      name: 'discedge_turn_seconds',
+      help: 'Whole turn, from admission to the end of its reply',
+      labels: ['mode'],
+      buckets: SECONDS_BUCKETS,
+    });
+    this.#gateSeconds = metrics.histogram({
+      name: 'discedge_gate_wait_seconds',
+      help: 'Time at the turn gate',
+      buckets: SECONDS_BUCKETS,
+    });
+    metrics.gauge({ name: 'discedge_turns_in_flight', help: 'Turns admitted and not yet answered' }, gauges.inFlight);
+    metrics.gauge(
+      { name: 'discedge_busy_sessions', help: 'Sessions with a turn running or waiting' },
+      gauges.busySessions,
+    );
+    metrics.gauge(
+      { name: 'discedge_context_cache_bytes', help: 'Estimated memory of cached sessions' },
+      gauges.cacheBytes,
+    );
+  }
+
+  /** Times a turn and counts how it ended. */
+  async observe(task: () => Promise<TurnReply>): Promise<TurnReply> {
+    const startedMs = this.#monotonic();
+    try {
+      const reply = await task();
+      this.#turns.add(1, { outcome: reply.replayed ? 'replayed' : 'ok' });
+      this.#turnSeconds.observe((this.#monotonic() - startedMs) / 1000, { mode: reply.mode });
+      return reply;
+    } catch (error) {
+      this.#turns.add(1, { outcome: error instanceof DiscedgeError ? error.code : 'internal_error' });
+      throw error;
+    }
+  }
+
+  gatePassed({ waitedMs }: GatePass): void {
+    this.#gateSeconds.observe(waitedMs / 1000);
+  }
+
+  generated(usage: GenerationUsage): void {
+    this.#tokens.add(usage.cachedTokens, { kind: 'cached' });
+    this.#tokens.add(usage.evaluatedTokens, { kind: 'evaluated' });
+    this.#tokens.add(usage.predictedTokens, { kind: 'predicted' });
+  }
+}

@@ -1,0 +1,47 @@
+import { CorruptRecord, openRecord, type SealedRecord } from '../../../domain/record/record-codec.ts';
+import { type LogEntry, logText, type OriginLog } from '../../lmdb/origin-log.ts';
+import type { ReplicaStore } from '../../lmdb/replica.ts';
+import { type DeltaParent, deltaBytes } from './delta-record.ts';
+
+/**
+ * An own record as it is published: leaning on its parent where that is an earlier record of the same log, which whoever
+ * follows the log has had before. `undefined` when the record is gone.
+ */
+export function bytesToPublish(replica: ReplicaStore, log: OriginLog, entry: LogEntry): Uint8Array | undefined {
+  const bytes = replica.recordBytes(entry);
+  if (bytes === undefined) return undefined;
+  const sealed = soundRecord(bytes);
+  // What is damaged here is shown to the peers as it is: they refuse and count it.
+  if (sealed === undefined) return bytes;
+  return deltaBytes(sealed, parentOf(replica, log, { entry, sealed }));
+}
+
+/** A log's record at a sequence, as far as it is here and sound. */
+export function recordAt(replica: ReplicaStore, log: OriginLog, sequence: number): SealedRecord | undefined {
+  if (sequence < 1) return undefined;
+  const [entry] = replica.readLog(log, { after: sequence - 1, limit: 1 });
+  const bytes = entry?.sequence === sequence ? replica.recordBytes(entry) : undefined;
+  return bytes === undefined ? undefined : soundRecord(bytes);
+}
+
+function parentOf(
+  replica: ReplicaStore,
+  log: OriginLog,
+  { entry, sealed: { record } }: { entry: LogEntry; sealed: SealedRecord },
+): DeltaParent | undefined {
+  if (record.kind !== 'turn' || record.parent === undefined) return undefined;
+  const position = replica.positionOf(record.parent, log.keygroup);
+  if (position === undefined || logText(position.log) !== logText(log) || position.sequence >= entry.sequence)
+    return undefined;
+  const sealed = recordAt(replica, log, position.sequence);
+  return sealed && { distance: entry.sequence - position.sequence, sealed };
+}
+
+function soundRecord(bytes: Uint8Array): SealedRecord | undefined {
+  try {
+    return openRecord(bytes);
+  } catch (error) {
+    if (error instanceof CorruptRecord) return undefined;
+    throw error;
+  }
+}

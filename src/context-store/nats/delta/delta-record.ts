@@ -1,0 +1,297 @@
+import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
+import {
+  ANONYMOUS,
+  type ContextId,
+  ID_BYTES_MAX,
+  type Incarnation,
+  type KeygroupId,
+  type NodeId,
+  type RequestDigest,
+  type SessionId,
+  type TurnNumber,
+  type UserId,
+} from '../../../domain/identifiers.ts';
+import {
+  openRecord,
+  RECORD_FORMAT_VERSION,
+  type SealedRecord,
+  sealRecord,
+} from '../../../domain/record/record-codec.ts';
+import {
+  CHECKSUM_BYTES,
+  DIGEST_BYTES,
+  HASH_BYTES,
+  readFrame,
+  readRaw,
+  readSampling,
+  readStop,
+  writeFrame,
+  writeRaw,
+  writeSampling,
+  writeStop,
+} from '../../../domain/record/record-fields.ts';
+import type {
+  SamplingSummary,
+  SessionRecord,
+  TokenizedPayload,
+  TurnRecord,
+} from '../../../domain/record/turn-record.ts';
+import { type ExpectedTurn, expectedAfter, frameAfter, idsOf, NO_TURN, SAME, samenessOf } from './expected-turn.ts';
+import { readSessionId, sessionIdForm, writeSessionId } from './session-id-form.ts';
+import { compressIds, decompressIds, IDS_PER_BYTE_MAX } from './token-compression.ts';
+
+/*
+ * The form in which a record travels in its origin's stream: without what the stream's name says, without what its parent
+ * says where that is an earlier record of the same log, and with its ids compressed. It is made from the canonical bytes
+ * and gives them back exactly; the hash is checked over those. A record that has no delta form travels as it is.
+ */
+
+/** First byte of the delta form; canonical bytes begin with the version alone. */
+const DELTA_FORM = 0x80 | RECORD_FORMAT_VERSION;
+
+/** Of one record. Longer ones travel as they are: what a node must do for a message stays below some 100 ms. */
+const IDS_MAX = 65_536;
+
+/** What a stream's name says of every record in it. */
+export interface DeltaLog {
+  readonly keygroup: KeygroupId;
+  readonly origin: NodeId;
+  readonly incarnation: Incarnation;
+}
+
+/** The parent as an earlier record of the same log: so many records before. */
+export interface DeltaParent {
+  readonly distance: number;
+  readonly sealed: SealedRecord;
+}
+
+/** A delta form says nothing here: the parent it leans on is not here, or is another, or it is damaged. To be had whole. */
+export class DeltaUnreadable extends Error {
+  override readonly name = 'DeltaUnreadable';
+}
+
+interface Session {
+  readonly userId: UserId;
+  readonly sessionId: SessionId;
+}
+
+/** Bits of the second byte. */
+const SHAPE = { tombstone: 1, leans: 2, anonymous: 4, sessionId: 8, raw: 32, inexact: 64, replyText: 128 } as const;
+const SESSION_ID_FORMS = 4;
+/**
+ * The bytes to send: the delta form, or the record's own where there is none or it is no shorter. `parent` is left aside
+ * when it is another record's.
+ */
+export function deltaBytes({ record, bytes }: SealedRecord, parent?: DeltaParent): Uint8Array {
+  if (record.expiresAtMs < record.writtenAtMs) return bytes;
+  const checksum = bytes.subarray(bytes.length - CHECKSUM_BYTES);
+  const delta =
+    record.kind === 'turn'
+      ? deltaTurn(record, checksum, isParent(parent, record) ? parent : undefined)
+      : deltaTombstone(record, checksum);
+  return delta === undefined || delta.length >= bytes.length ? bytes : delta;
+}
+
+/** Whether this version reads such bytes at all; what they hold can be wrong yet. */
+export function isKnownForm(bytes: Uint8Array): boolean {
+  return bytes[0] === DELTA_FORM || bytes[0] === RECORD_FORMAT_VERSION;
+}
+
+/**
+ * Reverses {@link deltaBytes}; `turnAt` finds the log's record that came so many before. Throws {@link DeltaUnreadable}
+ * for whatever is wrong with a delta form, and `CorruptRecord` for a record that came whole.
+ */
+export function openDelta(
+  bytes: Uint8Array,
+  log: DeltaLog,
+  turnAt: (distance: number) => SealedRecord | undefined,
+): SealedRecord {
+  if (bytes[0] !== DELTA_FORM) return openRecord(bytes);
+  try {
+    const reader = new ByteReader(bytes);
+    reader.byte();
+    const { record, checksum } = readRecord(reader, log, turnAt);
+    const sealed = sealRecord(record);
+    if (!checksum.equals(sealed.bytes.subarray(sealed.bytes.length - CHECKSUM_BYTES)))
+      throw new MalformedBytes('checksum differs');
+    return sealed;
+  } catch (error) {
+    if (!(error instanceof MalformedBytes || error instanceof RangeError)) throw error;
+    throw new DeltaUnreadable(error.message, { cause: error });
+  }
+}
+
+function isParent(parent: DeltaParent | undefined, turn: TurnRecord): boolean {
+  if (parent === undefined || parent.sealed.hash !== turn.parent) return false;
+  const { record } = parent.sealed;
+  return (
+    record.kind === 'turn' &&
+    record.turn + 1 === turn.turn &&
+    record.userId === turn.userId &&
+    record.sessionId === turn.sessionId
+  );
+}
+
+function deltaTombstone(record: SessionRecord, checksum: Uint8Array): Uint8Array {
+  const writer = new ByteWriter();
+  writer.byte(DELTA_FORM);
+  writer.byte(SHAPE.tombstone | sessionShape(record));
+  writeSession(record, writer);
+  writer.varint(record.writtenAtMs);
+  writer.varint(record.expiresAtMs - record.writtenAtMs);
+  writer.raw(checksum);
+  return writer.view();
+}
+
+/** `undefined` when it holds more ids than a delta record may. */
+function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent | undefined): Uint8Array | undefined {
+  const { payload } = turn;
+  const ids = idsOf(payload);
+  if (ids.length > IDS_MAX) return undefined;
+  const before = parent?.sealed.record.kind === 'turn' ? parent.sealed.record : undefined;
+  const usual = before === undefined ? NO_TURN : expectedAfter(before);
+  const sameness = samenessOf(turn, usual);
+  const writer = new ByteWriter();
+  writer.byte(DELTA_FORM);
+  writer.byte(
+    (before === undefined ? sessionShape(turn) : SHAPE.leans) |
+      (payload.mode === 'raw'
+        ? SHAPE.raw
+        : (payload.exact ? 0 : SHAPE.inexact) | (payload.replyText === undefined ? 0 : SHAPE.replyText)),
+  );
+  writer.byte(sameness);
+  if (before === undefined || parent === undefined) {
+    writeSession(turn, writer);
+    writer.varint(turn.turn);
+    if (turn.parent !== undefined) writer.hex(turn.parent, HASH_BYTES);
+  } else writer.varint(parent.distance);
+  writer.varint(Math.abs(turn.writtenAtMs - usual.writtenAtMs));
+  writer.hex(turn.requestDigest, DIGEST_BYTES);
+  if ((sameness & SAME.lifetime) === 0) writer.varint(turn.expiresAtMs - turn.writtenAtMs);
+  if ((sameness & SAME.stop) === 0) writeStop(turn.stop, writer);
+  if ((sameness & SAME.sampling) === 0) writeSampling(turn.sampling, writer);
+  if ((sameness & SAME.contextStart) === 0) writer.varint(turn.contextStart);
+  writer.raw(checksum);
+  if (payload.mode === 'raw') {
+    writeRaw(payload, writer);
+    return writer.view();
+  }
+  if ((sameness & SAME.frame) === 0) writeFrame(payload, writer);
+  if (payload.replyText !== undefined) writer.text(payload.replyText);
+  writer.varint(payload.promptIds.length);
+  if ((sameness & SAME.replyLength) === 0) writer.varint(payload.replyIds.length);
+  const compressed = compressIds(ids, idsOf(usual.payload));
+  if (ids.length > compressed.length * IDS_PER_BYTE_MAX) return undefined;
+  writer.raw(compressed);
+  return writer.view();
+}
+
+function readRecord(
+  reader: ByteReader,
+  log: DeltaLog,
+  turnAt: (distance: number) => SealedRecord | undefined,
+): { record: SessionRecord; checksum: Buffer } {
+  const shape = reader.byte();
+  if ((shape & SHAPE.tombstone) !== 0) {
+    const session = readSession(reader, shape);
+    const writtenAtMs = reader.varint();
+    const expiresAtMs = writtenAtMs + reader.varint();
+    const checksum = reader.raw(CHECKSUM_BYTES);
+    if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
+    return { record: { kind: 'tombstone', ...log, ...session, writtenAtMs, expiresAtMs }, checksum };
+  }
+  const sameness = reader.byte();
+  const same = (bit: number) => (sameness & bit) !== 0;
+  const { session, turn, parent, usual } =
+    (shape & SHAPE.leans) === 0 ? readPlace(reader, shape) : placeAfter(turnAt(reader.varint()));
+  const elapsedMs = reader.varint();
+  const writtenAtMs = usual.writtenAtMs + (same(SAME.clock) ? elapsedMs : -elapsedMs);
+  const requestDigest = reader.hex(DIGEST_BYTES) as RequestDigest;
+  const expiresAtMs = writtenAtMs + (same(SAME.lifetime) ? usual.lifetimeMs : reader.varint());
+  const stop = same(SAME.stop) ? usual.stop : readStop(reader);
+  const sampling = same(SAME.sampling) ? usual.sampling : readSampling(reader);
+  const contextStart = (same(SAME.contextStart) ? usual.contextStart : reader.varint()) as TurnNumber;
+  const checksum = reader.raw(CHECKSUM_BYTES);
+  const payload = (shape & SHAPE.raw) !== 0 ? readRaw(reader) : readTokenized(reader, { shape, same, usual, sampling });
+  if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
+  const record: TurnRecord = {
+    kind: 'turn',
+    ...log,
+    ...session,
+    writtenAtMs,
+    expiresAtMs,
+    turn,
+    parent,
+    requestDigest,
+    contextStart,
+    stop,
+    sampling,
+    payload,
+  };
+  return { record, checksum };
+}
+
+function readTokenized(
+  reader: ByteReader,
+  {
+    shape,
+    same,
+    usual,
+    sampling,
+  }: { shape: number; same: (bit: number) => boolean; usual: ExpectedTurn; sampling: SamplingSummary },
+): TokenizedPayload {
+  const frame = same(SAME.frame) ? undefined : readFrame(reader);
+  const replyText = (shape & SHAPE.replyText) === 0 ? undefined : reader.text(reader.remaining);
+  const promptLength = reader.varint(IDS_MAX);
+  const replyLength = same(SAME.replyLength) ? (sampling.maxTokens ?? 0) : reader.varint(IDS_MAX);
+  if (promptLength + replyLength > IDS_MAX) throw new MalformedBytes('too many ids');
+  const ids = decompressIds(reader.raw(reader.remaining), promptLength + replyLength, idsOf(usual.payload));
+  return {
+    mode: 'tokenized',
+    promptIds: ids.slice(0, promptLength),
+    replyIds: ids.slice(promptLength),
+    exact: (shape & SHAPE.inexact) === 0,
+    ...(frame ?? frameAfter(usual.payload, promptLength)),
+    replyText,
+  };
+}
+
+interface Place {
+  readonly session: Session;
+  readonly turn: TurnNumber;
+  readonly parent: ContextId | undefined;
+  readonly usual: ExpectedTurn;
+}
+
+function readPlace(reader: ByteReader, shape: number): Place {
+  const session = readSession(reader, shape);
+  const turn = reader.varint() as TurnNumber;
+  const parent = turn === 1 ? undefined : (reader.hex(HASH_BYTES) as ContextId);
+  return { session, turn, parent, usual: NO_TURN };
+}
+
+function placeAfter(parent: SealedRecord | undefined): Place {
+  if (parent?.record.kind !== 'turn') throw new MalformedBytes('the parent is not here');
+  const { userId, sessionId, turn } = parent.record;
+  return {
+    session: { userId, sessionId },
+    turn: (turn + 1) as TurnNumber,
+    parent: parent.hash,
+    usual: expectedAfter(parent.record),
+  };
+}
+
+function sessionShape({ userId, sessionId }: Session): number {
+  return (userId === ANONYMOUS ? SHAPE.anonymous : 0) | (sessionIdForm(sessionId) * SHAPE.sessionId);
+}
+
+function writeSession({ userId, sessionId }: Session, writer: ByteWriter): void {
+  if (userId !== ANONYMOUS) writer.text(userId);
+  writeSessionId(sessionId, writer);
+}
+
+function readSession(reader: ByteReader, shape: number): Session {
+  const userId = (shape & SHAPE.anonymous) !== 0 ? ANONYMOUS : (reader.text(ID_BYTES_MAX) as UserId);
+  const form = Math.floor(shape / SHAPE.sessionId) % SESSION_ID_FORMS;
+  return { userId, sessionId: readSessionId(reader, form) };
+}

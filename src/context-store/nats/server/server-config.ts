@@ -1,0 +1,234 @@
+import { isIPv4 } from 'node:net';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { ClusterName, NodeId } from '../../../domain/identifiers.ts';
+import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
+import { guestName, userName } from '../names.ts';
+import {
+  behindHubPermissions,
+  directPermissions,
+  excludedPermissions,
+  guestPermissions,
+  type Permissions,
+} from './server-permissions.ts';
+
+/** What one node's nats-server needs to know. */
+export interface NatsServerSettings {
+  readonly nodeId: NodeId;
+  readonly listen: HostAndPort;
+  /** Folder of JetStream; nobody else's. */
+  readonly storeDir: string;
+  /** How much of the disk the streams may take. What has no room stays in the outbox. */
+  readonly maxFileBytes: number;
+  /** Without it only this machine is served, and everyone on it may do everything. */
+  readonly tls?: NatsServerTls | undefined;
+  /** Nodes whose certificates are let in. Any other of the cluster may knock, and nothing else. */
+  readonly peers: readonly NodeId[];
+  /** Nodes that may not even knock, whatever `peers` says. */
+  readonly excluded?: readonly NodeId[] | undefined;
+}
+
+export interface HostAndPort {
+  /** Name or address, IPv6 without brackets. */
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+}
+
+/** Paths of PEM files, and the cluster that the certificates were made for. */
+export interface NatsServerTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+  readonly cluster: ClusterName;
+}
+
+/** For nodes that can only dial out. Servers from 2.10 on compress these links unless told not to; earlier ones do not know the word. */
+export interface LeafLink {
+  readonly address: HostAndPort;
+  readonly serverVersion: { readonly major: number; readonly minor: number };
+}
+
+/** nats-server's own bound on the records' way through a stream is 8 MB, which is also the longest record. */
+const PAYLOAD_BYTES_MAX = RECORD_BYTES_MAX;
+/** JetStream on file keeps only bookkeeping in memory. */
+const JETSTREAM_MEMORY = '64MB';
+/** A TLS handshake over a bad link takes seconds; a port scanner must not hold a connection longer. */
+const TLS_TIMEOUT_SECONDS = 5;
+/** Nodes ping their servers, so the server need not: a second pair of pings would double the idle traffic. */
+const PING_INTERVAL = '2m';
+/** Behind a hub a node sees only its own server, so the servers look after the links between them. */
+const LEAF_PING_INTERVAL = '10s';
+const PINGS_OUT_MAX = 2;
+/** A peer that reads nothing for so long is cut off, before what waits for it fills the memory. */
+const WRITE_DEADLINE = '10s';
+const LEAF_RECONNECT_SECONDS = 1;
+
+/**
+ * Configuration text of a node's server, for peers that reach it directly. The node itself may do everything; each peer
+ * may create and read its own consumers, hear announcements and ask for back-fill; other nodes of the cluster may knock,
+ * and certificates of no node of the cluster are refused.
+ * Throws `config_invalid` when it would listen beyond this machine without certificates.
+ */
+export function natsServerConfig(settings: NatsServerSettings): string {
+  return serverConfig(settings, {
+    pingInterval: PING_INTERVAL,
+    peerPermissions: (peer) => directPermissions(settings.nodeId, peer),
+  });
+}
+
+/**
+ * As {@link natsServerConfig}, and also accepts the servers of nodes that can only dial out, at `link.address`.
+ * A node behind it may do at another node what a direct peer may. Links keep the permissions they were made with, so a
+ * hub whose peers change needs a restart in place of a reload.
+ */
+export function hubServerConfig(settings: NatsServerSettings, link: LeafLink): string {
+  refuseOpenListener(link.address, settings.tls);
+  return serverConfig(settings, {
+    pingInterval: LEAF_PING_INTERVAL,
+    domain: settings.nodeId,
+    leafnodes: [`listen: ${quoted(hostAndPort(link.address))}`, ...tlsBlock(settings.tls), ...compression(link)],
+    peerPermissions: (peer) => behindHubPermissions(settings, peer),
+  });
+}
+
+/** As {@link natsServerConfig}, for a node that dials out to the hub at `link.address` and shares records through it. */
+export function leafServerConfig(settings: NatsServerSettings, link: LeafLink): string {
+  const { tls } = settings;
+  if (tls === undefined && !isLoopback(link.address)) {
+    throw new DiscedgeError(
+      'config_invalid',
+      `the hub ${hostAndPort(link.address)} is another machine, and there are no certificates; make them with "discedge certs"`,
+    );
+  }
+  const url = `${tls === undefined ? 'nats-leaf' : 'tls'}://${hostAndPort(link.address)}`;
+  const remote = block('', [
+    `urls: [ ${quoted(url)} ]`,
+    ...tlsBlock(tls, { acceptsClients: false }),
+    ...compression(link),
+  ]);
+  return serverConfig(settings, {
+    pingInterval: LEAF_PING_INTERVAL,
+    domain: settings.nodeId,
+    leafnodes: [`reconnect: ${LEAF_RECONNECT_SECONDS}`, 'remotes: [', ...indented(remote), ']'],
+    // Peers come through the hub, and the hub has checked what they may do.
+    peerPermissions: undefined,
+  });
+}
+
+interface Topology {
+  readonly pingInterval: string;
+  readonly domain?: NodeId;
+  readonly leafnodes?: readonly string[];
+  readonly peerPermissions: ((peer: NodeId) => Permissions) | undefined;
+}
+
+function serverConfig(settings: NatsServerSettings, topology: Topology): string {
+  const { nodeId, listen, storeDir, maxFileBytes, tls } = settings;
+  refuseOpenListener(listen, tls);
+  const lines = [
+    `server_name: ${quoted(nodeId)}`,
+    `listen: ${quoted(hostAndPort(listen))}`,
+    ...block('jetstream', [
+      `store_dir: ${quoted(storeDir)}`,
+      `max_mem: ${JETSTREAM_MEMORY}`,
+      `max_file: ${maxFileBytes}`,
+      ...(topology.domain === undefined ? [] : [`domain: ${quoted(topology.domain)}`]),
+    ]),
+    `max_payload: ${PAYLOAD_BYTES_MAX}`,
+    `ping_interval: ${quoted(topology.pingInterval)}`,
+    `ping_max: ${PINGS_OUT_MAX}`,
+    `write_deadline: ${quoted(WRITE_DEADLINE)}`,
+    ...tlsBlock(tls),
+    ...(tls === undefined ? [] : authorization(settings, tls, topology)),
+    ...(topology.leafnodes === undefined ? [] : block('leafnodes', topology.leafnodes)),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function authorization(
+  { nodeId, peers, excluded = [] }: NatsServerSettings,
+  { cluster }: NatsServerTls,
+  { peerPermissions }: Topology,
+): string[] {
+  const users = block('', [`user: ${quoted(userName({ nodeId, cluster }))}`]);
+  if (peerPermissions !== undefined) {
+    const shutOut = new Set(excluded);
+    for (const peer of new Set(peers)) {
+      if (peer !== nodeId && !shutOut.has(peer))
+        users.push(...user(userName({ nodeId: peer, cluster }), peerPermissions(peer)));
+    }
+    for (const peer of shutOut) {
+      if (peer !== nodeId) users.push(...user(userName({ nodeId: peer, cluster }), excludedPermissions));
+    }
+    users.push(...user(guestName(cluster), guestPermissions(nodeId)));
+  }
+  return block('authorization', ['users: [', ...indented(users), ']']);
+}
+
+function user(name: string, { publish, subscribe }: Permissions): string[] {
+  return block('', [
+    `user: ${quoted(name)}`,
+    ...block('permissions', [`publish: ${list(publish)}`, `subscribe: ${list(subscribe)}`]),
+  ]);
+}
+
+function tlsBlock(tls: NatsServerTls | undefined, { acceptsClients = true } = {}): string[] {
+  if (tls === undefined) return [];
+  return block('tls', [
+    `cert_file: ${quoted(tls.certFile)}`,
+    `key_file: ${quoted(tls.keyFile)}`,
+    `ca_file: ${quoted(tls.caFile)}`,
+    `timeout: ${TLS_TIMEOUT_SECONDS}`,
+    ...(acceptsClients ? ['verify_and_map: true'] : []),
+  ]);
+}
+
+function compression({ serverVersion: { major, minor } }: LeafLink): string[] {
+  return major > 2 || (major === 2 && minor >= 10) ? ['compression: off'] : [];
+}
+
+function refuseOpenListener(listen: HostAndPort, tls: NatsServerTls | undefined): void {
+  if (tls !== undefined || isLoopback(listen)) return;
+  throw new DiscedgeError(
+    'config_invalid',
+    `nats-server would listen at ${hostAndPort(listen)} without certificates, open to everyone; ` +
+      'make certificates with "discedge certs" or listen at 127.0.0.1',
+  );
+}
+
+/** A name other than localhost can be made to point anywhere, so it counts as another machine. */
+function isLoopback({ host }: HostAndPort): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+}
+
+function hostAndPort({ host, port }: HostAndPort): string {
+  // nats-server's word for "any free port" is -1; 0 would be its default port.
+  return `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? -1 : port}`;
+}
+
+/** A string as nats-server reads it, whatever it holds. */
+export function quoted(text: string): string {
+  const escaped = text.replaceAll(
+    /["\\\u0000-\u001f\u007f]/g,
+    (character) => ESCAPES[character] ?? hexEscape(character),
+  );
+  return `"${escaped}"`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function hexEscape(character: string): string {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+}
+
+function list(strings: readonly string[]): string {
+  return `[${strings.map(quoted).join(', ')}]`;
+}
+
+function block(name: string, lines: readonly string[]): string[] {
+  return [`${name} {`.trimStart(), ...indented(lines), '}'];
+}
+
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => `  ${line}`);
+}

@@ -1,0 +1,88 @@
+import type { NodeId } from '../../../domain/identifiers.ts';
+import {
+  announceSubject,
+  backfillSubject,
+  beaconSubject,
+  consumerName,
+  domainApi,
+  inboxPrefix,
+  knockSubject,
+  OWN_API,
+} from '../names.ts';
+
+/** Subjects that a user of a node's server may use. */
+export interface Permissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/**
+ * A subject that nobody uses. An empty list would allow everything, and a hub of version 2.15 tells a server behind it
+ * nothing of what it listens to when that may subscribe to nothing at all.
+ */
+const NOTHING = ['_'];
+
+/** A node that is shut out. */
+export const excludedPermissions: Permissions = { publish: NOTHING, subscribe: NOTHING };
+
+/** A node of the cluster that the server of `nodeId` does not know: it may knock. */
+export function guestPermissions(nodeId: NodeId): Permissions {
+  return { publish: [knockSubject(nodeId)], subscribe: NOTHING };
+}
+
+/** A peer that connects to the server of `nodeId`. */
+export function directPermissions(nodeId: NodeId, peer: NodeId): Permissions {
+  return {
+    publish: [...consumerRequests(OWN_API, peer), backfillSubject(nodeId), knockSubject(nodeId)],
+    subscribe: [`${inboxPrefix(peer)}.>`, announceSubject(nodeId)],
+  };
+}
+
+/**
+ * What may pass between the hub and the server of `peer`: its requests to others, and theirs to it with the answers.
+ *
+ * Servers listen for CONSUMER.> as a whole, and a hub passes that on only to those who may publish something below it,
+ * which it finds only when no wildcard comes before the last token: hence CONSUMER.NAMES, which does no harm.
+ */
+export function behindHubPermissions(
+  { nodeId, peers }: { readonly nodeId: NodeId; readonly peers: readonly NodeId[] },
+  peer: NodeId,
+): Permissions {
+  const others = [...new Set([nodeId, ...peers])].filter((other) => other !== peer);
+  return {
+    publish: [
+      // A peer that reaches this server directly names no domain.
+      ...consumerRequests(OWN_API, peer),
+      ...others.flatMap((other) => [
+        ...consumerRequests(domainApi(other), peer),
+        `${domainApi(other)}.CONSUMER.NAMES.*`,
+        `${inboxPrefix(other)}.>`,
+        backfillSubject(other),
+        knockSubject(other),
+      ]),
+      announceSubject(peer),
+      beaconSubject(peer),
+    ],
+    subscribe: [
+      `${domainApi(peer)}.>`,
+      `${inboxPrefix(peer)}.>`,
+      backfillSubject(peer),
+      knockSubject(peer),
+      announceSubject('*'),
+      beaconSubject('*'),
+    ],
+  };
+}
+
+/** Requests with which a peer finds streams and handles consumers of its own name, and nothing else. */
+function consumerRequests(api: string, peer: NodeId): string[] {
+  const consumer = consumerName(peer);
+  return [
+    `${api}.STREAM.NAMES`,
+    `${api}.CONSUMER.CREATE.*.${consumer}`,
+    `${api}.CONSUMER.CREATE.*.${consumer}.>`,
+    `${api}.CONSUMER.DURABLE.CREATE.*.${consumer}`,
+    `${api}.CONSUMER.DELETE.*.${consumer}`,
+    `${api}.CONSUMER.MSG.NEXT.*.${consumer}`,
+  ];
+}

@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import { ByteReader, ByteWriter, MalformedBytes } from '../bytes.ts';
+import {
+  type ContextId,
+  ID_BYTES_MAX,
+  type Incarnation,
+  isId,
+  isNodeId,
+  type KeygroupId,
+  type NodeId,
+  type RequestDigest,
+  type SessionId,
+  type TurnNumber,
+  type UserId,
+} from '../identifiers.ts';
+import {
+  CHECKSUM_BYTES,
+  DIGEST_BYTES,
+  HASH_BYTES,
+  pick,
+  readFrame,
+  readRaw,
+  readSampling,
+  readStop,
+  writeFrame,
+  writeRaw,
+  writeSampling,
+  writeStop,
+} from './record-fields.ts';
+import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
+import type { SessionRecord, TokenizedPayload } from './turn-record.ts';
+
+/** First byte of every record. A node refuses versions it does not know instead of guessing. */
+export const RECORD_FORMAT_VERSION = 1;
+
+/** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
+export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
+
+const TURN_MAX = 0xffff_ffff;
+const KEYGROUP_BYTES = 8;
+const INCARNATION_BYTES = 4;
+
+/** A record with its canonical bytes and the hash that names it. Equal records have equal bytes. */
+export interface SealedRecord {
+  readonly record: SessionRecord;
+  /** Canonical bytes followed by a four-byte checksum. */
+  readonly bytes: Uint8Array;
+  readonly hash: ContextId;
+}
+
+/** The bytes are not a record this version can serve. Counted by stores, never shown to a model. */
+export class CorruptRecord extends Error {
+  constructor(reason: string, cause?: unknown) {
+    super(`corrupt record: ${reason}`, cause === undefined ? undefined : { cause });
+    this.name = 'CorruptRecord';
+  }
+}
+
+const KINDS = ['turn', 'tombstone'] as const;
+const MODES = ['raw', 'tokenized'] as const;
+
+/**
+ * Encodes and names a record. Throws RangeError when it would exceed {@link RECORD_BYTES_MAX} or could not be opened
+ * again: a turn that is acknowledged can be read.
+ */
+export function sealRecord(record: SessionRecord): SealedRecord {
+  const fault = faultOf(record);
+  if (fault !== undefined) throw new RangeError(fault);
+  const writer = new ByteWriter();
+  writer.byte(RECORD_FORMAT_VERSION);
+  writer.byte(KINDS.indexOf(record.kind));
+  writer.hex(record.keygroup, KEYGROUP_BYTES);
+  writer.text(record.userId);
+  writer.text(record.sessionId);
+  writer.text(record.origin);
+  writer.hex(record.incarnation, INCARNATION_BYTES);
+  writer.varint(record.writtenAtMs);
+  writer.varint(record.expiresAtMs);
+  if (record.kind === 'turn') {
+    writer.varint(record.turn);
+    if (record.parent !== undefined) writer.hex(record.parent, HASH_BYTES);
+    writer.hex(record.requestDigest, DIGEST_BYTES);
+    writer.varint(record.contextStart);
+    writeStop(record.stop, writer);
+    writeSampling(record.sampling, writer);
+    writer.byte(MODES.indexOf(record.payload.mode));
+    if (record.payload.mode === 'tokenized') writeTokenized(record.payload, writer);
+    else writeRaw(record.payload, writer);
+  }
+  const digest = createHash('sha256').update(writer.view()).digest();
+  writer.raw(digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES));
+  const bytes = new Uint8Array(writer.view());
+  if (bytes.length > RECORD_BYTES_MAX)
+    throw new RangeError(`record of ${bytes.length} bytes exceeds ${RECORD_BYTES_MAX}`);
+  return { record, bytes, hash: digest.toString('hex', 0, HASH_BYTES) as ContextId };
+}
+
+/** Decodes and verifies; `expectedHash` is the name it was stored under. Throws {@link CorruptRecord}. */
+export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedRecord {
+  if (bytes.length < CHECKSUM_BYTES || bytes.length > RECORD_BYTES_MAX)
+    throw new CorruptRecord(`${bytes.length} bytes long`);
+  const canonical = bytes.subarray(0, bytes.length - CHECKSUM_BYTES);
+  const digest = createHash('sha256').update(canonical).digest();
+  const checksum = digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES);
+  if (!checksum.equals(bytes.subarray(canonical.length))) throw new CorruptRecord('checksum differs');
+  const hash = digest.toString('hex', 0, HASH_BYTES) as ContextId;
+  if (expectedHash !== undefined && hash !== expectedHash) throw new CorruptRecord('stored under another hash');
+  try {
+    const reader = new ByteReader(canonical);
+    const record = readRecord(reader);
+    if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
+    const fault = faultOf(record);
+    if (fault !== undefined) throw new MalformedBytes(fault);
+    return { record, bytes, hash };
+  } catch (error) {
+    if (error instanceof MalformedBytes) throw new CorruptRecord(error.message, error);
+    throw error;
+  }
+}
+
+/** What no record may say, on its way in or out. A peer's ids become keys and log lines here, like a client's. */
+function faultOf(record: SessionRecord): string | undefined {
+  if (!isId(record.userId) || !isId(record.sessionId) || !isNodeId(record.origin)) return 'an id that is none';
+  if (record.kind === 'tombstone') return undefined;
+  const { turn, parent, contextStart, payload } = record;
+  if (!(turn >= 1 && turn <= TURN_MAX)) return 'a turn out of range';
+  if ((turn === 1) !== (parent === undefined)) return 'turn 1 alone has no parent';
+  if (!(contextStart >= 1 && contextStart <= turn)) return 'a context that starts outside the session';
+  if (payload.mode === 'raw') return undefined;
+  if (payload.leadLength > payload.promptIds.length) return 'a lead longer than the prompt';
+  if (payload.spans.some((span) => span.start + span.length > payload.promptIds.length))
+    return 'a span outside the prompt';
+  return undefined;
+}
+
+function readRecord(reader: ByteReader): SessionRecord {
+  const version = reader.byte();
+  if (version !== RECORD_FORMAT_VERSION)
+    throw new MalformedBytes(`format version ${version}, this node knows ${RECORD_FORMAT_VERSION}`);
+  const kind = pick(KINDS, reader.byte(), 'kind');
+  const header = {
+    keygroup: reader.hex(KEYGROUP_BYTES) as KeygroupId,
+    userId: reader.text(ID_BYTES_MAX) as UserId,
+    sessionId: reader.text(ID_BYTES_MAX) as SessionId,
+    origin: reader.text(ID_BYTES_MAX) as NodeId,
+    incarnation: reader.hex(INCARNATION_BYTES) as Incarnation,
+    writtenAtMs: reader.varint(),
+    expiresAtMs: reader.varint(),
+  };
+  if (kind === 'tombstone') return { kind, ...header };
+  const turn = reader.varint(TURN_MAX) as TurnNumber;
+  const parent = turn === 1 ? undefined : (reader.hex(HASH_BYTES) as ContextId);
+  const requestDigest = reader.hex(DIGEST_BYTES) as RequestDigest;
+  const contextStart = reader.varint(turn) as TurnNumber;
+  const stop = readStop(reader);
+  const sampling = readSampling(reader);
+  const mode = pick(MODES, reader.byte(), 'mode');
+  const payload = mode === 'tokenized' ? readTokenized(reader) : readRaw(reader);
+  return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, payload };
+}
+
+function writeTokenized(payload: TokenizedPayload, writer: ByteWriter): void {
+  writer.byte(CURRENT_TOKEN_CODEC.id);
+  writer.byte((payload.exact ? 1 : 0) | (payload.replyText === undefined ? 0 : 2));
+  writeFrame(payload, writer);
+  for (const ids of [payload.promptIds, payload.replyIds]) {
+    writer.varint(ids.length);
+    CURRENT_TOKEN_CODEC.write(ids, writer);
+  }
+  if (payload.replyText !== undefined) writer.text(payload.replyText);
+}
+
+function readTokenized(reader: ByteReader): TokenizedPayload {
+  const codec = tokenCodecById(reader.byte());
+  const flags = reader.byte();
+  if (flags > 3) throw new MalformedBytes('unknown flags');
+  const frame = readFrame(reader);
+  const promptIds = codec.read(reader, reader.varint());
+  const replyIds = codec.read(reader, reader.varint());
+  const replyText = (flags & 2) === 0 ? undefined : reader.text(reader.remaining);
+  return { mode: 'tokenized', promptIds, replyIds, exact: (flags & 1) !== 0, ...frame, replyText };
+}

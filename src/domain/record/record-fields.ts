@@ -1,0 +1,99 @@
+import { type ByteReader, type ByteWriter, MalformedBytes } from '../bytes.ts';
+import type {
+  Message,
+  MessageSpan,
+  RawPayload,
+  Role,
+  SamplingSummary,
+  StopReason,
+  TokenizedPayload,
+} from './turn-record.ts';
+
+/*
+ * Parts of a record that look the same in its canonical bytes and on the wire. What is changed here changes the hash of
+ * every record.
+ */
+
+/** Of a record's hash, which is its context id. */
+export const HASH_BYTES = 16;
+/** Of the digest of the request that was answered. */
+export const DIGEST_BYTES = 8;
+/** After the canonical bytes: what follows the hash in the digest of all before. */
+export const CHECKSUM_BYTES = 4;
+
+const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool', 'developer'];
+const STOPS = ['end', 'limit', 'word'] as const;
+
+/** What of a prompt segment is message and what is template. */
+export type Frame = Pick<TokenizedPayload, 'leadLength' | 'spans'>;
+
+export function writeFrame({ leadLength, spans }: Frame, writer: ByteWriter): void {
+  writer.varint(leadLength);
+  writer.varint(spans.length);
+  for (const span of spans) {
+    writer.byte(ROLES.indexOf(span.role));
+    writer.varint(span.start);
+    writer.varint(span.length);
+  }
+}
+
+export function readFrame(reader: ByteReader): Frame {
+  const leadLength = reader.varint();
+  const spans: MessageSpan[] = [];
+  for (let left = reader.varint(reader.remaining); left > 0; left--) {
+    spans.push({ role: pick(ROLES, reader.byte(), 'role'), start: reader.varint(), length: reader.varint() });
+  }
+  return { leadLength, spans };
+}
+
+export function writeRaw(payload: RawPayload, writer: ByteWriter): void {
+  writer.varint(payload.messages.length);
+  for (const message of payload.messages) {
+    writer.byte(ROLES.indexOf(message.role));
+    writer.text(message.content);
+  }
+  writer.text(payload.reply);
+}
+
+export function readRaw(reader: ByteReader): RawPayload {
+  const messages: Message[] = [];
+  for (let left = reader.varint(reader.remaining); left > 0; left--) {
+    messages.push({ role: pick(ROLES, reader.byte(), 'role'), content: reader.text(reader.remaining) });
+  }
+  return { mode: 'raw', messages, reply: reader.text(reader.remaining) };
+}
+
+export function writeStop(stop: StopReason, writer: ByteWriter): void {
+  writer.byte(STOPS.indexOf(stop.kind));
+  if (stop.kind === 'word') writer.text(stop.word);
+}
+
+export function readStop(reader: ByteReader): StopReason {
+  const kind = pick(STOPS, reader.byte(), 'stop reason');
+  return kind === 'word' ? { kind, word: reader.text(reader.remaining) } : { kind };
+}
+
+export function writeSampling(sampling: SamplingSummary, writer: ByteWriter): void {
+  const { temperature, seed, maxTokens } = sampling;
+  writer.byte((temperature === undefined ? 0 : 1) | (seed === undefined ? 0 : 2) | (maxTokens === undefined ? 0 : 4));
+  if (temperature !== undefined) writer.double(temperature);
+  if (seed !== undefined) writer.double(seed);
+  if (maxTokens !== undefined) writer.varint(maxTokens);
+}
+
+export function readSampling(reader: ByteReader): SamplingSummary {
+  const flags = reader.byte();
+  if (flags > 7) throw new MalformedBytes('unknown sampling flags');
+  return {
+    temperature: (flags & 1) === 0 ? undefined : reader.double(),
+    seed: (flags & 2) === 0 ? undefined : reader.double(),
+    maxTokens: (flags & 4) === 0 ? undefined : reader.varint(),
+  };
+}
+
+/** Throws MalformedBytes where there is no such value. */
+export function pick<T>(values: readonly T[], index: number, what: string): T {
+  const value = values[index];
+  if (value === undefined) throw new MalformedBytes(`unknown ${what} ${index}`);
+  return value;
+}

@@ -1,0 +1,146 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { Exchange } from '../http/exchange.ts';
+import { readServerSentEvents } from '../http/server-sent-events.ts';
+import { badReply, brokenConnection, errorOfReply, isClosed } from './server-errors.ts';
+
+export interface ServerConnectionOptions {
+  /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
+  readonly url: string;
+  readonly apiKey: string | undefined;
+  /** How long the server may take to accept a connection. */
+  readonly connectTimeoutMs: number;
+  /** How long it may send nothing of meaning while this side is reading. */
+  readonly idleTimeoutMs: number;
+}
+
+/** Longest reply that is read into memory: 10⁵ ids with the probabilities of ten alternatives each stay below it. */
+const REPLY_BYTES_MAX = 128 * 1024 * 1024;
+/** An error is a line; what is longer comes from some other server. */
+const ERROR_BYTES_MAX = 64 * 1024;
+
+/**
+ * Speaks HTTP with one llama-server. Every failure is a DiscedgeError (`llm_unavailable`, `llm_timeout`,
+ * `llm_bad_reply`; for a refused request `invalid_request` or `context_overflow`) or the signal's reason.
+ */
+export class LlamaServerApi {
+  readonly url: URL;
+  readonly #options: ServerConnectionOptions;
+  readonly #environment: Environment;
+  readonly #open = new Set<Exchange>();
+  #isClosed = false;
+
+  constructor(options: ServerConnectionOptions, environment: Environment) {
+    this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
+    this.#options = options;
+    this.#environment = environment;
+  }
+
+  /** Parsed JSON. `path` has no leading slash. */
+  get(path: string, signal?: AbortSignal): Promise<unknown> {
+    return this.#json(path, undefined, signal);
+  }
+
+  /** Parsed JSON of the reply to a body that is JSON text. */
+  post(path: string, body: string, signal?: AbortSignal): Promise<unknown> {
+    return this.#json(path, body, signal);
+  }
+
+  /** The events of a streamed reply. Leaving the iteration closes the socket, and the server drops the work. */
+  async *stream(path: string, body: string, signal: AbortSignal): AsyncGenerator<string> {
+    const { exchange, end } = this.#start(path, body, signal);
+    try {
+      await this.#expectOk(exchange);
+      yield* exchange.items((bytes) => readServerSentEvents(bytes, this.url));
+    } finally {
+      end();
+    }
+  }
+
+  /** Ends what is under way, and everything later, with `llm_unavailable`. */
+  close(): void {
+    this.#isClosed = true;
+    for (const exchange of this.#open) exchange.end(isClosed());
+  }
+
+  async #json(path: string, body: string | undefined, signal: AbortSignal | undefined): Promise<unknown> {
+    const { exchange, end } = this.#start(path, body, signal);
+    try {
+      await this.#expectOk(exchange);
+      return parseJson(await this.#text(exchange, REPLY_BYTES_MAX)) ?? this.#refuse('something that is not JSON');
+    } finally {
+      end();
+    }
+  }
+
+  #start(path: string, body: string | undefined, signal: AbortSignal | undefined) {
+    if (this.#isClosed) throw isClosed();
+    signal?.throwIfAborted();
+    const { apiKey, connectTimeoutMs, idleTimeoutMs } = this.#options;
+    const { origin } = this.url;
+    const exchange = new Exchange(
+      {
+        url: new URL(path, this.url),
+        method: body === undefined ? 'GET' : 'POST',
+        headers: {
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+          ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+        },
+        body,
+        connectTimeoutMs,
+        idleTimeoutMs,
+        errors: {
+          notConnected: () =>
+            new DiscedgeError(
+              'llm_unavailable',
+              `llama-server at ${origin} did not connect in ${connectTimeoutMs} ms.`,
+            ),
+          silent: () =>
+            new DiscedgeError('llm_timeout', `llama-server at ${origin} sent nothing for ${idleTimeoutMs} ms.`),
+          broken: (cause) => brokenConnection(this.url, cause),
+        },
+      },
+      this.#environment.clock,
+    );
+    const abort = () => exchange.end(signal?.reason);
+    signal?.addEventListener('abort', abort);
+    this.#open.add(exchange);
+    const end = () => {
+      signal?.removeEventListener('abort', abort);
+      this.#open.delete(exchange);
+      exchange.end(undefined);
+    };
+    return { exchange, end };
+  }
+
+  async #expectOk(exchange: Exchange): Promise<void> {
+    const status = await exchange.send();
+    if (status === 200) return;
+    throw errorOfReply(this.url, status, parseJson(await this.#text(exchange, ERROR_BYTES_MAX)));
+  }
+
+  async #text(exchange: Exchange, bytesMax: number): Promise<string> {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of exchange.items((bytes) => bytes)) {
+      length += chunk.length;
+      if (length > bytesMax) this.#refuse(`more than ${bytesMax} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  #refuse(what: string): never {
+    throw badReply(this.url, what);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's message quotes the text, which may be a reply.
+    return undefined;
+  }
+}

@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type RunningProcess, startProcess } from './processes.ts';
+import { NodeUnderTest } from './test-node.ts';
+
+/** The built command line, as the package's `bin` names it; test/support/global-setup.ts builds it. */
+export const CLI_PATH = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+
+/** An edge node as its own process: what a user starts, and what can be killed. */
+export class NodeProcess extends NodeUnderTest {
+  readonly process: RunningProcess;
+
+  constructor(url: string, process: RunningProcess) {
+    super(url);
+    this.process = process;
+  }
+
+  /** kill -9; resolves when the process is gone. */
+  async kill(): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.process.exited;
+  }
+}
+
+/** Runs `discedge serve` on a free port and resolves when it says where it listens. */
+export async function startNodeProcess(
+  args: readonly string[],
+  options: { listen?: string } = {},
+): Promise<NodeProcess> {
+  const process = await startProcess({
+    name: 'discedge serve',
+    command: globalThis.process.execPath,
+    args: [
+      CLI_PATH,
+      'serve',
+      '--listen',
+      options.listen ?? '127.0.0.1:0',
+      '--node-id',
+      'test',
+      '--log-level',
+      'warn',
+      ...args,
+    ],
+  });
+  try {
+    const [, url] = await process.waitForLine(/^ *API +(http:\/\/127\.0\.0\.1:\d+)/);
+    return new NodeProcess(url as string, process);
+  } catch (error) {
+    await process.stop();
+    throw error;
+  }
+}
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'discedge-test-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
