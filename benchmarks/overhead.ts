@@ -13,16 +13,15 @@ import { KeepAliveClient } from './support/keep-alive-client.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
 import { table } from './support/table.ts';
+import { loadWithTurns, turnBody } from './support/turn-load.ts';
 
 const VARIANTS = ['bare', 'memory', 'lmdb'] as const;
 type Variant = (typeof VARIANTS)[number];
 const CLIENTS = [1, 16, 64];
-const TURNS_A_SESSION = 50;
 const LONG_SESSION_TURNS = 1000;
 const LONG_SESSIONS = 12;
 /** Turns looked at together, so that one stall does not decide a figure. */
 const STAGES = { 'turn 1': [1, 10], 'turn 100': [95, 104], 'turn 1000': [991, 1000] } as const;
-const PROMPT = 'Write a simple Python function for a proportional (P) controller.';
 const WARM_UP_TURNS = 300;
 const SEED = 1;
 
@@ -30,7 +29,6 @@ const { values } = parseArgs({ options: { seconds: { type: 'string', default: '5
 const seconds = Number(values.seconds);
 const info = runInfo('overhead', SEED);
 const rows: object[] = [];
-let sessionsMade = 0;
 
 interface Server {
   readonly child: ChildProcess;
@@ -71,9 +69,9 @@ async function measureLoad(): Promise<void> {
   }> = [];
   for (const variant of VARIANTS) {
     await withServer(variant, async (server) => {
-      await load(server.port, 1, { turns: WARM_UP_TURNS });
+      await loadWithTurns(server.port, 1, { turns: WARM_UP_TURNS });
       for (const clients of CLIENTS) {
-        const { turnMs, elapsedMs } = await load(server.port, clients, { elapsedMs: seconds * 1000 });
+        const { turnMs, elapsedMs } = await loadWithTurns(server.port, clients, { elapsedMs: seconds * 1000 });
         measured.push({
           variant,
           clients,
@@ -116,7 +114,7 @@ async function measureLength(): Promise<void> {
   const measured: Array<{ variant: Variant; stage: string; p50Ms: number; p99Ms: number; toTurn1: number }> = [];
   for (const variant of ['memory', 'lmdb'] as const) {
     await withServer(variant, async ({ port }) => {
-      await load(port, 1, { turns: WARM_UP_TURNS });
+      await loadWithTurns(port, 1, { turns: WARM_UP_TURNS });
       const client = await KeepAliveClient.open({ host: '127.0.0.1', port });
       const byTurn: number[][] = Array.from({ length: LONG_SESSION_TURNS + 1 }, () => []);
       for (let session = 0; session < LONG_SESSIONS; session++) {
@@ -147,38 +145,6 @@ async function measureLength(): Promise<void> {
   );
   console.log(table(measured, ['variant', 'stage', 'p50Ms', 'p99Ms', 'toTurn1']));
   rows.push(...measured.map((row) => ({ ...info, part: 'length', ...row })));
-}
-
-/** Keeps `clients` connections busy until so many turns or so much time; every turn's time in milliseconds. */
-async function load(
-  port: number,
-  clients: number,
-  until: { turns?: number; elapsedMs?: number },
-): Promise<{ turnMs: number[]; elapsedMs: number }> {
-  const turnMs: number[] = [];
-  const startedMs = performance.now();
-  const done = () =>
-    turnMs.length >= (until.turns ?? Number.POSITIVE_INFINITY) ||
-    performance.now() - startedMs >= (until.elapsedMs ?? Number.POSITIVE_INFINITY);
-  await Promise.all(
-    Array.from({ length: clients }, async () => {
-      const client = await KeepAliveClient.open({ host: '127.0.0.1', port });
-      while (!done()) {
-        const session = `load-${sessionsMade++}`;
-        for (let turn = 1; turn <= TURNS_A_SESSION && !done(); turn++) {
-          const turnStartedMs = performance.now();
-          await client.post('/completion', turnBody(session, turn));
-          turnMs.push(performance.now() - turnStartedMs);
-        }
-      }
-      client.close();
-    }),
-  );
-  return { turnMs, elapsedMs: performance.now() - startedMs };
-}
-
-function turnBody(session: string, turn: number): string {
-  return JSON.stringify({ prompt: PROMPT, session_id: session, turn, n_predict: 128, temperature: 0 });
 }
 
 async function withServer(variant: Variant, measure: (server: Server) => Promise<void>): Promise<void> {

@@ -24,16 +24,16 @@ export class NodeProcess extends NodeUnderTest {
   }
 }
 
-/** Runs `discedge serve` on a free port and resolves when it says where it listens. */
+/** Runs `discedge serve` on a free port, of another build where `cli` names one, and resolves when it says where it listens. */
 export async function startNodeProcess(
   args: readonly string[],
-  options: { listen?: string } = {},
+  options: { readonly listen?: string; readonly cli?: string } = {},
 ): Promise<NodeProcess> {
   const process = await startProcess({
     name: 'discedge serve',
     command: globalThis.process.execPath,
     args: [
-      CLI_PATH,
+      options.cli ?? CLI_PATH,
       'serve',
       '--listen',
       options.listen ?? '127.0.0.1:0',

@@ -1,0 +1,43 @@
+import { KeepAliveClient } from './keep-alive-client.ts';
+
+const PROMPT = 'Write a simple Python function for a proportional (P) controller.';
+const TURNS_A_SESSION = 50;
+
+/** Turns with sessions of their own names, so that no two loads of a run meet in a session. */
+let sessionsMade = 0;
+
+/** The body of one turn: a message of 65 bytes that asks for 128 ids. */
+export function turnBody(session: string, turn: number): string {
+  return JSON.stringify({ prompt: PROMPT, session_id: session, turn, n_predict: 128, temperature: 0 });
+}
+
+/**
+ * Keeps `clients` connections to a node on this machine busy until so many turns or so much time; every turn's time in
+ * milliseconds. Each client goes from session to session, fifty turns in each.
+ */
+export async function loadWithTurns(
+  port: number,
+  clients: number,
+  until: { readonly turns?: number; readonly elapsedMs?: number },
+): Promise<{ turnMs: number[]; elapsedMs: number }> {
+  const turnMs: number[] = [];
+  const startedMs = performance.now();
+  const done = () =>
+    turnMs.length >= (until.turns ?? Number.POSITIVE_INFINITY) ||
+    performance.now() - startedMs >= (until.elapsedMs ?? Number.POSITIVE_INFINITY);
+  await Promise.all(
+    Array.from({ length: clients }, async () => {
+      const client = await KeepAliveClient.open({ host: '127.0.0.1', port });
+      while (!done()) {
+        const session = `load-${sessionsMade++}`;
+        for (let turn = 1; turn <= TURNS_A_SESSION && !done(); turn++) {
+          const turnStartedMs = performance.now();
+          await client.post('/completion', turnBody(session, turn));
+          turnMs.push(performance.now() - turnStartedMs);
+        }
+      }
+      client.close();
+    }),
+  );
+  return { turnMs, elapsedMs: performance.now() - startedMs };
+}
