@@ -1,4 +1,5 @@
 import type { Environment } from '../environment/environment.ts';
+import { within } from '../waiting/within.ts';
 
 /**
  * How long one part may take to close before the next is closed all the same. Longer than the turns in flight are given
@@ -39,14 +40,8 @@ export class Closing {
     const closed = (async () => close())().catch((error: unknown) =>
       logger.error('close_failed', { part: name }, error),
     );
-    let cancelTimer = () => {};
-    const late = new Promise<void>((resolve) => {
-      cancelTimer = clock.after(CLOSE_STEP_MS, () => {
-        logger.error('close_timed_out', { part: name, waitedMs: CLOSE_STEP_MS });
-        resolve();
-      });
-    });
-    await Promise.race([closed, late]);
-    cancelTimer();
+    await within({ clock, waitMs: CLOSE_STEP_MS }, closed, () =>
+      logger.error('close_timed_out', { part: name, waitedMs: CLOSE_STEP_MS }),
+    );
   }
 }

@@ -5,6 +5,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
+import { within } from '../waiting/within.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
 import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts';
 import { parseSampling } from './embedded/sampling.ts';
@@ -163,13 +164,9 @@ class EmbeddedLlmService implements LlmService {
   }
 
   /** False when some still run after {@link CLOSE_STUCK_MS}. */
-  async #evaluationsEnded(): Promise<boolean> {
-    let cancelTimer = () => {};
-    const late = new Promise<false>((resolve) => {
-      cancelTimer = this.#environment.clock.after(CLOSE_STUCK_MS, () => resolve(false));
-    });
+  #evaluationsEnded(): Promise<boolean> {
     const ended = Promise.all(this.#evaluating).then(() => true);
-    return Promise.race([ended, late]).finally(() => cancelTimer());
+    return within({ clock: this.#environment.clock, waitMs: CLOSE_STUCK_MS }, ended, () => false);
   }
 
   /** Runs a generation to its end. `done` never rejects: what went wrong is told to the reader of `events`. */

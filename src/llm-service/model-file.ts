@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
+import { abortable } from '../waiting/abortable.ts';
 import { loadLlamaLibrary } from './llama-library.ts';
 
 export interface ModelFileOptions {
@@ -51,7 +52,8 @@ export async function resolveModelFile(
         options.onProgress?.({ downloadedBytes: downloadedSize, totalBytes: totalSize });
       },
     });
-    return await watch.race(download);
+    // The downloader looks at the signal only while bytes flow.
+    return await abortable(download, watch.signal);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw fetchProblem(model, { hubUrl, error, stalled: watch.stalled });
@@ -127,18 +129,6 @@ class StallWatch {
     if (bytes <= this.#bytes) return;
     this.#bytes = bytes;
     this.#arm();
-  }
-
-  /** The downloader looks at the signal only while bytes flow. */
-  race<T>(download: Promise<T>): Promise<T> {
-    return Promise.race([
-      download,
-      new Promise<never>((_, reject) => {
-        const onAbort = () => reject(this.signal.reason);
-        if (this.signal.aborted) onAbort();
-        this.signal.addEventListener('abort', onAbort, { once: true });
-      }),
-    ]);
   }
 
   stop(): void {

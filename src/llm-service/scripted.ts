@@ -1,7 +1,9 @@
+import { setImmediate } from 'node:timers/promises';
 import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import { commonPrefixLength, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
+import { pause } from '../waiting/pause.ts';
 import type { GenerationEnd, GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
 import { ReplyText } from './reply-text.ts';
 
@@ -164,26 +166,11 @@ class ScriptedLlm implements LlmService {
     if (this.#kept.size > CACHED_PROMPTS_MAX) this.#kept.delete(this.#kept.keys().next().value as string);
   }
 
-  #pause(signal: AbortSignal): Promise<void> {
+  async #pause(signal: AbortSignal): Promise<void> {
     const { delayMs = 0 } = this.#options;
+    if (delayMs === 0) await setImmediate();
+    else await pause(this.#environment.clock, delayMs, signal);
     signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const stop = () => {
-        cancel();
-        reject(signal.reason);
-      };
-      const go = () => {
-        signal.removeEventListener('abort', stop);
-        resolve();
-      };
-      signal.addEventListener('abort', stop, { once: true });
-      const immediate = delayMs === 0 ? setImmediate(go) : undefined;
-      const cancelTimer = delayMs === 0 ? () => {} : this.#environment.clock.after(delayMs, go);
-      const cancel = () => {
-        if (immediate !== undefined) clearImmediate(immediate);
-        cancelTimer();
-      };
-    });
   }
 
   #assertOpen(): void {

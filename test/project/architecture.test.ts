@@ -75,10 +75,11 @@ it('only the composition roots know adapters', () => {
   expect(known).toEqual([]);
 });
 
-it('the domain is pure and the client stands alone', () => {
+it('the domain is pure, the client stands alone, and waiting needs a clock and nothing else', () => {
   const packages = (folder: string) => files.filter((file) => file.folder === folder).flatMap((file) => file.packages);
   expect(packages('domain').filter((name) => !PURE_BUILTINS.includes(name))).toEqual([]);
   expect(packages('client')).toEqual([]);
+  expect(packages('waiting')).toEqual([]);
 });
 
 it('time and chance come from the environment, and the process environment is read in one place', () => {

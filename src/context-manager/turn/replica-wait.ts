@@ -1,5 +1,6 @@
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
+import { pause } from '../../waiting/pause.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { CachedSession, SessionCache } from '../sessions/session-cache.ts';
 
@@ -43,6 +44,7 @@ export function fixedPolicy(
     async next(key, { retries, leftMs }, signal) {
       if (retries >= retriesMax) return false;
       await pause(clock, Math.min(backoffMs, leftMs), signal);
+      signal.throwIfAborted();
       cache.forget(key);
       return true;
     },
@@ -90,19 +92,4 @@ export class ReplicaWait {
       if (isOver) return { session, seen, waitedMs, retries };
     }
   }
-}
-
-function pause(clock: Clock, waitMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const giveUp = () => {
-      cancel();
-      reject(signal.reason);
-    };
-    const cancel = clock.after(waitMs, () => {
-      signal.removeEventListener('abort', giveUp);
-      resolve();
-    });
-    signal.addEventListener('abort', giveUp, { once: true });
-  });
 }

@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Clock } from '../../environment/environment.ts';
+import { within } from '../../waiting/within.ts';
 import { RunningTurn } from './running-turn.ts';
 
 export interface RunningTurnsOptions {
@@ -73,15 +74,12 @@ export class RunningTurns {
   async drain(graceMs: number): Promise<void> {
     this.#closing = true;
     if (this.#turns.size === 0) return;
-    let cancelTimer = () => {};
-    await new Promise<void>((resolve) => {
-      this.#idle.push(resolve);
-      cancelTimer = this.#clock.after(graceMs, () => {
-        for (const turn of this.#turns) turn.stop(shuttingDown());
-        cancelTimer = this.#clock.after(STOPPED_TURN_MS, resolve);
-      });
+    const clock = this.#clock;
+    const idle = new Promise<void>((resolve) => this.#idle.push(resolve));
+    await within({ clock, waitMs: graceMs }, idle, () => {
+      for (const turn of this.#turns) turn.stop(shuttingDown());
+      return within({ clock, waitMs: STOPPED_TURN_MS }, idle, () => {});
     });
-    cancelTimer();
   }
 }
 

@@ -1,11 +1,12 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import { BoundedLine } from '../../waiting/bounded-line.ts';
 
 /**
  * One turn at a time per session, in order of arrival (DESIGN §3.2). The line of a session is bounded; a session with
  * nobody in it costs nothing.
  */
 export class SessionQueue {
-  readonly #lines = new Map<string, Array<() => void>>();
+  readonly #lines = new Map<string, BoundedLine>();
   readonly #waitingMax: number;
 
   /** `waitingMax`: requests that may wait behind the one that runs, per session. */
@@ -35,36 +36,18 @@ export class SessionQueue {
     if (signal.aborted) throw signal.reason;
     const line = this.#lines.get(session);
     if (line === undefined) {
-      this.#lines.set(session, []);
+      this.#lines.set(session, new BoundedLine(this.#waitingMax, busy));
       return undefined;
     }
-    if (line.length >= this.#waitingMax) {
-      throw new DiscedgeError(
-        'session_busy',
-        `${line.length} requests already wait for this session; send the next when one is answered`,
-        {
-          retryAfterMs: 1000,
-        },
-      );
-    }
-    return new Promise<void>((resolve, reject) => {
-      const proceed = () => {
-        signal.removeEventListener('abort', giveUp);
-        resolve();
-      };
-      const giveUp = () => {
-        line.splice(line.indexOf(proceed), 1);
-        reject(signal.reason);
-      };
-      signal.addEventListener('abort', giveUp, { once: true });
-      line.push(proceed);
-    });
+    return line.join(signal);
   }
 
   #leave(session: string): void {
-    const line = this.#lines.get(session);
-    const next = line?.shift();
-    if (next === undefined) this.#lines.delete(session);
-    else next();
+    if (!this.#lines.get(session)?.serveNext()) this.#lines.delete(session);
   }
+}
+
+function busy(waiting: number): DiscedgeError {
+  const message = `${waiting} requests already wait for this session; send the next when one is answered`;
+  return new DiscedgeError('session_busy', message, { retryAfterMs: 1000 });
 }

@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { within } from '../../waiting/within.ts';
 
 /** Work in one commit: a thousand appends of 300 B are a few milliseconds of writing behind one fsync. */
 const GROUP_WORKS_MAX = 1_000;
@@ -95,26 +96,17 @@ export class GroupCommit<Group> {
     for (const { resolve } of done) resolve();
   }
 
-  async #inTime(commit: Promise<void>): Promise<void> {
-    let giveUp = () => {};
-    const tooLate = new Promise<never>((_, reject) => {
-      giveUp = () => reject(stuck());
-    });
-    const cancel = this.#environment.clock.after(COMMIT_WAIT_MS, () => {
+  #inTime(commit: Promise<void>): Promise<void> {
+    return within({ clock: this.#environment.clock, waitMs: COMMIT_WAIT_MS }, commit, () => {
       this.#stuck = true;
       for (const { reject } of this.#waiting.splice(0)) reject(stuck());
-      giveUp();
       // It may come to an end after all; then others can be let in again.
       const unstick = () => {
         this.#stuck = false;
       };
       commit.then(unstick, unstick);
+      throw stuck();
     });
-    try {
-      await Promise.race([commit, tooLate]);
-    } finally {
-      cancel();
-    }
   }
 }
 

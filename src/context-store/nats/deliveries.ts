@@ -1,5 +1,5 @@
 import type { Environment } from '../../environment/environment.ts';
-import { Bell } from '../../waiting/waiting.ts';
+import { Bell } from '../../waiting/bell.ts';
 import type { Delivered } from './pull-position.ts';
 
 export interface Delivery extends Delivered {

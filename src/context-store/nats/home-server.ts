@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { pause } from '../../waiting/waiting.ts';
+import { pause } from '../../waiting/pause.ts';
 import type { OutboxStatus } from '../context-store.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { announceSubject, backfillSubject, beaconSubject, knockSubject } from './names.ts';

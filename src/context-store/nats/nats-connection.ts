@@ -1,7 +1,8 @@
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { BackOff, pause } from '../../waiting/waiting.ts';
+import { BackOff } from '../../waiting/back-off.ts';
+import { pause } from '../../waiting/pause.ts';
 import { connectionFailure } from './failure-text.ts';
 import { inboxPrefix } from './names.ts';
 import type { NatsServerTls } from './server/server-config.ts';

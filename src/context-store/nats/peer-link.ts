@@ -1,7 +1,9 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { abortable, BackOff, Bell } from '../../waiting/waiting.ts';
+import { abortable } from '../../waiting/abortable.ts';
+import { BackOff } from '../../waiting/back-off.ts';
+import { Bell } from '../../waiting/bell.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
 import { logText, type OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';

@@ -11,7 +11,10 @@ import {
 } from '@nats-io/jetstream';
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import type { Environment } from '../../environment/environment.ts';
-import { abortable, BackOff, Bell, pause } from '../../waiting/waiting.ts';
+import { abortable } from '../../waiting/abortable.ts';
+import { BackOff } from '../../waiting/back-off.ts';
+import { Bell } from '../../waiting/bell.ts';
+import { pause } from '../../waiting/pause.ts';
 import type { LogEntry, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { bytesToPublish } from './delta/delta-log.ts';

@@ -2,7 +2,10 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { abortable, BackOff, Bell } from '../../waiting/waiting.ts';
+import { abortable } from '../../waiting/abortable.ts';
+import { BackOff } from '../../waiting/back-off.ts';
+import { Bell } from '../../waiting/bell.ts';
+import { pause } from '../../waiting/pause.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import type { Applier } from './applier.ts';
@@ -179,8 +182,7 @@ export class PullLoop {
       }
       to = afterDelivery(to, delivery);
       // Something else may be waiting for its turn.
-      if (index % AT_A_STRETCH === AT_A_STRETCH - 1)
-        await new Promise<void>((resolve) => this.#environment.clock.after(0, resolve));
+      if (index % AT_A_STRETCH === AT_A_STRETCH - 1) await pause(this.#environment.clock, 0);
     }
     await takeRun();
   }

@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
+import { Pause } from '../../waiting/pause.ts';
 import { type LogPosition, logText, type OriginLog } from '../lmdb/origin-log.ts';
 import { NODES_MAX } from './peer-protocol.ts';
 
@@ -16,7 +17,7 @@ export interface OwnLogs {
 
 interface Waiting {
   readonly sequence: number;
-  readonly wake: () => void;
+  readonly pause: Pause;
 }
 
 /** What this node's peers have of its logs, as they said, and who waits for that. */
@@ -46,7 +47,7 @@ export class ReplicaAcks {
     this.#reached.set(key, peers);
     peers.set(peer, sequence);
     for (const waiting of this.#waiting.get(key)?.all ?? []) {
-      if (waiting.sequence <= sequence) waiting.wake();
+      if (waiting.sequence <= sequence) waiting.pause.end();
     }
   }
 
@@ -64,19 +65,11 @@ export class ReplicaAcks {
     const key = logText(log);
     const { all } = this.#waiting.get(key) ?? { all: new Set<Waiting>() };
     this.#waiting.set(key, { log, all });
+    const waiting = { sequence, pause: new Pause(this.#clock, waitMs, signal) };
     this.#waitingCount++;
-    await new Promise<void>((resolve) => {
-      const waiting = { sequence, wake };
-      const cancel = this.#clock.after(waitMs, wake);
-      signal.addEventListener('abort', wake, { once: true });
-      all.add(waiting);
-      function wake() {
-        cancel();
-        signal.removeEventListener('abort', wake);
-        all.delete(waiting);
-        resolve();
-      }
-    });
+    all.add(waiting);
+    await waiting.pause.over;
+    all.delete(waiting);
     this.#waitingCount--;
     signal.throwIfAborted();
     return this.count(log, sequence);
@@ -92,6 +85,6 @@ export class ReplicaAcks {
 
   /** Everybody who waits gets what there is. */
   close(): void {
-    for (const { all } of this.#waiting.values()) for (const waiting of [...all]) waiting.wake();
+    for (const { all } of this.#waiting.values()) for (const waiting of all) waiting.pause.end();
   }
 }

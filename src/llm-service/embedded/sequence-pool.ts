@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
+import { BoundedLine } from '../../waiting/bounded-line.ts';
 
 /** A generation that waits holds its prompt (up to megabytes); beyond this many the node says so instead. */
 export const WAITING_GENERATIONS_MAX = 256;
@@ -31,16 +32,10 @@ interface Slot<S> {
   lost: boolean;
 }
 
-interface Waiter<S> {
-  readonly request: SequenceRequest;
-  readonly resolve: (lease: SequenceLease<S>) => void;
-  readonly reject: (error: DiscedgeError) => void;
-}
-
 /** Hands each generation the idle sequence that spares it most; those that find none wait in the order they came. */
 export class SequencePool<S extends KvSequence> {
   readonly #slots: Slot<S>[];
-  readonly #waiting = new Set<Waiter<S>>();
+  readonly #line = new BoundedLine<Slot<S>>(WAITING_GENERATIONS_MAX, tooManyWait);
   #releases = 0;
 
   constructor(sequences: readonly S[]) {
@@ -56,29 +51,7 @@ export class SequencePool<S extends KvSequence> {
     const idle = this.#slots.filter((slot) => !slot.busy);
     if (idle.length > 0) return this.#lease(chooseSlot(idle, request), request);
     if (this.allLost) throw allLost();
-    if (this.#waiting.size >= WAITING_GENERATIONS_MAX) {
-      const message = `${WAITING_GENERATIONS_MAX} generations already wait for the embedded LLM Service; try again later`;
-      throw new DiscedgeError('llm_unavailable', message);
-    }
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        this.#waiting.delete(waiter);
-        reject(signal.reason);
-      };
-      const waiter: Waiter<S> = {
-        request,
-        resolve: (lease) => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(lease);
-        },
-        reject: (error) => {
-          signal.removeEventListener('abort', onAbort);
-          reject(error);
-        },
-      };
-      this.#waiting.add(waiter);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
+    return this.#lease(await this.#line.join(signal), request);
   }
 
   get allLost(): boolean {
@@ -92,34 +65,26 @@ export class SequencePool<S extends KvSequence> {
     const release = () => {
       if (!held) return;
       held = false;
-      slot.busy = false;
       slot.lost = false;
       slot.usedAt = ++this.#releases;
-      this.#serveNext(slot);
+      slot.busy = this.#line.serveNext(slot);
     };
     const lose = () => {
       if (!held) return;
       slot.lost = true;
-      if (this.allLost) this.#refuseWaiting();
+      if (this.allLost) this.#line.refuseAll(allLost());
     };
     return { sequence: slot.sequence, lose, release };
-  }
-
-  #refuseWaiting(): void {
-    for (const waiter of this.#waiting) waiter.reject(allLost());
-    this.#waiting.clear();
-  }
-
-  #serveNext(slot: Slot<S>): void {
-    const [waiter] = this.#waiting;
-    if (waiter === undefined) return;
-    this.#waiting.delete(waiter);
-    waiter.resolve(this.#lease(slot, waiter.request));
   }
 }
 
 function allLost(): DiscedgeError {
   return new DiscedgeError('llm_unavailable', 'llama.cpp hangs in all sequences of this node; ask another one');
+}
+
+function tooManyWait(waiting: number): DiscedgeError {
+  const message = `${waiting} generations already wait for the embedded LLM Service; try again later`;
+  return new DiscedgeError('llm_unavailable', message);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
+import { BoundedLine } from '../../waiting/bounded-line.ts';
 
 /** Above the turns that a node lets in at once; it only keeps a defect from piling up promises. */
 const WAITING_MAX = 10_000;
@@ -52,7 +53,7 @@ interface Slot {
  */
 export class SlotTable {
   readonly #slots: Slot[];
-  readonly #waiting = new Set<() => void>();
+  readonly #line = new BoundedLine(WAITING_MAX, tooManyWait);
   readonly #onSlotsNotKept: () => void;
   #misses = 0;
   #running = 0;
@@ -75,7 +76,7 @@ export class SlotTable {
     signal.throwIfAborted();
     if (this.#closedReason !== undefined) throw this.#closedReason;
     if (this.#running < this.#slots.length) this.#running++;
-    else await this.#wait(signal);
+    else await this.#line.join(signal);
     if (this.#closedReason !== undefined) throw this.#closedReason;
     return this.#lease(request);
   }
@@ -83,30 +84,7 @@ export class SlotTable {
   /** Ends all waiting, and every later request, with `reason`. */
   close(reason: DiscedgeError): void {
     this.#closedReason = reason;
-    for (const proceed of [...this.#waiting]) proceed();
-  }
-
-  /** Resolves when a place has been handed over. */
-  #wait(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size >= WAITING_MAX) {
-      throw new DiscedgeError('llm_unavailable', `${WAITING_MAX} requests are waiting for llama-server already.`);
-    }
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        signal.removeEventListener('abort', abort);
-        this.#waiting.delete(proceed);
-      };
-      const proceed = () => {
-        leave();
-        resolve();
-      };
-      const abort = () => {
-        leave();
-        reject(signal.reason);
-      };
-      signal.addEventListener('abort', abort);
-      this.#waiting.add(proceed);
-    });
+    this.#line.refuseAll(reason);
   }
 
   #lease(request: SlotRequest): SlotLease {
@@ -129,7 +107,7 @@ export class SlotTable {
           slot.lastUse = ++this.#uses;
         }
         if (outcome !== undefined) this.#record(request.affinity, outcome);
-        this.#passOn();
+        if (!this.#line.serveNext()) this.#running--;
       },
     };
   }
@@ -163,12 +141,10 @@ export class SlotTable {
     slot.affinity = affinity;
     slot.lastUse = ++this.#uses;
   }
+}
 
-  #passOn(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) this.#running--;
-    else next();
-  }
+function tooManyWait(waiting: number): DiscedgeError {
+  return new DiscedgeError('llm_unavailable', `${waiting} requests are waiting for llama-server already.`);
 }
 
 function earliest(slots: readonly Slot[]): Slot | undefined {

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { Clock, Environment } from '../../../environment/environment.ts';
+import { pause } from '../../../waiting/pause.ts';
 
 /** How long a server may take over its own shutdown before it is killed, and to be gone after that. */
 const END_WAIT_MS = 10_000;
@@ -44,7 +45,7 @@ async function ends(
   const endMs = clock.monotonic() + END_WAIT_MS;
   while (clock.monotonic() < endMs) {
     if (!(await serversOf(configFile)).includes(pid)) return true;
-    await new Promise<void>((resolve) => clock.after(LOOK_INTERVAL_MS, resolve));
+    await pause(clock, LOOK_INTERVAL_MS);
   }
   return false;
 }

@@ -3,6 +3,8 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { Counter, Environment } from '../../../environment/environment.ts';
+import { BackOff } from '../../../waiting/back-off.ts';
+import { Pause } from '../../../waiting/pause.ts';
 import { makeFolder } from '../../make-folder.ts';
 import { endLeftOverServers } from './left-over-servers.ts';
 import { findNatsServer } from './nats-server-program.ts';
@@ -86,8 +88,8 @@ class Supervisor implements NatsServerProcess {
   #config: string;
   #launch: ServerLaunch | undefined;
   #address: { readonly host: string; readonly port: number } | undefined;
-  #restartDelayMs = RESTART_DELAY_FIRST_MS;
-  #endPause = () => {};
+  readonly #backOff = new BackOff({ firstMs: RESTART_DELAY_FIRST_MS, maxMs: RESTART_DELAY_MAX_MS });
+  #pause: Pause | undefined;
   #restart: Waiting | undefined;
   #stopping = false;
   #running: Promise<void> = Promise.resolve();
@@ -150,25 +152,28 @@ class Supervisor implements NatsServerProcess {
       const restarted = new Promise<void>((resolve, reject) => {
         this.#restart = { resolve, reject };
       });
-      this.#endPause();
+      this.#pause?.end();
       await Promise.all([restarted, this.#launch?.stop()]);
     });
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    this.#endPause();
+    this.#pause?.end();
     await this.#launch?.stop();
     await this.#running;
   }
 
   /** The one place that starts a server again, so there are never two. */
   async #keepRunning(first: ServerLaunch): Promise<void> {
-    const { logger } = this.#environment;
+    const { clock, logger } = this.#environment;
     let launch: ServerLaunch | undefined = first;
     while (!this.#stopping) {
       if (launch !== undefined) await this.#untilEnded(launch);
-      if (this.#restart === undefined && !this.#stopping) await this.#pause();
+      if (this.#restart === undefined && !this.#stopping) {
+        this.#pause = new Pause(clock, this.#backOff.next());
+        await this.#pause.over;
+      }
       if (this.#stopping) break;
       const waiting = this.#restart;
       this.#restart = undefined;
@@ -178,7 +183,7 @@ class Supervisor implements NatsServerProcess {
         waiting?.resolve();
       } catch (error) {
         launch = undefined;
-        if (!this.#stopping) logger.error('nats_server_start_failed', { retryInMs: this.#restartDelayMs }, error);
+        if (!this.#stopping) logger.error('nats_server_start_failed', { retryInMs: this.#backOff.nextMs }, error);
         waiting?.reject(error);
       }
     }
@@ -190,21 +195,9 @@ class Supervisor implements NatsServerProcess {
     const readyMs = clock.monotonic();
     const how = await launch.ended;
     this.#launch = undefined;
-    if (clock.monotonic() - readyMs >= CALM_MS) this.#restartDelayMs = RESTART_DELAY_FIRST_MS;
+    if (clock.monotonic() - readyMs >= CALM_MS) this.#backOff.reset();
     const wasMeant = this.#stopping || this.#restart !== undefined;
-    if (!wasMeant) logger.error('nats_server_ended', { how, restartInMs: this.#restartDelayMs });
-  }
-
-  #pause(): Promise<void> {
-    const delayMs = this.#restartDelayMs;
-    this.#restartDelayMs = Math.min(delayMs * 2, RESTART_DELAY_MAX_MS);
-    return new Promise((resolve) => {
-      const cancel = this.#environment.clock.after(delayMs, resolve);
-      this.#endPause = () => {
-        cancel();
-        resolve();
-      };
-    });
+    if (!wasMeant) logger.error('nats_server_ended', { how, restartInMs: this.#backOff.nextMs });
   }
 
   /** One start, and a second one with an empty JetStream folder where that was the trouble. */

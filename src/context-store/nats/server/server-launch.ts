@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../../../environment/environment.ts';
+import { within } from '../../../waiting/within.ts';
 
 /** Lines kept for the reason of a failed start: the error is the last or the one before. */
 const LINES_KEPT_MAX = 20;
@@ -93,9 +94,10 @@ export function launchServer(
     signal: (signal) => void child.kill(signal),
     async stop() {
       child.kill('SIGTERM');
-      const cancel = clock.after(STOP_GRACE_MS, () => child.kill('SIGKILL'));
-      await ended;
-      cancel();
+      await within({ clock, waitMs: STOP_GRACE_MS }, ended, () => {
+        child.kill('SIGKILL');
+        return ended;
+      });
     },
   };
 }
