@@ -104,12 +104,13 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
       },
       environment,
     );
-    opened.watch(({ hash }) => {
+    opened.onRecord(({ hash }, from) => {
+      if (from === 'here') return;
       arrivals.set(hash, nowMs());
       onArrival();
     });
     store = opened;
-    while (opened.replicationStatus().peers.some(({ state }) => state !== 'connected'))
+    while (opened.sharing.status().peers.some(({ state }) => state !== 'connected'))
       await new Promise((resolve) => setTimeout(resolve, PEERS_LOOK_MS));
   },
 
@@ -152,7 +153,7 @@ const commands: { [Name in keyof Commands]: (...args: never[]) => Promise<Return
   },
 
   async carriedBytes() {
-    const peers = store?.replicationStatus().peers ?? [];
+    const peers = store?.sharing.status().peers ?? [];
     return peers.reduce((total, { bytesIn, bytesOut }) => total + bytesIn + bytesOut, 0);
   },
 };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadConfig } from '../../src/config/config.ts';
-import { isReplicating, type ReplicatingStore } from '../../src/context-store/context-store.ts';
+import type { ContextStore, SharedContexts } from '../../src/context-store/context-store.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import { keygroupOf } from '../../src/domain/model-identity.ts';
 import { sealRecord } from '../../src/domain/record/record-codec.ts';
@@ -27,7 +27,8 @@ serveAsChild(async ({ sources, llm: { writtenReplies } }: ChildOrder): Promise<C
   const keygroup = keygroupOf(llm.description.identity);
   const model = llm.description.identity.name;
   const store = await opened.serve({ keygroup, model, httpUrl: () => undefined, load: () => 0 });
-  if (!isReplicating(store)) throw new DiscedgeError('config_invalid', 'a replica needs a store that is shared');
+  const { sharing } = store;
+  if (sharing === undefined) throw new DiscedgeError('config_invalid', 'a replica needs a store that is shared');
   const arrivals = new Arrivals(store);
   const records = await SessionRecords.of(llm, writtenReplies.turns, {
     ...{ keygroup, origin: config.nodeId, incarnation: opened.incarnation },
@@ -38,7 +39,7 @@ serveAsChild(async ({ sources, llm: { writtenReplies } }: ChildOrder): Promise<C
     const { pathname, searchParams } = new URL(url, 'http://replica');
     switch (pathname) {
       case '/nodes':
-        return nodesOf(config.nodeId, store);
+        return nodesOf(config.nodeId, sharing);
       case '/arrived':
         await arrivals.of(searchParams.get('hash') ?? '');
         return {};
@@ -83,8 +84,9 @@ class Arrivals {
   readonly #here = new Set<string>();
   readonly #waiting = new Map<string, () => void>();
 
-  constructor(store: ReplicatingStore) {
-    store.watch(({ hash }) => {
+  constructor(store: ContextStore) {
+    store.onRecord(({ hash }, from) => {
+      if (from === 'here') return;
       this.#here.add(hash);
       this.#waiting.get(hash)?.();
     });
@@ -95,11 +97,9 @@ class Arrivals {
   }
 }
 
-function nodesOf(self: string, store: ReplicatingStore) {
-  const peers = store
-    .replicationStatus()
-    .peers.map(({ nodeId: node, state, bytesIn: bytes_in, bytesOut: bytes_out }) => {
-      return { node, state, bytes_in, bytes_out };
-    });
+function nodesOf(self: string, sharing: SharedContexts) {
+  const peers = sharing.status().peers.map(({ nodeId: node, state, bytesIn: bytes_in, bytesOut: bytes_out }) => {
+    return { node, state, bytes_in, bytes_out };
+  });
   return { nodes: [{ node: self, state: 'self' }, ...peers] };
 }

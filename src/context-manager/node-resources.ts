@@ -1,4 +1,4 @@
-import { type ContextStore, isWatchable } from '../context-store/context-store.ts';
+import type { ContextStore } from '../context-store/context-store.ts';
 import { EXPIRY_GRACE_MS } from '../domain/expiry.ts';
 import { sessionKeyText } from '../domain/identifiers.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
@@ -43,12 +43,12 @@ export class NodeResources {
     this.store = store;
     this.environment = environment;
     this.options = options;
-    this.graceMs = isWatchable(store) ? EXPIRY_GRACE_MS : 0;
+    this.graceMs = store.sharing !== undefined ? EXPIRY_GRACE_MS : 0;
     this.queue = new SessionQueue(options.sessionQueueMax);
     this.running = new RunningTurns(clock, options);
     this.cache = new SessionCache(store, clock, { bytesMax: options.contextCacheBytes, graceMs: this.graceMs });
     this.writer = new RecordWriter({ store, cache: this.cache });
-    this.writeConcerns = new WriteConcerns(store, options, environment);
+    this.writeConcerns = new WriteConcerns(store.sharing, options, environment);
     this.metrics = new TurnMetrics(
       environment.metrics,
       {
@@ -58,13 +58,11 @@ export class NodeResources {
       },
       () => clock.monotonic(),
     );
-    const arrivals = isWatchable(store) ? new Arrivals(clock) : undefined;
-    this.#endWatch = isWatchable(store)
-      ? store.watch((sealed) => {
-          this.cache.add(sealed);
-          arrivals?.announce(sessionKeyText(sessionKeyOf(sealed.record)));
-        })
-      : () => {};
+    const arrivals = store.sharing !== undefined ? new Arrivals(clock) : undefined;
+    this.#endWatch = store.onRecord((sealed) => {
+      this.cache.add(sealed);
+      arrivals?.announce(sessionKeyText(sessionKeyOf(sealed.record)));
+    });
     this.replica = new ReplicaWait({ clock, cache: this.cache, policy: arrivals && this.#gatePolicy(arrivals) });
   }
 

@@ -7,6 +7,9 @@ import type { ContextMode } from '../domain/record/turn-record.ts';
  * and is never read as an empty context.
  */
 export interface ContextStore {
+  /** `undefined` when the contexts here are shared with no other node. */
+  readonly sharing: SharedContexts | undefined;
+
   /**
    * Durable when it resolves: a crash of process or machine right after loses nothing. Idempotent by hash. A tombstone
    * removes the session's turns and refuses every later turn of it with `session_deleted`, in whatever order they come.
@@ -24,6 +27,14 @@ export interface ContextStore {
 
   status(): Promise<StoreStatus>;
 
+  /**
+   * Calls `listener` once for every record that is new here, whoever wrote it: when it is durable, and before the `append`
+   * that brought it resolves; not for a turn that was deleted in the same moment. Records are told in the order in which
+   * they were taken in, listeners called in the order in which they came, each for itself: one that throws is logged.
+   * Returns a function that ends it.
+   */
+  onRecord(listener: RecordListener): () => void;
+
   /** Waits for writes under way. Idempotent. */
   close(): Promise<void>;
 }
@@ -36,28 +47,19 @@ export interface AppendOptions {
   readonly continues?: boolean;
 }
 
-/** A store that hears of records written elsewhere. */
-export interface WatchableStore extends ContextStore {
-  /** Called after a record from another node is durable here. Returns a function that ends the watch. */
-  watch(listener: (sealed: SealedRecord) => void): () => void;
-}
+/** Whether this node wrote the record, or it came from another one, as this node's own do after it has lost its disk. */
+export type RecordSource = 'here' | 'elsewhere';
 
-export function isWatchable(store: ContextStore): store is WatchableStore {
-  return 'watch' in store;
-}
+export type RecordListener = (sealed: SealedRecord, from: RecordSource) => void;
 
-/** A store that shares its records with other nodes. */
-export interface ReplicatingStore extends WatchableStore {
-  replicationStatus(): ReplicationStatus;
+/** What a store knows of the other nodes that have its records. */
+export interface SharedContexts {
+  status(): ReplicationStatus;
   /**
    * How many peers have a record of this node, durable. Resolves as soon as there is one, or after `waitMs` with what
    * there is, 0 included; 0 at once for a record that is not this node's or is gone. Throws `signal.reason` on abort.
    */
   awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number>;
-}
-
-export function isReplicating(store: ContextStore): store is ReplicatingStore {
-  return 'replicationStatus' in store;
 }
 
 export interface ReplicationStatus {

@@ -4,8 +4,10 @@ import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
   ContextStore,
+  RecordListener,
   SessionQuery,
   SessionSummary,
+  SharedContexts,
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
@@ -54,6 +56,7 @@ export async function openLmdbEnvironment(
 }
 
 export class LmdbContextStore implements ContextStore {
+  readonly sharing: SharedContexts | undefined = undefined;
   readonly #lmdb: LmdbEnvironment;
   readonly #environment: Environment;
   #corruptRecords = 0;
@@ -131,6 +134,10 @@ export class LmdbContextStore implements ContextStore {
   async status(): Promise<StoreStatus> {
     const { totals, evictedSessions } = this.#lmdb;
     return this.#lmdb.read(() => ({ ...totals, corruptRecords: this.#corruptRecords, evictedSessions }));
+  }
+
+  onRecord(listener: RecordListener): () => void {
+    return this.#lmdb.listeners.add(listener);
   }
 
   close(): Promise<void> {

@@ -6,11 +6,13 @@ import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
   ContextStore,
+  RecordListener,
   SessionQuery,
   SessionSummary,
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
+import { RecordListeners } from './record-listeners.ts';
 import {
   compareUtf8,
   isExpired,
@@ -37,10 +39,12 @@ export function memoryStore(options: { readonly bytesMax?: number }, environment
 }
 
 class MemoryStore implements ContextStore {
+  readonly sharing = undefined;
   /** Least recently used first: a session is put at the end when it is used. */
   readonly #sessions = new Map<string, MemorySession>();
   readonly #bytesMax: number;
   readonly #environment: Environment;
+  readonly #listeners: RecordListeners;
   #records = 0;
   #bytes = 0;
   #deletedSessions = 0;
@@ -50,6 +54,7 @@ class MemoryStore implements ContextStore {
   constructor(bytesMax: number, environment: Environment) {
     this.#bytesMax = bytesMax;
     this.#environment = environment;
+    this.#listeners = new RecordListeners(environment.logger);
   }
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
@@ -66,6 +71,7 @@ class MemoryStore implements ContextStore {
     const bytesBefore = this.#bytes;
     this.#replace(session, { key, row, records });
     if (this.#bytes > Math.max(this.#bytesMax, bytesBefore)) this.#evict(sessionKeyText(key));
+    this.#listeners.tell(sealed, 'here');
   }
 
   async read(key: SessionKey): Promise<StoredSession | undefined> {
@@ -112,6 +118,10 @@ class MemoryStore implements ContextStore {
       corruptRecords: 0,
       evictedSessions: this.#evictedSessions,
     };
+  }
+
+  onRecord(listener: RecordListener): () => void {
+    return this.#listeners.add(listener);
   }
 
   async close(): Promise<void> {

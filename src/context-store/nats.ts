@@ -8,14 +8,16 @@ import {
   parseNodeId,
   type SessionKey,
 } from '../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION, type SealedRecord } from '../domain/record/record-codec.ts';
+import { RECORD_FORMAT_VERSION } from '../domain/record/record-codec.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
+  ContextStore,
   NodeDescription,
-  ReplicatingStore,
+  RecordListener,
   ReplicationStatus,
   SessionQuery,
   SessionSummary,
+  SharedContexts,
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
@@ -58,7 +60,7 @@ export interface NatsStoreOptions {
   readonly restartServer?: (() => void) | undefined;
 }
 
-export type NatsStore = ReplicatingStore & { readonly incarnation: Incarnation };
+export type NatsStore = ContextStore & { readonly incarnation: Incarnation; readonly sharing: SharedContexts };
 
 /**
  * The context store of one of several nodes (DESIGN §7): an LMDB replica that shares what it is given through this node's
@@ -81,12 +83,11 @@ export async function openNatsStore(options: NatsStoreOptions, environment: Envi
   }
 }
 
-class SharedReplica implements ReplicatingStore {
+class SharedReplica implements NatsStore {
   readonly incarnation: Incarnation;
+  readonly sharing: SharedContexts;
   readonly #options: NatsStoreOptions;
   readonly #replica: ReplicaStore;
-  readonly #environment: Environment;
-  readonly #listeners = new Set<(sealed: SealedRecord) => void>();
   readonly #acks: ReplicaAcks;
   readonly #home: HomeServer;
   readonly #directory: PeerDirectory;
@@ -98,11 +99,14 @@ class SharedReplica implements ReplicatingStore {
     this.incarnation = replica.incarnation;
     this.#options = options;
     this.#replica = replica;
-    this.#environment = environment;
+    this.sharing = {
+      status: () => this.#status(),
+      awaitReplicated: (...args) => this.#awaitReplicated(...args),
+    };
     this.#instance = environment.random.uuid();
     const { nodeId, incarnation } = replica;
     this.#acks = new ReplicaAcks({ nodeId, incarnation, keygroups: options.keygroups }, environment.clock);
-    const applier = new Applier({ replica, logger: environment.logger, announce: (sealed) => this.#announce(sealed) });
+    const applier = new Applier({ replica, logger: environment.logger });
     this.#home = new HomeServer(
       {
         url: options.serverUrl,
@@ -161,12 +165,16 @@ class SharedReplica implements ReplicatingStore {
     return this.#replica.status();
   }
 
-  watch(listener: (sealed: SealedRecord) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  onRecord(listener: RecordListener): () => void {
+    return this.#replica.onRecord(listener);
   }
 
-  replicationStatus(): ReplicationStatus {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #status(): ReplicationStatus {
     return {
       cluster: this.#options.cluster,
       nodeId: this.#replica.nodeId,
@@ -180,7 +188,7 @@ class SharedReplica implements ReplicatingStore {
     };
   }
 
-  async awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+  async #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
     for (const keygroup of this.#options.keygroups) {
       const position = this.#replica.positionOf(hash, keygroup);
       if (position?.log.origin !== this.#replica.nodeId || position.log.incarnation !== this.incarnation) continue;
@@ -190,11 +198,6 @@ class SharedReplica implements ReplicatingStore {
       return this.#acks.wait(log, position.sequence, { waitMs, signal });
     }
     return 0;
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
   }
 
   async #close(): Promise<void> {
@@ -215,16 +218,6 @@ class SharedReplica implements ReplicatingStore {
     const { refused } = await this.#directory.answer(hello);
     // Known already, it may be unknown to the server.
     if (refused === undefined) this.#options.onMember?.(hello.node.nodeId);
-  }
-
-  #announce(sealed: SealedRecord): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(sealed);
-      } catch (error) {
-        this.#environment.logger.error('watch_listener_failed', {}, error);
-      }
-    }
   }
 
   #describe(): NodeAnnouncement {

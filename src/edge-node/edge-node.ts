@@ -4,7 +4,7 @@ import { hostForOthers, isLoopback, originOf } from '../config/listen-address.ts
 import { ContextManager } from '../context-manager/context-manager.ts';
 import { ModelDirectory } from '../context-manager/model-directory.ts';
 import { NodeResources } from '../context-manager/node-resources.ts';
-import { isReplicating, type ReplicatingStore } from '../context-store/context-store.ts';
+import type { SharedContexts } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
@@ -93,7 +93,7 @@ async function assemble(
     httpUrl: () => told.httpUrl,
     load: () => told.node?.turnsInFlight ?? 0,
   });
-  if (isReplicating(store)) exposeReplication(store, environment.metrics);
+  if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics);
   closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
   const node = new NodeResources({ store, environment, options: { ...config, incarnation: opened.incarnation } });
   told.node = node;
@@ -136,7 +136,7 @@ async function assemble(
       llm: llm.description,
       llmName: started.name,
       storeName: config.store,
-      replication: isReplicating(store) ? replicationOf(store) : undefined,
+      replication: store.sharing && replicationOf(store.sharing),
       keygroup,
       tokenizedUnavailable: template.whyNotAppendable,
     },
@@ -144,8 +144,8 @@ async function assemble(
   };
 }
 
-function replicationOf(store: ReplicatingStore): EdgeNodeDescription['replication'] {
-  const { cluster, serverUrl } = store.replicationStatus();
+function replicationOf(sharing: SharedContexts): EdgeNodeDescription['replication'] {
+  const { cluster, serverUrl } = sharing.status();
   return { cluster, serverUrl };
 }
 

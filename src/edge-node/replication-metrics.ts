@@ -1,10 +1,10 @@
-import type { PeerStatus, ReplicatingStore } from '../context-store/context-store.ts';
+import type { PeerStatus, SharedContexts } from '../context-store/context-store.ts';
 import type { LabelledValue, Metrics } from '../environment/environment.ts';
 
 /** What a node tells of its part in the cluster. Peers are labels: a cluster has at most a few dozen. */
-export function exposeReplication(store: ReplicatingStore, metrics: Metrics): void {
+export function exposeReplication(sharing: SharedContexts, metrics: Metrics): void {
   const eachPeer = (value: (peer: PeerStatus) => number) => () =>
-    store.replicationStatus().peers.map((peer) => ({ labels: { peer: peer.nodeId }, value: value(peer) }));
+    sharing.status().peers.map((peer) => ({ labels: { peer: peer.nodeId }, value: value(peer) }));
   metrics.gauge(
     { name: 'discedge_peer_connected', help: '1 when the peer answers, else 0', labels: ['peer'] },
     eachPeer(({ state }) => (state === 'connected' ? 1 : 0)),
@@ -19,7 +19,7 @@ export function exposeReplication(store: ReplicatingStore, metrics: Metrics): vo
       help: "Bytes of messages over this node's connection to the peer's server since the start",
       labels: ['peer', 'direction'],
     },
-    () => store.replicationStatus().peers.flatMap(directions),
+    () => sharing.status().peers.flatMap(directions),
   );
   metrics.gauge(
     {
@@ -27,14 +27,14 @@ export function exposeReplication(store: ReplicatingStore, metrics: Metrics): vo
       help: 'Records of the peer that were not taken in since the start',
       labels: ['peer', 'reason'],
     },
-    () => store.replicationStatus().peers.flatMap(refusals),
+    () => sharing.status().peers.flatMap(refusals),
   );
   metrics.gauge(
     { name: 'discedge_unpublished_records', help: "Records written here that this node's nats-server does not have" },
-    () => store.replicationStatus().outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
+    () => sharing.status().outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
   );
   metrics.gauge({ name: 'discedge_nats_connected', help: "1 when this node's own nats-server answers, else 0" }, () =>
-    store.replicationStatus().serverConnected ? 1 : 0,
+    sharing.status().serverConnected ? 1 : 0,
   );
 }
 

@@ -1,9 +1,4 @@
-import {
-  type ContextStore,
-  isReplicating,
-  isWatchable,
-  type ReplicationStatus,
-} from '../context-store/context-store.ts';
+import type { ContextStore, ReplicationStatus } from '../context-store/context-store.ts';
 import { CUT_OFF_GRACE_MS, REMOVAL_GRACE_MS } from '../domain/expiry.ts';
 import type { Environment } from '../environment/environment.ts';
 
@@ -44,10 +39,9 @@ export function sweepExpired(
   };
 }
 
-function graceOf(store: ContextStore): number {
-  if (!isWatchable(store)) return 0;
-  if (!isReplicating(store)) return REMOVAL_GRACE_MS;
-  return hearsFromAll(store.replicationStatus()) ? REMOVAL_GRACE_MS : CUT_OFF_GRACE_MS;
+function graceOf({ sharing }: ContextStore): number {
+  if (sharing === undefined) return 0;
+  return hearsFromAll(sharing.status()) ? REMOVAL_GRACE_MS : CUT_OFF_GRACE_MS;
 }
 
 /** Whether every record that a peer has written by now is here, as far as is known. */

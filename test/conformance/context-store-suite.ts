@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionSummary } from '../../src/context-store/context-store.ts';
 import type { SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import {
   HOUR_MS,
   KEYGROUP,
@@ -578,6 +579,73 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await damage(folder, turn, what);
         await reopen();
         expect(await store.read(sessionKey())).toEqual({ deleted: false, records: [], corrupt: 1 });
+      });
+    });
+
+    describe('told of', () => {
+      /** What a listener hears from now on, and whether a reader finds it at that moment. */
+      function listen() {
+        const told: string[] = [];
+        const found: Promise<boolean>[] = [];
+        const end = store.onRecord((sealed, from) => {
+          told.push(`${sealed.hash} ${from}`);
+          found.push(
+            store.read(sessionKeyOf(sealed.record)).then((session) => {
+              const isThere = session?.records.some(({ hash }) => hash === sealed.hash);
+              return sealed.record.kind === 'tombstone' ? session?.deleted === true : isThere === true;
+            }),
+          );
+        });
+        return { told, found: () => Promise.all(found), end };
+      }
+      const here = (records: readonly SealedRecord[]) => records.map(({ hash }) => `${hash} here`);
+
+      test('is every record, once, in the order in which it was taken in, when it can be read', async () => {
+        const heard = listen();
+        const lines = [sealedLine(20, { key: sessionKey('a') }), sealedLine(20, { key: sessionKey('b') })] as const;
+        const mixed = lines[0].flatMap((sealed, index) => [sealed, lines[1][index] as SealedRecord]);
+        await appendAll(mixed);
+        const tombstone = sealedTombstone({ key: sessionKey('a') });
+        await store.append(tombstone);
+        expect(heard.told).toEqual(here([...mixed, tombstone]));
+        expect(await heard.found()).toEqual([...mixed, tombstone].map(() => true));
+      });
+
+      test('is a record before its append resolves', async () => {
+        const heard = listen();
+        for (const sealed of sealedLine(5)) {
+          await store.append(sealed);
+          expect(heard.told.at(-1)).toBe(`${sealed.hash} here`);
+          expect(await heard.found()).not.toContain(false);
+        }
+      });
+
+      test('is nothing that was held already, refused, expired or read', async () => {
+        const turn = sealedTurn();
+        await store.append(turn);
+        const heard = listen();
+        await appendAll([turn, turn]);
+        await expect(store.append(sealedTurn({ key: sessionKey('gone') }), { continues: true })).rejects.toThrow();
+        await store.append(sealedTombstone());
+        await expect(store.append(turn)).rejects.toThrow();
+        await store.read(sessionKey());
+        await store.expire(Number.MAX_SAFE_INTEGER);
+        expect(heard.told).toEqual(here([sealedTombstone()]));
+      });
+
+      test('are all who listen, in the order in which they came, though one throws', async () => {
+        const calls: string[] = [];
+        store.onRecord(() => void calls.push('first'));
+        store.onRecord(() => {
+          throw new Error('a broken listener');
+        });
+        const end = store.onRecord(() => void calls.push('third'));
+        await store.append(sealedTurn());
+        expect(calls).toEqual(['first', 'third']);
+        expect(environment.logLines.filter(({ event }) => event === 'record_listener_failed')).toHaveLength(1);
+        end();
+        await store.append(sealedTurn({ turn: 2 }));
+        expect(calls).toEqual(['first', 'third', 'first']);
       });
     });
 

@@ -30,7 +30,7 @@ test('a stream that has used up its room goes on with newer records', async () =
   }
   const log = a.environment.logLines.map(({ event }) => event);
   expect(log).toContain('stream_shortened');
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(records.length));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(records.length));
   // A record can be read a moment before its watchers are told.
   await eventually(() => expect(new Set(b.arrived).size).toBe(records.length));
   expect(b.arrived).toHaveLength(records.length);
@@ -59,6 +59,6 @@ test('a server that stores nothing any more is started again', async (context) =
   await eventually(() => expect(a.environment.logLines.map(({ event }) => event)).toContain('outbox_waits'));
   limitFiles('unlimited');
   await b.eventuallyHolds(records);
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(20));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(20));
   expect(restarts).toBe(1);
 });

@@ -111,6 +111,6 @@ test('two nodes of one id behind the hub: one is refused, in so many words', asy
   await eventually(() => {
     const reasons = [e2, twin].map((node) => node.peer(HUB).reason ?? '');
     expect(reasons.some((reason) => reason.includes('in use by another node'))).toBe(true);
-    expect(hub.store.replicationStatus().refusedNodes).toEqual({ e2: 'duplicate_node_id' });
+    expect(hub.store.sharing.status().refusedNodes).toEqual({ e2: 'duplicate_node_id' });
   });
 });

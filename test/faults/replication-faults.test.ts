@@ -69,7 +69,7 @@ test('a stream made anew and shorter than before brings what is written next', a
   await a.wipeJetStream();
   await a.startServer();
   await eventually(() =>
-    expect(a.store.replicationStatus()).toMatchObject({ serverConnected: true, outbox: [{ published: 190 }] }),
+    expect(a.store.sharing.status()).toMatchObject({ serverConnected: true, outbox: [{ published: 190 }] }),
   );
   await b.eventuallyConnected(a);
   // One after the other: the first could still come with the greeting.
@@ -114,7 +114,7 @@ test('messages are deleted from a stream before anybody has read them', async ()
   const [a, b] = await pair();
   await b.close();
   const records = await a.writeMany(100);
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(100));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(100));
   const nats = await a.connect();
   const manager = await jetstreamManager(nats);
   for (const sequence of [1, 2, 50, 51, 52, 99]) await manager.streams.deleteMessage(a.stream, sequence);
@@ -128,7 +128,7 @@ test('everything in a stream is too old, and then it is trimmed to its end', asy
   const [a, b] = await pair();
   await b.close();
   const records = await a.writeMany(100);
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(100));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(100));
   const nats = await a.connect();
   await (await jetstreamManager(nats)).streams.purge(a.stream);
   await nats.close();
@@ -139,9 +139,9 @@ test('everything in a stream is too old, and then it is trimmed to its end', asy
 test('a server hangs for a while', async () => {
   const [a, b] = await pair();
   await survive(a, b, async () => {
-    const before = a.store.replicationStatus().outbox[0]?.published ?? 0;
+    const before = a.store.sharing.status().outbox[0]?.published ?? 0;
     a.signalServer('SIGSTOP');
-    await eventually(() => expect((a.store.replicationStatus().outbox[0]?.last ?? 0) - before).toBeGreaterThan(300));
+    await eventually(() => expect((a.store.sharing.status().outbox[0]?.last ?? 0) - before).toBeGreaterThan(300));
     a.signalServer('SIGCONT');
   });
 });
@@ -151,7 +151,7 @@ test('a node is away while thousands of records are written', async () => {
   await b.close();
   const records: SealedRecord[] = [];
   for (let i = 0; i < 10; i++) records.push(...(await a.writeMany(1_000, `s${i}-`)));
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(10_000));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(10_000));
   const startedMs = performance.now();
   await b.open([a]);
   await eventually(() => expect(b.arrived).toHaveLength(10_000));
@@ -259,7 +259,7 @@ test('rubbish in a stream is refused and counted, and does not stop what comes a
   await nats.close();
 
   await a.open([b]);
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(10));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(10));
   const last = await a.writeMany(20, 'last');
   await b.eventuallyHolds(last);
   await eventually(() => expect(b.arrived).toEqual([...good, next, ...last].map(({ hash }) => hash)));

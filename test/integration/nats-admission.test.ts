@@ -62,9 +62,9 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     await e1.write('s1');
     await e2.eventuallyHolds('s1');
     await eventually(() => {
-      const states = e3.store.replicationStatus().peers.map(({ nodeId, state }) => [nodeId, state]);
+      const states = e3.store.sharing.status().peers.map(({ nodeId, state }) => [nodeId, state]);
       expect(Object.fromEntries(states)).toEqual({ e1: 'silent', e2: 'connected' });
     });
-    expect(e1.store.replicationStatus().peers.map(({ nodeId }) => nodeId)).toEqual([parseNodeId('e2')]);
+    expect(e1.store.sharing.status().peers.map(({ nodeId }) => nodeId)).toEqual([parseNodeId('e2')]);
   });
 });

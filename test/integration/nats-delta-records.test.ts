@@ -93,7 +93,7 @@ test('a turn that cannot be had whole yet is waited for, and nothing overtakes i
   await b.close();
   const second = await nextTurn(first);
   const other = await a.writeMany(3, 'other');
-  await eventually(() => expect(a.store.replicationStatus().outbox[0]?.published).toBe(5));
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(5));
   await a.close();
   await b.open([a]);
   await eventually(() => expect(b.environment.logLines.some(({ event }) => event === 'pull_restarted')).toBe(true));
@@ -127,7 +127,7 @@ test('a delta form that was garbled under way is had whole', async () => {
 test('a garbled delta form is passed over when its origin knows of no such record', async () => {
   await garbled();
   await a.open([b]);
-  await eventually(() => expect(a.store.replicationStatus().outbox).toMatchObject([{ last: 2, published: 2 }]));
+  await eventually(() => expect(a.store.sharing.status().outbox).toMatchObject([{ last: 2, published: 2 }]));
   await b.eventuallyHolds(await a.writeMany(2, 'after'));
   expect(b.peer(a).logs).toMatchObject([{ cursor: 4, lag: 0 }]);
 });

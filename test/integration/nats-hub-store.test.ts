@@ -45,13 +45,13 @@ test('nodes that can only dial out need their hub, and then each has the records
   const [hub, e2, e3] = all as [StoreNode, StoreNode, StoreNode];
   expect(e2.peer(e3).url).toBe('hub:hub');
   expect(hub.peer(e3).url).toBe('hub:hub');
-  expect(e2.store.replicationStatus().peers).toHaveLength(2);
+  expect(e2.store.sharing.status().peers).toHaveLength(2);
 });
 
 test('a reply that waits for a peer behind the hub learns that it has the record', async () => {
   const [, e2] = (await openHubAndLeafs('e2', 'e3')) as [StoreNode, StoreNode, StoreNode];
   const sealed = await e2.write();
-  expect(await e2.store.awaitReplicated(sealed.hash, 60_000, new AbortController().signal)).toBeGreaterThan(0);
+  expect(await e2.store.sharing.awaitReplicated(sealed.hash, 60_000, new AbortController().signal)).toBeGreaterThan(0);
 });
 
 test('a node that others can reach and nodes behind a hub share their records both ways', async () => {
@@ -100,6 +100,6 @@ test('a node of another cluster behind the same hub is refused, and says so', as
   await cluster.openLeaf(stranger, { cluster: 'red' as ClusterName });
   await eventually(() => expect(stranger.peer(HUB)).toMatchObject({ state: 'refused' }));
   expect(stranger.peer(HUB).reason).toMatch(/belongs to cluster test/);
-  expect(cluster.hub.store.replicationStatus().refusedNodes).toEqual({ e9: 'other_cluster' });
-  expect(stranger.store.replicationStatus().peers).toHaveLength(1);
+  expect(cluster.hub.store.sharing.status().refusedNodes).toEqual({ e9: 'other_cluster' });
+  expect(stranger.store.sharing.status().peers).toHaveLength(1);
 });

@@ -21,7 +21,9 @@ const hashes = (records: readonly { readonly hash: string }[]) => records.map(({
 test('records travel to every other node once, in the order of their origin, and are announced when durable', async () => {
   const [a, b, c] = (await cluster.open('a', 'b', 'c')) as [StoreNode, StoreNode, StoreNode];
   const seen: boolean[] = [];
-  b.store.watch((sealed) => void b.holds([sealed]).then((holds) => seen.push(holds)));
+  b.store.onRecord((sealed, from) => {
+    if (from === 'elsewhere') void b.holds([sealed]).then((holds) => seen.push(holds));
+  });
   const [fromA, fromB] = await Promise.all([a.writeMany(300, 'a'), b.writeMany(300, 'b')]);
   await Promise.all([b, c].map((node) => node.eventuallyHolds(fromA)));
   await Promise.all([a, c].map((node) => node.eventuallyHolds(fromB)));
@@ -33,7 +35,7 @@ test('records travel to every other node once, in the order of their origin, and
   await eventually(() => expect(c.arrived).toHaveLength(600));
   await eventually(() => expect(seen).toEqual(fromA.map(() => true)));
   expect(c.peer(a).logs).toMatchObject([{ cursor: 300, lag: 0 }]);
-  expect(a.store.replicationStatus()).toMatchObject({
+  expect(a.store.sharing.status()).toMatchObject({
     serverConnected: true,
     outbox: [{ last: 300, published: 300 }],
   });
@@ -89,7 +91,7 @@ test('a node that reaches nobody, not even its own server, reads and writes', as
   const records = await a.writeMany(50);
   expect(await a.holds(records)).toBe(true);
   await eventually(() => expect(a.peer(b)).toMatchObject({ state: 'unreachable', reason: expect.any(String) }));
-  expect(a.store.replicationStatus()).toMatchObject({
+  expect(a.store.sharing.status()).toMatchObject({
     serverConnected: false,
     outbox: [{ last: 50, published: 0 }],
   });
@@ -134,19 +136,19 @@ test('a reply that waits for a peer learns how many have the record', async () =
   const [a, b] = (await cluster.open('a', 'b')) as [StoreNode, StoreNode];
   const { signal } = new AbortController();
   const sealed = await a.write();
-  expect(await a.store.awaitReplicated(sealed.hash, 60_000, signal)).toBe(1);
+  expect(await a.store.sharing.awaitReplicated(sealed.hash, 60_000, signal)).toBe(1);
   expect(await b.holds([sealed])).toBe(true);
-  expect(await b.store.awaitReplicated(sealed.hash, 60_000, signal)).toBe(0);
+  expect(await b.store.sharing.awaitReplicated(sealed.hash, 60_000, signal)).toBe(0);
   await b.close();
   const alone = await a.write({ parent: sealed });
-  expect(await a.store.awaitReplicated(alone.hash, 10, signal)).toBe(0);
-  const late = a.store.awaitReplicated(alone.hash, 60_000, signal);
+  expect(await a.store.sharing.awaitReplicated(alone.hash, 10, signal)).toBe(0);
+  const late = a.store.sharing.awaitReplicated(alone.hash, 60_000, signal);
   await b.open([a]);
   expect(await late).toBe(1);
   const abort = new AbortController();
   await b.close();
   const last = await a.write({ parent: alone });
-  const aborted = a.store.awaitReplicated(last.hash, 60_000, abort.signal);
+  const aborted = a.store.sharing.awaitReplicated(last.hash, 60_000, abort.signal);
   abort.abort(new Error('client gone'));
   await expect(aborted).rejects.toThrow('client gone');
 });
@@ -158,7 +160,7 @@ test('a second node under the same id is refused, and says why; the first goes o
   await eventually(() =>
     expect(second.peer(a)).toMatchObject({ state: 'refused', reason: expect.stringContaining('in use') }),
   );
-  expect(a.store.replicationStatus().refusedNodes).toEqual({ b: 'duplicate_node_id' });
+  expect(a.store.sharing.status().refusedNodes).toEqual({ b: 'duplicate_node_id' });
   const foreign = await second.write({ key: sessionKey('foreign') });
   await a.eventuallyHolds([await b.write()]);
   expect(await a.holds([foreign])).toBe(false);
@@ -176,7 +178,7 @@ test('nodes of two clusters do not share records, and say so', async () => {
   await eventually(() => expect(a.peer(b)).toMatchObject({ state: 'refused' }));
   expect(await b.holds(records)).toBe(false);
   expect(b.peer(a).logs).toEqual([]);
-  expect(a.store.replicationStatus().refusedNodes).toEqual({ b: 'other_cluster' });
+  expect(a.store.sharing.status().refusedNodes).toEqual({ b: 'other_cluster' });
 });
 
 test('a node that writes another record version is refused, and shown as refused', async () => {
@@ -192,9 +194,9 @@ test('a node that writes another record version is refused, and shown as refused
   await eventually(async () =>
     expect(await greet(RECORD_FORMAT_VERSION + 1)).toMatchObject({ refused: 'other_record_version', logs: [] }),
   );
-  expect(a.store.replicationStatus().refusedNodes).toEqual({ b: 'other_record_version' });
+  expect(a.store.sharing.status().refusedNodes).toEqual({ b: 'other_record_version' });
   expect((await greet(RECORD_FORMAT_VERSION)).refused).toBeUndefined();
-  expect(a.store.replicationStatus().refusedNodes).toEqual({});
+  expect(a.store.sharing.status().refusedNodes).toEqual({});
   await nats.close();
 });
 
@@ -231,7 +233,7 @@ test('closing ends every connection and every wait', async () => {
   await b.close();
   const { store } = a;
   const { hash } = await a.write({ key: sessionKey('x') });
-  const waiting = store.awaitReplicated(hash, 60_000, new AbortController().signal);
+  const waiting = store.sharing.awaitReplicated(hash, 60_000, new AbortController().signal);
   await a.close();
   expect(await waiting).toBe(0);
   expect([a.pendingTimers, b.pendingTimers]).toEqual([0, 0]);

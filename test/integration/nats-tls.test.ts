@@ -75,7 +75,7 @@ describe.each(programs)('$name', ({ name: programName, path: program }) => {
       return store;
     };
     const write = async (store: NatsStore, sealed = sealedTurn()) => {
-      const { nodeId, incarnation } = store.replicationStatus();
+      const { nodeId, incarnation } = store.sharing.status();
       const own = sealRecord({ ...sealed.record, origin: nodeId, incarnation });
       await store.append(own);
       return own;
@@ -83,7 +83,7 @@ describe.each(programs)('$name', ({ name: programName, path: program }) => {
     const eventuallyHeld = (store: NatsStore, sessionId: string) =>
       eventually(async () => expect(await store.read(sessionKey(sessionId))).toBeDefined());
     const stateOf = (store: NatsStore, peer: Name) =>
-      store.replicationStatus().peers.find(({ nodeId }) => nodeId === (peer as string))?.state;
+      store.sharing.status().peers.find(({ nodeId }) => nodeId === (peer as string))?.state;
     try {
       for (const name of NODES) {
         const folderOfNode = join(base, name);
@@ -109,13 +109,13 @@ describe.each(programs)('$name', ({ name: programName, path: program }) => {
       await eventually(() => expect(stateOf(e2, 'e3')).toBe('connected'));
       await eventually(() => expect(stateOf(e3, 'e2')).toBe('connected'));
       const last = await write(e3, sealedTurn({ key: sessionKey('s3') }));
-      expect(await e3.awaitReplicated(last.hash, 60_000, new AbortController().signal)).toBeGreaterThan(0);
+      expect(await e3.sharing.awaitReplicated(last.hash, 60_000, new AbortController().signal)).toBeGreaterThan(0);
       await eventuallyHeld(e2, 's3');
 
       await e3.close();
       const stranger = await open('e3', ['e1'], 'other-certs');
       await eventually(() => {
-        const status = stranger.replicationStatus();
+        const status = stranger.sharing.status();
         expect(status.peers.find(({ nodeId }) => nodeId === ('e1' as string))).toMatchObject({
           state: 'unreachable',
           reason: expect.any(String),

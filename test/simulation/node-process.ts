@@ -1,8 +1,9 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
+import { RecordListeners } from '../../src/context-store/record-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
+import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { Clock } from '../../src/environment/environment.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
@@ -81,12 +82,18 @@ export class NodeProcess {
     this.#onKilled();
   }
 
+  /** Tells of a record as late as a store may: readers can have it long before. */
   #storeOf(inner: ContextStore): ContextStore {
+    const listeners = new RecordListeners(virtualEnvironment().logger);
+    const untold = new Set<ContextId>();
+    inner.onRecord(({ hash }) => void untold.add(hash));
     return {
+      sharing: undefined,
       append: async (sealed) => {
         await this.#slowly('append');
         await inner.append(sealed);
         await this.#slowly('appended');
+        if (untold.delete(sealed.hash)) listeners.tell(sealed, 'here');
       },
       read: async (key) => {
         await this.#slowly('read');
@@ -97,6 +104,7 @@ export class NodeProcess {
       list: (query) => inner.list(query),
       expire: (nowMs) => inner.expire(nowMs),
       status: () => inner.status(),
+      onRecord: (listener) => listeners.add(listener),
       close: async () => {},
     };
   }

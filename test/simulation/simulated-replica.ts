@@ -1,9 +1,9 @@
 import type {
   AppendOptions,
   ContextStore,
-  ReplicatingStore,
-  ReplicationStatus,
+  RecordListener,
   SessionQuery,
+  SharedContexts,
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
@@ -12,14 +12,21 @@ import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 
 /** One node's replica: what it writes waits to be carried to the others, in order, when the simulation says so. */
-export class SimulatedReplica implements ReplicatingStore {
+export class SimulatedReplica implements ContextStore {
+  readonly sharing: SharedContexts = {
+    status: () => {
+      throw new TypeError('nobody asks in a simulation');
+    },
+    awaitReplicated: (...args) => this.#awaitReplicated(...args),
+  };
   /** On its disk, whoever wrote it. */
   readonly held = new Map<ContextId, SealedRecord>();
   /** Told of each record written here. */
   onWritten: (sealed: SealedRecord) => void = () => {};
   readonly #environment: Environment;
   readonly #inner: ContextStore;
-  readonly #listeners = new Set<(sealed: SealedRecord) => void>();
+  /** Came, or is coming, from another node. */
+  readonly #foreign = new Set<ContextId>();
   /** Peers that have a record of this node. */
   readonly #peersWith = new Map<ContextId, number>();
   readonly #waiting = new Map<ContextId, Set<() => void>>();
@@ -38,6 +45,7 @@ export class SimulatedReplica implements ReplicatingStore {
   /** A record comes in from another node. */
   async receive(sealed: SealedRecord): Promise<void> {
     if (this.held.has(sealed.hash)) return;
+    this.#foreign.add(sealed.hash);
     try {
       await this.#inner.append(sealed);
     } catch (error) {
@@ -45,7 +53,6 @@ export class SimulatedReplica implements ReplicatingStore {
       throw error;
     }
     this.held.set(sealed.hash, sealed);
-    for (const listener of this.#listeners) listener(sealed);
   }
 
   /** One more peer has a record of this node. */
@@ -54,7 +61,7 @@ export class SimulatedReplica implements ReplicatingStore {
     for (const wake of this.#waiting.get(hash) ?? []) wake();
   }
 
-  async awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+  async #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     if (!this.#peersWith.has(hash)) {
       const waiting = this.#waiting.get(hash) ?? new Set();
@@ -74,13 +81,8 @@ export class SimulatedReplica implements ReplicatingStore {
     return this.#peersWith.get(hash) ?? 0;
   }
 
-  watch(listener: (sealed: SealedRecord) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  replicationStatus(): ReplicationStatus {
-    throw new TypeError('nobody asks in a simulation');
+  onRecord(listener: RecordListener): () => void {
+    return this.#inner.onRecord((sealed) => listener(sealed, this.#foreign.has(sealed.hash) ? 'elsewhere' : 'here'));
   }
 
   read(key: SessionKey) {

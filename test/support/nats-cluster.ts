@@ -120,7 +120,9 @@ export class StoreNode {
       },
       this.environment,
     );
-    this.#store.watch((sealed) => void this.arrived.push(sealed.hash));
+    this.#store.onRecord((sealed, from) => {
+      if (from === 'elsewhere') this.arrived.push(sealed.hash);
+    });
     return this.#store;
   }
 
@@ -176,7 +178,7 @@ export class StoreNode {
 
   peer(other: StoreNode | string): PeerStatus {
     const id = typeof other === 'string' ? other : other.id;
-    const status = this.store.replicationStatus().peers.find(({ nodeId }) => nodeId === id);
+    const status = this.store.sharing.status().peers.find(({ nodeId }) => nodeId === id);
     if (status === undefined) throw new Error(`${this.id} does not know ${id}`);
     return status;
   }

@@ -1,15 +1,15 @@
 import type {
   AppendOptions,
   ContextStore,
-  ReplicatingStore,
-  ReplicationStatus,
+  RecordListener,
   SessionQuery,
   SessionSummary,
+  SharedContexts,
   StoredSession,
   StoreStatus,
-  WatchableStore,
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
+import { RecordListeners } from '../../src/context-store/record-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -18,7 +18,10 @@ import { Hold } from './hold.ts';
 
 type Step = () => Promise<void>;
 
-/** The memory store, watched, and told to be slow or to fail one call at a time. */
+/**
+ * The memory store, watched, and told to be slow or to fail one call at a time. Tells of a record as late as a store may,
+ * and never of one whose append failed after it was stored.
+ */
 export class ProbedStore implements ContextStore {
   /** Every record whose append resolved, in order. */
   readonly appended: SealedRecord[] = [];
@@ -27,11 +30,20 @@ export class ProbedStore implements ContextStore {
   /** Turns whose records `read` finds damaged from now on. */
   readonly damagedTurns = new Set<number>();
   reads = 0;
+  /** Who is told of records. */
+  watchers = 0;
+  readonly sharing: SharedContexts | undefined = undefined;
+  /** Records that come from another node. */
+  protected readonly arriving = new Set<ContextId>();
   readonly #inner: ContextStore;
+  readonly #listeners: RecordListeners;
+  readonly #untold = new Set<ContextId>();
   readonly #steps = { append: [] as Step[], appended: [] as Step[], read: [] as Step[], answer: [] as Step[] };
 
   constructor(environment: Environment) {
     this.#inner = memoryStore({}, environment);
+    this.#inner.onRecord(({ hash }) => void this.#untold.add(hash));
+    this.#listeners = new RecordListeners(environment.logger);
   }
 
   /**
@@ -56,6 +68,8 @@ export class ProbedStore implements ContextStore {
     await this.#inner.append(sealed, options);
     await this.#steps.appended.shift()?.();
     this.appended.push(sealed);
+    if (!this.#untold.delete(sealed.hash)) return;
+    this.#listeners.tell(sealed, this.arriving.has(sealed.hash) ? 'elsewhere' : 'here');
   }
 
   async read(key: SessionKey): Promise<StoredSession | undefined> {
@@ -80,33 +94,42 @@ export class ProbedStore implements ContextStore {
     return this.#inner.status();
   }
 
+  onRecord(listener: RecordListener): () => void {
+    this.watchers++;
+    const end = this.#listeners.add(listener);
+    return () => {
+      this.watchers--;
+      end();
+    };
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }
 }
 
-/** The same with other nodes behind it: the test says what arrives from them. */
-export class ProbedReplica extends ProbedStore implements WatchableStore {
-  readonly #listeners = new Set<(sealed: SealedRecord) => void>();
+/** The same with other nodes behind it: the test says what arrives from them. They acknowledge nothing. */
+export class ProbedReplica extends ProbedStore {
+  override readonly sharing: SharedContexts = {
+    status: () => {
+      throw new TypeError('no test asks for it');
+    },
+    awaitReplicated: (_hash, waitMs, signal) => this.awaitReplicated(waitMs, signal),
+  };
 
-  get watchers(): number {
-    return this.#listeners.size;
-  }
-
-  watch(listener: (sealed: SealedRecord) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  /** A record of another node becomes durable here and is announced. */
+  /** A record of another node becomes durable here. */
   async arrive(sealed: SealedRecord): Promise<void> {
+    this.arriving.add(sealed.hash);
     await super.append(sealed);
-    for (const listener of this.#listeners) listener(sealed);
+  }
+
+  protected async awaitReplicated(_waitMs: number, _signal: AbortSignal): Promise<number> {
+    return 0;
   }
 }
 
 /** The same with peers that acknowledge when the test says so: each record, from then on. */
-export class ProbedSharingStore extends ProbedReplica implements ReplicatingStore {
+export class ProbedSharingStore extends ProbedReplica {
   readonly #environment: Environment;
   readonly #waiting = new Set<() => void>();
   #peers = 0;
@@ -127,7 +150,7 @@ export class ProbedSharingStore extends ProbedReplica implements ReplicatingStor
     this.#failing = true;
   }
 
-  async awaitReplicated(_hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+  protected override async awaitReplicated(waitMs: number, signal: AbortSignal): Promise<number> {
     if (this.#failing) throw new DiscedgeError('overloaded', 'too many wait');
     signal.throwIfAborted();
     if (this.#peers === 0) {
@@ -144,9 +167,5 @@ export class ProbedSharingStore extends ProbedReplica implements ReplicatingStor
     }
     signal.throwIfAborted();
     return this.#peers;
-  }
-
-  replicationStatus(): ReplicationStatus {
-    throw new TypeError('no test asks for it');
   }
 }

@@ -107,7 +107,7 @@ export class TlsNode {
   async eventuallyConnected(...others: readonly TlsNode[]): Promise<void> {
     await eventually(() => {
       for (const { id } of others) {
-        const peer = this.store.replicationStatus().peers.find(({ nodeId }) => nodeId === id);
+        const peer = this.store.sharing.status().peers.find(({ nodeId }) => nodeId === id);
         if (peer?.state !== 'connected') throw new Error(`${this.id} finds ${id} ${peer?.state}: ${peer?.reason}`);
       }
     });

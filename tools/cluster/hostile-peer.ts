@@ -77,7 +77,7 @@ const store = await openNatsStore(
   },
   environment,
 );
-await until(() => store.replicationStatus().peers.every(({ state }) => state === 'connected'));
+await until(() => store.sharing.status().peers.every(({ state }) => state === 'connected'));
 
 const { sessionId, userId } = options.goodSession;
 const now = environment.clock.now();
@@ -96,7 +96,7 @@ const payload: TokenizedPayload = {
 };
 const good = sealRecord({ ...goodTurn, ...own, payload });
 await store.append(good);
-await until(() => store.replicationStatus().outbox[0]?.published === 1);
+await until(() => store.sharing.status().outbox[0]?.published === 1);
 const toldToGoOn = new Promise((resolve) => process.once('SIGUSR2', resolve));
 process.stdout.write('joined\n');
 // Nodes pull from those that they have once accepted, so it must behave until all of them have.

@@ -1,4 +1,4 @@
-import { type ContextStore, isReplicating, type ReplicatingStore } from '../../context-store/context-store.ts';
+import type { SharedContexts } from '../../context-store/context-store.ts';
 import type { WriteConcern } from '../../domain/consistency.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
@@ -20,18 +20,18 @@ const SECONDS_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
 
 /** Waits for peers to have a turn that this node has stored already (DESIGN §4, "No lost turn"). */
 export class WriteConcerns {
-  readonly #store: ReplicatingStore | undefined;
+  readonly #sharing: SharedContexts | undefined;
   readonly #own: { readonly nodeId: NodeId; readonly incarnation: Incarnation };
   readonly #monotonic: () => number;
   readonly #logger: Logger;
   readonly #seconds: Histogram;
 
   constructor(
-    store: ContextStore,
+    sharing: SharedContexts | undefined,
     own: { readonly nodeId: NodeId; readonly incarnation: Incarnation },
     { clock, logger, metrics }: Environment,
   ) {
-    this.#store = isReplicating(store) ? store : undefined;
+    this.#sharing = sharing;
     this.#own = own;
     this.#monotonic = () => clock.monotonic();
     this.#logger = logger;
@@ -45,7 +45,7 @@ export class WriteConcerns {
 
   /** Throws `unsupported_parameter` when what is asked for can never be reached here. */
   require(asked: WriteConcern): void {
-    if (asked === 'local' || this.#store !== undefined) return;
+    if (asked === 'local' || this.#sharing !== undefined) return;
     throw new DiscedgeError(
       'unsupported_parameter',
       'write_concern "replicated" needs peers, and this node shares its sessions with no other; send "local"',
@@ -61,25 +61,25 @@ export class WriteConcerns {
     { hash, record }: Turn,
     { asked, waitMs, patience }: { asked: WriteConcern; waitMs: number; patience: AbortSignal },
   ): Promise<Safety> {
-    const store = this.#store;
-    if (asked === 'local' || store === undefined) return LOCAL;
+    const sharing = this.#sharing;
+    if (asked === 'local' || sharing === undefined) return LOCAL;
     // A record that came from elsewhere is there as well; so is one that came back after this node had lost its disk.
     const isOwn = record.origin === this.#own.nodeId && record.incarnation === this.#own.incarnation;
     const startedMs = this.#monotonic();
-    const peers = isOwn ? await this.#peersWith(store, hash, waitMs, patience) : 1;
+    const peers = isOwn ? await this.#peersWith(sharing, hash, waitMs, patience) : 1;
     const reached: Safety = { writeConcern: peers > 0 ? 'replicated' : 'local', replicas: 1 + peers };
     this.#seconds.observe((this.#monotonic() - startedMs) / 1000, { reached: reached.writeConcern });
     return reached;
   }
 
   async #peersWith(
-    store: ReplicatingStore,
+    sharing: SharedContexts,
     hash: Turn['hash'],
     waitMs: number,
     patience: AbortSignal,
   ): Promise<number> {
     try {
-      return await store.awaitReplicated(hash, waitMs, patience);
+      return await sharing.awaitReplicated(hash, waitMs, patience);
     } catch (error) {
       if (!patience.aborted) this.#logger.warn('replication_wait_failed', {}, error);
       return 0;

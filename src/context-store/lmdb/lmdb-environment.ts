@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type Incarnation, type NodeId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { RecordListeners } from '../record-listeners.ts';
 import type { SessionRow } from '../session-row.ts';
 import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
 import type { DataFolder } from './data-folder.ts';
@@ -31,6 +32,8 @@ export interface LmdbEnvironmentParts {
  * transaction, and a new environment where a write has failed. Both throw `store_unavailable`.
  */
 export class LmdbEnvironment {
+  /** Told of every record that a commit has added. */
+  readonly listeners: RecordListeners;
   readonly #parts: LmdbEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
@@ -45,6 +48,7 @@ export class LmdbEnvironment {
   constructor(parts: LmdbEnvironmentParts, environment: Environment) {
     this.#parts = parts;
     this.#environment = environment;
+    this.listeners = new RecordListeners(environment.logger);
     this.#tables = parts.tables;
     this.#totals = readTotals(parts.tables);
     this.#isLogged = parts.tables.meta.doesExist(LOGGED);
@@ -165,9 +169,11 @@ export class LmdbEnvironment {
       throw error;
     }
     this.#totals = totals;
-    if (evicted === 0) return;
-    this.#evictedSessions += evicted;
-    this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: totals.bytes });
+    if (evicted > 0) {
+      this.#evictedSessions += evicted;
+      this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: totals.bytes });
+    }
+    for (const { sealed, from } of changes.added) this.listeners.tell(sealed, from);
   }
 
   #assertOpen(): void {

@@ -31,10 +31,9 @@ export interface ReplicaStore extends LmdbStore {
   positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
   /**
    * Takes in records from another node and moves the log's cursor, in one transaction; late turns of deleted sessions are
-   * left out. Returns the records that are new here, durable by then; `undefined`, and does nothing, when the cursor is not
-   * at `from`.
+   * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`.
    */
-  receive(batch: ReceivedBatch): Promise<SealedRecord[] | undefined>;
+  receive(batch: ReceivedBatch): Promise<boolean>;
   /** A small text kept with the store under a name. */
   note(name: string, text: string): Promise<void>;
   noted(name: string): string | undefined;
@@ -66,7 +65,7 @@ async function beginLog(lmdb: LmdbEnvironment): Promise<void> {
     const records = lmdb.read((tables) => readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onCorrupt() {} }));
     const usedAtMs = 0;
     await lmdb.write((changes) => {
-      for (const sealed of records) appended(changes, sealed, usedAtMs);
+      for (const sealed of records) appendUnlessLate(changes, sealed, usedAtMs);
     });
   }
   await log.complete();
@@ -102,18 +101,17 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
     return this.#lmdb.read((tables) => readPosition(tables, hash, keygroup));
   }
 
-  async receive({ log, records, from, to }: ReceivedBatch): Promise<SealedRecord[] | undefined> {
+  async receive({ log, records, from, to }: ReceivedBatch): Promise<boolean> {
     if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#lmdb.requireRoom();
-    let added: SealedRecord[] | undefined;
+    let isAtCursor = false;
     await this.#lmdb.write((changes) => {
       if (changes.log?.cursor(log).sequence !== from.sequence) return;
+      isAtCursor = true;
       const nowMs = this.#clock.now();
-      added = records
-        .filter(({ sequence, sealed }) => appended(changes, sealed, nowMs, { log, sequence }))
-        .map(({ sealed }) => sealed);
+      for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, nowMs, { log, sequence });
       changes.log.settle(log, to);
     });
-    return added;
+    return isAtCursor;
   }
 
   note(name: string, text: string): Promise<void> {
@@ -125,12 +123,15 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
   }
 }
 
-/** False as well for a turn that came too late for its session. */
-function appended(changes: SessionChanges, sealed: SealedRecord, usedAtMs: number, position?: LogPosition): boolean {
+function appendUnlessLate(
+  changes: SessionChanges,
+  sealed: SealedRecord,
+  usedAtMs: number,
+  position?: LogPosition,
+): void {
   try {
-    return changes.append(sealed, usedAtMs, position);
+    changes.append(sealed, usedAtMs, position);
   } catch (error) {
-    if (error instanceof DiscedgeError && error.code === 'session_deleted') return false;
-    throw error;
+    if (!(error instanceof DiscedgeError && error.code === 'session_deleted')) throw error;
   }
 }

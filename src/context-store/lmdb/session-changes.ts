@@ -1,7 +1,7 @@
 import { type ContextId, type KeygroupId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
-import type { AppendOptions } from '../context-store.ts';
+import type { AppendOptions, RecordSource } from '../context-store.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
@@ -25,6 +25,12 @@ export interface StoreTotals {
   readonly bytes: number;
 }
 
+/** A record that a group of work puts. */
+export interface AddedRecord {
+  readonly sealed: SealedRecord;
+  readonly from: RecordSource;
+}
+
 interface SessionChange {
   readonly key: SessionKey;
   readonly before: SessionRow | undefined;
@@ -44,6 +50,7 @@ export class SessionChanges {
   readonly log: LogChanges | undefined;
   readonly #tables: Tables;
   readonly #changes = new Map<string, SessionChange>();
+  readonly #added = new Map<ContextId, AddedRecord>();
   readonly #staleIndexEntries: (() => void)[] = [];
 
   constructor(tables: Tables, log?: LogChanges) {
@@ -57,20 +64,19 @@ export class SessionChanges {
   }
 
   /**
-   * Returns whether the record is new here. `received` is its position in another node's log. Throws `session_deleted`;
-   * nothing is changed then.
+   * Does nothing with a record that is held already. `received` is its position in another node's log. Throws
+   * `session_deleted`; nothing is changed then.
    */
-  append(sealed: SealedRecord, usedAtMs: number, received?: LogPosition): boolean {
+  append(sealed: SealedRecord, usedAtMs: number, received?: LogPosition): void {
     const change = this.#of(sessionKeyOf(sealed.record));
     refuseLateTurn(change.after, sealed);
-    const isNew = !this.#holds(change, sealed);
-    if (isNew) {
+    if (!this.#holds(change, sealed)) {
       if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) this.#clear(change);
       change.after = rowWith(change.after, sealed, usedAtMs);
       change.added.set(sealed.hash, sealed);
+      this.#added.set(sealed.hash, { sealed, from: received === undefined ? 'here' : 'elsewhere' });
     }
     this.log?.add(sealed, received);
-    return isNew;
   }
 
   /** Throws `session_not_found` for a turn that continues a session which is no longer here. */
@@ -137,6 +143,11 @@ export class SessionChanges {
     return { sessions, records, bytes };
   }
 
+  /** What is put, in the order in which it was taken in. */
+  get added(): Iterable<AddedRecord> {
+    return this.#added.values();
+  }
+
   /** Puts and removes, nothing that can fail on its own; to be called inside one transaction. */
   write(): void {
     for (const removeEntry of this.#staleIndexEntries) removeEntry();
@@ -192,6 +203,7 @@ export class SessionChanges {
       for (const [keygroup, , , , hash] of change.removed) this.log.remove(hash as ContextId, keygroup as KeygroupId);
       for (const hash of change.added.keys()) this.log.remove(hash, change.key.keygroup);
     }
+    for (const hash of change.added.keys()) this.#added.delete(hash);
     change.added.clear();
   }
 }

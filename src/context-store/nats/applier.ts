@@ -38,13 +38,11 @@ export interface SoundRecords {
 export class Applier {
   readonly #replica: ReplicaStore;
   readonly #logger: Logger;
-  readonly #announce: (sealed: SealedRecord) => void;
   readonly #refused = new Map<NodeId, Map<RecordRefusal, number>>();
 
-  constructor(parts: { replica: ReplicaStore; logger: Logger; announce: (sealed: SealedRecord) => void }) {
+  constructor(parts: { replica: ReplicaStore; logger: Logger }) {
     this.#replica = parts.replica;
     this.#logger = parts.logger;
-    this.#announce = parts.announce;
   }
 
   /** The record when it is sound and of this log, else it is refused and counted. Throws `DeltaUnreadable`. */
@@ -68,13 +66,10 @@ export class Applier {
   }
 
   /**
-   * Takes these in, moves the cursor past them and past what was refused or is gone, and announces what is new once it is
-   * durable. Throws `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
+   * Takes these in and moves the cursor past them and past what was refused or is gone; durable when it resolves. Throws `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
    */
   async take(batch: SoundRecords): Promise<void> {
-    const added = await this.#replica.receive(batch);
-    if (added === undefined) throw new CursorMoved();
-    for (const sealed of added) this.#announce(sealed);
+    if (!(await this.#replica.receive(batch))) throw new CursorMoved();
   }
 
   refuse(peer: NodeId, reason: RecordRefusal): void {

@@ -1,9 +1,4 @@
-import {
-  isReplicating,
-  type NodeDescription,
-  type PeerStatus,
-  type ReplicationStatus,
-} from '../../context-store/context-store.ts';
+import type { NodeDescription, PeerStatus, ReplicationStatus } from '../../context-store/context-store.ts';
 import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';
 
@@ -22,8 +17,8 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         keygroups: models.all.map(({ keygroup }) => keygroup),
         load: node.turnsInFlight,
       };
-      if (!isReplicating(store)) return { cluster: null, nodes: [self], refused: {} };
-      const status = store.replicationStatus();
+      if (store.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
+      const status = store.sharing.status();
       const nowMs = environment.clock.now();
       return {
         cluster: status.cluster,

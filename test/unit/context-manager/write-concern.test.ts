@@ -3,14 +3,7 @@
 // say what was reached and nothing more.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
-import {
-  codeOf,
-  contextManagerRig,
-  errorOf,
-  type Rig,
-  replicaRig,
-  sharingRig,
-} from '../../support/context-manager-rig.ts';
+import { codeOf, contextManagerRig, errorOf, type Rig, sharingRig } from '../../support/context-manager-rig.ts';
 import type { ProbedSharingStore } from '../../support/probed-store.ts';
 
 let rig: Rig<ProbedSharingStore>;
@@ -123,8 +116,8 @@ describe('replicated', () => {
 });
 
 describe('a node that cannot replicate', () => {
-  it.each([contextManagerRig, replicaRig])('refuses `replicated` before the LLM Service is asked', async (make) => {
-    const alone = await make();
+  it('refuses `replicated` before the LLM Service is asked', async () => {
+    const alone = await contextManagerRig();
     expect(await errorOf(alone.turn({ ...REPLICATED, turn: 1 }))).toMatchObject({
       code: 'unsupported_parameter',
       param: 'write_concern',

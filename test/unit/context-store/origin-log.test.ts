@@ -5,10 +5,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { RecordSource } from '../../../src/context-store/context-store.ts';
 import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
 import { openLmdbStore } from '../../../src/context-store/lmdb.ts';
-import type { Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
+import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import {
   HOUR_MS,
@@ -137,20 +138,23 @@ test('received records, their log and its cursor become durable together', async
   const records = [1, 2, 3].map((i) => ({ sequence: i, sealed: by(OTHER, sealedTurn({ key: sessionKey(`s${i}`) })) }));
   const from = { sequence: 0, streamSequence: 0 };
   const to = { sequence: 3, streamSequence: 7 };
-  const added = await replica.receive({ log: OTHER, records, from, to });
-  expect(added?.map(({ hash }) => hash)).toEqual(records.map(({ sealed }) => sealed.hash));
+  const told: [ContextId, RecordSource][] = [];
+  replica.onRecord(({ hash }, source) => void told.push([hash, source]));
+  expect(await replica.receive({ log: OTHER, records, from, to })).toBe(true);
+  expect(told).toEqual(records.map(({ sealed }) => [sealed.hash, 'elsewhere']));
   await reopen();
   expect(replica.cursor(OTHER)).toEqual(to);
   expect(replica.logs()).toEqual([{ log: OTHER, cursor: to, last: 3 }]);
   expect(logged(OTHER).map(([sequence]) => sequence)).toEqual([1, 2, 3]);
-  const again = await replica.receive({ log: OTHER, records, from: to, to });
-  expect(again).toEqual([]);
+  replica.onRecord(({ hash }, source) => void told.push([hash, source]));
+  expect(await replica.receive({ log: OTHER, records, from: to, to })).toBe(true);
+  expect(told).toHaveLength(3);
 });
 
 test('a batch that does not begin at the cursor changes nothing', async () => {
   const records = [{ sequence: 5, sealed: by(OTHER, sealedTurn()) }];
   const [from, to] = [4, 5].map((sequence) => ({ sequence, streamSequence: sequence }));
-  expect(await replica.receive({ log: OTHER, records, from: from as never, to: to as never })).toBeUndefined();
+  expect(await replica.receive({ log: OTHER, records, from: from as never, to: to as never })).toBe(false);
   expect(replica.cursor(OTHER).sequence).toBe(0);
   expect(await replica.read(sessionKey())).toBeUndefined();
 });
@@ -159,7 +163,10 @@ test('a late turn of a deleted session is left out and its number settled', asyn
   await replica.append(by(ownLog(), sealedTombstone()));
   const records = [{ sequence: 1, sealed: by(OTHER, sealedTurn()) }];
   const from = { sequence: 0, streamSequence: 0 };
-  expect(await replica.receive({ log: OTHER, records, from, to: { sequence: 1, streamSequence: 1 } })).toEqual([]);
+  const told: ContextId[] = [];
+  replica.onRecord(({ hash }) => void told.push(hash));
+  expect(await replica.receive({ log: OTHER, records, from, to: { sequence: 1, streamSequence: 1 } })).toBe(true);
+  expect(told).toEqual([]);
   expect(replica.cursor(OTHER).sequence).toBe(1);
   expect((await replica.read(sessionKey()))?.deleted).toBe(true);
   expect(logged(OTHER)).toEqual([]);

@@ -14,7 +14,7 @@ interface Peer {
 }
 
 /** How old an expired session must be to be removed. */
-async function graceOf(shared: 'alone' | 'watched' | readonly Peer[]): Promise<number> {
+async function graceOf(shared: 'alone' | readonly Peer[]): Promise<number> {
   const environment = virtualEnvironment();
   let before: number | undefined;
   const store = {
@@ -22,11 +22,10 @@ async function graceOf(shared: 'alone' | 'watched' | readonly Peer[]): Promise<n
       before = nowMs;
       return 0;
     },
-    ...(shared !== 'alone' && { watch: () => () => {} }),
-    ...(typeof shared !== 'string' && {
-      replicationStatus: () => ({
-        peers: shared.map(({ state, lag = 0 }) => ({ state, logs: [{ lag: 0 }, { lag }] })),
-      }),
+    ...(shared !== 'alone' && {
+      sharing: {
+        status: () => ({ peers: shared.map(({ state, lag = 0 }) => ({ state, logs: [{ lag: 0 }, { lag }] })) }),
+      },
     }),
   };
   const end = sweepExpired(store as unknown as ContextStore, environment, EVERY_MS);
@@ -37,7 +36,6 @@ async function graceOf(shared: 'alone' | 'watched' | readonly Peer[]): Promise<n
 
 it.each([
   ['alone', 0],
-  ['watched', REMOVAL_GRACE_MS],
   [[], REMOVAL_GRACE_MS],
   [[{ state: 'connected' }, { state: 'silent' }, { state: 'refused', lag: 7 }], REMOVAL_GRACE_MS],
   [[{ state: 'connected' }, { state: 'unreachable' }], CUT_OFF_GRACE_MS],
