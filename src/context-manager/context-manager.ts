@@ -176,6 +176,7 @@ export class ContextManager {
   /** The reply's length in ids: what was asked for, within the node's limit. */
   #maxTokens({ maxTokens }: TurnRequest): number {
     const { replyTokensDefault, replyTokensMax } = this.#node.options;
+    if (maxTokens === 'most') return replyTokensMax;
     return Math.min(maxTokens ?? replyTokensDefault, replyTokensMax);
   }
 

@@ -1,4 +1,5 @@
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
+import type { StoredMode } from './record/turn-record.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
 /** What a request says about its place in the session. */
@@ -7,6 +8,8 @@ export interface TurnClaim {
   /** The history the client means; `undefined` means the main line. */
   readonly contextId: ContextId | undefined;
   readonly digest: RequestDigest;
+  /** The mode that the request names: a turn of a session in another is not its answer. */
+  readonly mode: StoredMode | undefined;
 }
 
 export type TurnDecision =
@@ -28,8 +31,8 @@ export type TurnDecision =
  * Steps 3 and 4 of a turn (DESIGN §3), as a pure function of what the replica holds: replay, go, or wait. The turn
  * number alone tells whether the replica is current (paper §3.3); the context id tells which branch is meant.
  */
-export function decideTurn(history: SessionHistory, { turn, contextId, digest }: TurnClaim): TurnDecision {
-  const answers = history.answering(digest);
+export function decideTurn(history: SessionHistory, { turn, contextId, digest, mode }: TurnClaim): TurnDecision {
+  const answers = history.answering(digest).filter(({ record }) => mode === undefined || record.payload.mode === mode);
   const answered = mainLineFirst(
     contextId === undefined ? answers : answers.filter(({ record }) => record.parent === contextId),
     history,

@@ -28,6 +28,5 @@ export interface AppOptions {
   /** Bounds both waits that a request may ask for. */
   readonly maxWaitMsLimit: number;
   readonly ttlSecondsMax: number;
-  readonly replyTokensMax: number;
   readonly parallel: number;
 }

@@ -137,6 +137,21 @@ describe('three nodes, of which the second and third know only the first', () =>
   });
 });
 
+test('a turn sent again to a node of other limits and defaults is a replay', async () => {
+  const a = await start('a', { mode: 'raw', replyTokensMax: 900, replyTokensDefault: 20, writeConcern: 'replicated' });
+  const b = await start('b', {
+    ...{ peers: `a=${await natsAddress(a)}`, consistency: 'available', overflow: 'drop-oldest', turnGate: 'fixed' },
+    ...{ replyTokensMax: 8, replyTokensDefault: 7, ttlSeconds: 60, ttlSecondsMax: 600, contextTokens: 5000 },
+  });
+  await connected(b, 'a');
+  for (const [index, fields] of [{}, { n_predict: -1 }, { n_predict: 800 }, { mode: 'tokenized' }].entries()) {
+    const body = { session_id: `s${index}`, turn: 1, prompt: 'a long enough message', ...fields };
+    const reply = await a.turn(body);
+    expect(reply).toMatchObject({ write_concern: 'replicated', replayed: false });
+    expect(await b.turn(body)).toMatchObject({ replayed: true, context_id: reply.context_id });
+  }
+});
+
 test.each([
   ['that the other has in its settings', true],
   ['that the other has learned of', false],

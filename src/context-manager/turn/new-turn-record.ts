@@ -45,7 +45,7 @@ export function newTurnRecord(
     sampling: {
       temperature: numberOr(request.sampling.temperature),
       seed: numberOr(request.sampling.seed),
-      maxTokens: request.maxTokens,
+      maxTokens: request.maxTokens === 'most' ? options.replyTokensMax : request.maxTokens,
     },
     payload,
   };

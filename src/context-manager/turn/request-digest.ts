@@ -4,13 +4,19 @@ import type { TurnRequest } from './turn.ts';
 
 /**
  * Names everything in a request that decides its reply, so that a repeated request is recognised wherever the record
- * has arrived. What only says how to answer (streaming, waiting, consistency, expiry, overflow) is left out:
- * a retry may change it.
+ * has arrived. Hashed is what the request says, never what a node makes of it (its default or greatest reply length, its
+ * LLM Service's sampling), so that all nodes agree.
+ *
+ * Left out is what only says how to answer (streaming, waiting, consistency, expiry, overflow): a retry may change it.
+ * So may it name the mode, or not: a session has one, and {@link decideTurn} compares it. Stop words keep their order,
+ * since of two that end at one place the first is reported; a sampling parameter that is spelled out is not the same as
+ * one left to the LLM Service, whose default need not be another's.
  */
 export function requestDigest(request: TurnRequest, turn: TurnNumber): RequestDigest {
   const decisive = [
     turn,
-    request.mode ?? null,
+    // Here stood the mode that was named; most requests named none, and are still found by what was stored for them.
+    null,
     request.messages.map(({ role, content }) => [role, content]),
     request.maxTokens ?? null,
     request.stop,

@@ -17,7 +17,12 @@ export function turnClaim(request: TurnRequest, history: SessionHistory): TurnCl
       param: 'context_id',
     });
   }
-  return { turn, contextId, digest: requestDigest(request, turn) };
+  return {
+    turn,
+    contextId,
+    digest: requestDigest(request, turn),
+    mode: request.mode === 'client-side' ? undefined : request.mode,
+  };
 }
 
 function impliedTurn(request: TurnRequest, history: SessionHistory): TurnNumber {

@@ -29,8 +29,8 @@ export interface TurnRequest {
   /** `undefined` keeps the session's, or the node's default. */
   readonly ttlSeconds: number | undefined;
   readonly overflow: OverflowPolicy;
-  /** `undefined` or above the node's limit: the node's. */
-  readonly maxTokens: number | undefined;
+  /** `undefined`: the node's default. `most`: as many as the node allows, which is also what more than that comes to. */
+  readonly maxTokens: number | 'most' | undefined;
   readonly stop: readonly string[];
   readonly sampling: Readonly<Record<string, unknown>>;
   readonly stream: boolean;

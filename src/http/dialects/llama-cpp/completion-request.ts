@@ -87,7 +87,7 @@ export function turnRequestOf(body: CompletionBody, options: AppOptions): TurnRe
     replicatedWaitMs: Math.min(body.replicated_wait_ms ?? options.replicatedWaitMs, options.maxWaitMsLimit),
     ttlSeconds: ttlOf(body.ttl_seconds, options),
     overflow: (body.overflow as OverflowPolicy | undefined) ?? options.defaultOverflow,
-    maxTokens: maxTokensOf(body, options),
+    maxTokens: maxTokensOf(body),
     stop: stopOf(body),
     sampling: samplingOf(body),
     stream: body.stream ?? false,
@@ -143,10 +143,10 @@ function checkedText(param: string, text: string): string {
   return text;
 }
 
-function maxTokensOf({ n_predict, max_tokens }: CompletionBody, { replyTokensMax }: AppOptions): number | undefined {
+function maxTokensOf({ n_predict, max_tokens }: CompletionBody): TurnRequest['maxTokens'] {
   const asked = n_predict ?? max_tokens;
   if (asked === 0) throw invalid('n_predict', 'n_predict must be at least 1, or -1 for as many as the node allows');
-  return asked === -1 ? replyTokensMax : asked;
+  return asked === -1 ? 'most' : asked;
 }
 
 /** Throws `invalid_request` for more than this node allows. */
