@@ -9,6 +9,7 @@ import type {
   TurnNumber,
   UserId,
 } from '../src/domain/identifiers.ts';
+import type { ContentPart, IdMark, MediaPart, ToolCallPart } from '../src/domain/record/message-content.ts';
 import { type SealedRecord, sealRecord } from '../src/domain/record/record-codec.ts';
 import type { TombstoneRecord, TurnRecord } from '../src/domain/record/turn-record.ts';
 import type { TokenId } from '../src/domain/token-sequence.ts';
@@ -64,6 +65,42 @@ export function turnRecord(options: TurnOptions = {}): TurnRecord {
     },
   };
 }
+
+/** The same turn with what version 2 of the record has room for: a picture, a tool call and a thought, and two extensions. */
+export function structured({ record }: Pick<SealedRecord, 'record'>): TurnRecord {
+  if (record.kind !== 'turn' || record.payload.mode !== 'tokenized') throw new TypeError('not a tokenized turn');
+  const marks: IdMark[] = [
+    { segment: 'prompt', start: 1, length: 2, part: { ...PICTURE } },
+    { segment: 'reply', start: 0, length: 1, part: { type: 'thinking' } },
+    { segment: 'reply', start: 1, length: 3, part: { ...TOOL_CALL } },
+  ];
+  return { ...record, extensions: EXTENSIONS, payload: { ...record.payload, marks } };
+}
+
+/** A raw turn whose messages and reply have parts of every kind. */
+export function structuredRaw(options: TurnOptions = {}): TurnRecord {
+  const answered: ContentPart = { type: 'tool-result', callId: 'call-1', isError: false, output: '21 °C' };
+  return {
+    ...turnRecord(options),
+    extensions: EXTENSIONS,
+    payload: {
+      mode: 'raw',
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: [{ type: 'text', text: 'How warm is it here?' }, PICTURE] },
+        { role: 'tool', content: [answered] },
+      ],
+      reply: [{ type: 'thinking', text: 'Ask.' }, TOOL_CALL],
+    },
+  };
+}
+
+const PICTURE: MediaPart = { type: 'image', digest: 'c0de'.repeat(16), mediaType: 'image/png', size: 70_000 };
+const TOOL_CALL: ToolCallPart = { type: 'tool-call', callId: 'call-1', name: 'weather', arguments: '{"at":"here"}' };
+const EXTENSIONS = new Map([
+  ['acme.trace', Uint8Array.of(7, 0, 255)],
+  ['acme.billing', new TextEncoder().encode('team blue')],
+]);
 
 export function sealedTurn(options: TurnOptions = {}): SealedRecord {
   return sealRecord(turnRecord(options));

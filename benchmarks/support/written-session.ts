@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { NINE_WRITTEN_TURNS } from '../../evaluation/src/experiments/written-turns.ts';
 import { ANONYMOUS, type SessionId, type TurnNumber } from '../../src/domain/identifiers.ts';
-import type { Message, TokenizedPayload } from '../../src/domain/record/turn-record.ts';
+import type { TextMessage, TokenizedPayload } from '../../src/domain/record/turn-record.ts';
 import { appendTokens, type TokenId } from '../../src/domain/token-sequence.ts';
 import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { qwen2VocabularyFile } from '../../tools/qwen2-vocabulary.ts';
@@ -17,7 +17,7 @@ const REPLY_TOKENS = 128;
 const SAMPLING = { temperature: 0, seed: 123, maxTokens: REPLY_TOKENS };
 
 interface SpokenTurn {
-  readonly user: Message;
+  readonly user: TextMessage;
   readonly reply: string;
 }
 
@@ -41,7 +41,7 @@ export class WrittenSessions {
       const template = await compileChatTemplate(description, tokenize, { now: () => 0 });
       const tokenized: TokenizedPayload[] = [];
       for (const { message, reply } of NINE_WRITTEN_TURNS) {
-        const messages: Message[] = [{ role: 'user', content: message }];
+        const messages: TextMessage[] = [{ role: 'user', content: message }];
         const before = tokenized.at(-1)?.replyIds;
         const segment =
           before === undefined
@@ -105,7 +105,7 @@ export class WrittenSessions {
     if (portion === 'delta') return { mode: 'raw', messages: [user], reply };
     const before = this.#messages
       .slice(0, turn)
-      .flatMap((earlier): Message[] => [earlier.user, { role: 'assistant', content: earlier.reply }]);
+      .flatMap((earlier): TextMessage[] => [earlier.user, { role: 'assistant', content: earlier.reply }]);
     return { mode: 'raw', messages: [...before, user], reply };
   }
 }

@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { Message } from '../../src/domain/record/turn-record.ts';
+import type { TextMessage } from '../../src/domain/record/turn-record.ts';
 import type { Clock } from '../../src/environment/environment.ts';
 import { templateSource } from '../../src/llm-service/chat-template/fallback-template.ts';
 import { TemplateRefusal, TemplateRenderer } from '../../src/llm-service/chat-template/template-renderer.ts';
@@ -29,7 +29,7 @@ export class ChatPrompt {
   }
 
   /** The conversation so far, ready for the model's next reply. */
-  write(messages: readonly Message[]): string {
+  write(messages: readonly TextMessage[]): string {
     const { literals, contents } = refusals(() => wholeConversation(this.#renderer, messages));
     return literals.map((literal, index) => literal + (contents[index] ?? '')).join('');
   }

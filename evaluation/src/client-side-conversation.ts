@@ -3,7 +3,7 @@ import { readEvents } from '../../src/client/event-stream.ts';
 import { NodeRing } from '../../src/client/node-ring.ts';
 import { BACKOFF_MS_DEFAULT, withRetries } from '../../src/client/retry.ts';
 import { Transport } from '../../src/client/transport.ts';
-import type { Message } from '../../src/domain/record/turn-record.ts';
+import type { TextMessage } from '../../src/domain/record/turn-record.ts';
 import type { ChatPrompt } from './chat-prompt.ts';
 import type { Answered, Conversation, ConversationOptions, Outgoing } from './conversation.ts';
 
@@ -16,7 +16,7 @@ type Wire = Readonly<Record<string, unknown>>;
 /** The baseline: the client keeps the history and sends all of it with every turn, written out as one prompt. */
 export class ClientSideConversation implements Conversation {
   readonly #options: ClientSideOptions;
-  readonly #history: Message[] = [];
+  readonly #history: TextMessage[] = [];
 
   constructor(options: ClientSideOptions) {
     this.#options = options;
@@ -34,7 +34,7 @@ export class ClientSideConversation implements Conversation {
       clientRetries: retriesMax,
       stream,
     } = this.#options;
-    const user: Message = { role: 'user', content: message };
+    const user: TextMessage = { role: 'user', content: message };
     const prompt = chatPrompt.write([...this.#history, user]);
     const sampling = { n_predict: maxTokens, temperature, seed };
     const body = { prompt, user_id: userId, mode: 'client-side', ...sampling, ...(stream ? { stream } : {}) };

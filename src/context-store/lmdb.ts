@@ -1,5 +1,6 @@
 import type { Incarnation, NodeId, SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
+import { NewerRecord } from '../domain/record/record-version.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
@@ -91,7 +92,9 @@ export class LmdbContextStore implements ContextStore {
       let corrupt = 0;
       const records = readRecords(tables, key, {
         firstTurn: TOMBSTONE_TURN + 1,
-        onCorrupt: (error, turn) => {
+        onUnreadable: (error, turn) => {
+          // Without it the session would look shorter than it is.
+          if (error instanceof NewerRecord) throw error;
           corrupt++;
           this.#corruptRecords++;
           this.#environment.logger.warn('corrupt_record', { turn, reason: error.message });

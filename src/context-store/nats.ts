@@ -8,7 +8,7 @@ import {
   parseNodeId,
   type SessionKey,
 } from '../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../domain/record/record-codec.ts';
+import { RECORD_FORMAT_VERSION } from '../domain/record/record-version.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   ContextStore,

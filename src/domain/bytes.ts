@@ -130,3 +130,10 @@ export class ByteReader {
     return value;
   }
 }
+
+/** Throws MalformedBytes where there is no such value. */
+export function pick<T>(values: readonly T[], index: number, what: string): T {
+  const value = values[index];
+  if (value === undefined) throw new MalformedBytes(`unknown ${what} ${index}`);
+  return value;
+}

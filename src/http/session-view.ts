@@ -1,6 +1,7 @@
 import type { Fork } from '../context-manager/sessions/forks.ts';
 import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessions/sessions.ts';
 import type { SessionSummary } from '../context-store/context-store.ts';
+import { textOf } from '../domain/record/message-content.ts';
 import type { Turn } from '../domain/session-history.ts';
 import { STOP_TYPES } from './dialects/llama-cpp/completion-reply.ts';
 
@@ -46,10 +47,10 @@ export function turnView({ turn, messages, reply }: ReadTurn) {
   return {
     ...placeView(turn),
     parent: record.parent ?? null,
-    system: messages.find(({ role }) => role === 'system')?.content,
+    system: messages.filter(({ role }) => role === 'system').map(({ content }) => textOf(content))[0],
     user: messages
       .filter(({ role }) => role === 'user')
-      .map(({ content }) => content)
+      .map(({ content }) => textOf(content))
       .join('\n'),
     reply,
     stop_type: STOP_TYPES[record.stop.kind],

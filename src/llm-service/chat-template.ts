@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../domain/errors.ts';
-import type { Message, Role } from '../domain/record/turn-record.ts';
+import type { Role, TextMessage } from '../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Clock } from '../environment/environment.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
@@ -30,14 +30,14 @@ export interface ChatTemplate {
    */
   readonly preambleIsolated: boolean;
   /** Ids of the first turn, BOS to generation prompt. An optional system message first, then at least one other. */
-  openSession(messages: readonly Message[]): Promise<TurnSegment>;
+  openSession(messages: readonly TextMessage[]): Promise<TurnSegment>;
   /**
    * Ids that follow the previous reply: its end, as far as `replyIds` does not have it, then the new messages and the
    * generation prompt.
    */
-  continueSession(replyIds: TokenSequence, messages: readonly Message[]): Promise<TurnSegment>;
+  continueSession(replyIds: TokenSequence, messages: readonly TextMessage[]): Promise<TurnSegment>;
   /** Raw mode: ids of the whole conversation with its generation prompt, rendered and tokenized anew. */
-  renderWhole(messages: readonly Message[]): Promise<TokenId[]>;
+  renderWhole(messages: readonly TextMessage[]): Promise<TokenId[]>;
 }
 
 /** Messages in one turn: far above any few-shot opening, and little work for a template. */
@@ -100,13 +100,13 @@ class IncrementalTemplate implements ChatTemplate {
     this.preambleIsolated = this.#isolatesSystem();
   }
 
-  async openSession(messages: readonly Message[]): Promise<TurnSegment> {
+  async openSession(messages: readonly TextMessage[]): Promise<TurnSegment> {
     const roles = this.#mustAppend(messages);
     const shape = await refusalsAreInvalid(roles, () => this.#openings.get(roles));
     return fillShape(shape, messages, { pieces: this.#parts.pieces, skip: 0 });
   }
 
-  async continueSession(replyIds: TokenSequence, messages: readonly Message[]): Promise<TurnSegment> {
+  async continueSession(replyIds: TokenSequence, messages: readonly TextMessage[]): Promise<TurnSegment> {
     const roles = this.#mustAppend(messages);
     const shape = await refusalsAreInvalid(roles, () => this.#continuations.get(roles));
     const last = replyIds.at(-1);
@@ -114,7 +114,7 @@ class IncrementalTemplate implements ChatTemplate {
     return fillShape(shape, messages, { pieces: this.#parts.pieces, skip: ended ? shape.end.length : 0 });
   }
 
-  async renderWhole(messages: readonly Message[]): Promise<TokenId[]> {
+  async renderWhole(messages: readonly TextMessage[]): Promise<TokenId[]> {
     const { renderer, pieces } = this.#parts;
     const roles = rolesOf(messages);
     const whole = await refusalsAreInvalid(roles, async () => wholeConversation(renderer, messages));
@@ -123,7 +123,7 @@ class IncrementalTemplate implements ChatTemplate {
     return ids;
   }
 
-  #mustAppend(messages: readonly Message[]): Role[] {
+  #mustAppend(messages: readonly TextMessage[]): Role[] {
     if (this.whyNotAppendable !== undefined) {
       throw new DiscedgeError('mode_unavailable', `${this.whyNotAppendable} Use mode "raw".`, { param: 'mode' });
     }
@@ -223,7 +223,7 @@ class IncrementalTemplate implements ChatTemplate {
   }
 }
 
-function rolesOf(messages: readonly Message[]): Role[] {
+function rolesOf(messages: readonly TextMessage[]): Role[] {
   if (messages.length === 0) throw new DiscedgeError('invalid_request', 'a turn needs at least one message');
   return messages.map((message) => message.role);
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Message } from '../../src/domain/record/turn-record.ts';
+import type { TextMessage } from '../../src/domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../src/domain/token-sequence.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { qwen2VocabularyFile } from '../../tools/qwen2-vocabulary.ts';
@@ -18,7 +18,7 @@ import { writeSentencePieceVocabulary } from '../support/sentencepiece-vocabular
 
 const CONTROLS = ['<|im_start|>', '<|im_end|>', '<|endoftext|>'];
 const clock = { now: () => JANUARY_31 };
-const user = (content: string): Message => ({ role: 'user', content });
+const user = (content: string): TextMessage => ({ role: 'user', content });
 
 /** Sentences of ordinary writing: no white space at the ends, nothing that looks like a control token. */
 const sentences = fc
@@ -66,7 +66,7 @@ describe.each([
   });
   afterAll(() => vocabulary.close());
 
-  const opening = (content: fc.Arbitrary<string>): fc.Arbitrary<Message[]> =>
+  const opening = (content: fc.Arbitrary<string>): fc.Arbitrary<TextMessage[]> =>
     fc
       .tuple(fc.option(content, { nil: undefined }), content)
       .map(([system, first]) => [
@@ -227,7 +227,7 @@ describe('on a SentencePiece vocabulary', () => {
       await fc.assert(
         fc.asyncProperty(ordinary, ordinary, ordinary, async (first, reply, next) => {
           const one = [user(first)];
-          const two: Message[] = [...one, { role: 'assistant', content: reply }, user(next)];
+          const two: TextMessage[] = [...one, { role: 'assistant', content: reply }, user(next)];
           const { ids } = await template.openSession(one);
           const whole = await vocabulary.tokenize(written(style, two), special);
           expect(ids).toEqual(await vocabulary.tokenize(written(style, one), special));

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ClusterName, KeygroupId } from '../../src/domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../../src/domain/record/record-codec.ts';
+import { RECORD_FORMAT_VERSION } from '../../src/domain/record/record-version.ts';
 import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
 

@@ -9,6 +9,8 @@ import type {
   TurnNumber,
   UserId,
 } from '../../src/domain/identifiers.ts';
+import type { Extensions } from '../../src/domain/record/extensions.ts';
+import type { ContentPart, MarkedPart, MediaPart, MessageContent } from '../../src/domain/record/message-content.ts';
 import type {
   RawPayload,
   SessionRecord,
@@ -40,6 +42,44 @@ export const tokenIds: fc.Arbitrary<TokenId[]> = fc.array(
   { maxLength: 60 },
 );
 
+const media: fc.Arbitrary<MediaPart> = fc.record({
+  type: fc.constantFrom('image' as const, 'audio' as const),
+  digest: hexDigits(32),
+  mediaType: fc.constantFrom('image/png', 'audio/x-wav', 'application/vnd.acme+json'),
+  size: whole,
+});
+const toolCall = fc.record({ type: fc.constant('tool-call' as const), callId: id, name: id, arguments: text });
+const toolResult = fc.record({ type: fc.constant('tool-result' as const), callId: id, isError: fc.boolean() });
+const thinking = fc.constant({ type: 'thinking' as const });
+
+const part: fc.Arbitrary<ContentPart> = fc.oneof(
+  text.map((words) => ({ type: 'text' as const, text: words })),
+  media,
+  toolCall,
+  fc.tuple(toolResult, text).map(([result, output]) => ({ ...result, output })),
+  fc.tuple(thinking, text).map(([thought, words]) => ({ ...thought, text: words })),
+);
+/** What a message says; mostly plain text. */
+const content: fc.Arbitrary<MessageContent> = fc.oneof(
+  { weight: 4, arbitrary: text },
+  { weight: 1, arbitrary: fc.array(part, { minLength: 1, maxLength: 4 }) },
+);
+const markedPart: fc.Arbitrary<MarkedPart> = fc.oneof(media, toolCall, toolResult, thinking);
+
+const extensions: fc.Arbitrary<{ extensions?: Extensions }> = fc.oneof(
+  { weight: 3, arbitrary: fc.constant({}) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .uniqueArray(fc.tuple(fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,63}$/), fc.uint8Array({ maxLength: 60 })), {
+        selector: ([name]) => name,
+        minLength: 1,
+        maxLength: 4,
+      })
+      .map((entries) => ({ extensions: new Map(entries) })),
+  },
+);
+
 const header = fc.record({
   keygroup: hexDigits(8) as fc.Arbitrary<KeygroupId>,
   userId: id as fc.Arbitrary<UserId>,
@@ -64,8 +104,15 @@ const tokenized: fc.Arbitrary<TokenizedPayload> = fc
     lead: fc.double({ min: 0, max: 1, noNaN: true }),
     spans: fc.array(fc.record({ role, from: fc.nat(100), to: fc.nat(100) }), { maxLength: 4 }),
     replyText: fc.option(text, { nil: undefined }),
+    marks: fc.oneof(
+      { weight: 3, arbitrary: fc.constant<{ from: number; to: number; part: MarkedPart }[]>([]) },
+      {
+        weight: 1,
+        arbitrary: fc.array(fc.record({ from: fc.nat(100), to: fc.nat(100), part: markedPart }), { maxLength: 3 }),
+      },
+    ),
   })
-  .map(({ lead, spans, ...payload }) => {
+  .map(({ lead, spans, marks, ...payload }) => {
     const within = (percent: number) => Math.floor((percent / 100) * payload.promptIds.length);
     return {
       mode: 'tokenized' as const,
@@ -75,23 +122,30 @@ const tokenized: fc.Arbitrary<TokenizedPayload> = fc
         const start = within(Math.min(from, to));
         return { role, start, length: within(Math.max(from, to)) - start };
       }),
+      ...(marks.length > 0 && {
+        marks: marks.map(({ from, to, part: marked }) => {
+          const segment = from % 2 === 0 ? ('prompt' as const) : ('reply' as const);
+          const ids = segment === 'prompt' ? payload.promptIds : payload.replyIds;
+          const start = Math.floor((Math.min(from, to) / 100) * ids.length);
+          return { segment, start, length: Math.floor((Math.max(from, to) / 100) * ids.length) - start, part: marked };
+        }),
+      }),
     };
   });
 
 const raw: fc.Arbitrary<RawPayload> = fc.record({
   mode: fc.constant('raw' as const),
-  messages: fc.array(fc.record({ role, content: text }), { maxLength: 5 }),
-  reply: text,
+  messages: fc.array(fc.record({ role, content }), { maxLength: 5 }),
+  reply: content,
 });
 
-export const tombstoneRecords: fc.Arbitrary<TombstoneRecord> = header.map((fields) => ({
-  kind: 'tombstone' as const,
-  ...fields,
-}));
+export const tombstoneRecords: fc.Arbitrary<TombstoneRecord> = fc
+  .tuple(header, extensions)
+  .map(([fields, carried]) => ({ kind: 'tombstone' as const, ...fields, ...carried }));
 
 export const turnRecords: fc.Arbitrary<TurnRecord> = fc
   .record({
-    header,
+    header: fc.tuple(header, extensions).map(([fields, carried]) => ({ ...fields, ...carried })),
     turn: fc.oneof(fc.constantFrom(1, 2, 127, 128, 0xffff_ffff), fc.integer({ min: 1, max: 0xffff_ffff })),
     parent: hexDigits(16) as fc.Arbitrary<ContextId>,
     requestDigest: hexDigits(8) as fc.Arbitrary<RequestDigest>,

@@ -3,7 +3,7 @@
 // like the ones the product uses inside, and white space at both ends.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Message } from '../../src/domain/record/turn-record.ts';
+import type { TextMessage } from '../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { APPENDABLE_STYLES } from '../support/chat-template-styles.ts';
 import { compiledStyle, expectedReply, STYLE_NAMES, written } from '../support/compiled-style.ts';
@@ -26,7 +26,7 @@ const hostile = (controls: readonly string[]) =>
 
 describe.each(STYLE_NAMES)('under the %s style', (name) => {
   const { controls, system } = APPENDABLE_STYLES[name];
-  const opening = (content: fc.Arbitrary<string>): fc.Arbitrary<Message[]> =>
+  const opening = (content: fc.Arbitrary<string>): fc.Arbitrary<TextMessage[]> =>
     fc
       .record({
         system: system === 'refused' ? fc.constant(undefined) : fc.option(content, { nil: undefined }),
@@ -47,7 +47,7 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
         for (const { reply, next } of following) {
           const text = expectedReply(style, conversation, reply);
           const replyIds = await tokenizer.tokenize(text, { parseSpecial: true });
-          const message: Message = { role: 'user', content: next };
+          const message: TextMessage = { role: 'user', content: next };
           ids.push(...replyIds, ...(await template.continueSession(replyIds, [message])).ids);
           conversation.push({ role: 'assistant', content: reply }, message);
         }
@@ -66,8 +66,8 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
     await fc.assert(
       fc.asyncProperty(opening(hostile(controls)), hostile(controls), async (messages, next) => {
         const harmless = messages.map((message) => ({ ...message, content: 'x' }));
-        const user: Message = { role: 'user', content: next };
-        const calm: Message = { role: 'user', content: 'x' };
+        const user: TextMessage = { role: 'user', content: next };
+        const calm: TextMessage = { role: 'user', content: 'x' };
         const first = await template.openSession(messages);
         const later = await template.continueSession([], [user]);
         expect(controlsOf(first.ids)).toEqual(controlsOf((await template.openSession(harmless)).ids));
@@ -82,7 +82,7 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
           expect(contents).toEqual(given.map((message) => shown(message.content)));
         }
         expect(await template.openSession(messages)).toEqual(first);
-        const reply: Message = { role: 'assistant', content: next };
+        const reply: TextMessage = { role: 'assistant', content: next };
         const whole = await template.renderWhole([...messages, reply, user]);
         const calmWhole = await template.renderWhole([...harmless, { ...reply, content: 'x' }, calm]);
         expect(controlsOf(whole)).toEqual(controlsOf(calmWhole));

@@ -4,16 +4,16 @@
 import { Interpreter } from '@huggingface/jinja';
 import { describe, expect, test, vi } from 'vitest';
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { Message, Role } from '../../src/domain/record/turn-record.ts';
+import type { Role, TextMessage } from '../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { APPENDABLE_STYLES, CHANGING_STYLES } from '../support/chat-template-styles.ts';
 import { compiledStyle, expectedReply, JANUARY_31, STYLE_NAMES, written } from '../support/compiled-style.ts';
 import { byteTokenizer, templateDescription, wordTokenizer } from '../support/toy-tokenizer.ts';
 
-const user = (content: string): Message => ({ role: 'user', content });
-const system = (content: string): Message => ({ role: 'system', content });
-const assistant = (content: string): Message => ({ role: 'assistant', content });
+const user = (content: string): TextMessage => ({ role: 'user', content });
+const system = (content: string): TextMessage => ({ role: 'system', content });
+const assistant = (content: string): TextMessage => ({ role: 'assistant', content });
 
 const WITH_SYSTEM = STYLE_NAMES.filter((name) => APPENDABLE_STYLES[name].system !== 'refused');
 const OPENINGS = [
@@ -32,7 +32,7 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
   test('three turns read as the template writes them, and only add', async () => {
     const { style, tokenizer, template } = await compiledStyle(name);
     expect(template.whyNotAppendable).toBeUndefined();
-    const messages: Message[] = [...opening];
+    const messages: TextMessage[] = [...opening];
     let segment = await template.openSession(messages);
     const ids = [...segment.ids];
     for (const [reply, next] of [
@@ -257,7 +257,7 @@ describe('messages that a template does not take', () => {
 
   test('a message that the template would leave out is an invalid request', async () => {
     const { template } = await compiledStyle('deepseek');
-    const messages: Message[] = [user('A'), { role: 'tool', content: '42' }];
+    const messages: TextMessage[] = [user('A'), { role: 'tool', content: '42' }];
     const expected = { code: 'invalid_request', message: expect.stringMatching(/leaves out tool messages/) };
     await expect(template.openSession(messages)).rejects.toMatchObject(expected);
     await expect(template.renderWhole(messages)).rejects.toMatchObject(expected);
@@ -438,7 +438,7 @@ describe('a tokenizer that fails', () => {
 describe('kept shapes', () => {
   test('are the latest of any number of role sequences', async () => {
     const { template, tokenizer } = await chatml();
-    const opening = (length: number): Message[] =>
+    const opening = (length: number): TextMessage[] =>
       Array.from({ length }, (_, index) => ({ role: (index % 2 === 0 ? 'user' : 'assistant') as Role, content: 'x' }));
     for (let length = 1; length <= 60; length++) {
       const { ids } = await template.openSession(opening(length));

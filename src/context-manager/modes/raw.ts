@@ -1,12 +1,14 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
-import type { Message, RawPayload } from '../../domain/record/turn-record.ts';
+import { textOf } from '../../domain/record/message-content.ts';
+import type { RawPayload, TextMessage } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
 import { type BuildInput, type Mode, type Prompt, placeOf } from './mode.ts';
+import { textContent, textMessages } from './text-only.ts';
 
 /** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
 export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
@@ -24,11 +26,12 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
     },
 
     async read(turn: Turn) {
-      return { messages: rawPayload(turn).messages, ...(await this.readReply(turn)) };
+      const { messages, reply } = rawPayload(turn);
+      return { messages, reply: textOf(reply), replyIds: [], exact: true };
     },
 
     async readReply(turn: Turn) {
-      return { reply: rawPayload(turn).reply, replyIds: [], exact: true };
+      return { reply: textContent(rawPayload(turn).reply), replyIds: [], exact: true };
     },
   };
 }
@@ -42,8 +45,9 @@ async function fit(
   const { request, replyTokens } = input;
   const { session, base } = placeOf(input);
   const turns = base === undefined ? [] : session.history.line(base);
+  const asked = textMessages(request.messages);
   const start = base?.record.contextStart ?? 1;
-  const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...request.messages]);
+  const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...asked]);
   const whole = await render(start);
   if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start as TurnNumber };
   if (turns.length > 0 && request.overflow === 'error') {
@@ -70,12 +74,13 @@ async function fit(
 }
 
 /** Messages from `firstTurn` on; a system message of turn 1 stays whatever is dropped. */
-function conversation(turns: readonly Turn[], firstTurn: number): Message[] {
-  const messages: Message[] = [];
+function conversation(turns: readonly Turn[], firstTurn: number): TextMessage[] {
+  const messages: TextMessage[] = [];
   for (const turn of turns) {
     const { messages: own, reply } = rawPayload(turn);
-    if (turn.record.turn >= firstTurn) messages.push(...own, { role: 'assistant', content: reply });
-    else messages.push(...own.filter(({ role }) => role === 'system'));
+    if (turn.record.turn >= firstTurn)
+      messages.push(...textMessages(own), { role: 'assistant', content: textContent(reply) });
+    else messages.push(...textMessages(own.filter(({ role }) => role === 'system')));
   }
   return messages;
 }

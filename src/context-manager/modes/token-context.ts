@@ -4,6 +4,7 @@ import type { SessionRecord, TokenizedPayload } from '../../domain/record/turn-r
 import type { Turn } from '../../domain/session-history.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { TurnSegment } from '../../llm-service/chat-template.ts';
+import { refuseMedia } from './text-only.ts';
 
 /**
  * The fold of one line of token records: exactly the ids the LLM Service has read and written, in one growing array, so
@@ -18,7 +19,10 @@ export class TokenContext {
   #firstTurn = 1;
   readonly #ids: TokenId[] = [];
 
-  /** Folds a line, oldest turn first. Starts where its last turn's prompt started. */
+  /**
+   * Folds a line, oldest turn first. Starts where its last turn's prompt started. Throws `unsupported_parameter` for one
+   * that holds media.
+   */
   static of(line: readonly Turn[]): TokenContext {
     const context = new TokenContext();
     const [first, last] = [line[0], line.at(-1)];
@@ -27,6 +31,7 @@ export class TokenContext {
     context.#preamble = preambleOf(tokenizedPayload(first));
     context.#firstTurn = last.record.contextStart;
     context.#turns = line.slice(last.record.contextStart - 1).map((turn) => tokenizedPayload(turn));
+    for (const turn of [tokenizedPayload(first), ...context.#turns]) refuseMedia(turn);
     context.#fill();
     return context;
   }

@@ -7,6 +7,7 @@ import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
 import { type BuildInput, type Mode, type Place, type Prompt, placeOf } from './mode.ts';
+import { textMessages } from './text-only.ts';
 import { TokenContext, tokenizedPayload } from './token-context.ts';
 
 /** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix always holds. */
@@ -18,11 +19,12 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
       const { request } = input;
       const place = placeOf(input);
       const { session, base } = place;
+      const messages = textMessages(request.messages);
       const context = takeContext(place);
       const segment =
         base === undefined
-          ? await template.openSession(request.messages)
-          : await template.continueSession(context.lastReply, request.messages);
+          ? await template.openSession(messages)
+          : await template.continueSession(context.lastReply, messages);
       makeRoom(context, segment, { ...input, place }, { windowTokens: llm.description.contextTokens, template });
       context.offer(segment);
       return {

@@ -2,6 +2,7 @@ import type { ContextStore } from '../../context-store/context-store.ts';
 import { isOver } from '../../domain/expiry.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import { formatVersionOf } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { SessionHistory } from '../../domain/session-history.ts';
 import type { Clock } from '../../environment/environment.ts';
@@ -159,13 +160,14 @@ function emptySession(key: SessionKey): CachedSession {
   return { key, history: new SessionHistory(), deleted: false, corrupt: 0, tokens: undefined };
 }
 
-function costBytes({ record }: SealedRecord): number {
+function costBytes({ record, bytes }: SealedRecord): number {
   if (record.kind !== 'turn') return 0;
   const { payload } = record;
-  if (payload.mode === 'tokenized')
-    return TURN_OVERHEAD_BYTES + TOKEN_BYTES * (payload.promptIds.length + payload.replyIds.length);
-  return (
-    TURN_OVERHEAD_BYTES +
-    2 * (payload.reply.length + payload.messages.reduce((sum, { content }) => sum + content.length, 0))
-  );
+  // What is there beside ids and plain text is all in the record's bytes.
+  const beside = formatVersionOf(record) === 1 ? 0 : 2 * bytes.length;
+  const kept =
+    payload.mode === 'tokenized'
+      ? TOKEN_BYTES * (payload.promptIds.length + payload.replyIds.length)
+      : 2 * (payload.reply.length + payload.messages.reduce((sum, { content }) => sum + content.length, 0));
+  return TURN_OVERHEAD_BYTES + kept + beside;
 }

@@ -62,7 +62,7 @@ export async function openReplica(options: LmdbStoreOptions, environment: Enviro
 async function beginLog(lmdb: LmdbEnvironment): Promise<void> {
   const log = lmdb.keepLog();
   for (const key of lmdb.read((tables) => [...tables.sessions.getKeys()].map(sessionKeyFrom))) {
-    const records = lmdb.read((tables) => readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onCorrupt() {} }));
+    const records = lmdb.read((tables) => readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }));
     const usedAtMs = 0;
     await lmdb.write((changes) => {
       for (const sealed of records) appendUnlessLate(changes, sealed, usedAtMs);

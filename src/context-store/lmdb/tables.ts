@@ -1,6 +1,7 @@
 import { type Database, open } from 'lmdb';
 import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record/record-codec.ts';
+import { NewerRecord } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
 import { decodeRow } from './row-codec.ts';
@@ -103,11 +104,17 @@ export function recordKeys(tables: Tables, key: SessionKey): Iterable<RecordKey>
   return tables.records.getKeys({ start: [...tableKey(key), TOMBSTONE_TURN], end: [...tableKey(key), TURN_END] });
 }
 
-/** A session's records in turn order; each damaged one is left out and given to `onCorrupt`. */
+/**
+ * A session's records in turn order; each that cannot be read, damaged or written by a newer build, is left out and its
+ * error given to `onUnreadable`.
+ */
 export function readRecords(
   tables: Tables,
   key: SessionKey,
-  { firstTurn, onCorrupt }: { firstTurn: number; onCorrupt: (error: CorruptRecord, turn: number) => void },
+  {
+    firstTurn,
+    onUnreadable,
+  }: { firstTurn: number; onUnreadable: (error: CorruptRecord | NewerRecord, turn: number) => void },
 ): SealedRecord[] {
   const records: SealedRecord[] = [];
   const range = { start: [...tableKey(key), firstTurn], end: [...tableKey(key), TURN_END] };
@@ -120,8 +127,8 @@ export function readRecords(
         throw new CorruptRecord('stored under another key');
       records.push(sealed);
     } catch (error) {
-      if (!(error instanceof CorruptRecord)) throw error;
-      onCorrupt(error, turn);
+      if (!(error instanceof CorruptRecord || error instanceof NewerRecord)) throw error;
+      onUnreadable(error, turn);
     }
   }
   return records;
@@ -136,7 +143,7 @@ export function readRow(tables: Tables, key: SessionKey): SessionRow | undefined
 }
 
 function rebuiltRow(tables: Tables, key: SessionKey): SessionRow {
-  const records = readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onCorrupt: () => {} });
+  const records = readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable: () => {} });
   const row = records.reduceRight<SessionRow | undefined>(
     (row, sealed) => rowWith(row, sealed, sealed.record.writtenAtMs),
     undefined,

@@ -1,16 +1,12 @@
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
-import {
-  CorruptRecord,
-  openRecord,
-  RECORD_BYTES_MAX,
-  RECORD_FORMAT_VERSION,
-} from '../../domain/record/record-codec.ts';
+import { CorruptRecord, openRecord, RECORD_BYTES_MAX } from '../../domain/record/record-codec.ts';
+import { NewerRecord } from '../../domain/record/record-version.ts';
 import type { Logger } from '../../environment/environment.ts';
 import type { RecordRefusal } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
-import { isKnownForm, openDelta } from './delta/delta-record.ts';
+import { openDelta } from './delta/delta-record.ts';
 
 /** A record as it came. */
 export interface ReceivedRecord {
@@ -54,9 +50,9 @@ export class Applier {
       const own = Uint8Array.from(bytes);
       sealed = turnAt === undefined ? openRecord(own) : openDelta(own, log, turnAt);
     } catch (error) {
+      if (error instanceof NewerRecord) return this.#refuse(peer, 'unknown_version');
       if (!(error instanceof CorruptRecord)) throw error;
-      const isKnown = turnAt === undefined ? bytes[0] === RECORD_FORMAT_VERSION : isKnownForm(bytes);
-      return this.#refuse(peer, isKnown ? 'corrupt' : 'unknown_version');
+      return this.#refuse(peer, 'corrupt');
     }
     const { record } = sealed;
     if (record.keygroup !== log.keygroup) return this.#refuse(peer, 'foreign_keygroup');

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../../domain/record/record-codec.ts';
+import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerStatus } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';

@@ -1,4 +1,4 @@
-import { RECORD_FORMAT_VERSION } from '../../domain/record/record-codec.ts';
+import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { HelloReply, NodeAnnouncement } from './peer-protocol.ts';
 
 /** Why the node that answered a greeting and this one must not share records; `undefined` when they may. */

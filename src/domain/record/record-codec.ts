@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ByteReader, ByteWriter, MalformedBytes } from '../bytes.ts';
+import { ByteReader, ByteWriter, MalformedBytes, pick } from '../bytes.ts';
 import {
   type ContextId,
   ID_BYTES_MAX,
@@ -13,11 +13,13 @@ import {
   type TurnNumber,
   type UserId,
 } from '../identifiers.ts';
+import { readMarks, writeMarks } from './content-codec.ts';
+import { extensionsFault, readExtensions, writeExtensions } from './extensions.ts';
+import { contentFault, marksFault } from './message-content.ts';
 import {
   CHECKSUM_BYTES,
   DIGEST_BYTES,
   HASH_BYTES,
-  pick,
   readFrame,
   readRaw,
   readSampling,
@@ -27,11 +29,9 @@ import {
   writeSampling,
   writeStop,
 } from './record-fields.ts';
+import { formatVersionOf, NewerRecord, RECORD_FORMAT_VERSION } from './record-version.ts';
 import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
-import type { SessionRecord, TokenizedPayload } from './turn-record.ts';
-
-/** First byte of every record. A node refuses versions it does not know instead of guessing. */
-export const RECORD_FORMAT_VERSION = 1;
+import type { RawPayload, SessionRecord, TokenizedPayload } from './turn-record.ts';
 
 /** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
@@ -56,6 +56,9 @@ export class CorruptRecord extends Error {
   }
 }
 
+/** Above, a first byte is that of a shorter form in which records travel, and of no version. */
+const VERSIONS_END = 0x80;
+
 const KINDS = ['turn', 'tombstone'] as const;
 const MODES = ['raw', 'tokenized'] as const;
 
@@ -67,7 +70,8 @@ export function sealRecord(record: SessionRecord): SealedRecord {
   const fault = faultOf(record);
   if (fault !== undefined) throw new RangeError(fault);
   const writer = new ByteWriter();
-  writer.byte(RECORD_FORMAT_VERSION);
+  const version = formatVersionOf(record);
+  writer.byte(version);
   writer.byte(KINDS.indexOf(record.kind));
   writer.hex(record.keygroup, KEYGROUP_BYTES);
   writer.text(record.userId);
@@ -76,6 +80,7 @@ export function sealRecord(record: SessionRecord): SealedRecord {
   writer.hex(record.incarnation, INCARNATION_BYTES);
   writer.varint(record.writtenAtMs);
   writer.varint(record.expiresAtMs);
+  if (version > 1) writeExtensions(record.extensions, writer);
   if (record.kind === 'turn') {
     writer.varint(record.turn);
     if (record.parent !== undefined) writer.hex(record.parent, HASH_BYTES);
@@ -84,8 +89,8 @@ export function sealRecord(record: SessionRecord): SealedRecord {
     writeStop(record.stop, writer);
     writeSampling(record.sampling, writer);
     writer.byte(MODES.indexOf(record.payload.mode));
-    if (record.payload.mode === 'tokenized') writeTokenized(record.payload, writer);
-    else writeRaw(record.payload, writer);
+    if (record.payload.mode === 'tokenized') writeTokenized(record.payload, version, writer);
+    else writeRaw(record.payload, version, writer);
   }
   const digest = createHash('sha256').update(writer.view()).digest();
   writer.raw(digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES));
@@ -95,7 +100,11 @@ export function sealRecord(record: SessionRecord): SealedRecord {
   return { record, bytes, hash: digest.toString('hex', 0, HASH_BYTES) as ContextId };
 }
 
-/** Decodes and verifies; `expectedHash` is the name it was stored under. Throws {@link CorruptRecord}. */
+/**
+ * Decodes and verifies; `expectedHash` is the name it was stored under. Throws {@link CorruptRecord}, and
+ * {@link NewerRecord} for what is whole and of a version that this build does not read: version first, checksum last, and
+ * what they are of, are the same in all versions.
+ */
 export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedRecord {
   if (bytes.length < CHECKSUM_BYTES || bytes.length > RECORD_BYTES_MAX)
     throw new CorruptRecord(`${bytes.length} bytes long`);
@@ -105,12 +114,15 @@ export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedR
   if (!checksum.equals(bytes.subarray(canonical.length))) throw new CorruptRecord('checksum differs');
   const hash = digest.toString('hex', 0, HASH_BYTES) as ContextId;
   if (expectedHash !== undefined && hash !== expectedHash) throw new CorruptRecord('stored under another hash');
+  const version = canonical[0] ?? 0;
+  if (version > RECORD_FORMAT_VERSION && version < VERSIONS_END) throw new NewerRecord(version);
   try {
     const reader = new ByteReader(canonical);
     const record = readRecord(reader);
     if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
     const fault = faultOf(record);
     if (fault !== undefined) throw new MalformedBytes(fault);
+    if (version !== formatVersionOf(record)) throw new MalformedBytes(`version ${version} for what an older one says`);
     return { record, bytes, hash };
   } catch (error) {
     if (error instanceof MalformedBytes) throw new CorruptRecord(error.message, error);
@@ -120,23 +132,34 @@ export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedR
 
 /** What no record may say, on its way in or out. A peer's ids become keys and log lines here, like a client's. */
 function faultOf(record: SessionRecord): string | undefined {
-  if (!isId(record.userId) || !isId(record.sessionId) || !isNodeId(record.origin)) return 'an id that is none';
-  if (record.kind === 'tombstone') return undefined;
+  if (!isId(record.userId) || !isId(record.sessionId) || !isNodeId(record.origin)) return 'a malformed id';
+  const extensions = record.extensions && extensionsFault(record.extensions);
+  if (extensions !== undefined || record.kind === 'tombstone') return extensions;
   const { turn, parent, contextStart, payload } = record;
   if (!(turn >= 1 && turn <= TURN_MAX)) return 'a turn out of range';
   if ((turn === 1) !== (parent === undefined)) return 'turn 1 alone has no parent';
   if (!(contextStart >= 1 && contextStart <= turn)) return 'a context that starts outside the session';
-  if (payload.mode === 'raw') return undefined;
-  if (payload.leadLength > payload.promptIds.length) return 'a lead longer than the prompt';
-  if (payload.spans.some((span) => span.start + span.length > payload.promptIds.length))
-    return 'a span outside the prompt';
-  return undefined;
+  if (!MODES.includes(payload.mode)) return 'a mode that keeps nothing';
+  return payload.mode === 'raw' ? rawFault(payload) : tokenizedFault(payload);
+}
+
+function rawFault({ messages, reply }: RawPayload): string | undefined {
+  for (const { content } of messages) {
+    const fault = contentFault(content);
+    if (fault !== undefined) return fault;
+  }
+  return contentFault(reply);
+}
+
+function tokenizedFault({ promptIds, replyIds, leadLength, spans, marks }: TokenizedPayload): string | undefined {
+  if (leadLength > promptIds.length) return 'a lead longer than the prompt';
+  if (spans.some((span) => span.start + span.length > promptIds.length)) return 'a span outside the prompt';
+  return marks && marksFault(marks, { prompt: promptIds.length, reply: replyIds.length });
 }
 
 function readRecord(reader: ByteReader): SessionRecord {
   const version = reader.byte();
-  if (version !== RECORD_FORMAT_VERSION)
-    throw new MalformedBytes(`format version ${version}, this node knows ${RECORD_FORMAT_VERSION}`);
+  if (version < 1 || version > RECORD_FORMAT_VERSION) throw new MalformedBytes(`format version ${version}`);
   const kind = pick(KINDS, reader.byte(), 'kind');
   const header = {
     keygroup: reader.hex(KEYGROUP_BYTES) as KeygroupId,
@@ -146,6 +169,7 @@ function readRecord(reader: ByteReader): SessionRecord {
     incarnation: reader.hex(INCARNATION_BYTES) as Incarnation,
     writtenAtMs: reader.varint(),
     expiresAtMs: reader.varint(),
+    ...(version > 1 && readExtensions(reader)),
   };
   if (kind === 'tombstone') return { kind, ...header };
   const turn = reader.varint(TURN_MAX) as TurnNumber;
@@ -155,11 +179,11 @@ function readRecord(reader: ByteReader): SessionRecord {
   const stop = readStop(reader);
   const sampling = readSampling(reader);
   const mode = pick(MODES, reader.byte(), 'mode');
-  const payload = mode === 'tokenized' ? readTokenized(reader) : readRaw(reader);
+  const payload = mode === 'tokenized' ? readTokenized(reader, version) : readRaw(reader, version);
   return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, payload };
 }
 
-function writeTokenized(payload: TokenizedPayload, writer: ByteWriter): void {
+function writeTokenized(payload: TokenizedPayload, version: number, writer: ByteWriter): void {
   writer.byte(CURRENT_TOKEN_CODEC.id);
   writer.byte((payload.exact ? 1 : 0) | (payload.replyText === undefined ? 0 : 2));
   writeFrame(payload, writer);
@@ -168,9 +192,10 @@ function writeTokenized(payload: TokenizedPayload, writer: ByteWriter): void {
     CURRENT_TOKEN_CODEC.write(ids, writer);
   }
   if (payload.replyText !== undefined) writer.text(payload.replyText);
+  if (version > 1) writeMarks(payload.marks ?? [], writer);
 }
 
-function readTokenized(reader: ByteReader): TokenizedPayload {
+function readTokenized(reader: ByteReader, version: number): TokenizedPayload {
   const codec = tokenCodecById(reader.byte());
   const flags = reader.byte();
   if (flags > 3) throw new MalformedBytes('unknown flags');
@@ -178,5 +203,7 @@ function readTokenized(reader: ByteReader): TokenizedPayload {
   const promptIds = codec.read(reader, reader.varint());
   const replyIds = codec.read(reader, reader.varint());
   const replyText = (flags & 2) === 0 ? undefined : reader.text(reader.remaining);
-  return { mode: 'tokenized', promptIds, replyIds, exact: (flags & 1) !== 0, ...frame, replyText };
+  const exact = (flags & 1) !== 0;
+  const marks = version > 1 ? readMarks(reader) : {};
+  return { mode: 'tokenized', promptIds, replyIds, exact, ...frame, replyText, ...marks };
 }

@@ -1,4 +1,6 @@
-import { type ByteReader, type ByteWriter, MalformedBytes } from '../bytes.ts';
+import { type ByteReader, type ByteWriter, MalformedBytes, pick } from '../bytes.ts';
+import { readContent, writeContent } from './content-codec.ts';
+import type { MessageContent } from './message-content.ts';
 import type {
   Message,
   MessageSpan,
@@ -46,21 +48,29 @@ export function readFrame(reader: ByteReader): Frame {
   return { leadLength, spans };
 }
 
-export function writeRaw(payload: RawPayload, writer: ByteWriter): void {
+/** In version 1 contents are plain text. */
+export function writeRaw(payload: RawPayload, version: number, writer: ByteWriter): void {
+  const write = version === 1 ? writePlain : writeContent;
   writer.varint(payload.messages.length);
   for (const message of payload.messages) {
     writer.byte(ROLES.indexOf(message.role));
-    writer.text(message.content);
+    write(message.content, writer);
   }
-  writer.text(payload.reply);
+  write(payload.reply, writer);
 }
 
-export function readRaw(reader: ByteReader): RawPayload {
+export function readRaw(reader: ByteReader, version: number): RawPayload {
+  const read = version === 1 ? (from: ByteReader) => from.text(from.remaining) : readContent;
   const messages: Message[] = [];
   for (let left = reader.varint(reader.remaining); left > 0; left--) {
-    messages.push({ role: pick(ROLES, reader.byte(), 'role'), content: reader.text(reader.remaining) });
+    messages.push({ role: pick(ROLES, reader.byte(), 'role'), content: read(reader) });
   }
-  return { mode: 'raw', messages, reply: reader.text(reader.remaining) };
+  return { mode: 'raw', messages, reply: read(reader) };
+}
+
+function writePlain(content: MessageContent, writer: ByteWriter): void {
+  if (typeof content !== 'string') throw new TypeError('version 1 of the record holds plain text only');
+  writer.text(content);
 }
 
 export function writeStop(stop: StopReason, writer: ByteWriter): void {
@@ -89,11 +99,4 @@ export function readSampling(reader: ByteReader): SamplingSummary {
     seed: (flags & 2) === 0 ? undefined : reader.double(),
     maxTokens: (flags & 4) === 0 ? undefined : reader.varint(),
   };
-}
-
-/** Throws MalformedBytes where there is no such value. */
-export function pick<T>(values: readonly T[], index: number, what: string): T {
-  const value = values[index];
-  if (value === undefined) throw new MalformedBytes(`unknown ${what} ${index}`);
-  return value;
 }

@@ -10,6 +10,8 @@ import type {
   UserId,
 } from '../identifiers.ts';
 import type { TokenSequence } from '../token-sequence.ts';
+import type { Extensions } from './extensions.ts';
+import type { IdMark, MessageContent } from './message-content.ts';
 
 /** How a session's context is kept. `client-side` sessions have no records. */
 export type ContextMode = 'raw' | 'tokenized' | 'client-side';
@@ -19,6 +21,11 @@ export type StoredMode = Exclude<ContextMode, 'client-side'>;
 export type Role = 'system' | 'user' | 'assistant' | 'tool' | 'developer';
 export interface Message {
   readonly role: Role;
+  readonly content: MessageContent;
+}
+
+/** A message that is nothing but text. */
+export interface TextMessage extends Message {
   readonly content: string;
 }
 
@@ -51,12 +58,14 @@ export interface TokenizedPayload {
   readonly spans: readonly MessageSpan[];
   /** Only where the shown reply is not what the ids detokenize to. */
   readonly replyText: string | undefined;
+  /** What ids stand for, where they do not say it themselves; absent where there is nothing of the kind. */
+  readonly marks?: readonly IdMark[];
 }
 
 export interface RawPayload {
   readonly mode: 'raw';
   readonly messages: readonly Message[];
-  readonly reply: string;
+  readonly reply: MessageContent;
 }
 
 /** The few sampling parameters worth keeping with a turn; `undefined` means the service's default. */
@@ -75,6 +84,8 @@ interface RecordHeader {
   readonly writtenAtMs: number;
   /** Absolute; the session lives until the latest time any of its records names. */
   readonly expiresAtMs: number;
+  /** Absent where there are none. */
+  readonly extensions?: Extensions;
 }
 
 /** One user message and one reply, immutable once sealed: what is stored and replicated (DESIGN §5). */

@@ -1,4 +1,4 @@
-import type { Message, MessageSpan } from '../../domain/record/turn-record.ts';
+import type { MessageSpan, TextMessage } from '../../domain/record/turn-record.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { ContentStyle, PieceTokenizer, Place } from './piece-tokenizer.ts';
 import type { Skeleton, Slot } from './template-renderer.ts';
@@ -57,12 +57,12 @@ export async function segmentShape(
 /** Puts the ids of the contents between the shape's; leaves out the first `skip` ids, which the reply has already. */
 export async function fillShape(
   shape: SegmentShape,
-  messages: readonly Message[],
+  messages: readonly TextMessage[],
   options: { pieces: PieceTokenizer; skip: number },
 ): Promise<TurnSegment> {
   const contents = await options.pieces.contents(
     shape.slots.map((slot, index) => ({
-      text: trimmed((messages[index] as Message).content, slot),
+      text: trimmed((messages[index] as TextMessage).content, slot),
       style: slot.style,
     })),
   );

@@ -1,4 +1,4 @@
-import type { Message } from '../../domain/record/turn-record.ts';
+import type { TextMessage } from '../../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
@@ -17,7 +17,7 @@ const REASONING = /(<think>|<\/think>)/;
  * where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it. Those
  * marks come back in literals: in a reply they are the model's own control tokens.
  */
-export function wholeConversation(renderer: TemplateRenderer, messages: readonly Message[]): WholeConversation {
+export function wholeConversation(renderer: TemplateRenderer, messages: readonly TextMessage[]): WholeConversation {
   const hidden: string[] = [];
   const hide = (text: string): string => {
     const core = text.trim();

@@ -3,7 +3,8 @@
 // from then on neither session may feel the other.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fork, ForkRequest } from '../../../src/context-manager/sessions/forks.ts';
-import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
+import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import type { ProbedStore } from '../../support/probed-store.ts';
 
@@ -40,6 +41,17 @@ const saidIn = async (session: string, from: Rig<ProbedStore> = rig) =>
     reply,
   ]);
 const lastPrompt = () => rig.llm.generations.at(-1)?.prompt;
+
+it('a fork carries what it does not understand: extensions and marks', async () => {
+  await rig.turn({ session: 's', turn: 1 });
+  const { record } = rig.records('s')[0] as { record: TurnRecord };
+  const extensions = new Map([['acme.trace', Uint8Array.of(7)]]);
+  const marks = [{ segment: 'reply', start: 0, length: 1, part: { type: 'thinking' } }];
+  const payload = { ...record.payload, marks } as TurnRecord['payload'];
+  await rig.store.append(sealRecord({ ...record, sessionId: id('marked'), extensions, payload }));
+  await fork({ sessionId: 'marked', turn: 1 });
+  expect(rig.records('copy').map(({ record: copy }) => copy)).toMatchObject([{ extensions, payload: { marks } }]);
+});
 
 describe.each(['tokenized', 'raw'] as const)('a fork of a %s session', (mode) => {
   beforeEach(async () => {

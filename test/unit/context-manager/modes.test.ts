@@ -1,8 +1,13 @@
 // Mixes modes: a session must keep the one it was opened in, `raw` must render the whole conversation as messages,
-// `client-side` must store nothing and touch no session, and system messages belong to turn 1.
+// `client-side` must store nothing and touch no session, system messages belong to turn 1, and content that a model cannot
+// be shown must not go missing.
 import { describe, expect, it } from 'vitest';
+import type { SessionId } from '../../../src/domain/identifiers.ts';
+import type { ContentPart } from '../../../src/domain/record/message-content.ts';
+import { sealRecord } from '../../../src/domain/record/record-codec.ts';
+import type { StoredMode, TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import { bytes, chatmlIds } from '../../support/chatml-oracle.ts';
-import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
+import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 import { IM_END, IM_START } from '../../support/probed-llm.ts';
 
 describe('a session keeps its mode', () => {
@@ -139,6 +144,60 @@ describe('a template under which turns cannot be appended', () => {
     expect(await rig.turn({ session: 's', turn: 1, mode: 'raw' })).toMatchObject({ turn: 1 });
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, mode: 'raw' });
     expect(await rig.turn({ mode: 'client-side', prompt: ['x'] })).toMatchObject({ text: expect.any(String) });
+  });
+});
+
+describe('content that the model cannot be shown', () => {
+  const picture: ContentPart = { type: 'image', digest: 'ab'.repeat(32), mediaType: 'image/png', size: 9 };
+  const call: ContentPart = { type: 'tool-call', callId: 'c', name: 'weather', arguments: '{}' };
+  const said = (...content: ContentPart[]) => [{ role: 'user' as const, content }];
+
+  it.each(['tokenized', 'raw'] as const)('%s: is refused, and nothing is stored', async (mode) => {
+    const rig = await contextManagerRig();
+    for (const part of [picture, call]) {
+      const messages = said({ type: 'text', text: 'look' }, part);
+      expect(await codeOf(rig.turn({ session: 's', turn: 1, mode, messages }))).toBe('unsupported_parameter');
+    }
+    expect(rig.records('s')).toEqual([]);
+    expect(rig.llm.generations).toEqual([]);
+  });
+
+  it.each(['tokenized', 'raw'] as const)('%s: parts that are all text are a text', async (mode) => {
+    const rig = await contextManagerRig();
+    const [one, two]: ContentPart[] = [
+      { type: 'text', text: 'one' },
+      { type: 'text', text: 'two' },
+    ];
+    await rig.turn({ session: 's', turn: 1, mode, messages: said(one as ContentPart, two as ContentPart) });
+    await rig.turn({ session: 't', turn: 1, mode, text: 'one\ntwo' });
+    const [parts, plain] = rig.llm.generations.map(({ prompt }) => prompt);
+    expect(parts).toEqual(plain);
+  });
+
+  /** Turn 1 of session t, as a node wrote it that can do more. */
+  async function written(rig: Rig, mode: StoredMode, change: (turn: TurnRecord) => object): Promise<void> {
+    await rig.turn({ session: 's', turn: 1, mode });
+    const { record } = rig.records('s')[0] as { record: TurnRecord };
+    const payload = { ...record.payload, ...change(record) } as TurnRecord['payload'];
+    await rig.store.append(sealRecord({ ...record, sessionId: 't' as SessionId, payload }));
+  }
+
+  it('tokenized: a session with media in it is not continued, one with marked calls is', async () => {
+    const mark = (part: ContentPart) => ({ marks: [{ segment: 'prompt', start: 0, length: 1, part }] });
+    let rig = await contextManagerRig();
+    await written(rig, 'tokenized', () => mark(picture));
+    expect(await codeOf(rig.turn({ session: 't', turn: 2 }))).toBe('unsupported_parameter');
+    rig = await contextManagerRig();
+    await written(rig, 'tokenized', () => mark(call));
+    expect(await rig.turn({ session: 't', turn: 2 })).toMatchObject({ turn: 2 });
+  });
+
+  it('raw: a session with a picture, or a call as its reply, is not continued', async () => {
+    for (const content of [{ messages: said(picture) }, { reply: [call] }]) {
+      const rig = await contextManagerRig();
+      await written(rig, 'raw', () => content);
+      expect(await codeOf(rig.turn({ session: 't', turn: 2 }))).toBe('unsupported_parameter');
+    }
   });
 });
 

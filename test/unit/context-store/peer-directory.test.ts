@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { PeerDirectory, type PeerDirectoryOptions } from '../../../src/context-store/nats/peer-directory.ts';
 import { NODES_MAX, type NodeAnnouncement } from '../../../src/context-store/nats/peer-protocol.ts';
 import type { ClusterName, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-codec.ts';
+import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 

@@ -11,12 +11,9 @@ import {
   type TurnNumber,
   type UserId,
 } from '../../../domain/identifiers.ts';
-import {
-  openRecord,
-  RECORD_FORMAT_VERSION,
-  type SealedRecord,
-  sealRecord,
-} from '../../../domain/record/record-codec.ts';
+import { readMarks, writeMarks } from '../../../domain/record/content-codec.ts';
+import { readExtensions, writeExtensions } from '../../../domain/record/extensions.ts';
+import { openRecord, type SealedRecord, sealRecord } from '../../../domain/record/record-codec.ts';
 import {
   CHECKSUM_BYTES,
   DIGEST_BYTES,
@@ -30,6 +27,7 @@ import {
   writeSampling,
   writeStop,
 } from '../../../domain/record/record-fields.ts';
+import { formatVersionOf, RECORD_FORMAT_VERSION } from '../../../domain/record/record-version.ts';
 import type {
   SamplingSummary,
   SessionRecord,
@@ -46,8 +44,8 @@ import { compressIds, decompressIds, IDS_PER_BYTE_MAX } from './token-compressio
  * and gives them back exactly; the hash is checked over those. A record that has no delta form travels as it is.
  */
 
-/** First byte of the delta form; canonical bytes begin with the version alone. */
-const DELTA_FORM = 0x80 | RECORD_FORMAT_VERSION;
+/** Of the first byte of a delta form, beside the record's version; canonical bytes begin with the version alone. */
+const DELTA_FORM = 0x80;
 
 /** Of one record. Longer ones travel as they are: what a node must do for a message stays below some 100 ms. */
 const IDS_MAX = 65_536;
@@ -92,25 +90,23 @@ export function deltaBytes({ record, bytes }: SealedRecord, parent?: DeltaParent
   return delta === undefined || delta.length >= bytes.length ? bytes : delta;
 }
 
-/** Whether this version reads such bytes at all; what they hold can be wrong yet. */
-export function isKnownForm(bytes: Uint8Array): boolean {
-  return bytes[0] === DELTA_FORM || bytes[0] === RECORD_FORMAT_VERSION;
-}
-
 /**
  * Reverses {@link deltaBytes}; `turnAt` finds the log's record that came so many before. Throws {@link DeltaUnreadable}
- * for whatever is wrong with a delta form, and `CorruptRecord` for a record that came whole.
+ * for whatever is wrong with a delta form, that it is of a newer version too; and for a record that came whole what
+ * `openRecord` throws.
  */
 export function openDelta(
   bytes: Uint8Array,
   log: DeltaLog,
   turnAt: (distance: number) => SealedRecord | undefined,
 ): SealedRecord {
-  if (bytes[0] !== DELTA_FORM) return openRecord(bytes);
+  const first = bytes[0] ?? 0;
+  if (first < DELTA_FORM) return openRecord(bytes);
   try {
     const reader = new ByteReader(bytes);
-    reader.byte();
-    const { record, checksum } = readRecord(reader, log, turnAt);
+    const version = reader.byte() - DELTA_FORM;
+    if (version < 1 || version > RECORD_FORMAT_VERSION) throw new MalformedBytes(`a delta form of version ${version}`);
+    const { record, checksum } = readRecord(reader, version, log, turnAt);
     const sealed = sealRecord(record);
     if (!checksum.equals(sealed.bytes.subarray(sealed.bytes.length - CHECKSUM_BYTES)))
       throw new MalformedBytes('checksum differs');
@@ -134,12 +130,14 @@ function isParent(parent: DeltaParent | undefined, turn: TurnRecord): boolean {
 
 function deltaTombstone(record: SessionRecord, checksum: Uint8Array): Uint8Array {
   const writer = new ByteWriter();
-  writer.byte(DELTA_FORM);
+  const version = formatVersionOf(record);
+  writer.byte(DELTA_FORM + version);
   writer.byte(SHAPE.tombstone | sessionShape(record));
   writeSession(record, writer);
   writer.varint(record.writtenAtMs);
   writer.varint(record.expiresAtMs - record.writtenAtMs);
   writer.raw(checksum);
+  if (version > 1) writeExtensions(record.extensions, writer);
   return writer.view();
 }
 
@@ -152,7 +150,8 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
   const usual = before === undefined ? NO_TURN : expectedAfter(before);
   const sameness = samenessOf(turn, usual);
   const writer = new ByteWriter();
-  writer.byte(DELTA_FORM);
+  const version = formatVersionOf(turn);
+  writer.byte(DELTA_FORM + version);
   writer.byte(
     (before === undefined ? sessionShape(turn) : SHAPE.leans) |
       (payload.mode === 'raw'
@@ -172,10 +171,12 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
   if ((sameness & SAME.sampling) === 0) writeSampling(turn.sampling, writer);
   if ((sameness & SAME.contextStart) === 0) writer.varint(turn.contextStart);
   writer.raw(checksum);
+  if (version > 1) writeExtensions(turn.extensions, writer);
   if (payload.mode === 'raw') {
-    writeRaw(payload, writer);
+    writeRaw(payload, version, writer);
     return writer.view();
   }
+  if (version > 1) writeMarks(payload.marks ?? [], writer);
   if ((sameness & SAME.frame) === 0) writeFrame(payload, writer);
   if (payload.replyText !== undefined) writer.text(payload.replyText);
   writer.varint(payload.promptIds.length);
@@ -188,6 +189,7 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
 
 function readRecord(
   reader: ByteReader,
+  version: number,
   log: DeltaLog,
   turnAt: (distance: number) => SealedRecord | undefined,
 ): { record: SessionRecord; checksum: Buffer } {
@@ -197,8 +199,9 @@ function readRecord(
     const writtenAtMs = reader.varint();
     const expiresAtMs = writtenAtMs + reader.varint();
     const checksum = reader.raw(CHECKSUM_BYTES);
+    const extensions = version > 1 && readExtensions(reader);
     if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
-    return { record: { kind: 'tombstone', ...log, ...session, writtenAtMs, expiresAtMs }, checksum };
+    return { record: { kind: 'tombstone', ...log, ...session, writtenAtMs, expiresAtMs, ...extensions }, checksum };
   }
   const sameness = reader.byte();
   const same = (bit: number) => (sameness & bit) !== 0;
@@ -212,7 +215,11 @@ function readRecord(
   const sampling = same(SAME.sampling) ? usual.sampling : readSampling(reader);
   const contextStart = (same(SAME.contextStart) ? usual.contextStart : reader.varint()) as TurnNumber;
   const checksum = reader.raw(CHECKSUM_BYTES);
-  const payload = (shape & SHAPE.raw) !== 0 ? readRaw(reader) : readTokenized(reader, { shape, same, usual, sampling });
+  const extensions = version > 1 && readExtensions(reader);
+  const payload =
+    (shape & SHAPE.raw) !== 0
+      ? readRaw(reader, version)
+      : readTokenized(reader, { version, shape, same, usual, sampling });
   if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
   const record: TurnRecord = {
     kind: 'turn',
@@ -220,6 +227,7 @@ function readRecord(
     ...session,
     writtenAtMs,
     expiresAtMs,
+    ...extensions,
     turn,
     parent,
     requestDigest,
@@ -231,15 +239,20 @@ function readRecord(
   return { record, checksum };
 }
 
+/** What of a record stands before its tokenized payload and says how to read it. */
+interface TokenizedContext {
+  readonly version: number;
+  readonly shape: number;
+  readonly same: (bit: number) => boolean;
+  readonly usual: ExpectedTurn;
+  readonly sampling: SamplingSummary;
+}
+
 function readTokenized(
   reader: ByteReader,
-  {
-    shape,
-    same,
-    usual,
-    sampling,
-  }: { shape: number; same: (bit: number) => boolean; usual: ExpectedTurn; sampling: SamplingSummary },
+  { version, shape, same, usual, sampling }: TokenizedContext,
 ): TokenizedPayload {
+  const marks = version > 1 && readMarks(reader);
   const frame = same(SAME.frame) ? undefined : readFrame(reader);
   const replyText = (shape & SHAPE.replyText) === 0 ? undefined : reader.text(reader.remaining);
   const promptLength = reader.varint(IDS_MAX);
@@ -253,6 +266,7 @@ function readTokenized(
     exact: (shape & SHAPE.inexact) === 0,
     ...(frame ?? frameAfter(usual.payload, promptLength)),
     replyText,
+    ...marks,
   };
 }
 

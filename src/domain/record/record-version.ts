@@ -1,0 +1,29 @@
+import type { SessionRecord } from './turn-record.ts';
+
+/** The newest record format that this build reads and writes; told to other nodes. Version 1 is read for ever. */
+export const RECORD_FORMAT_VERSION = 2;
+
+/**
+ * The oldest version that can say what a record says, which is the one it is written in: version 2 where it has
+ * extensions, content that is not plain text, or marks. So a node of an older build reads everything that it could have
+ * written itself, and a record still has one form in bytes.
+ */
+export function formatVersionOf(record: SessionRecord): number {
+  if (record.extensions !== undefined && record.extensions.size > 0) return 2;
+  if (record.kind === 'tombstone') return 1;
+  const { payload } = record;
+  if (payload.mode === 'tokenized') return (payload.marks?.length ?? 0) > 0 ? 2 : 1;
+  const contents = [...payload.messages.map(({ content }) => content), payload.reply];
+  return contents.every((content) => typeof content === 'string') ? 1 : 2;
+}
+
+/** A sound record of a version that this build does not read: to be kept, or waited for, until the node is upgraded. */
+export class NewerRecord extends Error {
+  override readonly name = 'NewerRecord';
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`record version ${version}, this node reads versions up to ${RECORD_FORMAT_VERSION}`);
+    this.version = version;
+  }
+}
