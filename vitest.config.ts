@@ -2,10 +2,13 @@ import { defineConfig } from 'vitest/config';
 
 /** `fast` is the inner loop (no built package, no real servers); `full` needs what test/support/global-setup.ts brings. */
 export default defineConfig({
+  // What the evaluation imports of the node by package name is its source here, as it is for the compiler.
+  resolve: { tsconfigPaths: true },
   test: {
     reporters: ['default', './test/support/count-reporter.ts'],
     projects: [
       {
+        extends: true,
         test: {
           name: 'fast',
           include: [
@@ -17,6 +20,7 @@ export default defineConfig({
         },
       },
       {
+        extends: true,
         test: {
           name: 'full',
           include: [

@@ -1,10 +1,10 @@
-import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { TextMessage } from '../../src/domain/record/turn-record.ts';
-import type { Clock } from '../../src/environment/environment.ts';
-import { templateSource } from '../../src/llm-service/chat-template/fallback-template.ts';
-import { TemplateRefusal, TemplateRenderer } from '../../src/llm-service/chat-template/template-renderer.ts';
-import { wholeConversation } from '../../src/llm-service/chat-template/whole-conversation.ts';
-import type { LlmService } from '../../src/llm-service/llm-service.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import type { TextMessage } from 'discedge/internal/domain/record/turn-record';
+import type { Clock } from 'discedge/internal/environment/environment';
+import { templateSource } from 'discedge/internal/llm-service/chat-template/fallback-template';
+import { TemplateRefusal, TemplateRenderer } from 'discedge/internal/llm-service/chat-template/template-renderer';
+import { wholeConversation } from 'discedge/internal/llm-service/chat-template/whole-conversation';
+import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 
 /** What a client that keeps the history itself has to know of the node's model. */
 export interface PromptModel {

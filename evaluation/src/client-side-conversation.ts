@@ -1,9 +1,9 @@
-import { DiscedgeClientError, errorOfEvent } from '../../src/client/errors.ts';
-import { readEvents } from '../../src/client/event-stream.ts';
-import { NodeRing } from '../../src/client/node-ring.ts';
-import { BACKOFF_MS_DEFAULT, withRetries } from '../../src/client/retry.ts';
-import { Transport } from '../../src/client/transport.ts';
-import type { TextMessage } from '../../src/domain/record/turn-record.ts';
+import { DiscedgeClientError, errorOfEvent } from 'discedge/internal/client/errors';
+import { readEvents } from 'discedge/internal/client/event-stream';
+import { NodeRing } from 'discedge/internal/client/node-ring';
+import { BACKOFF_MS_DEFAULT, withRetries } from 'discedge/internal/client/retry';
+import { Transport } from 'discedge/internal/client/transport';
+import type { TextMessage } from 'discedge/internal/domain/record/turn-record';
 import type { ChatPrompt } from './chat-prompt.ts';
 import type { Answered, Conversation, ConversationOptions, Outgoing } from './conversation.ts';
 

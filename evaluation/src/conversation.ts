@@ -1,4 +1,4 @@
-import type { Fetch } from '../../src/client/client.ts';
+import type { Fetch } from 'discedge/client';
 
 /** One message on its way. */
 export interface Outgoing {

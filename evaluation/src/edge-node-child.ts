@@ -1,8 +1,8 @@
-import { loadConfig } from '../../src/config/config.ts';
-import { startEdgeNode } from '../../src/edge-node/edge-node.ts';
-import { startLlmService } from '../../src/edge-node/start-llm-service.ts';
-import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import type { LlmService } from '../../src/llm-service/llm-service.ts';
+import { loadConfig } from 'discedge/internal/config/config';
+import { startEdgeNode } from 'discedge/internal/edge-node/edge-node';
+import { startLlmService } from 'discedge/internal/edge-node/start-llm-service';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
+import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 import { type ChildOrder, serveAsChild } from './node-child.ts';
 import { withSlowTokenizer } from './slow-tokenizer.ts';
 import { startTranscript } from './transcript-llm.ts';

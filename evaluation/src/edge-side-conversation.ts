@@ -1,5 +1,5 @@
-import { DiscedgeClient, type Reply, type Session, type SessionState } from '../../src/client/client.ts';
-import type { StoredMode } from '../../src/domain/record/turn-record.ts';
+import { DiscedgeClient, type Reply, type Session, type SessionState } from 'discedge/client';
+import type { StoredMode } from 'discedge/internal/domain/record/turn-record';
 import type { Answered, Conversation, ConversationOptions, Outgoing } from './conversation.ts';
 
 export interface EdgeSideOptions extends ConversationOptions {

@@ -14,7 +14,7 @@
  * `setting`, `llm_service` and `repeat`. Plays are in an order drawn from the seed, `order` is the place in it.
  */
 import { readFileSync } from 'node:fs';
-import { DiscedgeError } from '../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { ROW_FORMAT, type TurnRow } from './run-row.ts';
 
 /** Version of all rows but `turn`, which has its own in `format`; a reader refuses others. */

@@ -1,11 +1,11 @@
-import type { Fetch } from '../../src/client/client.ts';
-import { DiscedgeClientError } from '../../src/client/errors.ts';
-import { Transport } from '../../src/client/transport.ts';
-import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { ContextMode } from '../../src/domain/record/turn-record.ts';
-import type { TokenId } from '../../src/domain/token-sequence.ts';
-import type { Clock } from '../../src/environment/environment.ts';
-import { modelNameFromFile } from '../../src/llm-service/model-name.ts';
+import type { Fetch } from 'discedge/client';
+import { DiscedgeClientError } from 'discedge/internal/client/errors';
+import { Transport } from 'discedge/internal/client/transport';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
+import type { TokenId } from 'discedge/internal/domain/token-sequence';
+import type { Clock } from 'discedge/internal/environment/environment';
+import { modelNameFromFile } from 'discedge/internal/llm-service/model-name';
 import type { PromptModel } from './chat-prompt.ts';
 import { MeteredFetch } from './metered-fetch.ts';
 

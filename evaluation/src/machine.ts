@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const PACKAGE_FOLDER = fileURLToPath(new URL('../..', import.meta.url));
+/** The repository, where this runs in one. */
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 
 /** "2 × Intel(R) Xeon(R) CPU @ 2.20GHz, 8 GiB, linux x64, Node.js v20.19.0" */
 export function machine(): string {
@@ -15,9 +16,9 @@ export function machine(): string {
 
 /** Short hash of the commit that runs, with `+` where the tree has changes; empty outside a repository of its own. */
 export function commit(): string {
-  if (!existsSync(`${PACKAGE_FOLDER}/.git`)) return '';
+  if (!existsSync(`${REPOSITORY}/.git`)) return '';
   const git = (...args: string[]) =>
-    execFileSync('git', ['-C', PACKAGE_FOLDER, ...args], {
+    execFileSync('git', ['-C', REPOSITORY, ...args], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();

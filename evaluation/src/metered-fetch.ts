@@ -1,8 +1,8 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Fetch } from '../../src/client/client.ts';
-import type { Clock } from '../../src/environment/environment.ts';
+import type { Fetch } from 'discedge/client';
+import type { Clock } from 'discedge/internal/environment/environment';
 
 /** A node that says nothing for so long in the middle of a turn has hung: its own limits are far shorter by default. */
 const SILENCE_MS_MAX = 600_000;

@@ -1,5 +1,5 @@
-import type { ConfigSources } from '../../src/config/config.ts';
-import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { ConfigSources } from 'discedge/internal/config/config';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import type { WrittenReplies } from './transcript-llm.ts';
 
 /** What the parent sends once. */

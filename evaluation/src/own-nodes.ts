@@ -5,9 +5,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ConfigSources, nodeIdFromHostName } from '../../src/config/config.ts';
-import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../../src/domain/errors.ts';
-import type { Clock } from '../../src/environment/environment.ts';
+import { type ConfigSources, nodeIdFromHostName } from 'discedge/internal/config/config';
+import { DiscedgeError, ERROR_TABLE, type ErrorCode } from 'discedge/internal/domain/errors';
+import type { Clock } from 'discedge/internal/environment/environment';
 import type { ChildLlm, ChildOrder, ChildReport } from './node-child.ts';
 
 export interface OwnNodesOptions {

@@ -1,9 +1,9 @@
-import { NodeRing } from '../../src/client/node-ring.ts';
-import type { ConfigSources } from '../../src/config/config.ts';
-import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { ContextMode } from '../../src/domain/record/turn-record.ts';
-import { VERSION } from '../../src/edge-node/version.ts';
-import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { NodeRing } from 'discedge/internal/client/node-ring';
+import type { ConfigSources } from 'discedge/internal/config/config';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
+import { VERSION } from 'discedge/internal/edge-node/version';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { checkNodes, getToKnowAll, type KnownNode } from './known-node.ts';
 import { commit, machine } from './machine.ts';
 import { type OwnNodes, startOwnNodes } from './own-nodes.ts';

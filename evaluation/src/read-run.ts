@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { DiscedgeError } from '../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { ROW_FORMAT, type RunEnd, type RunRow, type RunStart, type TurnRow } from './run-row.ts';
 
 export interface RecordedRun {

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DiscedgeError } from '../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 
 /** A file that grows by whole lines and is never written over: what a run was is kept as far as it came. */
 export class ResultsFile {

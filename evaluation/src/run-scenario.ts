@@ -1,7 +1,7 @@
-import type { Fetch } from '../../src/client/client.ts';
-import { DiscedgeClientError } from '../../src/client/errors.ts';
-import type { ContextMode } from '../../src/domain/record/turn-record.ts';
-import type { Clock } from '../../src/environment/environment.ts';
+import type { Fetch } from 'discedge/client';
+import { DiscedgeClientError } from 'discedge/internal/client/errors';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
+import type { Clock } from 'discedge/internal/environment/environment';
 import { ChatPrompt } from './chat-prompt.ts';
 import { ClientSideConversation } from './client-side-conversation.ts';
 import type { Answered, Conversation } from './conversation.ts';

@@ -1,10 +1,10 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import { nearest } from 'discedge/internal/domain/nearest';
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { type Document, isScalar, LineCounter, parseDocument } from 'yaml';
-import { DiscedgeError } from '../../src/domain/errors.ts';
-import { nearest } from '../../src/domain/nearest.ts';
 import {
   LOCATION_SCHEMA,
   NODE_SCHEMA,

@@ -1,5 +1,5 @@
+import { CONSISTENCIES } from 'discedge/internal/domain/consistency';
 import { type Static, type TSchema, Type } from 'typebox';
-import { CONSISTENCIES } from '../../src/domain/consistency.ts';
 
 /** A conversation of a day's length; more is a typing error. */
 const MESSAGES_MAX = 10_000;

@@ -7,13 +7,13 @@ import type {
   SessionId,
   TurnNumber,
   UserId,
-} from '../../src/domain/identifiers.ts';
-import { sealRecord } from '../../src/domain/record/record-codec.ts';
-import type { TurnRecord } from '../../src/domain/record/turn-record.ts';
-import type { TokenId } from '../../src/domain/token-sequence.ts';
-import type { Clock } from '../../src/environment/environment.ts';
-import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
-import type { LlmService } from '../../src/llm-service/llm-service.ts';
+} from 'discedge/internal/domain/identifiers';
+import { sealRecord } from 'discedge/internal/domain/record/record-codec';
+import type { TurnRecord } from 'discedge/internal/domain/record/turn-record';
+import type { TokenId } from 'discedge/internal/domain/token-sequence';
+import type { Clock } from 'discedge/internal/environment/environment';
+import { type ChatTemplate, compileChatTemplate } from 'discedge/internal/llm-service/chat-template';
+import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 import type { WrittenTurn } from './transcript-llm.ts';
 
 /**

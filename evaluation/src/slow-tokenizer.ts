@@ -1,5 +1,5 @@
-import type { Clock } from '../../src/environment/environment.ts';
-import type { LlmService } from '../../src/llm-service/llm-service.ts';
+import type { Clock } from 'discedge/internal/environment/environment';
+import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 
 /**
  * An LLM Service whose tokenizer takes at least the time that one of `idsPerS` ids a second would take, one text after the

@@ -1,14 +1,14 @@
-import type { Token } from 'node-llama-cpp';
-import { DiscedgeError } from '../../src/domain/errors.ts';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../src/domain/model-identity.ts';
-import type { TokenId, TokenSequence } from '../../src/domain/token-sequence.ts';
-import { loadLlamaLibrary, startLlama } from '../../src/llm-service/llama-library.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from 'discedge/internal/domain/model-identity';
+import type { TokenId, TokenSequence } from 'discedge/internal/domain/token-sequence';
+import { loadLlamaLibrary, startLlama } from 'discedge/internal/llm-service/llama-library';
 import type {
   GenerationEvent,
   GenerationRequest,
   LlmDescription,
   LlmService,
-} from '../../src/llm-service/llm-service.ts';
+} from 'discedge/internal/llm-service/llm-service';
+import type { Token } from 'node-llama-cpp';
 
 /** What users say, and what was written for the model to say. */
 export interface WrittenTurn {

@@ -1,13 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../edge-node/version.ts';
+import type { CommandEntry } from './command-entry.ts';
+import { EVALUATION_COMMANDS } from './evaluation-commands.ts';
 import { EXIT_USAGE, explainFailure } from './failure.ts';
-
-interface CommandEntry {
-  readonly name: string;
-  readonly description: string;
-  /** Loaded only when the command is called: `--help` and `sessions list` need neither schema nor YAML parser. */
-  readonly load: () => Promise<{ define(command: Command): void }>;
-}
 
 const COMMANDS: readonly CommandEntry[] = [
   { name: 'serve', description: 'Start an edge node.', load: () => import('./commands/serve.ts') },
@@ -32,6 +27,7 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Make certificates for edge nodes that replicate with each other.',
     load: () => import('./commands/certs.ts'),
   },
+  ...EVALUATION_COMMANDS,
 ];
 
 /** Runs one command line to its end, and sets the process's exit status unless that is 0. Never rejects. */
@@ -42,15 +38,21 @@ export async function runCli(args: readonly string[]): Promise<void> {
     .addHelpText('after', '\nBegin with "discedge serve", then "discedge chat" in another terminal.')
     .showHelpAfterError('(see --help)')
     .exitOverride();
-  for (const { name, description, load } of COMMANDS) {
-    const command = program.command(name).description(description);
-    if (args.includes(name)) (await load()).define(command);
-  }
+  const called = calledCommand(args);
   try {
+    for (const { name, description, load } of COMMANDS) {
+      const command = program.command(name).description(description);
+      if (name === called) (await load()).define(command);
+    }
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     // Commander has printed what it has to say.
     if (!(error instanceof CommanderError)) process.exitCode = explainFailure(error);
     else if (error.exitCode !== 0) process.exitCode = EXIT_USAGE;
   }
+}
+
+/** What stands before it are flags without a value, or "help". */
+function calledCommand(args: readonly string[]): string | undefined {
+  return args.find((arg) => !arg.startsWith('-') && arg !== 'help');
 }

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import type { EdgeNodeConfig } from '../config/config.ts';
-import type { DiscedgeError } from '../domain/errors.ts';
+import { DiscedgeError } from '../domain/errors.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/start-llm-service.ts';
 import { checkGgufFile } from '../llm-service/gguf-file.ts';
-import { loadLlamaLibrary } from '../llm-service/llama-library.ts';
+import { LLAMA_PACKAGE, loadLlamaLibrary } from '../llm-service/llama-library.ts';
 import type { Check } from './check.ts';
 
 /** A server on the same network answers at once; a doctor who waits longer is waited for. */
@@ -25,12 +25,14 @@ export async function checkEmbedded(config: EdgeNodeConfig): Promise<Check> {
     await llama.dispose();
     return { name, outcome: 'ok', found };
   } catch (error) {
-    return {
-      name,
-      outcome: 'missing',
-      found: `does not load: ${firstLine(error)}`,
-      fix: `install again with optional packages (npm ci --include=optional), or use a llama-server: --llm http://HOST:PORT`,
-    };
+    const instead = 'or use a llama-server: --llm http://HOST:PORT';
+    if (error instanceof DiscedgeError && error.code === 'package_missing') {
+      const found = `${LLAMA_PACKAGE.name} is not installed`;
+      const fix = `npm install ${LLAMA_PACKAGE.name}@${LLAMA_PACKAGE.version}, ${instead}`;
+      return { name, outcome: 'missing', found, fix };
+    }
+    const fix = `install again with optional packages (npm ci --include=optional), ${instead}`;
+    return { name, outcome: 'missing', found: `does not load: ${firstLine(error)}`, fix };
   }
 }
 

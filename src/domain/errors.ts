@@ -110,6 +110,11 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'nats-server is missing, too old, or does not start.',
   },
+  package_missing: {
+    status: undefined,
+    retry: false,
+    meaning: 'What was asked for is in an optional package that is not installed; the message has the command.',
+  },
   port_in_use: { status: undefined, retry: false, meaning: 'Another process listens on this address.' },
   scenario_invalid: {
     status: undefined,

@@ -1,13 +1,21 @@
 import type { Llama } from 'node-llama-cpp';
+import { fromOptionalPackage } from '../domain/optional-package.ts';
 
 export type LlamaLibrary = typeof import('node-llama-cpp');
 
+/** An optional peer of this package, in the version that package.json names. */
+export const LLAMA_PACKAGE = { name: 'node-llama-cpp', version: '3.22.1' } as const;
+
 /**
  * The only way to node-llama-cpp, loaded when first asked for: it brings hundreds of megabytes of native code that who
- * uses llama-server needs nothing of.
+ * uses llama-server needs nothing of. Throws `package_missing` where it is not installed.
  */
 export function loadLlamaLibrary(): Promise<LlamaLibrary> {
-  return import('node-llama-cpp');
+  const wanted = {
+    ...LLAMA_PACKAGE,
+    need: 'without a llama-server (--llm http://HOST:PORT) a model runs in this process, with',
+  };
+  return fromOptionalPackage(wanted, () => import('node-llama-cpp'));
 }
 
 export type LlamaLogListener = (level: string, message: string) => void;

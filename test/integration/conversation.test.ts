@@ -3,12 +3,12 @@
 // lost, cut or mixed up shows as a wrong answer.
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { scenarioMessages } from '../../evaluation/test/support/scenario.ts';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import type { Json } from '../../tools/test-node.ts';
 import { recordingProxy } from '../support/recording-proxy.ts';
+import { scenarioMessages } from '../support/scenario.ts';
 
 const MODEL = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 const ROBOT = scenarioMessages('robot');

@@ -1,12 +1,14 @@
-// Reads the imports of src/ and refuses what would turn the drawing of ARCHITECTURE.md false: an import that points
-// outward, an adapter known to anyone but the composition root, a clock or random number taken past the environment.
+// Reads the imports and refuses what would turn the drawing of ARCHITECTURE.md false: an import that points outward, an
+// adapter known to anyone but the composition root, a clock or random number taken past the environment, a package that
+// reaches into another's files.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
-const SRC = fileURLToPath(new URL('../../src', import.meta.url));
-const TEST = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SRC = join(ROOT, 'src');
+const TEST = join(ROOT, 'test');
 
 /** What each folder may import from, beside itself. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -48,16 +50,31 @@ const PURE_BUILTINS = ['node:crypto', 'node:buffer'];
 /** One makes a node of its parts, one looks at them, one issues certificates to the users that the NATS adapter has. */
 const ADAPTERS_KNOWN_TO = ['edge-node', 'doctor', 'certificates'];
 
+/** What may be imported by relative path from outside of a folder of the repository, beside the folder itself. */
+const MAY_REACH: Readonly<Record<string, readonly string[]>> = {
+  src: [],
+  'evaluation/src': [],
+  'evaluation/test': ['evaluation/src', 'tools'],
+  tools: ['src', 'evaluation/src'],
+  benchmarks: ['src', 'evaluation/src', 'tools'],
+  examples: ['src', 'tools'],
+};
+/** The one file of the node that knows of the evaluation, by its name. */
+const EVALUATION_KNOWN_TO = 'cli/evaluation-commands.ts';
+
 interface SourceFile {
   readonly path: string;
   readonly folder: string;
   readonly text: string;
-  /** Own files it imports, by path from src/. */
+  /** Own files it imports, by path from the folder that was read. */
   readonly imports: readonly string[];
   readonly packages: readonly string[];
 }
 
-const files = sourceFiles();
+/** The specifier of an import or export, at the beginning of a line or called. */
+const IMPORTED = /^(?:import|(?:import|export|\}).* from) '([^']+)'|\bimport\(\s*'([^']+)'/gm;
+
+const files = sourceFiles(SRC);
 
 it('imports point inward', () => {
   const outward = importsOf(({ folder, target }) => target !== folder && !MAY_IMPORT[folder]?.includes(target));
@@ -120,6 +137,37 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
   }
 });
 
+it('the node, the evaluation and the tools reach each other as packages do, and nothing reaches tests', () => {
+  const wrong = Object.entries(MAY_REACH).flatMap(([folder, others]) =>
+    sourceFiles(join(ROOT, folder)).flatMap(({ path, imports }) =>
+      imports
+        .map((imported) => relative(ROOT, join(ROOT, folder, imported)))
+        .filter((target) => ![folder, ...others].some((allowed) => target.startsWith(`${allowed}/`)))
+        .map((target) => `${folder}/${path} → ${target}`),
+    ),
+  );
+  expect(wrong).toEqual([]);
+});
+
+it('the node knows the evaluation in one place, and the evaluation knows of the command line what is offered', () => {
+  const known = files.filter(({ text }) => /['"`]discedge-evaluation\b/.test(text)).map(({ path }) => path);
+  expect(known).toEqual([EVALUATION_KNOWN_TO]);
+  const inside = sourceFiles(join(ROOT, 'evaluation/src')).flatMap(({ packages }) => packages);
+  expect(inside.filter((name) => /^discedge\/internal\/(cli|http|context-manager|doctor)\//.test(name))).toEqual([]);
+});
+
+it.each(['.', 'evaluation'])('the package in %s declares what its source imports', (folder) => {
+  const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'));
+  const declared = Object.keys({ ...dependencies, ...peerDependencies });
+  // Its types; who has no embedded llama.cpp has no use for them.
+  if (folder === 'evaluation') declared.push('node-llama-cpp');
+  const imported = sourceFiles(join(ROOT, folder, 'src'))
+    .flatMap(({ packages }) => packages)
+    .filter((name) => !name.startsWith('node:'))
+    .map((name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/'));
+  expect([...new Set(imported)].filter((name) => !declared.includes(name))).toEqual([]);
+});
+
 function textOf(wanted: string): string {
   return files.find(({ path }) => path === wanted)?.text ?? '';
 }
@@ -135,19 +183,19 @@ function importsOf(isWrong: (edge: { folder: string; target: string; imported: s
     );
 }
 
-function sourceFiles(): SourceFile[] {
-  return readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+function sourceFiles(root: string): SourceFile[] {
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
     .map((path) => {
-      const text = readFileSync(join(SRC, path), 'utf8');
-      const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
+      const text = readFileSync(join(root, path), 'utf8');
+      const specifiers = [...text.matchAll(IMPORTED)].map((match) => (match[1] ?? match[2]) as string);
       return {
         path,
         folder: path.includes('/') ? (path.split('/')[0] as string) : '',
         text,
         imports: specifiers
           .filter((name) => name.startsWith('.'))
-          .map((name) => relative(SRC, resolve(dirname(join(SRC, path)), name))),
+          .map((name) => relative(root, resolve(dirname(join(root, path)), name))),
         packages: specifiers.filter((name) => !name.startsWith('.')),
       };
     });

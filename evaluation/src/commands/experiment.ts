@@ -1,8 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { EXIT_FAILURE, EXIT_USAGE } from '../../../src/cli/failure.ts';
-import { addSettingOptions, settingFlags } from '../../../src/cli/setting-options.ts';
-import { stopRequested } from '../../../src/cli/stop-request.ts';
-import { approximateBytes, styled, table } from '../../../src/cli/terminal.ts';
+import {
+  addSettingOptions,
+  approximateBytes,
+  EXIT_FAILURE,
+  EXIT_USAGE,
+  settingFlags,
+  stopRequested,
+  styled,
+  table,
+} from 'discedge/cli';
 import type { ExperimentName, LinkFacts } from '../experiment-rows.ts';
 import type { ExperimentModel } from '../experiments/experiment-model.ts';
 import type { VariantSummary } from '../experiments/experiment-summary.ts';

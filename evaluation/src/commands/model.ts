@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { stopRequested } from '../../../src/cli/stop-request.ts';
-import { approximateBytes } from '../../../src/cli/terminal.ts';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { approximateBytes, stopRequested } from 'discedge/cli';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { MODEL_SHAPES, type ModelShape, modelShape } from '../shaped-model/model-shape.ts';
 import { WEIGHT_TYPES, type WeightType } from '../shaped-model/weight-type.ts';
 

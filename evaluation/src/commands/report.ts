@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { EXIT_USAGE } from '../../../src/cli/failure.ts';
-import { printable, styled } from '../../../src/cli/terminal.ts';
+import { EXIT_USAGE, printable, styled } from 'discedge/cli';
 import type { MadeReport } from '../report/make-report.ts';
 
 interface ReportFlags {

@@ -1,8 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { EXIT_FAILURE, EXIT_USAGE } from '../../../src/cli/failure.ts';
-import { addSettingOptions, settingFlags } from '../../../src/cli/setting-options.ts';
-import { stopRequested } from '../../../src/cli/stop-request.ts';
-import { approximateBytes, printable, styled, table } from '../../../src/cli/terminal.ts';
+import {
+  addSettingOptions,
+  approximateBytes,
+  EXIT_FAILURE,
+  EXIT_USAGE,
+  printable,
+  settingFlags,
+  stopRequested,
+  styled,
+  table,
+} from 'discedge/cli';
 import type { PlayedScenario, ScenarioRequest } from '../play-scenario.ts';
 import type { TurnRow } from '../run-row.ts';
 import type { TurnSummary } from '../run-summary.ts';

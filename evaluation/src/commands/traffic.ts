@@ -1,7 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { EXIT_FAILURE } from '../../../src/cli/failure.ts';
-import { stopRequested } from '../../../src/cli/stop-request.ts';
-import { printable, styled, table } from '../../../src/cli/terminal.ts';
+import { EXIT_FAILURE, printable, stopRequested, styled, table } from 'discedge/cli';
 import type { RecordedTraffic } from '../traffic/record-traffic.ts';
 
 interface TrafficFlags {

@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import type { KnownNode } from '../known-node.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 

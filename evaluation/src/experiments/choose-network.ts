@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import type { LinkFacts, NetworkFacts } from '../experiment-rows.ts';
 import { whyNoNamespaces } from '../network/namespace-run.ts';
 import { FAST, LOOPBACK } from './links.ts';

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type ConfigSources, loadConfig } from '../../../src/config/config.ts';
-import { DEMO_MODEL_PATH } from '../../../src/edge-node/start-llm-service.ts';
-import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
-import { checkGgufFile } from '../../../src/llm-service/gguf-file.ts';
-import { loadLlamaLibrary } from '../../../src/llm-service/llama-library.ts';
-import { resolveModelFile } from '../../../src/llm-service/model-file.ts';
-import { modelNameFromFile } from '../../../src/llm-service/model-name.ts';
+import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
+import { DEMO_MODEL_PATH } from 'discedge/internal/edge-node/start-llm-service';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
+import { checkGgufFile } from 'discedge/internal/llm-service/gguf-file';
+import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
+import { resolveModelFile } from 'discedge/internal/llm-service/model-file';
+import { modelNameFromFile } from 'discedge/internal/llm-service/model-name';
 import type { ReplySource } from '../experiment-rows.ts';
 import { RANDOM_WEIGHTS_KEY } from '../shaped-model/shaped-metadata.ts';
 

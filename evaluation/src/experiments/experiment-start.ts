@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { promisify } from 'node:util';
-import { type ConfigSources, loadConfig } from '../../../src/config/config.ts';
-import { VERSION } from '../../../src/edge-node/version.ts';
-import { loadLlamaLibrary } from '../../../src/llm-service/llama-library.ts';
+import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
+import { VERSION } from 'discedge/internal/edge-node/version';
+import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
 import { EXPERIMENT_FORMAT, type ExperimentName, type ExperimentStart } from '../experiment-rows.ts';
 import { commit, machine } from '../machine.ts';
 import { ROW_FORMAT } from '../run-row.ts';

@@ -1,4 +1,4 @@
-import type { ContextMode } from '../../../src/domain/record/turn-record.ts';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
 import type { ExperimentModel } from './experiment-model.ts';
 import { type ExperimentChoices, networksOf, type Part, type PlaySpec, scenarioOf } from './play.ts';
 import { nodeNames } from './site.ts';

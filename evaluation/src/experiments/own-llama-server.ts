@@ -2,8 +2,8 @@ import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_proces
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
-import type { Clock } from '../../../src/environment/environment.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import type { Clock } from 'discedge/internal/environment/environment';
 
 export interface LlamaServerOptions {
   /** Name on the PATH, or path. */

@@ -1,5 +1,5 @@
-import type { ConfigSources } from '../../../src/config/config.ts';
-import type { ContextMode } from '../../../src/domain/record/turn-record.ts';
+import type { ConfigSources } from 'discedge/internal/config/config';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
 import type { ScenarioTurn } from '../scenario.ts';
 import type { WrittenTurn } from '../transcript-llm.ts';
 import type { ExperimentModel } from './experiment-model.ts';

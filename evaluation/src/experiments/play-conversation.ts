@@ -1,5 +1,5 @@
-import { Transport } from '../../../src/client/transport.ts';
-import type { ContextMode } from '../../../src/domain/record/turn-record.ts';
+import { Transport } from 'discedge/internal/client/transport';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
 import { EXPERIMENT_FORMAT, type ExperimentTurn } from '../experiment-rows.ts';
 import { MeteredFetch } from '../metered-fetch.ts';
 import type { RunRow, TurnRow } from '../run-row.ts';

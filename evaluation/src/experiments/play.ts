@@ -1,4 +1,4 @@
-import type { ContextMode } from '../../../src/domain/record/turn-record.ts';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
 import type { ExperimentRow, NetworkFacts, PartFacts, PlayLabels, ReplySource } from '../experiment-rows.ts';
 import type { RunFacts } from '../run-row.ts';
 import { SCENARIO_DEFAULTS, type Scenario, type ScenarioTurn } from '../scenario.ts';

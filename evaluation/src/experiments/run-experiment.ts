@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { type ConfigSources, loadConfig } from '../../../src/config/config.ts';
-import type { Clock } from '../../../src/environment/environment.ts';
-import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
+import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
+import type { Clock } from 'discedge/internal/environment/environment';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import {
   EXPERIMENT_FORMAT,
   type ExperimentEnd,

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { makeAuthority, makeNodeCertificate } from '../../../src/certificates/certificates.ts';
-import type { ConfigSources } from '../../../src/config/config.ts';
-import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
-import type { Clock } from '../../../src/environment/environment.ts';
+import { makeAuthority, makeNodeCertificate } from 'discedge/internal/certificates/certificates';
+import type { ConfigSources } from 'discedge/internal/config/config';
+import { parseClusterName, parseNodeId } from 'discedge/internal/domain/identifiers';
+import type { Clock } from 'discedge/internal/environment/environment';
 import type { LinkFacts, NetworkFacts } from '../experiment-rows.ts';
 import { getToKnowAll, type KnownNode } from '../known-node.ts';
 import { type Link, PacketNetwork } from '../network/packet-network.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/environment/environment.ts';
+import type { Clock } from 'discedge/internal/environment/environment';
 import type { PacketNetwork } from '../network/packet-network.ts';
 
 /** A pair of nodes by their places in the site's list. */

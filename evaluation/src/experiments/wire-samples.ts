@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/environment/environment.ts';
+import type { Clock } from 'discedge/internal/environment/environment';
 import type { SyncMeter, WireReading } from './sync-meter.ts';
 
 /** What the counters said at a moment, in the order of the pairs. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 
 /** What one direction of a link does to packets. */
 export interface Link {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { Canvas } from './canvas.ts';
 import { compareRuns, differencesOf } from './compare-runs.ts';
 import { headlineTable } from './headline.ts';

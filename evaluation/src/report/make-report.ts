@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { composeReport, type ReportedRuns } from './compose-report.ts';
 import type { Figure } from './figure.ts';
 import { pageMarkup } from './page.ts';

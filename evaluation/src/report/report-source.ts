@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import {
   type CheckRow,
   type ExperimentTurn,

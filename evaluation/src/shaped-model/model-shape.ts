@@ -1,5 +1,5 @@
-import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { nearest } from '../../../src/domain/nearest.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import { nearest } from 'discedge/internal/domain/nearest';
 
 /** What a decoder's cost depends on, beside its vocabulary and the type of its weights. */
 export interface ModelShape {

@@ -1,5 +1,5 @@
 import { access, type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { string, uint32, uint64 } from './gguf-encoding.ts';
 import { integersOf, type MetadataEntry, stringsOf } from './gguf-metadata.ts';
 import type { ModelShape } from './model-shape.ts';

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { type MetadataEntry, MetadataIncomplete, readMetadata } from './gguf-metadata.ts';
 
 /** The metadata of the largest vocabularies is about 20 MB; more than this is no vocabulary. */

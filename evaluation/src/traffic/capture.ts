@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { nearest } from '../../../src/domain/nearest.ts';
-import type { Clock } from '../../../src/environment/environment.ts';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
+import { nearest } from 'discedge/internal/domain/nearest';
+import type { Clock } from 'discedge/internal/environment/environment';
 import { PcapDamage, PcapStream } from './pcap-stream.ts';
 import { type TcpPacket, tcpPacketOf } from './tcp-packet.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { VERSION } from '../../../src/edge-node/version.ts';
-import type { Clock } from '../../../src/environment/environment.ts';
-import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
+import { VERSION } from 'discedge/internal/edge-node/version';
+import type { Clock } from 'discedge/internal/environment/environment';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { commit, machine } from '../machine.ts';
 import { ResultsFile } from '../results-file.ts';
 import { runName } from '../run-recorder.ts';

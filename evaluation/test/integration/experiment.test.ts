@@ -7,13 +7,13 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type CliRun, runCli, startCli } from '../../../test/support/run-cli.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { findProgram } from '../../../tools/processes.ts';
 import { llamaServerProgram } from '../../../tools/real-servers/llama-server-program.ts';
 import { natsPrograms } from '../../../tools/real-servers/nats-programs.ts';
 import { type RecordedExperiment, readExperiment } from '../../src/experiment-rows.ts';
 import { whyNoNamespaces } from '../../src/network/namespace-run.ts';
+import { type CliRun, runCli, startCli } from '../support/run-cli.ts';
 
 /** Whatever is waited for here happens within seconds or not at all. */
 const WAIT_MS = 120_000;

@@ -8,11 +8,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type CliRun, runCli, startCli } from '../../../test/support/run-cli.ts';
 import { CLI_PATH, type NodeProcess, startNodeProcess, temporaryFolder } from '../../../tools/node-process.ts';
 import { findProgram } from '../../../tools/processes.ts';
 import { natsPrograms } from '../../../tools/real-servers/nats-programs.ts';
 import { type RecordedRun, readRun } from '../../src/read-run.ts';
+import { type CliRun, runCli, startCli } from '../support/run-cli.ts';
 
 const SCENARIOS = fileURLToPath(new URL('../../../scenarios', import.meta.url));
 /** Whatever is waited for here happens within seconds or not at all. */

@@ -8,10 +8,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { runCli, startCli } from '../../../test/support/run-cli.ts';
 import { freePort } from '../../../tools/free-port.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { findProgram } from '../../../tools/processes.ts';
+import { runCli, startCli } from '../support/run-cli.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stderr.write(`traffic.test: captures are left out: ${reason}\n`);

@@ -6,8 +6,8 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 import { type Capture, startCapture } from '../../src/traffic/capture.ts';
 import { recordTraffic } from '../../src/traffic/record-traffic.ts';
 import type { TcpPacket } from '../../src/traffic/tcp-packet.ts';

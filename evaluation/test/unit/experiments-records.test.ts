@@ -2,10 +2,11 @@
  * Records that the growth experiment writes past the Context Manager, held against what they are to stand for: a delta has
  * the turn and nothing else, a whole context has everything before it, and both add up to the same conversation.
  */
+
+import type { Incarnation, KeygroupId, NodeId } from 'discedge/internal/domain/identifiers';
+import { sealRecord } from 'discedge/internal/domain/record/record-codec';
+import { startScripted } from 'discedge/internal/llm-service/scripted';
 import { expect, it } from 'vitest';
-import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
-import { sealRecord } from '../../../src/domain/record/record-codec.ts';
-import { startScripted } from '../../../src/llm-service/scripted.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { type RecordForm, SessionRecords } from '../../src/session-records.ts';
 

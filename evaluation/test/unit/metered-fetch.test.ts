@@ -4,8 +4,8 @@
  */
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 import { MeteredFetch } from '../../src/metered-fetch.ts';
 
 const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });

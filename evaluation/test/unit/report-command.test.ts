@@ -2,8 +2,8 @@
 import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runCli } from 'discedge/internal/cli/program';
 import { afterEach, expect, it, vi } from 'vitest';
-import { runCli } from '../../../src/cli/program.ts';
 import { loadRows, writeRows } from '../samples/sample-rows.ts';
 
 afterEach(() => {

@@ -6,11 +6,11 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { DiscedgeClient } from 'discedge/client';
+import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
+import type { Clock } from 'discedge/internal/environment/environment';
+import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DiscedgeClient } from '../../../src/client/client.ts';
-import type { ContextMode } from '../../../src/domain/record/turn-record.ts';
-import type { Clock } from '../../../src/environment/environment.ts';
-import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 import { checkNodes, getToKnowAll, type KnownNode } from '../../src/known-node.ts';
 import { ROW_FORMAT, type RunFacts, type RunRow, type TurnRow } from '../../src/run-row.ts';

@@ -6,8 +6,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { describe, expect, it } from 'vitest';
-import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { Scenario } from '../../src/scenario.ts';
 import { parseScenario, readScenario } from '../../src/scenario-file.ts';
 

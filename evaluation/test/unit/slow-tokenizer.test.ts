@@ -1,6 +1,7 @@
 /** A tokenizer that is held up: ids that differ, time that is too short, and texts that are tokenized side by side. */
+
+import { startScripted } from 'discedge/internal/llm-service/scripted';
 import { expect, it } from 'vitest';
-import { startScripted } from '../../../src/llm-service/scripted.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { withSlowTokenizer } from '../../src/slow-tokenizer.ts';
 

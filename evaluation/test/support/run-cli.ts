@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { CLI_PATH } from '../../tools/node-process.ts';
+import { CLI_PATH } from '../../../tools/node-process.ts';
 
 export interface CliRun {
   readonly code: number | null;
