@@ -6,6 +6,7 @@ import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-i
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { within } from '../waiting/within.ts';
+import { SamplingFailed } from './embedded/contain-sampling.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
 import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts';
 import { parseSampling } from './embedded/sampling.ts';
@@ -229,7 +230,7 @@ class EmbeddedLlmService implements LlmService {
       this.#environment.logger.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
       // llama.cpp and node-llama-cpp may disagree now about what the sequence holds.
       await sequence.clearHistory().catch(() => undefined);
-      throw new DiscedgeError('llm_unavailable', 'llama.cpp could not evaluate this prompt', { cause: error });
+      throw failed(error, generation);
     } finally {
       this.#evaluating.delete(ended);
       lease.release();
@@ -276,6 +277,19 @@ class PooledSequence {
   tokens(): TokenSequence {
     return this.sequence.contextTokens as number[] as TokenId[];
   }
+}
+
+/** A grammar that has come to its end, or that the biases leave no token of, is the request's; anything else is not. */
+function failed(error: unknown, { grammar, sampling }: EmbeddedGeneration): DiscedgeError {
+  if (!(error instanceof SamplingFailed))
+    return new DiscedgeError('llm_unavailable', 'llama.cpp could not evaluate this prompt', { cause: error });
+  const param = grammar === undefined ? 'logit_bias' : 'grammar';
+  const constrained = grammar !== undefined || sampling.ignoreEos || sampling.logitBias.length > 0;
+  if (!constrained) return new DiscedgeError('llm_unavailable', 'llama.cpp could not sample a token', { cause: error });
+  return new DiscedgeError('invalid_request', 'grammar, logit_bias and ignore_eos leave no token to go on with', {
+    param,
+    cause: error,
+  });
 }
 
 function closed(): DiscedgeError {

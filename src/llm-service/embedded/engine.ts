@@ -12,6 +12,7 @@ import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Logger } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
+import { containSampling } from './contain-sampling.ts';
 import { checkGrammar } from './grammar-check.ts';
 
 export interface EngineOptions {
@@ -34,6 +35,8 @@ export interface EmbeddedEngine {
   tokenize(text: string, parseSpecial: boolean): TokenId[];
   /** Text of `ids` where `before` came before them. */
   detokenize(ids: TokenSequence, before: TokenSequence): string;
+  /** False for control tokens, and for text that begins with NUL, where C ends it. */
+  hasText(id: TokenId): boolean;
   newTokenBias(): TokenBias;
   /** Throws `invalid_request` for what is not GBNF, and for what llama.cpp would not survive. */
   startGrammar(grammar: string): Promise<LlamaGrammarEvaluationState>;
@@ -55,6 +58,7 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
       logger.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
     }
     const context = await createContext(model, { ...options, contextTokens });
+    containSampling(context);
     complaints.loaded();
     return {
       model,
@@ -63,6 +67,8 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
       vocabularySize: model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
       tokenize: (text, parseSpecial) => model.tokenize(text, parseSpecial) as number[] as TokenId[],
       detokenize: (ids, before) => model.detokenize(tokens(ids), false, tokens(before)),
+      hasText: (id) =>
+        !model.isSpecialToken(id as number as Token) && !model.detokenize(tokens([id])).startsWith('\u0000'),
       newTokenBias: () => new library.TokenBias(model.tokenizer),
       startGrammar: async (text) => {
         checkGrammar(text);

@@ -4,9 +4,10 @@ import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock } from '../../environment/environment.ts';
 import type { GenerationEvent, GenerationRequest } from '../llm-service.ts';
 import { ReplyText } from '../reply-text.ts';
+import { SamplingFailed } from './contain-sampling.ts';
 import { type EmbeddedEngine, tokens } from './engine.ts';
 import { ReplyDecoder } from './reply-decoder.ts';
-import { type EmbeddedSampling, evaluateOptions } from './sampling.ts';
+import { type BiasContext, type EmbeddedSampling, evaluateOptions, isForbidden } from './sampling.ts';
 
 export interface EmbeddedGeneration {
   readonly request: GenerationRequest;
@@ -39,6 +40,7 @@ export async function runGeneration(
   let stop: StopReason | undefined;
   const ids: TokenId[] = [];
   const shown: string[] = [];
+  const forbidden = isForbidden(generation.sampling, biasContext(generation, engine));
   const decoder = new ReplyDecoder(engine.detokenize, request.prompt);
   const reply = new ReplyText(request.stop);
   for await (const token of sequence.evaluate(tokens(rest), options(generation, { engine, ids }))) {
@@ -46,6 +48,7 @@ export async function runGeneration(
     generation.progressed();
     generation.signal.throwIfAborted();
     const id = token as number as TokenId;
+    if (forbidden(id)) throw new SamplingFailed('no token was left to sample');
     ids.push(id);
     const { text, stoppedBy } = reply.push(decoder.push(id));
     shown.push(text);
@@ -96,17 +99,20 @@ async function prefill(generation: EmbeddedGeneration, sequence: LlamaContextSeq
 }
 
 function options(generation: EmbeddedGeneration, on: { engine: EmbeddedEngine; ids: TokenSequence }) {
-  const { request, sampling, seed, endOfGeneration, grammar } = generation;
+  const { request, sampling, seed, grammar } = generation;
   const { engine, ids } = on;
   const evaluate = evaluateOptions(sampling, {
+    ...biasContext(generation, engine),
     seed,
-    endOfGeneration,
-    vocabularySize: engine.vocabularySize,
     latest: (count) => latest(request.prompt, ids, count),
-    tokenize: (text) => engine.tokenize(text, false),
     newTokenBias: engine.newTokenBias,
   });
   return grammar === undefined ? evaluate : { ...evaluate, grammarEvaluationState: grammar };
+}
+
+function biasContext({ endOfGeneration }: EmbeddedGeneration, engine: EmbeddedEngine): BiasContext {
+  const { vocabularySize } = engine;
+  return { endOfGeneration, vocabularySize, tokenize: (text) => engine.tokenize(text, false), hasText: engine.hasText };
 }
 
 function latest(prompt: TokenSequence, ids: TokenSequence, count: number): TokenSequence {

@@ -175,14 +175,20 @@ function invalid(param: string, expected: string): DiscedgeError {
   return new DiscedgeError('invalid_request', `${param} must be ${expected}`, { param });
 }
 
-/** What {@link evaluateOptions} needs of the engine and the generation. */
-export interface EvaluateContext {
-  readonly seed: number;
+/** What says which ids a bias means, and what a grammar sees of an id. */
+export interface BiasContext {
   readonly endOfGeneration: ReadonlySet<TokenId>;
   readonly vocabularySize: number;
+  tokenize(text: string): TokenSequence;
+  /** False for control tokens, and for text that begins with NUL. */
+  hasText(id: TokenId): boolean;
+}
+
+/** What {@link evaluateOptions} needs of the engine and the generation. */
+export interface EvaluateContext extends BiasContext {
+  readonly seed: number;
   /** The latest `count` ids of prompt and reply so far. */
   latest(count: number): TokenSequence;
-  tokenize(text: string): TokenSequence;
   newTokenBias(): TokenBias;
 }
 
@@ -215,7 +221,18 @@ export function evaluateOptions(sampling: EmbeddedSampling, context: EvaluateCon
   };
 }
 
-function biases({ logitBias, ignoreEos }: EmbeddedSampling, context: EvaluateContext): Map<number, number> {
+/**
+ * Whether a sampled id is one that sampling was to leave out. llama.cpp takes the first id of the vocabulary when it may take
+ * none; under a grammar it allows none without text but those that end the reply, and text ends for it at a NUL.
+ */
+export function isForbidden(sampling: EmbeddedSampling, context: BiasContext): (id: TokenId) => boolean {
+  const bias = biases(sampling, context);
+  const { endOfGeneration } = context;
+  const hasGrammar = sampling.grammar !== undefined;
+  return (id) => bias.get(id) === -Infinity || (hasGrammar && !endOfGeneration.has(id) && !context.hasText(id));
+}
+
+function biases({ logitBias, ignoreEos }: EmbeddedSampling, context: BiasContext): Map<number, number> {
   const bias = new Map<number, number>();
   for (const { target, bias: amount } of logitBias) {
     const ids = typeof target === 'number' ? [target] : context.tokenize(target);

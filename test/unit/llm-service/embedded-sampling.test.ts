@@ -126,6 +126,7 @@ describe("node-llama-cpp's options", () => {
       vocabularySize: 10,
       latest: (count) => reply.slice(-count),
       tokenize: (text): TokenSequence => (text === 'ab' ? ([1, 2] as TokenId[]) : []),
+      hasText: () => true,
       newTokenBias: () => ({ _biases: new Map() }) as unknown as TokenBias,
     });
   const biases = (given: Record<string, unknown>) => {
