@@ -1,24 +1,36 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
 import { BackOff } from '../../waiting/back-off.ts';
 import { Bell } from '../../waiting/bell.ts';
 import type { PeerState, PeerStatus } from '../context-store.ts';
-import { logText, type OriginLog } from '../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../lmdb/replica.ts';
-import type { Applier } from './applier.ts';
-import { backFill, type Holder } from './back-fill.ts';
+import type { Holder } from './back-fill.ts';
+import { CatchUp, type CatchUpOptions } from './catch-up.ts';
 import { greetingFailure, isForbidden } from './failure-text.ts';
+import { LastSeen } from './last-seen.ts';
 import { announceSubject, beaconSubject } from './names.ts';
 import type { ConnectionUser } from './nats-connection.ts';
 import { PeerCalls } from './peer-calls.ts';
+import {
+  accepted,
+  connectionLost,
+  connectionUp,
+  isBack,
+  isNewStart,
+  looksTheSame,
+  nodeOf,
+  notConnectedYet,
+  type PeerLinkState,
+  reasonOf,
+  refused,
+  unanswered,
+} from './peer-link-state.ts';
 import {
   decodeBeacon,
   describedNode,
   type Hello,
   type HelloReply,
-  LOGS_MAX,
   type Member,
   type NodeAnnouncement,
   parseMessage,
@@ -26,6 +38,7 @@ import {
 import { PeerPulls } from './peer-pulls.ts';
 import { whyRefused } from './peer-refusal.ts';
 import type { PeerRoute } from './peer-route.ts';
+import { PeerStateLog } from './peer-state-log.ts';
 
 /** Between two greetings while all is well: they carry membership, load and what each holds, 1 kB together. */
 const HELLO_EVERY_MS = 300_000;
@@ -37,16 +50,10 @@ const CATCH_UP_FIRST_MS = 5_000;
 const REFUSED_AGAIN_MS = 60_000;
 /** Three beacons of a peer behind a hub are missing, and a bit. */
 const BEACON_MISSED_MS = 35_000;
-/** Of a peer that is not connected, logged until it is again: the later ones are in the node directory. */
-const REASONS_LOGGED_MAX = 4;
-const NOT_GREETED = 'not greeted yet';
 
-export interface PeerLinkOptions {
+export interface PeerLinkOptions extends CatchUpOptions {
   readonly nodeId: NodeId;
   readonly route: PeerRoute;
-  readonly keygroups: readonly KeygroupId[];
-  readonly replica: ReplicaStore;
-  readonly applier: Applier;
   /** What this node says of itself. */
   readonly describe: () => NodeAnnouncement;
   /** The peer as it was accepted before this process started. */
@@ -56,57 +63,44 @@ export interface PeerLinkOptions {
   readonly onMembers: (members: readonly Member[]) => void;
   /** Something about the connection has changed. */
   readonly onChange: () => void;
-  /** Whether the node behind a log is connected, and with that disk: then it hands out its records itself. */
-  readonly isOriginConnected: (log: OriginLog) => boolean;
-  /** Runs one such work after the other: what one peer has handed out, the next one need not. */
-  readonly oneAtATime: (work: () => Promise<void>) => Promise<void>;
   /** Whether all other nodes of the cluster can be reached. */
   readonly areOthersConnected: () => boolean;
   /** Others that may hold records of the peer. */
   readonly otherHolders: () => Holder[];
 }
 
-/**
- * Records that a node may have written since the copy of its disk that was put back: years of turns. Its log moves past what
- * peers claim to have, and a false claim must not use up the numbers.
- */
-const OWN_RECORDS_MISSED_MAX = 100_000_000;
-/** Lists gone through that are remembered; a greeting names at most as many logs. To forget one costs asking again. */
-const LOGS_LISTED_MAX = LOGS_MAX;
-
 /** Everything between this node and one peer. */
 export class PeerLink {
   readonly nodeId: NodeId;
   readonly calls: PeerCalls;
   readonly #options: PeerLinkOptions;
-  readonly #environment: Environment;
   readonly #use: ConnectionUser;
   readonly #pulls: PeerPulls;
   readonly #helloBell: Bell;
-  /** Logs of third nodes: how far this peer's list of them has been gone through. */
-  readonly #listed = new Map<string, number>();
+  readonly #catchUp: CatchUp;
+  readonly #seen: LastSeen;
+  readonly #stateLog: PeerStateLog;
   /** Outlives a connection: a server that does not let this node in yet drops it each time. */
   readonly #silence = new BackOff({ firstMs: HELLO_AGAIN_FIRST_MS, maxMs: HELLO_AGAIN_MAX_MS });
-  #cancelBeaconWatch = () => {};
-  #wasOutOfReach = false;
-  #accepted: NodeAnnouncement | undefined;
-  #lastSeenMs: number | undefined;
-  /** Why it is not connected, as the log says already. */
-  readonly #reasonsLogged = new Set<string>();
-  #state: PeerState = 'unreachable';
-  #reason: string | undefined;
+  #state: PeerLinkState;
 
   constructor(options: PeerLinkOptions, environment: Environment) {
     this.#options = options;
-    this.#environment = environment;
     this.nodeId = options.nodeId;
-    this.#accepted = options.known;
+    this.#state = notConnectedYet(options.known);
     this.#helloBell = new Bell(environment.clock);
+    this.#seen = new LastSeen(environment.clock, {
+      // Nothing else would tell that a peer behind a hub, or the way to it, is gone.
+      quietMs: options.route.isThroughHub ? BEACON_MISSED_MS : Number.POSITIVE_INFINITY,
+      onQuiet: () => this.lookAgain(),
+    });
+    this.#stateLog = new PeerStateLog(options.nodeId, environment.logger);
     this.calls = new PeerCalls(options.nodeId);
+    this.#catchUp = new CatchUp(options, { holder: this.calls, logger: environment.logger });
     this.#pulls = new PeerPulls({ ...options, api: options.route.api, peer: this.calls }, environment);
     this.#use = {
       session: (nats, signal) => this.#session(nats, signal),
-      onDown: (reason) => this.#become('unreachable', reason),
+      onDown: (reason) => this.#become(connectionLost(this.#state, reason)),
     };
   }
 
@@ -115,12 +109,12 @@ export class PeerLink {
   }
 
   get state(): PeerState {
-    return this.#state;
+    return this.#state.kind;
   }
 
   /** The peer as it last described itself, and was accepted. */
   get node(): NodeAnnouncement | undefined {
-    return this.#accepted;
+    return nodeOf(this.#state);
   }
 
   start(): void {
@@ -142,14 +136,14 @@ export class PeerLink {
 
   status(): PeerStatus {
     const { url, connection } = this.route;
-    const node = this.#accepted;
+    const { node } = this;
     const { in: bytesIn, out: bytesOut } = connection.bytes;
     return {
       nodeId: this.nodeId,
       url,
-      state: this.#state,
-      reason: this.#reason,
-      lastSeenMs: this.#lastSeenMs,
+      state: this.state,
+      reason: reasonOf(this.#state),
+      lastSeenMs: this.#seen.atMs,
       node: node && describedNode(node),
       logs: this.#pulls.status,
       refusedRecords: this.#options.applier.refusedBy(this.nodeId),
@@ -163,14 +157,14 @@ export class PeerLink {
     const heard = [this.#listen(nats, announceSubject(this.nodeId), (message) => this.#hear(message))];
     if (this.route.isThroughHub)
       heard.push(this.#listen(nats, beaconSubject(this.nodeId), (message) => this.#hearBeacon(message)));
-    this.#become('silent', NOT_GREETED);
+    this.#become(connectionUp(this.#state));
     try {
       // A node whose process is down still has its records handed out by its server.
-      if (this.#accepted !== undefined) await this.#pulls.follow(this.#accepted, nats);
+      if (this.node !== undefined) await this.#pulls.follow(this.node, nats);
       await this.#keepGreeting(nats, signal);
     } finally {
       this.calls.use(undefined);
-      this.#cancelBeaconWatch();
+      this.#seen.stopWatching();
       for (const stop of heard) stop();
       await this.#pulls.stop();
     }
@@ -188,21 +182,19 @@ export class PeerLink {
         const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node });
         if (refusal === undefined) {
           await this.#accept(nats, reply);
-          await this.#catchUp(reply, signal);
+          await this.#catchUp.run(reply.logs, signal);
           waitMs = this.#options.areOthersConnected() ? HELLO_EVERY_MS : catchUp.next();
           if (waitMs === HELLO_EVERY_MS) catchUp.reset();
         } else {
           await this.#pulls.forget();
-          this.#accepted = undefined;
-          this.#become('refused', refusal);
+          this.#become(refused(refusal));
           waitMs = REFUSED_AGAIN_MS;
         }
       } catch (error) {
         if (signal.aborted) return;
-        this.#become('silent', greetingFailure(error, this.nodeId));
+        this.#become(unanswered(this.#state, greetingFailure(error, this.nodeId)));
         waitMs = this.#silence.next();
         this.calls.knock(hello);
-        this.#wasOutOfReach = true;
         isGuest = isForbidden(error);
       }
       await this.#helloBell.wait(signal, waitMs);
@@ -212,38 +204,14 @@ export class PeerLink {
   }
 
   async #accept(nats: NatsConnection, { node, logs, members }: HelloReply): Promise<void> {
-    this.#seen();
-    this.#accepted = node;
+    this.#seen.note();
     await this.#pulls.follow(node, nats);
-    if (this.route.isThroughHub && this.#wasOutOfReach) this.#pulls.startOver('it was out of reach');
-    this.#wasOutOfReach = false;
+    const wasOutOfReach = this.#state.kind === 'silent' && this.#state.wasOutOfReach;
+    if (this.route.isThroughHub && wasOutOfReach) this.#pulls.startOver('it was out of reach');
     this.#pulls.noteLogs(logs);
-    this.#become('connected', undefined);
+    this.#become(accepted(node));
     this.#options.onMembers(members);
     this.#options.onAccepted();
-  }
-
-  /** Records of nodes that do not hand them out themselves: away, dead, or of a disk that is no more. */
-  async #catchUp({ logs }: HelloReply, signal: AbortSignal): Promise<void> {
-    const { keygroups, replica, applier, isOriginConnected } = this.#options;
-    for (const { log, last } of logs) {
-      if (!keygroups.includes(log.keygroup) || isOriginConnected(log)) continue;
-      const work = this.#options.oneAtATime(async () => {
-        const after = Math.max(replica.cursor(log).sequence, this.#listed.get(logText(log)) ?? 0);
-        if (last <= after || signal.aborted) return;
-        const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
-        if (isOwn && last - after > OWN_RECORDS_MISSED_MAX) {
-          this.#environment.logger.error('peer_claims_too_much', { peer: this.nodeId, last: after, known: last });
-          return;
-        }
-        // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
-        if (isOwn) this.#environment.logger.error('store_rolled_back', { last: after, known: last });
-        await backFill({ log, holder: this.calls, after, through: last, isOrigin: isOwn }, { replica, applier });
-        if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();
-        this.#listed.set(logText(log), last);
-      });
-      await abortable(work, signal);
-    }
   }
 
   #listen(nats: NatsConnection, subject: string, hear: (message: Msg) => void): () => void {
@@ -258,14 +226,14 @@ export class PeerLink {
   #hear(message: Msg): void {
     const announcement = parseMessage('announcement', message.data);
     if (announcement === undefined) return;
-    this.#seen();
+    this.#seen.note();
     switch (announcement.kind) {
       case 'stream':
         this.#pulls.wake();
-        if (announcement.instance !== this.#accepted?.instance || this.#state !== 'connected') this.lookAgain();
+        if (isNewStart(this.#state, announcement.instance)) this.lookAgain();
         return;
       case 'member':
-        if (this.#accepted !== undefined) this.#options.onMembers([announcement]);
+        if (this.node !== undefined) this.#options.onMembers([announcement]);
         return;
       case 'want':
         this.#pulls.want(announcement.keygroup, announcement.sequence);
@@ -278,42 +246,17 @@ export class PeerLink {
   #hearBeacon(message: Msg): void {
     const beacon = decodeBeacon(message.data);
     if (beacon === undefined) return;
-    this.#seen();
-    const isKnown = beacon.incarnation === this.#accepted?.incarnation;
-    if (isKnown) this.#pulls.noteBeacon(beacon);
-    if (this.#state === 'silent' || (this.#state === 'connected' && !isKnown)) this.lookAgain();
+    this.#seen.note();
+    if (beacon.incarnation === this.node?.incarnation) this.#pulls.noteBeacon(beacon);
+    if (isBack(this.#state, beacon.incarnation)) this.lookAgain();
   }
 
-  #seen(): void {
-    const { clock } = this.#environment;
-    this.#lastSeenMs = clock.now();
-    if (!this.route.isThroughHub) return;
-    this.#cancelBeaconWatch();
-    // Nothing else would tell that the peer, or the way to it, is gone.
-    this.#cancelBeaconWatch = clock.after(BEACON_MISSED_MS, () => this.lookAgain());
-  }
-
-  #become(state: PeerState, reason: string | undefined): void {
-    if (state === this.#state && reason === this.#reason) return;
-    this.#logState(state, reason);
+  #become(state: PeerLinkState): void {
+    const before = this.#state;
     this.#state = state;
-    this.#reason = reason;
+    if (looksTheSame(before, state)) return;
+    this.#stateLog.note(state);
     this.#options.onChange();
-  }
-
-  #logState(state: PeerState, reason: string | undefined): void {
-    const { logger } = this.#environment;
-    const peer = this.nodeId;
-    if (state === 'connected') {
-      this.#reasonsLogged.clear();
-      logger.info('peer_connected', { peer });
-      return;
-    }
-    const why = reason ?? '';
-    if (why === NOT_GREETED || this.#reasonsLogged.has(why) || this.#reasonsLogged.size >= REASONS_LOGGED_MAX) return;
-    this.#reasonsLogged.add(why);
-    if (state === 'refused') logger.error('peer_refused', { peer, reason });
-    else logger.warn('peer_not_connected', { peer, state, reason });
   }
 
   #hello(): Hello {
