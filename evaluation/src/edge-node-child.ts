@@ -1,4 +1,5 @@
 import { loadConfig } from 'discedge/internal/config/config';
+import type { ModelConfig } from 'discedge/internal/config/model-config';
 import { startEdgeNode } from 'discedge/internal/edge-node/edge-node';
 import { startLlmService } from 'discedge/internal/edge-node/start-llm-service';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
@@ -20,6 +21,6 @@ async function llmOf({ sources, llm }: ChildOrder, signal: AbortSignal): Promise
   if (tokenizerIdsPerS === undefined) return undefined;
   const config = loadConfig(sources);
   const environment = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });
-  const { llm: configured } = await startLlmService(config, environment, { signal });
+  const { llm: configured } = await startLlmService(config.models[0] as ModelConfig, config, environment, { signal });
   return withSlowTokenizer(configured, tokenizerIdsPerS, environment.clock);
 }

@@ -25,8 +25,8 @@ serveAsChild(async ({ sources, llm: { writtenReplies } }: ChildOrder): Promise<C
   const llm = await startTranscript(writtenReplies);
   const opened = await openContextStore(config, environment);
   const keygroup = keygroupOf(llm.description.identity);
-  const model = llm.description.identity.name;
-  const store = await opened.serve({ keygroup, model, httpUrl: () => undefined, load: () => 0 });
+  const { name } = llm.description.identity;
+  const store = await opened.serve({ models: [{ name, keygroup }], httpUrl: () => undefined, load: () => 0 });
   const { sharing } = store;
   if (sharing === undefined) throw new DiscedgeError('config_invalid', 'a replica needs a store that is shared');
   const arrivals = new Arrivals(store);

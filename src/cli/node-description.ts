@@ -1,21 +1,17 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
-import type { EdgeNode } from '../edge-node/edge-node.ts';
+import type { EdgeNode, ModelDescription } from '../edge-node/edge-node.ts';
 import { styled } from './terminal.ts';
 
 /** What a started node serves, where, and how to try it: two turns, of which the second carries nothing but its message. */
 export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   const { url } = node.address;
-  const { nodeId, llm, llmName, storeName, replication, tokenizedUnavailable } = node.description;
+  const { nodeId, models, unservedModels, storeName, replication } = node.description;
   const rows = [
-    ['model', `${llm.identity.name} (${llm.contextTokens.toLocaleString('en')} tokens of context; ${llmName})`],
+    ...models.map((model, place) => [place === 0 ? 'model' : '', modelLine(model)]),
+    ...unservedModels.map(({ model, reason }) => ['', styled('yellow', `not served: ${model}: ${reason}`)]),
     ['store', storeName === 'memory' ? 'memory (gone when the node stops)' : `${storeName} in ${config.dataDir}`],
     ...(replication === undefined ? [] : [['cluster', clusterLine(replication, config)]]),
-    [
-      'mode',
-      tokenizedUnavailable === undefined
-        ? config.mode
-        : `${config.mode} (tokenized is refused: ${tokenizedUnavailable})`,
-    ],
+    ...(models.length === 1 ? models.map((model) => ['mode', modeLine(model)]) : []),
     ['API', `${url} (described in ${url}/openapi.json)`],
   ];
   return [
@@ -31,6 +27,15 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
     '',
     '',
   ].join('\n');
+}
+
+/** The first is the default one; with several, each says its own mode. */
+function modelLine({ llm, llmName }: ModelDescription): string {
+  return `${llm.identity.name} (${llm.contextTokens.toLocaleString('en')} tokens of context; ${llmName})`;
+}
+
+function modeLine({ mode, tokenizedUnavailable }: ModelDescription): string {
+  return tokenizedUnavailable === undefined ? mode : `${mode} (tokenized is refused: ${tokenizedUnavailable})`;
 }
 
 function clusterLine(

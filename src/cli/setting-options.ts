@@ -7,7 +7,8 @@ export function addSettingOptions(command: Command, only?: readonly SettingName[
   command.option('-c, --config <FILE>', 'YAML file with settings, one "name: value" a line (env: DISCEDGE_CONFIG)');
   for (const setting of SETTINGS) {
     if (only !== undefined && !only.includes(setting.name)) continue;
-    command.addOption(new Option(flagsOf(setting), helpOf(setting)).helpGroup(`${setting.group}:`));
+    const option = new Option(flagsOf(setting), helpOf(setting)).helpGroup(`${setting.group}:`);
+    command.addOption(setting.kind === 'texts' ? option.argParser(oneMore) : option);
     if (setting.kind === 'switch') command.addOption(new Option(setting.flag.replace('--', '--no-')).hideHelp());
   }
   return command;
@@ -18,6 +19,11 @@ export function settingFlags(options: Readonly<Record<string, unknown>>): Partia
   return Object.fromEntries(
     SETTINGS.map((setting) => [setting.name, options[new Option(flagsOf(setting)).attributeName()]]),
   );
+}
+
+/** A flag that may be given several times. */
+function oneMore(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
 }
 
 function flagsOf(setting: Setting): string {

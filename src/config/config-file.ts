@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
 import { nearest } from '../domain/nearest.ts';
+import { MODELS_KEY } from './model-entries.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
 
 export interface ConfigFile {
   readonly values: ReadonlyMap<SettingName, unknown>;
+  /** What stands under `models`, unread; `undefined` where nothing does. */
+  readonly models: unknown;
   /** One sentence each, with the file's path. */
   readonly problems: readonly string[];
 }
@@ -13,7 +16,7 @@ export interface ConfigFile {
 export function readConfigFile(path: string): ConfigFile {
   const values = new Map<SettingName, unknown>();
   const problems: string[] = [];
-  const result = { values, problems };
+  const result: { -readonly [Field in keyof ConfigFile]: ConfigFile[Field] } = { values, problems, models: undefined };
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -35,17 +38,15 @@ export function readConfigFile(path: string): ConfigFile {
   }
   for (const [key, value] of Object.entries(content)) {
     const setting = SETTINGS.find((candidate) => candidate.key === key);
-    if (setting === undefined) problems.push(unknownKey(path, key));
+    if (setting === undefined && key !== MODELS_KEY) problems.push(unknownKey(path, key));
     else if (value === null) problems.push(`${path}: ${key} has no value; leave the line out for the default`);
+    else if (setting === undefined) result.models = value;
     else values.set(setting.name, value);
   }
   return result;
 }
 
 function unknownKey(path: string, key: string): string {
-  const meant = nearest(
-    key,
-    SETTINGS.map((setting) => setting.key),
-  );
+  const meant = nearest(key, [...SETTINGS.map((setting) => setting.key), MODELS_KEY]);
   return `${path}: unknown setting "${key}"${meant === undefined ? '' : `: did you mean "${meant}"?`}`;
 }

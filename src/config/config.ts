@@ -1,12 +1,14 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism, homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
-import { readConfigFile } from './config-file.ts';
+import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { checkConsistency } from './consistency-rules.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
+import { IN_ENTRIES_ONLY, type ModelConfig, namedModels } from './model-config.ts';
+import { listedModels, MODELS_KEY } from './model-entries.ts';
+import type { MODEL_SETTINGS } from './model-settings.ts';
 import {
   type Complain,
   type ReplicationConfig,
@@ -15,29 +17,27 @@ import {
   type StoreKind,
 } from './replication-config.ts';
 import type { REPLICATION_SETTINGS } from './replication-settings.ts';
-import { readSettingValue, type SettingValue } from './setting-values.ts';
+import { readSecretFile } from './secret-file.ts';
+import type { SettingValue } from './setting-schema.ts';
+import { readSettingValue } from './setting-values.ts';
 import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
 
 /** What an edge node is started with: every setting has its final value, and the rules between them hold. */
-export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther | MaybeAbsent> {
+export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly listen: ListenAddress;
   readonly nodeId: NodeId;
   readonly store: StoreKind;
+  /** The models that the node serves, at least one; the first is the default. */
+  readonly models: readonly ModelConfig[];
   /** Only with the `nats` store. */
   readonly replication: ReplicationConfig | undefined;
   /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
   readonly advertisedUrl: string | undefined;
-  /** `undefined`: the model's own name. */
-  readonly modelName: string | undefined;
-  /** `undefined`: the embedded LLM Service with `model`; else `scripted` or the URL of a llama-server. */
-  readonly llm: string | undefined;
-  /** Secret: never log or print it. */
-  readonly llmApiKey: string | undefined;
-  /** `undefined`: the model's own. */
-  readonly contextTokens: number | undefined;
 }
-type ReadFurther = 'listen' | 'nodeId' | 'store' | 'advertise' | keyof typeof REPLICATION_SETTINGS;
-type MaybeAbsent = 'modelName' | 'llm' | 'llmApiKey' | 'contextTokens';
+type ReadFurther =
+  | ('listen' | 'nodeId' | 'store' | 'advertise' | 'mode')
+  | keyof typeof MODEL_SETTINGS
+  | keyof typeof REPLICATION_SETTINGS;
 
 export interface ConfigSources {
   /** By the setting's camelCase name. For a secret: the path of the file that holds it. */
@@ -84,9 +84,9 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   }
   const nodeId = readNodeId(values, given, problems);
   const listen = readListen(values, given, problems);
-  readLlm(values, given, problems);
   const complain = (name: SettingName, problem: string) =>
     problems.push(`${given.get(name)?.place ?? `the default ${keyOf(name)}`} ${problem}`);
+  const models = readModels(values as Settings, { given, file, filePath, problems, complain });
   const store = readStoreKind(String(values.store), complain);
   const replication = store === 'nats' ? readReplication(values as Settings, nodeId, complain) : undefined;
   if (store !== 'nats' && given.has('peers')) {
@@ -104,15 +104,12 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     listen,
     nodeId,
     store,
+    models,
     replication,
     advertisedUrl,
     dataDir: resolve(settings.dataDir),
     modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env), 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),
-    modelName: settings.modelName,
-    llm: settings.llm,
-    llmApiKey: settings.llmApiKey,
-    contextTokens: settings.contextTokens,
   };
 }
 
@@ -127,24 +124,21 @@ function find(setting: Setting, places: Places, problems: string[]): Given | und
   const flag = places.flags[setting.name];
   if (flag !== undefined) {
     if (setting.secret !== true) return { place: setting.flag, value: flag };
-    return readSecretFile(setting, String(flag), problems);
+    const reading = readSecretFile(String(flag));
+    if (!('problem' in reading)) return { place: setting.flag, value: reading.value };
+    problems.push(`${setting.flag} ${reading.problem}`);
+    return undefined;
   }
   const variable = places.env[setting.environmentName];
   // An empty variable is how shells and compose files unset one.
-  if (variable !== undefined && variable !== '') return { place: setting.environmentName, value: variable };
+  if (variable !== undefined && variable !== '') {
+    const value = setting.kind === 'texts' ? variable.split(',') : variable;
+    return { place: setting.environmentName, value };
+  }
   if (places.file?.has(setting.name)) {
     return { place: `${setting.key} (in ${places.filePath})`, value: places.file.get(setting.name) };
   }
   return undefined;
-}
-
-function readSecretFile(setting: Setting, path: string, problems: string[]): Given | undefined {
-  try {
-    return { place: setting.flag, value: readFileSync(path, 'utf8').trim() };
-  } catch (error) {
-    problems.push(`${setting.flag}: cannot read ${path}: ${(error as Error).message}`);
-    return undefined;
-  }
 }
 
 /** A variable of another program may begin with DISCEDGE_ (orchestrators make some), so only near misses are refused. */
@@ -207,17 +201,31 @@ function readAdvertisedUrl(given: SettingValue | undefined, complain: Complain):
   return url?.href.replace(/\/+$/, '');
 }
 
-function readLlm(values: Values, given: ReadonlyMap<SettingName, Given>, problems: string[]): void {
-  const { llm } = values;
-  if (llm === undefined || llm === 'scripted') return;
-  const url = URL.canParse(String(llm)) ? new URL(String(llm)) : undefined;
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.search !== '' || url.hash !== '') {
-    problems.push(`${given.get('llm')?.place} must be http://HOST:PORT of a llama-server, or scripted`);
-  } else if (url.username !== '' || url.password !== '') {
-    problems.push(`${given.get('llm')?.place} must not carry a password: give llama-server's key as llm-api-key`);
-  } else {
-    values.llm = url.href.replace(/\/+$/, '');
+/** From the configuration file's `models`, or else from the settings that name models. */
+function readModels(
+  settings: Settings,
+  {
+    given,
+    file,
+    filePath = '',
+    problems,
+    complain,
+  }: {
+    given: ReadonlyMap<SettingName, Given>;
+    file: ConfigFile | undefined;
+    filePath: string | undefined;
+    problems: string[];
+    complain: Complain;
+  },
+): ModelConfig[] {
+  if (file?.models === undefined) {
+    return namedModels(settings, { placeOf: (name) => given.get(name)?.place, complain });
   }
+  for (const name of IN_ENTRIES_ONLY) {
+    if (given.has(name))
+      complain(name, `excludes ${MODELS_KEY} (in ${filePath}), whose entries say what each model is`);
+  }
+  return listedModels(file.models, { settings, filePath, complain: (problem) => problems.push(problem) });
 }
 
 /** Pairs of settings of which the first must not exceed the second, where both are given. */
@@ -236,10 +244,6 @@ function brokenRules(values: Values, given: ReadonlyMap<SettingName, Given>): st
     if (lowValue === undefined || highValue === undefined || lowValue <= highValue) continue;
     const [lowPlace, highPlace] = [low, high].map((name) => given.get(name)?.place ?? `the default ${keyOf(name)}`);
     broken.push(`${lowPlace} (${lowValue}) must not exceed ${highPlace} (${highValue})`);
-  }
-  const [llm, model] = [given.get('llm'), given.get('model')];
-  if (llm !== undefined && model !== undefined) {
-    broken.push(`${model.place} excludes ${llm.place}: give the one LLM Service that this node is to use`);
   }
   return broken;
 }

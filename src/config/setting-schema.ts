@@ -2,9 +2,11 @@ import { Type } from 'typebox';
 
 /**
  * How a value is written and read. `size` takes bytes as "512MB" or "4GiB"; `path` becomes absolute; `list` is text with
- * commas, or a list in YAML.
+ * commas, or a list in YAML; `texts` is one text or several: a flag given several times, a list in YAML, commas in a
+ * variable.
  */
-export type SettingKind = 'text' | 'path' | 'list' | 'choice' | 'integer' | 'size' | 'switch';
+export type SettingKind = 'text' | 'texts' | 'path' | 'list' | 'choice' | 'integer' | 'size' | 'switch';
+export type SettingValue = string | number | boolean | readonly string[];
 
 /** Everything there is to know about one setting, beside its JSON schema's own bounds. */
 export interface SettingAnnotations {
@@ -20,6 +22,8 @@ export interface SettingAnnotations {
   readonly defaultText?: string;
   /** Never printed, and not given on the command line: its flag names a file that holds it. */
   readonly secret?: boolean;
+  /** Its key in an entry of `models`, where each model may have its own. */
+  readonly modelKey?: string;
 }
 
 export const SETTING_GROUPS = [
@@ -38,6 +42,8 @@ type IntegerBounds = { readonly minimum: number; readonly maximum: number; reado
 
 export const text = (options: Annotated<{ default?: string; pattern?: string }>) =>
   Type.String({ kind: 'text', ...options });
+export const texts = (options: Annotated<{ default?: string[] }>) =>
+  Type.Array(Type.String(), { kind: 'texts', ...options });
 export const list = (options: Annotated<{ default?: string }>) => Type.String({ kind: 'list', ...options });
 export const path = (options: Annotated<{ default?: string }>) =>
   Type.String({ kind: 'path', minLength: 1, ...options });

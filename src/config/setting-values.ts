@@ -1,6 +1,6 @@
+import type { SettingValue } from './setting-schema.ts';
 import type { Setting } from './settings.ts';
 
-export type SettingValue = string | number | boolean;
 /** A value, or what is wrong with what was given; never the given text of a secret. */
 export type Reading = { readonly value: SettingValue } | { readonly problem: string };
 
@@ -17,6 +17,8 @@ export function readSettingValue(setting: Setting, given: unknown): Reading {
       return readChoice(setting, given);
     case 'list':
       return readList(setting, given);
+    case 'texts':
+      return readTexts(setting, given);
     case 'text':
     case 'path':
       return readText(setting, given);
@@ -37,6 +39,14 @@ function readList(setting: Setting, given: unknown): Reading {
     setting,
     Array.isArray(given) && given.every((item) => typeof item === 'string') ? given.join() : given,
   );
+}
+
+function readTexts(setting: Setting, given: unknown): Reading {
+  const texts = (Array.isArray(given) ? given : [given]).map((item) => readText(setting, item));
+  const [wrong] = texts.flatMap((reading) => ('problem' in reading ? [reading] : []));
+  if (wrong !== undefined) return wrong;
+  if (texts.length === 0) return { problem: 'must not be empty' };
+  return { value: texts.map((reading) => String((reading as { value: SettingValue }).value)) };
 }
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {

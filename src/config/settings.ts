@@ -1,9 +1,18 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
-import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
 import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
+import { MODE_SETTING, MODEL_SETTINGS } from './model-settings.ts';
 import { REPLICATION_SETTINGS } from './replication-settings.ts';
-import { choice, integer, onOff, path, type SettingAnnotations, size, text } from './setting-schema.ts';
+import {
+  choice,
+  integer,
+  onOff,
+  path,
+  type SettingAnnotations,
+  type SettingValue,
+  size,
+  text,
+} from './setting-schema.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -39,60 +48,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     description: "Folder of this node's replica of the context store; made when missing. One node at a time.",
   }),
 
-  model: text({
-    group: 'LLM Service',
-    placeholder: 'MODEL',
-    default: 'demo',
-    description:
-      'What the embedded LLM Service runs: `demo` (the small model that comes along), the path of a GGUF file, or `hf:ORG/REPO:FILE` to download one from Hugging Face.',
-  }),
-  modelName: Type.Optional(
-    text({
-      group: 'LLM Service',
-      placeholder: 'NAME',
-      defaultText: "the model file's name",
-      description:
-        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default leaves the quantization out of the file name, so that nodes may differ in that.',
-    }),
-  ),
-  llm: Type.Optional(
-    text({
-      group: 'LLM Service',
-      placeholder: 'URL',
-      defaultText: 'the embedded one',
-      description:
-        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server, or `scripted` (no model; deterministic replies for tests). Excludes `model`.',
-    }),
-  ),
-  llmApiKey: Type.Optional(
-    text({
-      group: 'LLM Service',
-      secret: true,
-      defaultText: 'none',
-      description:
-        'API key of that llama-server. Never printed, and never on the command line, which every user of the machine can read: the flag takes the name of a file that holds it.',
-    }),
-  ),
-  contextTokens: Type.Optional(
-    integer({
-      group: 'LLM Service',
-      minimum: 64,
-      maximum: 1_048_576,
-      unit: 'tokens',
-      defaultText: "the model's",
-      description:
-        'Length of the context window, for less memory than the model would take. From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
-    }),
-  ),
-  parallel: integer({
-    group: 'LLM Service',
-    minimum: 1,
-    maximum: 64,
-    default: 4,
-    unit: 'turns',
-    description:
-      'Turns that the embedded LLM Service works on at once; further ones wait. Each takes memory for a whole context window, hence at most 64.',
-  }),
+  ...MODEL_SETTINGS,
   threads: Type.Optional(
     integer({
       group: 'LLM Service',
@@ -146,12 +102,7 @@ export const SETTINGS_SCHEMA = Type.Object({
       'How long the LLM Service, embedded or not, may produce nothing in the middle of a turn; the turn then ends with `llm_timeout`. Must exceed the evaluation of a full context on this machine, which takes 17 s for 4,096 tokens on two slow cores; from 1,000 to 3,600,000 (an hour), beyond which a turn would never be given up.',
   }),
 
-  mode: choice(CONTEXT_MODES, {
-    group: 'Contexts',
-    default: 'tokenized',
-    description:
-      'Context mode of requests that name none: `tokenized` keeps the exact token ids, `raw` keeps messages, `client-side` keeps nothing.',
-  }),
+  mode: MODE_SETTING,
   ...CONSISTENCY_SETTINGS,
   overflow: choice(OVERFLOW_POLICIES, {
     group: 'Contexts',
@@ -286,7 +237,7 @@ export interface Setting extends SettingAnnotations {
   readonly flag: string;
   /** `DISCEDGE_MAX_WAIT_MS`. */
   readonly environmentName: string;
-  readonly defaultValue: string | number | boolean | undefined;
+  readonly defaultValue: SettingValue | undefined;
   readonly minimum: number | undefined;
   readonly maximum: number | undefined;
   readonly choices: readonly string[] | undefined;
@@ -300,7 +251,7 @@ export const SETTINGS: readonly Setting[] = Object.entries<TSchema>(SETTINGS_SCH
 
 function describe(name: SettingName, schema: TSchema): Setting {
   const annotations = schema as SettingAnnotations & {
-    default?: string | number | boolean;
+    default?: SettingValue;
     minimum?: number;
     maximum?: number;
     enum?: readonly string[];

@@ -68,7 +68,7 @@ export class ContextManager {
    * it have kept the record all the same, the request sent again is a replay.
    */
   async takeTurn(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
-    return this.#node.metrics.observe(async () => {
+    return this.#node.metrics.observe(this.#model, async () => {
       const mode = request.mode ?? this.#parts.defaultMode;
       if (mode === 'client-side') {
         return this.#node.running.run(undefined, observer.gone, (turn) => this.#forward(request, observer, turn));
@@ -158,8 +158,12 @@ export class ContextManager {
     const roomTokens = llm.description.contextTokens - prompt.length;
     const maxTokens = Math.max(1, Math.min(this.#maxTokens(request), roomTokens));
     const end = await generateReply(llm, { prompt, maxTokens, affinity, request, observer, signal });
-    this.#node.metrics.generated(end.usage);
+    this.#node.metrics.generated(this.#model, end.usage);
     return end;
+  }
+
+  get #model(): string {
+    return this.#parts.llm.description.identity.name;
   }
 
   #keyOf({ userId, sessionId, turn, contextId }: TurnRequest): SessionKey {

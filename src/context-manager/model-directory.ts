@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
+import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { ContextManager } from './context-manager.ts';
@@ -11,12 +12,16 @@ export interface ServedModel {
   readonly template: ChatTemplate;
   readonly keygroup: KeygroupId;
   readonly contextManager: ContextManager;
+  /** How the context of a session is kept whose first request does not say. */
+  readonly defaultMode: ContextMode;
+  /** Turns that its LLM Service is configured to work on at once. */
+  readonly parallel: number;
 }
 
 /** The models of a node by name; the first is the default. */
 export class ModelDirectory {
-  readonly #models: ReadonlyMap<string, ServedModel>;
   readonly default: ServedModel;
+  readonly #models: ReadonlyMap<string, ServedModel>;
 
   /** Throws TypeError when there is none. */
   constructor(models: readonly ServedModel[]) {
@@ -31,11 +36,11 @@ export class ModelDirectory {
   }
 
   /**
-   * The model that a request means. A node with one model takes any name, as llama.cpp does; one with several throws
-   * `model_not_found` for a name it does not know.
+   * The model that a request means; without a name, or with an empty one, the default. A node with one model takes any
+   * name, as llama.cpp does; one with several throws `model_not_found` for a name it does not know.
    */
   find(name: string | undefined): ServedModel {
-    if (name === undefined || this.#models.size === 1) return this.default;
+    if (name === undefined || name === '' || this.#models.size === 1) return this.default;
     const model = this.#models.get(name);
     if (model !== undefined) return model;
     throw new DiscedgeError(

@@ -122,7 +122,8 @@ export interface NodeDescription {
   readonly incarnation: Incarnation;
   readonly keygroups: readonly KeygroupId[];
   readonly httpUrl: string | undefined;
-  readonly model: string | undefined;
+  /** Names of the models that it serves, the default one first; empty where it does not say. */
+  readonly models: readonly string[];
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
   /** Turns being answered. */
   readonly load: number | undefined;

@@ -1,3 +1,4 @@
+import { compareUtf8 } from '../domain/bytes.ts';
 import type { Incarnation, NodeId, SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { NewerRecord } from '../domain/record/record-version.ts';
@@ -17,7 +18,7 @@ import { DiskReserve } from './lmdb/disk-reserve.ts';
 import { LmdbEnvironment } from './lmdb/lmdb-environment.ts';
 import { settleIdentity } from './lmdb/store-identity.ts';
 import { readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './lmdb/tables.ts';
-import { compareUtf8, summaryOf } from './session-row.ts';
+import { summaryOf } from './session-row.ts';
 import { LIST_LIMIT_MAX } from './store-limits.ts';
 
 export interface LmdbStoreOptions {

@@ -1,3 +1,4 @@
+import { compareUtf8 } from '../domain/bytes.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type ContextId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
@@ -13,15 +14,7 @@ import type {
   StoreStatus,
 } from './context-store.ts';
 import { RecordListeners } from './record-listeners.ts';
-import {
-  compareUtf8,
-  isExpired,
-  refuseLateTurn,
-  refuseOrphan,
-  rowWith,
-  type SessionRow,
-  summaryOf,
-} from './session-row.ts';
+import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow, summaryOf } from './session-row.ts';
 import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
 
 /** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */

@@ -222,7 +222,8 @@ class SharedReplica implements NatsStore {
 
   #describe(): NodeAnnouncement {
     const { cluster, keygroups, advertisedUrl, hub, describe } = this.#options;
-    const { httpUrl, model, location, load } = describe?.() ?? {};
+    const { httpUrl, models = [], location, load } = describe?.() ?? {};
+    const [model] = models;
     return {
       cluster,
       nodeId: this.#replica.nodeId,
@@ -233,6 +234,7 @@ class SharedReplica implements NatsStore {
       ...(hub !== undefined ? { hub } : advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
       ...(httpUrl !== undefined && { httpUrl }),
       ...(model !== undefined && { model }),
+      ...(models.length > 1 && { models: [...models] }),
       ...(location !== undefined && location),
       ...(load !== undefined && { load }),
     };

@@ -70,8 +70,3 @@ export function summaryOf(key: SessionKey, row: SessionRow, nowMs: number): Sess
   const { turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs } = row;
   return { key, turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs };
 }
-
-/** The order of ids in a list: that of their UTF-8 bytes, which is not JavaScript's. */
-export function compareUtf8(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
-}

@@ -14,7 +14,7 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[], n
   return [
     checkNodeVersion(),
     checkThreads(config),
-    ...(await checkLlm(config)),
+    ...(await checkLlmServices(config)),
     await checkDataDir(config),
     await checkDiskSpace(config),
     await checkPort(config),
@@ -24,15 +24,24 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[], n
   ];
 }
 
-async function checkLlm(config: EdgeNodeConfig): Promise<Check[]> {
-  switch (config.llm) {
-    case undefined: {
-      const embedded = await checkEmbedded(config);
-      return embedded.outcome === 'ok' ? [embedded, await checkModel(config)] : [embedded];
-    }
-    case 'scripted':
-      return [];
-    default:
-      return [await checkLlamaServer(config.llm, config.llmApiKey)];
-  }
+async function checkLlmServices(config: EdgeNodeConfig): Promise<Check[]> {
+  const sources = config.models.map(({ source }) => source);
+  const isEmbedded = sources.some(({ kind }) => kind === 'embedded');
+  const embedded = isEmbedded ? [await checkEmbedded(config)] : [];
+  const canLoad = embedded.every(({ outcome }) => outcome === 'ok');
+  const checks = await Promise.all(
+    sources.map(async (source): Promise<Check[]> => {
+      switch (source.kind) {
+        case 'embedded':
+          return canLoad ? [await checkModel(source.model)] : [];
+        case 'llama-server':
+          return [await checkLlamaServer(source)];
+        case 'scripted':
+          return [];
+        default:
+          return source satisfies never;
+      }
+    }),
+  );
+  return [...embedded, ...checks.flat()];
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { EdgeNodeConfig } from '../config/config.ts';
+import type { LlamaServerSource } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/start-llm-service.ts';
 import { checkGgufFile } from '../llm-service/gguf-file.ts';
@@ -37,7 +38,7 @@ export async function checkEmbedded(config: EdgeNodeConfig): Promise<Check> {
 }
 
 /** Whether the model file is there and whole. Needs the library that {@link checkEmbedded} looks for. */
-export async function checkModel({ model }: EdgeNodeConfig): Promise<Check> {
+export async function checkModel(model: string): Promise<Check> {
   if (model.startsWith('hf:')) {
     return { name: 'model', outcome: 'ok', found: `${model}, downloaded at the first start if need be` };
   }
@@ -52,8 +53,8 @@ export async function checkModel({ model }: EdgeNodeConfig): Promise<Check> {
   }
 }
 
-/** Whether the llama-server of `--llm` answers, takes its key and has a model. */
-export async function checkLlamaServer(url: string, apiKey: string | undefined): Promise<Check> {
+/** Whether a llama-server answers, takes its key and has a model. */
+export async function checkLlamaServer({ url, apiKey }: LlamaServerSource): Promise<Check> {
   const name = 'llama-server';
   const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   try {

@@ -25,10 +25,11 @@ export function checkNodeVersion(version = process.versions.node): Check {
       };
 }
 
-export function checkThreads({ threads, llm }: EdgeNodeConfig): Check {
+export function checkThreads({ threads, models }: EdgeNodeConfig): Check {
   const cores = availableParallelism();
   const found = `${cores} cores, ${threads} compute ${threads === 1 ? 'thread' : 'threads'}`;
-  if (llm !== undefined || threads < cores || cores === 1) return { name: 'cores', outcome: 'ok', found };
+  const isEmbedded = models.some(({ source }) => source.kind === 'embedded');
+  if (!isEmbedded || threads < cores || cores === 1) return { name: 'cores', outcome: 'ok', found };
   return {
     name: 'cores',
     outcome: 'warn',

@@ -137,3 +137,8 @@ export function pick<T>(values: readonly T[], index: number, what: string): T {
   if (value === undefined) throw new MalformedBytes(`unknown ${what} ${index}`);
   return value;
 }
+
+/** The order of ids in a list: that of their UTF-8 bytes, which is not JavaScript's. */
+export function compareUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}

@@ -2,21 +2,22 @@ import type { AddressInfo } from 'node:net';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers, isLoopback, originOf } from '../config/listen-address.ts';
 import { ContextManager } from '../context-manager/context-manager.ts';
-import { ModelDirectory } from '../context-manager/model-directory.ts';
+import { ModelDirectory, type ServedModel } from '../context-manager/model-directory.ts';
 import { NodeResources } from '../context-manager/node-resources.ts';
 import type { SharedContexts } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
+import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
 import { createApp } from '../http/app.ts';
-import { compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
 import { openContextStore } from './open-context-store.ts';
 import { exposeReplication } from './replication-metrics.ts';
-import { type StartOptions, startLlmService } from './start-llm-service.ts';
+import type { StartOptions } from './start-llm-service.ts';
+import { type StartedModel, startModels, type UnservedModel } from './start-models.ts';
 import { sweepExpired } from './sweep-expired.ts';
 import { VERSION } from './version.ts';
 
@@ -29,12 +30,20 @@ export interface EdgeNode {
 
 export interface EdgeNodeDescription {
   readonly nodeId: string;
-  readonly llm: LlmDescription;
-  readonly llmName: string;
+  /** The default one first. */
+  readonly models: readonly ModelDescription[];
+  readonly unservedModels: readonly UnservedModel[];
   readonly storeName: string;
   /** What the node shares its contexts through; `undefined` when it shares none. */
   readonly replication: { readonly cluster: string; readonly serverUrl: string | undefined } | undefined;
+}
+
+export interface ModelDescription {
+  readonly llm: LlmDescription;
+  /** For people: which LLM Service, and where. */
+  readonly llmName: string;
   readonly keygroup: KeygroupId;
+  readonly mode: ContextMode;
   /** Why `tokenized` is refused with this model's template; `undefined` when it is not. */
   readonly tokenizedUnavailable: string | undefined;
 }
@@ -67,29 +76,12 @@ async function assemble(
   const opened = await openContextStore(config, environment);
   closing.later('context store', () => opened.close());
 
-  const started = await startLlmService(config, environment, options);
-  const { llm } = started;
-  closing.later('LLM Service', () => llm.close());
-
-  const template = await compileChatTemplate(
-    llm.description,
-    (text, how) => llm.tokenize(text, how),
-    environment.clock,
-  );
-  if (template.whyNotAppendable !== undefined) {
-    environment.logger.warn('tokenized_unavailable', { reason: template.whyNotAppendable });
-    if (config.mode === 'tokenized') {
-      throw new DiscedgeError(
-        'model_unusable',
-        `mode "tokenized" cannot be exact with this model: ${template.whyNotAppendable} Start with --mode raw.`,
-      );
-    }
-  }
+  const { served, unserved } = await startModels(config, { environment, options, closing });
+  const keygroups = served.map(({ name, llm }) => ({ name, keygroup: keygroupOf(llm.description.identity) }));
 
   const told: { httpUrl?: string | undefined; node?: NodeResources } = {};
   const store = await opened.serve({
-    keygroup: keygroupOf(llm.description.identity),
-    model: llm.description.identity.name,
+    models: keygroups,
     httpUrl: () => told.httpUrl,
     load: () => told.node?.turnsInFlight ?? 0,
   });
@@ -97,9 +89,7 @@ async function assemble(
   closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
   const node = new NodeResources({ store, environment, options: { ...config, incarnation: opened.incarnation } });
   told.node = node;
-  const contextManager = new ContextManager({ llm, template, node, defaultMode: config.mode });
-  const { keygroup } = contextManager;
-  const models = new ModelDirectory([{ name: llm.description.identity.name, llm, template, keygroup, contextManager }]);
+  const models = new ModelDirectory(served.map((started) => servedModel(started, node)));
   const app = await createApp({
     models,
     node,
@@ -111,7 +101,6 @@ async function assemble(
       ...config,
       version: VERSION,
       storeName: config.store,
-      defaultMode: config.mode,
       defaultConsistency: config.consistency,
       defaultWriteConcern: config.writeConcern,
       defaultOverflow: config.overflow,
@@ -133,14 +122,28 @@ async function assemble(
     address: { host, port: boundPort, url: originOf({ host, port: boundPort }) },
     description: {
       nodeId: config.nodeId,
-      llm: llm.description,
-      llmName: started.name,
+      models: served.map(describeModel),
+      unservedModels: unserved,
       storeName: config.store,
       replication: store.sharing && replicationOf(store.sharing),
-      keygroup,
-      tokenizedUnavailable: template.whyNotAppendable,
     },
     close: () => closing.run(),
+  };
+}
+
+function servedModel({ config, name, llm, template }: StartedModel, node: NodeResources): ServedModel {
+  const { mode: defaultMode, parallel } = config;
+  const contextManager = new ContextManager({ llm, template, node, defaultMode });
+  return { name, llm, template, keygroup: contextManager.keygroup, contextManager, defaultMode, parallel };
+}
+
+function describeModel({ config, llm, serviceName, template }: StartedModel): ModelDescription {
+  return {
+    llm: llm.description,
+    llmName: serviceName,
+    keygroup: keygroupOf(llm.description.identity),
+    mode: config.mode,
+    tokenizedUnavailable: template.whyNotAppendable,
   };
 }
 

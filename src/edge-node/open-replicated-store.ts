@@ -39,7 +39,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
   let store: NatsStore | undefined;
   return {
     incarnation: replica.incarnation,
-    async serve({ keygroup, model, httpUrl, load }: ServedNode) {
+    async serve({ models, httpUrl, load }: ServedNode) {
       store = await openNatsStore(
         {
           replica,
@@ -48,9 +48,14 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           tls: certificates,
           cluster,
           peers: replication.peers,
-          keygroups: [keygroup],
+          keygroups: models.map(({ keygroup }) => keygroup),
           streamMaxAgeMs: config.ttlSecondsMax * 1000 + STREAM_GRACE_MS,
-          describe: () => ({ httpUrl: httpUrl(), model, location: replication.location, load: load() }),
+          describe: () => ({
+            httpUrl: httpUrl(),
+            model: models[0]?.name,
+            location: replication.location,
+            load: load(),
+          }),
           hub: replication.hub?.nodeId,
           excluded: replication.excluded,
           onMember: server.letIn,

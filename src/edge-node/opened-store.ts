@@ -1,18 +1,18 @@
 import type { ContextStore } from '../context-store/context-store.ts';
 import type { Incarnation, KeygroupId } from '../domain/identifiers.ts';
 
-/** This node's replica. What is not known before the LLM Service runs comes with `serve`. */
+/** This node's replica. What is not known before the LLM Services run comes with `serve`. */
 export interface OpenedStore {
   readonly incarnation: Incarnation;
-  /** The store of one keygroup; from here on it is shared with other nodes, where it is a store that is. At most once. */
+  /** The store of these models' keygroups; from here on it is shared with other nodes, where it is a store that is. At most once. */
   serve(node: ServedNode): Promise<ContextStore>;
   /** Idempotent. */
   close(): Promise<void>;
 }
 
 export interface ServedNode {
-  readonly keygroup: KeygroupId;
-  readonly model: string;
+  /** The default one first. */
+  readonly models: readonly { readonly name: string; readonly keygroup: KeygroupId }[];
   /** Of the HTTP API, as other nodes and clients reach it; `undefined` until it is known. */
   readonly httpUrl: () => string | undefined;
   /** Turns being answered. */

@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { EdgeNodeConfig } from '../config/config.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
@@ -10,7 +13,7 @@ export type { DownloadProgress };
 export const DEMO_MODEL_PATH = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
 
 export interface StartOptions {
-  /** An LLM Service of one's own in place of the configured one. The node closes it. */
+  /** An LLM Service of one's own in place of the configured ones. The node closes it. */
   readonly llm?: LlmService | undefined;
   /** Told how far a model's download has come. */
   readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
@@ -24,37 +27,69 @@ export interface StartedLlmService {
   readonly name: string;
 }
 
-/** The LLM Service the configuration names. Heavy ones are loaded only when they are meant. */
+/** The LLM Service that a model's configuration names. Heavy ones are loaded only when they are meant. */
 export async function startLlmService(
-  config: EdgeNodeConfig,
+  model: ModelConfig,
+  node: EdgeNodeConfig,
   environment: Environment,
-  { llm: given, onModelProgress, signal }: StartOptions,
+  options: StartOptions,
 ): Promise<StartedLlmService> {
-  if (given !== undefined) return { llm: given, name: 'given' };
-  const { llm, modelName, contextTokens } = config;
-  if (llm === 'scripted') {
-    const { startScripted } = await import('../llm-service/scripted.ts');
-    return { llm: startScripted({ modelName, contextTokens }, environment), name: 'scripted' };
+  if (options.llm !== undefined) return { llm: options.llm, name: 'given' };
+  const { source, name: modelName, contextTokens } = model;
+  const chatTemplate = await readChatTemplate(model);
+  switch (source.kind) {
+    case 'scripted': {
+      const { startScripted } = await import('../llm-service/scripted.ts');
+      return { llm: startScripted({ modelName, contextTokens, chatTemplate }, environment), name: 'scripted' };
+    }
+    case 'llama-server': {
+      const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
+      const { url, apiKey } = source;
+      const { llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs } = node;
+      const server = { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs };
+      return { llm: await connectLlamaServer(server, environment), name: `llama-server at ${url}` };
+    }
+    case 'embedded':
+      return {
+        llm: await startEmbeddedModel({ ...model, file: source.model, chatTemplate }, node, environment, options),
+        name: EMBEDDED,
+      };
+    default:
+      return source satisfies never;
   }
-  if (llm !== undefined) {
-    const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
-    const { llmApiKey: apiKey, llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs } = config;
-    const options = { url: llm, modelName, apiKey, connectTimeoutMs, idleTimeoutMs };
-    return { llm: await connectLlamaServer(options, environment), name: `llama-server at ${llm}` };
-  }
+}
+
+const EMBEDDED = 'embedded llama.cpp';
+
+interface EmbeddedModel extends ModelConfig {
+  readonly file: string;
+  readonly chatTemplate: string | undefined;
+}
+
+async function startEmbeddedModel(
+  { file, name: modelName, contextTokens, chatTemplate, parallel }: EmbeddedModel,
+  { modelCacheDir: cacheDir, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs, ...node }: EdgeNodeConfig,
+  environment: Environment,
+  { onModelProgress: onProgress, signal }: StartOptions,
+): Promise<LlmService> {
   const [{ startEmbedded }, { resolveModelFile }] = await Promise.all([
     import('../llm-service/embedded.ts'),
     import('../llm-service/model-file.ts'),
   ]);
-  const { parallel, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs } = config;
-  const where = { cacheDir: config.modelCacheDir, demoPath: DEMO_MODEL_PATH, onProgress: onModelProgress, signal };
-  const modelPath = await resolveModelFile(config.model, where, environment);
-  const gpu = config.gpu ? 'auto' : false;
-  return {
-    llm: await startEmbedded(
-      { modelPath, modelName, contextTokens, parallel, threads, prefillChunkTokens, gpu, idleTimeoutMs },
-      environment,
-    ),
-    name: 'embedded llama.cpp',
-  };
+  const modelPath = await resolveModelFile(
+    file,
+    { cacheDir, demoPath: DEMO_MODEL_PATH, onProgress, signal },
+    environment,
+  );
+  const gpu = node.gpu ? 'auto' : false;
+  const model = { modelPath, modelName, chatTemplate, contextTokens, parallel };
+  return startEmbedded({ ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs }, environment);
+}
+
+/** `undefined` for the model's own. */
+async function readChatTemplate({ chatTemplateFile: path }: ModelConfig): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  return readFile(path, 'utf8').catch((cause: Error) => {
+    throw new DiscedgeError('config_invalid', `chat template ${path} cannot be read: ${cause.message}`, { cause });
+  });
 }

@@ -3,7 +3,6 @@ import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { NodeId } from '../domain/identifiers.ts';
-import type { ContextMode } from '../domain/record/turn-record.ts';
 
 /** What the HTTP API stands on. */
 export interface AppParts {
@@ -19,7 +18,6 @@ export interface AppOptions {
   readonly nodeId: NodeId;
   readonly storeName: string;
   readonly bodyBytesMax: number;
-  readonly defaultMode: ContextMode;
   readonly defaultConsistency: Consistency;
   readonly defaultWriteConcern: WriteConcern;
   readonly defaultOverflow: OverflowPolicy;
@@ -28,5 +26,4 @@ export interface AppOptions {
   /** Bounds both waits that a request may ask for. */
   readonly maxWaitMsLimit: number;
   readonly ttlSecondsMax: number;
-  readonly parallel: number;
 }

@@ -20,6 +20,8 @@ export interface EmbeddedOptions {
   readonly modelPath: string;
   /** Name in the model identity; made from the file's name when left out. */
   readonly modelName?: string | undefined;
+  /** Jinja source in place of the model's own. */
+  readonly chatTemplate?: string | undefined;
   /** Ids that prompt and reply may have together; at most, and by default, what the model was trained with. */
   readonly contextTokens?: number | undefined;
   /** Generations at once, each with a KV sequence of `contextTokens`. */
@@ -51,13 +53,13 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
     environment,
     prefillChunkTokens,
     idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
-    description: describe(engine, modelName ?? modelNameFromFile(modelPath)),
+    description: describe(engine, modelName ?? modelNameFromFile(modelPath), options.chatTemplate),
   });
 }
 
-function describe(engine: EmbeddedEngine, name: string): LlmDescription {
+function describe(engine: EmbeddedEngine, name: string, ownTemplate: string | undefined): LlmDescription {
   const { model, tokenize, contextTokens, vocabularySize } = engine;
-  const chatTemplate = model.fileInfo.metadata.tokenizer?.chat_template;
+  const chatTemplate = ownTemplate ?? model.fileInfo.metadata.tokenizer?.chat_template;
   const bos = model.tokens.shouldPrependBosToken ? model.tokens.bos : null;
   const everyToken = [...model.iterateAllTokens()];
   return {

@@ -15,6 +15,8 @@ export interface LlamaServerOptions {
   readonly url: string;
   /** The model's name in the identity; by default the server's alias or model file, without folder and `.gguf`. */
   readonly modelName?: string | undefined;
+  /** Jinja source in place of the server's. */
+  readonly chatTemplate?: string | undefined;
   readonly apiKey?: string | undefined;
   /** How long the server may take to accept a connection. */
   readonly connectTimeoutMs: number;
@@ -31,9 +33,9 @@ export interface LlamaServerOptions {
  * Throws `llm_unavailable` (not there, still loading, wrong key), `llm_timeout` or `llm_bad_reply`.
  */
 export async function connectLlamaServer(options: LlamaServerOptions, environment: Environment): Promise<LlmService> {
-  const { url, modelName, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
+  const { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
   const connection = new LlamaServerApi({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
-  const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, signal });
+  const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, chatTemplate, signal });
   return new LlamaServer({ connection, facts: await describe(), describe, environment });
 }
 

@@ -10,6 +10,8 @@ import { ReplyText } from './reply-text.ts';
 export interface ScriptedOptions {
   readonly modelName?: string | undefined;
   readonly contextTokens?: number | undefined;
+  /** Jinja source; ChatML when left out. */
+  readonly chatTemplate?: string | undefined;
   /** Milliseconds before the first part, and before each further one. 0: as fast as the event loop goes. */
   readonly delayMs?: number;
   /**
@@ -55,15 +57,16 @@ class ScriptedLlm implements LlmService {
   constructor(options: ScriptedOptions, environment: Environment) {
     this.#options = options;
     this.#environment = environment;
+    const chatTemplate = options.chatTemplate ?? TEMPLATE;
     this.description = {
       identity: {
         name: options.modelName ?? 'scripted',
         tokenizerDigest: tokenizerDigest(TOKENIZER_PROBES.map((text) => encode(text))),
-        templateDigest: digestText(TEMPLATE),
+        templateDigest: digestText(chatTemplate),
       },
       contextTokens: options.contextTokens ?? 1_048_576,
       vocabularySize: BYTES + CONTROL_TOKENS.length,
-      chatTemplate: TEMPLATE,
+      chatTemplate,
       bosText: '',
       eosText: '<|im_end|>',
       prependBos: undefined,

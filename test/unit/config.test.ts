@@ -44,9 +44,7 @@ describe('defaults', () => {
       listen: { host: '127.0.0.1', port: 8081 },
       dataDir: resolve('.discedge'),
       store: 'lmdb',
-      model: 'demo',
-      llm: undefined,
-      mode: 'tokenized',
+      models: [{ source: { kind: 'embedded', model: 'demo' }, name: undefined, parallel: 4, mode: 'tokenized' }],
       maxWaitMs: 1000,
       ttlSeconds: 86_400,
     });
@@ -81,13 +79,13 @@ describe('places', () => {
     const file = fileWith('parallel: 2\nmax-wait-ms: 20\nnode-id: from-file');
     const env = { DISCEDGE_MAX_WAIT_MS: '30', DISCEDGE_NODE_ID: 'from-env' };
     const config = load({ file, env, flags: { nodeId: 'from-flag' } });
-    expect(config).toMatchObject({ parallel: 2, maxWaitMs: 30, nodeId: 'from-flag', ttlSeconds: 86_400 });
+    expect(config).toMatchObject({ models: [{ parallel: 2 }], maxWaitMs: 30, nodeId: 'from-flag', ttlSeconds: 86_400 });
   });
 
   it('DISCEDGE_CONFIG names the file, unless a flag names another', () => {
     const env = { DISCEDGE_CONFIG: fileWith('parallel: 2') };
-    expect(load({ env }).parallel).toBe(2);
-    expect(load({ env, file: fileWith('parallel: 3') }).parallel).toBe(3);
+    expect(load({ env }).models[0]?.parallel).toBe(2);
+    expect(load({ env, file: fileWith('parallel: 3') }).models[0]?.parallel).toBe(3);
   });
 
   it('an empty variable counts as not set, a variable of another program does not matter', () => {
@@ -169,7 +167,10 @@ describe('refusals', () => {
     [{ ttlSeconds: '90', ttlSecondsMax: '60' }, '--ttl-seconds (90) must not exceed --ttl-seconds-max (60)'],
     [{ replyTokensMax: '100' }, 'the default reply-tokens-default (512) must not exceed --reply-tokens-max (100)'],
     [{ contextTokens: '128' }, 'the default prefill-chunk-tokens (256) must not exceed --context-tokens (128)'],
-    [{ llm: 'scripted', model: 'x' }, '--model excludes --llm: give the one LLM Service that this node is to use'],
+    [
+      { llm: 'scripted', model: 'x' },
+      '--model excludes --llm: a node with both kinds has them under models in its configuration file',
+    ],
     [{ llm: 'localhost:8080' }, '--llm must be http://HOST:PORT of a llama-server, or scripted'],
     [{ llm: 'http://me:secret@host:1' }, "--llm must not carry a password: give llama-server's key as llm-api-key"],
     [
@@ -205,9 +206,12 @@ describe('refusals', () => {
 
 describe('the API key', () => {
   it('comes from a file that the flag names, from the environment or from the configuration file', () => {
-    expect(load({ flags: { llmApiKey: fileWith('hunter2\n') } }).llmApiKey).toBe('hunter2');
-    expect(load({ env: { DISCEDGE_LLM_API_KEY: 'hunter2' } }).llmApiKey).toBe('hunter2');
-    expect(load({ file: fileWith('llm-api-key: hunter2') }).llmApiKey).toBe('hunter2');
+    const llm = 'http://127.0.0.1:8080';
+    const key = (sources: ConfigSources) => load(sources).models[0]?.source;
+    const source = { kind: 'llama-server', url: llm, apiKey: 'hunter2' };
+    expect(key({ flags: { llm, llmApiKey: fileWith('hunter2\n') } })).toEqual(source);
+    expect(key({ flags: { llm }, env: { DISCEDGE_LLM_API_KEY: 'hunter2' } })).toEqual(source);
+    expect(key({ flags: { llm }, file: fileWith('llm-api-key: hunter2') })).toEqual(source);
   });
 
   it('is never repeated', () => {
@@ -296,6 +300,7 @@ function sample(setting: Setting): string {
       return `/tmp/${setting.key}`;
     case 'list':
     case 'text':
+    case 'texts':
       return TEXT_SAMPLES[setting.key] ?? `a-${setting.key}`;
   }
 }

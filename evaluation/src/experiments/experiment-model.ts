@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
+import type { ModelConfig } from 'discedge/internal/config/model-config';
 import { DEMO_MODEL_PATH } from 'discedge/internal/edge-node/start-llm-service';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { checkGgufFile } from 'discedge/internal/llm-service/gguf-file';
@@ -28,16 +29,18 @@ export async function experimentModel(
   signal: AbortSignal | undefined,
 ): Promise<ExperimentModel> {
   const config = loadConfig(settings);
+  const { source, name } = config.models[0] as ModelConfig;
+  const model = source.kind === 'embedded' ? source.model : 'demo';
   const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'experiment' });
   const where = { cacheDir: config.modelCacheDir, demoPath: DEMO_MODEL_PATH, signal };
-  const path = await resolveModelFile(config.model, where, environment);
+  const path = await resolveModelFile(model, where, environment);
   const library = await loadLlamaLibrary();
   await checkGgufFile(path, (file) => library.readGgufFileInfo(file, { logWarnings: false }));
   const { metadata, architectureMetadata } = await library.readGgufFileInfo(path, { logWarnings: false });
   const fileType = library.GgufFileType[metadata.general.file_type ?? -1] ?? 'unknown';
   return {
     path,
-    name: config.modelName ?? modelNameFromFile(path),
+    name: name ?? modelNameFromFile(path),
     file: basename(path),
     bytes: (await stat(path)).size,
     quantization: fileType.replace(/^MOSTLY_|^ALL_/, ''),

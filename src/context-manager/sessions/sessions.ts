@@ -38,6 +38,8 @@ export interface SessionView {
   readonly corruptRecords: number;
 }
 
+export type Presence = 'held' | 'deleted' | 'absent';
+
 export interface SessionsParts {
   readonly keygroup: KeygroupId;
   readonly node: NodeResources;
@@ -123,10 +125,16 @@ export class Sessions {
     return this.#parts.node.running.stop(sessionKeyText(this.#key(userId, sessionId)), reason);
   }
 
+  /** Whether there is such a session, or was one whose tombstone lasts. */
+  async presence(userId: UserId, sessionId: SessionId): Promise<Presence> {
+    return presenceOf(await this.#parts.node.cache.load(this.#key(userId, sessionId)));
+  }
+
   async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
     const session = await this.#parts.node.cache.load(this.#key(userId, sessionId));
-    if (session.deleted) throw deleted();
-    if (session.history.size === 0 && session.corrupt === 0) {
+    const presence = presenceOf(session);
+    if (presence === 'deleted') throw deleted();
+    if (presence === 'absent') {
       throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
     }
     return session;
@@ -135,6 +143,11 @@ export class Sessions {
   #key(userId: UserId, sessionId: SessionId): SessionKey {
     return { keygroup: this.#parts.keygroup, userId, sessionId };
   }
+}
+
+function presenceOf({ deleted, history, corrupt }: CachedSession): Presence {
+  if (deleted) return 'deleted';
+  return history.size === 0 && corrupt === 0 ? 'absent' : 'held';
 }
 
 function deleted(): DiscedgeError {

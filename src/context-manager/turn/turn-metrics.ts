@@ -6,7 +6,7 @@ import type { GatePass } from './turn-gate.ts';
 
 const SECONDS_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
 
-/** What the Context Manager counts. Labels are closed sets: outcome codes and modes, never a user or session. */
+/** What the Context Manager counts. Labels are closed sets: models, outcome codes and modes, never a user or session. */
 export class TurnMetrics {
   readonly #turns: Counter;
   readonly #tokens: Counter;
@@ -23,17 +23,17 @@ export class TurnMetrics {
     this.#turns = metrics.counter({
       name: 'discedge_turns_total',
       help: 'Turns by outcome: ok, replayed or an error code',
-      labels: ['outcome'],
+      labels: ['model', 'outcome'],
     });
     this.#tokens = metrics.counter({
       name: 'discedge_tokens_total',
       help: 'Token ids: cached and evaluated prompt ids, predicted reply ids',
-      labels: ['kind'],
+      labels: ['model', 'kind'],
     });
     this.#turnSeconds = metrics.histogram({
       name: 'discedge_turn_seconds',
       help: 'Whole turn, from admission to the end of its reply',
-      labels: ['mode'],
+      labels: ['model', 'mode'],
       buckets: SECONDS_BUCKETS,
     });
     this.#gateSeconds = metrics.histogram({
@@ -52,16 +52,16 @@ export class TurnMetrics {
     );
   }
 
-  /** Times a turn and counts how it ended. */
-  async observe(task: () => Promise<TurnReply>): Promise<TurnReply> {
+  /** Times a turn of this model and counts how it ended. */
+  async observe(model: string, task: () => Promise<TurnReply>): Promise<TurnReply> {
     const startedMs = this.#monotonic();
     try {
       const reply = await task();
-      this.#turns.add(1, { outcome: reply.replayed ? 'replayed' : 'ok' });
-      this.#turnSeconds.observe((this.#monotonic() - startedMs) / 1000, { mode: reply.mode });
+      this.#turns.add(1, { model, outcome: reply.replayed ? 'replayed' : 'ok' });
+      this.#turnSeconds.observe((this.#monotonic() - startedMs) / 1000, { model, mode: reply.mode });
       return reply;
     } catch (error) {
-      this.#turns.add(1, { outcome: error instanceof DiscedgeError ? error.code : 'internal_error' });
+      this.#turns.add(1, { model, outcome: error instanceof DiscedgeError ? error.code : 'internal_error' });
       throw error;
     }
   }
@@ -70,9 +70,9 @@ export class TurnMetrics {
     this.#gateSeconds.observe(waitedMs / 1000);
   }
 
-  generated(usage: GenerationUsage): void {
-    this.#tokens.add(usage.cachedTokens, { kind: 'cached' });
-    this.#tokens.add(usage.evaluatedTokens, { kind: 'evaluated' });
-    this.#tokens.add(usage.predictedTokens, { kind: 'predicted' });
+  generated(model: string, usage: GenerationUsage): void {
+    this.#tokens.add(usage.cachedTokens, { model, kind: 'cached' });
+    this.#tokens.add(usage.evaluatedTokens, { model, kind: 'evaluated' });
+    this.#tokens.add(usage.predictedTokens, { model, kind: 'predicted' });
   }
 }

@@ -44,7 +44,10 @@ const node = Type.Object({
   /** Its server dials out to that node's, and is reached through it. */
   hub: Type.Optional(nodeId),
   httpUrl: Type.Optional(text()),
+  /** Of the default model; nodes that serve one tell no more. */
   model: Type.Optional(text()),
+  /** Of all models, the default one first. */
+  models: Type.Optional(Type.Array(text(), { maxItems: NODES_MAX })),
   latitude: Type.Optional(Type.Number()),
   longitude: Type.Optional(Type.Number()),
   /** Turns being answered. */
@@ -55,8 +58,9 @@ export type NodeAnnouncement = Static<typeof node>;
 /** What an announcement tells of the node, in the words of the port. */
 export function describedNode({ latitude, longitude, ...node }: NodeAnnouncement): NodeDescription {
   const { incarnation, keygroups, httpUrl, model, load } = node;
+  const models = node.models ?? (model === undefined ? [] : [model]);
   const location = latitude === undefined || longitude === undefined ? undefined : { latitude, longitude };
-  return { incarnation, keygroups, httpUrl, model, location, load };
+  return { incarnation, keygroups, httpUrl, models, location, load };
 }
 
 const member = { nodeId, natsUrl: Type.Optional(text()), hub: Type.Optional(nodeId) };

@@ -1,13 +1,13 @@
 import { Type } from 'typebox';
+import type { ServedModel } from '../../context-manager/model-directory.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { AppParts } from '../app-parts.ts';
+import { ModelChoice } from '../model-choice.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 /** What the node is and how it is: health, readiness, model, metrics. */
 export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   const { models, node, options, metricsText } = parts;
-  const { llm, template, keygroup } = models.default;
-  const { identity, contextTokens, vocabularySize, chatTemplate, bosText, eosText } = llm.description;
 
   app.get(
     '/health',
@@ -21,48 +21,100 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     async () => ({ status: 'ok' }),
   );
 
-  app.get('/ready', { schema: { tags: ['node'], summary: 'Whether the node can take a turn now' } }, async () => {
-    if (node.closing) throw new DiscedgeError('shutting_down', 'the node is stopping');
-    const [, status] = await Promise.all([llm.ready(), node.store.status()]);
-    return { status: 'ready', store: { ...snake(status) } };
-  });
+  app.get(
+    '/ready',
+    {
+      schema: {
+        tags: ['node'],
+        summary: 'Whether the node can take turns now, with every model or with the one that is named',
+        querystring: Type.Object({
+          model: Type.Optional(Type.String({ description: 'Ask about this model only; left out: about all of them.' })),
+        }),
+      },
+    },
+    async ({ query }) => {
+      if (node.closing) throw new DiscedgeError('shutting_down', 'the node is stopping');
+      const asked = query.model === undefined || query.model === '' ? models.all : [models.find(query.model)];
+      const [, status] = await Promise.all([requireReady(asked), node.store.status()]);
+      return { status: 'ready', models: asked.map(({ name }) => name), store: { ...snake(status) } };
+    },
+  );
 
-  app.get('/props', { schema: { tags: ['node'], summary: "llama.cpp's properties, and the node's" } }, async () => ({
-    default_generation_settings: { n_ctx: contextTokens },
-    total_slots: options.parallel,
-    model_alias: identity.name,
-    chat_template: chatTemplate ?? '',
-    bos_token: bosText,
-    eos_token: eosText,
-    node: options.nodeId,
-    version: options.version,
-    keygroup: keygroup,
-    tokenizer_digest: identity.tokenizerDigest,
-    template_digest: identity.templateDigest,
-    vocabulary_size: vocabularySize,
-    store: options.storeName,
-    default_mode: options.defaultMode,
-    modes: ['raw', ...(template.whyNotAppendable === undefined ? ['tokenized'] : []), 'client-side'],
-    ...(template.whyNotAppendable === undefined ? {} : { tokenized_unavailable: template.whyNotAppendable }),
-  }));
+  app.get(
+    '/props',
+    {
+      schema: {
+        tags: ['node'],
+        summary: "llama.cpp's properties, and the node's",
+        querystring: Type.Object(ModelChoice),
+      },
+    },
+    async ({ query }) => ({
+      ...modelProperties(models.find(query.model)),
+      models: models.all.map(({ name }) => name),
+      node: options.nodeId,
+      version: options.version,
+      store: options.storeName,
+    }),
+  );
 
-  app.get('/v1/models', { schema: { tags: ['node'], summary: 'The models served here' } }, async () => ({
-    object: 'list',
-    data: [
-      {
-        id: identity.name,
+  app.get(
+    '/v1/models',
+    { schema: { tags: ['node'], summary: 'The models served here, the default one first' } },
+    async () => ({
+      object: 'list',
+      data: models.all.map(({ name, llm, keygroup }) => ({
+        id: name,
         object: 'model',
         created: 0,
         owned_by: 'discedge',
-        meta: { n_vocab: vocabularySize, n_ctx: contextTokens, keygroup: keygroup },
-      },
-    ],
-  }));
+        meta: { n_vocab: llm.description.vocabularySize, n_ctx: llm.description.contextTokens, keygroup },
+      })),
+    }),
+  );
 
   app.get('/metrics', { schema: { tags: ['node'], summary: 'Prometheus metrics' } }, async (_request, reply) => {
     const { text, contentType } = await metricsText();
     return reply.header('content-type', contentType).send(text);
   });
+}
+
+/** Throws for the first that is not ready, and names all that are not where there are several. */
+async function requireReady(models: readonly ServedModel[]): Promise<void> {
+  const results = await Promise.allSettled(models.map(({ llm }) => llm.ready()));
+  const failures = results.flatMap((result, place) =>
+    result.status === 'rejected' ? [{ name: models[place]?.name, error: result.reason as unknown }] : [],
+  );
+  const [first] = failures;
+  if (first === undefined) return;
+  if (models.length === 1 || !(first.error instanceof DiscedgeError)) throw first.error;
+  const message = failures.map(({ name, error }) => `model ${name} is not ready: ${textOf(error)}`).join('; ');
+  throw new DiscedgeError(first.error.code, message, { cause: first.error });
+}
+
+/** Only a DiscedgeError's message may reach a client. */
+function textOf(error: unknown): string {
+  return error instanceof DiscedgeError ? error.message : 'internal error';
+}
+
+function modelProperties({ llm, template, keygroup, defaultMode, parallel }: ServedModel) {
+  const { identity, contextTokens, vocabularySize, chatTemplate, bosText, eosText } = llm.description;
+  const { whyNotAppendable } = template;
+  return {
+    default_generation_settings: { n_ctx: contextTokens },
+    total_slots: parallel,
+    model_alias: identity.name,
+    chat_template: chatTemplate ?? '',
+    bos_token: bosText,
+    eos_token: eosText,
+    keygroup,
+    tokenizer_digest: identity.tokenizerDigest,
+    template_digest: identity.templateDigest,
+    vocabulary_size: vocabularySize,
+    default_mode: defaultMode,
+    modes: ['raw', ...(whyNotAppendable === undefined ? ['tokenized'] : []), 'client-side'],
+    ...(whyNotAppendable === undefined ? {} : { tokenized_unavailable: whyNotAppendable }),
+  };
 }
 
 function snake(status: object): Record<string, unknown> {

@@ -1,3 +1,4 @@
+import type { ModelDirectory } from '../../context-manager/model-directory.ts';
 import type { NodeDescription, PeerStatus, ReplicationStatus } from '../../context-store/context-store.ts';
 import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';
@@ -14,6 +15,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         state: 'self',
         version: options.version,
         model: models.default.name,
+        models: models.all.map(({ name }) => name),
         keygroups: models.all.map(({ keygroup }) => keygroup),
         load: node.turnsInFlight,
       };
@@ -22,7 +24,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
       const nowMs = environment.clock.now();
       return {
         cluster: status.cluster,
-        nodes: [{ ...self, ...ownView(status) }, ...status.peers.map((peer) => peerView(peer, nowMs))],
+        nodes: [{ ...self, ...ownView(status) }, ...status.peers.map((peer) => peerView(peer, { nowMs, models }))],
         refused: status.refusedNodes,
       };
     },
@@ -40,7 +42,7 @@ function ownView({ node, serverUrl, serverConnected, outbox }: ReplicationStatus
   };
 }
 
-function peerView(peer: PeerStatus, nowMs: number) {
+function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: ModelDirectory }) {
   const { nodeId, state, reason, url, node, logs, lastSeenMs, refusedRecords, bytesIn, bytesOut } = peer;
   return {
     node: nodeId,
@@ -51,19 +53,20 @@ function peerView(peer: PeerStatus, nowMs: number) {
     ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
     /** Records of it that are not here yet. */
     lag: logs.reduce((sum, { lag }) => sum + lag, 0),
-    logs,
+    /** The same by keygroup: those of the models that this node serves, too. */
+    logs: logs.map((log) => ({ ...log, model: models.all.find(({ keygroup }) => keygroup === log.keygroup)?.name })),
     refused_records: refusedRecords,
     bytes_in: bytesIn,
     bytes_out: bytesOut,
   };
 }
 
-function descriptionView({ incarnation, keygroups, httpUrl, model, location, load }: NodeDescription) {
+function descriptionView({ incarnation, keygroups, httpUrl, models, location, load }: NodeDescription) {
   return {
     incarnation,
     keygroups,
     ...(httpUrl !== undefined && { url: httpUrl }),
-    ...(model !== undefined && { model }),
+    ...(models.length > 0 && { model: models[0], models }),
     ...(location !== undefined && { location }),
     ...(load !== undefined && { load }),
   };

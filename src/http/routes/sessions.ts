@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { NodeSessions } from '../../context-manager/node-sessions.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import {
   ANONYMOUS,
@@ -15,10 +16,26 @@ import { exactTurnView, forkView, sessionView, summaryView, turnView } from '../
 import type { TypedApp } from '../typed-app.ts';
 
 const Owner = { user_id: Type.Optional(Type.String({ description: 'Whose sessions; default `anonymous`.' })) };
-const OwnerQuery = Type.Object(Owner);
+const SessionQuery = Type.Object({
+  ...Owner,
+  model: Type.Optional(
+    Type.String({
+      description:
+        'The model whose session it is; left out: whichever holds it, the default model before the others. A session that is not here yet is looked for in the default model, unless another is named.',
+    }),
+  ),
+});
 const ListQuery = Type.Object({
   ...Owner,
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Sessions on a page; default 100.' })),
+  model: Type.Optional(Type.String({ description: "Only this model's sessions; left out: those of all models." })),
+  limit: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      description:
+        'Sessions on a page; default 100. Those of one id in several models stay together, which can make it longer.',
+    }),
+  ),
   after: Type.Optional(Type.String({ description: 'Go on after this session id.' })),
 });
 const ForkBody = Type.Object(
@@ -59,6 +76,7 @@ const ForkReply = Type.Object({
   context_id: Type.String({ description: 'Of the last of them: what the next turn goes on from.' }),
   expires_at: Type.String(),
   node: Type.String(),
+  model: Type.String(),
   replayed: Type.Boolean({ description: 'The same request had made this fork before.' }),
   forked_from: Type.Object({ session_id: Type.String(), turn: Type.Integer(), context_id: Type.String() }),
 });
@@ -67,23 +85,28 @@ const LIST_LIMIT = 100;
 
 /** The stored sessions of one user: list, show, export, fork, delete; and stopping a turn that runs. */
 export function sessionRoutes(app: TypedApp, { models, options }: AppParts): void {
-  const { contextManager } = models.default;
-  const { sessions } = contextManager;
+  const nodeSessions = new NodeSessions(models);
+  const named = ({ params, query }: SessionRequest) => ({
+    model: modelName(query),
+    userId: owner(query),
+    sessionId: parseSessionId(params.session_id),
+  });
   app.get(
     '/sessions',
     { schema: { tags: ['sessions'], summary: "A user's sessions, by id", querystring: ListQuery } },
     async ({ query }) => {
-      const limit = query.limit ?? LIST_LIMIT;
-      const userId = owner(query);
-      const after = query.after === undefined ? undefined : parseSessionId(query.after);
-      const page = await sessions.list({ userId, after, limit });
-      const next = page.length < limit ? undefined : page.at(-1)?.key.sessionId;
-      const hasMore = next !== undefined && (await sessions.list({ userId, after: next, limit: 1 })).length > 0;
-      return { object: 'list', data: page.map(summaryView), has_more: hasMore, ...(hasMore ? { next } : {}) };
+      const { sessions, next } = await nodeSessions.list({
+        model: modelName(query),
+        userId: owner(query),
+        after: query.after === undefined ? undefined : parseSessionId(query.after),
+        limit: query.limit ?? LIST_LIMIT,
+      });
+      const data = sessions.map(({ model, summary }) => ({ ...summaryView(summary), model: model.name }));
+      return { object: 'list', data, has_more: next !== undefined, ...(next !== undefined && { next }) };
     },
   );
 
-  const one = { params: SessionPath, querystring: OwnerQuery };
+  const one = { params: SessionPath, querystring: SessionQuery };
 
   app.get(
     '/sessions/:session_id',
@@ -96,18 +119,22 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         ...one,
       },
     },
-    async ({ params, query }) => {
-      const view = await sessions.show(owner(query), parseSessionId(params.session_id));
-      return sessionView(view, turnView);
+    async (request) => {
+      const session = named(request);
+      const { name, contextManager } = await nodeSessions.modelOf(session);
+      const view = await contextManager.sessions.show(session.userId, session.sessionId);
+      return { model: name, ...sessionView(view, turnView) };
     },
   );
 
   app.get(
     '/sessions/:session_id/export',
     { schema: { tags: ['sessions'], summary: 'A session with its exact ids', ...one } },
-    async ({ params, query }) => {
-      const view = await sessions.show(owner(query), parseSessionId(params.session_id));
-      return { keygroup: view.key.keygroup, ...sessionView(view, exactTurnView) };
+    async (request) => {
+      const session = named(request);
+      const { name, keygroup, contextManager } = await nodeSessions.modelOf(session);
+      const view = await contextManager.sessions.show(session.userId, session.sessionId);
+      return { keygroup, model: name, ...sessionView(view, exactTurnView) };
     },
   );
 
@@ -128,6 +155,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       },
     },
     async ({ params, query, body }, reply) => {
+      const session = named({ params, query });
       const { turn, context_id, session_id, max_wait_ms } = body;
       if (turn === undefined && context_id === undefined) {
         throw new DiscedgeError('invalid_request', 'turn is missing: the last turn that the fork is to have', {
@@ -135,34 +163,46 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         });
       }
       const request = {
-        userId: owner(query),
-        sessionId: parseSessionId(params.session_id),
+        userId: session.userId,
+        sessionId: session.sessionId,
         turn: turn === undefined ? undefined : parseTurnNumber(turn),
         contextId: context_id === undefined ? undefined : parseContextId(context_id),
         newSessionId: session_id === undefined || session_id === '' ? undefined : parseSessionId(session_id),
         ttlSeconds: ttlOf(body.ttl_seconds, options),
         maxWaitMs: Math.min(max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
       };
-      return forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId);
+      const { name, contextManager } = await nodeSessions.modelOf(session);
+      return { ...forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId), model: name };
     },
   );
 
   app.delete(
     '/sessions/:session_id',
     { schema: { tags: ['sessions'], summary: 'Delete a session for good', ...one } },
-    async ({ params, query }) => {
-      await sessions.delete(owner(query), parseSessionId(params.session_id));
-      return { session_id: params.session_id, deleted: true };
+    async (request) => {
+      const session = named(request);
+      const { contextManager } = await nodeSessions.modelOf(session);
+      await contextManager.sessions.delete(session.userId, session.sessionId);
+      return { session_id: session.sessionId, deleted: true };
     },
   );
 
   app.post(
     '/sessions/:session_id/cancel',
     { schema: { tags: ['sessions'], summary: 'Stop the turn that runs; nothing of it is stored', ...one } },
-    async ({ params, query }) => ({ cancelled: sessions.cancel(owner(query), parseSessionId(params.session_id)) }),
+    async (request) => ({ cancelled: nodeSessions.cancel(named(request)) }),
   );
 }
 
-function owner({ user_id }: Static<typeof OwnerQuery>): UserId {
+interface SessionRequest {
+  readonly params: Static<typeof SessionPath>;
+  readonly query: Static<typeof SessionQuery>;
+}
+
+function modelName({ model }: { model?: string }): string | undefined {
+  return model === '' ? undefined : model;
+}
+
+function owner({ user_id }: { user_id?: string }): UserId {
   return user_id === undefined || user_id === '' ? ANONYMOUS : parseUserId(user_id);
 }

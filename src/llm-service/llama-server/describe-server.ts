@@ -67,12 +67,20 @@ const END_TOKEN_TEXTS = [
 ];
 
 /**
- * Asks the server for everything a description needs. `modelName` overrides the name in the identity. Throws
+ * Asks the server for everything a description needs. `modelName` and `chatTemplate` go before what it says. Throws
  * `llm_unavailable` (not there, still loading, wrong key) or `llm_bad_reply` (not a llama-server, or one too old).
  */
 export async function describeServer(
   connection: LlamaServerApi,
-  { modelName, signal }: { readonly modelName: string | undefined; readonly signal: AbortSignal | undefined },
+  {
+    modelName,
+    chatTemplate: ownTemplate,
+    signal,
+  }: {
+    readonly modelName: string | undefined;
+    readonly chatTemplate?: string | undefined;
+    readonly signal: AbortSignal | undefined;
+  },
 ): Promise<ServerFacts> {
   await connection.get('health', signal);
   const props = await connection.get('props', signal);
@@ -84,6 +92,7 @@ export async function describeServer(
   const servedModel = props.model_alias || model?.id || '';
   const tokenizer = new ServerTokenizer(connection, vocabularySize);
 
+  const chatTemplate = ownTemplate ?? props.chat_template;
   const probeIds: TokenId[][] = [];
   for (const probe of TOKENIZER_PROBES) {
     probeIds.push(await tokenizer.tokenize(probe, { parseSpecial: false }, signal));
@@ -102,11 +111,11 @@ export async function describeServer(
       identity: {
         name: modelName ?? modelNameFromFile(servedModel),
         tokenizerDigest: tokenizerDigest(probeIds),
-        templateDigest: digestText(props.chat_template ?? ''),
+        templateDigest: digestText(chatTemplate ?? ''),
       },
       contextTokens: props.default_generation_settings.n_ctx,
       vocabularySize,
-      chatTemplate: props.chat_template || undefined,
+      chatTemplate: chatTemplate || undefined,
       bosText: props.bos_token ?? '',
       eosText: props.eos_token ?? '',
       prependBos,

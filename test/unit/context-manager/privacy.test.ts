@@ -51,14 +51,16 @@ describe('what was said', () => {
     const rig = await replicaRig({ scripted: { contextTokens: 2000, reply: () => MARKER }, metrics });
     const errors = await everyOutcome(rig);
     const text = await registry.metrics();
-    expect(text).toContain('discedge_turns_total{outcome="ok"}');
+    expect(text).toContain('discedge_turns_total{model="scripted",outcome="ok"}');
     for (const secret of [MARKER, MARKER_IDS, 'user-name', 'session-name']) expect(text).not.toContain(secret);
     const codes = errors.map((error) => (error as DiscedgeError).code);
-    const outcomes = [...text.matchAll(/discedge_turns_total\{outcome="(\w+)"\}/g)].map(([, outcome]) => outcome);
+    const outcomes = [...text.matchAll(/discedge_turns_total\{model="scripted",outcome="(\w+)"\}/g)].map(
+      ([, outcome]) => outcome,
+    );
     expect(new Set(outcomes)).toEqual(new Set(['ok', 'replayed', ...codes]));
     expect(outcomes.length).toBeGreaterThanOrEqual(9);
     const labels = new Set([...text.matchAll(/(\w+)="/g)].map(([, label]) => label));
-    expect(labels).toEqual(new Set(['outcome', 'kind', 'mode', 'le']));
+    expect(labels).toEqual(new Set(['model', 'outcome', 'kind', 'mode', 'le']));
   });
 
   it('is in no log line and no error', async () => {
@@ -83,13 +85,13 @@ describe('what is counted', () => {
     await rig.turn({ session: 's', turn: 1 });
     rig.llm.failNext('midway');
     await rig.turn({ session: 's', turn: 3 }).catch(() => {});
-    const turns = (outcome: string) => rig.metrics.metric('discedge_turns_total', { outcome });
+    const turns = (outcome: string) => rig.metrics.metric('discedge_turns_total', { model: 'scripted', outcome });
     expect(await Promise.all(['ok', 'replayed', 'llm_unavailable'].map(turns))).toEqual([2, 1, 1]);
     const [first, second] = rig.llm.generations;
-    const tokens = (kind: string) => rig.metrics.metric('discedge_tokens_total', { kind });
+    const tokens = (kind: string) => rig.metrics.metric('discedge_tokens_total', { model: 'scripted', kind });
     const prompts = (first?.prompt.length ?? 0) + (second?.prompt.length ?? 0);
     expect((await tokens('cached')) + (await tokens('evaluated'))).toBe(prompts);
     expect(await tokens('predicted')).toBe((first?.end?.ids.length ?? 0) + (second?.end?.ids.length ?? 0));
-    expect(rig.metrics.observations('discedge_turn_seconds', { mode: 'tokenized' })).toHaveLength(3);
+    expect(rig.metrics.observations('discedge_turn_seconds', { model: 'scripted', mode: 'tokenized' })).toHaveLength(3);
   });
 });

@@ -150,8 +150,8 @@ it('counts turns and tokens for Prometheus, and no metric names a user, a sessio
   await node.turn({ prompt: 'MARKER-PROMPT', session_id: 'MARKER-SESSION', user_id: 'MARKER-USER' });
   const answer = await node.get('/metrics');
   expect(answer.headers.get('content-type')).toContain('text/plain');
-  expect(answer.text).toMatch(/^discedge_turns_total\{outcome="ok"\} [1-9]/m);
-  expect(answer.text).toMatch(/^discedge_tokens_total\{kind="evaluated"\} [1-9]/m);
+  expect(answer.text).toMatch(/^discedge_turns_total\{model="scripted",outcome="ok"\} [1-9]/m);
+  expect(answer.text).toMatch(/^discedge_tokens_total\{model="scripted",kind="evaluated"\} [1-9]/m);
   expect(answer.text).not.toContain('MARKER');
 });
 

@@ -9,7 +9,7 @@ import {
   parseUserId,
 } from '../../../domain/identifiers.ts';
 import { nearest } from '../../../domain/nearest.ts';
-import type { Message } from '../../../domain/record/turn-record.ts';
+import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { CompletionBody } from './completion-schema.ts';
@@ -62,7 +62,10 @@ export function withoutNulls(body: unknown): unknown {
 }
 
 /** Checks what a schema cannot say and translates the body into a turn. Throws `invalid_request` naming the field. */
-export function turnRequestOf(body: CompletionBody, options: AppOptions): TurnRequest {
+export function turnRequestOf(
+  body: CompletionBody,
+  options: AppOptions & { readonly defaultMode: ContextMode },
+): TurnRequest {
   if ('context' in body) {
     throw invalid(
       'context',

@@ -35,22 +35,19 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
 type CompletionRequest = FastifyRequest<{ Body: CompletionBody }>;
 
 async function wholeTurn(parts: AppParts, request: CompletionRequest, reply: FastifyReply): Promise<CompletionReply> {
-  const turn = turnRequestOf(request.body, parts.options);
-  return replyOf(
-    parts,
-    request,
-    await parts.models
-      .find(request.body.model)
-      .contextManager.takeTurn(turn, { part: () => {}, gone: clientGone(reply) }),
-  );
+  const { contextManager, defaultMode } = parts.models.find(request.body.model);
+  const turn = turnRequestOf(request.body, { ...parts.options, defaultMode });
+  const done = await contextManager.takeTurn(turn, { part: () => {}, gone: clientGone(reply) });
+  return replyOf(parts, request, done);
 }
 
 async function streamTurn(parts: AppParts, request: CompletionRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const turn = turnRequestOf(request.body, parts.options);
+  const { contextManager, defaultMode } = parts.models.find(request.body.model);
+  const turn = turnRequestOf(request.body, { ...parts.options, defaultMode });
   const events = new EventStream(reply);
   const gone = clientGone(reply);
   try {
-    const done = await parts.models.find(request.body.model).contextManager.takeTurn(turn, {
+    const done = await contextManager.takeTurn(turn, {
       part: (content, tokens, fields) => {
         if (content !== '' || tokens.length > 0) events.send({ ...fields, index: 0, content, tokens, stop: false });
       },

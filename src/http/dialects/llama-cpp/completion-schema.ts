@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { CONSISTENCIES, WRITE_CONCERNS } from '../../../domain/consistency.ts';
 import { CONTEXT_MODES } from '../../../domain/record/turn-record.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
+import { ModelChoice } from '../../model-choice.ts';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX }));
 const PromptPiece = Type.Union([Type.String(), Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })]);
@@ -90,7 +91,7 @@ export const CompletionBody = Type.Object(
     temperature: Type.Optional(Type.Number()),
     seed: Type.Optional(Type.Integer()),
     return_tokens: Type.Optional(Type.Boolean({ description: 'Add the ids of the reply.' })),
-    model: Type.Optional(Type.String({ description: 'Any name; the reply carries the real one.' })),
+    ...ModelChoice,
   },
   { additionalProperties: true },
 );

@@ -3,6 +3,7 @@ import { DiscedgeError } from '../../../domain/errors.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../../domain/token-sequence.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { clientGone } from '../../client-gone.ts';
+import { ModelChoice } from '../../model-choice.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 /** Ids whose texts one request may ask for: each is a call of its own to the LLM Service. */
@@ -10,7 +11,6 @@ const PIECES_MAX = 4096;
 
 /** llama.cpp's `/tokenize` and `/detokenize`. */
 export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
-  const { llm } = models.default;
   app.post(
     '/tokenize',
     {
@@ -18,6 +18,7 @@ export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
         tags: ['turns'],
         summary: 'Text to ids',
         body: Type.Object({
+          ...ModelChoice,
           content: Type.String(),
           add_special: Type.Optional(
             Type.Boolean({ description: 'Begin with BOS where the model wants one; default false.' }),
@@ -35,6 +36,7 @@ export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
           param: 'content',
         });
       }
+      const { llm } = models.find(body.model);
       const ids = await llm.tokenize(body.content, { parseSpecial: body.parse_special ?? true });
       const { prependBos } = llm.description;
       if (body.add_special && prependBos !== undefined && ids[0] !== prependBos) ids.unshift(prependBos);
@@ -64,10 +66,12 @@ export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
       schema: {
         tags: ['turns'],
         summary: 'Ids to text',
-        body: Type.Object({ tokens: Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })) }),
+        body: Type.Object({ ...ModelChoice, tokens: Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })) }),
         response: { 200: Type.Object({ content: Type.String() }) },
       },
     },
-    async ({ body }) => ({ content: await llm.detokenize(body.tokens as TokenId[]) }),
+    async ({ body }) => ({
+      content: await models.find(body.model).llm.detokenize(body.tokens as TokenId[]),
+    }),
   );
 }

@@ -1,0 +1,119 @@
+import type { ContextMode } from '../domain/record/turn-record.ts';
+import type { Complain } from './replication-config.ts';
+import type { SettingName, Settings } from './settings.ts';
+
+/** One model that a node is to serve; every setting has its final value. */
+export interface ModelConfig {
+  readonly source: ModelSource;
+  /** `undefined`: the model's own. */
+  readonly name: string | undefined;
+  /** `undefined`: the model's own. */
+  readonly contextTokens: number | undefined;
+  readonly parallel: number;
+  /** Path of a Jinja template; `undefined`: the model's own. */
+  readonly chatTemplateFile: string | undefined;
+  /** Context mode of requests that name none. */
+  readonly mode: ContextMode;
+}
+
+/** Which LLM Service runs it, and what. */
+export type ModelSource =
+  | { readonly kind: 'embedded'; readonly model: string }
+  | LlamaServerSource
+  | { readonly kind: 'scripted' };
+
+export interface LlamaServerSource {
+  readonly kind: 'llama-server';
+  readonly url: string;
+  /** Secret: never log or print it. */
+  readonly apiKey: string | undefined;
+}
+
+/** Models of one node: each takes memory of its own, and at every peer a stream. */
+export const MODELS_MAX = 16;
+
+/** Settings that are one model's, and so mean nothing where several are given. */
+const ONE_MODELS = ['modelName', 'llmApiKey', 'chatTemplateFile'] as const;
+/** With `models`, they stand in its entries and nowhere else. */
+export const IN_ENTRIES_ONLY: readonly SettingName[] = ['model', 'llm', ...ONE_MODELS];
+
+/**
+ * The models that flags and variables name, the default one first. Complains about everything that is wrong; what it
+ * returns is to be used only when there was no complaint.
+ */
+export function namedModels(
+  settings: Settings,
+  { placeOf, complain }: { placeOf: (name: SettingName) => string | undefined; complain: Complain },
+): ModelConfig[] {
+  const llmPlace = placeOf('llm');
+  const isGiven = (name: SettingName) => placeOf(name) !== undefined;
+  if (llmPlace !== undefined && isGiven('model')) {
+    complain('model', `excludes ${llmPlace}: a node with both kinds has them under models in its configuration file`);
+  }
+  const setting = settings.llm === undefined ? 'model' : 'llm';
+  const given = settings[setting] ?? [];
+  if (given.length > 1) {
+    for (const name of ONE_MODELS.filter(isGiven)) {
+      complain(name, `is one model's, and ${given.length} are given: ${INSTEAD[name]}`);
+    }
+  }
+  const models = given.flatMap((text): ModelConfig[] => {
+    const { name, what } = splitName(text);
+    if (name !== undefined && given.length === 1 && settings.modelName !== undefined) {
+      complain('modelName', `names a model that has a name already, ${name}`);
+    }
+    const source =
+      setting === 'model' ? embedded(what) : readLlm(what, settings.llmApiKey, (problem) => complain(setting, problem));
+    return source === undefined ? [] : [{ ...ownSettings(settings), source, name: name ?? settings.modelName }];
+  });
+  checkModels(models, (problem) => complain(setting, problem));
+  return models;
+}
+
+const INSTEAD = {
+  modelName: 'write NAME=MODEL',
+  llmApiKey: 'list the models under models in a file, each with its llm-api-key-file',
+  chatTemplateFile: 'list the models under models in a file, each with its chat-template-file',
+} as const satisfies Record<(typeof ONE_MODELS)[number], string>;
+
+/** `NAME=SOURCE`. A name holds no slash, backslash or colon, so that neither a path nor a URL can be taken for one. */
+function splitName(text: string): { readonly name: string | undefined; readonly what: string } {
+  const [, name, what] = /^([^=/\\:]+)=(.+)$/s.exec(text) ?? [];
+  return what === undefined ? { name: undefined, what: text } : { name, what };
+}
+
+/** What every model has unless it says otherwise. */
+export function ownSettings({ contextTokens, parallel, chatTemplateFile, mode }: Settings) {
+  return { contextTokens, parallel, chatTemplateFile, mode };
+}
+
+export function embedded(model: string): ModelSource {
+  return { kind: 'embedded', model };
+}
+
+/** `undefined` after a complaint. */
+export function readLlm(
+  llm: string,
+  apiKey: string | undefined,
+  complain: (problem: string) => void,
+): ModelSource | undefined {
+  if (llm === 'scripted') return { kind: 'scripted' };
+  const url = URL.canParse(llm) ? new URL(llm) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.search !== '' || url.hash !== '') {
+    complain('must be http://HOST:PORT of a llama-server, or scripted');
+  } else if (url.username !== '' || url.password !== '') {
+    complain("must not carry a password: give llama-server's key as llm-api-key");
+  } else {
+    return { kind: 'llama-server', url: url.href.replace(/\/+$/, ''), apiKey };
+  }
+  return undefined;
+}
+
+/** What holds for all of them together. */
+export function checkModels(models: readonly ModelConfig[], complain: (problem: string) => void): void {
+  if (models.length > MODELS_MAX) complain(`names ${models.length} models, and a node serves at most ${MODELS_MAX}`);
+  const names = models.flatMap(({ name }) => (name === undefined ? [] : [name]));
+  for (const name of new Set(names.filter((name, place) => names.indexOf(name) !== place))) {
+    complain(`names two models ${name}: a name is one model's`);
+  }
+}

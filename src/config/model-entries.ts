@@ -1,0 +1,107 @@
+import { nearest } from '../domain/nearest.ts';
+import { checkModels, embedded, type ModelConfig, ownSettings, readLlm } from './model-config.ts';
+import { readSecretFile } from './secret-file.ts';
+import type { SettingValue } from './setting-schema.ts';
+import { readSettingValue } from './setting-values.ts';
+import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
+
+/** Key of the list in the configuration file. */
+export const MODELS_KEY = 'models';
+
+/** Settings that an entry may have, under the key that they have there. */
+export const ENTRY_SETTINGS: readonly Setting[] = SETTINGS.filter(({ modelKey }) => modelKey !== undefined);
+
+type EntryValues = Partial<Record<SettingName, SettingValue>>;
+
+/**
+ * The models that the configuration file lists under `models`, the default one first; settings of the node stand in for
+ * what an entry leaves out. Complains about everything that is wrong, and then returns nothing that is to be used.
+ */
+export function listedModels(
+  list: unknown,
+  { settings, filePath, complain }: { settings: Settings; filePath: string; complain: (problem: string) => void },
+): ModelConfig[] {
+  const place = `${MODELS_KEY} (in ${filePath})`;
+  if (!Array.isArray(list) || list.length === 0) {
+    complain(`${place} must be a list of models, such as "- model: demo"`);
+    return [];
+  }
+  const models = list.flatMap((entry, index) => {
+    const model = readEntry(entry, { settings, place: `model ${index + 1} of ${place}`, complain });
+    return model === undefined ? [] : [model];
+  });
+  checkModels(models, (problem) => complain(`${place} ${problem}`));
+  return models;
+}
+
+interface EntryPlace {
+  readonly settings: Settings;
+  readonly place: string;
+  readonly complain: (problem: string) => void;
+}
+
+function readEntry(entry: unknown, { settings, place, complain }: EntryPlace): ModelConfig | undefined {
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    complain(`${place} must be settings, one "name: value" a line`);
+    return undefined;
+  }
+  if ('model' in entry === 'llm' in entry) complain(`${place} must have either model or llm`);
+  const values: EntryValues = {};
+  for (const [key, given] of Object.entries(entry)) {
+    const setting = ENTRY_SETTINGS.find(({ modelKey }) => modelKey === key);
+    if (setting === undefined) complain(`${place}: ${unknownEntryKey(key)}`);
+    else if (given === null) complain(`${place}: ${key} has no value; leave the line out for the default`);
+    else {
+      const reading = readEntryValue(setting, given);
+      if ('problem' in reading) complain(`${place}: ${key} ${reading.problem}`);
+      else values[setting.name] = reading.value;
+    }
+  }
+  return entryModel(values, { settings, place, complain });
+}
+
+function readEntryValue(setting: Setting, given: unknown) {
+  if (setting.secret !== true) return readSettingValue(isOne(setting), given);
+  const path = readSettingValue({ ...setting, kind: 'path', secret: false }, given);
+  return 'problem' in path ? path : readSecretFile(String(path.value));
+}
+
+/** An entry is one model, whatever can be given several times elsewhere. */
+function isOne(setting: Setting): Setting {
+  return setting.kind === 'texts' ? { ...setting, kind: 'text' } : setting;
+}
+
+function entryModel(values: EntryValues, { settings, place, complain }: EntryPlace): ModelConfig | undefined {
+  const { model, llm, modelName: name, llmApiKey, ...own } = values as EntryModelValues;
+  const complainOfLlm = (problem: string) => complain(`${place}: llm ${problem}`);
+  const source =
+    model !== undefined ? embedded(model) : llm === undefined ? undefined : readLlm(llm, llmApiKey, complainOfLlm);
+  if (llmApiKey !== undefined && source !== undefined && source.kind !== 'llama-server') {
+    complain(`${place}: llm-api-key-file is for a llama-server`);
+  }
+  const { contextTokens } = own;
+  const { prefillChunkTokens } = settings;
+  if (contextTokens !== undefined && prefillChunkTokens > contextTokens) {
+    complain(
+      `${place}: context-tokens (${contextTokens}) must be at least prefill-chunk-tokens (${prefillChunkTokens})`,
+    );
+  }
+  return source && { ...ownSettings(settings), ...own, source, name };
+}
+
+/** An entry's values; `model` and `llm` are one text here. */
+interface EntryModelValues
+  extends Partial<
+    Pick<Settings, 'modelName' | 'llmApiKey' | 'chatTemplateFile' | 'contextTokens' | 'parallel' | 'mode'>
+  > {
+  readonly model?: string;
+  readonly llm?: string;
+}
+
+function unknownEntryKey(key: string): string {
+  const meant = nearest(
+    key,
+    ENTRY_SETTINGS.flatMap(({ modelKey }) => modelKey ?? []),
+  );
+  return `unknown setting "${key}"${meant === undefined ? '' : `: did you mean "${meant}"?`}`;
+}

@@ -1,0 +1,87 @@
+import { Type } from 'typebox';
+import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
+import { choice, integer, path, text, texts } from './setting-schema.ts';
+
+/** What is one model's; part of the settings' one schema, and what an entry of `models` may say. */
+export const MODEL_SETTINGS = {
+  model: texts({
+    group: 'LLM Service',
+    modelKey: 'model',
+    placeholder: '[NAME=]MODEL',
+    default: ['demo'],
+    defaultText: '`demo`',
+    description:
+      'What the embedded LLM Service runs: `demo` (the small model that comes along), the path of a GGUF file, or `hf:ORG/REPO:FILE` to download one from Hugging Face; several times for several models, the first the default one. `NAME=` before it is what the model is called here; write `./` before a path that has a `=` itself.',
+  }),
+  modelName: Type.Optional(
+    text({
+      group: 'LLM Service',
+      modelKey: 'name',
+      placeholder: 'NAME',
+      defaultText: "the model file's name",
+      description:
+        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default leaves the quantization out of the file name, so that nodes may differ in that. Of several models each has its own: `NAME=MODEL`.',
+    }),
+  ),
+  llm: Type.Optional(
+    texts({
+      group: 'LLM Service',
+      modelKey: 'llm',
+      placeholder: '[NAME=]URL',
+      defaultText: 'the embedded one',
+      description:
+        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server, or `scripted` (no model; deterministic replies for tests); several times for several models, the first the default one. `NAME=` before it is what the model is called here. Excludes `model`; `models` in the configuration file takes both kinds.',
+    }),
+  ),
+  llmApiKey: Type.Optional(
+    text({
+      group: 'LLM Service',
+      modelKey: 'llm-api-key-file',
+      secret: true,
+      defaultText: 'none',
+      description:
+        'API key of that llama-server. Never printed, and never on the command line, which every user of the machine can read: the flag takes the name of a file that holds it. Of several llama-servers each has its own, in `models`.',
+    }),
+  ),
+  chatTemplateFile: Type.Optional(
+    path({
+      group: 'LLM Service',
+      modelKey: 'chat-template-file',
+      placeholder: 'FILE',
+      defaultText: "the model's own template",
+      description:
+        "File with a chat template (Jinja) to use in place of the model's own, as llama-server's option of that name. It is part of the model's identity: nodes with other templates share no contexts.",
+    }),
+  ),
+  contextTokens: Type.Optional(
+    integer({
+      group: 'LLM Service',
+      modelKey: 'context-tokens',
+      minimum: 64,
+      maximum: 1_048_576,
+      unit: 'tokens',
+      defaultText: "the model's",
+      description:
+        'Length of the context window, for less memory than the model would take. From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
+    }),
+  ),
+  parallel: integer({
+    group: 'LLM Service',
+    modelKey: 'parallel',
+    minimum: 1,
+    maximum: 64,
+    default: 4,
+    unit: 'turns',
+    description:
+      'Turns that the embedded LLM Service works on at once; further ones wait. Each takes memory for a whole context window, hence at most 64.',
+  }),
+};
+
+/** Stands among the settings of contexts. */
+export const MODE_SETTING = choice(CONTEXT_MODES, {
+  group: 'Contexts',
+  modelKey: 'mode',
+  default: 'tokenized',
+  description:
+    'Context mode of requests that name none: `tokenized` keeps the exact token ids, `raw` keeps messages, `client-side` keeps nothing.',
+});

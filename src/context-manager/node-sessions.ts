@@ -1,0 +1,83 @@
+import type { SessionSummary } from '../context-store/context-store.ts';
+import { compareUtf8 } from '../domain/bytes.ts';
+import type { SessionId, UserId } from '../domain/identifiers.ts';
+import type { ModelDirectory, ServedModel } from './model-directory.ts';
+
+/** A session as it is asked for: a user's, of the model that is named, or of whichever has it. */
+export interface SessionName {
+  readonly model: string | undefined;
+  readonly userId: UserId;
+  readonly sessionId: SessionId;
+}
+
+export interface ListedSession {
+  readonly model: ServedModel;
+  readonly summary: SessionSummary;
+}
+
+/** The sessions of all models of a node: each belongs to one of them. */
+export class NodeSessions {
+  readonly #models: ModelDirectory;
+
+  constructor(models: ModelDirectory) {
+    this.#models = models;
+  }
+
+  /**
+   * A page of the user's sessions by session id, after `after`: of the model that is named, or of all. Sessions of one id
+   * in several models stay on one page, which can be as many longer. `next` is the last id on it where there are more.
+   * Throws `model_not_found`.
+   */
+  async list({
+    model,
+    userId,
+    after,
+    limit,
+  }: Omit<SessionName, 'sessionId'> & { readonly after: SessionId | undefined; readonly limit: number }): Promise<{
+    readonly sessions: readonly ListedSession[];
+    readonly next: SessionId | undefined;
+  }> {
+    const models = model === undefined ? this.#models.all : [this.#models.find(model)];
+    const listed = (await Promise.all(models.map((served) => listOf(served, { userId, after, limit }))))
+      .flat()
+      .sort((a, b) => compareUtf8(a.summary.key.sessionId, b.summary.key.sessionId));
+    const last = listed.slice(0, limit).at(-1)?.summary.key.sessionId;
+    if (last === undefined || listed.length < limit) return { sessions: listed, next: undefined };
+    const page = listed.filter(({ summary }) => compareUtf8(summary.key.sessionId, last) <= 0);
+    const further = await Promise.all(models.map((served) => listOf(served, { userId, after: last, limit: 1 })));
+    return { sessions: page, next: further.flat().length > 0 ? last : undefined };
+  }
+
+  /**
+   * The model that has the session: the one that is named, else the first that holds it, the default one before the others,
+   * else the first in which it was deleted, else the default one. Throws `model_not_found`.
+   */
+  async modelOf({ model, userId, sessionId }: SessionName): Promise<ServedModel> {
+    const { all, default: usual } = this.#models;
+    if (model !== undefined || all.length === 1) return this.#models.find(model);
+    let deletedIn: ServedModel | undefined;
+    for (const served of all) {
+      const presence = await served.contextManager.sessions.presence(userId, sessionId);
+      if (presence === 'held') return served;
+      if (presence === 'deleted') deletedIn ??= served;
+    }
+    return deletedIn ?? usual;
+  }
+
+  /**
+   * Stops the session's turns under way, which may be its first, so that nothing of it is stored yet: in the model that is
+   * named, or in the first that runs any. False when none did. Throws `model_not_found`.
+   */
+  cancel({ model, userId, sessionId }: SessionName): boolean {
+    const models = model === undefined ? this.#models.all : [this.#models.find(model)];
+    return models.some(({ contextManager }) => contextManager.sessions.cancel(userId, sessionId));
+  }
+}
+
+async function listOf(
+  model: ServedModel,
+  page: { readonly userId: UserId; readonly after: SessionId | undefined; readonly limit: number },
+): Promise<ListedSession[]> {
+  const summaries = await model.contextManager.sessions.list(page);
+  return summaries.map((summary) => ({ model, summary }));
+}

@@ -1,0 +1,117 @@
+import type { EdgeNodeConfig } from '../config/config.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
+import type { Environment } from '../environment/environment.ts';
+import { type ChatTemplate, compileChatTemplate } from '../llm-service/chat-template.ts';
+import type { LlmService } from '../llm-service/llm-service.ts';
+import type { Closing } from './closing.ts';
+import { type StartOptions, startLlmService } from './start-llm-service.ts';
+
+/** A model whose LLM Service runs. */
+export interface StartedModel {
+  readonly config: ModelConfig;
+  readonly name: string;
+  readonly llm: LlmService;
+  /** For people: which service, and where. */
+  readonly serviceName: string;
+  readonly template: ChatTemplate;
+}
+
+/** A model that was to be served and is not, and why. */
+export interface UnservedModel {
+  /** As the configuration calls it. */
+  readonly model: string;
+  readonly reason: string;
+}
+
+export interface StartedModels {
+  /** In the configuration's order, at least one. */
+  readonly served: readonly StartedModel[];
+  readonly unserved: readonly UnservedModel[];
+}
+
+/** What keeps one model from being served, and need not keep the others. */
+const ONE_MODELS_TROUBLE: ReadonlySet<ErrorCode> = new Set([
+  'model_unusable',
+  'llm_unavailable',
+  'llm_timeout',
+  'llm_bad_reply',
+]);
+
+/**
+ * Starts the configured models, one after the other. Of several, one that cannot be served is logged and left out; throws
+ * what kept it from being served when none is left, and `config_invalid` when two have one name. What has been started is
+ * closed with `closing`.
+ */
+export async function startModels(
+  config: EdgeNodeConfig,
+  parts: { readonly environment: Environment; readonly options: StartOptions; readonly closing: Closing },
+): Promise<StartedModels> {
+  const served: StartedModel[] = [];
+  const unserved: UnservedModel[] = [];
+  const failures: DiscedgeError[] = [];
+  const models = parts.options.llm === undefined ? config.models : config.models.slice(0, 1);
+  for (const model of models) {
+    try {
+      const started = await startModel(model, config, parts);
+      refuseSecondOf(started.name, served);
+      served.push(started);
+    } catch (error) {
+      if (!(error instanceof DiscedgeError && ONE_MODELS_TROUBLE.has(error.code))) throw error;
+      failures.push(error);
+      unserved.push({ model: calledInConfig(model), reason: error.message });
+      if (models.length > 1)
+        parts.environment.logger.error('model_not_served', { model: calledInConfig(model) }, error);
+    }
+  }
+  const [first] = failures;
+  if (served.length > 0 || first === undefined) return { served, unserved };
+  const [code, reasons] = [first.code, failures.map(({ message }) => message)];
+  throw failures.length === 1 ? first : new DiscedgeError(code, reasons.join('\n'), { cause: first });
+}
+
+async function startModel(
+  config: ModelConfig,
+  node: EdgeNodeConfig,
+  { environment, options, closing }: Parameters<typeof startModels>[1],
+): Promise<StartedModel> {
+  const { llm, name: serviceName } = await startLlmService(config, node, environment, options);
+  const { name } = llm.description.identity;
+  closing.later(`LLM Service of ${name}`, () => llm.close());
+  const template = await compileChatTemplate(
+    llm.description,
+    (text, how) => llm.tokenize(text, how),
+    environment.clock,
+  );
+  const { whyNotAppendable } = template;
+  if (whyNotAppendable !== undefined) {
+    environment.logger.warn('tokenized_unavailable', { model: name, reason: whyNotAppendable });
+    if (config.mode === 'tokenized') {
+      throw new DiscedgeError(
+        'model_unusable',
+        `mode "tokenized" cannot be exact with this model: ${whyNotAppendable} Start with --mode raw.`,
+      );
+    }
+  }
+  return { config, name, llm, serviceName, template };
+}
+
+function refuseSecondOf(name: string, served: readonly StartedModel[]): void {
+  if (served.every((model) => model.name !== name)) return;
+  throw new DiscedgeError('config_invalid', `two models are called ${name}: give one another name, NAME=MODEL`);
+}
+
+/** What an operator finds it by in the configuration. */
+function calledInConfig({ name, source }: ModelConfig): string {
+  if (name !== undefined) return name;
+  switch (source.kind) {
+    case 'embedded':
+      return source.model;
+    case 'llama-server':
+      return source.url;
+    case 'scripted':
+      return 'scripted';
+    default:
+      return source satisfies never;
+  }
+}
