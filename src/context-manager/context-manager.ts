@@ -4,9 +4,10 @@ import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode, StoredMode } from '../domain/record/turn-record.ts';
 import type { Turn } from '../domain/session-history.ts';
+import type { TurnPlace } from '../domain/turn-decision.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
-import { clientSideMode } from './modes/client-side.ts';
+import { clientSidePrompt } from './modes/client-side.ts';
 import type { Mode, Prompt } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
@@ -16,14 +17,14 @@ import { Sessions } from './sessions/sessions.ts';
 import { generateReply } from './turn/generate-reply.ts';
 import { newTurnRecord } from './turn/new-turn-record.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
-import type { TurnObserver, TurnReply, TurnRequest } from './turn/turn.ts';
-import { type GatePass, TurnGate } from './turn/turn-gate.ts';
-import { forwardedReply, generatedReply, replayedReply } from './turn/turn-reply.ts';
+import type { ForwardRequest, Reply, ReplyOptions, TurnObserver, TurnReply, TurnRequest } from './turn/turn.ts';
+import { type AnsweredPass, TurnGate } from './turn/turn-gate.ts';
+import { answeredReply, generatedReply, replayedReply } from './turn/turn-reply.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
   readonly template: ChatTemplate;
-  /** How a new session's context is kept unless its request says. */
+  /** How a context is kept where a request does not say. */
   readonly defaultMode: ContextMode;
   /** What all Context Managers of the node share. */
   readonly node: NodeResources;
@@ -40,9 +41,13 @@ interface AnsweredTurn {
  */
 export class ContextManager {
   readonly keygroup: KeygroupId;
+  /** How a context is kept where a request does not say. */
+  readonly defaultMode: ContextMode;
   readonly sessions: Sessions;
   readonly #parts: ContextManagerParts;
-  readonly #modes: Readonly<Record<ContextMode, Mode>>;
+  readonly #modes: Readonly<Record<StoredMode, Mode>>;
+  /** What a session is opened in where neither its request nor the node says. */
+  readonly #openingMode: StoredMode;
   readonly #node: NodeResources;
   readonly #gate: TurnGate;
   readonly #forks: Forks;
@@ -55,36 +60,49 @@ export class ContextManager {
     this.#modes = {
       tokenized: tokenizedMode(llm, template),
       raw: rawMode(llm, template),
-      'client-side': clientSideMode(llm),
     };
+    this.defaultMode = parts.defaultMode;
+    const exact: StoredMode = template.whyNotAppendable === undefined ? 'tokenized' : 'raw';
+    this.#openingMode = parts.defaultMode === 'client-side' ? exact : parts.defaultMode;
     this.#gate = new TurnGate(node.replica);
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
   }
 
   /**
-   * Answers one turn. When it resolves with a stored mode, the turn record is durable on this node. Throws
-   * DiscedgeError; the same request may then be sent again. Nothing was stored, unless it is the store that failed: should
-   * it have kept the record all the same, the request sent again is a replay.
+   * Answers one turn. When it resolves, the turn record is durable on this node. Throws DiscedgeError; the same request may
+   * then be sent again. Nothing was stored, unless it is the store that failed: should it have kept the record all the
+   * same, the request sent again is a replay.
    */
-  async takeTurn(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
-    return this.#node.metrics.observe(this.#model, async () => {
-      const mode = request.mode ?? this.#parts.defaultMode;
-      if (mode === 'client-side') {
-        return this.#node.running.run(undefined, observer.gone, (turn) => this.#forward(request, observer, turn));
-      }
+  takeTurn(request: TurnRequest, observer: TurnObserver): Promise<TurnReply> {
+    const take = async () => {
       this.#node.writeConcerns.require(request.writeConcern);
       const key = this.#keyOf(request);
       const name = sessionKeyText(key);
       return this.#node.running.run(name, observer.gone, async (turn) => {
         const { answered, reply } = await this.#node.queue.run(name, turn.signal, () =>
-          this.#takeQueuedTurn({ key, request, observer, turn, mode }),
+          this.#takeQueuedTurn({ key, request, observer, turn }),
         );
         const { writeConcern: asked, replicatedWaitMs: waitMs } = request;
         const patience = turn.startSharing();
         return { ...reply, ...(await this.#node.writeConcerns.reach(answered, { asked, waitMs, patience })) };
       });
-    });
+    };
+    return this.#node.metrics.observe(this.#model, take, (reply) => reply);
+  }
+
+  /**
+   * Answers a prompt whose context its client keeps, and stores nothing: there is no session to queue for, to wait for or to
+   * commit to. Throws DiscedgeError.
+   */
+  forward(request: ForwardRequest, observer: TurnObserver): Promise<Reply> {
+    const forward = () =>
+      this.#node.running.run(undefined, observer.gone, async (turn) => {
+        const prompt = await clientSidePrompt(this.#parts.llm, request);
+        const end = await this.#generate(prompt, undefined, request, observer, turn);
+        return generatedReply(end, prompt.length);
+      });
+    return this.#node.metrics.observe(this.#model, forward, () => ({ mode: 'client-side', replayed: false }));
   }
 
   /** A new session that begins as another one does; see {@link Forks.fork}. */
@@ -97,27 +115,24 @@ export class ContextManager {
     request,
     observer,
     turn,
-    mode: openingMode,
   }: {
     key: SessionKey;
     request: TurnRequest;
     observer: TurnObserver;
     turn: RunningTurn;
-    mode: StoredMode;
   }): Promise<AnsweredTurn> {
     const pass = await this.#gate.pass(key, request, turn.signal);
     this.#node.metrics.gatePassed(pass);
-    if (pass.answered !== undefined) return this.#replay(pass.answered, pass, observer);
+    if (pass.answered !== undefined) return this.#replay(pass, observer);
 
     const { session, base } = pass;
-    const mode = this.#modes[modeOf(request, base) ?? openingMode];
+    const mode = this.#modes[modeOf(request, base) ?? this.#openingMode];
     refuseLateSystem(request, base);
     turn.startGenerating();
-    const prompt = await mode.build({ request, place: { session, base }, replyTokens: this.#replyReserve(request) });
+    const prompt = await mode.build({ request, session, base, replyTokens: this.#replyReserve(request) });
     const promptTokens = prompt.ids.length;
     const end = await this.#generate(prompt.ids, sessionKeyText(key), request, observer, turn);
     const payload = await prompt.payload(end);
-    if (payload === undefined) throw new TypeError(`mode ${mode.name} keeps nothing to commit`);
     turn.startCommitting();
     const { environment, options } = this.#node;
     const writtenAtMs = environment.clock.now();
@@ -130,18 +145,11 @@ export class ContextManager {
     const sealed = await this.#node.writer.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
-    return { answered, reply: generatedReply(answered, end, promptTokens, pass) };
+    return { answered, reply: answeredReply(answered, end, promptTokens, pass) };
   }
 
-  /** `client-side`: build and generate; no session, so nothing to queue for, to wait for or to commit. */
-  async #forward(request: TurnRequest, observer: TurnObserver, turn: RunningTurn): Promise<TurnReply> {
-    const mode = this.#modes['client-side'];
-    const { ids } = await mode.build({ request, place: undefined, replyTokens: 1 });
-    const end = await this.#generate(ids, undefined, request, observer, turn);
-    return forwardedReply(request, end, ids.length);
-  }
-
-  async #replay(answered: Turn, pass: GatePass, observer: TurnObserver): Promise<AnsweredTurn> {
+  async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<AnsweredTurn> {
+    const { answered } = pass;
     const text = await this.#modes[answered.record.payload.mode].readReply(answered);
     observer.part(text.reply, text.replyIds, undefined);
     return { answered, reply: replayedReply(answered, text, pass) };
@@ -150,14 +158,14 @@ export class ContextManager {
   async #generate(
     prompt: Prompt['ids'],
     affinity: string | undefined,
-    request: TurnRequest,
+    options: ReplyOptions,
     observer: TurnObserver,
     { signal }: RunningTurn,
   ): Promise<GenerationEnd> {
     const { llm } = this.#parts;
     const roomTokens = llm.description.contextTokens - prompt.length;
-    const maxTokens = Math.max(1, Math.min(this.#maxTokens(request), roomTokens));
-    const end = await generateReply(llm, { prompt, maxTokens, affinity, request, observer, signal });
+    const maxTokens = Math.max(1, Math.min(this.#maxTokens(options), roomTokens));
+    const end = await generateReply(llm, { prompt, maxTokens, affinity, options, observer, signal });
     this.#node.metrics.generated(this.#model, end.usage);
     return end;
   }
@@ -166,8 +174,8 @@ export class ContextManager {
     return this.#parts.llm.description.identity.name;
   }
 
-  #keyOf({ userId, sessionId, turn, contextId }: TurnRequest): SessionKey {
-    if (sessionId === undefined && ((turn ?? 1) > 1 || contextId !== undefined)) {
+  #keyOf({ userId, sessionId, place }: TurnRequest): SessionKey {
+    if (sessionId === undefined && goesOn(place)) {
       throw new DiscedgeError('invalid_request', 'session_id is needed from turn 2 on', { param: 'session_id' });
     }
     return {
@@ -178,21 +186,27 @@ export class ContextManager {
   }
 
   /** The reply's length in ids: what was asked for, within the node's limit. */
-  #maxTokens({ maxTokens }: TurnRequest): number {
+  #maxTokens({ maxTokens }: ReplyOptions): number {
     const { replyTokensDefault, replyTokensMax } = this.#node.options;
     if (maxTokens === 'most') return replyTokensMax;
     return Math.min(maxTokens ?? replyTokensDefault, replyTokensMax);
   }
 
-  #replyReserve(request: TurnRequest): number {
+  #replyReserve(request: ReplyOptions): number {
     return replyReserve(this.#parts.llm.description.contextTokens, this.#maxTokens(request));
   }
 }
 
-/** A session keeps the mode it was opened in; `undefined` where the request opens it. */
+/** Whether the request needs a session that is there. */
+function goesOn(place: TurnPlace): boolean {
+  return 'after' in place || ('turn' in place && (place.turn > 1 || place.contextId !== undefined));
+}
+
+/** A session keeps the mode it was opened in; `undefined` where the request opens it and names none. */
 function modeOf({ mode }: TurnRequest, base: Turn | undefined): StoredMode | undefined {
   const sessionMode = base?.record.payload.mode;
-  if (sessionMode === undefined || mode === undefined || mode === sessionMode) return sessionMode;
+  if (sessionMode === undefined) return mode;
+  if (mode === undefined || mode === sessionMode) return sessionMode;
   throw new DiscedgeError('mode_mismatch', `this session was opened in mode "${sessionMode}" and keeps it`, {
     param: 'mode',
   });

@@ -1,6 +1,5 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
-import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { ContextManager } from './context-manager.ts';
@@ -12,8 +11,6 @@ export interface ServedModel {
   readonly template: ChatTemplate;
   readonly keygroup: KeygroupId;
   readonly contextManager: ContextManager;
-  /** How the context of a session is kept whose first request does not say. */
-  readonly defaultMode: ContextMode;
   /** Turns that its LLM Service is configured to work on at once. */
   readonly parallel: number;
 }

@@ -2,37 +2,111 @@ import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
 import type { StoredMode } from './record/turn-record.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
-/** What a request says about its place in the session. */
+/** Where in its session a request goes on. */
+export type TurnPlace =
+  /** Opens the session; where that has been done by the same request, it is the first turn asked for again. */
+  | { readonly opens: true }
+  /** As that turn, of the branch that ends in `contextId`, or of the main line. */
+  | { readonly turn: TurnNumber; readonly contextId: ContextId | undefined }
+  /** As the turn after that one, which has to be here: without a number a node cannot tell whether to wait for it. */
+  | { readonly after: ContextId }
+  /** After whatever is last on the main line here, once its turn in the queue has come; opens a session without turns. */
+  | { readonly tip: TipRepeat };
+
+/**
+ * Whether a request at the tip has been sent before, which nothing but its client can say: its place does not tell a
+ * request that is repeated from a message that is said twice.
+ *
+ * - `new`: never. Sent again, it is another turn.
+ * - `repeated`: perhaps. Where the last turn is the answer to an equal request it is that turn, else a new one: a repeated
+ *   request is not recognised any more once the session has gone on.
+ * - `key`: the client's own name for it. Whichever turn of the session answers an equal request of that key is its answer.
+ */
+export type TipRepeat = 'new' | 'repeated' | { readonly key: string };
+
+/** A request, as far as its place in the session goes. */
 export interface TurnClaim {
-  readonly turn: TurnNumber;
-  /** The history the client means; `undefined` means the main line. */
-  readonly contextId: ContextId | undefined;
-  readonly digest: RequestDigest;
-  /** The mode that the request names: a turn of a session in another is not its answer. */
+  readonly place: TurnPlace;
+  /** The mode that it names: a turn of a session in another is not its answer. */
   readonly mode: StoredMode | undefined;
+  /** What its answer is stored under, as that turn; at the tip, which has no number before it is stored, without one. */
+  digestAs(turn: TurnNumber | undefined): RequestDigest;
 }
 
 export type TurnDecision =
   /** Already answered: give the stored reply again. */
   | { readonly kind: 'replay'; readonly turn: Turn }
   /** The replica is current: extend `base` (`undefined`: open the session). */
-  | { readonly kind: 'go'; readonly base: Turn | undefined }
+  | { readonly kind: 'go'; readonly base: Turn | undefined; readonly digest: RequestDigest }
   /** The turn is taken by another request. */
-  | { readonly kind: 'conflict' }
+  | { readonly kind: 'conflict'; readonly turn: TurnNumber }
   /** `contextId` names a turn that is not the one before this. */
-  | { readonly kind: 'mismatch'; readonly found: TurnNumber }
+  | { readonly kind: 'mismatch'; readonly turn: TurnNumber; readonly found: TurnNumber }
   /**
    * The turn before this one has not arrived. Whoever accepts that takes the stored answer to this request, if one was
    * given from another base before, or goes on from `base`: the best there is, and no further than the turn claimed.
    */
-  | { readonly kind: 'stale'; readonly answered: Turn | undefined; readonly base: Turn | undefined };
+  | {
+      readonly kind: 'stale';
+      readonly turn: TurnNumber;
+      readonly answered: Turn | undefined;
+      readonly base: Turn | undefined;
+      readonly digest: RequestDigest;
+    }
+  /** The place is in doubt, and waiting does not help. */
+  | { readonly kind: 'doubt'; readonly about: TurnDoubt };
+
+/**
+ * `turn_missing`: the session is open, and the request does not say which turn it is. `unknown_context`: the turn to go on
+ * after is not here. `opening_after`: turn 1 goes on after nothing, and yet names a context.
+ */
+export type TurnDoubt = 'turn_missing' | 'unknown_context' | 'opening_after';
+
+const FIRST = 1 as TurnNumber;
 
 /**
  * Steps 3 and 4 of a turn (DESIGN §3), as a pure function of what the replica holds: replay, go, or wait. The turn
  * number alone tells whether the replica is current (paper §3.3); the context id tells which branch is meant.
  */
-export function decideTurn(history: SessionHistory, { turn, contextId, digest, mode }: TurnClaim): TurnDecision {
-  const answers = history.answering(digest).filter(({ record }) => mode === undefined || record.payload.mode === mode);
+export function decideTurn(history: SessionHistory, claim: TurnClaim): TurnDecision {
+  const { place } = claim;
+  if ('opens' in place) return decideOpening(history, claim);
+  if ('tip' in place) return decideAtTip(history, claim, place.tip);
+  if ('turn' in place) {
+    if (place.turn > 1 || place.contextId === undefined) return decideNumbered(history, claim, place);
+    return { kind: 'doubt', about: 'opening_after' };
+  }
+  const base = history.get(place.after);
+  if (base === undefined) return { kind: 'doubt', about: 'unknown_context' };
+  const turn = (base.record.turn + 1) as TurnNumber;
+  return decideNumbered(history, claim, { turn, contextId: place.after });
+}
+
+function decideOpening(history: SessionHistory, claim: TurnClaim): TurnDecision {
+  const digest = claim.digestAs(FIRST);
+  const answered = mainLineFirst(answersTo(claim, digest, history), history);
+  if (answered !== undefined) return { kind: 'replay', turn: answered };
+  return history.size === 0 ? { kind: 'go', base: undefined, digest } : { kind: 'doubt', about: 'turn_missing' };
+}
+
+function decideAtTip(history: SessionHistory, claim: TurnClaim, repeat: TipRepeat): TurnDecision {
+  const digest = claim.digestAs(undefined);
+  const { tip } = history;
+  if (repeat !== 'new') {
+    const answers = answersTo(claim, digest, history);
+    const answered = repeat === 'repeated' ? answers.find((turn) => turn === tip) : mainLineFirst(answers, history);
+    if (answered !== undefined) return { kind: 'replay', turn: answered };
+  }
+  return { kind: 'go', base: tip, digest };
+}
+
+function decideNumbered(
+  history: SessionHistory,
+  claim: TurnClaim,
+  { turn, contextId }: { readonly turn: TurnNumber; readonly contextId: ContextId | undefined },
+): TurnDecision {
+  const digest = claim.digestAs(turn);
+  const answers = answersTo(claim, digest, history);
   const answered = mainLineFirst(
     contextId === undefined ? answers : answers.filter(({ record }) => record.parent === contextId),
     history,
@@ -40,17 +114,22 @@ export function decideTurn(history: SessionHistory, { turn, contextId, digest, m
   if (answered !== undefined) return { kind: 'replay', turn: answered };
   if (contextId === undefined) {
     const depth = history.tip?.record.turn ?? 0;
-    if (depth >= turn) return { kind: 'conflict' };
-    if (depth === turn - 1) return { kind: 'go', base: history.tip };
-    return { kind: 'stale', answered: undefined, base: history.tip };
+    if (depth >= turn) return { kind: 'conflict', turn };
+    if (depth === turn - 1) return { kind: 'go', base: history.tip, digest };
+    return { kind: 'stale', turn, answered: undefined, base: history.tip, digest };
   }
   const base = history.get(contextId);
   if (base === undefined) {
     const nearest = history.onMainLine((turn - 1) as TurnNumber) ?? history.tip;
-    return { kind: 'stale', answered: mainLineFirst(answers, history), base: nearest };
+    return { kind: 'stale', turn, answered: mainLineFirst(answers, history), base: nearest, digest };
   }
-  if (base.record.turn !== turn - 1) return { kind: 'mismatch', found: base.record.turn };
-  return history.hasChild(base.hash) ? { kind: 'conflict' } : { kind: 'go', base };
+  if (base.record.turn !== turn - 1) return { kind: 'mismatch', turn, found: base.record.turn };
+  return history.hasChild(base.hash) ? { kind: 'conflict', turn } : { kind: 'go', base, digest };
+}
+
+function answersTo({ mode }: TurnClaim, digest: RequestDigest, history: SessionHistory): readonly Turn[] {
+  const answers = history.answering(digest);
+  return mode === undefined ? answers : answers.filter(({ record }) => record.payload.mode === mode);
 }
 
 /** Of several answers to one request, given on either side of a partition, the one that every node chooses. */

@@ -134,7 +134,7 @@ async function assemble(
 function servedModel({ config, name, llm, template }: StartedModel, node: NodeResources): ServedModel {
   const { mode: defaultMode, parallel } = config;
   const contextManager = new ContextManager({ llm, template, node, defaultMode });
-  return { name, llm, template, keygroup: contextManager.keygroup, contextManager, defaultMode, parallel };
+  return { name, llm, template, keygroup: contextManager.keygroup, contextManager, parallel };
 }
 
 function describeModel({ config, llm, serviceName, template }: StartedModel): ModelDescription {

@@ -1,12 +1,13 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import type { NodeOptions } from '../../src/context-manager/node-options.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
-import type { TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
+import type { ForwardRequest, Reply, TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { ContextMode, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
+import type { TurnPlace } from '../../src/domain/turn-decision.ts';
 import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
@@ -28,7 +29,7 @@ export interface RigOptions {
 }
 
 /** What a test says of a turn; the rest is as a plain client would send it. */
-export type Ask = Partial<Omit<TurnRequest, 'sessionId' | 'turn' | 'userId' | 'contextId'>> & {
+export type Ask = Partial<Omit<TurnRequest, 'sessionId' | 'userId'>> & {
   text?: string;
   system?: string;
   session?: string | undefined;
@@ -82,6 +83,13 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   turn(ask: Ask): Promise<TurnReply> {
     const { onPart = () => {}, gone = new AbortController().signal } = ask;
     return this.manager.takeTurn(requestOf(ask), { part: onPart, gone });
+  }
+
+  /** Has a prompt answered that its client keeps, as a client that stays. */
+  forward(ask: Partial<ForwardRequest> & { gone?: AbortSignal }): Promise<Reply> {
+    const { gone = new AbortController().signal, ...request } = ask;
+    const plain = { prompt: ['hello'], maxTokens: undefined, stop: [], sampling: {}, stream: false };
+    return this.manager.forward({ ...plain, ...request }, { part: () => {}, gone });
   }
 
   /** Turns `from` to `to` of a session, one after the other. */
@@ -168,14 +176,12 @@ export function requestOf(ask: Ask): TurnRequest {
   return {
     userId: user as UserId,
     sessionId: session as SessionId | undefined,
-    turn: turn as TurnNumber | undefined,
-    contextId: contextId as ContextId | undefined,
+    place: placeOf(turn as TurnNumber | undefined, contextId as ContextId | undefined),
     mode: undefined,
     messages: [
       ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
       { role: 'user', content: text },
     ],
-    prompt: [],
     consistency: 'strong',
     maxWaitMs: 1000,
     writeConcern: 'local',
@@ -188,6 +194,11 @@ export function requestOf(ask: Ask): TurnRequest {
     stream: false,
     ...rest,
   };
+}
+
+function placeOf(turn: TurnNumber | undefined, contextId: ContextId | undefined): TurnPlace {
+  if (turn !== undefined) return { turn, contextId };
+  return contextId === undefined ? { opens: true } : { after: contextId };
 }
 
 /** The code a call fails with; a call that succeeds, or fails with anything but a DiscedgeError, fails the test. */

@@ -1,36 +1,17 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { TurnNumber } from '../../domain/identifiers.ts';
 import { appendTokens, type TokenId } from '../../domain/token-sequence.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
-import type { TurnRequest } from '../turn/turn.ts';
+import type { ForwardRequest } from '../turn/turn.ts';
 import { overflowError } from './context-overflow.ts';
-import type { BuildInput, Mode, Prompt } from './mode.ts';
 
-/** Context kept by the client: its prompt is used as it is, control tokens and all, and nothing is stored. */
-export function clientSideMode(llm: LlmService): Mode {
-  return {
-    name: 'client-side',
+/** The least that has to be left for a reply, in ids. */
+const REPLY_TOKENS_MIN = 1;
 
-    async build({ request, replyTokens }: BuildInput): Promise<Prompt> {
-      return {
-        ids: await promptIds(llm, request, replyTokens),
-        contextStart: 1 as TurnNumber,
-        payload: async () => undefined,
-        kept: () => {},
-      };
-    },
-
-    read: notStored,
-    readReply: notStored,
-  };
-}
-
-async function notStored(): Promise<never> {
-  throw new TypeError('turns of client-side sessions are not stored');
-}
-
-/** Throws `invalid_request` for a prompt without ids or with ids that the model does not have, and `context_overflow`. */
-async function promptIds(llm: LlmService, { prompt }: TurnRequest, replyTokens: number): Promise<TokenId[]> {
+/**
+ * The prompt of a client that keeps its context itself, as it is, control tokens and all. Throws `invalid_request` for a
+ * prompt without ids or with ids that the model does not have, and `context_overflow`.
+ */
+export async function clientSidePrompt(llm: LlmService, { prompt }: ForwardRequest): Promise<TokenId[]> {
   const { prependBos, contextTokens, vocabularySize } = llm.description;
   const addsBos = prependBos !== undefined && typeof prompt[0] === 'string';
   const ids: TokenId[] = addsBos ? [prependBos] : [];
@@ -45,7 +26,7 @@ async function promptIds(llm: LlmService, { prompt }: TurnRequest, replyTokens: 
       param: 'prompt',
     });
   }
-  const neededTokens = ids.length + replyTokens;
+  const neededTokens = ids.length + REPLY_TOKENS_MIN;
   if (neededTokens > contextTokens) throw overflowError('prompt', { neededTokens, windowTokens: contextTokens });
   return ids;
 }

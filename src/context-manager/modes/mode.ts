@@ -1,6 +1,6 @@
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
-import type { ContextMode, Message, RawPayload, TokenizedPayload } from '../../domain/record/turn-record.ts';
+import type { Message, RawPayload, StoredMode, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
@@ -9,10 +9,10 @@ import type { TurnRequest } from '../turn/turn.ts';
 
 /**
  * How a session's context is kept (paper §3.3): how a prompt is built, what of a turn is stored ({@link Prompt.payload}),
- * and how a stored turn is read. The flow of a turn is the same for all modes.
+ * and how a stored turn is read. The flow of a turn is the same for both modes; `client-side` keeps nothing and has its own.
  */
 export interface Mode {
-  readonly name: ContextMode;
+  readonly name: StoredMode;
   /** Throws `context_overflow`, and what the chat template throws. */
   build(input: BuildInput): Promise<Prompt>;
   /** The stored turn as people read it. */
@@ -23,17 +23,11 @@ export interface Mode {
 
 export interface BuildInput {
   readonly request: TurnRequest;
-  /** `undefined` where the mode keeps nothing. */
-  readonly place: Place | undefined;
-  /** Ids to keep free for the reply. */
-  readonly replyTokens: number;
-}
-
-/** Where in its session a turn goes on. */
-export interface Place {
   readonly session: CachedSession;
   /** The turn to go on from; `undefined` for turn 1. */
   readonly base: Turn | undefined;
+  /** Ids to keep free for the reply. */
+  readonly replyTokens: number;
 }
 
 export interface Prompt {
@@ -41,8 +35,8 @@ export interface Prompt {
   readonly ids: TokenSequence;
   /** The first turn the prompt contains. */
   readonly contextStart: TurnNumber;
-  /** What the record of this turn keeps; `undefined` where the mode keeps nothing. */
-  payload(reply: GenerationEnd): Promise<TokenizedPayload | RawPayload | undefined>;
+  /** What the record of this turn keeps. */
+  payload(reply: GenerationEnd): Promise<TokenizedPayload | RawPayload>;
   /** The record is durable. A prompt of which this is never called leaves no trace. */
   kept(sealed: SealedRecord): void;
 }
@@ -56,10 +50,4 @@ export interface StoredReply {
   /** Empty where the mode keeps no ids. */
   readonly replyIds: TokenSequence;
   readonly exact: boolean;
-}
-
-/** The place of a turn whose mode keeps its context. Its absence is a defect of the caller. */
-export function placeOf({ place }: BuildInput): Place {
-  if (place === undefined) throw new TypeError('a mode that keeps contexts needs a session');
-  return place;
 }

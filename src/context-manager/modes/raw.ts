@@ -7,7 +7,7 @@ import type { TokenId } from '../../domain/token-sequence.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
-import { type BuildInput, type Mode, type Prompt, placeOf } from './mode.ts';
+import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { textContent, textMessages } from './text-only.ts';
 
 /** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
@@ -42,8 +42,7 @@ async function fit(
   windowTokens: number,
   template: ChatTemplate,
 ): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
-  const { request, replyTokens } = input;
-  const { session, base } = placeOf(input);
+  const { request, session, base, replyTokens } = input;
   const turns = base === undefined ? [] : session.history.line(base);
   const asked = textMessages(request.messages);
   const start = base?.record.contextStart ?? 1;

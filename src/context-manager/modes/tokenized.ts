@@ -6,7 +6,7 @@ import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { overflowError } from './context-overflow.ts';
-import { type BuildInput, type Mode, type Place, type Prompt, placeOf } from './mode.ts';
+import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { textMessages } from './text-only.ts';
 import { TokenContext, tokenizedPayload } from './token-context.ts';
 
@@ -16,16 +16,14 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
     name: 'tokenized',
 
     async build(input: BuildInput): Promise<Prompt> {
-      const { request } = input;
-      const place = placeOf(input);
-      const { session, base } = place;
+      const { request, session, base } = input;
       const messages = textMessages(request.messages);
-      const context = takeContext(place);
+      const context = takeContext(input);
       const segment =
         base === undefined
           ? await template.openSession(messages)
           : await template.continueSession(context.lastReply, messages);
-      makeRoom(context, segment, { ...input, place }, { windowTokens: llm.description.contextTokens, template });
+      makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
       context.offer(segment);
       return {
         ids: context.ids,
@@ -67,7 +65,7 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
 }
 
 /** The folded context that ends in `base`, out of the session for as long as the turn works on it. */
-function takeContext({ session, base }: Place): TokenContext {
+function takeContext({ session, base }: BuildInput): TokenContext {
   const held = session.tokens;
   session.tokens = undefined;
   if (base !== undefined && held?.tip === base.hash) return held;
@@ -78,7 +76,7 @@ function takeContext({ session, base }: Place): TokenContext {
 function makeRoom(
   context: TokenContext,
   segment: TurnSegment,
-  { place: { session, base }, request: { overflow }, replyTokens }: BuildInput & { readonly place: Place },
+  { session, base, request: { overflow }, replyTokens }: BuildInput,
   { windowTokens, template }: { windowTokens: number; template: ChatTemplate },
 ): void {
   const neededTokens = context.ids.length + segment.ids.length + replyTokens;

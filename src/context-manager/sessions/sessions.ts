@@ -7,7 +7,7 @@ import {
   sessionKeyText,
   type UserId,
 } from '../../domain/identifiers.ts';
-import type { ContextMode } from '../../domain/record/turn-record.ts';
+import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
@@ -27,7 +27,7 @@ export interface ReadBranch extends Omit<Branch, 'turns'> {
 export interface SessionView {
   readonly key: SessionKey;
   /** `undefined` when none of its records can be read. */
-  readonly mode: ContextMode | undefined;
+  readonly mode: StoredMode | undefined;
   readonly expiresAtMs: number;
   /** The main line, oldest first. */
   readonly turns: readonly ReadTurn[];
@@ -43,7 +43,7 @@ export type Presence = 'held' | 'deleted' | 'absent';
 export interface SessionsParts {
   readonly keygroup: KeygroupId;
   readonly node: NodeResources;
-  readonly modes: Readonly<Record<ContextMode, Mode>>;
+  readonly modes: Readonly<Record<StoredMode, Mode>>;
 }
 
 /** Longer than any record can still be under way, with room for skewed clocks: what a tombstone adds to the longest TTL. */

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
-import type { TurnObserver, TurnRequest } from './turn.ts';
+import type { ReplyOptions, TurnObserver } from './turn.ts';
 
 /**
  * Lets the LLM Service answer a prompt and passes the parts on while the client is there. Throws what `generate` throws,
@@ -13,13 +13,13 @@ export async function generateReply(
     prompt: TokenSequence;
     maxTokens: number;
     affinity: string | undefined;
-    request: TurnRequest;
+    options: ReplyOptions;
     observer: TurnObserver;
     signal: AbortSignal;
   },
 ): Promise<GenerationEnd> {
   const { prompt, maxTokens, affinity, observer, signal } = parts;
-  const { sampling, stop, stream } = parts.request;
+  const { sampling, stop, stream } = parts.options;
   for await (const event of llm.generate({ prompt, maxTokens, stop, sampling, affinity, stream }, signal)) {
     if (event.kind === 'end') return event;
     if (!observer.gone.aborted) observer.part(event.text, event.ids, event.fields);

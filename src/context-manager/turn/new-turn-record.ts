@@ -7,12 +7,12 @@ import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { TurnRequest } from './turn.ts';
-import type { GatePass } from './turn-gate.ts';
+import type { OpenPass } from './turn-gate.ts';
 
 /** The record of a turn that has just been answered. Throws `session_not_found` when its session has expired meanwhile. */
 export function newTurnRecord(
   request: TurnRequest,
-  { session, base, claim }: GatePass,
+  { session, base, digest }: OpenPass,
   answer: {
     readonly prompt: Prompt;
     readonly end: GenerationEnd;
@@ -39,7 +39,7 @@ export function newTurnRecord(
     expiresAtMs: writtenAtMs + ttlMs(request, base, options),
     turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
     parent: base?.hash,
-    requestDigest: claim.digest,
+    requestDigest: digest,
     contextStart: prompt.contextStart,
     stop: end.stop,
     sampling: {

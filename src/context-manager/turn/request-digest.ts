@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
+import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { TurnRequest } from './turn.ts';
 
 /**
@@ -12,17 +13,23 @@ import type { TurnRequest } from './turn.ts';
  * since of two that end at one place the first is reported; a sampling parameter that is spelled out is not the same as
  * one left to the LLM Service, whose default need not be another's.
  */
-export function requestDigest(request: TurnRequest, turn: TurnNumber): RequestDigest {
+export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined): RequestDigest {
   const decisive = [
-    turn,
+    turn ?? atTip(request.place),
     // Here stood the mode that was named; most requests named none, and are still found by what was stored for them.
     null,
-    request.messages.map(({ role, content }) => [role, content]),
+    request.messages.map(({ role, content }) => [role, sorted(content)]),
     request.maxTokens ?? null,
     request.stop,
     sorted(request.sampling),
   ];
   return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 16) as RequestDigest;
+}
+
+/** What stands for the number of a turn that has none yet. */
+function atTip(place: TurnPlace): unknown {
+  const repeat = 'tip' in place ? place.tip : 'new';
+  return typeof repeat === 'object' ? ['tip', repeat.key] : 'tip';
 }
 
 /** Key order is the client's whim; JSON objects are compared without it. */

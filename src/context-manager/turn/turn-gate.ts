@@ -1,22 +1,32 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { SessionKey } from '../../domain/identifiers.ts';
+import type { RequestDigest, SessionKey, TurnNumber } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { decideTurn, type TurnClaim } from '../../domain/turn-decision.ts';
+import { decideTurn, type TurnClaim, type TurnDoubt } from '../../domain/turn-decision.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { ReplicaWait } from './replica-wait.ts';
+import { requestDigest } from './request-digest.ts';
 import type { TurnRequest } from './turn.ts';
-import { turnClaim } from './turn-claim.ts';
 
-export interface GatePass {
-  readonly claim: TurnClaim;
+export type GatePass = AnsweredPass | OpenPass;
+
+interface Waited {
   readonly session: CachedSession;
-  /** The stored answer to this very request; nothing else needs doing. */
-  readonly answered: Turn | undefined;
-  /** The turn to go on from; `undefined` opens the session. */
-  readonly base: Turn | undefined;
   readonly waitedMs: number;
   /** How often the gate looked again. */
   readonly retries: number;
+}
+
+export interface AnsweredPass extends Waited {
+  /** The stored answer to this very request; nothing else needs doing. */
+  readonly answered: Turn;
+}
+
+export interface OpenPass extends Waited {
+  readonly answered: undefined;
+  /** The turn to go on from; `undefined` opens the session. */
+  readonly base: Turn | undefined;
+  /** What the turn is to be stored under. */
+  readonly digest: RequestDigest;
 }
 
 /** How soon a client may ask again after `context_stale`: one LAN replication delay with room to spare. */
@@ -38,46 +48,56 @@ export class TurnGate {
    * `invalid_request` when turn and context id leave a doubt; `signal.reason` on abort.
    */
   async pass(key: SessionKey, request: TurnRequest, signal: AbortSignal): Promise<GatePass> {
-    const { session, seen, waitedMs, retries } = await this.#replica.until(
+    const { place, mode } = request;
+    const claim: TurnClaim = { place, mode, digestAs: (turn) => requestDigest(request, turn) };
+    const {
+      session,
+      seen: decision,
+      waitedMs,
+      retries,
+    } = await this.#replica.until(
       key,
       { maxWaitMs: request.maxWaitMs, signal },
       (session) => {
         if (session.deleted)
           throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
-        const claim = turnClaim(request, session.history);
-        return { claim, decision: decideTurn(session.history, claim) };
+        return decideTurn(session.history, claim);
       },
-      ({ decision }) => decision.kind !== 'stale',
+      ({ kind }) => kind !== 'stale',
     );
-    const { claim, decision } = seen;
-    const pass = { claim, session, waitedMs, retries };
+    const pass = { session, waitedMs, retries };
     switch (decision.kind) {
       case 'replay':
-        return { ...pass, answered: decision.turn, base: undefined };
+        return { ...pass, answered: decision.turn };
       case 'conflict':
-        throw conflict(claim);
+        throw conflict(decision.turn);
       case 'mismatch':
-        throw mismatch(claim, decision.found);
+        throw mismatch(decision);
+      case 'doubt':
+        throw doubtful(decision.about);
       case 'go':
         // The damaged record may be an answer to this very turn, or one that the client has seen.
         if (session.corrupt > 0) throw corrupt(session);
-        return { ...pass, answered: undefined, base: decision.base };
+        return { ...pass, answered: undefined, base: decision.base, digest: decision.digest };
       case 'stale':
         break;
       default:
         decision satisfies never;
     }
     if (session.corrupt > 0) throw corrupt(session);
-    const { answered, base } = decision;
+    const { answered, base, digest } = decision;
     if (base === undefined && this.#replica.isAlone) {
       throw new DiscedgeError('session_not_found', 'no such session; turn 1 opens one', { param: 'session_id' });
     }
-    if (request.consistency === 'available' && base !== undefined) return { ...pass, answered, base };
-    throw stale(claim, session, this.#replica.isAlone);
+    if (request.consistency === 'available' && base !== undefined) {
+      return answered === undefined ? { ...pass, answered, base, digest } : { ...pass, answered };
+    }
+    const namesBranch = 'contextId' in place && place.contextId !== undefined;
+    throw stale({ turn: decision.turn, namesBranch }, session, this.#replica.isAlone);
   }
 }
 
-function conflict({ turn }: TurnClaim): DiscedgeError {
+function conflict(turn: TurnNumber): DiscedgeError {
   return new DiscedgeError(
     'turn_conflict',
     `turn ${turn} of this session is already stored with a different request; read the session and continue from its last turn`,
@@ -85,13 +105,29 @@ function conflict({ turn }: TurnClaim): DiscedgeError {
   );
 }
 
-function mismatch({ turn }: TurnClaim, found: number): DiscedgeError {
+function mismatch({ turn, found }: { turn: TurnNumber; found: TurnNumber }): DiscedgeError {
   return new DiscedgeError(
     'invalid_request',
     `context_id names turn ${found}, but turn is ${turn}; the turn after it is ${found + 1}`,
     { param: 'context_id' },
   );
 }
+
+function doubtful(about: TurnDoubt): DiscedgeError {
+  return new DiscedgeError('invalid_request', DOUBTS[about].message, { param: DOUBTS[about].param });
+}
+
+const DOUBTS: Readonly<Record<TurnDoubt, { readonly message: string; readonly param: string }>> = {
+  turn_missing: {
+    message: 'turn is needed from turn 2 on: it is how the node knows that it holds all you have seen',
+    param: 'turn',
+  },
+  unknown_context: {
+    message: 'this node does not know the context_id; send turn with it, so that the node can wait for it',
+    param: 'turn',
+  },
+  opening_after: { message: 'turn 1 opens a session and has no context_id before it', param: 'context_id' },
+};
 
 function corrupt(session: CachedSession): DiscedgeError {
   return new DiscedgeError(
@@ -100,9 +136,13 @@ function corrupt(session: CachedSession): DiscedgeError {
   );
 }
 
-function stale({ turn, contextId }: TurnClaim, { history }: CachedSession, isAlone: boolean): DiscedgeError {
+function stale(
+  { turn, namesBranch }: { turn: TurnNumber; namesBranch: boolean },
+  { history }: CachedSession,
+  isAlone: boolean,
+): DiscedgeError {
   const held = history.tip?.record.turn ?? 0;
-  const missing = contextId !== undefined && held >= turn - 1 ? 'the branch of this context_id' : `turn ${turn - 1}`;
+  const missing = namesBranch && held >= turn - 1 ? 'the branch of this context_id' : `turn ${turn - 1}`;
   const advice = isAlone
     ? 'it shares its sessions with no other node, so check the turn number'
     : 'ask again, or another node, or send "consistency": "available"';

@@ -1,10 +1,16 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { ContextMode } from '../../domain/record/turn-record.ts';
 import type { Counter, Histogram, Metrics } from '../../environment/environment.ts';
 import type { GenerationUsage } from '../../llm-service/llm-service.ts';
-import type { TurnReply } from './turn.ts';
 import type { GatePass } from './turn-gate.ts';
 
 const SECONDS_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
+
+/** How an answered turn or forwarded prompt is counted. */
+export interface TurnEnding {
+  readonly mode: ContextMode;
+  readonly replayed: boolean;
+}
 
 /** What the Context Manager counts. Labels are closed sets: models, outcome codes and modes, never a user or session. */
 export class TurnMetrics {
@@ -53,12 +59,13 @@ export class TurnMetrics {
   }
 
   /** Times a turn of this model and counts how it ended. */
-  async observe(model: string, task: () => Promise<TurnReply>): Promise<TurnReply> {
+  async observe<T>(model: string, task: () => Promise<T>, ending: (reply: T) => TurnEnding): Promise<T> {
     const startedMs = this.#monotonic();
     try {
       const reply = await task();
-      this.#turns.add(1, { model, outcome: reply.replayed ? 'replayed' : 'ok' });
-      this.#turnSeconds.observe((this.#monotonic() - startedMs) / 1000, { model, mode: reply.mode });
+      const { mode, replayed } = ending(reply);
+      this.#turns.add(1, { model, outcome: replayed ? 'replayed' : 'ok' });
+      this.#turnSeconds.observe((this.#monotonic() - startedMs) / 1000, { model, mode });
       return reply;
     } catch (error) {
       this.#turns.add(1, { model, outcome: error instanceof DiscedgeError ? error.code : 'internal_error' });

@@ -1,13 +1,13 @@
 import type { Turn } from '../../domain/session-history.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { StoredReply } from '../modes/mode.ts';
-import type { TurnReply, TurnRequest } from './turn.ts';
+import type { Reply, TurnReply } from './turn.ts';
 import type { GatePass } from './turn-gate.ts';
 import { LOCAL } from './write-concerns.ts';
 
-/** A reply that was generated now; `promptTokens` is the length of its prompt. */
-export function generatedReply(turn: Turn, end: GenerationEnd, promptTokens: number, pass: GatePass): TurnReply {
-  return { ...placeOf(turn, pass), ...wordsOf(end, promptTokens), replayed: false };
+/** The reply to a turn that was answered now; `promptTokens` is the length of its prompt. */
+export function answeredReply(turn: Turn, end: GenerationEnd, promptTokens: number, pass: GatePass): TurnReply {
+  return { ...placeOf(turn, pass), ...generatedReply(end, promptTokens), replayed: false };
 }
 
 /** A reply that was stored before, whole. */
@@ -22,25 +22,6 @@ export function replayedReply(turn: Turn, { reply, replyIds, exact }: StoredRepl
     stop: turn.record.stop,
     usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
     fields: {},
-  };
-}
-
-/** A reply that nothing is kept of. */
-export function forwardedReply(request: TurnRequest, end: GenerationEnd, promptTokens: number): TurnReply {
-  return {
-    ...wordsOf(end, promptTokens),
-    userId: request.userId,
-    sessionId: request.sessionId,
-    mode: 'client-side',
-    turn: request.turn,
-    contextId: undefined,
-    basedOnTurn: undefined,
-    replayed: false,
-    waitedMs: 0,
-    retries: 0,
-    writeConcern: undefined,
-    replicas: undefined,
-    droppedTurns: 0,
   };
 }
 
@@ -59,7 +40,8 @@ function placeOf({ record, hash }: Turn, { waitedMs, retries }: GatePass) {
   };
 }
 
-function wordsOf(end: GenerationEnd, promptTokens: number) {
+/** A reply as it was generated, whether it is stored or not. */
+export function generatedReply(end: GenerationEnd, promptTokens: number): Reply {
   return {
     text: end.text,
     replyIds: end.ids,

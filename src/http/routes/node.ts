@@ -97,7 +97,7 @@ function textOf(error: unknown): string {
   return error instanceof DiscedgeError ? error.message : 'internal error';
 }
 
-function modelProperties({ llm, template, keygroup, defaultMode, parallel }: ServedModel) {
+function modelProperties({ llm, template, keygroup, contextManager, parallel }: ServedModel) {
   const { identity, contextTokens, vocabularySize, chatTemplate, bosText, eosText } = llm.description;
   const { whyNotAppendable } = template;
   return {
@@ -111,7 +111,7 @@ function modelProperties({ llm, template, keygroup, defaultMode, parallel }: Ser
     tokenizer_digest: identity.tokenizerDigest,
     template_digest: identity.templateDigest,
     vocabulary_size: vocabularySize,
-    default_mode: defaultMode,
+    default_mode: contextManager.defaultMode,
     modes: ['raw', ...(whyNotAppendable === undefined ? ['tokenized'] : []), 'client-side'],
     ...(whyNotAppendable === undefined ? {} : { tokenized_unavailable: whyNotAppendable }),
   };

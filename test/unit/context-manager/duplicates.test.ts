@@ -2,6 +2,7 @@
 // after failures in between. Each must cost one LLM call and leave one record, and all replies must be the same.
 import { describe, expect, it } from 'vitest';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
+import type { TipRepeat } from '../../../src/domain/turn-decision.ts';
 import { type Ask, codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 /** What two replies to one turn must have in common. */
@@ -145,5 +146,38 @@ describe('another request for a stored turn', () => {
     const rig = await contextManagerRig();
     await rig.turn({ session: 's' });
     expect(await codeOf(rig.turn({ session: 's', text: 'other' }))).toBe('invalid_request');
+  });
+});
+
+describe('a message at the tip', () => {
+  const tip = (repeat: TipRepeat, text: string): Ask => ({ session: 's', place: { tip: repeat }, text });
+
+  it('appends after whatever is last in the queue: none is lost, none conflicts', async () => {
+    const rig = await contextManagerRig();
+    const texts = Array.from({ length: 8 }, (_, index) => `message ${index % 4}`);
+    const replies = await Promise.all(texts.map((text) => rig.turn(tip('new', text))));
+    expect(replies.map(({ turn }) => turn)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(replies.map(({ text }) => text)).toEqual(texts.map((text, index) => `Turn ${index + 1}: ${text}`));
+    expect(await rig.turn({ session: 's', turn: 9 })).toMatchObject({ basedOnTurn: 8 });
+  });
+
+  it('sent again while it is answered, and later, is the same turn', async () => {
+    const rig = await contextManagerRig();
+    await rig.turns('s', { to: 2 });
+    const first = rig.turn(tip('new', 'yes'));
+    const again = await Promise.all([first, rig.turn(tip('repeated', 'yes')), rig.turn(tip('repeated', 'yes'))]);
+    expect(again.map(({ replayed }) => replayed)).toEqual([false, true, true]);
+    expect(new Set(again.map(({ contextId }) => contextId)).size).toBe(1);
+    rig.restart();
+    expect(await rig.turn(tip('repeated', 'yes'))).toMatchObject({ turn: 3, replayed: true });
+    expect(await rig.turn(tip('new', 'yes'))).toMatchObject({ turn: 4, replayed: false });
+  });
+
+  it('under a key is the same turn however far the session has gone on; another key is another message', async () => {
+    const rig = await contextManagerRig();
+    const said = await rig.turn(tip({ key: 'k' }, 'yes'));
+    await rig.turns('s', { from: 2, to: 4 });
+    expect(await rig.turn(tip({ key: 'k' }, 'yes'))).toMatchObject({ contextId: said.contextId, replayed: true });
+    expect(await rig.turn(tip({ key: 'other' }, 'yes'))).toMatchObject({ turn: 5, replayed: false });
   });
 });

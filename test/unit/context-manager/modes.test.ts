@@ -67,33 +67,30 @@ describe('raw', () => {
 describe('client-side', () => {
   it('forwards texts and ids as they are, control tokens and all, and keeps nothing', async () => {
     const rig = await contextManagerRig();
-    const ask = { mode: 'client-side' as const, prompt: ['<|im_start|>user\nhi', [IM_END, ...bytes('\n')]], turn: 7 };
-    const reply = await rig.turn({ ...ask, session: 'mine', system: 'ignored' });
+    const prompt = ['<|im_start|>user\nhi', [IM_END, ...bytes('\n')]];
+    const reply = await rig.forward({ prompt });
     expect(rig.llm.generations[0]?.prompt).toEqual([IM_START, ...bytes('user\nhi'), IM_END, ...bytes('\n')]);
     expect(rig.llm.generations[0]?.request.affinity).toBeUndefined();
-    expect(reply).toMatchObject({
-      mode: 'client-side',
-      turn: 7,
-      sessionId: 'mine',
-      contextId: undefined,
-      replayed: false,
-    });
+    expect(Object.keys(reply).sort()).toEqual(
+      ['exact', 'fields', 'promptTokens', 'replyIds', 'stop', 'text', 'usage'].sort(),
+    );
     expect(rig.store.appended).toHaveLength(0);
     expect(rig.store.reads).toBe(0);
-    expect((await rig.turn({ ...ask })).replayed).toBe(false);
+    await rig.forward({ prompt });
+    expect(rig.llm.generations).toHaveLength(2);
   });
 
-  it('does not touch a stored session of the same name', async () => {
+  it('does not touch a stored session', async () => {
     const rig = await contextManagerRig();
     await rig.turn({ session: 's', turn: 1 });
-    await rig.turn({ session: 's', turn: 2, mode: 'client-side', prompt: ['x'] });
+    await rig.forward({ prompt: ['x'] });
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, basedOnTurn: 1 });
   });
 
-  it('does not wait behind a session, and several run at once', async () => {
+  it('several run at once', async () => {
     const rig = await contextManagerRig();
     const holds = [rig.llm.hold(), rig.llm.hold()];
-    const calls = [1, 2].map(() => rig.turn({ session: 's', mode: 'client-side', prompt: ['x'] }));
+    const calls = [1, 2].map(() => rig.forward({ prompt: ['x'] }));
     await Promise.all(holds.map(({ entered }) => entered));
     for (const hold of holds) hold.release();
     expect(await Promise.all(calls)).toHaveLength(2);
@@ -107,13 +104,13 @@ describe('client-side', () => {
     ['a fractional id', [[1.5]]],
   ])('refuses %s', async (_name, prompt) => {
     const rig = await contextManagerRig();
-    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: prompt as never }))).toBe('invalid_request');
+    expect(await codeOf(rig.forward({ prompt: prompt as never }))).toBe('invalid_request');
     expect(rig.llm.generations).toHaveLength(0);
   });
 
   it('refuses a prompt that is too long', async () => {
     const rig = await contextManagerRig({ scripted: { contextTokens: 100 } });
-    const prompt = (length: number) => rig.turn({ mode: 'client-side', prompt: ['x'.repeat(length)] });
+    const prompt = (length: number) => rig.forward({ prompt: ['x'.repeat(length)] });
     expect(await codeOf(prompt(100))).toBe('context_overflow');
     expect(await prompt(99)).toMatchObject({ promptTokens: 99, stop: { kind: 'limit' } });
   });
@@ -122,7 +119,7 @@ describe('client-side', () => {
     const rig = await contextManagerRig();
     Object.assign(rig.llm.description, { prependBos: IM_START });
     for (const prompt of [['hi'], ['<|im_start|>hi'], [bytes('hi')], [[IM_START, IM_START]]]) {
-      await rig.turn({ mode: 'client-side', prompt });
+      await rig.forward({ prompt });
     }
     expect(rig.llm.generations.map(({ prompt }) => prompt)).toEqual([
       [IM_START, ...bytes('hi')],
@@ -143,7 +140,7 @@ describe('a template under which turns cannot be appended', () => {
     expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('mode_unavailable');
     expect(await rig.turn({ session: 's', turn: 1, mode: 'raw' })).toMatchObject({ turn: 1 });
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, mode: 'raw' });
-    expect(await rig.turn({ mode: 'client-side', prompt: ['x'] })).toMatchObject({ text: expect.any(String) });
+    expect(await rig.forward({ prompt: ['x'] })).toMatchObject({ text: expect.any(String) });
   });
 });
 

@@ -32,8 +32,11 @@ async function everyOutcome(rig: Rig): Promise<unknown[]> {
   await attempt({ turn: 9 });
   await attempt({ turn: 2, contextId: 'f'.repeat(32) });
   await attempt({ turn: 2, text: MARKER.repeat(1000) });
-  await attempt({ mode: 'client-side', prompt: [MARKER.repeat(1000)] });
-  await attempt({ mode: 'client-side', prompt: [MARKER] });
+  for (const prompt of [[MARKER.repeat(1000)], [MARKER]]) {
+    await rig
+      .forward({ prompt, sampling: { grammar: MARKER }, stop: [`${MARKER}!`] })
+      .catch((error) => void errors.push(error));
+  }
   await attempt({ session: 'raw-session', turn: 1, mode: 'raw' });
   rig.llm.failNext('midway');
   await attempt({ turn: 2 });

@@ -118,12 +118,12 @@ describe('many sessions', () => {
     const calls = [
       rig.turn({ session: 'a', turn: 1 }),
       rig.turn({ session: 'a', turn: 1 }),
-      rig.turn({ mode: 'client-side', prompt: ['x'] }),
+      rig.forward({ prompt: ['x'] }),
     ];
     await Promise.all(holds.map(({ entered }) => entered));
     expect(await rig.metrics.metric('discedge_turns_in_flight')).toBe(3);
     expect(await errorOf(rig.turn({ session: 'b', turn: 1 }))).toMatchObject({ code: 'overloaded', retry: true });
-    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] }))).toBe('overloaded');
+    expect(await codeOf(rig.forward({ prompt: ['x'] }))).toBe('overloaded');
     for (const hold of holds) hold.release();
     await Promise.all(calls);
     expect(await rig.turn({ session: 'b', turn: 1 })).toMatchObject({ turn: 1 });

@@ -130,7 +130,7 @@ describe('a client that leaves', () => {
   it('from a client-side turn: stops it at once, nobody can come back for it', async () => {
     const leaver = new AbortController();
     const hold = rig.llm.hold();
-    const left = codeOf(rig.turn({ mode: 'client-side', prompt: ['x'], gone: leaver.signal }));
+    const left = codeOf(rig.forward({ prompt: ['x'], gone: leaver.signal }));
     await hold.entered;
     leaver.abort();
     expect(await left).toBe('turn_cancelled');
@@ -161,7 +161,7 @@ describe('a node that closes', () => {
     await Promise.all([rig.node.close(1000), rig.node.close(1000)]);
     expect(rig.node.closing).toBe(true);
     expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('shutting_down');
-    expect(await codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] }))).toBe('shutting_down');
+    expect(await codeOf(rig.forward({ prompt: ['x'] }))).toBe('shutting_down');
     expect(rig.environment.pendingTimers).toBe(0);
   });
 
@@ -184,7 +184,7 @@ describe('a node that closes', () => {
     const hold = rig.llm.hold();
     const stopped = [1, 2, 3].map((turn) => codeOf(rig.turn({ session: 's', turn })));
     const elsewhere = rig.llm.hold();
-    stopped.push(codeOf(rig.turn({ mode: 'client-side', prompt: ['x'] })));
+    stopped.push(codeOf(rig.forward({ prompt: ['x'] })));
     await Promise.all([hold.entered, elsewhere.entered]);
     const closing = rig.node.close(1000);
     await rig.environment.advance(1000);

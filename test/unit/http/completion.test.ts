@@ -88,8 +88,15 @@ describe('a turn', () => {
       mode: 'client-side',
       session_id: 'mine',
       turn: 4,
+      write_concern: 'replicated',
     });
-    expect(reply).toMatchObject({ content: 'Turn 1: hi', mode: 'client-side', session_id: 'mine', turn: 4 });
+    expect(reply).toMatchObject({
+      ...{ content: 'Turn 1: hi', mode: 'client-side', session_id: 'mine', turn: 4, user_id: 'anonymous' },
+      ...{ replayed: false, retries: 0, waited_ms: 0, dropped_turns: 0, truncated: false },
+    });
+    for (const field of ['context_id', 'based_on_turn', 'write_concern', 'replicas']) {
+      expect(reply).not.toHaveProperty(field);
+    }
     expect((await node.get('/sessions/mine')).status).toBe(404);
   });
 });

@@ -1,6 +1,9 @@
-import type { TurnReply } from '../../../context-manager/turn/turn.ts';
+import { type Static, type TSchema, Type } from 'typebox';
+import type { Reply, TurnReply } from '../../../context-manager/turn/turn.ts';
+import { ANONYMOUS } from '../../../domain/identifiers.ts';
 import type { StopReason } from '../../../domain/record/turn-record.ts';
-import type { CompletionReply } from './completion-schema.ts';
+import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
+import type { CompletionBody } from './completion-schema.ts';
 
 /** llama.cpp's words for how a reply ended. */
 export const STOP_TYPES = { end: 'eos', limit: 'limit', word: 'word' } as const satisfies Record<
@@ -8,45 +11,98 @@ export const STOP_TYPES = { end: 'eos', limit: 'limit', word: 'word' } as const 
   string
 >;
 
-/** A turn's reply with llama.cpp's fields and DisCEdge's (DESIGN §10). */
-export function completionReply(
-  reply: TurnReply,
-  {
-    model,
-    node,
-    requestBytes,
-    returnTokens,
-  }: { model: string; node: string; requestBytes: number; returnTokens: boolean },
-): CompletionReply {
-  const { usage } = reply;
-  return {
-    ...reply.fields,
-    content: reply.text,
-    tokens: returnTokens ? [...reply.replyIds] : [],
-    stop: true,
-    model,
-    ...(reply.sessionId === undefined ? {} : { session_id: reply.sessionId }),
-    user_id: reply.userId,
-    mode: reply.mode,
-    ...(reply.turn === undefined ? {} : { turn: reply.turn }),
-    ...(reply.contextId === undefined ? {} : { context_id: reply.contextId }),
-    node,
-    request_size: requestBytes,
-    retries: reply.retries,
-    waited_ms: rounded(reply.waitedMs),
-    ...(reply.basedOnTurn === undefined ? {} : { based_on_turn: reply.basedOnTurn }),
-    replayed: reply.replayed,
-    ...(reply.writeConcern === undefined ? {} : { write_concern: reply.writeConcern }),
-    ...(reply.replicas === undefined ? {} : { replicas: reply.replicas }),
-    dropped_turns: reply.droppedTurns,
-    exact_ids: reply.exact,
-    stop_type: STOP_TYPES[reply.stop.kind],
-    stopping_word: reply.stop.kind === 'word' ? reply.stop.word : '',
-    tokens_predicted: usage.predictedTokens,
-    tokens_evaluated: reply.promptTokens,
-    tokens_cached: reply.replayed ? 0 : reply.promptTokens + usage.predictedTokens,
-    truncated: reply.droppedTurns > 0,
-    timings: {
+/** What the fields of a reply are made of. */
+export interface Answered {
+  readonly reply: Reply;
+  /** The turn as it is stored; `undefined` for a forwarded prompt, of which the request's own words are given back. */
+  readonly turn: TurnReply | undefined;
+  readonly body: CompletionBody;
+  readonly requestBytes: number;
+  readonly model: string;
+  readonly node: string;
+}
+
+/** One field of the reply: what it is, and where it comes from. */
+interface Field<Schema extends TSchema = TSchema> {
+  readonly schema: Schema;
+  value(answered: Answered): unknown;
+}
+
+function always<Schema extends TSchema>(schema: Schema, value: (answered: Answered) => Static<Schema>): Field<Schema> {
+  return { schema, value };
+}
+
+/** Left out where the value is `undefined`. */
+function maybe<Schema extends TSchema>(schema: Schema, value: (answered: Answered) => Static<Schema> | undefined) {
+  return { schema: Type.Optional(schema), value };
+}
+
+const text = (description?: string) => Type.String(description === undefined ? {} : { description });
+const count = (description?: string) => Type.Integer(description === undefined ? {} : { description });
+
+/** llama.cpp's fields and DisCEdge's (DESIGN §10), in the order in which they are sent. */
+const FIELDS = {
+  content: always(text(), ({ reply }) => reply.text),
+  tokens: always(Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })), ({ reply, body }) =>
+    body.return_tokens ? [...reply.replyIds] : [],
+  ),
+  stop: always(Type.Boolean(), () => true),
+  model: always(text(), ({ model }) => model),
+  session_id: maybe(text(), ({ turn, body }) => turn?.sessionId ?? body.session_id),
+  user_id: always(text(), ({ turn, body }) => turn?.userId ?? body.user_id ?? ANONYMOUS),
+  mode: always(text(), ({ turn }) => turn?.mode ?? 'client-side'),
+  turn: maybe(count(), ({ turn, body }) => turn?.turn ?? body.turn),
+  context_id: maybe(text(), ({ turn }) => turn?.contextId),
+  node: always(text(), ({ node }) => node),
+  request_size: always(count('Bytes of the request body.'), ({ requestBytes }) => requestBytes),
+  retries: always(
+    count('How often the node looked again for the turn before this one.'),
+    ({ turn }) => turn?.retries ?? 0,
+  ),
+  waited_ms: always(Type.Number({ description: 'How long it waited for it.' }), ({ turn }) =>
+    rounded(turn?.waitedMs ?? 0),
+  ),
+  based_on_turn: maybe(count(), ({ turn }) => turn?.basedOnTurn),
+  replayed: always(Type.Boolean(), ({ turn }) => turn?.replayed ?? false),
+  write_concern: maybe(
+    text('What was reached, `local` or `replicated`; absent where nothing is stored.'),
+    ({ turn }) => turn?.writeConcern,
+  ),
+  replicas: maybe(
+    count(
+      'Nodes known to have the turn on disk, this one included. There may be more: under `local` nobody is asked, under `replicated` the first peer is enough.',
+    ),
+    ({ turn }) => turn?.replicas,
+  ),
+  dropped_turns: always(
+    count('Turns at the beginning of the session that the model no longer saw.'),
+    ({ turn }) => turn?.droppedTurns ?? 0,
+  ),
+  exact_ids: always(
+    Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
+    ({ reply }) => reply.exact,
+  ),
+  stop_type: always(text('`eos`, `limit` or `word`'), ({ reply }) => STOP_TYPES[reply.stop.kind]),
+  stopping_word: always(text(), ({ reply: { stop } }) => (stop.kind === 'word' ? stop.word : '')),
+  tokens_predicted: always(count(), ({ reply }) => reply.usage.predictedTokens),
+  tokens_evaluated: always(count('Ids of the whole prompt.'), ({ reply }) => reply.promptTokens),
+  tokens_cached: always(count("Ids in the KV cache after the turn (llama.cpp's meaning)."), ({ reply, turn }) =>
+    turn?.replayed ? 0 : reply.promptTokens + reply.usage.predictedTokens,
+  ),
+  truncated: always(Type.Boolean(), ({ turn }) => (turn?.droppedTurns ?? 0) > 0),
+  timings: always(
+    Type.Object({
+      cache_n: count('Prompt ids found in the KV cache.'),
+      prompt_n: count('Prompt ids evaluated.'),
+      prompt_ms: Type.Number(),
+      prompt_per_token_ms: Type.Number(),
+      prompt_per_second: Type.Number(),
+      predicted_n: count(),
+      predicted_ms: Type.Number(),
+      predicted_per_token_ms: Type.Number(),
+      predicted_per_second: Type.Number(),
+    }),
+    ({ reply: { usage } }) => ({
       cache_n: usage.cachedTokens,
       prompt_n: usage.evaluatedTokens,
       prompt_ms: rounded(usage.promptMs),
@@ -56,8 +112,26 @@ export function completionReply(
       predicted_ms: rounded(usage.predictedMs),
       predicted_per_token_ms: ratio(usage.predictedMs, usage.predictedTokens),
       predicted_per_second: ratio(usage.predictedTokens * 1000, usage.predictedMs),
-    },
-  };
+    }),
+  ),
+} as const satisfies Record<string, Field>;
+
+type Schemas = { [Name in keyof typeof FIELDS]: (typeof FIELDS)[Name]['schema'] };
+
+export const CompletionReply = Type.Object(
+  Object.fromEntries(Object.entries(FIELDS).map(([name, { schema }]) => [name, schema])) as Schemas,
+  { additionalProperties: true },
+);
+export type CompletionReply = Static<typeof CompletionReply>;
+
+/** A whole reply; further fields of the LLM Service's own come first, and give way to ours. */
+export function completionReply(answered: Answered): CompletionReply {
+  const reply: Record<string, unknown> = { ...answered.reply.fields };
+  for (const [name, field] of Object.entries(FIELDS)) {
+    const value = field.value(answered);
+    if (value !== undefined) reply[name] = value;
+  }
+  return reply as CompletionReply;
 }
 
 function ratio(over: number, under: number): number {

@@ -1,4 +1,4 @@
-import type { TurnRequest } from '../../../context-manager/turn/turn.ts';
+import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../../domain/context-window.ts';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import {
@@ -11,6 +11,7 @@ import {
 import { nearest } from '../../../domain/nearest.ts';
 import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
+import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { CompletionBody } from './completion-schema.ts';
 
@@ -61,11 +62,17 @@ export function withoutNulls(body: unknown): unknown {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
 }
 
-/** Checks what a schema cannot say and translates the body into a turn. Throws `invalid_request` naming the field. */
-export function turnRequestOf(
+/** A request of `/completion`: a turn to be taken, or a prompt to be forwarded. */
+export type Completion =
+  | { readonly kind: 'turn'; readonly request: TurnRequest }
+  | { readonly kind: 'forward'; readonly request: ForwardRequest };
+
+/** Checks what a schema cannot say and translates the body. Throws `invalid_request` naming the field. */
+export function completionOf(
   body: CompletionBody,
-  options: AppOptions & { readonly defaultMode: ContextMode },
-): TurnRequest {
+  options: AppOptions,
+  { defaultMode }: { readonly defaultMode: ContextMode },
+): Completion {
   if ('context' in body) {
     throw invalid(
       'context',
@@ -74,27 +81,35 @@ export function turnRequestOf(
   }
   if (body.overflow === 'summarize')
     throw invalid('overflow', 'overflow "summarize" is not available; use "error" or "drop-oldest"');
-  const mode = body.mode ?? options.defaultMode;
-  const pieces = mode === 'client-side' ? clientPrompt(body.prompt) : [];
-  return {
+  const reply: ReplyOptions = {
+    maxTokens: maxTokensOf(body),
+    stop: stopOf(body),
+    sampling: samplingOf(body),
+    stream: body.stream ?? false,
+  };
+  const mode = body.mode ?? defaultMode;
+  if (mode === 'client-side') return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt) } };
+  const request: TurnRequest = {
+    ...reply,
     userId: body.user_id === undefined || body.user_id === '' ? ANONYMOUS : parseUserId(body.user_id),
     sessionId: body.session_id === undefined || body.session_id === '' ? undefined : parseSessionId(body.session_id),
-    turn: body.turn === undefined ? undefined : parseTurnNumber(body.turn),
-    contextId: body.context_id === undefined ? undefined : parseContextId(body.context_id),
-    mode: body.mode,
-    messages: mode === 'client-side' ? [] : messagesOf(body),
-    prompt: pieces,
+    place: placeOf(body),
+    mode: body.mode === undefined ? undefined : mode,
+    messages: messagesOf(body),
     consistency: body.consistency ?? options.defaultConsistency,
     maxWaitMs: Math.min(body.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
     writeConcern: body.write_concern ?? options.defaultWriteConcern,
     replicatedWaitMs: Math.min(body.replicated_wait_ms ?? options.replicatedWaitMs, options.maxWaitMsLimit),
     ttlSeconds: ttlOf(body.ttl_seconds, options),
     overflow: (body.overflow as OverflowPolicy | undefined) ?? options.defaultOverflow,
-    maxTokens: maxTokensOf(body),
-    stop: stopOf(body),
-    sampling: samplingOf(body),
-    stream: body.stream ?? false,
   };
+  return { kind: 'turn', request };
+}
+
+function placeOf({ turn, context_id }: CompletionBody): TurnPlace {
+  const contextId = context_id === undefined ? undefined : parseContextId(context_id);
+  if (turn !== undefined) return { turn: parseTurnNumber(turn), contextId };
+  return contextId === undefined ? { opens: true } : { after: contextId };
 }
 
 function samplingOf(body: CompletionBody): Readonly<Record<string, unknown>> {

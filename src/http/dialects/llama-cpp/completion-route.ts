@@ -1,12 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { TurnObserver } from '../../../context-manager/turn/turn.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { clientGone } from '../../client-gone.ts';
 import { asDiscedgeError, errorBody } from '../../error-reply.ts';
 import { EventStream } from '../../event-stream.ts';
 import type { TypedApp } from '../../typed-app.ts';
-import { completionReply } from './completion-reply.ts';
-import { turnRequestOf, withoutNulls } from './completion-request.ts';
-import { CompletionBody, CompletionReply } from './completion-schema.ts';
+import { CompletionReply, completionReply } from './completion-reply.ts';
+import { completionOf, withoutNulls } from './completion-request.ts';
+import { CompletionBody } from './completion-schema.ts';
 
 /** llama.cpp's `/completion`, with sessions: one turn of a conversation. */
 export function completionRoutes(app: TypedApp, parts: AppParts): void {
@@ -35,29 +36,20 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
 type CompletionRequest = FastifyRequest<{ Body: CompletionBody }>;
 
 async function wholeTurn(parts: AppParts, request: CompletionRequest, reply: FastifyReply): Promise<CompletionReply> {
-  const { contextManager, defaultMode } = parts.models.find(request.body.model);
-  const turn = turnRequestOf(request.body, { ...parts.options, defaultMode });
-  const done = await contextManager.takeTurn(turn, { part: () => {}, gone: clientGone(reply) });
-  return replyOf(parts, request, done);
+  return complete(parts, request, { part: () => {}, gone: clientGone(reply) });
 }
 
 async function streamTurn(parts: AppParts, request: CompletionRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const { contextManager, defaultMode } = parts.models.find(request.body.model);
-  const turn = turnRequestOf(request.body, { ...parts.options, defaultMode });
   const events = new EventStream(reply);
   const gone = clientGone(reply);
   try {
-    const done = await contextManager.takeTurn(turn, {
+    const whole = await complete(parts, request, {
       part: (content, tokens, fields) => {
         if (content !== '' || tokens.length > 0) events.send({ ...fields, index: 0, content, tokens, stop: false });
       },
       gone,
     });
-    events.send({
-      ...replyOf(parts, request, done),
-      content: '',
-      tokens: request.body.return_tokens ? done.replyIds : [],
-    });
+    events.send({ ...whole, content: '' });
   } catch (error) {
     if (!events.begun) throw error;
     events.send(errorBody(asDiscedgeError(error, parts.node.environment.logger, request)));
@@ -66,15 +58,17 @@ async function streamTurn(parts: AppParts, request: CompletionRequest, reply: Fa
   return reply;
 }
 
-function replyOf(
-  parts: AppParts,
-  request: CompletionRequest,
-  done: Parameters<typeof completionReply>[0],
-): CompletionReply {
-  return completionReply(done, {
-    model: parts.models.find(request.body.model).name,
-    node: parts.options.nodeId,
-    requestBytes: request.bodyBytes,
-    returnTokens: request.body.return_tokens ?? false,
-  });
+async function complete(
+  { models, options }: AppParts,
+  { body, bodyBytes }: CompletionRequest,
+  observer: TurnObserver,
+): Promise<CompletionReply> {
+  const { name, contextManager } = models.find(body.model);
+  const { kind, request } = completionOf(body, options, contextManager);
+  const rest = { body, requestBytes: bodyBytes, model: name, node: options.nodeId };
+  if (kind === 'forward') {
+    return completionReply({ reply: await contextManager.forward(request, observer), turn: undefined, ...rest });
+  }
+  const turn = await contextManager.takeTurn(request, observer);
+  return completionReply({ reply: turn, turn, ...rest });
 }

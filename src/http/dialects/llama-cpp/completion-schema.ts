@@ -4,7 +4,6 @@ import { CONTEXT_MODES } from '../../../domain/record/turn-record.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
 import { ModelChoice } from '../../model-choice.ts';
 
-const TokenIds = Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX }));
 const PromptPiece = Type.Union([Type.String(), Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })]);
 
 /** Most stop words a request may name; llama-server checks each of them at every token. */
@@ -96,53 +95,3 @@ export const CompletionBody = Type.Object(
   { additionalProperties: true },
 );
 export type CompletionBody = Static<typeof CompletionBody>;
-
-export const CompletionReply = Type.Object(
-  {
-    content: Type.String(),
-    tokens: TokenIds,
-    stop: Type.Boolean(),
-    model: Type.String(),
-    session_id: Type.Optional(Type.String()),
-    user_id: Type.String(),
-    mode: Type.String(),
-    turn: Type.Optional(Type.Integer()),
-    context_id: Type.Optional(Type.String()),
-    node: Type.String(),
-    request_size: Type.Integer({ description: 'Bytes of the request body.' }),
-    retries: Type.Integer({ description: 'How often the node looked again for the turn before this one.' }),
-    waited_ms: Type.Number({ description: 'How long it waited for it.' }),
-    based_on_turn: Type.Optional(Type.Integer()),
-    replayed: Type.Boolean(),
-    write_concern: Type.Optional(
-      Type.String({ description: 'What was reached, `local` or `replicated`; absent where nothing is stored.' }),
-    ),
-    replicas: Type.Optional(
-      Type.Integer({
-        description:
-          'Nodes known to have the turn on disk, this one included. There may be more: under `local` nobody is asked, under `replicated` the first peer is enough.',
-      }),
-    ),
-    dropped_turns: Type.Integer({ description: 'Turns at the beginning of the session that the model no longer saw.' }),
-    exact_ids: Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
-    stop_type: Type.String({ description: '`eos`, `limit` or `word`' }),
-    stopping_word: Type.String(),
-    tokens_predicted: Type.Integer(),
-    tokens_evaluated: Type.Integer({ description: 'Ids of the whole prompt.' }),
-    tokens_cached: Type.Integer({ description: "Ids in the KV cache after the turn (llama.cpp's meaning)." }),
-    truncated: Type.Boolean(),
-    timings: Type.Object({
-      cache_n: Type.Integer({ description: 'Prompt ids found in the KV cache.' }),
-      prompt_n: Type.Integer({ description: 'Prompt ids evaluated.' }),
-      prompt_ms: Type.Number(),
-      prompt_per_token_ms: Type.Number(),
-      prompt_per_second: Type.Number(),
-      predicted_n: Type.Integer(),
-      predicted_ms: Type.Number(),
-      predicted_per_token_ms: Type.Number(),
-      predicted_per_second: Type.Number(),
-    }),
-  },
-  { additionalProperties: true },
-);
-export type CompletionReply = Static<typeof CompletionReply>;
