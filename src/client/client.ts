@@ -52,7 +52,7 @@ export class DiscedgeClient {
   readonly #ring: NodeRing;
   readonly #userId: string | undefined;
 
-  /** Throws `invalid_use` when a node's URL is none. */
+  /** Throws `invalid_use` for a malformed node URL. */
   constructor(options: ClientOptions) {
     this.#ring = new NodeRing(typeof options.nodes === 'string' ? [options.nodes] : options.nodes);
     this.#userId = options.userId;

@@ -43,7 +43,7 @@ export class DiscedgeClientError extends Error {
   }
 }
 
-/** The error that a node's answer describes; what is no DisCEdge error (a proxy's page, say) is told by its status. */
+/** The error that a node's answer describes; of one that is not DisCEdge's (a proxy's page, say) only the status counts. */
 export async function errorOfResponse(response: Response, node: string): Promise<DiscedgeClientError> {
   const body: unknown = await response.json().catch(() => undefined);
   const details = errorObject(body);
@@ -60,7 +60,7 @@ export async function errorOfResponse(response: Response, node: string): Promise
   });
 }
 
-/** The error inside an event of a stream that had already begun, or `undefined` when the event is none. */
+/** The error inside an event of a stream that had already begun, or `undefined` when the event is not an error. */
 export function errorOfEvent(event: unknown, node: string): DiscedgeClientError | undefined {
   const details = errorObject(event);
   if (details === undefined) return undefined;

@@ -5,7 +5,7 @@ export class NodeRing {
   readonly #urls: string[];
   #index = 0;
 
-  /** Throws `invalid_use` when there is none, or one is not an http(s) URL. */
+  /** Throws `invalid_use` without any node, and for one that is not an http(s) URL. */
   constructor(urls: readonly string[], current?: string) {
     this.#urls = [...new Set(urls.map(normalizeNodeUrl))];
     if (this.#urls.length === 0) {

@@ -22,7 +22,7 @@ export interface RetryEvent {
 export const RETRIES_MAX_DEFAULT = 4;
 /** Long enough to let a short overload pass, short enough not to be noticed in a conversation. */
 export const BACKOFF_MS_DEFAULT = 200;
-/** Nobody waits longer in silence; also bounds what a node may ask for. */
+/** Longest wait between two attempts; also bounds what a node may ask for. */
 const WAIT_MS_MAX = 10_000;
 
 /** Trouble of one node only, which another may not have. */
@@ -52,7 +52,7 @@ export async function withRetries<T>(
     } catch (error) {
       if (!(error instanceof DiscedgeClientError) || !error.retry || retries >= policy.retriesMax) throw error;
       tried.add(node);
-      // Who has moved on in the meantime does not leave the node that was moved to.
+      // A session that has moved to another node in the meantime stays there.
       if (NODE_TROUBLE.has(error.code) && ring.current === node) ring.advance();
       const waitMs = tried.has(ring.current) ? waitFor(error, retries, policy) : 0;
       policy.onRetry?.({ attempt: retries + 1, error, node: ring.current, waitMs });

@@ -41,7 +41,7 @@ export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedA
   };
 }
 
-/** A turn of a session that is no longer held would be kept and never served. */
+/** A turn whose session has been removed would be stored and never served. */
 export function refuseOrphan(row: SessionRow | undefined, options: AppendOptions | undefined): void {
   if (row !== undefined || options?.continues !== true) return;
   throw new DiscedgeError(

@@ -11,7 +11,7 @@ export const EVICTION_TARGET = 0.9;
 export const LIST_LIMIT_MAX = 1_000;
 
 /**
- * A session read again within this time is not noted as used again: eviction looks back over hours, and reads shall
- * cost no writing.
+ * A session read again within this time is not noted as used again: eviction looks back over hours, and reading should
+ * not cause writes.
  */
 export const USE_NOTED_EVERY_MS = 60_000;

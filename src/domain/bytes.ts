@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 
 /**
  * Growing byte buffer for the record codec: LEB128 varints, length-prefixed UTF-8, fixed-length raw bytes. Throws
- * RangeError for a value that it has no bytes for.
+ * RangeError for a value that it cannot write.
  */
 export class ByteWriter {
   #buffer: Buffer;
@@ -13,14 +13,14 @@ export class ByteWriter {
   }
 
   byte(value: number): void {
-    if (!(value >= 0 && value <= 0xff)) throw new RangeError(`${value} is no byte`);
+    if (!(value >= 0 && value <= 0xff)) throw new RangeError(`${value} is not a byte`);
     this.#reserve(1);
     this.#buffer[this.#length++] = value;
   }
 
   /** Unsigned, up to 2⁵³−1. */
   varint(value: number): void {
-    if (!(value >= 0 && Number.isSafeInteger(value))) throw new RangeError(`${value} is no whole number`);
+    if (!(value >= 0 && Number.isSafeInteger(value))) throw new RangeError(`${value} is not a whole number`);
     this.#reserve(8);
     let rest = value;
     while (rest > 0x7f) {
@@ -70,7 +70,7 @@ export class ByteWriter {
   }
 }
 
-/** Bytes ended early, or are not the one form that a writer gives a value: the input is not what a writer wrote. */
+/** The input is not what a {@link ByteWriter} wrote: it ends early, or a value has not the one form that it is given. */
 export class MalformedBytes extends Error {}
 
 /** Reads what {@link ByteWriter} wrote; throws {@link MalformedBytes} and never reads past the end. */
@@ -98,7 +98,7 @@ export class ByteReader {
       const byte = this.byte();
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
-        if (byte === 0 && i > 0) throw new MalformedBytes('number in a longer form than need be');
+        if (byte === 0 && i > 0) throw new MalformedBytes('number in a longer form than needed');
         if (value > max) throw new MalformedBytes('number out of range');
         return value;
       }

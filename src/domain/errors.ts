@@ -139,7 +139,7 @@ export const ERROR_TABLE = {
   results_unusable: {
     status: undefined,
     retry: false,
-    meaning: 'A results file cannot be written, or is none that this version reads.',
+    meaning: 'A results file cannot be written, or this version cannot read it.',
   },
 } as const satisfies Record<string, { status: number | undefined; retry: boolean; meaning: string }>;
 

@@ -16,7 +16,7 @@ export interface Turn {
  *
  * An id can be used again once its session has expired, and records of the session before may still be there, or arrive.
  * Which turns those are follows from the records alone, so that all nodes agree: a conversation is over when another turn 1
- * was written after it had expired. It is kept, and no part of what is read.
+ * was written after it had expired. It is kept, and left out of what is read.
  */
 export class SessionHistory {
   readonly #turns = new Map<ContextId, Turn>();

@@ -31,16 +31,16 @@ export interface EmbeddedOptions {
   /** Prompt ids evaluated between two looks at the abort signal, and in one batch of all sequences. */
   readonly prefillChunkTokens?: number | undefined;
   readonly gpu?: 'auto' | false | undefined;
-  /** How long no id and no prefill chunk may come before a generation ends with `llm_timeout`. */
+  /** A generation that produces neither an id nor a prefill chunk for this long ends with `llm_timeout`. */
   readonly idleTimeoutMs?: number | undefined;
 }
 
-/** As long as calls into llama.cpp that do not heed the abort are waited for at the end, after their readers have gone. */
+/** How long closing waits for calls into llama.cpp that ignore the abort. */
 const CLOSE_STUCK_MS = 3_000;
 
 /**
- * llama.cpp in this process, through node-llama-cpp. Throws `model_unusable` when the file is no model that this
- * llama.cpp can run, or when it does not fit in memory.
+ * llama.cpp in this process, through node-llama-cpp. Throws `model_unusable` when this llama.cpp cannot run
+ * the file, or when it does not fit in memory.
  */
 export async function startEmbedded(options: EmbeddedOptions, environment: Environment): Promise<LlmService> {
   const { parallel = 4, threads = Math.max(1, availableParallelism() - 1), prefillChunkTokens = 256 } = options;

@@ -7,8 +7,8 @@ export type LlamaLibrary = typeof import('node-llama-cpp');
 export const LLAMA_PACKAGE = { name: 'node-llama-cpp', version: '3.22.1' } as const;
 
 /**
- * The only way to node-llama-cpp, loaded when first asked for: it brings hundreds of megabytes of native code that who
- * uses llama-server needs nothing of. Throws `package_missing` where it is not installed.
+ * The only way to node-llama-cpp, loaded when first asked for: it brings hundreds of megabytes of native code that a
+ * node with a llama-server does not need. Throws `package_missing` where it is not installed.
  */
 export function loadLlamaLibrary(): Promise<LlamaLibrary> {
   const wanted = {

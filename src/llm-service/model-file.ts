@@ -124,7 +124,7 @@ class StallWatch {
     return this.#abort.signal;
   }
 
-  /** A retry reports again what was there before: that is no progress. */
+  /** A retry reports what was downloaded before once more, which is not progress. */
   progressed(bytes: number): void {
     if (bytes <= this.#bytes) return;
     this.#bytes = bytes;

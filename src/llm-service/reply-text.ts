@@ -38,7 +38,7 @@ export class ReplyText {
     return { text: certain };
   }
 
-  /** The rest, when nothing more will come: what was held back is no stop word after all. */
+  /** The rest, when nothing more will come: what was held back is not a stop word after all. */
   end(): string {
     const rest = wholeCharacters(this.#held);
     this.#held = '';

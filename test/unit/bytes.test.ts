@@ -60,7 +60,7 @@ describe('a varint', () => {
   test.each([
     ['beyond 2⁵³', 'ffffffffffffff1f'],
     ['of nine bytes', '808080808080808001'],
-    ['in a longer form than need be', '8000'],
+    ['in a longer form than needed', '8000'],
     ['cut off', '80'],
     ['that is not there', ''],
   ])('%s is refused', (_, hex) => {

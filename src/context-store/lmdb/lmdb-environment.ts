@@ -12,7 +12,7 @@ import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, writeTotals } from './store-identity.ts';
 import { openTables, type Tables } from './tables.ts';
 
-/** Uses not yet written down. They go along with the next commit; with this many there is a commit for them. */
+/** Uses of sessions not yet written. They go along with the next commit; this many get a commit of their own. */
 const USES_WAITING_MAX = 1_000;
 /** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */
 const LOGGED = 'logged';
@@ -107,7 +107,7 @@ export class LmdbEnvironment {
     }
   }
 
-  /** Goes along with some later write: a lost one only makes a session look older than it is. */
+  /** Written with some later commit: a lost one only makes a session look older than it is. */
   noteUse(key: SessionKey, row: SessionRow): void {
     const usedAtMs = this.#environment.clock.now();
     const text = sessionKeyText(key);

@@ -12,7 +12,7 @@ export interface OriginLog {
 /** How far a log is settled here: every record up to `sequence` was taken in, refused, or is gone at its origin. */
 export interface LogCursor {
   readonly sequence: number;
-  /** Where in the origin's stream that was; of no meaning once the stream was made anew. */
+  /** Where in the origin's stream that was; meaningless once the stream has been recreated. */
   readonly streamSequence: number;
 }
 
@@ -153,7 +153,7 @@ export class LogChanges {
       cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));
   }
 
-  /** `undefined` for a record that is not of this node and disk: it is another's to publish. */
+  /** `undefined` for a record of another node or disk: this node does not publish it. */
   #nextOwn({ record }: SealedRecord): LogPosition | undefined {
     const { origin, incarnation } = this.#own;
     if (record.origin !== origin || record.incarnation !== incarnation) return undefined;

@@ -9,7 +9,7 @@ const HEADER_BYTES = 64;
 const NEW_STORE_BYTES = 1024 * 1024;
 
 /**
- * Refuses what lmdb would answer by ending the process: a data file that is not its own (segmentation fault) and files
+ * Refuses what would make lmdb end the process: a data file that is not its own (segmentation fault) and files
  * to be made on a full disk (bus error, because they are mapped before they have space). Throws an Error that says what.
  */
 export async function refuseUnopenable(storePath: string): Promise<void> {

@@ -37,7 +37,7 @@ interface SessionChange {
   after: SessionRow | undefined;
   /** Records put by this group. */
   added: Map<ContextId, SealedRecord>;
-  /** Keys in the table when all it holds of the session is to go. */
+  /** Set when the whole session is removed: its keys in the table. */
   removed: readonly RecordKey[] | undefined;
 }
 
@@ -79,7 +79,7 @@ export class SessionChanges {
     this.log?.add(sealed, received);
   }
 
-  /** Throws `session_not_found` for a turn that continues a session which is no longer here. */
+  /** Throws `session_not_found` for a turn that continues a session which has been removed. */
   refuseOrphan(sealed: SealedRecord, options: AppendOptions | undefined): void {
     refuseOrphan(this.#of(sessionKeyOf(sealed.record)).after, options);
   }

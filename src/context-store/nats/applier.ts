@@ -14,7 +14,7 @@ export interface ReceivedRecord {
   /** Who sent it; not always who wrote it. */
   readonly peer: NodeId;
   readonly bytes: Uint8Array;
-  /** The log's record that came so many before; without it the delta form is not taken. */
+  /** The log's record that came so many before; without it a delta is refused. */
   readonly turnAt?: (distance: number) => SealedRecord | undefined;
 }
 

@@ -56,7 +56,7 @@ export class HomeServer {
     );
     this.connection = new NatsServerConnection({ url, nodeId, tls }, environment);
     this.connection.join({
-      session: (nats, signal) => this.#session(nats, signal),
+      onUp: (nats, signal) => this.#whileUp(nats, signal),
       onDown: (reason) => this.#tellDown(reason),
     });
   }
@@ -110,7 +110,7 @@ export class HomeServer {
     this.#isToldDown = true;
   }
 
-  async #session(nats: NatsConnection, signal: AbortSignal): Promise<void> {
+  async #whileUp(nats: NatsConnection, signal: AbortSignal): Promise<void> {
     this.#nats = nats;
     this.#isToldDown = false;
     const parts: PeerRequestsParts = {

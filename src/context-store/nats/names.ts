@@ -43,7 +43,7 @@ export function recordSubjects({ keygroup, nodeId }: Omit<RecordStream, 'incarna
   return `${keygroupCode(keygroup)}.${nodeId}.*`;
 }
 
-/** The origin sequence is in the subject because a header would cost more, and the outbox goes on from it. */
+/** The origin sequence is in the subject because a header would cost more, and the publisher goes on from it. */
 export function recordSubject({
   keygroup,
   nodeId,

@@ -28,13 +28,13 @@ export interface NatsConnectionOptions {
 
 /** Whoever has something to do over a connection. */
 export interface ConnectionUser {
-  /** Runs while the connection is up; `signal` aborts when it is lost, and the next one gets a session of its own. */
-  readonly session: (nats: NatsConnection, signal: AbortSignal) => Promise<void>;
+  /** Runs while the connection is up; `signal` aborts when it is lost. Called again for the next one. */
+  readonly onUp: (nats: NatsConnection, signal: AbortSignal) => Promise<void>;
   /** Called when a connection is lost or does not come about. */
   readonly onDown?: (reason: string) => void;
 }
 
-interface RunningSession {
+interface RunningWork {
   readonly end: AbortController;
   readonly done: Promise<void>;
 }
@@ -44,7 +44,7 @@ export class NatsServerConnection {
   readonly #options: NatsConnectionOptions;
   readonly #environment: Environment;
   readonly #closed = new AbortController();
-  readonly #users = new Map<ConnectionUser, RunningSession | undefined>();
+  readonly #users = new Map<ConnectionUser, RunningWork | undefined>();
   #nats: NatsConnection | undefined;
   #isUp = false;
   #earlierBytes = { in: 0, out: 0 };
@@ -73,18 +73,18 @@ export class NatsServerConnection {
     this.#running ??= this.#run();
   }
 
-  /** From now on `user` has a session whenever the connection is up. */
+  /** From now on `user` is told whenever the connection is up. */
   join(user: ConnectionUser): void {
     this.#users.set(user, undefined);
     if (this.#isUp && this.#nats !== undefined) this.#begin(user, this.#nats);
   }
 
-  /** Resolves when its session has ended. */
+  /** Resolves when what it does over the connection has ended. */
   async leave(user: ConnectionUser): Promise<void> {
-    const session = this.#users.get(user);
+    const work = this.#users.get(user);
     this.#users.delete(user);
-    session?.end.abort();
-    await session?.done;
+    work?.end.abort();
+    await work?.done;
   }
 
   /** Connects anew: the server may know this node by now. */
@@ -102,7 +102,7 @@ export class NatsServerConnection {
 
   async close(): Promise<void> {
     this.#closed.abort();
-    const ended = this.#endSessions();
+    const ended = this.#endWork();
     await this.#nats?.close();
     await ended;
     await this.#running;
@@ -129,19 +129,19 @@ export class NatsServerConnection {
     this.#nats = nats;
     try {
       if (this.#closed.signal.aborted) return;
-      this.#beginSessions(nats);
+      this.#beginWork(nats);
       for await (const status of nats.status()) {
         if (status.type === 'disconnect') {
-          await this.#endSessions();
+          await this.#endWork();
           this.#tellDown('connection lost');
         } else if (status.type === 'reconnect') {
-          await this.#endSessions();
-          this.#beginSessions(nats);
+          await this.#endWork();
+          this.#beginWork(nats);
         }
       }
     } finally {
       await nats.close();
-      await this.#endSessions();
+      await this.#endWork();
       const { inBytes, outBytes } = nats.stats();
       this.#earlierBytes = { in: this.#earlierBytes.in + inBytes, out: this.#earlierBytes.out + outBytes };
       this.#nats = undefined;
@@ -155,7 +155,7 @@ export class NatsServerConnection {
     for (const user of this.#users.keys()) user.onDown?.(text);
   }
 
-  #beginSessions(nats: NatsConnection): void {
+  #beginWork(nats: NatsConnection): void {
     if (this.#closed.signal.aborted) return;
     this.#isUp = true;
     for (const user of this.#users.keys()) this.#begin(user, nats);
@@ -163,18 +163,18 @@ export class NatsServerConnection {
 
   #begin(user: ConnectionUser, nats: NatsConnection): void {
     const end = new AbortController();
-    const done = user.session(nats, end.signal).catch((error) => {
-      if (!end.signal.aborted) this.#environment.logger.error('replication_session_failed', {}, error);
+    const done = user.onUp(nats, end.signal).catch((error) => {
+      if (!end.signal.aborted) this.#environment.logger.error('replication_failed', {}, error);
     });
     this.#users.set(user, { end, done });
   }
 
-  async #endSessions(): Promise<void> {
+  async #endWork(): Promise<void> {
     this.#isUp = false;
-    const sessions = [...this.#users.values()];
+    const running = [...this.#users.values()];
     for (const user of this.#users.keys()) this.#users.set(user, undefined);
-    for (const session of sessions) session?.end.abort();
-    await Promise.all(sessions.map((session) => session?.done));
+    for (const work of running) work?.end.abort();
+    await Promise.all(running.map((work) => work?.done));
   }
 
   #connectOptions(): NodeConnectionOptions {

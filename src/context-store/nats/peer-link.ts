@@ -99,7 +99,7 @@ export class PeerLink {
     this.#catchUp = new CatchUp(options, { holder: this.calls, logger: environment.logger });
     this.#pulls = new PeerPulls({ ...options, api: options.route.api, peer: this.calls }, environment);
     this.#use = {
-      session: (nats, signal) => this.#session(nats, signal),
+      onUp: (nats, signal) => this.#whileUp(nats, signal),
       onDown: (reason) => this.#become(connectionLost(this.#state, reason)),
     };
   }
@@ -152,7 +152,7 @@ export class PeerLink {
     };
   }
 
-  async #session(nats: NatsConnection, signal: AbortSignal): Promise<void> {
+  async #whileUp(nats: NatsConnection, signal: AbortSignal): Promise<void> {
     this.calls.use(nats);
     const heard = [this.#listen(nats, announceSubject(this.nodeId), (message) => this.#hear(message))];
     if (this.route.isThroughHub)

@@ -26,7 +26,7 @@ const WINDOW = 64;
 const ANSWER_WAIT_MS = 5_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
-/** One request without an answer is a slow disk; so many in a row, with none between that had one, are none. */
+/** One request without an answer is a slow disk; so many in a row mean that the server stores nothing any more. */
 const UNANSWERED_MAX = 3;
 const NANOSECONDS_PER_MS = 1_000_000;
 /** What JetStream answers when the disk share that it was given is used up. */
@@ -39,13 +39,13 @@ export interface PublisherOptions {
   readonly replica: ReplicaStore;
   /** Above the longest time a record lives. */
   readonly maxAgeMs: number;
-  /** Called when the stream is ready, and again whenever it was made or looked at anew. */
+  /** Called when the stream is ready, and again whenever it was recreated or checked again. */
   readonly onReady: (nats: NatsConnection) => void;
   /** The server takes connections and stores nothing; called again for as long as that is so. */
   readonly onStuck: () => void;
 }
 
-/** Publishes one own log, in order, as the only writer of its stream. The stream is made from the log, whatever becomes of it. */
+/** Publishes one own log, in order, as the only writer of its stream. A stream that is lost is made again from the log. */
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #environment: Environment;
@@ -188,7 +188,7 @@ export class Publisher {
     const message = await manager.streams.getMessage(this.#stream, { seq: state.last_seq });
     const sequence = message === null ? undefined : originSequenceOf(message.subject);
     if (sequence !== undefined) return sequence;
-    // Somebody else has written to it, and it can be made again from the log.
+    // Something else has written to it; it can be recreated from the log.
     await manager.streams.delete(this.#stream);
     throw new Error(`the last message of stream ${this.#stream} is not a record`);
   }

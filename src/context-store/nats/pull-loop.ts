@@ -46,7 +46,7 @@ export interface PullLoopOptions {
 }
 
 /**
- * Follows one stream of a peer: pulls from where the cursor in the replica is, through a consumer that is made anew at each
+ * Follows one stream of a peer: pulls from where the cursor in the replica is, through a consumer that is recreated at each
  * start, gap and surprise. Nothing is acknowledged to the server; the cursor is all there is to remember.
  */
 export class PullLoop {
@@ -55,7 +55,7 @@ export class PullLoop {
   readonly #stream: string;
   readonly #news: Bell;
   readonly #stall = new StallWatch();
-  #arrivals: Deliveries | undefined;
+  #deliveries: Deliveries | undefined;
 
   constructor(options: PullLoopOptions, environment: Environment) {
     this.#options = options;
@@ -75,7 +75,7 @@ export class PullLoop {
 
   /** The origin has said how far it is: what its stream does not bring is asked for. */
   lookBehind(): void {
-    this.#arrivals?.nudge();
+    this.#deliveries?.nudge();
   }
 
   /** The origin has published so many. A server behind a hub can forget a consumer, and nothing on this side tells. */
@@ -85,7 +85,7 @@ export class PullLoop {
 
   /** What was asked for may have been forgotten on the way. */
   startOver(why: string): void {
-    this.#arrivals?.fail(new Error(why));
+    this.#deliveries?.fail(new Error(why));
     this.#news.ring();
   }
 
@@ -116,7 +116,7 @@ export class PullLoop {
     const reader = new StreamReader({ api, stream: this.#stream, nodeId }, nats);
     let pending = await reader.begin(replica.cursor(log).streamSequence + 1);
     if (pending === 0) {
-      // Either all is read, or the stream was made anew and is shorter than the one that the cursor was counted in: then
+      // Either all is read, or the stream was recreated and is shorter than the one that the cursor was counted in: then
       // such a consumer would stay silent until the stream is as long. One that begins at the end misses nothing that is
       // yet to come, and for what came before there is the origin; a greeting makes up for its silence.
       await reader.begin('new');
@@ -125,23 +125,23 @@ export class PullLoop {
     report(replica.cursor(log), pending);
 
     signal.throwIfAborted();
-    const arrivals = new Deliveries(this.#environment, signal);
-    this.#arrivals = arrivals;
-    const stopReading = reader.readInto(arrivals);
+    const deliveries = new Deliveries(this.#environment, signal);
+    this.#deliveries = deliveries;
+    const stopReading = reader.readInto(deliveries);
     try {
       const skipped = new SkippedRecords(log, { origin, others }, this.#options);
       for (;;) {
-        const deliveries = await arrivals.next();
-        await this.#take(deliveries, skipped);
-        pending = deliveries.at(-1)?.pending ?? pending;
-        if (deliveries.length === 0 && isBehind(replica.cursor(log), { pending, last: this.#options.knownLast() }))
+        const batch = await deliveries.next();
+        await this.#take(batch, skipped);
+        pending = batch.at(-1)?.pending ?? pending;
+        if (batch.length === 0 && isBehind(replica.cursor(log), { pending, last: this.#options.knownLast() }))
           await this.#takeThrough(this.#options.knownLast());
         onProgress();
         report(replica.cursor(log), pending);
       }
     } finally {
       stopReading();
-      arrivals.end();
+      deliveries.end();
     }
   }
 
@@ -187,7 +187,7 @@ export class PullLoop {
     await takeRun();
   }
 
-  /** Asks the origin for a record whose delta form says nothing here; it answers with nothing when the record is gone. */
+  /** Asks the origin for the whole record where its delta cannot be read here; there is none when the record is gone. */
   async #takeWhole(delivery: Delivery): Promise<void> {
     const { log, replica, applier, origin } = this.#options;
     const { sequence } = delivery;

@@ -24,7 +24,7 @@ export function afterDelivery(cursor: LogCursor, { sequence, streamSequence }: D
 
 /**
  * The cursor once everything up to `sequence` was settled by other ways than the stream. The stream's position moves
- * along: a guess, because a stream made anew lacks what was gone by then. A guess too low delivers known records, one too
+ * along: a guess, because a recreated stream lacks what was gone by then. A guess too low delivers known records, one too
  * high skips some, which shows as `skipped`, or in a stream with nothing to deliver.
  */
 export function afterBackFill(cursor: LogCursor, sequence: number): LogCursor {

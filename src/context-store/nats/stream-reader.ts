@@ -38,7 +38,7 @@ export interface StreamReaderOptions {
   readonly nodeId: NodeId;
 }
 
-/** Reads a stream of a peer through a consumer of this node's name, which is made anew for each reading. */
+/** Reads a stream of a peer through a consumer of this node's name, which is recreated for each reading. */
 export class StreamReader {
   readonly #options: StreamReaderOptions;
   readonly #nats: NatsConnection;
@@ -60,8 +60,8 @@ export class StreamReader {
     return num_pending;
   }
 
-  /** Asks for messages until the returned function is called; they, or the failure, go to `arrivals`. */
-  readInto(arrivals: Deliveries): () => void {
+  /** Asks for messages until the returned function is called; they, or the failure, go to `deliveries`. */
+  readInto(deliveries: Deliveries): () => void {
     const { api, stream, nodeId } = this.#options;
     const nats = this.#nats;
     const inbox = createInbox(inboxPrefix(nodeId));
@@ -69,23 +69,23 @@ export class StreamReader {
     let open = 0;
     let consumerSequence = 0;
     const pull = () => {
-      const batch = PULL_MESSAGES - open - arrivals.held;
+      const batch = PULL_MESSAGES - open - deliveries.held;
       if (batch < PULL_AGAIN_MESSAGES) return;
       open += batch;
       const expires = PULL_EXPIRES_MS * NANOSECONDS_PER_MS;
       nats.publish(subject, JSON.stringify({ batch, expires }), { reply: inbox });
-      arrivals.expectWithin(SILENCE_MAX_MS);
+      deliveries.expectWithin(SILENCE_MAX_MS);
     };
     const subscription = nats.subscribe(inbox, {
       callback(error, message) {
         if (error !== null) {
-          arrivals.fail(error);
+          deliveries.fail(error);
           return;
         }
         const place = placeOf(message);
         if (place === undefined) {
           if (message.headers?.code !== REQUEST_EXPIRED) {
-            arrivals.fail(new Error(`status ${message.headers?.code} ${message.headers?.description}`));
+            deliveries.fail(new Error(`status ${message.headers?.code} ${message.headers?.description}`));
             return;
           }
           open = Math.max(0, open - expired(message));
@@ -93,14 +93,14 @@ export class StreamReader {
           return;
         }
         if (place.consumerSequence !== ++consumerSequence) {
-          arrivals.fail(new Error('messages were lost'));
+          deliveries.fail(new Error('messages were lost'));
           return;
         }
         if (open === 0) {
-          arrivals.fail(new Error('more came than was asked for'));
+          deliveries.fail(new Error('more came than was asked for'));
           return;
         }
-        arrivals.add({
+        deliveries.add({
           sequence: originSequenceOf(message.subject) ?? 0,
           streamSequence: place.streamSequence,
           pending: place.pending,
@@ -109,7 +109,7 @@ export class StreamReader {
         open--;
       },
     });
-    arrivals.onTaken = pull;
+    deliveries.onTaken = pull;
     pull();
     return () => subscription.unsubscribe();
   }

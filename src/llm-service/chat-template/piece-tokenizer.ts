@@ -1,7 +1,7 @@
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { LlmService } from '../llm-service.ts';
 
-/** Where a piece stands: at the start of the prompt, or after text that has its ids already. */
+/** Where a piece stands: at the start of the prompt, or after text that is tokenized already. */
 export type Place = 'start' | 'after-text';
 
 /**

@@ -33,7 +33,7 @@ export function wholeConversation(renderer: TemplateRenderer, messages: readonly
   });
   const text = renderer.render(masked, { generationPrompt: true });
   for (const [index, { role, content }] of masked.entries()) {
-    // A template may drop a reply's reasoning, and a reply that was nothing else.
+    // A template may drop a reply's reasoning, and so all of a reply that was only reasoning.
     const mark = firstMarks[index] as string;
     if (role !== 'assistant' && content.includes(mark) && !text.includes(mark)) {
       throw new TemplateRefusal(`leaves out ${role} messages`);

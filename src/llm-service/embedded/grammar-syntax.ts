@@ -10,7 +10,7 @@ export interface ParsedGrammar {
   readonly names: ReadonlyMap<string, number>;
 }
 
-/** Why a text is no grammar, without a word of it: the text may be what a user wrote. */
+/** Why a text is not a grammar, without quoting it: a user may have written it. */
 export class GrammarProblem extends Error {}
 
 /** Parentheses in parentheses: llama.cpp's parser recurses, and some ten thousands overflow the stack of its thread. */
@@ -170,7 +170,7 @@ class Parser {
     return length;
   }
 
-  /** Its characters count as one item; an empty class would be no item at all, and is refused. */
+  /** Its characters count as one item; an empty class matches nothing, and is refused. */
   #characterClass(): number {
     this.#match(/\[\^?/y, '"[" is expected');
     if (this.#peek() === ']') throw new GrammarProblem('a character class is empty');

@@ -7,7 +7,7 @@ export type DetokenizeAfter = (ids: TokenSequence, before: TokenSequence) => str
 const BEFORE_TOKENS = 3;
 
 /**
- * A character has at most four bytes, so a run of ids this long that always ends in half a character is no text at all:
+ * A character has at most four bytes, so a run of ids this long that always ends in half a character is not text at all:
  * it is shown as it is, because detokenizing it again with every id would take quadratic time.
  */
 const PENDING_TOKENS_MAX = 16;

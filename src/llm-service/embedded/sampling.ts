@@ -81,9 +81,9 @@ const atMostZero = (value: unknown) => typeof value === 'number' && value <= 0;
 const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
 
 /**
- * What node-llama-cpp has no way for, with the values that change nothing. `dry_multiplier` is among them because its
- * DRY sees only the ids sampled since the last prompt, not the prompt as llama-server's does; `json_schema`, because its
- * schemas are not JSON Schema (`{}` allows nothing but null).
+ * Parameters that node-llama-cpp cannot honour, with the values that change nothing. `dry_multiplier` is among them
+ * because its DRY sees only the ids sampled since the last prompt, not the prompt as llama-server's does; `json_schema`,
+ * because its schemas are not JSON Schema (`{}` allows nothing but null).
  */
 const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
   dynatemp_range: isZero,

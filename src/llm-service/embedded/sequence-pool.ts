@@ -18,7 +18,7 @@ export interface SequenceRequest {
 
 export interface SequenceLease<S> {
   readonly sequence: S;
-  /** Says that the sequence may never be released: a call into llama.cpp does not return. It may be, all the same. */
+  /** A call into llama.cpp does not return, so the sequence may never be released. Should it return, `release` still works. */
   lose(): void;
   release(): void;
 }
@@ -107,7 +107,7 @@ export function chooseSlot<T extends Pick<Slot<KvSequence>, 'sequence' | 'affini
   return (bySharing[0] ?? empty ?? (oldest[0] as (typeof candidates)[number])).slot;
 }
 
-/** A state of which the owner, should it come back, would find nearly all is taken over for whatever it spares. */
+/** A state that this share of would be left to its owner is taken over however little it spares the taker. */
 const NEARLY_ALL = 0.9;
 
 /**

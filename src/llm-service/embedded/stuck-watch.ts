@@ -26,7 +26,7 @@ export class StuckWatch {
     this.gaveUp = new Promise((_, reject) => {
       this.#giveUp = reject;
     });
-    // Whoever waits hears of it; when nobody does any more it is no unhandled rejection.
+    // Whoever waits is told; a rejection after that must not count as unhandled.
     this.gaveUp.catch(() => undefined);
     this.#progressedMs = this.#clock.monotonic();
     this.#cancelTimer = this.#clock.after(this.#idleTimeoutMs, this.#onTimer);

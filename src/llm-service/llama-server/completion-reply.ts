@@ -36,9 +36,9 @@ const Final = Type.Object({
 const isChunk = Compile(Chunk);
 const isFinal = Compile(Final);
 
-/** Taken over into our own terms, too bulky, or of one request's own interest. */
+/** Fields left out of the reply's extras: translated into our own, too large, or of interest to one request only. */
 const OWN_FIELDS = new Set(['index', 'content', 'tokens', 'stop', 'prompt']);
-/** Repeated in every event though they say nothing before the last. */
+/** Repeated in every event, and meaningful in the last only. */
 const CHUNK_FIELDS = new Set([...OWN_FIELDS, 'id_slot', 'tokens_predicted', 'tokens_evaluated']);
 
 export interface CompletionChunk {

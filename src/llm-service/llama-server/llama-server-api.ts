@@ -4,7 +4,7 @@ import { Exchange } from '../http/exchange.ts';
 import { readServerSentEvents } from '../http/server-sent-events.ts';
 import { badReply, brokenConnection, errorOfReply, isClosed } from './server-errors.ts';
 
-export interface ServerConnectionOptions {
+export interface LlamaServerApiOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
   readonly url: string;
   readonly apiKey: string | undefined;
@@ -25,12 +25,12 @@ const ERROR_BYTES_MAX = 64 * 1024;
  */
 export class LlamaServerApi {
   readonly url: URL;
-  readonly #options: ServerConnectionOptions;
+  readonly #options: LlamaServerApiOptions;
   readonly #environment: Environment;
   readonly #open = new Set<Exchange>();
   #isClosed = false;
 
-  constructor(options: ServerConnectionOptions, environment: Environment) {
+  constructor(options: LlamaServerApiOptions, environment: Environment) {
     this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
     this.#options = options;
     this.#environment = environment;

@@ -123,7 +123,7 @@ export class ReplyIds {
     return alone;
   }
 
-  /** Ids of a text that is not the beginning of one: some tokenizers put a space before that. */
+  /** Ids of a text in the middle of another: some tokenizers put a space before the beginning of a text. */
   async #tokenizeInside(text: string): Promise<TokenId[]> {
     const { tokenize } = this.#options;
     const before = await tokenize(ANCHOR);

@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 
-/** A server's message is a line; only a server that is none sends more. */
+/** A llama-server's message is a line; anything longer comes from something else. */
 const MESSAGE_CHARS_MAX = 300;
 
 /** The error for what the socket reports. */

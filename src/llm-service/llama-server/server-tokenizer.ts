@@ -15,7 +15,7 @@ const REMEMBERED_TEXTS_MAX = 4_096;
 const isTokens = Compile(Type.Object({ tokens: Type.Array(Type.Integer({ minimum: 0 })) }));
 const isContent = Compile(Type.Object({ content: Type.String() }));
 
-/** llama-server's tokenizer (`/tokenize`, `/detokenize`). Errors are those of ServerConnection. */
+/** llama-server's tokenizer (`/tokenize`, `/detokenize`). Errors are those of LlamaServerApi. */
 export class ServerTokenizer {
   readonly #connection: LlamaServerApi;
   readonly #vocabularySize: number;

@@ -6,7 +6,7 @@ import { BoundedLine } from '../../waiting/bounded-line.ts';
 const WAITING_MAX = 10_000;
 /** Shorter prefixes say nothing about a slot. */
 const TELLING_PREFIX_TOKENS = 16;
-/** One miss is what a restarted server looks like; a second one, with nothing found between, is a habit. */
+/** One miss can be a restarted server; a second one, with nothing found between, means that slots are not kept. */
 const MISSES_MAX = 2;
 
 export interface SlotLease {

@@ -31,7 +31,7 @@ class Origin {
     this.held.delete(sequence);
   }
 
-  /** As the outbox does it: in order, after the last message. */
+  /** As the publisher does it: in order, after the last message. */
   publish(limit: number): void {
     for (let left = limit; this.published < this.last && left > 0; left--) {
       this.published++;

@@ -58,7 +58,7 @@ test.each(Object.entries(MANNERS))('a server that goes away %s is tried again', 
   const options = { url: `nats://127.0.0.1:${port}`, nodeId: 'a' as NodeId, tls: undefined };
   const connection = new NatsServerConnection(options, environment);
   connection.join({
-    session: async (nats, signal) => {
+    onUp: async (nats, signal) => {
       while (!signal.aborted) {
         nats.publish('x', 'y');
         await new Promise(setImmediate);

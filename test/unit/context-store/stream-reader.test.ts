@@ -18,10 +18,10 @@ function reading() {
       return { unsubscribe() {} };
     },
   } as unknown as NatsConnection;
-  const arrivals = new Deliveries(virtualEnvironment(), new AbortController().signal);
-  new StreamReader({ api: '$JS.API', stream: 's', nodeId: 'e2' as NodeId }, nats).readInto(arrivals);
+  const deliveries = new Deliveries(virtualEnvironment(), new AbortController().signal);
+  new StreamReader({ api: '$JS.API', stream: 's', nodeId: 'e2' as NodeId }, nats).readInto(deliveries);
   return {
-    arrivals,
+    deliveries,
     asked,
     sum: () => asked.reduce((all, batch) => all + batch, 0),
     send(count: number) {
@@ -39,24 +39,24 @@ function reading() {
 }
 
 test('no more is asked for while what came is not taken in', async () => {
-  const { arrivals, asked, send } = reading();
+  const { deliveries, asked, send } = reading();
   expect(asked).toEqual([PULL_MESSAGES]);
   send(PULL_MESSAGES - 1);
-  expect(await arrivals.next()).toHaveLength(PULL_MESSAGES - 1);
+  expect(await deliveries.next()).toHaveLength(PULL_MESSAGES - 1);
   send(1);
   expect(asked).toEqual([PULL_MESSAGES]);
-  expect(await arrivals.next()).toHaveLength(1);
+  expect(await deliveries.next()).toHaveLength(1);
   expect(asked).toEqual([PULL_MESSAGES, PULL_MESSAGES - 1]);
 });
 
 test('all that a server has is asked for, however it comes', async () => {
-  const { arrivals, sum, send, asked } = reading();
+  const { deliveries, sum, send, asked } = reading();
   let sent = 0;
   for (let round = 1; round <= 300; round++) {
     const count = Math.min((round * 7) % 90, sum() - sent);
     send(count);
     sent += count;
-    if (count > 0) expect(await arrivals.next()).toHaveLength(count);
+    if (count > 0) expect(await deliveries.next()).toHaveLength(count);
     expect(sum() - sent).toBeLessThanOrEqual(PULL_MESSAGES);
     expect(sum() - sent).toBeGreaterThan(0);
   }
@@ -71,8 +71,8 @@ test.each([[PULL_MESSAGES], [undefined]])('a request that has expired with %s mi
 });
 
 test('a server that sends more than it was asked for is not listened to', async () => {
-  const { arrivals, send } = reading();
+  const { deliveries, send } = reading();
   send(PULL_MESSAGES + 1);
-  expect(await arrivals.next()).toHaveLength(PULL_MESSAGES);
-  await expect(arrivals.next()).rejects.toThrow('more came than was asked for');
+  expect(await deliveries.next()).toHaveLength(PULL_MESSAGES);
+  await expect(deliveries.next()).rejects.toThrow('more came than was asked for');
 });

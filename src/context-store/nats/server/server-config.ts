@@ -17,7 +17,7 @@ export interface NatsServerSettings {
   readonly listen: HostAndPort;
   /** Folder of JetStream; nobody else's. */
   readonly storeDir: string;
-  /** How much of the disk the streams may take. What has no room stays in the outbox. */
+  /** How much of the disk the streams may take. What has no room there is not published yet. */
   readonly maxFileBytes: number;
   /** Without it only this machine is served, and everyone on it may do everything. */
   readonly tls?: NatsServerTls | undefined;
