@@ -9,6 +9,8 @@ export type UserId = Brand<string, 'UserId'>;
 export type SessionId = Brand<string, 'SessionId'>;
 /** Depth of a turn in its session: the first is 1, and a turn's parent always has the number before it. */
 export type TurnNumber = Brand<number, 'TurnNumber'>;
+/** Greatest turn number: 32 bits in a record. */
+export const TURN_MAX = 0xffff_ffff;
 /** 32 lower-case hex digits: hash of a turn record, and so the name of one exact history. */
 export type ContextId = Brand<string, 'ContextId'>;
 /** 16 lower-case hex digits that name one model identity (name, tokenizer, template). */
@@ -37,15 +39,10 @@ export function sessionKeyText(key: SessionKey): string {
 /** Longest user, session and node id, in UTF-8 bytes: keeps store keys far below LMDB's 1,978 bytes. */
 export const ID_BYTES_MAX = 128;
 
+/** What {@link isId} asks, after the name of the field. */
+export const ID_RULE = `must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters, and not "." or ".."`;
+
 export const ANONYMOUS = 'anonymous' as UserId;
-
-export function parseUserId(text: unknown): UserId {
-  return parseId(text, 'user_id') as UserId;
-}
-
-export function parseSessionId(text: unknown): SessionId {
-  return parseId(text, 'session_id') as SessionId;
-}
 
 export function parseNodeId(text: unknown): NodeId {
   if (typeof text !== 'string' || !isNodeId(text)) {
@@ -66,35 +63,6 @@ export function parseClusterName(text: unknown): ClusterName {
     );
   }
   return text as ClusterName;
-}
-
-export function parseTurnNumber(value: unknown): TurnNumber {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 0xffff_ffff) {
-    throw new DiscedgeError('invalid_request', 'turn must be a whole number from 1', { param: 'turn' });
-  }
-  return value as TurnNumber;
-}
-
-export function parseContextId(text: unknown): ContextId {
-  if (typeof text !== 'string' || !/^[0-9a-f]{32}$/.test(text)) {
-    throw new DiscedgeError('invalid_request', 'context_id must be 32 lower-case hex digits, as a reply carried it', {
-      param: 'context_id',
-    });
-  }
-  return text as ContextId;
-}
-
-function parseId(text: unknown, param: string): string {
-  if (typeof text !== 'string' || !isId(text)) {
-    throw new DiscedgeError(
-      'invalid_request',
-      `${param} must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters, and not "." or ".."`,
-      {
-        param,
-      },
-    );
-  }
-  return text;
 }
 
 /** What every user and session id is, whoever wrote it: stores make keys of them, and URLs end in them. */

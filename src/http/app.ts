@@ -1,14 +1,15 @@
 import swagger from '@fastify/swagger';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance } from 'fastify';
-import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
-import { completionRoutes } from './dialects/llama-cpp/completion-route.ts';
-import { tokenizeRoutes } from './dialects/llama-cpp/tokenize-routes.ts';
-import { asDiscedgeError, ErrorReplySchema, sendError } from './error-reply.ts';
+import { addDialect, type Dialect, dialectAt } from './dialect.ts';
+import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
+import { answerErrors, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
+import { leaveOutNothing } from './left-out.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import type { TypedApp } from './typed-app.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,8 +25,11 @@ const PATH_PARAMETER_CHARS_MAX = 384;
 
 export type App = FastifyInstance;
 
+/** The APIs that a node speaks beside its own routes. */
+export const DIALECTS: readonly Dialect[] = [llamaCpp];
+
 /** The HTTP API of one edge node (DESIGN §10). Does not listen yet. */
-export async function createApp(parts: AppParts): Promise<App> {
+export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<App> {
   const { options } = parts;
   const { environment } = parts.node;
   const app = Fastify({
@@ -39,7 +43,8 @@ export async function createApp(parts: AppParts): Promise<App> {
     genReqId: () => environment.random.uuid(),
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id);
-      sendError(reply, asDiscedgeError(error, environment.logger, request));
+      const { errors } = dialectAt(request.url, dialects) ?? llamaCpp;
+      sendError(reply, asDiscedgeError(error, environment.logger, request), errors);
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
@@ -54,21 +59,7 @@ export async function createApp(parts: AppParts): Promise<App> {
     request.bodyBytes = body.length;
     parseJson(request, body.toString('utf8'), done);
   });
-  app.setErrorHandler((error, request, reply) => sendError(reply, asDiscedgeError(error, environment.logger, request)));
-  app.setNotFoundHandler((request, reply) =>
-    sendError(
-      reply,
-      new DiscedgeError(
-        'route_not_found',
-        `no route ${request.method} ${request.url.split('?')[0]}; see /openapi.json`,
-      ),
-    ),
-  );
-
-  app.addHook('onRoute', ({ schema }) => {
-    if (schema !== undefined)
-      schema.response = { '4xx': ErrorReplySchema, '5xx': ErrorReplySchema, ...(schema.response as object) };
-  });
+  answerErrors(app, { errors: llamaCpp.errors, logger: environment.logger, unknownRoutes: true });
   app.addHook('onResponse', async (request, reply) => {
     environment.logger.debug('request_answered', {
       request: request.id,
@@ -92,14 +83,15 @@ export async function createApp(parts: AppParts): Promise<App> {
       ],
     },
   });
-  await app.register(async (scope) => {
-    completionRoutes(scope, parts);
-    tokenizeRoutes(scope, parts);
+  await app.register(async (scope: TypedApp) => {
+    describeErrors(scope, llamaCpp.errors);
+    leaveOutNothing(scope);
     sessionRoutes(scope, parts);
     nodeRoutes(scope, parts);
     directoryRoutes(scope, parts);
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
+  for (const dialect of dialects) await addDialect(app, dialect, parts);
   await app.ready();
   return app;
 }

@@ -1,16 +1,14 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import type { TSchema } from 'typebox';
 import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../environment/environment.ts';
+import type { TypedApp } from './typed-app.ts';
 
-/** llama.cpp's error envelope: `code` is the HTTP status, `type` is our code (docs/errors.md). */
-export interface ErrorBody {
-  readonly error: {
-    readonly code: number;
-    readonly message: string;
-    readonly type: ErrorCode;
-    readonly param?: string;
-  };
+/** How an API says that something went wrong. */
+export interface ErrorEnvelope {
+  /** Of the body, for serializing it and for the OpenAPI document. */
+  readonly schema: TSchema;
+  body(error: DiscedgeError): object;
 }
 
 /** Codes that say something about the node rather than about the request. */
@@ -19,29 +17,28 @@ const OPERATORS_CONCERN: ReadonlySet<ErrorCode> = new Set([
   ...(['store_unavailable', 'context_corrupt', 'internal_error'] as const),
 ]);
 
-export function errorBody(error: DiscedgeError): ErrorBody {
-  return {
-    error: {
-      code: error.status,
-      message: error.message,
-      type: error.code,
-      ...(error.param === undefined ? {} : { param: error.param }),
-    },
-  };
+/**
+ * Answers whatever goes wrong in a scope, in its envelope. With `unknownRoutes` the routes that it does not have as well,
+ * which needs a prefix that no other scope has.
+ */
+export function answerErrors(
+  app: TypedApp,
+  { errors, logger, unknownRoutes }: { errors: ErrorEnvelope; logger: Logger; unknownRoutes: boolean },
+): void {
+  app.setErrorHandler((error, request, reply) => sendError(reply, asDiscedgeError(error, logger, request), errors));
+  if (!unknownRoutes) return;
+  app.setNotFoundHandler((request, reply) => {
+    const route = `${request.method} ${request.url.split('?')[0]}`;
+    sendError(reply, new DiscedgeError('route_not_found', `no route ${route}; see /openapi.json`), errors);
+  });
 }
 
-/** The error replies of every route, for the OpenAPI document. */
-export const ErrorReplySchema = Type.Object(
-  {
-    error: Type.Object({
-      code: Type.Integer({ description: 'The HTTP status.' }),
-      message: Type.String(),
-      type: Type.String({ description: 'A code of docs/errors.md.' }),
-      param: Type.Optional(Type.String({ description: 'The field at fault.' })),
-    }),
-  },
-  { description: 'Headers `x-should-retry`, `x-request-id` and, where it is known, `retry-after-ms`.' },
-);
+/** Adds the envelope to the replies of the scope's routes. */
+export function describeErrors(app: TypedApp, { schema: envelope }: ErrorEnvelope): void {
+  app.addHook('onRoute', ({ schema }) => {
+    if (schema !== undefined) schema.response = { '4xx': envelope, '5xx': envelope, ...(schema.response as object) };
+  });
+}
 
 /** Translates whatever a route throws; only a DiscedgeError's message reaches the client. */
 export function asDiscedgeError(error: unknown, logger: Logger, request: FastifyRequest): DiscedgeError {
@@ -58,13 +55,13 @@ export function asDiscedgeError(error: unknown, logger: Logger, request: Fastify
 }
 
 /** Sends an error with the headers stock clients obey: `x-should-retry`, `retry-after-ms`. */
-export function sendError(reply: FastifyReply, error: DiscedgeError): void {
+export function sendError(reply: FastifyReply, error: DiscedgeError, envelope: ErrorEnvelope): void {
   reply.header('x-should-retry', String(error.retry));
   if (error.retryAfterMs !== undefined) {
     reply.header('retry-after-ms', String(error.retryAfterMs));
     reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)));
   }
-  reply.status(error.status).send(errorBody(error));
+  reply.status(error.status).send(envelope.body(error));
 }
 
 /** Of the errors of a union the one that says more than that another type was expected too. */

@@ -7,6 +7,16 @@ import type { FastifyReply } from 'fastify';
  */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 
+/** One server-sent event. */
+export interface ServerSentEvent {
+  /** Its type, for clients that listen by type; one line. */
+  readonly event?: string;
+  /** One line. */
+  readonly id?: string;
+  /** An object is sent as JSON, a text as it is. */
+  readonly data: object | string;
+}
+
 /**
  * Server-sent events on a reply, written straight to the socket. Nothing is sent before the first event, so that a turn
  * which fails early still gets its HTTP status.
@@ -27,14 +37,15 @@ export class EventStream {
   }
 
   /** A client that reads slowly is buffered for, up to a bound; then its connection is closed. */
-  send(data: unknown): void {
+  send(event: ServerSentEvent): void {
     if (!this.#open) this.#begin();
     if (this.#raw.destroyed) return;
-    this.#raw.write(`data: ${JSON.stringify(data)}\n\n`);
+    this.#raw.write(eventText(event));
     if (this.#raw.writableLength > UNREAD_BYTES_MAX) this.#raw.destroy();
   }
 
   end(): void {
+    if (!this.#open) this.#begin();
     if (!this.#raw.destroyed) this.#raw.end();
   }
 
@@ -48,4 +59,20 @@ export class EventStream {
       'x-accel-buffering': 'no',
     });
   }
+}
+
+/** An event as it goes over the wire. Throws TypeError for a type or id of more than one line: a defect of the dialect. */
+export function eventText({ event, id, data }: ServerSentEvent): string {
+  const text = typeof data === 'string' ? data : JSON.stringify(data);
+  const lines = [
+    ...(event === undefined ? [] : [`event: ${oneLine(event)}`]),
+    ...(id === undefined ? [] : [`id: ${oneLine(id)}`]),
+    ...text.split(/\r\n|[\r\n]/).map((line) => `data: ${line}`),
+  ];
+  return `${lines.join('\n')}\n\n`;
+}
+
+function oneLine(text: string): string {
+  if (/[\r\n\0]/.test(text)) throw new TypeError('the type and the id of an event are one line each');
+  return text;
 }

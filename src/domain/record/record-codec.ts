@@ -10,6 +10,7 @@ import {
   type NodeId,
   type RequestDigest,
   type SessionId,
+  TURN_MAX,
   type TurnNumber,
   type UserId,
 } from '../identifiers.ts';
@@ -36,7 +37,6 @@ import type { RawPayload, SessionRecord, TokenizedPayload } from './turn-record.
 /** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
 
-const TURN_MAX = 0xffff_ffff;
 const KEYGROUP_BYTES = 8;
 const INCARNATION_BYTES = 4;
 

@@ -1,21 +1,15 @@
 import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import {
-  ANONYMOUS,
-  parseContextId,
-  parseSessionId,
-  parseTurnNumber,
-  parseUserId,
-  type UserId,
-} from '../../domain/identifiers.ts';
+import { ANONYMOUS } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
-import { ttlOf, withoutNulls } from '../dialects/llama-cpp/completion-request.ts';
+import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
 import { exactTurnView, forkView, sessionView, summaryView, turnView } from '../session-view.ts';
+import { allowedTtl } from '../time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
 
-const Owner = { user_id: Type.Optional(Type.String({ description: 'Whose sessions; default `anonymous`.' })) };
+const Owner = { user_id: Type.Optional(userId({ description: 'Whose sessions; default `anonymous`.' })) };
 const SessionQuery = Type.Object({
   ...Owner,
   model: Type.Optional(
@@ -36,25 +30,20 @@ const ListQuery = Type.Object({
         'Sessions on a page; default 100. Those of one id in several models stay together, which can make it longer.',
     }),
   ),
-  after: Type.Optional(Type.String({ description: 'Go on after this session id.' })),
+  after: Type.Optional(sessionId({ description: 'Go on after this session id.' })),
 });
 const ForkBody = Type.Object(
   {
     turn: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 0xffff_ffff,
+      turnNumber({
         description: 'The last turn that the new session is to have. May be left out with `context_id`.',
       }),
     ),
     context_id: Type.Optional(
-      Type.String({
-        pattern: '^[0-9a-f]{32}$',
-        description: 'Any turn of the branch that is meant, at or after `turn`; left out: the main line.',
-      }),
+      contextId({ description: 'Any turn of the branch that is meant, at or after `turn`; left out: the main line.' }),
     ),
     session_id: Type.Optional(
-      Type.String({
+      sessionId({
         description:
           'Id of the new session; left out: one that nobody has. Choose it to be able to send the request again: then it is found done.',
       }),
@@ -63,7 +52,7 @@ const ForkBody = Type.Object(
       Type.Integer({ minimum: 1, description: "How long the new session lives; left out: the node's default." }),
     ),
     max_wait_ms: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'How long to wait for that turn to arrive from another node.' }),
+      milliseconds({ description: 'How long to wait for that turn to arrive from another node.' }),
     ),
   },
   { additionalProperties: false },
@@ -80,25 +69,25 @@ const ForkReply = Type.Object({
   replayed: Type.Boolean({ description: 'The same request had made this fork before.' }),
   forked_from: Type.Object({ session_id: Type.String(), turn: Type.Integer(), context_id: Type.String() }),
 });
-const SessionPath = Type.Object({ session_id: Type.String() });
+const SessionPath = Type.Object({ session_id: sessionId() });
 const LIST_LIMIT = 100;
 
 /** The stored sessions of one user: list, show, export, fork, delete; and stopping a turn that runs. */
 export function sessionRoutes(app: TypedApp, { models, options }: AppParts): void {
   const nodeSessions = new NodeSessions(models);
   const named = ({ params, query }: SessionRequest) => ({
-    model: modelName(query),
-    userId: owner(query),
-    sessionId: parseSessionId(params.session_id),
+    model: query.model,
+    userId: query.user_id ?? ANONYMOUS,
+    sessionId: params.session_id,
   });
   app.get(
     '/sessions',
     { schema: { tags: ['sessions'], summary: "A user's sessions, by id", querystring: ListQuery } },
     async ({ query }) => {
       const { sessions, next } = await nodeSessions.list({
-        model: modelName(query),
-        userId: owner(query),
-        after: query.after === undefined ? undefined : parseSessionId(query.after),
+        model: query.model,
+        userId: query.user_id ?? ANONYMOUS,
+        after: query.after,
         limit: query.limit ?? LIST_LIMIT,
       });
       const data = sessions.map(({ model, summary }) => ({ ...summaryView(summary), model: model.name }));
@@ -150,14 +139,11 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         response: { 200: ForkReply },
         ...one,
       },
-      preValidation: async (request) => {
-        request.body = withoutNulls(request.body) as Static<typeof ForkBody>;
-      },
     },
     async ({ params, query, body }, reply) => {
       const session = named({ params, query });
-      const { turn, context_id, session_id, max_wait_ms } = body;
-      if (turn === undefined && context_id === undefined) {
+      const { turn, context_id: contextId } = body;
+      if (turn === undefined && contextId === undefined) {
         throw new DiscedgeError('invalid_request', 'turn is missing: the last turn that the fork is to have', {
           param: 'turn',
         });
@@ -165,11 +151,11 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       const request = {
         userId: session.userId,
         sessionId: session.sessionId,
-        turn: turn === undefined ? undefined : parseTurnNumber(turn),
-        contextId: context_id === undefined ? undefined : parseContextId(context_id),
-        newSessionId: session_id === undefined || session_id === '' ? undefined : parseSessionId(session_id),
-        ttlSeconds: ttlOf(body.ttl_seconds, options),
-        maxWaitMs: Math.min(max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
+        turn,
+        contextId,
+        newSessionId: body.session_id,
+        ttlSeconds: allowedTtl(body.ttl_seconds, options),
+        maxWaitMs: Math.min(body.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
       };
       const { name, contextManager } = await nodeSessions.modelOf(session);
       return { ...forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId), model: name };
@@ -197,12 +183,4 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
 interface SessionRequest {
   readonly params: Static<typeof SessionPath>;
   readonly query: Static<typeof SessionQuery>;
-}
-
-function modelName({ model }: { model?: string }): string | undefined {
-  return model === '' ? undefined : model;
-}
-
-function owner({ user_id }: { user_id?: string }): UserId {
-  return user_id === undefined || user_id === '' ? ANONYMOUS : parseUserId(user_id);
 }

@@ -3,7 +3,7 @@ import type { Reply, TurnReply } from '../../../context-manager/turn/turn.ts';
 import { ANONYMOUS } from '../../../domain/identifiers.ts';
 import type { StopReason } from '../../../domain/record/turn-record.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
-import type { CompletionBody } from './completion-schema.ts';
+import type { CompletionBody } from './completion-body.ts';
 
 /** llama.cpp's words for how a reply ended. */
 export const STOP_TYPES = { end: 'eos', limit: 'limit', word: 'word' } as const satisfies Record<

@@ -1,9 +1,10 @@
 import { Type } from 'typebox';
 import { DiscedgeError } from '../../../domain/errors.ts';
-import { TOKEN_ID_MAX, type TokenId } from '../../../domain/token-sequence.ts';
+import type { TokenId } from '../../../domain/token-sequence.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { clientGone } from '../../client-gone.ts';
 import { ModelChoice } from '../../model-choice.ts';
+import { tokenId } from '../../request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 /** Ids whose texts one request may ask for: each is a call of its own to the LLM Service. */
@@ -66,12 +67,12 @@ export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
       schema: {
         tags: ['turns'],
         summary: 'Ids to text',
-        body: Type.Object({ ...ModelChoice, tokens: Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })) }),
+        body: Type.Object({ ...ModelChoice, tokens: Type.Array(tokenId()) }),
         response: { 200: Type.Object({ content: Type.String() }) },
       },
     },
     async ({ body }) => ({
-      content: await models.find(body.model).llm.detokenize(body.tokens as TokenId[]),
+      content: await models.find(body.model).llm.detokenize(body.tokens),
     }),
   );
 }

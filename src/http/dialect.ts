@@ -1,0 +1,38 @@
+import type { AppParts } from './app-parts.ts';
+import { answerErrors, describeErrors, type ErrorEnvelope } from './error-reply.ts';
+import type { TypedApp } from './typed-app.ts';
+
+/**
+ * An HTTP API over the same turns (DESIGN §2): a folder in `dialects/`, and a line in `app.ts`. It has a scope of its own:
+ * what it hooks in and how it says errors is no other's business. Turns go through `serveTurn`.
+ */
+export interface Dialect {
+  /**
+   * Path under which all its routes lie, unknown ones included, such as `/v1`. Empty for llama.cpp's alone, which shares
+   * the root, and its errors, with the node's own routes.
+   */
+  readonly prefix: string;
+  /** How it says that something went wrong, requests that its schemas refuse and routes that it does not have included. */
+  readonly errors: ErrorEnvelope;
+  /** Adds its routes, their paths without the prefix. */
+  routes(app: TypedApp, parts: AppParts): void;
+}
+
+export async function addDialect(app: TypedApp, dialect: Dialect, parts: AppParts): Promise<void> {
+  const { prefix, errors } = dialect;
+  const { logger } = parts.node.environment;
+  await app.register(
+    async (scope: TypedApp) => {
+      answerErrors(scope, { errors, logger, unknownRoutes: prefix !== '' });
+      describeErrors(scope, errors);
+      dialect.routes(scope, parts);
+    },
+    { prefix },
+  );
+}
+
+/** The dialect whose path this is: for errors that come before a route is found. */
+export function dialectAt(url: string, dialects: readonly Dialect[]): Dialect | undefined {
+  const path = url.split('?')[0] as string;
+  return dialects.find(({ prefix }) => prefix !== '' && (path === prefix || path.startsWith(`${prefix}/`)));
+}

@@ -1,0 +1,131 @@
+import { type Static, Type } from 'typebox';
+import { CONSISTENCIES, WRITE_CONCERNS } from '../../../domain/consistency.ts';
+import { OVERFLOW_POLICIES } from '../../../domain/context-window.ts';
+import { CONTEXT_MODES } from '../../../domain/record/turn-record.ts';
+import { ModelChoice } from '../../model-choice.ts';
+import {
+  choice,
+  contextId,
+  milliseconds,
+  modelText,
+  sessionId,
+  tokenId,
+  turnNumber,
+  userId,
+} from '../../request-fields.ts';
+
+/** Most stop words a request may name; llama-server checks each of them at every token. */
+const STOP_WORDS_MAX = 16;
+const stopWord = Type.String({ maxLength: 256 });
+
+const replyTokens = (description: string) =>
+  Type.Refine(
+    Type.Integer({ minimum: -1, description }),
+    (tokens) => tokens !== 0,
+    () => 'must be at least 1, or -1 for as many as the node allows',
+  );
+
+/** What a request says beside its sampling parameters. */
+const REQUEST_FIELDS = {
+  prompt: Type.Union([modelText(), Type.Array(Type.Union([modelText(), tokenId()]))], {
+    description:
+      "In `tokenized` and `raw`: the user's message, to which the node applies the chat template. In `client-side`: the whole prompt, text or ids or both.",
+  }),
+  turn: Type.Optional(turnNumber({ description: 'Number of this turn, from 1.' })),
+  mode: Type.Optional(
+    choice(CONTEXT_MODES, {
+      description: "How the context is kept; default: the session's, or the node's for a new one.",
+    }),
+  ),
+  stream: Type.Optional(
+    Type.Boolean({
+      description: 'Answer as `text/event-stream`: parts, then an event with every field of the reply.',
+    }),
+  ),
+  n_predict: Type.Optional(replyTokens('Most tokens to reply with; −1: as many as the node allows.')),
+  max_tokens: Type.Optional(replyTokens('The same as n_predict.')),
+  stop: Type.Optional(Type.Union([stopWord, Type.Array(stopWord, { maxItems: STOP_WORDS_MAX })])),
+  return_tokens: Type.Optional(Type.Boolean({ description: 'Add the ids of the reply.' })),
+  ...ModelChoice,
+};
+
+/** More of the same, whose names no parameter of llama.cpp resembles, so that something close to one is a slip. */
+const UNMISTAKABLE_FIELDS = {
+  session_id: Type.Optional(sessionId({ description: 'Left out or empty: a new session.' })),
+  user_id: Type.Optional(userId({ description: 'Whose session it is; default `anonymous`.' })),
+  context_id: Type.Optional(contextId({ description: 'The history to go on from, as the last reply named it.' })),
+  system: Type.Optional(modelText({ description: 'System message; with turn 1 only.' })),
+  consistency: Type.Optional(
+    choice(CONSISTENCIES, {
+      description:
+        '`strong`: answered from all earlier turns or refused. `available`: answered from what is here; `based_on_turn` says what that was.',
+    }),
+  ),
+  max_wait_ms: Type.Optional(
+    milliseconds({
+      description:
+        'How long to wait for the turn before this one to arrive from another node. A node that shares its sessions with no other has nothing to wait for.',
+    }),
+  ),
+  write_concern: Type.Optional(
+    choice(WRITE_CONCERNS, {
+      description:
+        '`local`: the turn is on the disk of this node when its reply ends. `replicated`: the end of the reply waits until another node has it too, bounded; the reply says what was reached.',
+    }),
+  ),
+  replicated_wait_ms: Type.Optional(
+    milliseconds({
+      description:
+        'How long the end of the reply may wait for that other node. The turn stands however the wait ends: sent again, it is a replay, and waits anew.',
+    }),
+  ),
+  ttl_seconds: Type.Optional(
+    Type.Integer({ minimum: 1, description: 'How long after this turn the session lives on.' }),
+  ),
+  overflow: Type.Optional(
+    choice(OVERFLOW_POLICIES, {
+      description:
+        'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns.',
+    }),
+  ),
+};
+
+/** The sampling parameters whose type is the same for every LLM Service; the others are its own to check. */
+const SAMPLING_FIELDS = {
+  temperature: Type.Optional(Type.Number()),
+  seed: Type.Optional(Type.Integer()),
+};
+
+/**
+ * llama.cpp's fields that steer its KV cache or the form of its reply. They are the node's own business here and dropped,
+ * since a client that set them could only break the prefix.
+ */
+const DROPPED_FIELDS = [
+  ...['cache_prompt', 'id_slot', 'n_keep', 'n_discard', 'return_progress', 'timings_per_token', 'response_fields'],
+];
+
+/**
+ * llama.cpp's `/completion` with DisCEdge's fields. Every further field is a sampling parameter and goes to the LLM
+ * Service under its own name.
+ */
+export const CompletionBody = Type.Object(
+  { ...REQUEST_FIELDS, ...UNMISTAKABLE_FIELDS, ...SAMPLING_FIELDS },
+  { additionalProperties: true },
+);
+export type CompletionBody = Static<typeof CompletionBody>;
+
+export const unmistakableFields: readonly string[] = Object.keys(UNMISTAKABLE_FIELDS);
+
+const known: ReadonlySet<string> = new Set(Object.keys(CompletionBody.properties));
+const notSampling: ReadonlySet<string> = new Set([
+  ...Object.keys(REQUEST_FIELDS),
+  ...unmistakableFields,
+  ...DROPPED_FIELDS,
+]);
+
+/** The sampling parameters of a body; `isKnown` are those that its schema has checked. */
+export function samplingFields(body: CompletionBody): { name: string; value: unknown; isKnown: boolean }[] {
+  return Object.entries(body)
+    .filter(([name]) => !notSampling.has(name))
+    .map(([name, value]) => ({ name, value, isKnown: known.has(name) }));
+}

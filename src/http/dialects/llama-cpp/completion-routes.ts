@@ -1,0 +1,54 @@
+import type { AppParts } from '../../app-parts.ts';
+import { type ServedTurn, serveTurn, type TurnStream } from '../../serve-turn.ts';
+import type { TypedApp } from '../../typed-app.ts';
+import { CompletionBody } from './completion-body.ts';
+import { type Answered, CompletionReply, completionReply } from './completion-reply.ts';
+import { completionOf } from './completion-request.ts';
+import { llamaCppErrors } from './error-envelope.ts';
+
+/** llama.cpp's `/completion`, with sessions: one turn of a conversation. */
+export function completionRoutes(app: TypedApp, parts: AppParts): void {
+  const { logger } = parts.node.environment;
+  const schema = {
+    tags: ['turns'],
+    summary: 'Take one turn',
+    description:
+      'With `stream: true` the reply is a stream of server-sent events; the last one carries every field of the reply.',
+    body: CompletionBody,
+    response: { 200: CompletionReply },
+  };
+  for (const url of ['/completion', '/completions']) {
+    app.post(url, { schema }, async (request, reply) =>
+      serveTurn({ request, reply, logger }, completion(request.body, parts)),
+    );
+  }
+}
+
+/** What the turn resolves with: all that its reply is made of but what is known of the request. */
+type Done = Omit<Answered, 'requestBytes'>;
+
+function completion(body: CompletionBody, { models, options }: AppParts): ServedTurn<Done, CompletionReply> {
+  const { name: model, contextManager } = models.find(body.model);
+  const { kind, request } = completionOf(body, options, contextManager);
+  const rest = { body, model, node: options.nodeId };
+  return {
+    async run(observer) {
+      if (kind === 'forward') {
+        return { reply: await contextManager.forward(request, observer), turn: undefined, ...rest };
+      }
+      const turn = await contextManager.takeTurn(request, observer);
+      return { reply: turn, turn, ...rest };
+    },
+    whole: (done, told) => completionReply({ ...done, ...told }),
+    stream: request.stream ? STREAM : undefined,
+  };
+}
+
+const STREAM: TurnStream<Done> = {
+  part({ text, ids, fields }) {
+    if (text === '' && ids.length === 0) return [];
+    return [{ data: { ...fields, index: 0, content: text, tokens: ids, stop: false } }];
+  },
+  end: (done, told) => [{ data: { ...completionReply({ ...done, ...told }), content: '' } }],
+  error: (error) => [{ data: llamaCppErrors.body(error) }],
+};

@@ -1,0 +1,21 @@
+import type { TypedApp } from './typed-app.ts';
+
+/** An empty one is nobody's: it means what leaving it out means. */
+const NAMES: ReadonlySet<string> = new Set(['session_id', 'user_id', 'model', 'after']);
+
+/**
+ * In this scope a null is the same as a field left out, as llama.cpp reads it, and so is an empty id or model name, in a
+ * body as in a query.
+ */
+export function leaveOutNothing(app: TypedApp): void {
+  app.addHook('preValidation', async (request) => {
+    request.body = withoutNothing(request.body);
+    request.query = withoutNothing(request.query);
+  });
+}
+
+function withoutNothing(fields: unknown): unknown {
+  if (fields === null || typeof fields !== 'object' || Array.isArray(fields)) return fields;
+  const isSaid = ([name, value]: [string, unknown]) => value !== null && !(value === '' && NAMES.has(name));
+  return Object.fromEntries(Object.entries(fields).filter(isSaid));
+}

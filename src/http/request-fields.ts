@@ -1,0 +1,53 @@
+import { Type } from 'typebox';
+import {
+  type ContextId,
+  ID_RULE,
+  isId,
+  type SessionId,
+  TURN_MAX,
+  type TurnNumber,
+  type UserId,
+} from '../domain/identifiers.ts';
+import { TOKEN_ID_MAX, type TokenId } from '../domain/token-sequence.ts';
+
+/*
+ * Fields of requests that carry more than their JSON type: what a schema lets through is checked and has its brand, so that
+ * nothing behind it checks or casts again.
+ */
+
+type Said = { readonly description?: string };
+
+/** 1 to 128 bytes. */
+export const sessionId = (said: Said = {}) =>
+  Type.Unsafe<SessionId>(Type.Refine(Type.String(said), isId, () => ID_RULE));
+
+/** 1 to 128 bytes. */
+export const userId = (said: Said = {}) => Type.Unsafe<UserId>(Type.Refine(Type.String(said), isId, () => ID_RULE));
+
+export const turnNumber = (said: Said = {}) =>
+  Type.Unsafe<TurnNumber>(Type.Integer({ minimum: 1, maximum: TURN_MAX, ...said }));
+
+export const contextId = (said: Said = {}) =>
+  Type.Unsafe<ContextId>(Type.String({ pattern: '^[0-9a-f]{32}$', ...said }));
+
+export const tokenId = () => Type.Unsafe<TokenId>(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX }));
+
+export const milliseconds = (said: Said) => Type.Integer({ minimum: 0, ...said });
+
+/** One of a closed list. */
+export const choice = <const Values extends readonly string[]>(values: Values, said: Said = {}) =>
+  Type.Unsafe<Values[number]>({ type: 'string', enum: [...values], ...said });
+
+/** Text that every tokenizer can take: not empty, real Unicode, no NUL (llama.cpp ends strings there). */
+export const modelText = (said: Said = {}) =>
+  Type.Refine(
+    Type.String(said),
+    (text) => faultOf(text) === undefined,
+    (text) => faultOf(text) ?? '',
+  );
+
+function faultOf(text: string): string | undefined {
+  if (text === '') return 'is empty';
+  if (!text.isWellFormed()) return 'has half a surrogate pair: it is not Unicode text';
+  return text.includes('\u0000') ? 'contains a NUL character' : undefined;
+}

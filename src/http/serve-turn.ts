@@ -1,0 +1,68 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { TurnObserver } from '../context-manager/turn/turn.ts';
+import type { DiscedgeError } from '../domain/errors.ts';
+import type { TokenSequence } from '../domain/token-sequence.ts';
+import type { Logger } from '../environment/environment.ts';
+import { clientGone } from './client-gone.ts';
+import { asDiscedgeError } from './error-reply.ts';
+import { EventStream, type ServerSentEvent } from './event-stream.ts';
+
+/** A turn as one API serves it. `Done` is what the turn resolves with, `Whole` the body of its reply. */
+export interface ServedTurn<Done, Whole> {
+  run(observer: TurnObserver): Promise<Done>;
+  whole(done: Done, told: TurnTold): Whole;
+  /** How the reply is streamed; `undefined` where its client reads it whole. */
+  readonly stream: TurnStream<Done> | undefined;
+}
+
+/** The events of one reply. It is made for each request, so it may count. */
+export interface TurnStream<Done> {
+  /** A piece of the reply as it becomes certain; its text may be empty. */
+  part(piece: ReplyPart): readonly ServerSentEvent[];
+  /** After the last piece. */
+  end(done: Done, told: TurnTold): readonly ServerSentEvent[];
+  /** Instead of the end, when the turn fails after its first event; before that it is answered as any other error. */
+  error(error: DiscedgeError): readonly ServerSentEvent[];
+}
+
+export interface ReplyPart {
+  readonly text: string;
+  readonly ids: TokenSequence;
+  /** Further fields of the LLM Service's own reply. */
+  readonly fields: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What is known of the request beside what it says. */
+export interface TurnTold {
+  /** Size of its body as it came. */
+  readonly requestBytes: number;
+}
+
+/**
+ * Runs a turn for whichever API, and answers its request: whole, or as server-sent events. A client that leaves is told to
+ * the turn; an error is thrown, for the scope's error handler, unless part of the answer has been sent already.
+ */
+export async function serveTurn<Done, Whole>(
+  { request, reply, logger }: { request: FastifyRequest; reply: FastifyReply; logger: Logger },
+  turn: ServedTurn<Done, Whole>,
+): Promise<Whole | FastifyReply> {
+  const gone = clientGone(reply);
+  const told = { requestBytes: request.bodyBytes };
+  const { stream } = turn;
+  if (stream === undefined) return turn.whole(await turn.run({ part: () => {}, gone }), told);
+
+  const events = new EventStream(reply);
+  const send = (some: readonly ServerSentEvent[]) => {
+    for (const event of some) events.send(event);
+  };
+  try {
+    const part = (text: string, ids: TokenSequence, fields: ReplyPart['fields']) =>
+      send(stream.part({ text, ids, fields }));
+    send(stream.end(await turn.run({ part, gone }), told));
+  } catch (error) {
+    if (!events.begun) throw error;
+    send(stream.error(asDiscedgeError(error, logger, request)));
+  }
+  events.end();
+  return reply;
+}
