@@ -48,16 +48,24 @@ export async function errorOfResponse(response: Response, node: string): Promise
   const body: unknown = await response.json().catch(() => undefined);
   const details = errorObject(body);
   const shouldRetry = response.headers.get('x-should-retry');
-  const retryAfterMs = Number.parseFloat(response.headers.get('retry-after-ms') ?? '');
   return new DiscedgeClientError(details?.message ?? `${node} answered with status ${response.status}`, {
     code: details?.type ?? `http_${response.status}`,
     status: response.status,
     retry: shouldRetry === null ? mayPass(response.status) : shouldRetry === 'true',
-    retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : undefined,
+    retryAfterMs: retryAfterMsOf(response.headers),
     param: details?.param,
     requestId: response.headers.get('x-request-id') ?? undefined,
     node,
   });
+}
+
+/** DisCEdge's own header, else the standard one, which is in seconds or a date. */
+function retryAfterMsOf(headers: Headers): number | undefined {
+  const own = Number.parseFloat(headers.get('retry-after-ms') ?? '');
+  if (Number.isFinite(own)) return own;
+  const standard = headers.get('retry-after') ?? '';
+  const waitMs = /^\s*\d+\s*$/.test(standard) ? Number(standard) * 1000 : Date.parse(standard) - Date.now();
+  return Number.isFinite(waitMs) ? Math.max(0, waitMs) : undefined;
 }
 
 /** The error inside an event of a stream that had already begun, or `undefined` when the event is not an error. */

@@ -17,7 +17,8 @@ export async function sendTurn(
   { signal, writer }: { readonly signal: AbortSignal | undefined; readonly writer: ReplyWriter | undefined },
 ): Promise<Reply> {
   const request = { method: 'POST', path: '/completion', signal } as const;
-  if (writer === undefined) return requireReply(await transport.sendForJson(node, { ...request, body }), node);
+  if (writer === undefined)
+    return requireReply(await transport.sendForJson(node, { ...request, body }), { node, body });
   const response = await transport.send(node, { ...request, body: { ...body, stream: true } });
   writer.restart();
   let text = '';
@@ -30,7 +31,7 @@ export async function sendTurn(
         text += content;
         writer.write(content);
       }
-      if (stop === true) return requireReply(event, node, text);
+      if (stop === true) return requireReply(event, { node, body, text });
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -43,11 +44,27 @@ export async function sendTurn(
   });
 }
 
-function requireReply(wire: unknown, node: string, text?: string): Reply {
+function requireReply(
+  wire: unknown,
+  { node, body, text }: { readonly node: string; readonly body: TurnBody; readonly text?: string },
+): Reply {
   const reply = parseReply(wire, text);
-  if (reply !== undefined) return reply;
+  if (reply !== undefined && isAnswerTo(body, reply)) return reply;
+  if (reply !== undefined) {
+    throw new DiscedgeClientError(
+      `${node} answered turn ${reply.turn} of session ${reply.sessionId}, which is not what was sent`,
+      { code: 'reply_malformed', node },
+    );
+  }
   throw new DiscedgeClientError(`${node} answered with something that is not a DisCEdge reply: is it an edge node?`, {
     code: 'reply_malformed',
     node,
   });
+}
+
+/** A reply sets the turn counter, so it must be this turn's: under `available` an earlier place is a true answer too. */
+function isAnswerTo({ session_id, turn, consistency }: TurnBody, reply: Reply): boolean {
+  if (reply.sessionId !== session_id) return false;
+  const isPlace = Number.isInteger(reply.turn) && reply.turn >= 1 && reply.turn <= Number(turn);
+  return isPlace && (consistency !== 'strong' || reply.turn === turn);
 }

@@ -1,4 +1,6 @@
+import { DiscedgeClientError } from './errors.ts';
 import type { NodeRing } from './node-ring.ts';
+import { withRetries } from './retry.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
 import {
   type ForkedSession,
@@ -10,7 +12,7 @@ import {
   summaryOf,
   type Wire,
 } from './stored-session.ts';
-import type { Transport } from './transport.ts';
+import type { ClientRequest, Transport } from './transport.ts';
 
 export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
@@ -75,15 +77,54 @@ export class SessionDirectory {
     return forkedSessionOf(await this.#json('POST', `${pathOf(sessionId)}/fork`, { body }));
   }
 
-  /** For good, on every node. Throws `session_not_found`. */
+  /** For good, on every node. Throws `session_not_found`, and `session_deleted` when it was deleted before. */
   async delete(sessionId: string): Promise<void> {
-    await this.#json('DELETE', pathOf(sessionId));
+    let isAnswerLost = false;
+    await this.#attempt({ method: 'DELETE', path: this.#path(pathOf(sessionId)) }, (error) => {
+      // By the attempt whose answer was lost.
+      if (isAnswerLost && error.code === 'session_deleted') return;
+      isAnswerLost ||= isLostAnswer(error);
+      throw error;
+    });
   }
 
-  /** Ends the session's turn under way, if there is one; nothing of it is stored then. */
+  /**
+   * Ends the session's turn under way, if there is one; nothing of it is stored then. Throws `reply_cut` where an earlier
+   * attempt, whose answer was lost, may have done so.
+   */
   async cancel(sessionId: string): Promise<boolean> {
-    const wire = await this.#json('POST', `${pathOf(sessionId)}/cancel`);
-    return wire.cancelled === true;
+    const stopped = await this.stop(sessionId);
+    if (stopped !== 'unknown') return stopped === 'stopped';
+    throw new DiscedgeClientError(
+      'no turn is under way, but whether one was cancelled is not known: an answer was lost',
+      {
+        code: 'reply_cut',
+        node: this.#ring.current,
+      },
+    );
+  }
+
+  /** As `cancel`; `unknown` where that throws for a lost answer. */
+  async stop(sessionId: string): Promise<'stopped' | 'idle' | 'unknown'> {
+    let isAnswerLost = false;
+    const wire = await this.#attempt({ method: 'POST', path: this.#path(`${pathOf(sessionId)}/cancel`) }, (error) => {
+      isAnswerLost ||= isLostAnswer(error);
+      throw error;
+    });
+    if ((wire as Wire).cancelled === true) return 'stopped';
+    return isAnswerLost ? 'unknown' : 'idle';
+  }
+
+  /** With retries; `failed` is told each attempt's error, and throws it unless it is none. */
+  #attempt(request: ClientRequest, failed: (error: DiscedgeClientError) => void): Promise<unknown> {
+    return withRetries(this.#ring, this.#transport.policy, undefined, async (node) => {
+      try {
+        return await this.#transport.sendForJson(node, request);
+      } catch (error) {
+        if (!(error instanceof DiscedgeClientError)) throw error;
+        return failed(error);
+      }
+    });
   }
 
   async #json(
@@ -91,13 +132,22 @@ export class SessionDirectory {
     path: string,
     { query = {}, body }: { query?: Record<string, string | number | undefined>; body?: object } = {},
   ): Promise<Wire> {
+    return (await this.#transport.json(this.#ring, { method, path: this.#path(path, query), body })) as Wire;
+  }
+
+  #path(path: string, query: Record<string, string | number | undefined> = {}): string {
     const parameters = new URLSearchParams();
     for (const [name, value] of Object.entries({ user_id: this.#userId, ...query })) {
       if (value !== undefined) parameters.set(name, String(value));
     }
     const suffix = parameters.size === 0 ? '' : `?${parameters}`;
-    return (await this.#transport.json(this.#ring, { method, path: `/sessions${path}${suffix}`, body })) as Wire;
+    return `/sessions${path}${suffix}`;
   }
+}
+
+/** The request may have done its work. */
+function isLostAnswer({ code }: DiscedgeClientError): boolean {
+  return code === 'node_unreachable' || code === 'reply_cut';
 }
 
 function pathOf(sessionId: string): string {

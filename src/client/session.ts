@@ -10,7 +10,7 @@ import { newSessionId, requireSessionId } from './session-id.ts';
 import type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
 import { lineThrough, type StoredTurn } from './stored-session.ts';
 import type { Transport } from './transport.ts';
-import { turnRequest } from './turn-request.ts';
+import { isSameTurn, turnAgain, turnRequest } from './turn-request.ts';
 import { UnsettledTurn } from './unsettled-turn.ts';
 
 /** How long a node that the session has left is waited for; nothing it may still hold was acknowledged. */
@@ -78,7 +78,8 @@ export class Session {
 
   /**
    * Sends the next turn and waits for its reply. Throws DiscedgeClientError, or the signal's reason. After an error
-   * the same text may simply be sent again; it is the same turn.
+   * the same text may simply be sent again; it is the same turn, with the length and sampling that it was first sent with,
+   * whatever the options say now. How it is answered (consistency, waits, lifetime, overflow) may be said anew.
    */
   send(text: string, options: SendOptions = {}): Promise<Reply> {
     return this.#runFollowing(text, options, new AbortController(), undefined);
@@ -101,8 +102,9 @@ export class Session {
     const turn = this.#unsettled;
     const nodes = turn === undefined || turn.nodes.length === 0 ? [this.node] : turn.nodes;
     const stopped = await askAll(nodes, async (node) => {
-      const cancelled = await this.#directoryAt(node).cancel(this.sessionId);
-      if (cancelled) turn?.cancelledAt(node);
+      const directory = this.#directoryAt(node);
+      const cancelled = turn === undefined ? directory.cancel(this.sessionId) : this.#stopAt(directory, turn);
+      if (await cancelled) turn?.cancelledAt(node);
       return cancelled;
     });
     return stopped.includes(true);
@@ -204,9 +206,10 @@ export class Session {
     try {
       signal?.throwIfAborted();
       await this.#settle(text, options);
-      const body = this.#bodyOf(text, options);
+      const asked = this.#bodyOf(text, options);
       // The same turn, sent again, may still run where it was sent before.
-      const turn = this.#unsettled ?? new UnsettledTurn(body);
+      const turn = this.#unsettled ?? new UnsettledTurn(asked);
+      const body = turnAgain(turn.body, asked);
       this.#unsettled = turn;
       const reply = await withRetries(this.#ring, this.#transport.policy, signal, async (node) => {
         turn.sentTo(node);
@@ -266,7 +269,7 @@ export class Session {
     await this.#cancelling;
     this.#cancelling = undefined;
     if (this.#unsettled === undefined) return;
-    if (JSON.stringify(this.#bodyOf(text, options)) === JSON.stringify(this.#unsettled.body)) return;
+    if (isSameTurn(this.#bodyOf(text, options), this.#unsettled.body)) return;
     const turn = this.#unsettled;
     // The current node too: the turn may have come to it from one that is gone.
     const lines = await askAll([...new Set([...turn.nodes, this.node])], (node) => this.#lineAfterCancel(node, turn));
@@ -278,8 +281,19 @@ export class Session {
   /** What the node holds once it no longer runs the turn; nothing where cancelling it made certain of it. */
   async #lineAfterCancel(node: string, turn: UnsettledTurn): Promise<readonly StoredTurn[]> {
     const directory = this.#directoryAt(node);
-    if (turn.nodes.includes(node) && (await directory.cancel(this.sessionId))) turn.cancelledAt(node);
-    if (turn.nodes.length === 0) return [];
+    if (turn.nodes.includes(node) && (await this.#stopAt(directory, turn))) turn.cancelledAt(node);
+    return turn.nodes.length === 0 ? [] : this.#lineOrNone(directory);
+  }
+
+  /** Whether the turn was stopped at one node. Where the answer to that was lost, what the node has stored tells. */
+  async #stopAt(directory: SessionDirectory, turn: UnsettledTurn): Promise<boolean> {
+    const stopped = await directory.stop(this.sessionId);
+    if (stopped !== 'unknown') return stopped === 'stopped';
+    const line = await this.#lineOrNone(directory);
+    return line.every(({ turn: number }) => number !== turn.body.turn);
+  }
+
+  async #lineOrNone(directory: SessionDirectory): Promise<readonly StoredTurn[]> {
     try {
       return await this.#lineAt(directory);
     } catch (error) {

@@ -74,16 +74,13 @@ export class Transport {
       text = await response.text();
     } catch (cause) {
       request.signal?.throwIfAborted();
-      throw new DiscedgeClientError(`${node} broke off in the middle of an answer`, {
-        code: 'reply_cut',
-        retry: true,
-        node,
-        cause,
-      });
+      throw broken(node, cause);
     }
     try {
       return JSON.parse(text);
-    } catch {
+    } catch (cause) {
+      // Without a content-length, a connection that closes early looks like the end of the answer.
+      if (/^\s*[{[]/.test(text)) throw broken(node, cause);
       throw new DiscedgeClientError(`${node} answered with something that is not JSON`, {
         code: 'reply_malformed',
         status: response.status,
@@ -96,4 +93,13 @@ export class Transport {
   json(ring: NodeRing, request: ClientRequest): Promise<unknown> {
     return withRetries(ring, this.policy, request.signal, (node) => this.sendForJson(node, request));
   }
+}
+
+function broken(node: string, cause: unknown): DiscedgeClientError {
+  return new DiscedgeClientError(`${node} broke off in the middle of an answer`, {
+    code: 'reply_cut',
+    retry: true,
+    node,
+    cause,
+  });
 }

@@ -19,6 +19,18 @@ export interface TurnOptions {
   readonly overflow?: 'error' | 'drop-oldest' | undefined;
 }
 
+/** What only says how a turn is answered, under its wire name: a turn sent again may say it anew. */
+const HOW_ANSWERED: ReadonlySet<string> = new Set([
+  'consistency',
+  'max_wait_ms',
+  'write_concern',
+  'replicated_wait_ms',
+  'ttl_seconds',
+  'overflow',
+]);
+/** What makes a request the same turn: its place and its message. */
+const SAME_TURN = ['session_id', 'user_id', 'turn', 'context_id', 'mode', 'system', 'prompt'] as const;
+
 export interface TurnAddress {
   readonly sessionId: string;
   readonly userId: string | undefined;
@@ -55,4 +67,21 @@ export function turnRequest(
     overflow: options.overflow,
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}
+
+export function isSameTurn(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+  return SAME_TURN.every((field) => a[field] === b[field]);
+}
+
+/**
+ * The turn sent again: as `first` in all that decides its reply, so that a node that has stored it replays it, and as `now`
+ * in how it is to be answered.
+ */
+export function turnAgain(
+  first: Readonly<Record<string, unknown>>,
+  now: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const decisive = Object.entries(first).filter(([field]) => !HOW_ANSWERED.has(field));
+  const how = Object.entries(now).filter(([field]) => HOW_ANSWERED.has(field));
+  return Object.fromEntries([...decisive, ...how]);
 }
