@@ -11,7 +11,6 @@ import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
-import { PROMETHEUS_TEXT } from '../environment/prometheus.ts';
 import { createApp } from '../http/app.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
@@ -95,8 +94,8 @@ async function assemble(
     models,
     node,
     metricsText: async () => ({
-      text: environment.metrics.text(),
-      contentType: PROMETHEUS_TEXT,
+      text: await environment.registry.metrics(),
+      contentType: environment.registry.contentType,
     }),
     options: {
       ...config,

@@ -50,10 +50,10 @@ async function everyOutcome(rig: Rig): Promise<unknown[]> {
 
 describe('what was said', () => {
   it('is in no metric of the real registry, and no label names a user or session', async () => {
-    const { metrics } = nodeEnvironment({ logLevel: 'silent', nodeId: 'n' });
+    const { registry, metrics } = nodeEnvironment({ logLevel: 'silent', nodeId: 'n' });
     const rig = await replicaRig({ scripted: { contextTokens: 2000, reply: () => MARKER }, metrics });
     const errors = await everyOutcome(rig);
-    const text = metrics.text();
+    const text = await registry.metrics();
     expect(text).toContain('discedge_turns_total{model="scripted",outcome="ok"}');
     for (const secret of [MARKER, MARKER_IDS, 'user-name', 'session-name']) expect(text).not.toContain(secret);
     const codes = errors.map((error) => (error as DiscedgeError).code);
