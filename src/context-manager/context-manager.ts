@@ -139,10 +139,10 @@ export class ContextManager {
     const record = newTurnRecord(
       request,
       pass,
-      { prompt, end, payload, writtenAtMs, graceMs: this.#node.graceMs },
+      { prompt, end, payload, writtenAtMs, lifetimes: this.#node.records.lifetimes },
       options,
     );
-    const sealed = await this.#node.writer.write(record);
+    const sealed = await this.#node.records.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
     return { answered, reply: answeredReply(answered, end, promptTokens, pass) };

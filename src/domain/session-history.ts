@@ -1,5 +1,5 @@
-import { EXPIRY_GRACE_MS, isOver } from './expiry.ts';
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
+import { Lifetimes } from './lifetimes.ts';
 import type { SealedRecord } from './record/record-codec.ts';
 import type { StoredMode, TurnRecord } from './record/turn-record.ts';
 
@@ -148,7 +148,7 @@ export class SessionHistory {
       this.#openings.some(
         ({ record: { writtenAtMs } }) =>
           writtenAtMs > opening.record.writtenAtMs &&
-          isOver({ expiresAtMs: expiresAtMs.get(opening) as number, graceMs: EXPIRY_GRACE_MS, nowMs: writtenAtMs }),
+          Lifetimes.shared.isOver(expiresAtMs.get(opening) as number, writtenAtMs),
       );
     const replaced = new Set(this.#openings.filter(isReplaced));
     const turns = [...this.#turns.values()];

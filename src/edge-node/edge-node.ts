@@ -86,9 +86,9 @@ async function assemble(
     load: () => told.node?.turnsInFlight ?? 0,
   });
   if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics);
-  closing.later('expiry sweep', sweepExpired(store, environment, config.expireEveryMs));
   const node = new NodeResources({ store, environment, options: { ...config, incarnation: opened.incarnation } });
   told.node = node;
+  closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));
   const models = new ModelDirectory(served.map((started) => servedModel(started, node)));
   const app = await createApp({
     models,

@@ -10,13 +10,11 @@ import { findNatsServer, type NatsServerVersion } from '../context-store/nats/se
 import { hubServerConfig, leafServerConfig, natsServerConfig } from '../context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
 import type { NodeId } from '../domain/identifiers.ts';
+import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { OpenedStore, ServedNode } from './opened-store.ts';
 
 type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };
-
-/** A server keeps records that long beyond the longest life of a session: clocks differ, and late is not lost. */
-const STREAM_GRACE_MS = 3_600_000;
 
 /**
  * Takes the data folder and starts this node's nats-server, unless one that runs is to be used; sharing begins with
@@ -49,7 +47,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           cluster,
           peers: replication.peers,
           keygroups: models.map(({ keygroup }) => keygroup),
-          streamMaxAgeMs: config.ttlSecondsMax * 1000 + STREAM_GRACE_MS,
+          streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
           describe: () => ({
             httpUrl: httpUrl(),
             model: models[0]?.name,

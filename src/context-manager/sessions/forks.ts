@@ -106,7 +106,7 @@ export class Forks {
 
   /** What is there under the fork's id, oldest turn first. */
   async #held(key: SessionKey): Promise<readonly Turn[]> {
-    const { history, deleted, corrupt } = await this.#parts.node.cache.load(key);
+    const { history, deleted, corrupt } = await this.#parts.node.records.load(key);
     if (deleted) {
       throw new DiscedgeError('session_deleted', 'a session with the id for the fork was deleted; choose another id', {
         param: 'session_id',
@@ -122,7 +122,7 @@ export class Forks {
     held: readonly Turn[],
     { ttlSeconds }: ForkRequest,
   ): Promise<Fork> {
-    const { environment, options, writer } = this.#parts.node;
+    const { environment, options, records } = this.#parts.node;
     if (held.length > line.length) throw exists();
     const writtenAtMs = environment.clock.now();
     const ttlMs = Math.min(ttlSeconds ?? options.ttlSeconds, options.ttlSecondsMax) * 1000;
@@ -136,7 +136,7 @@ export class Forks {
       copies.push(copy);
     }
     for (let from = held.length; from < copies.length; from += COPIES_AT_ONCE) {
-      await allDone(copies.slice(from, from + COPIES_AT_ONCE).map((copy) => writer.writeSealed(copy)));
+      await allDone(copies.slice(from, from + COPIES_AT_ONCE).map((copy) => records.writeSealed(copy)));
     }
     const [sourceTip, tip] = [line.at(-1) as Turn, copies.at(-1) as SealedRecord];
     return {

@@ -1,6 +1,6 @@
 import type { ContextStore } from '../../context-store/context-store.ts';
-import { isOver } from '../../domain/expiry.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import type { Lifetimes } from '../../domain/lifetimes.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { formatVersionOf } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
@@ -29,6 +29,13 @@ const TURN_OVERHEAD_BYTES = 1500;
 /** A number in an array, held once in the record and once in the folded context. */
 const TOKEN_BYTES = 16;
 
+export interface SessionCacheParts {
+  readonly store: ContextStore;
+  readonly clock: Clock;
+  readonly bytesMax: number;
+  readonly lifetimes: Lifetimes;
+}
+
 /**
  * Least-recently-used sessions, read from the store on a miss. Bounded by an estimate of their memory; the session in
  * use is kept whatever its size.
@@ -37,22 +44,17 @@ export class SessionCache {
   readonly #store: ContextStore;
   readonly #clock: Clock;
   readonly #bytesMax: number;
-  readonly #graceMs: number;
+  readonly #lifetimes: Lifetimes;
   readonly #entries = new Map<string, { session: CachedSession; bytes: number }>();
   /** Reads under way. What arrives meanwhile may be missing from what they read, so it is added afterwards. */
   readonly #reads = new Map<string, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
   #bytes = 0;
 
-  /** `graceMs`: how much longer than its records name a session lives here; 0 on a node that shares it with no other. */
-  constructor(
-    store: ContextStore,
-    clock: Clock,
-    { bytesMax, graceMs }: { readonly bytesMax: number; readonly graceMs: number },
-  ) {
+  constructor({ store, clock, bytesMax, lifetimes }: SessionCacheParts) {
     this.#store = store;
     this.#clock = clock;
     this.#bytesMax = bytesMax;
-    this.#graceMs = graceMs;
+    this.#lifetimes = lifetimes;
   }
 
   get sizeBytes(): number {
@@ -66,9 +68,10 @@ export class SessionCache {
   async load(key: SessionKey): Promise<CachedSession> {
     const session = await this.#held(key);
     const nowMs = this.#clock.now();
-    if (!this.#isOver(session, nowMs)) return session;
+    const { expiresAtMs } = session.history;
+    if (expiresAtMs === 0 || !this.#lifetimes.isOver(expiresAtMs, nowMs)) return session;
     // A turn may still be under way that prolongs a shared session, so it is only left out of sight.
-    if (this.#graceMs > 0) return emptySession(key);
+    if (!this.#lifetimes.endsAtOnce) return emptySession(key);
     // Out of the store as well: a turn appended to what is left there would bring it back to life.
     this.forget(key);
     let removed: number;
@@ -77,7 +80,7 @@ export class SessionCache {
     return this.#held(key);
   }
 
-  /** Takes in a record that is durable in the store, written here or elsewhere. */
+  /** Takes in a record that is durable in the store. */
   add(sealed: SealedRecord): void {
     const name = sessionKeyText(sessionKeyOf(sealed.record));
     this.#reads.get(name)?.arrived.push(sealed);
@@ -129,10 +132,6 @@ export class SessionCache {
     const forgotten = this.#reads.get(name)?.arrived !== arrived;
     if (!deleted && !forgotten) this.#keep(name, session, bytes);
     return session;
-  }
-
-  #isOver({ history: { expiresAtMs } }: CachedSession, nowMs: number): boolean {
-    return expiresAtMs > 0 && isOver({ expiresAtMs, graceMs: this.#graceMs, nowMs });
   }
 
   #keep(name: string, session: CachedSession, bytes: number): void {

@@ -7,6 +7,7 @@ import {
   sessionKeyText,
   type UserId,
 } from '../../domain/identifiers.ts';
+import { Lifetimes } from '../../domain/lifetimes.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -46,9 +47,6 @@ export interface SessionsParts {
   readonly modes: Readonly<Record<StoredMode, Mode>>;
 }
 
-/** Longer than any record can still be under way, with room for skewed clocks: what a tombstone adds to the longest TTL. */
-const TOMBSTONE_GRACE_MS = 24 * 3600 * 1000;
-
 /** What a user may do with sessions beside taking turns. Every method sees only the sessions of the user it is given. */
 export class Sessions {
   readonly #parts: SessionsParts;
@@ -68,13 +66,11 @@ export class Sessions {
     limit: number;
   }): Promise<SessionSummary[]> {
     const { keygroup } = this.#parts;
-    const { store, environment, graceMs } = this.#parts.node;
-    return store.list({
+    return this.#parts.node.records.list({
       keygroup,
       userId,
       after: after === undefined ? undefined : { keygroup, userId, sessionId: after },
       limit,
-      nowMs: environment.clock.now() - graceMs,
     });
   }
 
@@ -102,16 +98,20 @@ export class Sessions {
 
   /** Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped. */
   async delete(userId: UserId, sessionId: SessionId): Promise<void> {
-    const { environment, options, running, writer } = this.#parts.node;
+    const { environment, options, running, records } = this.#parts.node;
     const { key, history } = await this.#existing(userId, sessionId);
     const writtenAtMs = environment.clock.now();
-    await writer.write({
+    await records.write({
       kind: 'tombstone',
       ...key,
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,
-      expiresAtMs: Math.max(history.expiresAtMs, writtenAtMs + options.ttlSecondsMax * 1000) + TOMBSTONE_GRACE_MS,
+      expiresAtMs: Lifetimes.tombstoneExpiresAtMs({
+        expiresAtMs: history.expiresAtMs,
+        deletedAtMs: writtenAtMs,
+        ttlMsMax: options.ttlSecondsMax * 1000,
+      }),
     });
     running.stop(sessionKeyText(key), deleted());
   }
@@ -127,11 +127,11 @@ export class Sessions {
 
   /** Whether there is such a session, or was one whose tombstone lasts. */
   async presence(userId: UserId, sessionId: SessionId): Promise<Presence> {
-    return presenceOf(await this.#parts.node.cache.load(this.#key(userId, sessionId)));
+    return presenceOf(await this.#parts.node.records.load(this.#key(userId, sessionId)));
   }
 
   async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
-    const session = await this.#parts.node.cache.load(this.#key(userId, sessionId));
+    const session = await this.#parts.node.records.load(this.#key(userId, sessionId));
     const presence = presenceOf(session);
     if (presence === 'deleted') throw deleted();
     if (presence === 'absent') {

@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import { isOver } from '../../domain/expiry.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
+import type { Lifetimes } from '../../domain/lifetimes.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
@@ -18,14 +18,13 @@ export function newTurnRecord(
     readonly end: GenerationEnd;
     readonly payload: TurnRecord['payload'];
     readonly writtenAtMs: number;
-    /** How much longer than its records name a session lives here. */
-    readonly graceMs: number;
+    readonly lifetimes: Lifetimes;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, end, payload, writtenAtMs, graceMs } = answer;
+  const { prompt, end, payload, writtenAtMs, lifetimes } = answer;
   const { expiresAtMs } = session.history;
-  if (base !== undefined && isOver({ expiresAtMs, graceMs, nowMs: writtenAtMs })) {
+  if (base !== undefined && lifetimes.isOver(expiresAtMs, writtenAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
       param: 'session_id',
     });

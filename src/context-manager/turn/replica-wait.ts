@@ -2,7 +2,8 @@ import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { pause } from '../../waiting/pause.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
-import type { CachedSession, SessionCache } from '../sessions/session-cache.ts';
+import type { CachedSession } from '../sessions/session-cache.ts';
+import type { SessionRecords } from '../sessions/session-records.ts';
 
 /** What was seen of a session, and what it took. */
 export interface Seen<T> {
@@ -37,7 +38,7 @@ export function eventPolicy(arrivals: Arrivals): LookAgainPolicy {
  * of no arrival in between.
  */
 export function fixedPolicy(
-  { clock, cache }: { readonly clock: Clock; readonly cache: SessionCache },
+  { clock, records }: { readonly clock: Clock; readonly records: SessionRecords },
   { retriesMax, backoffMs }: { readonly retriesMax: number; readonly backoffMs: number },
 ): LookAgainPolicy {
   return {
@@ -45,7 +46,7 @@ export function fixedPolicy(
       if (retries >= retriesMax) return false;
       await pause(clock, Math.min(backoffMs, leftMs), signal);
       signal.throwIfAborted();
-      cache.forget(key);
+      records.forget(key);
       return true;
     },
   };
@@ -57,12 +58,12 @@ export function fixedPolicy(
  */
 export class ReplicaWait {
   readonly #clock: Clock;
-  readonly #cache: SessionCache;
+  readonly #records: SessionRecords;
   readonly #policy: LookAgainPolicy | undefined;
 
-  constructor(parts: { clock: Clock; cache: SessionCache; policy: LookAgainPolicy | undefined }) {
+  constructor(parts: { clock: Clock; records: SessionRecords; policy: LookAgainPolicy | undefined }) {
     this.#clock = parts.clock;
-    this.#cache = parts.cache;
+    this.#records = parts.records;
     this.#policy = parts.policy;
   }
 
@@ -83,7 +84,7 @@ export class ReplicaWait {
   ): Promise<Seen<T>> {
     const startedMs = this.#clock.monotonic();
     for (let retries = 0; ; retries++) {
-      const session = await this.#cache.load(key);
+      const session = await this.#records.load(key);
       const waitedMs = this.#clock.monotonic() - startedMs;
       const seen = look(session);
       const leftMs = maxWaitMs - waitedMs;

@@ -1,3 +1,4 @@
+import type { RecordSource } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ContextMode } from '../../domain/record/turn-record.ts';
 import type { Counter, Histogram, Metrics } from '../../environment/environment.ts';
@@ -16,6 +17,7 @@ export interface TurnEnding {
 export class TurnMetrics {
   readonly #turns: Counter;
   readonly #tokens: Counter;
+  readonly #records: Counter;
   readonly #turnSeconds: Histogram;
   readonly #gateSeconds: Histogram;
   readonly #monotonic: () => number;
@@ -35,6 +37,11 @@ export class TurnMetrics {
       name: 'discedge_tokens_total',
       help: 'Token ids: cached and evaluated prompt ids, predicted reply ids',
       labels: ['model', 'kind'],
+    });
+    this.#records = metrics.counter({
+      name: 'discedge_records_total',
+      help: 'Records that were new in the context store: written here, or come from elsewhere',
+      labels: ['from'],
     });
     this.#turnSeconds = metrics.histogram({
       name: 'discedge_turn_seconds',
@@ -75,6 +82,10 @@ export class TurnMetrics {
 
   gatePassed({ waitedMs }: GatePass): void {
     this.#gateSeconds.observe(waitedMs / 1000);
+  }
+
+  recordStored(from: RecordSource): void {
+    this.#records.add(1, { from });
   }
 
   generated(model: string, usage: GenerationUsage): void {

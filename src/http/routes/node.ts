@@ -35,7 +35,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     async ({ query }) => {
       if (node.closing) throw new DiscedgeError('shutting_down', 'the node is stopping');
       const asked = query.model === undefined || query.model === '' ? models.all : [models.find(query.model)];
-      const [, status] = await Promise.all([requireReady(asked), node.store.status()]);
+      const [, status] = await Promise.all([requireReady(asked), node.records.status()]);
       return { status: 'ready', models: asked.map(({ name }) => name), store: { ...snake(status) } };
     },
   );

@@ -5,7 +5,7 @@ import type { TypedApp } from '../typed-app.ts';
 
 /** The node directory: this node first, then the nodes it knows, as it sees them. */
 export function directoryRoutes(app: TypedApp, { models, node, options }: AppParts): void {
-  const { store, environment } = node;
+  const { records, environment } = node;
   app.get(
     '/nodes',
     { schema: { tags: ['node'], summary: 'The nodes of the cluster, as this one sees them' } },
@@ -19,8 +19,8 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         keygroups: models.all.map(({ keygroup }) => keygroup),
         load: node.turnsInFlight,
       };
-      if (store.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
-      const status = store.sharing.status();
+      if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
+      const status = records.sharing.status();
       const nowMs = environment.clock.now();
       return {
         cluster: status.cluster,

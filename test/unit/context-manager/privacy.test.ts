@@ -63,7 +63,7 @@ describe('what was said', () => {
     expect(new Set(outcomes)).toEqual(new Set(['ok', 'replayed', ...codes]));
     expect(outcomes.length).toBeGreaterThanOrEqual(9);
     const labels = new Set([...text.matchAll(/(\w+)="/g)].map(([, label]) => label));
-    expect(labels).toEqual(new Set(['model', 'outcome', 'kind', 'mode', 'le']));
+    expect(labels).toEqual(new Set(['model', 'outcome', 'kind', 'from', 'mode', 'le']));
   });
 
   it('is in no log line and no error', async () => {

@@ -2,7 +2,6 @@
 // turn, and after the wall clock jumped. An expired session must be as good as never opened; a living one must be whole,
 // also where it is shared with nodes whose clocks differ and whose records are under way.
 import { describe, expect, it } from 'vitest';
-import { REMOVAL_GRACE_MS } from '../../../src/domain/expiry.ts';
 import { codeOf, contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 
 const SECOND = 1000;
@@ -132,7 +131,7 @@ describe('on a node that shares its sessions', () => {
     await here.store.arrive(elsewhere.records('s')[0] as never);
     return { elsewhere, here };
   }
-  const sweep = (rig: Rig) => rig.store.expire(rig.environment.clock.now() - REMOVAL_GRACE_MS);
+  const sweep = (rig: Rig) => rig.node.records.removeExpired();
   const listed = async (rig: Rig) =>
     (await rig.manager.sessions.list({ userId: 'ada' as never, after: undefined, limit: 10 })).length;
 

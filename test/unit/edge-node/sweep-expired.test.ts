@@ -1,12 +1,14 @@
 // Lets sessions expire on a node of which other nodes may know better: alone it removes them at once, with its peers in
 // sight after a grace, and cut off from one of them, or behind it, not until it is hopeless.
 import { expect, it } from 'vitest';
+import { SessionRecords } from '../../../src/context-manager/sessions/session-records.ts';
 import type { ContextStore, PeerState } from '../../../src/context-store/context-store.ts';
-import { CUT_OFF_GRACE_MS, REMOVAL_GRACE_MS } from '../../../src/domain/expiry.ts';
 import { sweepExpired } from '../../../src/edge-node/sweep-expired.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const EVERY_MS = 60_000;
+const REMOVAL_GRACE_MS = 20 * 60_000;
+const CUT_OFF_GRACE_MS = 7 * 24 * 3_600_000;
 
 interface Peer {
   readonly state: PeerState;
@@ -22,13 +24,16 @@ async function graceOf(shared: 'alone' | readonly Peer[]): Promise<number> {
       before = nowMs;
       return 0;
     },
+    onRecord: () => () => {},
     ...(shared !== 'alone' && {
       sharing: {
         status: () => ({ peers: shared.map(({ state, lag = 0 }) => ({ state, logs: [{ lag: 0 }, { lag }] })) }),
       },
     }),
   };
-  const end = sweepExpired(store as unknown as ContextStore, environment, EVERY_MS);
+  const { clock } = environment;
+  const records = new SessionRecords({ store: store as unknown as ContextStore, clock, cacheBytesMax: 0 });
+  const end = sweepExpired(records, environment, EVERY_MS);
   await environment.advance(EVERY_MS);
   await end();
   return environment.clock.now() - (before as number);
