@@ -3,7 +3,7 @@ import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessi
 import type { SessionSummary } from '../context-store/context-store.ts';
 import { textOf } from '../domain/record/message-content.ts';
 import type { Turn } from '../domain/session-history.ts';
-import { STOP_TYPES } from './dialects/llama-cpp/completion-reply.ts';
+import { STOP_TYPES } from './stop-types.ts';
 
 export function summaryView(summary: SessionSummary) {
   return {

@@ -92,6 +92,16 @@ it('only the composition roots know adapters', () => {
   expect(known).toEqual([]);
 });
 
+it('a dialect is known to the app alone, and knows no other', () => {
+  const dialectOf = (path: string) => path.match(/^http\/dialects\/([^/]+)\//)?.[1];
+  const known = files.flatMap(({ path, imports }) =>
+    imports
+      .filter((imported) => dialectOf(imported) !== undefined && dialectOf(imported) !== dialectOf(path))
+      .map((imported) => `${path} → ${imported}`),
+  );
+  expect(known).toEqual(['http/app.ts → http/dialects/llama-cpp/llama-cpp.ts']);
+});
+
 it('the domain is pure, the client stands alone, and waiting needs a clock and nothing else', () => {
   const packages = (folder: string) => files.filter((file) => file.folder === folder).flatMap((file) => file.packages);
   expect(packages('domain').filter((name) => !PURE_BUILTINS.includes(name))).toEqual([]);

@@ -1,15 +1,9 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import type { Reply, TurnReply } from '../../../context-manager/turn/turn.ts';
 import { ANONYMOUS } from '../../../domain/identifiers.ts';
-import type { StopReason } from '../../../domain/record/turn-record.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
+import { STOP_TYPES } from '../../stop-types.ts';
 import type { CompletionBody } from './completion-body.ts';
-
-/** llama.cpp's words for how a reply ended. */
-export const STOP_TYPES = { end: 'eos', limit: 'limit', word: 'word' } as const satisfies Record<
-  StopReason['kind'],
-  string
->;
 
 /** What the fields of a reply are made of. */
 export interface Answered {
