@@ -78,9 +78,9 @@ export class ContextManager {
     const take = async () => {
       this.#node.writeConcerns.require(request.writeConcern);
       const key = this.#keyOf(request);
-      const name = sessionKeyText(key);
-      return this.#node.running.run(name, observer.gone, async (turn) => {
-        const { answered, reply } = await this.#node.queue.run(name, turn.signal, () =>
+      const keyText = sessionKeyText(key);
+      return this.#node.running.run(keyText, observer.gone, async (turn) => {
+        const { answered, reply } = await this.#node.queue.run(keyText, turn.signal, () =>
           this.#takeQueuedTurn({ key, request, observer, turn }),
         );
         const { writeConcern: asked, replicatedWaitMs: waitMs } = request;

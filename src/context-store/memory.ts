@@ -1,6 +1,6 @@
 import { compareUtf8 } from '../domain/bytes.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { type ContextId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
+import { type ContextId, type SessionKey, type SessionKeyText, sessionKeyText } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
@@ -34,7 +34,7 @@ export function memoryStore(options: { readonly bytesMax?: number }, environment
 class MemoryStore implements ContextStore {
   readonly sharing = undefined;
   /** Least recently used first: a session is put at the end when it is used. */
-  readonly #sessions = new Map<string, MemorySession>();
+  readonly #sessions = new Map<SessionKeyText, MemorySession>();
   readonly #bytesMax: number;
   readonly #environment: Environment;
   readonly #listeners: RecordListeners;
@@ -137,11 +137,11 @@ class MemoryStore implements ContextStore {
     }
   }
 
-  #evict(justWritten: string): void {
+  #evict(justWritten: SessionKeyText): void {
     let sessions = 0;
-    for (const [text, session] of this.#sessions) {
+    for (const [keyText, session] of this.#sessions) {
       if (this.#bytes <= this.#bytesMax * EVICTION_TARGET || sessions === SESSIONS_REMOVED_MAX) break;
-      if (text === justWritten || session.row.deleted) continue;
+      if (keyText === justWritten || session.row.deleted) continue;
       this.#replace(session, undefined);
       sessions++;
     }

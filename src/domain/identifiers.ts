@@ -31,9 +31,12 @@ export interface SessionKey {
   readonly sessionId: SessionId;
 }
 
-/** A single string for maps and affinity hints; the separator cannot occur in any of the parts. */
-export function sessionKeyText(key: SessionKey): string {
-  return `${key.keygroup}\n${key.userId}\n${key.sessionId}`;
+/** A {@link SessionKey} as one string, for maps and affinity hints. */
+export type SessionKeyText = Brand<string, 'SessionKeyText'>;
+
+/** The separator cannot occur in any of the parts. */
+export function sessionKeyText(key: SessionKey): SessionKeyText {
+  return `${key.keygroup}\n${key.userId}\n${key.sessionId}` as SessionKeyText;
 }
 
 /** Longest user, session and node id, in UTF-8 bytes: keeps store keys far below LMDB's 1,978 bytes. */

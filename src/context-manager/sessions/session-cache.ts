@@ -1,5 +1,5 @@
 import type { ContextStore } from '../../context-store/context-store.ts';
-import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Lifetimes } from '../../domain/lifetimes.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { formatVersionOf } from '../../domain/record/record-version.ts';
@@ -45,9 +45,9 @@ export class SessionCache {
   readonly #clock: Clock;
   readonly #bytesMax: number;
   readonly #lifetimes: Lifetimes;
-  readonly #entries = new Map<string, { session: CachedSession; bytes: number }>();
+  readonly #entries = new Map<SessionKeyText, { session: CachedSession; bytes: number }>();
   /** Reads under way. What arrives meanwhile may be missing from what they read, so it is added afterwards. */
-  readonly #reads = new Map<string, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
+  readonly #reads = new Map<SessionKeyText, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
   #bytes = 0;
 
   constructor({ store, clock, bytesMax, lifetimes }: SessionCacheParts) {
@@ -82,11 +82,11 @@ export class SessionCache {
 
   /** Takes in a record that is durable in the store. */
   add(sealed: SealedRecord): void {
-    const name = sessionKeyText(sessionKeyOf(sealed.record));
-    this.#reads.get(name)?.arrived.push(sealed);
-    const entry = this.#entries.get(name);
+    const keyText = sessionKeyText(sessionKeyOf(sealed.record));
+    this.#reads.get(keyText)?.arrived.push(sealed);
+    const entry = this.#entries.get(keyText);
     if (entry === undefined) return;
-    if (sealed.record.kind === 'tombstone') this.#drop(name);
+    if (sealed.record.kind === 'tombstone') this.#drop(keyText);
     else if (entry.session.history.add(sealed)) {
       const added = costBytes(sealed);
       entry.bytes += added;
@@ -97,31 +97,31 @@ export class SessionCache {
 
   /** The next load reads the store, even if a read is under way. */
   forget(key: SessionKey): void {
-    const name = sessionKeyText(key);
-    this.#drop(name);
-    this.#reads.delete(name);
+    const keyText = sessionKeyText(key);
+    this.#drop(keyText);
+    this.#reads.delete(keyText);
   }
 
   /** Concurrent callers share one read. */
   #held(key: SessionKey): Promise<CachedSession> | CachedSession {
-    const name = sessionKeyText(key);
-    const entry = this.#entries.get(name);
+    const keyText = sessionKeyText(key);
+    const entry = this.#entries.get(keyText);
     if (entry !== undefined) {
-      this.#entries.delete(name);
-      this.#entries.set(name, entry);
+      this.#entries.delete(keyText);
+      this.#entries.set(keyText, entry);
       return entry.session;
     }
-    const under = this.#reads.get(name);
+    const under = this.#reads.get(keyText);
     if (under !== undefined) return under.session;
     const arrived: SealedRecord[] = [];
-    const read = { session: this.#read(key, name, arrived), arrived };
-    this.#reads.set(name, read);
-    const done = () => void (this.#reads.get(name) === read && this.#reads.delete(name));
+    const read = { session: this.#read(key, keyText, arrived), arrived };
+    this.#reads.set(keyText, read);
+    const done = () => void (this.#reads.get(keyText) === read && this.#reads.delete(keyText));
     read.session.then(done, done);
     return read.session;
   }
 
-  async #read(key: SessionKey, name: string, arrived: readonly SealedRecord[]): Promise<CachedSession> {
+  async #read(key: SessionKey, keyText: SessionKeyText, arrived: readonly SealedRecord[]): Promise<CachedSession> {
     const stored = await this.#store.read(key);
     const records = [...(stored?.records ?? []), ...arrived];
     const deleted = (stored?.deleted ?? false) || records.some(({ record }) => record.kind === 'tombstone');
@@ -129,28 +129,28 @@ export class SessionCache {
     let bytes = SESSION_OVERHEAD_BYTES;
     for (const sealed of deleted ? [] : records) if (history.add(sealed)) bytes += costBytes(sealed);
     const session: CachedSession = { key, history, deleted, corrupt: stored?.corrupt ?? 0, tokens: undefined };
-    const forgotten = this.#reads.get(name)?.arrived !== arrived;
-    if (!deleted && !forgotten) this.#keep(name, session, bytes);
+    const forgotten = this.#reads.get(keyText)?.arrived !== arrived;
+    if (!deleted && !forgotten) this.#keep(keyText, session, bytes);
     return session;
   }
 
-  #keep(name: string, session: CachedSession, bytes: number): void {
-    this.#entries.set(name, { session, bytes });
+  #keep(keyText: SessionKeyText, session: CachedSession, bytes: number): void {
+    this.#entries.set(keyText, { session, bytes });
     this.#bytes += bytes;
     this.#shrink();
   }
 
-  #drop(name: string): void {
-    const entry = this.#entries.get(name);
+  #drop(keyText: SessionKeyText): void {
+    const entry = this.#entries.get(keyText);
     if (entry === undefined) return;
-    this.#entries.delete(name);
+    this.#entries.delete(keyText);
     this.#bytes -= entry.bytes;
   }
 
   #shrink(): void {
-    for (const name of this.#entries.keys()) {
+    for (const keyText of this.#entries.keys()) {
       if (this.#bytes <= this.#bytesMax || this.#entries.size <= 1) return;
-      this.#drop(name);
+      this.#drop(keyText);
     }
   }
 }

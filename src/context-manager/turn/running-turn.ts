@@ -1,4 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { SessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 
 /**
@@ -9,7 +10,7 @@ import type { Clock } from '../../environment/environment.ts';
  */
 export class RunningTurn {
   /** `undefined`: nothing will be stored, so a client that left has nothing to come back for. */
-  readonly session: string | undefined;
+  readonly keyText: SessionKeyText | undefined;
   readonly #clock: Clock;
   readonly #finishAbandonedMs: number;
   readonly #gone: AbortSignal;
@@ -18,8 +19,13 @@ export class RunningTurn {
   #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
   #cancelTimer = () => {};
 
-  constructor(parts: { session: string | undefined; gone: AbortSignal; clock: Clock; finishAbandonedMs: number }) {
-    this.session = parts.session;
+  constructor(parts: {
+    keyText: SessionKeyText | undefined;
+    gone: AbortSignal;
+    clock: Clock;
+    finishAbandonedMs: number;
+  }) {
+    this.keyText = parts.keyText;
     this.#clock = parts.clock;
     this.#finishAbandonedMs = parts.finishAbandonedMs;
     this.#gone = parts.gone;

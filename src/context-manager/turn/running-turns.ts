@@ -1,4 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { SessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
 import { RunningTurn } from './running-turn.ts';
@@ -36,7 +37,11 @@ export class RunningTurns {
   }
 
   /** Throws `overloaded` or `shutting_down` instead of running the task. */
-  async run<T>(session: string | undefined, gone: AbortSignal, task: (turn: RunningTurn) => Promise<T>): Promise<T> {
+  async run<T>(
+    keyText: SessionKeyText | undefined,
+    gone: AbortSignal,
+    task: (turn: RunningTurn) => Promise<T>,
+  ): Promise<T> {
     if (this.#closing) throw shuttingDown();
     if (this.#turns.size >= this.#options.turnsInFlightMax) {
       throw new DiscedgeError('overloaded', `the node has ${this.#turns.size} turns in flight, which is its limit`, {
@@ -44,7 +49,7 @@ export class RunningTurns {
       });
     }
     const { finishAbandonedMs } = this.#options;
-    const turn = new RunningTurn({ session, gone, clock: this.#clock, finishAbandonedMs });
+    const turn = new RunningTurn({ keyText, gone, clock: this.#clock, finishAbandonedMs });
     this.#turns.add(turn);
     try {
       return await task(turn);
@@ -59,10 +64,10 @@ export class RunningTurns {
    * Stops the turns of a session: the one that runs and those that wait behind it. True when there was one; what is
    * being committed is not stopped and does not count.
    */
-  stop(session: string, reason: DiscedgeError): boolean {
+  stop(keyText: SessionKeyText, reason: DiscedgeError): boolean {
     let stopped = false;
     for (const turn of this.#turns) {
-      if (turn.session === session && turn.stop(reason)) stopped = true;
+      if (turn.keyText === keyText && turn.stop(reason)) stopped = true;
     }
     return stopped;
   }

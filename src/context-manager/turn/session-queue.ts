@@ -1,4 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { SessionKeyText } from '../../domain/identifiers.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
 
 /**
@@ -6,7 +7,7 @@ import { BoundedLine } from '../../waiting/bounded-line.ts';
  * nobody in it costs nothing.
  */
 export class SessionQueue {
-  readonly #lines = new Map<string, BoundedLine>();
+  readonly #lines = new Map<SessionKeyText, BoundedLine>();
   readonly #waitingMax: number;
 
   /** `waitingMax`: requests that may wait behind the one that runs, per session. */
@@ -23,27 +24,27 @@ export class SessionQueue {
    * Runs `task` when it is its turn. Throws `session_busy` when the line is full, and `signal.reason` when the signal
    * aborts while waiting; once `task` has begun the signal is the task's own business.
    */
-  async run<T>(session: string, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
-    await this.#enter(session, signal);
+  async run<T>(keyText: SessionKeyText, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+    await this.#enter(keyText, signal);
     try {
       return await task();
     } finally {
-      this.#leave(session);
+      this.#leave(keyText);
     }
   }
 
-  #enter(session: string, signal: AbortSignal): Promise<void> | undefined {
+  #enter(keyText: SessionKeyText, signal: AbortSignal): Promise<void> | undefined {
     if (signal.aborted) throw signal.reason;
-    const line = this.#lines.get(session);
+    const line = this.#lines.get(keyText);
     if (line === undefined) {
-      this.#lines.set(session, new BoundedLine(this.#waitingMax, busy));
+      this.#lines.set(keyText, new BoundedLine(this.#waitingMax, busy));
       return undefined;
     }
     return line.join(signal);
   }
 
-  #leave(session: string): void {
-    if (!this.#lines.get(session)?.serveNext()) this.#lines.delete(session);
+  #leave(keyText: SessionKeyText): void {
+    if (!this.#lines.get(keyText)?.serveNext()) this.#lines.delete(keyText);
   }
 }
 

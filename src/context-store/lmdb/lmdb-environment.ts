@@ -1,5 +1,11 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import { type Incarnation, type NodeId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import {
+  type Incarnation,
+  type NodeId,
+  type SessionKey,
+  type SessionKeyText,
+  sessionKeyText,
+} from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { RecordListeners } from '../record-listeners.ts';
 import type { SessionRow } from '../session-row.ts';
@@ -37,7 +43,7 @@ export class LmdbEnvironment {
   readonly #parts: LmdbEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
-  readonly #usesWaiting = new Map<string, { readonly key: SessionKey; readonly usedAtMs: number }>();
+  readonly #usesWaiting = new Map<SessionKeyText, { readonly key: SessionKey; readonly usedAtMs: number }>();
   /** `undefined` while a failed environment is opened again; the next write tries, where that failed too. */
   #tables: Tables | undefined;
   #totals: StoreTotals;
@@ -110,10 +116,10 @@ export class LmdbEnvironment {
   /** Written with some later commit: a lost one only makes a session look older than it is. */
   noteUse(key: SessionKey, row: SessionRow): void {
     const usedAtMs = this.#environment.clock.now();
-    const text = sessionKeyText(key);
-    const notedAtMs = this.#usesWaiting.get(text)?.usedAtMs ?? row.lastUsedAtMs;
+    const keyText = sessionKeyText(key);
+    const notedAtMs = this.#usesWaiting.get(keyText)?.usedAtMs ?? row.lastUsedAtMs;
     if (usedAtMs - notedAtMs < USE_NOTED_EVERY_MS) return;
-    this.#usesWaiting.set(text, { key, usedAtMs });
+    this.#usesWaiting.set(keyText, { key, usedAtMs });
     if (this.#usesWaiting.size === USES_WAITING_MAX) this.write(() => {}).catch(() => {});
   }
 

@@ -1,4 +1,10 @@
-import { type ContextId, type KeygroupId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import {
+  type ContextId,
+  type KeygroupId,
+  type SessionKey,
+  type SessionKeyText,
+  sessionKeyText,
+} from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions, RecordSource } from '../context-store.ts';
@@ -49,7 +55,7 @@ export class SessionChanges {
   /** `undefined` where the store does not replicate. */
   readonly log: LogChanges | undefined;
   readonly #tables: Tables;
-  readonly #changes = new Map<string, SessionChange>();
+  readonly #changes = new Map<SessionKeyText, SessionChange>();
   readonly #added = new Map<ContextId, AddedRecord>();
   readonly #staleIndexEntries: (() => void)[] = [];
 
@@ -178,12 +184,12 @@ export class SessionChanges {
   }
 
   #of(key: SessionKey): SessionChange {
-    const text = sessionKeyText(key);
-    const known = this.#changes.get(text);
+    const keyText = sessionKeyText(key);
+    const known = this.#changes.get(keyText);
     if (known !== undefined) return known;
     const before = readRow(this.#tables, key);
     const change: SessionChange = { key, before, after: before, added: new Map(), removed: undefined };
-    this.#changes.set(text, change);
+    this.#changes.set(keyText, change);
     return change;
   }
 
