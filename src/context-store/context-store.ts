@@ -93,13 +93,7 @@ export interface OutboxStatus {
 export type PeerState = 'unreachable' | 'silent' | 'refused' | 'connected';
 
 /** Why a record that a peer sent was not taken in. */
-export type RecordRefusal =
-  | 'corrupt'
-  | 'unknown_version'
-  | 'oversized'
-  | 'foreign_keygroup'
-  | 'foreign_origin'
-  | 'unknown_sequence';
+export type RecordRefusal = 'corrupt' | 'oversized' | 'foreign_keygroup' | 'foreign_origin' | 'unknown_sequence';
 
 export interface PeerStatus {
   readonly nodeId: NodeId;
@@ -107,6 +101,11 @@ export interface PeerStatus {
   readonly url: string;
   readonly state: PeerState;
   readonly reason: string | undefined;
+  /**
+   * Its records wait at one of this version, which this node does not read yet: they are taken in once it is upgraded.
+   * `undefined` where none does.
+   */
+  readonly needsRecordVersion: number | undefined;
   /** When it last answered. */
   readonly lastSeenMs: number | undefined;
   /** As the node described itself when it last answered. */
@@ -121,6 +120,8 @@ export interface PeerStatus {
 export interface NodeDescription {
   readonly incarnation: Incarnation;
   readonly keygroups: readonly KeygroupId[];
+  /** The newest version of a record that it reads. */
+  readonly recordVersion: number;
   readonly httpUrl: string | undefined;
   /** Names of the models that it serves, the default one first; empty where it does not say. */
   readonly models: readonly string[];

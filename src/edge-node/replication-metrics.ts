@@ -15,6 +15,14 @@ export function exposeReplication(sharing: SharedContexts, metrics: Metrics): vo
   );
   metrics.gauge(
     {
+      name: 'discedge_peer_needs_upgrade',
+      help: "1 while the peer's records wait at one that this node's build does not read, else 0",
+      labels: ['peer'],
+    },
+    eachPeer(({ needsRecordVersion }) => (needsRecordVersion === undefined ? 0 : 1)),
+  );
+  metrics.gauge(
+    {
       name: 'discedge_peer_bytes',
       help: "Bytes of messages over this node's connection to the peer's server since the start",
       labels: ['peer', 'direction'],

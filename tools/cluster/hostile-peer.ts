@@ -112,8 +112,6 @@ const rubbish: Record<string, readonly Uint8Array[]> = {
     Uint8Array.from(bytes, (byte, i) => (i === 40 ? byte ^ 1 : byte)),
     bytes.subarray(0, bytes.length - 1),
     Uint8Array.of(...bytes, 0),
-  ],
-  unknown_version: [
     new Uint8Array(0),
     Buffer.from('{"kind":"turn"}'),
     Uint8Array.from(bytes, (byte, i) => (i === 0 ? 9 : byte)),

@@ -1,16 +1,18 @@
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { CorruptRecord, openRecord, RECORD_BYTES_MAX } from '../../domain/record/record-codec.ts';
-import { NewerRecord } from '../../domain/record/record-version.ts';
+import { NewerRecord, RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { Logger } from '../../environment/environment.ts';
 import type { RecordRefusal } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import { openDelta } from './delta/delta-record.ts';
+import { HeldLogs } from './held-logs.ts';
 
 /** A record as it came. */
 export interface ReceivedRecord {
   readonly log: OriginLog;
+  readonly sequence: number;
   /** Who sent it; not always who wrote it. */
   readonly peer: NodeId;
   readonly bytes: Uint8Array;
@@ -34,6 +36,7 @@ export interface SoundRecords {
 export class Applier {
   readonly #replica: ReplicaStore;
   readonly #logger: Logger;
+  readonly held = new HeldLogs();
   readonly #refused = new Map<NodeId, Map<RecordRefusal, number>>();
 
   constructor(parts: { replica: ReplicaStore; logger: Logger }) {
@@ -41,8 +44,11 @@ export class Applier {
     this.#logger = parts.logger;
   }
 
-  /** The record when it is sound and of this log, else it is refused and counted. Throws `DeltaUnreadable`. */
-  open({ log, peer, bytes, turnAt }: ReceivedRecord): SealedRecord | undefined {
+  /**
+   * The record when it is sound and of this log, else it is refused and counted. Throws `DeltaUnreadable`, and `NewerRecord`
+   * for one that this build does not read: the log is held there, and must not go past it.
+   */
+  open({ log, sequence, peer, bytes, turnAt }: ReceivedRecord): SealedRecord | undefined {
     if (bytes.length > RECORD_BYTES_MAX) return this.#refuse(peer, 'oversized');
     let sealed: SealedRecord;
     try {
@@ -50,7 +56,7 @@ export class Applier {
       const own = Uint8Array.from(bytes);
       sealed = turnAt === undefined ? openRecord(own) : openDelta(own, log, turnAt);
     } catch (error) {
-      if (error instanceof NewerRecord) return this.#refuse(peer, 'unknown_version');
+      if (error instanceof NewerRecord) this.#hold(log, { sequence, version: error.version });
       if (!(error instanceof CorruptRecord)) throw error;
       return this.#refuse(peer, 'corrupt');
     }
@@ -62,10 +68,12 @@ export class Applier {
   }
 
   /**
-   * Takes these in and moves the cursor past them and past what was refused or is gone; durable when it resolves. Throws `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
+   * Takes these in and moves the cursor past them and past what was refused or is gone; durable when it resolves. Throws
+   * `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
    */
   async take(batch: SoundRecords): Promise<void> {
     if (!(await this.#replica.receive(batch))) throw new CursorMoved();
+    this.held.settle(batch.log, batch.to.sequence);
   }
 
   refuse(peer: NodeId, reason: RecordRefusal): void {
@@ -78,6 +86,12 @@ export class Applier {
 
   refusedBy(peer: NodeId): Partial<Record<RecordRefusal, number>> {
     return Object.fromEntries(this.#refused.get(peer) ?? []);
+  }
+
+  #hold(log: OriginLog, at: { sequence: number; version: number }): void {
+    if (!this.held.hold(log, at)) return;
+    const { origin, keygroup } = log;
+    this.#logger.error('record_needs_upgrade', { origin, keygroup, ...at, readsUpTo: RECORD_FORMAT_VERSION });
   }
 
   #refuse(peer: NodeId, reason: RecordRefusal): undefined {

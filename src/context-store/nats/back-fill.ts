@@ -1,4 +1,5 @@
 import type { NodeId } from '../../domain/identifiers.ts';
+import { NewerRecord } from '../../domain/record/record-version.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
 import type { Applier, SoundRecord } from './applier.ts';
@@ -25,8 +26,8 @@ export interface BackFillRequest {
 
 /**
  * Gets from a holder the records of a log that are not here: its list of hashes first, so that each comes once. Returns the
- * last page of the list, `undefined` when there was none. Throws what the holder and the store throw; what was taken in by
- * then stays.
+ * last page of the list, `undefined` when there was none. Throws what the holder and the store throw, and `NewerRecord` for
+ * a record that this build does not read; what was taken in by then stays, and the log is settled no further.
  */
 export async function backFill(
   { log, holder, after, through, isOrigin }: BackFillRequest,
@@ -55,14 +56,16 @@ export async function backFill(
       const { covered, records } = asked.length === 0 ? { covered: 0, records: [] } : await holder.fetch(log, asked);
       if (asked.length > 0 && covered === 0) throw new Error(`${holder.nodeId} does not hand out what it lists`);
       missing = missing.slice(covered);
+      const { taken, newer } = opened(records);
       // Everything before the next missing one has been handed out now, or is gone.
-      const done = missing.length === 0 ? end : (missing[0] as number) - 1;
-      const taken = sound(records);
+      const next = newer?.sequence ?? missing[0];
+      const done = next === undefined ? end : next - 1;
       // Another holder's list is no proof: what it does not hand out whole, the origin may still have.
       const held = isOrigin ? [] : sequencesHere(page, taken);
       const from = replica.cursor(log);
       const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
       await applier.take({ log, records: taken, from, to });
+      if (newer !== undefined) throw newer.error;
       if (missing.length === 0) return;
     }
   }
@@ -74,11 +77,22 @@ export async function backFill(
     );
   }
 
-  function sound(records: FetchedRecords['records']): SoundRecord[] {
-    return records.flatMap(({ sequence, bytes }) => {
-      const sealed = applier.open({ log, peer: holder.nodeId, bytes });
-      return sealed === undefined ? [] : [{ sequence, sealed }];
-    });
+  /** What is sound, up to the first that this build does not read. */
+  function opened(records: FetchedRecords['records']): {
+    taken: SoundRecord[];
+    newer?: { sequence: number; error: NewerRecord };
+  } {
+    const taken: SoundRecord[] = [];
+    for (const { sequence, bytes } of records) {
+      try {
+        const sealed = applier.open({ log, sequence, peer: holder.nodeId, bytes });
+        if (sealed !== undefined) taken.push({ sequence, sealed });
+      } catch (error) {
+        if (error instanceof NewerRecord) return { taken, newer: { sequence, error } };
+        throw error;
+      }
+    }
+    return { taken };
   }
 }
 
@@ -101,7 +115,7 @@ export class SkippedRecords {
 
   /**
    * Resolves when everything before `sequence` is taken in or known to be gone; `false` when the origin does not know
-   * of so many. Throws when the origin does not answer and the others do not have it all.
+   * of so many. Throws when the origin does not answer and the others do not have it all, and `NewerRecord`.
    */
   async settle(sequence: number): Promise<boolean> {
     const { replica, applier } = this.#parts;
@@ -119,11 +133,14 @@ export class SkippedRecords {
       const page = await this.#fill(this.#holders.origin, through, true);
       if (page !== undefined) this.#page = page;
     } catch (error) {
+      let reason = error;
       for (const other of this.#holders.others()) {
-        await this.#fill(other, through, false).catch(() => {});
+        await this.#fill(other, through, false).catch((othersError) => {
+          if (othersError instanceof NewerRecord) reason = othersError;
+        });
         if (replica.cursor(this.#log).sequence >= through) return true;
       }
-      throw error;
+      throw reason;
     }
     return replica.cursor(this.#log).sequence >= through;
   }

@@ -1,4 +1,5 @@
 import type { KeygroupId } from '../../domain/identifiers.ts';
+import { NewerRecord } from '../../domain/record/record-version.ts';
 import type { Logger } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
 import { logText, type OriginLog } from '../lmdb/origin-log.ts';
@@ -62,7 +63,13 @@ export class CatchUp {
     }
     // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
     if (isOwn) this.#logger.error('store_rolled_back', { last: after, known: last });
-    await backFill({ log, holder: this.#holder, after, through: last, isOrigin: isOwn }, { replica, applier });
+    try {
+      await backFill({ log, holder: this.#holder, after, through: last, isOrigin: isOwn }, { replica, applier });
+    } catch (error) {
+      // No fault of the peer: the log waits there for an upgrade of this node, and is asked for again at the next greeting.
+      if (error instanceof NewerRecord) return;
+      throw error;
+    }
     if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();
     this.#listed.set(logText(log), last);
   }

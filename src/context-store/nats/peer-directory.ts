@@ -1,7 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerStatus } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
@@ -113,7 +112,6 @@ export class PeerDirectory {
     const own = this.#options.describe();
     if (node.cluster !== own.cluster) return 'other_cluster';
     if (this.#isExcluded(node.nodeId)) return 'excluded';
-    if (node.recordVersion !== RECORD_FORMAT_VERSION) return 'other_record_version';
     if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
     const link = this.#links.get(node.nodeId);
     const known = link?.node;

@@ -36,7 +36,7 @@ import {
   parseMessage,
 } from './peer-protocol.ts';
 import { PeerPulls } from './peer-pulls.ts';
-import { whyRefused } from './peer-refusal.ts';
+import { upgradeReason, whyRefused } from './peer-refusal.ts';
 import type { PeerRoute } from './peer-route.ts';
 import { PeerStateLog } from './peer-state-log.ts';
 
@@ -137,12 +137,15 @@ export class PeerLink {
   status(): PeerStatus {
     const { url, connection } = this.route;
     const { node } = this;
+    const needsRecordVersion = this.#options.applier.held.versionNeededFor(this.nodeId);
     const { in: bytesIn, out: bytesOut } = connection.bytes;
     return {
       nodeId: this.nodeId,
       url,
       state: this.state,
-      reason: reasonOf(this.#state),
+      reason:
+        reasonOf(this.#state) ?? (needsRecordVersion === undefined ? undefined : upgradeReason(needsRecordVersion)),
+      needsRecordVersion,
       lastSeenMs: this.#seen.atMs,
       node: node && describedNode(node),
       logs: this.#pulls.status,

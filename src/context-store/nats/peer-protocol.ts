@@ -38,6 +38,7 @@ const node = Type.Object({
   incarnation,
   /** Another one each time the process starts: tells a node from another one under the same id. */
   instance: text(),
+  /** The newest version of a record that it reads. */
   recordVersion: Type.Integer(),
   keygroups: Type.Array(keygroup, { maxItems: NODES_MAX }),
   natsUrl: Type.Optional(text()),
@@ -57,10 +58,10 @@ export type NodeAnnouncement = Static<typeof node>;
 
 /** What an announcement tells of the node, in the words of the port. */
 export function describedNode({ latitude, longitude, ...node }: NodeAnnouncement): NodeDescription {
-  const { incarnation, keygroups, httpUrl, model, load } = node;
+  const { incarnation, keygroups, recordVersion, httpUrl, model, load } = node;
   const models = node.models ?? (model === undefined ? [] : [model]);
   const location = latitude === undefined || longitude === undefined ? undefined : { latitude, longitude };
-  return { incarnation, keygroups, httpUrl, models, location, load };
+  return { incarnation, keygroups, recordVersion, httpUrl, models, location, load };
 }
 
 const member = { nodeId, natsUrl: Type.Optional(text()), hub: Type.Optional(nodeId) };
@@ -96,12 +97,12 @@ const request = Type.Union([
 ]);
 export type PeerRequest = Static<typeof request>;
 
-export const REFUSALS = ['other_cluster', 'other_record_version', 'duplicate_node_id', 'excluded'] as const;
-export type NodeRefusal = (typeof REFUSALS)[number];
+/** Nodes of later versions may have others. */
+export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded';
 
 const helloReply = Type.Object({
   node,
-  refused: Type.Optional(Type.Unsafe<NodeRefusal>(Type.String({ enum: REFUSALS }))),
+  refused: Type.Optional(text()),
   /** What the answering node holds, its own logs included. */
   logs: Type.Array(Type.Object({ log, last: sequence }), { maxItems: LOGS_MAX }),
   /** Nodes it knows. */

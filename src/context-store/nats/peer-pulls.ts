@@ -52,7 +52,8 @@ export class PeerPulls {
     return this.#sharedLogs().map((log) => {
       const cursor = this.#options.replica.cursor(log).sequence;
       const { keygroup, incarnation } = log;
-      const lag = Math.max(0, (this.#last.get(keygroup) ?? 0) - cursor, this.#pending.get(keygroup) ?? 0);
+      const known = Math.max(this.#last.get(keygroup) ?? 0, this.#options.applier.held.at(log) ?? 0);
+      const lag = Math.max(0, known - cursor, this.#pending.get(keygroup) ?? 0);
       return { keygroup, incarnation, cursor, lag };
     });
   }

@@ -9,9 +9,12 @@ export function whyRefused(
   if (refused === 'duplicate_node_id') return `node id ${own.nodeId} is in use by another node of the cluster`;
   if (refused === 'excluded') return `${node.nodeId} excludes this node`;
   if (node.cluster !== own.cluster) return `it belongs to cluster ${node.cluster}, this node to ${own.cluster}`;
-  if (node.recordVersion !== RECORD_FORMAT_VERSION)
-    return `it writes record version ${node.recordVersion}, this node ${RECORD_FORMAT_VERSION}`;
   if (node.nodeId !== expected) return `its node id is ${node.nodeId}, not ${expected}`;
   if (node.instance === own.instance) return 'this is the node itself';
   return refused;
+}
+
+/** A peer whose records this build cannot all read shares the others with it. */
+export function upgradeReason(version: number): string {
+  return `needs upgrade: its records wait at one of version ${version}, and this node reads up to ${RECORD_FORMAT_VERSION}`;
 }

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import { NewerRecord } from '../../domain/record/record-version.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
 import { BackOff } from '../../waiting/back-off.ts';
@@ -25,6 +26,8 @@ const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
 /** A stream that is missing is announced when it comes; an announcement can be lost. */
 const LOOK_AGAIN_MS = 15_000;
+/** A record that this build does not read: only an upgrade, or the end of its session, lets the log go on. */
+const NEWER_AGAIN_MS = 300_000;
 
 export interface PullLoopOptions {
   readonly log: OriginLog;
@@ -80,7 +83,8 @@ export class PullLoop {
 
   /** The origin has published so many. A server behind a hub can forget a consumer, and nothing on this side tells. */
   noteBeacon(published: number): void {
-    if (this.#stall.isStalled(this.#options.replica.cursor(this.log), published)) this.startOver('it fell behind');
+    if (this.#heldAt === undefined && this.#stall.isStalled(this.#options.replica.cursor(this.log), published))
+      this.startOver('it fell behind');
   }
 
   /** What was asked for may have been forgotten on the way. */
@@ -93,25 +97,21 @@ export class PullLoop {
   async run(nats: NatsConnection, signal: AbortSignal): Promise<void> {
     const backOff = new BackOff({ firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
     while (!signal.aborted) {
-      const missing = await abortable(
-        this.#follow(nats, signal, () => backOff.reset()),
-        signal,
-      ).then(
-        () => false,
-        (error) => {
-          if (!signal.aborted)
-            this.#environment.logger.debug('pull_restarted', { stream: this.#stream, why: text(error) });
-          return isStreamMissing(error);
-        },
-      );
+      const following = this.#follow(nats, signal, () => backOff.reset());
+      const error = await abortable(following, signal).catch((reason: unknown) => reason);
       if (signal.aborted) return;
-      if (missing) this.#options.onStreamMissing();
-      await this.#news.wait(signal, missing ? LOOK_AGAIN_MS : backOff.next());
+      this.#environment.logger.debug('pull_restarted', { stream: this.#stream, why: text(error) });
+      const isMissing = isStreamMissing(error);
+      if (isMissing) this.#options.onStreamMissing();
+      const waitMs = isMissing ? LOOK_AGAIN_MS : error instanceof NewerRecord ? NEWER_AGAIN_MS : backOff.next();
+      await this.#news.wait(signal, waitMs);
     }
   }
 
   async #follow(nats: NatsConnection, signal: AbortSignal, onProgress: () => void): Promise<void> {
     const { log, api, nodeId, replica, origin, otherHolders: others, onProgress: report } = this.#options;
+    const heldAt = this.#heldAt;
+    if (heldAt !== undefined) await this.#takeThrough(heldAt).catch((error) => this.#noBackFill(error));
     await this.#takeKnownGaps();
     const reader = new StreamReader({ api, stream: this.#stream, nodeId }, nats);
     let pending = await reader.begin(replica.cursor(log).streamSequence + 1);
@@ -171,10 +171,11 @@ export class PullLoop {
           run.get(sequence - distance) ?? recordAt(replica, log, sequence - distance);
         let sealed: SealedRecord | undefined;
         try {
-          sealed = applier.open({ log, peer, bytes, turnAt });
+          sealed = applier.open({ log, sequence, peer, bytes, turnAt });
         } catch (error) {
-          if (!(error instanceof DeltaUnreadable)) throw error;
+          if (!(error instanceof DeltaUnreadable || error instanceof NewerRecord)) throw error;
           await takeRun();
+          if (error instanceof NewerRecord) throw error;
           await this.#takeWhole(delivery);
           return this.#take(deliveries.slice(index + 1), skipped);
         }
@@ -193,7 +194,7 @@ export class PullLoop {
     const { sequence } = delivery;
     const { records } = await origin.fetch(log, [sequence]);
     const bytes = records.find((record) => record.sequence === sequence)?.bytes;
-    const sealed = bytes && applier.open({ log, peer: origin.nodeId, bytes });
+    const sealed = bytes && applier.open({ log, sequence, peer: origin.nodeId, bytes });
     const from = replica.cursor(log);
     const sound = sealed === undefined ? [] : [{ sequence, sealed }];
     await applier.take({ log, records: sound, from, to: afterDelivery(from, delivery) });
@@ -208,7 +209,14 @@ export class PullLoop {
     await this.#takeThrough(state.last).catch((error) => this.#noBackFill(error));
   }
 
+  /** The record at which the log waits for an upgrade of this node. */
+  get #heldAt(): number | undefined {
+    return this.#options.applier.held.at(this.log);
+  }
+
+  /** The stream may bring what the origin does not hand out; but not past a record that this build does not read. */
   #noBackFill(error: unknown): void {
+    if (error instanceof NewerRecord) throw error;
     this.#environment.logger.debug('back_fill_failed', { origin: this.log.origin, why: text(error) });
   }
 

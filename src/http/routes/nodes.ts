@@ -43,11 +43,13 @@ function ownView({ node, serverUrl, serverConnected, outbox }: ReplicationStatus
 }
 
 function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: ModelDirectory }) {
-  const { nodeId, state, reason, url, node, logs, lastSeenMs, refusedRecords, bytesIn, bytesOut } = peer;
+  const { nodeId, state, reason, needsRecordVersion, url, node, logs, lastSeenMs, refusedRecords, bytesIn, bytesOut } =
+    peer;
   return {
     node: nodeId,
     state,
     ...(reason !== undefined && { reason }),
+    ...(needsRecordVersion !== undefined && { needs_record_version: needsRecordVersion }),
     nats_url: url,
     ...(node && descriptionView(node)),
     ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
@@ -61,10 +63,11 @@ function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: 
   };
 }
 
-function descriptionView({ incarnation, keygroups, httpUrl, models, location, load }: NodeDescription) {
+function descriptionView({ incarnation, keygroups, recordVersion, httpUrl, models, location, load }: NodeDescription) {
   return {
     incarnation,
     keygroups,
+    record_version: recordVersion,
     ...(httpUrl !== undefined && { url: httpUrl }),
     ...(models.length > 0 && { model: models[0], models }),
     ...(location !== undefined && { location }),
