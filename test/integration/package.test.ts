@@ -79,7 +79,7 @@ it('with node-llama-cpp it answers with the demo model', async () => {
   expect(readdirSync(here.path).sort()).toEqual(['.discedge', 'node_modules']);
 });
 
-it('with the evaluation it plays a scenario and reports on it', () => {
+it('with the evaluation it plays a scenario and reports on it', async () => {
   const here = installed('evaluation', ['discedge', 'discedge-evaluation'], ['node-llama-cpp']);
   const scenario = 'node_modules/discedge-evaluation/scenarios/robot.yaml';
   expect(here.discedge(['scenario', 'run', scenario, '--mode', 'tokenized'])).toContain('complete: 9 turns');
@@ -88,6 +88,10 @@ it('with the evaluation it plays a scenario and reports on it', () => {
   const drawn = readdirSync(join(here.path, 'discedge-report'));
   expect(drawn).toContain('index.html');
   expect(drawn.some((name) => name.endsWith('.png'))).toBe(true);
+  const { whyNoNamespaces } = await import(
+    join(here.path, 'node_modules/discedge-evaluation/dist/network/namespace-run.js')
+  );
+  expect(whyNoNamespaces() ?? '').not.toContain('packet-switch.c is missing');
 });
 
 interface Installed {
