@@ -7,6 +7,7 @@ const DEFAULT_URL = 'http://127.0.0.1:8081';
 export interface ConnectionOptions {
   readonly url: readonly string[];
   readonly user?: string;
+  readonly model?: string;
 }
 
 /** Adds `--url` and `--user` to a command that talks to a running node. */
@@ -21,7 +22,15 @@ export function addConnectionOptions(command: Command): Command {
     .option('--user <ID>', 'whose sessions (default: anonymous)');
 }
 
+/** As {@link addConnectionOptions}, for a command that means the sessions of one model, or of all. */
+export function addSessionOptions(
+  command: Command,
+  described = 'only sessions of this model (default: of all)',
+): Command {
+  return addConnectionOptions(command).option('--model <NAME>', described);
+}
+
 /** Asks each node once, unless told otherwise: who waits at a prompt would rather know at once. */
-export function connect({ url, user }: ConnectionOptions, options: Partial<ClientOptions> = {}): DiscedgeClient {
-  return new DiscedgeClient({ nodes: url, userId: user, retriesMax: url.length - 1, ...options });
+export function connect({ url, user, model }: ConnectionOptions, options: Partial<ClientOptions> = {}): DiscedgeClient {
+  return new DiscedgeClient({ nodes: url, userId: user, model, retriesMax: url.length - 1, ...options });
 }

@@ -23,6 +23,8 @@ export interface ClientOptions {
   readonly nodes: string | readonly string[];
   /** Whose sessions; `anonymous` when left out. */
   readonly userId?: string | undefined;
+  /** Which of a node's models, where it serves several; the node's default one when left out. */
+  readonly model?: string | undefined;
   /** Sent with every request, e.g. for a proxy's access control. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** In place of the global `fetch`. */
@@ -51,11 +53,13 @@ export class DiscedgeClient {
   readonly #transport: Transport;
   readonly #ring: NodeRing;
   readonly #userId: string | undefined;
+  readonly #model: string | undefined;
 
   /** Throws `invalid_use` for a malformed node URL. */
   constructor(options: ClientOptions) {
     this.#ring = new NodeRing(typeof options.nodes === 'string' ? [options.nodes] : options.nodes);
     this.#userId = options.userId;
+    this.#model = options.model;
     this.#transport = new Transport({
       // Wrapped, because a browser's fetch must be called as a function of its window.
       fetch: options.fetch ?? ((input, init) => fetch(input, init)),
@@ -66,14 +70,20 @@ export class DiscedgeClient {
         onRetry: options.onRetry,
       },
     });
-    this.sessions = new SessionDirectory({ transport: this.#transport, ring: this.#ring, userId: this.#userId });
+    this.sessions = new SessionDirectory({
+      transport: this.#transport,
+      ring: this.#ring,
+      userId: this.#userId,
+      model: this.#model,
+    });
   }
 
   /** A new session, or one to go on with when given an earlier one's `state`. Asks no node. Throws `invalid_use` for an id that no URL leads to. */
   session(options: SessionOptions = {}): Session {
     // Its own ring: one session that fails over or roams does not take the others along.
     const ring = new NodeRing(this.#ring.urls, options.node);
-    return new Session({ transport: this.#transport, ring, userId: this.#userId }, options);
+    const parts = { transport: this.#transport, ring, userId: this.#userId };
+    return new Session(parts, { ...options, model: options.model ?? this.#model });
   }
 
   /** A stored session of which only the id is known; its turn is asked of the node. Throws `session_not_found`. */
@@ -95,9 +105,11 @@ export class DiscedgeClient {
 
   /** The node's model, context window and chat template, in llama.cpp's fields and DisCEdge's. */
   props(): Promise<unknown> {
-    return this.#get('/props');
+    const query = this.#model === undefined ? '' : `?${new URLSearchParams({ model: this.#model })}`;
+    return this.#get(`/props${query}`);
   }
 
+  /** The models that the node serves, the default one first. */
   models(): Promise<unknown> {
     return this.#get('/v1/models');
   }

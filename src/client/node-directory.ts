@@ -18,7 +18,10 @@ export interface ListedNode {
   /** Of its HTTP API. */
   readonly url: string | undefined;
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  /** The one that a request without a model means there. */
   readonly model: string | undefined;
+  /** All that it serves, the default one first. */
+  readonly models: readonly string[];
   /** Turns being answered, when it was last seen. */
   readonly load: number | undefined;
   /** Its records that the asked node lacks; the asked node's own that its nats-server lacks. */
@@ -43,6 +46,7 @@ interface WireNode
   extends Pick<ListedNode, 'state'>,
     Partial<Pick<ListedNode, 'reason' | 'url' | 'location' | 'model' | 'load' | 'lag'>> {
   readonly node: string;
+  readonly models?: readonly string[];
   readonly unpublished?: number;
   readonly last_seen_ms_ago?: number;
   readonly refused_records?: ListedNode['refusedRecords'];
@@ -57,6 +61,7 @@ function listedNode(wire: WireNode): ListedNode {
     url,
     location,
     model,
+    models: wire.models ?? (model === undefined ? [] : [model]),
     load,
     lag: wire.lag ?? wire.unpublished ?? 0,
     lastSeenAgoMs: state === 'self' ? 0 : wire.last_seen_ms_ago,

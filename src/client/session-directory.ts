@@ -36,11 +36,19 @@ export class SessionDirectory {
   readonly #transport: Transport;
   readonly #ring: NodeRing;
   readonly #userId: string | undefined;
+  readonly #model: string | undefined;
 
-  constructor({ transport, ring, userId }: { transport: Transport; ring: NodeRing; userId: string | undefined }) {
-    this.#transport = transport;
-    this.#ring = ring;
-    this.#userId = userId;
+  constructor(parts: {
+    readonly transport: Transport;
+    readonly ring: NodeRing;
+    readonly userId: string | undefined;
+    /** Only this model's sessions; those of all models when left out. */
+    readonly model: string | undefined;
+  }) {
+    this.#transport = parts.transport;
+    this.#ring = parts.ring;
+    this.#userId = parts.userId;
+    this.#model = parts.model;
   }
 
   /** One page of sessions. */
@@ -137,7 +145,7 @@ export class SessionDirectory {
 
   #path(path: string, query: Record<string, string | number | undefined> = {}): string {
     const parameters = new URLSearchParams();
-    for (const [name, value] of Object.entries({ user_id: this.#userId, ...query })) {
+    for (const [name, value] of Object.entries({ user_id: this.#userId, model: this.#model, ...query })) {
       if (value !== undefined) parameters.set(name, String(value));
     }
     const suffix = parameters.size === 0 ? '' : `?${parameters}`;

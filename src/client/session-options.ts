@@ -9,6 +9,8 @@ export interface SessionState {
   readonly contextId?: string | undefined;
   /** URL of the node the session is with. */
   readonly node?: string | undefined;
+  /** Which of a node's models it is with; the default one when left out. */
+  readonly model?: string | undefined;
 }
 
 export interface SessionOptions extends Partial<SessionState> {

@@ -29,6 +29,7 @@ export class Session {
   readonly #options: SessionOptions;
   #turn: number;
   #contextId: string | undefined;
+  #model: string | undefined;
   #underWay = false;
   /** The turn under way, or the last one when it is not known whether a node stored it. */
   #unsettled: UnsettledTurn | undefined;
@@ -44,12 +45,13 @@ export class Session {
     this.#transport = parts.transport;
     this.#ring = parts.ring;
     this.#userId = parts.userId;
-    this.#directory = new SessionDirectory(parts);
+    this.#directory = new SessionDirectory({ ...parts, model: options.model });
     this.#options = options;
     // Chosen here, not by the node, so that turn 1 can be re-sent too.
     this.sessionId = options.sessionId === undefined ? newSessionId() : requireSessionId(options.sessionId);
     this.#turn = options.turn ?? 0;
     this.#contextId = options.contextId;
+    this.#model = options.model;
   }
 
   /** Turns acknowledged so far. */
@@ -68,7 +70,13 @@ export class Session {
 
   /** Give it to `client.session()` to go on later. */
   get state(): SessionState {
-    return { sessionId: this.sessionId, turn: this.#turn, contextId: this.#contextId, node: this.node };
+    return {
+      sessionId: this.sessionId,
+      turn: this.#turn,
+      contextId: this.#contextId,
+      node: this.node,
+      ...(this.#model !== undefined && { model: this.#model }),
+    };
   }
 
   /** Roams: the next turn goes to this node. */
@@ -137,16 +145,18 @@ export class Session {
     const { mode, turnOptions } = this.#options;
     const ring = new NodeRing(this.#ring.urls, this.node);
     const parts = { transport: this.#transport, ring, userId: this.#userId };
-    return new Session(parts, { ...forked, mode, turnOptions });
+    return new Session(parts, { ...forked, mode, model: this.#model, turnOptions });
   }
 
   /**
    * Takes over turn and context id of what the node holds, after the session was used elsewhere: of the line that goes on
    * from what was acknowledged. Throws `node_behind`, and changes nothing, when there is none, unless `mayGoBack`: then
-   * the main line counts.
+   * the main line counts. Before the first turn, the model that holds the session becomes this session's.
    */
   async refresh({ mayGoBack = false }: RefreshOptions = {}): Promise<Refreshed> {
-    const turns = await this.history();
+    const stored = await this.#directory.show(this.sessionId);
+    const turns = lineThrough(stored, this.#contextId);
+    if (this.#turn === 0) this.#model ??= stored.model;
     if (this.#goForward(turns)) return { wentBack: false };
     const last = turns.at(-1);
     if (!mayGoBack) {
@@ -178,7 +188,8 @@ export class Session {
   /** Of one node only: what another one says instead of it would not be about it. */
   #directoryAt(node: string): SessionDirectory {
     const transport = node === this.node ? this.#transport : this.#transport.impatient(LEFT_NODE_WAIT_MS);
-    return new SessionDirectory({ transport, ring: new NodeRing([node]), userId: this.#userId });
+    const ring = new NodeRing([node]);
+    return new SessionDirectory({ transport, ring, userId: this.#userId, model: this.#model });
   }
 
   async #runFollowing(
@@ -254,6 +265,7 @@ export class Session {
       turn: this.#turn + 1,
       contextId: this.#contextId,
       mode,
+      model: this.#model,
       system: this.#turn === 0 ? system : undefined,
     };
     const { signal: _, ...own } = options;

@@ -1,6 +1,8 @@
 export interface SessionSummary {
   readonly sessionId: string;
   readonly userId: string;
+  /** The model that it is with, where the node serves several. */
+  readonly model: string | undefined;
   readonly mode: string;
   /** Number of its latest turn. */
   readonly turns: number;
@@ -42,6 +44,7 @@ export interface StoredBranch {
 export interface StoredSession {
   readonly sessionId: string;
   readonly userId: string;
+  readonly model: string | undefined;
   readonly mode: string;
   readonly expiresAt: Date;
   /** The main line, oldest first. */
@@ -80,6 +83,7 @@ export function summaryOf(wire: Wire): SessionSummary {
   return {
     sessionId: String(wire.session_id),
     userId: String(wire.user_id),
+    model: typeof wire.model === 'string' ? wire.model : undefined,
     mode: String(wire.mode),
     turns: Number(wire.turns),
     bytes: Number(wire.bytes),
@@ -93,6 +97,7 @@ export function sessionOf(wire: Wire): StoredSession {
   return {
     sessionId: String(wire.session_id),
     userId: String(wire.user_id),
+    model: typeof wire.model === 'string' ? wire.model : undefined,
     mode: String(wire.mode),
     expiresAt: new Date(String(wire.expires_at)),
     turns: listOf(wire.turns).map(turnOf),

@@ -37,6 +37,7 @@ export interface TurnAddress {
   readonly turn: number;
   readonly contextId: string | undefined;
   readonly mode: 'tokenized' | 'raw' | undefined;
+  readonly model: string | undefined;
   readonly system: string | undefined;
 }
 
@@ -54,6 +55,7 @@ export function turnRequest(
     turn: address.turn,
     context_id: address.contextId,
     mode: address.mode,
+    model: address.model,
     system: address.system,
     n_predict: options.maxTokens,
     temperature: options.temperature,

@@ -11,6 +11,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'mode_mismatch',
   'mode_unavailable',
   'context_overflow',
+  'model_not_found',
   'route_not_found',
   'session_not_found',
   'session_deleted',

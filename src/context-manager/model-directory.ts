@@ -19,13 +19,15 @@ export interface ServedModel {
 export class ModelDirectory {
   readonly default: ServedModel;
   readonly #models: ReadonlyMap<string, ServedModel>;
+  readonly #unserved: readonly string[];
 
-  /** Throws TypeError when there is none. */
-  constructor(models: readonly ServedModel[]) {
+  /** `unserved` are models that the node was to serve and cannot, by name. Throws TypeError when there is none to serve. */
+  constructor(models: readonly ServedModel[], unserved: readonly string[] = []) {
     const [first] = models;
     if (first === undefined) throw new TypeError('a node serves at least one model');
     this.default = first;
     this.#models = new Map(models.map((model) => [model.name, model]));
+    this.#unserved = unserved;
   }
 
   get all(): readonly ServedModel[] {
@@ -33,13 +35,20 @@ export class ModelDirectory {
   }
 
   /**
-   * The model that a request means; without a name, or with an empty one, the default. A node with one model takes any
-   * name, as llama.cpp does; one with several throws `model_not_found` for a name it does not know.
+   * The model that a request means; without a name, or with an empty one, the default. A node that is to serve one model
+   * takes any name, as llama.cpp does; one with several throws `model_not_found` for a name it does not know, and
+   * `llm_unavailable` for a model that it was to serve and cannot.
    */
   find(name: string | undefined): ServedModel {
-    if (name === undefined || name === '' || this.#models.size === 1) return this.default;
+    if (name === undefined || name === '') return this.default;
     const model = this.#models.get(name);
     if (model !== undefined) return model;
+    if (this.#models.size + this.#unserved.length === 1) return this.default;
+    if (this.#unserved.includes(name)) {
+      throw new DiscedgeError('llm_unavailable', "this model could not be started here; the node's log says why", {
+        param: 'model',
+      });
+    }
     throw new DiscedgeError(
       'model_not_found',
       `this node serves no model of that name; it serves ${[...this.#models.keys()].join(', ')}`,

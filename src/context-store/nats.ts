@@ -24,6 +24,7 @@ import type {
 import type { ReplicaStore } from './lmdb/replica.ts';
 import { Applier } from './nats/applier.ts';
 import { HomeServer } from './nats/home-server.ts';
+import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peer-directory.ts';
 import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peer-protocol.ts';
@@ -70,6 +71,7 @@ export type NatsStore = ContextStore & { readonly incarnation: Incarnation; read
 export async function openNatsStore(options: NatsStoreOptions, environment: Environment): Promise<NatsStore> {
   const { replica, peers } = options;
   try {
+    requireDistinctCodes(options.keygroups);
     for (const nodeId of [...peers.map((peer) => peer.nodeId), ...(options.hub === undefined ? [] : [options.hub])]) {
       parseNodeId(nodeId);
       if (nodeId === replica.nodeId) throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);

@@ -89,7 +89,10 @@ async function assemble(
   const node = new NodeResources({ store, environment, options: { ...config, incarnation: opened.incarnation } });
   told.node = node;
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));
-  const models = new ModelDirectory(served.map((started) => servedModel(started, node)));
+  const models = new ModelDirectory(
+    served.map((started) => servedModel(started, node)),
+    unserved.map(({ model }) => model),
+  );
   const app = await createApp({
     models,
     node,

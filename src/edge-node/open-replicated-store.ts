@@ -50,7 +50,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
           describe: () => ({
             httpUrl: httpUrl(),
-            model: models[0]?.name,
+            models: models.map(({ name }) => name),
             location: replication.location,
             load: load(),
           }),

@@ -4,8 +4,10 @@ import type { EdgeNodeConfig } from '../config/config.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
+import type { memoryNeed } from '../llm-service/embedded/memory-need.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 
 export type { DownloadProgress };
 
@@ -19,6 +21,8 @@ export interface StartOptions {
   readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Aborts a start that takes long, such as a download. */
   readonly signal?: AbortSignal | undefined;
+  /** Main memory that several models may take together; what the system has available when left out. */
+  readonly memoryBytes?: number | undefined;
 }
 
 export interface StartedLlmService {
@@ -27,12 +31,16 @@ export interface StartedLlmService {
   readonly name: string;
 }
 
-/** The LLM Service that a model's configuration names. Heavy ones are loaded only when they are meant. */
+/**
+ * The LLM Service that a model's configuration names. Heavy ones are loaded only when they are meant, and with a budget only
+ * when they fit into it; what they take of it they keep.
+ */
 export async function startLlmService(
   model: ModelConfig,
   node: EdgeNodeConfig,
   environment: Environment,
   options: StartOptions,
+  memory?: MemoryBudget,
 ): Promise<StartedLlmService> {
   if (options.llm !== undefined) return { llm: options.llm, name: 'given' };
   const { source, name: modelName, contextTokens } = model;
@@ -49,25 +57,23 @@ export async function startLlmService(
       const server = { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs };
       return { llm: await connectLlamaServer(server, environment), name: `llama-server at ${url}` };
     }
-    case 'embedded':
-      return {
-        llm: await startEmbeddedModel({ ...model, file: source.model, chatTemplate }, node, environment, options),
-        name: EMBEDDED,
-      };
+    case 'embedded': {
+      const embedded = { ...model, file: source.model, chatTemplate, memory };
+      return { llm: await startEmbeddedModel(embedded, node, environment, options), name: 'embedded llama.cpp' };
+    }
     default:
       return source satisfies never;
   }
 }
 
-const EMBEDDED = 'embedded llama.cpp';
-
 interface EmbeddedModel extends ModelConfig {
   readonly file: string;
   readonly chatTemplate: string | undefined;
+  readonly memory: MemoryBudget | undefined;
 }
 
 async function startEmbeddedModel(
-  { file, name: modelName, contextTokens, chatTemplate, parallel }: EmbeddedModel,
+  { file, name: modelName, contextTokens, chatTemplate, parallel, memory }: EmbeddedModel,
   { modelCacheDir: cacheDir, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs, ...node }: EdgeNodeConfig,
   environment: Environment,
   { onModelProgress: onProgress, signal }: StartOptions,
@@ -83,7 +89,23 @@ async function startEmbeddedModel(
   );
   const gpu = node.gpu ? 'auto' : false;
   const model = { modelPath, modelName, chatTemplate, contextTokens, parallel };
-  return startEmbedded({ ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs }, environment);
+  const giveBack = memory && (await setAside(memory, { file, ...model, batchTokens: prefillChunkTokens }));
+  try {
+    return await startEmbedded({ ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs }, environment);
+  } catch (error) {
+    giveBack?.();
+    throw error;
+  }
+}
+
+/** `undefined` where it cannot be told how much the model needs: then it is tried. */
+async function setAside(
+  memory: MemoryBudget,
+  { file, ...model }: Parameters<typeof memoryNeed>[0] & { readonly file: string },
+): Promise<(() => void) | undefined> {
+  const { memoryNeed } = await import('../llm-service/embedded/memory-need.ts');
+  const neededBytes = await memoryNeed(model);
+  return neededBytes === undefined ? undefined : memory.take(file, neededBytes);
 }
 
 /** `undefined` for the model's own. */

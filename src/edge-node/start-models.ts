@@ -5,6 +5,7 @@ import type { Environment } from '../environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { Closing } from './closing.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
 
 /** A model whose LLM Service runs. */
@@ -51,9 +52,10 @@ export async function startModels(
   const unserved: UnservedModel[] = [];
   const failures: DiscedgeError[] = [];
   const models = parts.options.llm === undefined ? config.models : config.models.slice(0, 1);
+  const memory = models.length > 1 ? memoryFor(config, parts.options) : undefined;
   for (const model of models) {
     try {
-      const started = await startModel(model, config, parts);
+      const started = await startModel(model, config, { ...parts, memory });
       refuseSecondOf(started.name, served);
       served.push(started);
     } catch (error) {
@@ -66,34 +68,49 @@ export async function startModels(
   }
   const [first] = failures;
   if (served.length > 0 || first === undefined) return { served, unserved };
-  const [code, reasons] = [first.code, failures.map(({ message }) => message)];
-  throw failures.length === 1 ? first : new DiscedgeError(code, reasons.join('\n'), { cause: first });
+  if (failures.length === 1) throw first;
+  const reasons = unserved.map(({ model, reason }) => `${model}: ${reason}`);
+  throw new DiscedgeError(first.code, reasons.join('\n'), { cause: first });
+}
+
+/**
+ * Several models are loaded only as far as they fit beside each other and the node's cache of contexts; a single one is
+ * tried, whatever is available, as who asks for it has no other to fall back on. With a GPU the library spreads a model over
+ * both memories, and llama.cpp itself says when it does not fit.
+ */
+function memoryFor({ gpu, contextCacheBytes }: EdgeNodeConfig, options: StartOptions): MemoryBudget | undefined {
+  if (gpu) return undefined;
+  return new MemoryBudget((options.memoryBytes ?? process.availableMemory()) - contextCacheBytes);
 }
 
 async function startModel(
   config: ModelConfig,
   node: EdgeNodeConfig,
-  { environment, options, closing }: Parameters<typeof startModels>[1],
+  { environment, options, closing, memory }: Parameters<typeof startModels>[1] & { memory: MemoryBudget | undefined },
 ): Promise<StartedModel> {
-  const { llm, name: serviceName } = await startLlmService(config, node, environment, options);
+  const { llm, name: serviceName } = await startLlmService(config, node, environment, options, memory);
   const { name } = llm.description.identity;
   closing.later(`LLM Service of ${name}`, () => llm.close());
-  const template = await compileChatTemplate(
-    llm.description,
-    (text, how) => llm.tokenize(text, how),
-    environment.clock,
-  );
-  const { whyNotAppendable } = template;
-  if (whyNotAppendable !== undefined) {
-    environment.logger.warn('tokenized_unavailable', { model: name, reason: whyNotAppendable });
-    if (config.mode === 'tokenized') {
-      throw new DiscedgeError(
-        'model_unusable',
-        `mode "tokenized" cannot be exact with this model: ${whyNotAppendable} Start with --mode raw.`,
-      );
-    }
+  try {
+    return { config, name, llm, serviceName, template: await templateOf(llm, config, environment) };
+  } catch (error) {
+    // The node may go on without it.
+    await llm.close();
+    throw error;
   }
-  return { config, name, llm, serviceName, template };
+}
+
+async function templateOf(llm: LlmService, { mode }: ModelConfig, environment: Environment): Promise<ChatTemplate> {
+  const { description } = llm;
+  const template = await compileChatTemplate(description, (text, how) => llm.tokenize(text, how), environment.clock);
+  const { whyNotAppendable: reason } = template;
+  if (reason === undefined) return template;
+  environment.logger.warn('tokenized_unavailable', { model: description.identity.name, reason });
+  if (mode !== 'tokenized') return template;
+  throw new DiscedgeError(
+    'model_unusable',
+    `mode "tokenized" cannot be exact with this model: ${reason} Start with --mode raw.`,
+  );
 }
 
 function refuseSecondOf(name: string, served: readonly StartedModel[]): void {

@@ -137,7 +137,15 @@ export class RoamingClient {
     let node = chance.of(nodeUrls);
     for (let turn = 0, message = 1; turn < turns && !this.#isStopping; message++) {
       const nonce = `${sessionId}.${message}`;
-      const address = { sessionId, userId: name, turn: turn + 1, contextId: undefined, mode, system: undefined };
+      const address = {
+        sessionId,
+        userId: name,
+        turn: turn + 1,
+        contextId: undefined,
+        mode,
+        model: undefined,
+        system: undefined,
+      };
       const body = turnRequest(textOf(nonce), address, {
         consistency,
         maxTokens: REPLY_TOKENS,

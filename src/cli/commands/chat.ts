@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { Chat } from '../chat/chat.ts';
 import { openChatInput } from '../chat/chat-input.ts';
-import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
 
 interface ChatOptions extends ConnectionOptions {
@@ -15,7 +15,7 @@ interface ChatOptions extends ConnectionOptions {
 const TURN_RETRIES_MAX = 5;
 
 export function define(command: Command): void {
-  addConnectionOptions(command)
+  addSessionOptions(command, "which of the node's models (default: its first; with --session: whichever holds it)")
     .option('-s, --session <ID>', 'go on with a stored session')
     .addOption(
       new Option('-m, --mode <MODE>', "context mode of a new session (default: the node's)").choices([

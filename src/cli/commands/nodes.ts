@@ -19,7 +19,7 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
     node.state,
     printable(node.url ?? '-'),
     located(node),
-    printable(node.model ?? '-'),
+    printable(node.models.join(', ') || '-'),
     node.load ?? '-',
     node.lag,
     node.state === 'self' ? 'now' : ago(node.lastSeenAgoMs),

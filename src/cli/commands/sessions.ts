@@ -7,7 +7,7 @@ import {
   type StoredSession,
   type StoredTurn,
 } from '../../client/client.ts';
-import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { approximateBytes, localTime, printable, styled, table } from '../terminal.ts';
 
 interface JsonOptions extends ConnectionOptions {
@@ -18,15 +18,15 @@ interface JsonOptions extends ConnectionOptions {
 const PAGE_SESSIONS = 100;
 
 export function define(command: Command): void {
-  addConnectionOptions(command.command('list').description('List the sessions a node holds.'))
+  addSessionOptions(command.command('list').description('List the sessions a node holds.'))
     .option('--limit <SESSIONS>', 'list at most so many', positiveInteger)
     .option('--json', 'print JSON, one session a line')
     .action(list);
-  addConnectionOptions(command.command('show').description('Show a session, turn by turn, with its branches.'))
+  addSessionOptions(command.command('show').description('Show a session, turn by turn, with its branches.'))
     .argument('<session>', 'its id')
     .option('--json', "print the node's answer")
     .action(show);
-  addConnectionOptions(
+  addSessionOptions(
     command.command('fork').description('Begin a new session with the first turns of one; neither feels the other.'),
   )
     .argument('<session>', 'its id')
@@ -36,13 +36,13 @@ export function define(command: Command): void {
     .option('--ttl <SECONDS>', "how long the new session lives (default: the node's)", positiveInteger)
     .option('--json', "print the node's answer")
     .action(fork);
-  addConnectionOptions(
+  addSessionOptions(
     command.command('export').description('Export sessions with their exact token ids, as JSON, one a line.'),
   )
     .argument('[sessions...]', 'their ids; all of the user when left out')
     .option('-o, --output <FILE>', 'write to a file')
     .action(exportSessions);
-  addConnectionOptions(command.command('delete').description('Delete sessions for good, on every node.'))
+  addSessionOptions(command.command('delete').description('Delete sessions for good, on every node.'))
     .argument('<sessions...>', 'their ids')
     .addOption(new Option('-y, --yes', 'do not ask'))
     .action(deleteSessions);
@@ -59,15 +59,19 @@ async function list(options: JsonOptions & { limit?: number }): Promise<void> {
   } else if (sessions.length === 0) {
     process.stdout.write(`no sessions of user ${options.user ?? 'anonymous'} here\n`);
   } else {
-    const rows = sessions.map(({ sessionId, mode, turns, bytes, updatedAt, expiresAt }) => [
+    // Said where it tells anything.
+    const several = new Set(sessions.map(({ model }) => model)).size > 1;
+    const rows = sessions.map(({ sessionId, model, mode, turns, bytes, updatedAt, expiresAt }) => [
       printable(sessionId),
+      ...(several ? [printable(model ?? '-')] : []),
       mode,
       turns,
       approximateBytes(bytes),
       localTime(updatedAt),
       localTime(expiresAt),
     ]);
-    process.stdout.write(`${table(['SESSION', 'MODE', 'TURNS', 'SIZE', 'LATEST TURN', 'EXPIRES'], rows)}\n`);
+    const header = ['SESSION', ...(several ? ['MODEL'] : []), 'MODE', 'TURNS', 'SIZE', 'LATEST TURN', 'EXPIRES'];
+    process.stdout.write(`${table(header, rows)}\n`);
   }
 }
 

@@ -1,3 +1,4 @@
+import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 
 /*
@@ -25,6 +26,16 @@ export function guestName(cluster: ClusterName): string {
 /** Short for a keygroup: four base-36 digits, because it is sent twice with each record. Two keygroups may share one. */
 export function keygroupCode(keygroup: KeygroupId): string {
   return (Number.parseInt(keygroup.slice(0, 12), 16) % 36 ** 4).toString(36).padStart(4, '0');
+}
+
+/** Throws `config_invalid` where two of a node's keygroups have one code, and so would have one stream. */
+export function requireDistinctCodes(keygroups: readonly KeygroupId[]): void {
+  const codes = keygroups.map(keygroupCode);
+  if (new Set(codes).size === codes.length) return;
+  throw new DiscedgeError(
+    'config_invalid',
+    'two of the models would share one stream at the nats-server, which is chance: give one of them another name',
+  );
 }
 
 interface RecordStream {

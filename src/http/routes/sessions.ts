@@ -65,7 +65,7 @@ const ForkReply = Type.Object({
   context_id: Type.String({ description: 'Of the last of them: what the next turn goes on from.' }),
   expires_at: Type.String(),
   node: Type.String(),
-  model: Type.String(),
+  model: Type.Optional(Type.String({ description: 'Where the node serves several.' })),
   replayed: Type.Boolean({ description: 'The same request had made this fork before.' }),
   forked_from: Type.Object({ session_id: Type.String(), turn: Type.Integer(), context_id: Type.String() }),
 });
@@ -75,6 +75,8 @@ const LIST_LIMIT = 100;
 /** The stored sessions of one user: list, show, export, fork, delete; and stopping a turn that runs. */
 export function sessionRoutes(app: TypedApp, { models, options }: AppParts): void {
   const nodeSessions = new NodeSessions(models);
+  /** Said where there is a choice. */
+  const modelView = (model: string) => (models.all.length > 1 ? { model } : {});
   const named = ({ params, query }: SessionRequest) => ({
     model: query.model,
     userId: query.user_id ?? ANONYMOUS,
@@ -90,7 +92,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         after: query.after,
         limit: query.limit ?? LIST_LIMIT,
       });
-      const data = sessions.map(({ model, summary }) => ({ ...summaryView(summary), model: model.name }));
+      const data = sessions.map(({ model, summary }) => ({ ...summaryView(summary), ...modelView(model.name) }));
       return { object: 'list', data, has_more: next !== undefined, ...(next !== undefined && { next }) };
     },
   );
@@ -112,7 +114,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       const session = named(request);
       const { name, contextManager } = await nodeSessions.modelOf(session);
       const view = await contextManager.sessions.show(session.userId, session.sessionId);
-      return { model: name, ...sessionView(view, turnView) };
+      return { ...modelView(name), ...sessionView(view, turnView) };
     },
   );
 
@@ -123,7 +125,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       const session = named(request);
       const { name, keygroup, contextManager } = await nodeSessions.modelOf(session);
       const view = await contextManager.sessions.show(session.userId, session.sessionId);
-      return { keygroup, model: name, ...sessionView(view, exactTurnView) };
+      return { keygroup, ...modelView(name), ...sessionView(view, exactTurnView) };
     },
   );
 
@@ -158,7 +160,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         maxWaitMs: Math.min(body.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
       };
       const { name, contextManager } = await nodeSessions.modelOf(session);
-      return { ...forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId), model: name };
+      return { ...forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId), ...modelView(name) };
     },
   );
 
