@@ -48,11 +48,14 @@ export function readCursor(tables: Tables, log: OriginLog): LogCursor {
   return { sequence, streamSequence };
 }
 
+/** Where a record of this keygroup is logged; `undefined` for one of another keygroup, too. */
 export function readPosition(tables: Tables, hash: ContextId, keygroup: KeygroupId): LogPosition | undefined {
   const position = tables.positions.get(hash);
   if (position === undefined) return undefined;
   const [origin, incarnation, sequence] = position;
-  return { log: { origin, incarnation, keygroup } as OriginLog, sequence };
+  const log = { origin, incarnation, keygroup } as OriginLog;
+  const entry = tables.log.get([...logKey(log), sequence]);
+  return entry?.[3] === hash ? { log, sequence } : undefined;
 }
 
 /** Entries after a sequence, in order. A sequence without an entry has no record any more, or not yet. */

@@ -73,7 +73,11 @@ test('keeps each keygroup in a log of its own', async () => {
   const elsewhere = own({ key: sessionKey('s', 'u', 'ffffffffffffffff') });
   await replica.append(own());
   await replica.append(elsewhere);
-  expect(logged({ ...ownLog(), keygroup: elsewhere.record.keygroup })).toEqual([[1, elsewhere.hash]]);
+  const { keygroup } = elsewhere.record;
+  expect(logged({ ...ownLog(), keygroup })).toEqual([[1, elsewhere.hash]]);
+  // Of two keygroups one node has, only the record's own tells where it is.
+  expect(replica.positionOf(elsewhere.hash, keygroup)).toEqual({ log: { ...ownLog(), keygroup }, sequence: 1 });
+  expect(replica.positionOf(elsewhere.hash, KEYGROUP)).toBeUndefined();
 });
 
 test('drops entries with their records, and never gives a number out again', async () => {
