@@ -46,14 +46,14 @@ async function getToKnow(url: string, fetch: Fetch, signal: AbortSignal | undefi
   const wire = await ask(url, fetch, signal).catch((error: unknown) => {
     signal?.throwIfAborted();
     if (!(error instanceof DiscedgeClientError) || error.code === 'node_unreachable') throw error;
-    throw new DiscedgeError('scenario_nodes_unfit', `${url} is no edge node: ${error.message}`, { cause: error });
+    throw new DiscedgeError('scenario_nodes_unfit', `${url} is not an edge node: ${error.message}`, { cause: error });
   });
   const props = (wire ?? {}) as Readonly<Record<string, unknown>>;
   const { node, keygroup, model_alias: model, modes, chat_template: template } = props;
   if (typeof node !== 'string' || typeof keygroup !== 'string' || typeof model !== 'string' || !Array.isArray(modes)) {
     throw new DiscedgeError(
       'scenario_nodes_unfit',
-      `${url} is no edge node: its /props lacks node, keygroup and modes`,
+      `${url} is not an edge node: its /props lacks node, keygroup and modes`,
     );
   }
   const settings = (props.default_generation_settings ?? {}) as { n_ctx?: number };

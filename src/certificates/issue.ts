@@ -108,7 +108,7 @@ export function readAuthority({ certificate, key }: { certificate: string; key: 
 /** Throws `certificate_unusable` for what is neither an address nor a host name. */
 export function parseHost(text: string): string {
   const isName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(text);
-  // Digits and dots that are no address would be taken for a name that nothing resolves.
+  // Digits and dots that are not an address would be taken for a host name that nothing resolves.
   if (isIP(text) === 0 && (!isName || /^[\d.]+$/.test(text))) {
     throw unusable(`"${text}" is neither an IP address nor a host name; give hosts without port, separated by commas`);
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { runCli } from './program.ts';
 
-// `discedge … | head` closes the pipe early; that is the reader's right and no failure.
+// `discedge … | head` closes the pipe early; that is the reader's right, not a failure.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);

@@ -31,7 +31,7 @@ export function hostForOthers(address: ListenAddress): string {
   return isWildcard(address) ? hostname() : address.host;
 }
 
-/** Whether it stands for every address of the machine, and so is none that others could use. */
+/** Whether it stands for every address of the machine, and so cannot be told to others. */
 function isWildcard({ host }: ListenAddress): boolean {
   return host === '0.0.0.0' || host === '::';
 }

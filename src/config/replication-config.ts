@@ -53,7 +53,7 @@ export type Complain = (setting: SettingName, problem: string) => void;
 export const STORE_KINDS = ['lmdb', 'memory', 'nats'] as const;
 export type StoreKind = (typeof STORE_KINDS)[number];
 
-/** What `store` names; complains when it is nothing of the kind. */
+/** What `store` names; complains when it names no store. */
 export function readStoreKind(store: string, complain: Complain): StoreKind {
   const kind = STORE_KINDS.find((candidate) => candidate === store);
   if (kind !== undefined) return kind;
@@ -162,7 +162,7 @@ function readPeers(settings: Settings, self: NodeId | undefined, complain: Compl
 function readExcluded({ exclude = '' }: Settings, self: NodeId | undefined, complain: Complain): NodeId[] {
   const ids = items(exclude);
   for (const id of ids) {
-    if (!isNode(id)) complain('exclude', `names "${id}", which is no node id`);
+    if (!isNode(id)) complain('exclude', `names "${id}", which is not a node id`);
     else if (id === self) complain('exclude', `names this node itself, ${id}`);
   }
   return ids as NodeId[];
@@ -188,7 +188,7 @@ function readNode(
   const [, id = '', place = ''] = /^([^=]+)=(?:nats:\/\/)?(.+)$/.exec(text) ?? [];
   const address = parseListenAddress(place);
   if (address === undefined) complain(setting, `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${text}"`);
-  else if (!isNode(id)) complain(setting, `names "${id}", which is no node id`);
+  else if (!isNode(id)) complain(setting, `names "${id}", which is not a node id`);
   else if (id === self) complain(setting, `names this node itself, ${id}`);
   else if (settings.certsDir === undefined && !isLoopback(address)) {
     complain(setting, `names another machine, ${text}, which needs certs-dir; "discedge certs" makes it`);

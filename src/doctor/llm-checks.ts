@@ -93,7 +93,8 @@ export async function checkEdgeNode(url: string): Promise<Check> {
     const get = (path: string) => fetch(url + path, { signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
     const [ready, props] = await Promise.all([get('/ready'), get('/props')]);
     const { node, version, model_alias: model } = (await props.json()) as Record<string, string>;
-    if (node === undefined) return { name, outcome: 'missing', found: `${url} is no edge node`, fix: 'check the URL' };
+    if (node === undefined)
+      return { name, outcome: 'missing', found: `${url} is not an edge node`, fix: 'check the URL' };
     if (ready.ok) return { name, outcome: 'ok', found: `${node} at ${url} (version ${version}) serves ${model}` };
     const { error } = (await ready.json()) as { error?: { message?: string } };
     return { name, outcome: 'missing', found: `${node} at ${url} is not ready: ${error?.message}`, fix: 'see its log' };

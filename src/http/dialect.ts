@@ -4,7 +4,7 @@ import type { TypedApp } from './typed-app.ts';
 
 /**
  * An HTTP API over the same turns (DESIGN §2): a folder in `dialects/`, and a line in `app.ts`. It has a scope of its own:
- * what it hooks in and how it says errors is no other's business. Turns go through `serveTurn`.
+ * what it hooks in and how it says errors is its own business. Turns go through `serveTurn`.
  */
 export interface Dialect {
   /**

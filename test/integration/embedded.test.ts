@@ -58,7 +58,7 @@ async function generate(
   throw new Error('no end');
 }
 
-describe('a file that is no usable model', () => {
+describe('an unusable model file', () => {
   test.each([
     ['missing', () => join(folder, 'none.gguf'), /does not exist/],
     ['a folder', () => folder, /is a folder/],

@@ -275,7 +275,7 @@ describe('a program', () => {
     }
   });
 
-  it('that is no nats-server is refused', async () => {
+  it('that is not a nats-server is refused', async () => {
     const text = /does not tell its version as a nats-server does/;
     await expect(attempt(script('other', 'echo hello 3.1.4'))).rejects.toThrow(text);
     await expect(attempt(script('failing', 'exit 3'))).rejects.toThrow(/--version fails/);

@@ -138,7 +138,7 @@ describe('what is printed', () => {
     expect(approximateBytes(bytes)).toBe(text);
   });
 
-  it('has no times that are none', () => {
+  it('shows no time where there is none', () => {
     expect(localTime(new Date('x'))).toBe('-');
   });
 });

@@ -91,7 +91,7 @@ describe('PNG', () => {
     expect(png.readUInt32BE(16)).toBe(1784);
   });
 
-  it('is not made of a font that is none, or damaged', () => {
+  it('is not made of a missing or damaged font', () => {
     const woff = readFileSync(WOFF);
     expect(() => woffToSfnt(Buffer.from('no font'))).toThrow(/not a WOFF/);
     expect(woffToSfnt(woff).readUInt32BE(0)).toBe(0x00010000);

@@ -340,11 +340,11 @@ describe('nodes that do not fit', () => {
     const page = await serving((_, response) => response.writeHead(200).end('<html>'));
     expect(await refusal(() => known(page))).toEqual([
       'scenario_nodes_unfit',
-      expect.stringContaining(`${page} is no edge node: `),
+      expect.stringContaining(`${page} is not an edge node: `),
     ]);
     const llama = await serving((_, response) => response.writeHead(200).end('{"model_alias": "m", "total_slots": 1}'));
     expect((await refusal(() => known(llama)))[1]).toBe(
-      `${llama} is no edge node: its /props lacks node, keygroup and modes`,
+      `${llama} is not an edge node: its /props lacks node, keygroup and modes`,
     );
     const missing = await serving((_, response) => response.writeHead(404).end('{}'));
     expect((await refusal(() => known(missing)))[0]).toBe('scenario_nodes_unfit');

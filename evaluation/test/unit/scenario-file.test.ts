@@ -207,7 +207,7 @@ describe('mistakes are named with their line', () => {
       ['file.yaml:2: give every location its api_url, or none'],
     ],
     [
-      'a URL that is none',
+      'a malformed URL',
       'locations:\n  - {name: a, api_url: "h:1", messages: [b]}\n',
       ['file.yaml:2: api_url must look like http://HOST:PORT, not "h:1"'],
     ],

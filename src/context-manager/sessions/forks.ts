@@ -22,7 +22,7 @@ export interface ForkRequest {
   readonly turn: TurnNumber | undefined;
   /** Any turn of the branch that is meant, at or after `turn`; `undefined`: the main line. */
   readonly contextId: ContextId | undefined;
-  /** `undefined`: one that nobody has. */
+  /** `undefined`: a new one. */
   readonly newSessionId: SessionId | undefined;
   /** `undefined`: the node's default; a fork does not inherit its source's. */
   readonly ttlSeconds: number | undefined;

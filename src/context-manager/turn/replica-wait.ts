@@ -5,7 +5,7 @@ import type { Arrivals } from '../sessions/arrivals.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 
-/** What was seen of a session, and what it took. */
+/** What was seen of a session, and how long it took. */
 export interface Seen<T> {
   readonly session: CachedSession;
   readonly seen: T;

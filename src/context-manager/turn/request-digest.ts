@@ -32,7 +32,7 @@ function atTip(place: TurnPlace): unknown {
   return typeof repeat === 'object' ? ['tip', repeat.key] : 'tip';
 }
 
-/** Key order is the client's whim; JSON objects are compared without it. */
+/** JSON objects are compared without regard to the order of their keys. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (value === null || typeof value !== 'object') return value;

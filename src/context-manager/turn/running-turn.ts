@@ -50,7 +50,7 @@ export class RunningTurn {
     this.#phase = 'committing';
   }
 
-  /** The turn is stored. The signal aborts when nobody waits for more than that, or nobody may. */
+  /** The turn is stored. The signal aborts when the client leaves, or must not wait for peers any longer. */
   startSharing(): AbortSignal {
     this.#phase = 'stored';
     if (this.#gone.aborted) this.#onGone();

@@ -26,7 +26,7 @@ export interface CatchUpOptions {
   readonly oneAtATime: (work: () => Promise<void>) => Promise<void>;
 }
 
-/** Gets from one peer the records of nodes that do not hand them out themselves: away, dead, or of a disk that is no more. */
+/** Gets from a peer the records of nodes that do not hand them out themselves: away, dead, or with another disk by now. */
 export class CatchUp {
   readonly #options: CatchUpOptions;
   readonly #holder: Holder;

@@ -17,13 +17,13 @@ export function userName({ nodeId, cluster }: { nodeId: NodeId; cluster: Cluster
 
 /**
  * The user that a node of the cluster is at a server which does not know it yet: the second e-mail address in every
- * node's certificate, tried when the first is no user. No node id begins with "_".
+ * node's certificate, tried when the first is not a user. No node id begins with "_".
  */
 export function guestName(cluster: ClusterName): string {
   return `_@${cluster}`;
 }
 
-/** Short for a keygroup: four base-36 digits, because it is sent twice with each record. Two keygroups may share one. */
+/** A keygroup's short name: four base-36 digits, as it is sent twice with each record. Two keygroups may share one. */
 export function keygroupCode(keygroup: KeygroupId): string {
   return (Number.parseInt(keygroup.slice(0, 12), 16) % 36 ** 4).toString(36).padStart(4, '0');
 }

@@ -83,7 +83,7 @@ export class ReplicaAcks {
     });
   }
 
-  /** Everybody who waits gets what there is. */
+  /** Ends all waits with what there is. */
   close(): void {
     for (const { all } of this.#waiting.values()) for (const waiting of all) waiting.pause.end();
   }

@@ -5,7 +5,7 @@ import { TOKEN_ID_MAX, type TokenId, type TokenSequence } from '../token-sequenc
 export interface TokenCodec {
   readonly id: number;
   readonly name: string;
-  /** Throws RangeError for what is no id. */
+  /** Throws RangeError for what is not an id. */
   write(ids: TokenSequence, writer: ByteWriter): void;
   read(reader: ByteReader, count: number): TokenId[];
 }

@@ -45,7 +45,7 @@ const ForkBody = Type.Object(
     session_id: Type.Optional(
       sessionId({
         description:
-          'Id of the new session; left out: one that nobody has. Choose it to be able to send the request again: then it is found done.',
+          'Id of the new session; left out: a new one. Choose it to be able to send the request again: then it is found done.',
       }),
     ),
     ttl_seconds: Type.Optional(

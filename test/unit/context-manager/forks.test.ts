@@ -124,7 +124,7 @@ describe('a fork', () => {
     expect((await rig.manager.sessions.show(ADA, id('c'))).expiresAtMs).toBe(nowMs + 199_000);
   });
 
-  it('without an id gets one that nobody has', async () => {
+  it('without an id gets a new one', async () => {
     const made = [await fork({ turn: 1, newSessionId: undefined }), await fork({ turn: 1, newSessionId: undefined })];
     expect(new Set(made.map(({ key }) => key.sessionId)).size).toBe(2);
   });

@@ -127,7 +127,7 @@ describe('delete', () => {
 });
 
 describe('a session without an id', () => {
-  it('gets one that nobody has', async () => {
+  it('gets a new one', async () => {
     const replies = [await rig.turn({}), await rig.turn({})];
     const ids = replies.map(({ sessionId }) => sessionId as string);
     expect(new Set(ids).size).toBe(2);

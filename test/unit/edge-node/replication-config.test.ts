@@ -1,6 +1,6 @@
 /**
  * Tries to start a node that replicates with settings under which it could not, or that would show its conversations to
- * the network: open listeners, peers elsewhere without certificates, ids and addresses that are none.
+ * the network: open listeners, peers elsewhere without certificates, malformed ids and addresses.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -124,7 +124,7 @@ describe('what is refused', () => {
       { peers: 'e2' },
       '--peers must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "e2"; an ID alone needs a hub between',
     ],
-    [{ exclude: 'e2,e 3' }, '--exclude names "e 3", which is no node id'],
+    [{ exclude: 'e2,e 3' }, '--exclude names "e 3", which is not a node id'],
     [{ exclude: 'e1' }, '--exclude names this node itself, e1'],
     [{ hub: 'e2' }, '--hub must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "e2"'],
     [{ hub: 'e1=127.0.0.1:7422' }, '--hub names this node itself, e1'],
@@ -133,7 +133,7 @@ describe('what is refused', () => {
       { hubListen: '0.0.0.0:7422' },
       '--hub-listen (0.0.0.0:7422) can be reached from other machines and needs certs-dir; "discedge certs" makes it',
     ],
-    [{ peers: 'e 2=127.0.0.1:4222' }, '--peers names "e 2", which is no node id'],
+    [{ peers: 'e 2=127.0.0.1:4222' }, '--peers names "e 2", which is not a node id'],
     [{ peers: 'e1=127.0.0.1:4222' }, '--peers names this node itself, e1'],
     [{ peers: 'e2=127.0.0.1:1,e2=127.0.0.1:2' }, '--peers names e2 twice'],
     [

@@ -55,7 +55,7 @@ describe('bodies that are no request', () => {
     expectError(await node.request('POST', '/completion', { body, headers }), status, type);
   });
 
-  it.each([['null'], ['[]'], ['"text"'], ['7']])('a JSON value that is no object: %s', async (body) => {
+  it.each([['null'], ['[]'], ['"text"'], ['7']])('a JSON value that is not an object: %s', async (body) => {
     expectError(await node.request('POST', '/completion', { body, headers: json }), 400, 'invalid_request');
   });
 });

@@ -4,14 +4,14 @@ import type { ReplicaStore } from '../../lmdb/replica.ts';
 import { type DeltaParent, deltaBytes } from './delta-record.ts';
 
 /**
- * An own record as it is published: leaning on its parent where that is an earlier record of the same log, which whoever
- * follows the log has had before. `undefined` when the record is gone.
+ * An own record as it is published: as a delta against its parent where that is an earlier record of the same log, which
+ * every reader of the log has got before. `undefined` when the record is gone.
  */
 export function bytesToPublish(replica: ReplicaStore, log: OriginLog, entry: LogEntry): Uint8Array | undefined {
   const bytes = replica.recordBytes(entry);
   if (bytes === undefined) return undefined;
   const sealed = soundRecord(bytes);
-  // What is damaged here is shown to the peers as it is: they refuse and count it.
+  // Damaged bytes are sent as they are: the peers refuse and count them.
   if (sealed === undefined) return bytes;
   return deltaBytes(sealed, parentOf(replica, log, { entry, sealed }));
 }

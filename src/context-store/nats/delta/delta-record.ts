@@ -41,10 +41,10 @@ import { compressIds, decompressIds, IDS_PER_BYTE_MAX } from './token-compressio
 /*
  * The form in which a record travels in its origin's stream: without what the stream's name says, without what its parent
  * says where that is an earlier record of the same log, and with its ids compressed. It is made from the canonical bytes
- * and gives them back exactly; the hash is checked over those. A record that has no delta form travels as it is.
+ * and gives them back exactly; the hash is checked over those. A record that has no delta travels as it is.
  */
 
-/** Of the first byte of a delta form, beside the record's version; canonical bytes begin with the version alone. */
+/** Set in a delta's first byte, beside the record's version; canonical bytes begin with the version alone. */
 const DELTA_FORM = 0x80;
 
 /** Of one record. Longer ones travel as they are: what a node must do for a message stays below some 100 ms. */
@@ -63,7 +63,7 @@ export interface DeltaParent {
   readonly sealed: SealedRecord;
 }
 
-/** A delta form says nothing here: the parent it leans on is not here, or is another, or it is damaged. To be had whole. */
+/** A delta that cannot be read here: its parent is missing or another, or it is damaged. The record must be fetched whole. */
 export class DeltaUnreadable extends Error {
   override readonly name = 'DeltaUnreadable';
 }
@@ -74,11 +74,19 @@ interface Session {
 }
 
 /** Bits of the second byte. */
-const SHAPE = { tombstone: 1, leans: 2, anonymous: 4, sessionId: 8, raw: 32, inexact: 64, replyText: 128 } as const;
+const SHAPE = {
+  tombstone: 1,
+  afterParent: 2,
+  anonymous: 4,
+  sessionId: 8,
+  raw: 32,
+  inexact: 64,
+  replyText: 128,
+} as const;
 const SESSION_ID_FORMS = 4;
 /**
- * The bytes to send: the delta form, or the record's own where there is none or it is no shorter. `parent` is left aside
- * when it is another record's.
+ * The bytes to send: the delta, or the record's own where there is none or it is no shorter. `parent` is ignored when it
+ * is another record's.
  */
 export function deltaBytes({ record, bytes }: SealedRecord, parent?: DeltaParent): Uint8Array {
   if (record.expiresAtMs < record.writtenAtMs) return bytes;
@@ -92,7 +100,7 @@ export function deltaBytes({ record, bytes }: SealedRecord, parent?: DeltaParent
 
 /**
  * Reverses {@link deltaBytes}; `turnAt` finds the log's record that came so many before. Throws {@link DeltaUnreadable}
- * for whatever is wrong with a delta form, that it is of a newer version too; and for a record that came whole what
+ * for whatever is wrong with a delta, a newer version included; and for a record that came whole what
  * `openRecord` throws.
  */
 export function openDelta(
@@ -105,7 +113,7 @@ export function openDelta(
   try {
     const reader = new ByteReader(bytes);
     const version = reader.byte() - DELTA_FORM;
-    if (version < 1 || version > RECORD_FORMAT_VERSION) throw new MalformedBytes(`a delta form of version ${version}`);
+    if (version < 1 || version > RECORD_FORMAT_VERSION) throw new MalformedBytes(`a delta of version ${version}`);
     const { record, checksum } = readRecord(reader, version, log, turnAt);
     const sealed = sealRecord(record);
     if (!checksum.equals(sealed.bytes.subarray(sealed.bytes.length - CHECKSUM_BYTES)))
@@ -147,13 +155,13 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
   const ids = idsOf(payload);
   if (ids.length > IDS_MAX) return undefined;
   const before = parent?.sealed.record.kind === 'turn' ? parent.sealed.record : undefined;
-  const usual = before === undefined ? NO_TURN : expectedAfter(before);
-  const sameness = samenessOf(turn, usual);
+  const expected = before === undefined ? NO_TURN : expectedAfter(before);
+  const sameness = samenessOf(turn, expected);
   const writer = new ByteWriter();
   const version = formatVersionOf(turn);
   writer.byte(DELTA_FORM + version);
   writer.byte(
-    (before === undefined ? sessionShape(turn) : SHAPE.leans) |
+    (before === undefined ? sessionShape(turn) : SHAPE.afterParent) |
       (payload.mode === 'raw'
         ? SHAPE.raw
         : (payload.exact ? 0 : SHAPE.inexact) | (payload.replyText === undefined ? 0 : SHAPE.replyText)),
@@ -164,7 +172,7 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
     writer.varint(turn.turn);
     if (turn.parent !== undefined) writer.hex(turn.parent, HASH_BYTES);
   } else writer.varint(parent.distance);
-  writer.varint(Math.abs(turn.writtenAtMs - usual.writtenAtMs));
+  writer.varint(Math.abs(turn.writtenAtMs - expected.writtenAtMs));
   writer.hex(turn.requestDigest, DIGEST_BYTES);
   if ((sameness & SAME.lifetime) === 0) writer.varint(turn.expiresAtMs - turn.writtenAtMs);
   if ((sameness & SAME.stop) === 0) writeStop(turn.stop, writer);
@@ -181,7 +189,7 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
   if (payload.replyText !== undefined) writer.text(payload.replyText);
   writer.varint(payload.promptIds.length);
   if ((sameness & SAME.replyLength) === 0) writer.varint(payload.replyIds.length);
-  const compressed = compressIds(ids, idsOf(usual.payload));
+  const compressed = compressIds(ids, idsOf(expected.payload));
   if (ids.length > compressed.length * IDS_PER_BYTE_MAX) return undefined;
   writer.raw(compressed);
   return writer.view();
@@ -205,21 +213,21 @@ function readRecord(
   }
   const sameness = reader.byte();
   const same = (bit: number) => (sameness & bit) !== 0;
-  const { session, turn, parent, usual } =
-    (shape & SHAPE.leans) === 0 ? readPlace(reader, shape) : placeAfter(turnAt(reader.varint()));
+  const { session, turn, parent, expected } =
+    (shape & SHAPE.afterParent) === 0 ? readPlace(reader, shape) : placeAfter(turnAt(reader.varint()));
   const elapsedMs = reader.varint();
-  const writtenAtMs = usual.writtenAtMs + (same(SAME.clock) ? elapsedMs : -elapsedMs);
+  const writtenAtMs = expected.writtenAtMs + (same(SAME.clock) ? elapsedMs : -elapsedMs);
   const requestDigest = reader.hex(DIGEST_BYTES) as RequestDigest;
-  const expiresAtMs = writtenAtMs + (same(SAME.lifetime) ? usual.lifetimeMs : reader.varint());
-  const stop = same(SAME.stop) ? usual.stop : readStop(reader);
-  const sampling = same(SAME.sampling) ? usual.sampling : readSampling(reader);
-  const contextStart = (same(SAME.contextStart) ? usual.contextStart : reader.varint()) as TurnNumber;
+  const expiresAtMs = writtenAtMs + (same(SAME.lifetime) ? expected.lifetimeMs : reader.varint());
+  const stop = same(SAME.stop) ? expected.stop : readStop(reader);
+  const sampling = same(SAME.sampling) ? expected.sampling : readSampling(reader);
+  const contextStart = (same(SAME.contextStart) ? expected.contextStart : reader.varint()) as TurnNumber;
   const checksum = reader.raw(CHECKSUM_BYTES);
   const extensions = version > 1 && readExtensions(reader);
   const payload =
     (shape & SHAPE.raw) !== 0
       ? readRaw(reader, version)
-      : readTokenized(reader, { version, shape, same, usual, sampling });
+      : readTokenized(reader, { version, shape, same, expected, sampling });
   if (reader.remaining > 0) throw new MalformedBytes(`${reader.remaining} bytes left over`);
   const record: TurnRecord = {
     kind: 'turn',
@@ -244,13 +252,13 @@ interface TokenizedContext {
   readonly version: number;
   readonly shape: number;
   readonly same: (bit: number) => boolean;
-  readonly usual: ExpectedTurn;
+  readonly expected: ExpectedTurn;
   readonly sampling: SamplingSummary;
 }
 
 function readTokenized(
   reader: ByteReader,
-  { version, shape, same, usual, sampling }: TokenizedContext,
+  { version, shape, same, expected, sampling }: TokenizedContext,
 ): TokenizedPayload {
   const marks = version > 1 && readMarks(reader);
   const frame = same(SAME.frame) ? undefined : readFrame(reader);
@@ -258,13 +266,13 @@ function readTokenized(
   const promptLength = reader.varint(IDS_MAX);
   const replyLength = same(SAME.replyLength) ? (sampling.maxTokens ?? 0) : reader.varint(IDS_MAX);
   if (promptLength + replyLength > IDS_MAX) throw new MalformedBytes('too many ids');
-  const ids = decompressIds(reader.raw(reader.remaining), promptLength + replyLength, idsOf(usual.payload));
+  const ids = decompressIds(reader.raw(reader.remaining), promptLength + replyLength, idsOf(expected.payload));
   return {
     mode: 'tokenized',
     promptIds: ids.slice(0, promptLength),
     replyIds: ids.slice(promptLength),
     exact: (shape & SHAPE.inexact) === 0,
-    ...(frame ?? frameAfter(usual.payload, promptLength)),
+    ...(frame ?? frameAfter(expected.payload, promptLength)),
     replyText,
     ...marks,
   };
@@ -274,14 +282,14 @@ interface Place {
   readonly session: Session;
   readonly turn: TurnNumber;
   readonly parent: ContextId | undefined;
-  readonly usual: ExpectedTurn;
+  readonly expected: ExpectedTurn;
 }
 
 function readPlace(reader: ByteReader, shape: number): Place {
   const session = readSession(reader, shape);
   const turn = reader.varint() as TurnNumber;
   const parent = turn === 1 ? undefined : (reader.hex(HASH_BYTES) as ContextId);
-  return { session, turn, parent, usual: NO_TURN };
+  return { session, turn, parent, expected: NO_TURN };
 }
 
 function placeAfter(parent: SealedRecord | undefined): Place {
@@ -291,7 +299,7 @@ function placeAfter(parent: SealedRecord | undefined): Place {
     session: { userId, sessionId },
     turn: (turn + 1) as TurnNumber,
     parent: parent.hash,
-    usual: expectedAfter(parent.record),
+    expected: expectedAfter(parent.record),
   };
 }
 

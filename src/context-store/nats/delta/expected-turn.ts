@@ -3,7 +3,7 @@ import type { Frame } from '../../../domain/record/record-fields.ts';
 import type { SamplingSummary, StopReason, TokenizedPayload, TurnRecord } from '../../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../../domain/token-sequence.ts';
 
-/** What a turn is compared with, field by field: its parent, or what is most often so. */
+/** What a turn is compared with, so that only differences are sent: its parent, or the most common values. */
 export interface ExpectedTurn {
   readonly writtenAtMs: number;
   readonly lifetimeMs: number;
@@ -13,7 +13,7 @@ export interface ExpectedTurn {
   readonly payload: TurnRecord['payload'] | undefined;
 }
 
-/** Before a turn whose parent is not at hand. A day is how long a session lives unless somebody says otherwise. */
+/** For a turn without a parent to compare with. A day is the default life of a session. */
 export const NO_TURN: ExpectedTurn = {
   writtenAtMs: 0,
   lifetimeMs: 86_400_000,
@@ -23,7 +23,7 @@ export const NO_TURN: ExpectedTurn = {
   payload: undefined,
 };
 
-/** One bit for each field that can be as usual, `clock` for a turn written no earlier than its parent. */
+/** One bit for each field that can be as expected; `clock`: the turn was written no earlier than its parent. */
 export const SAME = {
   clock: 1,
   lifetime: 2,
@@ -34,22 +34,22 @@ export const SAME = {
   replyLength: 64,
 } as const;
 
-/** Which fields need not be sent. */
-export function samenessOf(turn: TurnRecord, usual: ExpectedTurn): number {
+/** The bits of the fields that are as expected, and so need not be sent. */
+export function samenessOf(turn: TurnRecord, expected: ExpectedTurn): number {
   const { payload, stop, sampling } = turn;
-  const isStop = stop.kind === usual.stop.kind && (stop.kind !== 'word' || stop.word === wordOf(usual.stop));
+  const isStop = stop.kind === expected.stop.kind && (stop.kind !== 'word' || stop.word === wordOf(expected.stop));
   const isSampling =
-    Object.is(sampling.temperature, usual.sampling.temperature) &&
-    Object.is(sampling.seed, usual.sampling.seed) &&
-    sampling.maxTokens === usual.sampling.maxTokens;
+    Object.is(sampling.temperature, expected.sampling.temperature) &&
+    Object.is(sampling.seed, expected.sampling.seed) &&
+    sampling.maxTokens === expected.sampling.maxTokens;
   let sameness = 0;
-  if (turn.writtenAtMs >= usual.writtenAtMs) sameness |= SAME.clock;
-  if (turn.expiresAtMs - turn.writtenAtMs === usual.lifetimeMs) sameness |= SAME.lifetime;
+  if (turn.writtenAtMs >= expected.writtenAtMs) sameness |= SAME.clock;
+  if (turn.expiresAtMs - turn.writtenAtMs === expected.lifetimeMs) sameness |= SAME.lifetime;
   if (isStop) sameness |= SAME.stop;
   if (isSampling) sameness |= SAME.sampling;
-  if (turn.contextStart === usual.contextStart) sameness |= SAME.contextStart;
+  if (turn.contextStart === expected.contextStart) sameness |= SAME.contextStart;
   if (payload.mode === 'tokenized') {
-    if (isFrameAfter(usual.payload, payload)) sameness |= SAME.frame;
+    if (isFrameAfter(expected.payload, payload)) sameness |= SAME.frame;
     if (payload.replyIds.length === sampling.maxTokens) sameness |= SAME.replyLength;
   }
   return sameness;

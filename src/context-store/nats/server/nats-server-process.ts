@@ -48,7 +48,7 @@ export interface NatsServerProcess {
 }
 
 const RESTART_DELAY_FIRST_MS = 100;
-/** Peers find a server again that soon after its machine has come to its senses; asking more often would help nobody. */
+/** Longest wait between two starts: so soon peers find the server again once its trouble is over. */
 const RESTART_DELAY_MAX_MS = 10_000;
 /** A server that lived so long has not failed because of how it was started. */
 const CALM_MS = 30_000;

@@ -25,5 +25,5 @@ export function isStoreTrouble(failure: LaunchFailed): boolean {
 /** `config_invalid` with the reason that the server printed. */
 export function refusedConfig(output: string): DiscedgeError {
   const reason = /^nats-server: (.*)/m.exec(output)?.[1] ?? 'it does not say why';
-  return new DiscedgeError('config_invalid', `nats-server does not take its configuration: ${reason}`);
+  return new DiscedgeError('config_invalid', `nats-server rejects its configuration: ${reason}`);
 }
