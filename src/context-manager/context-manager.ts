@@ -98,7 +98,7 @@ export class ContextManager {
   forward(request: ForwardRequest, observer: TurnObserver): Promise<Reply> {
     const forward = () =>
       this.#node.running.run(undefined, observer.gone, async (turn) => {
-        const prompt = await clientSidePrompt(this.#parts.llm, request);
+        const prompt = await clientSidePrompt(request, this.#parts);
         const end = await this.#generate(prompt, undefined, request, observer, turn);
         return generatedReply(end, prompt.length);
       });

@@ -1,11 +1,14 @@
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
-import type { StoredMode } from './record/turn-record.ts';
+import type { Message, StoredMode } from './record/turn-record.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
 /** Where in its session a request goes on. */
 export type TurnPlace =
-  /** Opens the session; where that has been done by the same request, it is the first turn asked for again. */
-  | { readonly opens: true }
+  /**
+   * Opens the session; where that has been done by the same request, it is the first turn asked for again. It may begin with
+   * a conversation that was had elsewhere, which then is part of its first turn.
+   */
+  | { readonly opens: true; readonly history?: readonly Message[] }
   /** As that turn, of the branch that ends in `contextId`, or of the main line. */
   | { readonly turn: TurnNumber; readonly contextId: ContextId | undefined }
   /** As the turn after that one, which has to be here: without a number a node cannot tell whether to wait for it. */

@@ -52,6 +52,10 @@ export function turnView({ turn, messages, reply }: ReadTurn) {
       .filter(({ role }) => role === 'user')
       .map(({ content }) => textOf(content))
       .join('\n'),
+    /** All of them, where the turn began with a conversation that was had elsewhere. */
+    messages: messages.some(({ role }) => role === 'assistant')
+      ? messages.map(({ role, content }) => ({ role, content: textOf(content) }))
+      : undefined,
     reply,
     stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,

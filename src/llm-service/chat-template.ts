@@ -29,7 +29,10 @@ export interface ChatTemplate {
    * False: turn 1's lead is BOS only, and dropping turn 1 would drop the system message.
    */
   readonly preambleIsolated: boolean;
-  /** Ids of the first turn, BOS to generation prompt. An optional system message first, then at least one other. */
+  /**
+   * Ids of the first turn, BOS to generation prompt. An optional system message first, then at least one other; a whole
+   * conversation is as good, and then replies in it are text like all other contents.
+   */
   openSession(messages: readonly TextMessage[]): Promise<TurnSegment>;
   /**
    * Ids that follow the previous reply: its end, as far as `replyIds` does not have it, then the new messages and the

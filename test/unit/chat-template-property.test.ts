@@ -53,6 +53,7 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
         }
         expect(tokenizer.text(ids)).toBe(written(style, conversation));
         expect(await template.renderWhole(conversation)).toEqual(ids);
+        expect((await template.openSession(conversation)).ids).toEqual(ids);
       }),
       RUNS,
     );

@@ -436,6 +436,20 @@ describe('a tokenizer that fails', () => {
 });
 
 describe('kept shapes', () => {
+  test('that are used stay, whatever else comes and goes', async () => {
+    const { template } = await chatml();
+    const user: TextMessage = { role: 'user', content: 'x' };
+    await template.openSession([user]);
+    const runs = vi.spyOn(Interpreter.prototype, 'run');
+    for (let length = 2; length <= 60; length++) {
+      await template.openSession(Array.from({ length }, () => user));
+      runs.mockClear();
+      await template.openSession([user]);
+      expect(runs).not.toHaveBeenCalled();
+    }
+    runs.mockRestore();
+  });
+
   test('are the latest of any number of role sequences', async () => {
     const { template, tokenizer } = await chatml();
     const opening = (length: number): TextMessage[] =>

@@ -1,18 +1,35 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import { appendTokens, type TokenId } from '../../domain/token-sequence.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { ForwardRequest } from '../turn/turn.ts';
 import { overflowError } from './context-overflow.ts';
+import { textMessages } from './text-only.ts';
 
 /** The least that has to be left for a reply, in ids. */
 const REPLY_TOKENS_MIN = 1;
 
 /**
- * The prompt of a client that keeps its context itself, as it is, control tokens and all. Throws `invalid_request` for a
- * prompt without ids or with ids that the model does not have, and `context_overflow`.
+ * The prompt of a client that keeps its context itself. Throws `invalid_request` for a prompt without ids or with ids that
+ * the model does not have, `context_overflow`, and what the chat template throws.
  */
-export async function clientSidePrompt(llm: LlmService, { prompt }: ForwardRequest): Promise<TokenId[]> {
-  const { prependBos, contextTokens, vocabularySize } = llm.description;
+export async function clientSidePrompt(
+  { prompt }: ForwardRequest,
+  { llm, template }: { readonly llm: LlmService; readonly template: ChatTemplate },
+): Promise<TokenId[]> {
+  const { contextTokens } = llm.description;
+  const ids =
+    'conversation' in prompt
+      ? await template.renderWhole(textMessages(prompt.conversation))
+      : await asItIs(prompt, llm);
+  const neededTokens = ids.length + REPLY_TOKENS_MIN;
+  if (neededTokens > contextTokens) throw overflowError('prompt', { neededTokens, windowTokens: contextTokens });
+  return ids;
+}
+
+/** Control tokens and all. */
+async function asItIs(prompt: ReadonlyArray<string | TokenSequence>, llm: LlmService): Promise<TokenId[]> {
+  const { prependBos, vocabularySize } = llm.description;
   const addsBos = prependBos !== undefined && typeof prompt[0] === 'string';
   const ids: TokenId[] = addsBos ? [prependBos] : [];
   for (const piece of prompt) {
@@ -26,7 +43,5 @@ export async function clientSidePrompt(llm: LlmService, { prompt }: ForwardReque
       param: 'prompt',
     });
   }
-  const neededTokens = ids.length + REPLY_TOKENS_MIN;
-  if (neededTokens > contextTokens) throw overflowError('prompt', { neededTokens, windowTokens: contextTokens });
   return ids;
 }

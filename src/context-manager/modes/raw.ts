@@ -6,7 +6,8 @@ import type { Turn } from '../../domain/session-history.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
-import { overflowError } from './context-overflow.ts';
+import { addedMessages } from '../turn/turn.ts';
+import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { textContent, textMessages } from './text-only.ts';
 
@@ -20,7 +21,7 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
       return {
         ids,
         contextStart,
-        payload: async (reply) => ({ mode: 'raw', messages: input.request.messages, reply: reply.text }),
+        payload: async (reply) => ({ mode: 'raw', messages: addedMessages(input.request), reply: reply.text }),
         kept: () => {},
       };
     },
@@ -44,7 +45,7 @@ async function fit(
 ): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
   const { request, session, base, replyTokens } = input;
   const turns = base === undefined ? [] : session.history.line(base);
-  const asked = textMessages(request.messages);
+  const asked = textMessages(addedMessages(request));
   const start = base?.record.contextStart ?? 1;
   const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...asked]);
   const whole = await render(start);
@@ -55,7 +56,8 @@ async function fit(
   let high = turns.length + 1;
   let best = await render(high);
   if (best.length + replyTokens > windowTokens) {
-    throw overflowError('message', { neededTokens: best.length + replyTokens, windowTokens });
+    const part = base === undefined ? openingPart(request) : 'message';
+    throw overflowError(part, { neededTokens: best.length + replyTokens, windowTokens });
   }
   const target = Math.min(windowTokens - replyTokens, Math.floor(windowTokens / 2));
   let low = start + 1;

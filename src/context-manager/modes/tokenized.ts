@@ -5,7 +5,8 @@ import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
-import { overflowError } from './context-overflow.ts';
+import { addedMessages } from '../turn/turn.ts';
+import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { textMessages } from './text-only.ts';
 import { TokenContext, tokenizedPayload } from './token-context.ts';
@@ -17,7 +18,7 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
 
     async build(input: BuildInput): Promise<Prompt> {
       const { request, session, base } = input;
-      const messages = textMessages(request.messages);
+      const messages = textMessages(addedMessages(request));
       const context = takeContext(input);
       const segment =
         base === undefined
@@ -76,13 +77,13 @@ function takeContext({ session, base }: BuildInput): TokenContext {
 function makeRoom(
   context: TokenContext,
   segment: TurnSegment,
-  { session, base, request: { overflow }, replyTokens }: BuildInput,
+  { session, base, request, replyTokens }: BuildInput,
   { windowTokens, template }: { windowTokens: number; template: ChatTemplate },
 ): void {
   const neededTokens = context.ids.length + segment.ids.length + replyTokens;
   if (neededTokens <= windowTokens) return;
-  if (base === undefined) throw overflowError('message', { neededTokens, windowTokens });
-  if (overflow === 'error') throw overflowError('context', { neededTokens, windowTokens });
+  if (base === undefined) throw overflowError(openingPart(request), { neededTokens, windowTokens });
+  if (request.overflow === 'error') throw overflowError('context', { neededTokens, windowTokens });
   if (!template.preambleIsolated && opensWithSystem(session.history.line(base)[0])) {
     throw new DiscedgeError(
       'context_overflow',

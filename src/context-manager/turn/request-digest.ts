@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
-import type { TurnRequest } from './turn.ts';
+import { addedMessages, type TurnRequest } from './turn.ts';
 
 /**
  * Names everything in a request that decides its reply, so that a repeated request is recognised wherever the record
@@ -18,7 +18,7 @@ export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined
     turn ?? atTip(request.place),
     // Here stood the mode that was named; most requests named none, and are still found by what was stored for them.
     null,
-    request.messages.map(({ role, content }) => [role, sorted(content)]),
+    addedMessages(request).map(({ role, content }) => [role, sorted(content)]),
     request.maxTokens ?? null,
     request.stop,
     sorted(request.sampling),

@@ -39,11 +39,22 @@ export interface TurnRequest extends ReplyOptions {
   readonly overflow: OverflowPolicy;
 }
 
+/** What a turn adds to its session: the conversation that it begins with, where it does, and the new messages. */
+export function addedMessages({ place, messages }: Pick<TurnRequest, 'place' | 'messages'>): readonly Message[] {
+  const history = 'opens' in place ? (place.history ?? []) : [];
+  return history.length === 0 ? messages : [...history, ...messages];
+}
+
 /** A prompt whose context its client keeps (mode `client-side`): it is answered, and nothing is stored. */
 export interface ForwardRequest extends ReplyOptions {
-  /** The whole prompt, texts and ids in order; text of control tokens is read as control tokens. */
-  readonly prompt: ReadonlyArray<string | TokenSequence>;
+  readonly prompt: ClientPrompt;
 }
+
+/**
+ * A whole prompt: texts and ids in order, where text of control tokens is read as control tokens; or a conversation, which
+ * is rendered under the model's chat template and whose contents are nothing but text.
+ */
+export type ClientPrompt = ReadonlyArray<string | TokenSequence> | { readonly conversation: readonly Message[] };
 
 /** Whoever waits for the reply. */
 export interface TurnObserver {

@@ -5,7 +5,10 @@ import type { TemplateRenderer } from './template-renderer.ts';
 /** Shapes kept: sequences of roles are few, but requests choose them. */
 const SHAPES_MAX = 32;
 
-/** Shapes by sequence of roles, the least recently made dropped first, and those with yesterday's date made again. */
+/**
+ * Shapes by sequence of roles, the least recently used dropped first, so that whole conversations, of which hardly two are
+ * alike, do not drive out what every turn needs; and those with yesterday's date made again.
+ */
 export class ShapeCache<Shape extends SegmentShape> {
   readonly #renderer: Pick<TemplateRenderer, 'isCurrent'>;
   readonly #make: (roles: readonly Role[]) => Promise<Shape>;
@@ -21,15 +24,23 @@ export class ShapeCache<Shape extends SegmentShape> {
     const known = this.#shapes.get(key);
     if (known !== undefined) {
       const shape = await known;
-      if (this.#renderer.isCurrent(shape)) return shape;
+      if (this.#renderer.isCurrent(shape)) {
+        this.#keep(key, known);
+        return shape;
+      }
     }
     const made = this.#make(roles);
-    this.#shapes.delete(key);
-    this.#shapes.set(key, made);
+    this.#keep(key, made);
     made.catch(() => {
       if (this.#shapes.get(key) === made) this.#shapes.delete(key);
     });
-    if (this.#shapes.size > SHAPES_MAX) this.#shapes.delete(this.#shapes.keys().next().value as string);
     return made;
+  }
+
+  /** As the one used last. */
+  #keep(key: string, shape: Promise<Shape>): void {
+    this.#shapes.delete(key);
+    this.#shapes.set(key, shape);
+    if (this.#shapes.size > SHAPES_MAX) this.#shapes.delete(this.#shapes.keys().next().value as string);
   }
 }
