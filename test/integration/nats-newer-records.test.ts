@@ -60,6 +60,12 @@ test('a log waits at a newer record, the node says so, and everything else goes 
   expect(b.peer(a)).toMatchObject({ refusedRecords: {}, logs: [{ cursor: 1 }] });
   expect(upgradesAskedFor(b)).toMatchObject([{ level: 'error', fields: { origin: 'a', sequence: 2, version: NEWER } }]);
 
+  // It is not asked for over and over.
+  const restarts = b.environment.logLines.filter(({ event }) => event === 'pull_restarted').map(({ fields }) => fields);
+  expect(restarts.filter(({ stream }) => stream === a.stream)).toMatchObject([
+    { why: expect.stringContaining('version') },
+  ]);
+
   // Nor does a new connection, or a start of either, get past it.
   await b.close();
   await a.close();

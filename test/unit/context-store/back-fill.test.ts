@@ -6,6 +6,7 @@ import type { ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
 import type { Applier } from '../../../src/context-store/nats/applier.ts';
 import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/back-fill.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
+import { NewerRecord } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';
 
 const log = { origin: 'e1' as NodeId, incarnation: 'deadbeef' as Incarnation, keygroup: KEYGROUP };
@@ -55,7 +56,11 @@ class Endless extends Shelf {
 }
 
 /** A node that has these records, and settles nothing by itself. */
-function receiver(here: readonly number[], sequence: number, { refused = [] }: { refused?: readonly number[] } = {}) {
+function receiver(
+  here: readonly number[],
+  sequence: number,
+  { refused = [], newer = [] }: { refused?: readonly number[]; newer?: readonly number[] } = {},
+) {
   const held = new Set(here);
   let cursor: LogCursor = { sequence, streamSequence: sequence };
   const replica = {
@@ -63,7 +68,10 @@ function receiver(here: readonly number[], sequence: number, { refused = [] }: {
     positionOf: (hash: ContextId) => (held.has(Number.parseInt(hash, 16)) ? {} : undefined),
   } as unknown as ReplicaStore;
   const applier = {
-    open: ({ bytes }: { bytes: Uint8Array }) => (refused.includes(bytes[0] as number) ? undefined : {}),
+    open: ({ bytes }: { bytes: Uint8Array }) => {
+      if (newer.includes(bytes[0] as number)) throw new NewerRecord(9);
+      return refused.includes(bytes[0] as number) ? undefined : {};
+    },
     take: async ({ records, to }: { records: { sequence: number }[]; to: LogCursor }) => {
       for (const record of records) held.add(record.sequence);
       cursor = to;
@@ -80,6 +88,18 @@ describe('filling from a list', () => {
     expect(holder.asked).toEqual([1, 3, 5]);
     expect(node.at()).toBe(5);
   });
+
+  test.each([true, false])(
+    'nothing is settled beyond a record of a newer version (from its origin: %s)',
+    async (isOrigin) => {
+      const node = receiver([], 0, { newer: [3] });
+      const holder = new Shelf('e1', [1, 2, 3, 4, 5]);
+      const filling = backFill({ log, holder, after: 0, through: 5, isOrigin }, node);
+      await expect(filling).rejects.toThrow(NewerRecord);
+      expect([...node.held]).toEqual([1, 2]);
+      expect(node.at()).toBe(2);
+    },
+  );
 
   test('nothing beyond what was asked about is sent', async () => {
     const node = receiver([], 0);
