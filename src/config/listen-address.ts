@@ -21,11 +21,6 @@ export function originOf({ host, port }: ListenAddress): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Whether only this machine can reach the address. */
-export function isLoopback({ host }: ListenAddress): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
-}
-
 /** Under which name others look for what listens there. */
 export function hostForOthers(address: ListenAddress): string {
   return isWildcard(address) ? hostname() : address.host;

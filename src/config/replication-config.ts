@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../domain/identifiers.ts';
-import { hostForOthers, isLoopback, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
+import { isLoopbackHost } from '../domain/loopback.ts';
+import { hostForOthers, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
 import type { SettingName, Settings } from './settings.ts';
 
 /** How a node shares its contexts. */
@@ -76,18 +77,18 @@ export function readReplication(settings: Settings, nodeId: NodeId | undefined, 
     return parsed ?? NOWHERE;
   };
   const url = natsUrlOf(store);
-  if (url !== undefined && certsDir === undefined && !isLoopback({ host: new URL(url).hostname, port: 0 })) {
+  if (url !== undefined && certsDir === undefined && !isLoopbackHost(new URL(url).hostname)) {
     complain('store', `(${store}) is another machine, which needs certs-dir; "discedge certs" makes it`);
   }
   const listen = address('natsListen', natsListen);
-  if (url === undefined && certsDir === undefined && !isLoopback(listen)) {
+  if (url === undefined && certsDir === undefined && !isLoopbackHost(listen.host)) {
     complain(
       'natsListen',
       `(${natsListen}) can be reached from other machines and needs certs-dir; "discedge certs" makes it`,
     );
   }
   const hubListen = settings.hubListen === undefined ? undefined : address('hubListen', settings.hubListen);
-  if (hubListen !== undefined && certsDir === undefined && !isLoopback(hubListen)) {
+  if (hubListen !== undefined && certsDir === undefined && !isLoopbackHost(hubListen.host)) {
     complain(
       'hubListen',
       `(${settings.hubListen}) can be reached from other machines and needs certs-dir; "discedge certs" makes it`,
@@ -190,7 +191,7 @@ function readNode(
   if (address === undefined) complain(setting, `must be ID=HOST:PORT, such as e2=10.0.0.2:4222, not "${text}"`);
   else if (!isNode(id)) complain(setting, `names "${id}", which is not a node id`);
   else if (id === self) complain(setting, `names this node itself, ${id}`);
-  else if (settings.certsDir === undefined && !isLoopback(address)) {
+  else if (settings.certsDir === undefined && !isLoopbackHost(address.host)) {
     complain(setting, `names another machine, ${text}, which needs certs-dir; "discedge certs" makes it`);
   } else return { nodeId: id, address };
   return undefined;

@@ -1,12 +1,13 @@
 import type { AddressInfo } from 'node:net';
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { hostForOthers, isLoopback, originOf } from '../config/listen-address.ts';
+import { hostForOthers, originOf } from '../config/listen-address.ts';
 import { ContextManager } from '../context-manager/context-manager.ts';
 import { ModelDirectory, type ServedModel } from '../context-manager/model-directory.ts';
 import { NodeResources } from '../context-manager/node-resources.ts';
 import type { SharedContexts } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
+import { isLoopbackHost } from '../domain/loopback.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
@@ -118,7 +119,7 @@ async function assemble(
   });
   const { port: boundPort } = app.server.address() as AddressInfo;
   // An API on loopback is nothing to nodes on other machines.
-  const isTold = !isLoopback(config.listen) || config.replication?.certificates === undefined;
+  const isTold = !isLoopbackHost(config.listen.host) || config.replication?.certificates === undefined;
   const ownUrl = isTold ? originOf({ host: hostForOthers(config.listen), port: boundPort }) : undefined;
   told.httpUrl = config.advertisedUrl ?? ownUrl;
   return {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../../config/config.ts';
-import { isLoopback } from '../../config/listen-address.ts';
+import { isLoopbackHost } from '../../domain/loopback.ts';
 import { downloadProgress } from '../download-progress.ts';
 import { describeNode } from '../node-description.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
@@ -29,7 +29,7 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
   );
   if (node === undefined) return;
   process.stdout.write(describeNode(node, config));
-  if (!isLoopback(config.listen)) {
+  if (!isLoopbackHost(config.listen.host)) {
     process.stderr.write(
       'discedge: this address can be reached from other machines, and the node asks nobody who they are\n',
     );

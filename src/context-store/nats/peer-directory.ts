@@ -1,6 +1,6 @@
-import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import { isLoopbackHost } from '../../domain/loopback.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { PeerStatus } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
@@ -146,7 +146,7 @@ export class PeerDirectory {
 
   /** What the configuration says goes first: the node may not know under which address it is reached from here. */
   #noteAddress({ nodeId, route }: PeerLink, natsUrl: string | undefined): void {
-    if (natsUrl === undefined || (this.#options.tls === undefined && !isLoopback(natsUrl))) return;
+    if (natsUrl === undefined || (this.#options.tls === undefined && !isLoopbackUrl(natsUrl))) return;
     route.connection.alsoAt(natsUrl).catch((error) => {
       this.#environment.logger.error('peer_address_not_taken', { peer: nodeId }, error);
     });
@@ -211,7 +211,7 @@ export class PeerDirectory {
     if (this.#isExcluded(nodeId)) return undefined;
     if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub)))
       return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
-    if (natsUrl !== undefined && (tls !== undefined || isLoopback(natsUrl)))
+    if (natsUrl !== undefined && (tls !== undefined || isLoopbackUrl(natsUrl)))
       return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls }, this.#environment);
     const gateway = hub === undefined ? undefined : this.#links.get(hub)?.route;
     if (hub === undefined || gateway === undefined || gateway.isThroughHub) return undefined;
@@ -263,7 +263,7 @@ export class PeerDirectory {
   }
 
   #refuseUnprotected(url: string): void {
-    if (this.#options.tls !== undefined || isLoopback(url)) return;
+    if (this.#options.tls !== undefined || isLoopbackUrl(url)) return;
     throw new DiscedgeError(
       'config_invalid',
       `peer ${url} is on another machine, and there are no certificates; make them with "discedge certs"`,
@@ -278,10 +278,10 @@ function lasting(node: NodeAnnouncement | undefined): NodeAnnouncement | undefin
   return rest;
 }
 
-function isLoopback(url: string): boolean {
+function isLoopbackUrl(url: string): boolean {
   try {
     const { hostname } = new URL(url.includes('://') ? url : `nats://${url}`);
-    return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'));
+    return isLoopbackHost(hostname);
   } catch {
     return false;
   }

@@ -42,6 +42,7 @@ describe('what is read', () => {
 
   it('a server that runs is used as it is', () => {
     expect(load({ store: 'nats://127.0.0.1:4333' }).replication?.server).toEqual({ url: 'nats://127.0.0.1:4333' });
+    expect(load({ store: 'nats://[::1]:4333' }).replication?.server).toEqual({ url: 'nats://[::1]:4333' });
   });
 
   it.each([
@@ -105,6 +106,10 @@ describe('what is refused', () => {
     [
       { store: 'nats://10.0.0.1:4222' },
       '--store (nats://10.0.0.1:4222) is another machine, which needs certs-dir; "discedge certs" makes it',
+    ],
+    [
+      { store: 'nats://127.example.org:4222' },
+      '--store (nats://127.example.org:4222) is another machine, which needs certs-dir; "discedge certs" makes it',
     ],
     [
       { natsListen: '0.0.0.0:4222' },

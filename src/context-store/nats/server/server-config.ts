@@ -1,6 +1,6 @@
-import { isIPv4 } from 'node:net';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { ClusterName, NodeId } from '../../../domain/identifiers.ts';
+import { isLoopbackHost } from '../../../domain/loopback.ts';
 import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { guestName, userName } from '../names.ts';
 import {
@@ -94,7 +94,7 @@ export function hubServerConfig(settings: NatsServerSettings, link: LeafLink): s
 /** As {@link natsServerConfig}, for a node that dials out to the hub at `link.address` and shares records through it. */
 export function leafServerConfig(settings: NatsServerSettings, link: LeafLink): string {
   const { tls } = settings;
-  if (tls === undefined && !isLoopback(link.address)) {
+  if (tls === undefined && !isLoopbackHost(link.address.host)) {
     throw new DiscedgeError(
       'config_invalid',
       `the hub ${hostAndPort(link.address)} is another machine, and there are no certificates; make them with "discedge certs"`,
@@ -188,17 +188,12 @@ function compression({ serverVersion: { major, minor } }: LeafLink): string[] {
 }
 
 function refuseOpenListener(listen: HostAndPort, tls: NatsServerTls | undefined): void {
-  if (tls !== undefined || isLoopback(listen)) return;
+  if (tls !== undefined || isLoopbackHost(listen.host)) return;
   throw new DiscedgeError(
     'config_invalid',
     `nats-server would listen at ${hostAndPort(listen)} without certificates, open to everyone; ` +
       'make certificates with "discedge certs" or listen at 127.0.0.1',
   );
-}
-
-/** A name other than localhost can be made to point anywhere, so it counts as another machine. */
-function isLoopback({ host }: HostAndPort): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function hostAndPort({ host, port }: HostAndPort): string {
