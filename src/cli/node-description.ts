@@ -39,13 +39,12 @@ function modeLine({ mode, tokenizedUnavailable }: ModelDescription): string {
 }
 
 function clusterLine(
-  { cluster, serverUrl }: NonNullable<EdgeNode['description']['replication']>,
+  { cluster, transport: { url } }: NonNullable<EdgeNode['description']['replication']>,
   { nodeId, replication }: EdgeNodeConfig,
 ): string {
   const peers = replication?.peers.map((peer) => peer.nodeId) ?? [];
   const known = peers.length === 0 ? 'no peer yet' : `peers ${peers.join(', ')}`;
-  const joining =
-    serverUrl === undefined ? '' : `; others join with --peers ${nodeId}=${serverUrl.replace('nats://', '')}`;
+  const joining = url === undefined ? '' : `; others join with --peers ${nodeId}=${url.replace(/^\w+:\/\//, '')}`;
   return `${cluster}: ${known}${joining}`;
 }
 

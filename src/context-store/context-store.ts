@@ -1,6 +1,7 @@
-import type { ContextId, Incarnation, KeygroupId, NodeId, SessionKey, UserId } from '../domain/identifiers.ts';
+import type { ContextId, KeygroupId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
+import type { ReplicationStatus } from './replication-status.ts';
 
 /**
  * The replica of turn records on this node (paper §3.3). Absence is `undefined`; failure throws `store_unavailable`
@@ -60,83 +61,6 @@ export interface SharedContexts {
    * there is, 0 included; 0 at once for a record that is not this node's or is gone. Throws `signal.reason` on abort.
    */
   awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number>;
-}
-
-export interface ReplicationStatus {
-  readonly cluster: string;
-  readonly nodeId: NodeId;
-  readonly incarnation: Incarnation;
-  /** As other nodes are told. */
-  readonly node: NodeDescription;
-  /** Of this node's own server, as others are told; `undefined` where they are told none. */
-  readonly serverUrl: string | undefined;
-  /** Whether this node's own server can be reached: records leave this node through it. */
-  readonly serverConnected: boolean;
-  readonly outbox: readonly OutboxStatus[];
-  readonly peers: readonly PeerStatus[];
-  /** Nodes that wanted to join and may not, by id. */
-  readonly refusedNodes: Readonly<Record<string, string>>;
-}
-
-export interface OutboxStatus {
-  readonly keygroup: KeygroupId;
-  /** Records written here so far. */
-  readonly last: number;
-  /** Of them, handed over to this node's server. */
-  readonly published: number;
-}
-
-/**
- * `unreachable`: no connection to its server. `silent`: its server answers, the node does not; records still come.
- * `refused`: it must not take part, `reason` says why.
- */
-export type PeerState = 'unreachable' | 'silent' | 'refused' | 'connected';
-
-/** Why a record that a peer sent was not taken in. */
-export type RecordRefusal = 'corrupt' | 'oversized' | 'foreign_keygroup' | 'foreign_origin' | 'unknown_sequence';
-
-export interface PeerStatus {
-  readonly nodeId: NodeId;
-  /** Of its nats-server. */
-  readonly url: string;
-  readonly state: PeerState;
-  readonly reason: string | undefined;
-  /**
-   * Its records wait at one of this version, which this node does not read yet: they are taken in once it is upgraded.
-   * `undefined` where none does.
-   */
-  readonly needsRecordVersion: number | undefined;
-  /** When it last answered. */
-  readonly lastSeenMs: number | undefined;
-  /** As the node described itself when it last answered. */
-  readonly node: NodeDescription | undefined;
-  readonly logs: readonly PeerLogStatus[];
-  readonly refusedRecords: Readonly<Partial<Record<RecordRefusal, number>>>;
-  /** Payload over this node's connection to the peer's server since the start, without what NATS, TLS and TCP add. */
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-}
-
-export interface NodeDescription {
-  readonly incarnation: Incarnation;
-  readonly keygroups: readonly KeygroupId[];
-  /** The newest version of a record that it reads. */
-  readonly recordVersion: number;
-  readonly httpUrl: string | undefined;
-  /** Names of the models that it serves, the default one first; empty where it does not say. */
-  readonly models: readonly string[];
-  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
-  /** Turns being answered. */
-  readonly load: number | undefined;
-}
-
-export interface PeerLogStatus {
-  readonly keygroup: KeygroupId;
-  readonly incarnation: Incarnation;
-  /** The peer's records settled here. */
-  readonly cursor: number;
-  /** The peer's records not yet settled here, as far as is known. */
-  readonly lag: number;
 }
 
 export interface StoredSession {

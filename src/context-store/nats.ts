@@ -12,9 +12,7 @@ import { RECORD_FORMAT_VERSION } from '../domain/record/record-version.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   ContextStore,
-  NodeDescription,
   RecordListener,
-  ReplicationStatus,
   SessionQuery,
   SessionSummary,
   SharedContexts,
@@ -29,6 +27,7 @@ import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peer-directory.ts';
 import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peer-protocol.ts';
 import { ReplicaAcks } from './nats/replica-acks.ts';
+import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
 
 export interface NatsStoreOptions {
   /** Closed with the store, and when it cannot be opened. */
@@ -182,8 +181,7 @@ class SharedReplica implements NatsStore {
       nodeId: this.#replica.nodeId,
       incarnation: this.incarnation,
       node: describedNode(this.#describe()),
-      serverUrl: this.#options.advertisedUrl,
-      serverConnected: this.#home.isConnected,
+      transport: { kind: 'nats', url: this.#options.advertisedUrl, connected: this.#home.isConnected },
       outbox: this.#home.outbox,
       peers: this.#directory.peers,
       refusedNodes: this.#directory.refusedNodes,

@@ -5,6 +5,7 @@ import { ContextManager } from '../context-manager/context-manager.ts';
 import { ModelDirectory, type ServedModel } from '../context-manager/model-directory.ts';
 import { NodeResources } from '../context-manager/node-resources.ts';
 import type { SharedContexts } from '../context-store/context-store.ts';
+import type { ReplicationStatus } from '../context-store/replication-status.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
@@ -36,7 +37,7 @@ export interface EdgeNodeDescription {
   readonly unservedModels: readonly UnservedModel[];
   readonly storeName: string;
   /** What the node shares its contexts through; `undefined` when it shares none. */
-  readonly replication: { readonly cluster: string; readonly serverUrl: string | undefined } | undefined;
+  readonly replication: Pick<ReplicationStatus, 'cluster' | 'transport'> | undefined;
 }
 
 export interface ModelDescription {
@@ -152,8 +153,8 @@ function describeModel({ config, llm, serviceName, template }: StartedModel): Mo
 }
 
 function replicationOf(sharing: SharedContexts): EdgeNodeDescription['replication'] {
-  const { cluster, serverUrl } = sharing.status();
-  return { cluster, serverUrl };
+  const { cluster, transport } = sharing.status();
+  return { cluster, transport };
 }
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): DiscedgeError {

@@ -1,4 +1,5 @@
-import type { PeerStatus, SharedContexts } from '../context-store/context-store.ts';
+import type { SharedContexts } from '../context-store/context-store.ts';
+import type { PeerStatus } from '../context-store/replication-status.ts';
 import type { LabelledValue, Metrics } from '../environment/environment.ts';
 
 /** What a node tells of its part in the cluster. Peers are labels: a cluster has at most a few dozen. */
@@ -42,7 +43,7 @@ export function exposeReplication(sharing: SharedContexts, metrics: Metrics): vo
     () => sharing.status().outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
   );
   metrics.gauge({ name: 'discedge_nats_connected', help: "1 when this node's own nats-server answers, else 0" }, () =>
-    sharing.status().serverConnected ? 1 : 0,
+    sharing.status().transport.connected ? 1 : 0,
   );
 }
 

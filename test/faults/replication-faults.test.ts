@@ -69,7 +69,7 @@ test('a stream made anew and shorter than before brings what is written next', a
   await a.wipeJetStream();
   await a.startServer();
   await eventually(() =>
-    expect(a.store.sharing.status()).toMatchObject({ serverConnected: true, outbox: [{ published: 190 }] }),
+    expect(a.store.sharing.status()).toMatchObject({ transport: { connected: true }, outbox: [{ published: 190 }] }),
   );
   await b.eventuallyConnected(a);
   // One after the other: the first could still come with the greeting.

@@ -36,7 +36,7 @@ test('records travel to every other node once, in the order of their origin, and
   await eventually(() => expect(seen).toEqual(fromA.map(() => true)));
   expect(c.peer(a).logs).toMatchObject([{ cursor: 300, lag: 0 }]);
   expect(a.store.sharing.status()).toMatchObject({
-    serverConnected: true,
+    transport: { kind: 'nats', connected: true },
     outbox: [{ last: 300, published: 300 }],
   });
 });
@@ -92,7 +92,7 @@ test('a node that reaches nobody, not even its own server, reads and writes', as
   expect(await a.holds(records)).toBe(true);
   await eventually(() => expect(a.peer(b)).toMatchObject({ state: 'unreachable', reason: expect.any(String) }));
   expect(a.store.sharing.status()).toMatchObject({
-    serverConnected: false,
+    transport: { connected: false },
     outbox: [{ last: 50, published: 0 }],
   });
   await a.startServer();

@@ -120,7 +120,7 @@ describe.each(programs)('$name', ({ name: programName, path: program }) => {
           state: 'unreachable',
           reason: expect.any(String),
         });
-        expect(status.serverConnected).toBe(false);
+        expect(status.transport.connected).toBe(false);
       });
     } finally {
       for (const store of stores.values()) await store.close();

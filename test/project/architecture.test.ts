@@ -42,6 +42,7 @@ const PORT_FILES = [
   'llm-service/llm-service.ts',
   'llm-service/chat-template.ts',
   'context-store/context-store.ts',
+  'context-store/replication-status.ts',
   'environment/environment.ts',
 ];
 const PORT_FOLDERS = ['llm-service', 'context-store', 'environment'];

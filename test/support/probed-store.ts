@@ -2,7 +2,6 @@ import type {
   AppendOptions,
   ContextStore,
   RecordListener,
-  ReplicationStatus,
   SessionQuery,
   SessionSummary,
   SharedContexts,
@@ -11,6 +10,7 @@ import type {
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { RecordListeners } from '../../src/context-store/record-listeners.ts';
+import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';

@@ -1,12 +1,12 @@
 import type {
   ContextStore,
   RecordListener,
-  ReplicationStatus,
   SessionQuery,
   SessionSummary,
   SharedContexts,
   StoreStatus,
 } from '../../context-store/context-store.ts';
+import { hearsFromAll } from '../../context-store/replication-status.ts';
 import type { SessionKey } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
@@ -83,8 +83,8 @@ export class SessionRecords {
 
   /** Removes sessions that nothing can prolong any more; returns how many. Bounded work per call. */
   removeExpired(): Promise<number> {
-    const hearsOfAll = this.sharing === undefined || hearsFromAll(this.sharing.status());
-    return this.#store.expire(this.lifetimes.removableUpTo(this.#clock.now(), { hearsFromAll: hearsOfAll }));
+    const isWhole = this.sharing === undefined || hearsFromAll(this.sharing.status());
+    return this.#store.expire(this.lifetimes.removableUpTo(this.#clock.now(), { hearsFromAll: isWhole }));
   }
 
   /** Told of every record that is new here; see {@link ContextStore.onRecord}. A session loaded then holds it already. */
@@ -95,11 +95,4 @@ export class SessionRecords {
   status(): Promise<StoreStatus> {
     return this.#store.status();
   }
-}
-
-/** Whether every record that a peer has written by now is here, as far as is known. */
-function hearsFromAll({ peers }: ReplicationStatus): boolean {
-  return peers
-    .filter(({ state }) => state !== 'refused')
-    .every(({ state, logs }) => state !== 'unreachable' && logs.every(({ lag }) => lag === 0));
 }

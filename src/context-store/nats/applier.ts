@@ -3,9 +3,9 @@ import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { CorruptRecord, openRecord, RECORD_BYTES_MAX } from '../../domain/record/record-codec.ts';
 import { NewerRecord, RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { Logger } from '../../environment/environment.ts';
-import type { RecordRefusal } from '../context-store.ts';
 import type { LogCursor, OriginLog } from '../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../lmdb/replica.ts';
+import type { RecordRefusal } from '../replication-status.ts';
 import { openDelta } from './delta/delta-record.ts';
 import { HeldLogs } from './held-logs.ts';
 

@@ -4,7 +4,7 @@ import type { Environment } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
 import { BackOff } from '../../waiting/back-off.ts';
 import { Bell } from '../../waiting/bell.ts';
-import type { PeerState, PeerStatus } from '../context-store.ts';
+import type { PeerState, PeerStatus } from '../replication-status.ts';
 import type { Holder } from './back-fill.ts';
 import { CatchUp, type CatchUpOptions } from './catch-up.ts';
 import { greetingFailure, isForbidden } from './failure-text.ts';

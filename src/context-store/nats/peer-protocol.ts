@@ -5,8 +5,8 @@ import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../domain/record/record-codec.ts';
 import { HASH_BYTES } from '../../domain/record/record-fields.ts';
-import type { NodeDescription } from '../context-store.ts';
 import type { OriginLog } from '../lmdb/origin-log.ts';
+import type { NodeDescription } from '../replication-status.ts';
 
 /*
  * What nodes say to each other beside the streams: requests on a node's back-fill subject, announcements on its own.

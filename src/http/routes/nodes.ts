@@ -1,5 +1,5 @@
 import type { ModelDirectory } from '../../context-manager/model-directory.ts';
-import type { NodeDescription, PeerStatus, ReplicationStatus } from '../../context-store/context-store.ts';
+import type { NodeDescription, PeerStatus, ReplicationStatus } from '../../context-store/replication-status.ts';
 import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';
 
@@ -31,12 +31,12 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
   );
 }
 
-function ownView({ node, serverUrl, serverConnected, outbox }: ReplicationStatus) {
+function ownView({ node, transport, outbox }: ReplicationStatus) {
   return {
-    ...(serverUrl !== undefined && { nats_url: serverUrl }),
+    ...(transport.url !== undefined && { nats_url: transport.url }),
     ...descriptionView(node),
     /** Whether its own nats-server answers. */
-    nats_connected: serverConnected,
+    nats_connected: transport.connected,
     /** Records written here that its nats-server does not have yet. */
     unpublished: outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
   };

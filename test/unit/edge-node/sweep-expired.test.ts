@@ -2,7 +2,8 @@
 // sight after a grace, and cut off from one of them, or behind it, not until it is hopeless.
 import { expect, it } from 'vitest';
 import { SessionRecords } from '../../../src/context-manager/sessions/session-records.ts';
-import type { ContextStore, PeerState } from '../../../src/context-store/context-store.ts';
+import type { ContextStore } from '../../../src/context-store/context-store.ts';
+import type { PeerState } from '../../../src/context-store/replication-status.ts';
 import { sweepExpired } from '../../../src/edge-node/sweep-expired.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 

@@ -1,0 +1,93 @@
+import type { Incarnation, KeygroupId, NodeId } from '../domain/identifiers.ts';
+
+/** What a node knows of its part in replication, whatever carries the records. */
+export interface ReplicationStatus {
+  readonly cluster: string;
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  /** As other nodes are told. */
+  readonly node: NodeDescription;
+  readonly transport: TransportStatus;
+  readonly outbox: readonly OutboxStatus[];
+  readonly peers: readonly PeerStatus[];
+  /** Nodes that wanted to join and may not, by id. */
+  readonly refusedNodes: Readonly<Record<string, string>>;
+}
+
+/** This node's own end of what carries its records to the others. */
+export interface TransportStatus {
+  /** What carries them, in one word: `nats`. */
+  readonly kind: string;
+  /** Where others fetch them, as they are told; `undefined` where they are told nothing. */
+  readonly url: string | undefined;
+  /** Whether records can leave this node now. */
+  readonly connected: boolean;
+}
+
+export interface OutboxStatus {
+  readonly keygroup: KeygroupId;
+  /** Records written here so far. */
+  readonly last: number;
+  /** Of them, handed over to the transport. */
+  readonly published: number;
+}
+
+/**
+ * `unreachable`: nothing of it can be reached. `silent`: its end of the transport answers, the node does not; records still
+ * come. `refused`: it must not take part, `reason` says why.
+ */
+export type PeerState = 'unreachable' | 'silent' | 'refused' | 'connected';
+
+/** Why a record that a peer sent was not taken in. */
+export type RecordRefusal = 'corrupt' | 'oversized' | 'foreign_keygroup' | 'foreign_origin' | 'unknown_sequence';
+
+export interface PeerStatus {
+  readonly nodeId: NodeId;
+  /** Where its records are fetched. */
+  readonly url: string;
+  readonly state: PeerState;
+  readonly reason: string | undefined;
+  /**
+   * Its records wait at one of this version, which this node does not read yet: they are taken in once it is upgraded.
+   * `undefined` where none does.
+   */
+  readonly needsRecordVersion: number | undefined;
+  /** When it last answered. */
+  readonly lastSeenMs: number | undefined;
+  /** As the node described itself when it last answered. */
+  readonly node: NodeDescription | undefined;
+  readonly logs: readonly PeerLogStatus[];
+  readonly refusedRecords: Readonly<Partial<Record<RecordRefusal, number>>>;
+  /** Payload exchanged with it since the start, without what the transport and the layers below add. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface NodeDescription {
+  readonly incarnation: Incarnation;
+  readonly keygroups: readonly KeygroupId[];
+  /** The newest version of a record that it reads. */
+  readonly recordVersion: number;
+  readonly httpUrl: string | undefined;
+  /** Names of the models that it serves, the default one first; empty where it does not say. */
+  readonly models: readonly string[];
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  /** Turns being answered. */
+  readonly load: number | undefined;
+}
+
+export interface PeerLogStatus {
+  readonly keygroup: KeygroupId;
+  readonly incarnation: Incarnation;
+  /** The peer's records settled here. */
+  readonly cursor: number;
+  /** The peer's records not yet settled here, as far as is known. */
+  readonly lag: number;
+}
+
+/** Whether every record that a peer has written by now is here, as far as is known. */
+export function hearsFromAll({ peers }: ReplicationStatus): boolean {
+  return peers
+    .filter(({ state }) => state !== 'refused')
+    .every(({ state, logs }) => state !== 'unreachable' && logs.every(({ lag }) => lag === 0));
+}
