@@ -9,7 +9,10 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   const rows = [
     ...models.map((model, place) => [place === 0 ? 'model' : '', modelLine(model)]),
     ...unservedModels.map(({ model, reason }) => ['', styled('yellow', `not served: ${model}: ${reason}`)]),
-    ['store', storeName === 'memory' ? 'memory (gone when the node stops)' : `${storeName} in ${config.dataDir}`],
+    [
+      'store',
+      config.store.keepsFiles ? `${storeName} in ${config.dataDir}` : `${storeName} (gone when the node stops)`,
+    ],
     ...(replication === undefined ? [] : [['cluster', clusterLine(replication, config)]]),
     ...(models.length === 1 ? models.map((model) => ['mode', modeLine(model)]) : []),
     ['API', `${url} (described in ${url}/openapi.json)`],

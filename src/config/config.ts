@@ -9,18 +9,13 @@ import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { IN_ENTRIES_ONLY, type ModelConfig, namedModels } from './model-config.ts';
 import { listedModels, MODELS_KEY } from './model-entries.ts';
 import type { MODEL_SETTINGS } from './model-settings.ts';
-import {
-  type Complain,
-  type ReplicationConfig,
-  readReplication,
-  readStoreKind,
-  type StoreKind,
-} from './replication-config.ts';
+import type { Complain, ReplicationConfig } from './replication-config.ts';
 import type { REPLICATION_SETTINGS } from './replication-settings.ts';
 import { readSecretFile } from './secret-file.ts';
 import type { SettingValue } from './setting-schema.ts';
 import { readSettingValue } from './setting-values.ts';
 import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
+import { readStoreKind, STORE_KINDS, type StoreKind, type StoreKinds, sharingStores } from './store-kinds.ts';
 
 /** What an edge node is started with: every setting has its final value, and the rules between them hold. */
 export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
@@ -29,7 +24,7 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly store: StoreKind;
   /** The models that the node serves, at least one; the first is the default. */
   readonly models: readonly ModelConfig[];
-  /** Only with the `nats` store. */
+  /** Only with a store that shares. */
   readonly replication: ReplicationConfig | undefined;
   /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
   readonly advertisedUrl: string | undefined;
@@ -46,6 +41,8 @@ export interface ConfigSources {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Path of a YAML file; the one `DISCEDGE_CONFIG` names when left out. */
   readonly file?: string | undefined;
+  /** The kinds of context store there are; those of this package when left out. */
+  readonly stores?: StoreKinds;
 }
 
 /** Environment variable that names the configuration file. */
@@ -63,7 +60,7 @@ type Values = Partial<Record<SettingName, SettingValue>>;
  * every problem found, one a line, each naming where the value came from and none repeating a secret.
  */
 export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
-  const { flags = {}, env = process.env } = sources;
+  const { flags = {}, env = process.env, stores = STORE_KINDS } = sources;
   const problems: string[] = misspelledEnvironmentNames(env);
   const filePath = sources.file ?? (env[CONFIG_FILE_ENVIRONMENT_NAME] || undefined);
   const file = filePath === undefined ? undefined : readConfigFile(filePath);
@@ -87,10 +84,10 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   const complain = (name: SettingName, problem: string) =>
     problems.push(`${given.get(name)?.place ?? `the default ${keyOf(name)}`} ${problem}`);
   const models = readModels(values as Settings, { given, file, filePath, problems, complain });
-  const store = readStoreKind(String(values.store), complain);
-  const replication = store === 'nats' ? readReplication(values as Settings, nodeId, complain) : undefined;
-  if (store !== 'nats' && given.has('peers')) {
-    complain('peers', `needs store nats: ${store} shares its sessions with no other node`);
+  const store = readStoreKind(String(values.store), stores, complain);
+  const replication = store.settings?.(values as Settings, nodeId, complain);
+  if (!store.shares && given.has('peers')) {
+    complain('peers', `needs store ${sharingStores(stores)}: ${store.name} shares its sessions with no other node`);
   }
   checkConsistency(values as Settings, store, complain);
   const advertisedUrl = readAdvertisedUrl(values.advertise, complain);

@@ -1,16 +1,20 @@
-import type { Complain, StoreKind } from './replication-config.ts';
+import type { Complain } from './replication-config.ts';
 import type { Settings } from './settings.ts';
+import { type StoreKind, sharingStores } from './store-kinds.ts';
 
 /** What these settings ask of each other and of the store. */
 export const CONSISTENCY_RULES = [
-  '`write-concern: replicated` needs `store: nats`.',
+  `\`write-concern: replicated\` needs \`store: ${sharingStores()}\`.`,
   'With `turn-gate: fixed`, `turn-gate-retries-max` times `turn-gate-backoff-ms` must not exceed `max-wait-ms`.',
 ] as const;
 
 export function checkConsistency(settings: Settings, store: StoreKind, complain: Complain): void {
   const { writeConcern, turnGate, turnGateRetriesMax, turnGateBackoffMs, maxWaitMs } = settings;
-  if (writeConcern === 'replicated' && store !== 'nats') {
-    complain('writeConcern', `(replicated) needs store nats: ${store} shares its sessions with no other node`);
+  if (writeConcern === 'replicated' && !store.shares) {
+    complain(
+      'writeConcern',
+      `(replicated) needs store ${sharingStores()}: ${store.name} shares its sessions with no other node`,
+    );
   }
   const waitMs = turnGateRetriesMax * turnGateBackoffMs;
   if (turnGate === 'fixed' && waitMs > maxWaitMs) {

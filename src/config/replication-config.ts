@@ -51,19 +51,6 @@ export interface NodeCertificateFiles {
 /** The setting that a problem is about, and the problem. */
 export type Complain = (setting: SettingName, problem: string) => void;
 
-export const STORE_KINDS = ['lmdb', 'memory', 'nats'] as const;
-export type StoreKind = (typeof STORE_KINDS)[number];
-
-/** What `store` names; complains when it names no store. */
-export function readStoreKind(store: string, complain: Complain): StoreKind {
-  const kind = STORE_KINDS.find((candidate) => candidate === store);
-  if (kind !== undefined) return kind;
-  if (natsUrlOf(store) === undefined) {
-    complain('store', `must be lmdb, memory, nats or nats://HOST:PORT, not "${store}"`);
-  }
-  return 'nats';
-}
-
 /** Stands for an address that has been complained about. */
 const NOWHERE: ListenAddress = { host: '127.0.0.1', port: 0 };
 
@@ -126,7 +113,8 @@ export function natsUrl({ host, port }: ListenAddress): string {
   return originOf({ host, port }).replace(/^http:/, 'nats:');
 }
 
-function natsUrlOf(store: string): string | undefined {
+/** What `nats://HOST:PORT` says; `undefined` for anything else. */
+export function natsUrlOf(store: string): string | undefined {
   const address = /^nats:\/\/(.+?)\/?$/.exec(store)?.[1];
   const parsed = address === undefined ? undefined : parseListenAddress(address);
   return parsed === undefined ? undefined : natsUrl(parsed);

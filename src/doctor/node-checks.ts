@@ -10,7 +10,7 @@ import type { Check } from './check.ts';
 /** Whether the data folder, or the one it would be made in, can be written and is not another node's. */
 export async function checkDataDir({ dataDir, store }: EdgeNodeConfig): Promise<Check> {
   const name = 'data folder';
-  if (store === 'memory') return { name, outcome: 'ok', found: 'not needed by the memory store' };
+  if (!store.keepsFiles) return { name, outcome: 'ok', found: `not needed by the ${store.name} store` };
   const existing = await nearestExisting(dataDir);
   try {
     // Loaded here, because the library for locks is native code, which may be what is missing.
@@ -30,7 +30,7 @@ export async function checkDataDir({ dataDir, store }: EdgeNodeConfig): Promise<
 
 export async function checkDiskSpace({ dataDir, store, storeBytesMax }: EdgeNodeConfig): Promise<Check> {
   const name = 'disk space';
-  if (store === 'memory') return { name, outcome: 'ok', found: 'not needed by the memory store' };
+  if (!store.keepsFiles) return { name, outcome: 'ok', found: `not needed by the ${store.name} store` };
   const { bavail, bsize } = await statfs(await nearestExisting(dataDir));
   const freeBytes = bavail * bsize;
   const found = `${(freeBytes / 2 ** 30).toFixed(1)} GiB free, store limited to ${formatSize(storeBytesMax)}`;

@@ -75,7 +75,7 @@ async function assemble(
   environment: NodeEnvironment,
   closing: Closing,
 ): Promise<EdgeNode> {
-  const opened = await openContextStore(config, environment);
+  const opened = await openContextStore(config, environment, options.stores);
   closing.later('context store', () => opened.close());
 
   const { served, unserved } = await startModels(config, { environment, options, closing });
@@ -105,7 +105,7 @@ async function assemble(
     options: {
       ...config,
       version: VERSION,
-      storeName: config.store,
+      storeName: config.store.name,
       defaultConsistency: config.consistency,
       defaultWriteConcern: config.writeConcern,
       defaultOverflow: config.overflow,
@@ -129,7 +129,7 @@ async function assemble(
       nodeId: config.nodeId,
       models: served.map(describeModel),
       unservedModels: unserved,
-      storeName: config.store,
+      storeName: config.store.name,
       replication: store.sharing && replicationOf(store.sharing),
     },
     close: () => closing.run(),

@@ -1,4 +1,5 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
+import { STORE_KINDS, type StoreName, type StoreTraits } from '../config/store-kinds.ts';
 import type { ContextStore } from '../context-store/context-store.ts';
 import { memoryStore } from '../context-store/memory.ts';
 import { DiscedgeError } from '../domain/errors.ts';
@@ -6,30 +7,52 @@ import type { Incarnation } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { OpenedStore } from './opened-store.ts';
 
-/** The context store the configuration names. */
-export async function openContextStore(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
-  switch (config.store) {
-    case 'memory': {
-      const incarnation = Buffer.from(environment.random.bytes(4)).toString('hex') as Incarnation;
-      return served(memoryStore({ bytesMax: config.storeBytesMax }, environment), incarnation);
-    }
-    case 'lmdb': {
-      const { openLmdbStore } = await import('../context-store/lmdb.ts');
-      const { dataDir: folder, nodeId, storeBytesMax: bytesMax } = config;
-      const store = await openLmdbStore({ folder, nodeId, bytesMax }, environment);
-      return served(store, store.incarnation);
-    }
-    case 'nats': {
-      const { openReplicatedStore } = await import('./open-replicated-store.ts');
-      if (config.replication === undefined)
-        throw new DiscedgeError('config_invalid', 'the nats store needs replication');
-      return openReplicatedStore({ ...config, replication: config.replication }, environment);
-    }
-    default:
-      return config.store satisfies never;
-  }
+/** A kind of context store that a node can be given. */
+export interface OpenableStore extends StoreTraits {
+  /** Opens this node's replica; throws a start code, and then leaves nothing open. */
+  open(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore>;
 }
 
-function served(store: ContextStore, incarnation: Incarnation): OpenedStore {
+export type OpenableStores = Readonly<Record<string, OpenableStore>>;
+
+/** Every kind of context store, with what opens it. */
+export const STORES: Readonly<Record<StoreName, OpenableStore>> = {
+  lmdb: { ...STORE_KINDS.lmdb, open: openLmdb },
+  memory: { ...STORE_KINDS.memory, open: openMemory },
+  nats: { ...STORE_KINDS.nats, open: openNats },
+};
+
+/** The context store that the configuration names. */
+export function openContextStore(
+  config: EdgeNodeConfig,
+  environment: Environment,
+  stores: OpenableStores = STORES,
+): Promise<OpenedStore> {
+  const { name } = config.store;
+  const store = stores[name];
+  if (store === undefined) throw new TypeError(`no store ${name} is registered`);
+  return store.open(config, environment);
+}
+
+async function openMemory({ storeBytesMax }: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+  const incarnation = Buffer.from(environment.random.bytes(4)).toString('hex') as Incarnation;
+  return served(memoryStore({ bytesMax: storeBytesMax }, environment), incarnation);
+}
+
+async function openLmdb(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+  const { openLmdbStore } = await import('../context-store/lmdb.ts');
+  const { dataDir: folder, nodeId, storeBytesMax: bytesMax } = config;
+  const store = await openLmdbStore({ folder, nodeId, bytesMax }, environment);
+  return served(store, store.incarnation);
+}
+
+async function openNats(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+  const { openReplicatedStore } = await import('./open-replicated-store.ts');
+  if (config.replication === undefined) throw new DiscedgeError('config_invalid', 'the nats store needs replication');
+  return openReplicatedStore({ ...config, replication: config.replication }, environment);
+}
+
+/** A store that needs to know nothing of what is served. */
+export function served(store: ContextStore, incarnation: Incarnation): OpenedStore {
   return { incarnation, serve: async () => store, close: () => store.close() };
 }

@@ -8,6 +8,7 @@ import type { memoryNeed } from '../llm-service/embedded/memory-need.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import type { OpenableStores } from './open-context-store.ts';
 
 export type { DownloadProgress };
 
@@ -17,6 +18,8 @@ export const DEMO_MODEL_PATH = fileURLToPath(new URL('../../models/demo/demo.ggu
 export interface StartOptions {
   /** An LLM Service of one's own in place of the configured ones. The node closes it. */
   readonly llm?: LlmService | undefined;
+  /** The kinds of context store there are; those of this package when left out. */
+  readonly stores?: OpenableStores | undefined;
   /** Told how far a model's download has come. */
   readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Aborts a start that takes long, such as a download. */

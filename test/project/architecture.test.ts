@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { STORE_KINDS } from '../../src/config/store-kinds.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SRC = join(ROOT, 'src');
@@ -117,6 +118,12 @@ it('time and chance come from the environment, and the process environment is re
   expect(outside.filter(({ text }) => clocks.test(text)).map(({ path }) => path)).toEqual([]);
   const readers = files.filter(({ text }) => text.includes('process.env')).map(({ path }) => path);
   expect(readers).toEqual(['config/config.ts']);
+});
+
+it('a store is known by what it says of itself: nobody asks for its name or looks for its methods', () => {
+  const names = Object.keys(STORE_KINDS).join('|');
+  const asked = new RegExp(`[!=]== '(?:${names})'|case '(?:${names})'|'\\w+' in \\w*[sS]tore\\b`);
+  expect(files.filter(({ text }) => asked.test(text)).map(({ path }) => path)).toEqual([]);
 });
 
 it("every adapter of a port has a test that runs the port's conformance suite", () => {

@@ -43,7 +43,7 @@ describe('defaults', () => {
     expect(load()).toMatchObject({
       listen: { host: '127.0.0.1', port: 8081 },
       dataDir: resolve('.discedge'),
-      store: 'lmdb',
+      store: { name: 'lmdb', shares: false },
       models: [{ source: { kind: 'embedded', model: 'demo' }, name: undefined, parallel: 4, mode: 'tokenized' }],
       maxWaitMs: 1000,
       ttlSeconds: 86_400,

@@ -25,7 +25,7 @@ function problems(flags: Record<string, unknown>): string[] {
 describe('what is read', () => {
   it('the nats store starts a server on loopback and needs nothing else', () => {
     expect(load({})).toMatchObject({
-      store: 'nats',
+      store: { name: 'nats', shares: true },
       replication: {
         cluster: 'discedge',
         server: { program: 'nats-server', listen: { host: '127.0.0.1', port: 4222 }, bytesMax: 2 ** 30 },

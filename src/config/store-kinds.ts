@@ -1,0 +1,55 @@
+import type { NodeId } from '../domain/identifiers.ts';
+import { type Complain, natsUrlOf, type ReplicationConfig, readReplication } from './replication-config.ts';
+import type { Settings } from './settings.ts';
+
+/** What a kind of context store means for the configuration. */
+export interface StoreTraits {
+  /** Whether other nodes get its contexts. */
+  readonly shares: boolean;
+  /** Whether it keeps anything in the data folder. */
+  readonly keepsFiles: boolean;
+  /** What the setting `store` may say in place of the name. */
+  readonly address?: { readonly form: string; readonly matches: (text: string) => boolean };
+  /** Reads the settings that only a store which shares has. */
+  readonly settings?: (settings: Settings, nodeId: NodeId | undefined, complain: Complain) => ReplicationConfig;
+}
+
+/** A kind of context store under its name. */
+export interface StoreKind extends StoreTraits {
+  readonly name: string;
+}
+
+/** The kinds of context store there are, by name; `edge-node/open-context-store.ts` opens each. */
+export const STORE_KINDS = {
+  lmdb: { shares: false, keepsFiles: true },
+  memory: { shares: false, keepsFiles: false },
+  nats: {
+    shares: true,
+    keepsFiles: true,
+    address: { form: 'nats://HOST:PORT', matches: (text) => natsUrlOf(text) !== undefined },
+    settings: readReplication,
+  },
+} as const satisfies Readonly<Record<string, StoreTraits>>;
+
+export type StoreName = keyof typeof STORE_KINDS;
+export type StoreKinds = Readonly<Record<string, StoreTraits>>;
+
+/** The kinds that share contexts, as people read them: `nats`. */
+export function sharingStores(kinds: StoreKinds = STORE_KINDS): string {
+  return Object.keys(kinds)
+    .filter((name) => kinds[name]?.shares)
+    .join(' or ');
+}
+
+/**
+ * What the setting `store` names. Complains when it is none of the kinds, and takes it for one that shares, so that what is
+ * wrong with the settings of those is found as well.
+ */
+export function readStoreKind(store: string, kinds: StoreKinds, complain: Complain): StoreKind {
+  const all = Object.entries(kinds).map(([name, traits]) => ({ name, ...traits }));
+  const named = all.find(({ name, address }) => name === store || address?.matches(store));
+  if (named !== undefined) return named;
+  const forms = all.flatMap(({ name, address }) => (address === undefined ? [name] : [name, address.form]));
+  complain('store', `must be ${forms.slice(0, -1).join(', ')} or ${forms.at(-1)}, not "${store}"`);
+  return all.find(({ shares }) => shares) as StoreKind;
+}
