@@ -7,7 +7,7 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   const { url } = node.address;
   const { nodeId, models, unservedModels, storeName, replication } = node.description;
   const rows = [
-    ...models.map((model, place) => [place === 0 ? 'model' : '', modelLine(model)]),
+    ...models.map((model, place) => [place === 0 ? 'model' : '', modelLine(model, { place, of: models.length })]),
     ...unservedModels.map(({ model, reason }) => ['', styled('yellow', `not served: ${model}: ${reason}`)]),
     [
       'store',
@@ -32,9 +32,12 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   ].join('\n');
 }
 
-/** The first is the default one; with several, each says its own mode. */
-function modelLine({ llm, llmName }: ModelDescription): string {
-  return `${llm.identity.name} (${llm.contextTokens.toLocaleString('en')} tokens of context; ${llmName})`;
+/** Where there are several, which of them is the default one, and each one's mode. */
+function modelLine(model: ModelDescription, { place, of }: { place: number; of: number }): string {
+  const { llm, llmName } = model;
+  const facts = [`${llm.contextTokens.toLocaleString('en')} tokens of context`, llmName];
+  if (of > 1) facts.push(modeLine(model), ...(place === 0 ? ['the default one'] : []));
+  return `${llm.identity.name} (${facts.join('; ')})`;
 }
 
 function modeLine({ mode, tokenizedUnavailable }: ModelDescription): string {

@@ -33,7 +33,7 @@ export interface LlamaServerSource {
 export const MODELS_MAX = 16;
 
 /** Settings that are one model's, and so mean nothing where several are given. */
-const ONE_MODELS = ['modelName', 'llmApiKey', 'chatTemplateFile'] as const;
+export const ONE_MODELS = ['modelName', 'llmApiKey', 'chatTemplateFile'] as const;
 /** With `models`, they stand in its entries and nowhere else. */
 export const IN_ENTRIES_ONLY: readonly SettingName[] = ['model', 'llm', ...ONE_MODELS];
 

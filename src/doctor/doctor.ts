@@ -2,6 +2,7 @@ import type { EdgeNodeConfig } from '../config/config.ts';
 import type { Check } from './check.ts';
 import { checkEdgeNode, checkEmbedded, checkLlamaServer, checkModel } from './llm-checks.ts';
 import { checkNodeVersion, checkThreads } from './machine-checks.ts';
+import { checkMemory } from './memory-check.ts';
 import { checkDataDir, checkDiskSpace, checkPort } from './node-checks.ts';
 import { checkOptionalPrograms } from './program-checks.ts';
 import { checkReplication } from './replication-checks.ts';
@@ -43,5 +44,5 @@ async function checkLlmServices(config: EdgeNodeConfig): Promise<Check[]> {
       }
     }),
   );
-  return [...embedded, ...checks.flat()];
+  return [...embedded, ...checks.flat(), ...(isEmbedded && canLoad ? await checkMemory(config) : [])];
 }

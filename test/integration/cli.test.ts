@@ -420,3 +420,43 @@ async function runCurl(line: string): Promise<unknown> {
   for await (const text of shell.stdout.setEncoding('utf8')) output += text;
   return JSON.parse(output);
 }
+
+describe('a node with several models', () => {
+  let several: NodeProcess;
+  beforeAll(async () => {
+    const models = ['--llm', 'first=scripted', '--llm', 'second=scripted'];
+    several = await startNodeProcess([...models, '--data-dir', join(folder.path, 'several')]);
+  });
+  afterAll(() => several?.process.stop());
+  const at = (...args: string[]) => [...args, '--url', several.url];
+
+  it('says which there are, and which is the default one', () => {
+    const printed = several.process.log();
+    expect(printed).toMatch(
+      /model +first \(.*; scripted; tokenized; the default one\)\n +second \(.*; scripted; tokenized\)/,
+    );
+  });
+
+  it('chat talks to the one that is named, and goes on with a session where it is', async () => {
+    const first = await discedge(at('chat'), { input: 'to the default\n' });
+    expect(first.stdout).toContain('Turn 1: to the default');
+    const second = await discedge(at('chat', '--model', 'second'), { input: 'to the second\n' });
+    expect(second.stdout).toContain('Turn 1: to the second');
+
+    const { stdout } = await discedge(at('sessions', 'list'));
+    expect(stdout).toMatch(/^SESSION +MODEL +MODE/m);
+    const ofSecond = await discedge(at('sessions', 'list', '--model', 'second', '--json'));
+    const [listed, ...others] = ofSecond.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(others).toEqual([]);
+    expect(listed).toMatchObject({ model: 'second', turns: 1 });
+    const resumed = await discedge(at('chat', '--session', listed.sessionId), { input: 'Recall\n' });
+    expect(resumed.stdout).toContain('to the second');
+
+    const none = await discedge(at('chat', '--model', 'third'), { input: 'x\n' });
+    expect(none.code).toBe(1);
+    expect(none.stderr).toContain('this node serves no model of that name; it serves first, second');
+  });
+});

@@ -21,6 +21,8 @@ const EXAMINED = [
   'model',
   'llm',
   'llmApiKey',
+  'contextTokens',
+  'parallel',
   'threads',
   'gpu',
 ] as const;

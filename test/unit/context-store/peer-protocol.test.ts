@@ -6,6 +6,7 @@ import {
   decodeBeacon,
   decodePage,
   decodeRecords,
+  describedNode,
   encodeBeacon,
   encodeMessage,
   encodePage,
@@ -14,7 +15,7 @@ import {
   parseMessage,
 } from '../../../src/context-store/nats/peer-protocol.ts';
 import { ByteWriter, MalformedBytes } from '../../../src/domain/bytes.ts';
-import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
+import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
 
 const log = {
   origin: 'n1' as NodeId,
@@ -133,4 +134,14 @@ test('beacons come out as they went in, and nothing else is one', () => {
   );
   for (const text of ['', '0badcafe ', '0badcafe -1', '0badcafe A', '0badcaf 1', `0badcafe${' 1'.repeat(1_000)}`])
     expect(decodeBeacon(Buffer.from(text)), text).toBeUndefined();
+});
+
+test('a node that tells one model, as earlier builds do, serves that one', () => {
+  const node = {
+    ...{ cluster: 'blue' as ClusterName, nodeId: log.origin, incarnation: log.incarnation, instance: 'i' },
+    ...{ recordVersion: 1, keygroups: [log.keygroup] },
+  };
+  expect(describedNode(node).models).toEqual([]);
+  expect(describedNode({ ...node, model: 'a' }).models).toEqual(['a']);
+  expect(describedNode({ ...node, model: 'a', models: ['a', 'b'] }).models).toEqual(['a', 'b']);
 });

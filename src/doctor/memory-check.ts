@@ -1,0 +1,29 @@
+import type { EdgeNodeConfig } from '../config/config.ts';
+import { DEMO_MODEL_PATH } from '../edge-node/start-llm-service.ts';
+import { memoryNeed } from '../llm-service/embedded/memory-need.ts';
+import type { Check } from './check.ts';
+
+/** Whether the embedded models fit in memory beside each other; says nothing where that cannot be told beforehand. */
+export async function checkMemory({ models, prefillChunkTokens, gpu }: EdgeNodeConfig): Promise<Check[]> {
+  if (gpu) return [];
+  const needs = await Promise.all(
+    models.map(async ({ source, contextTokens, parallel }) => {
+      if (source.kind !== 'embedded' || source.model.startsWith('hf:')) return undefined;
+      const modelPath = source.model === 'demo' ? DEMO_MODEL_PATH : source.model;
+      return memoryNeed({ modelPath, contextTokens, parallel, batchTokens: prefillChunkTokens });
+    }),
+  );
+  const known = needs.filter((bytes) => bytes !== undefined);
+  if (known.length === 0) return [];
+  const neededBytes = known.reduce((sum, bytes) => sum + bytes, 0);
+  const availableBytes = process.availableMemory();
+  const name = 'memory';
+  const found = `${known.length === 1 ? 'the model needs' : `${known.length} models need`} ${gib(neededBytes)}, ${gib(availableBytes)} available`;
+  if (neededBytes <= availableBytes) return [{ name, outcome: 'ok', found }];
+  const fix = 'use smaller models, or lower --context-tokens or --parallel';
+  return [{ name, outcome: 'warn', found, fix }];
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
