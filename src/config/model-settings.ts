@@ -11,7 +11,7 @@ export const MODEL_SETTINGS = {
     default: ['demo'],
     defaultText: '`demo`',
     description:
-      'What the embedded LLM Service runs: `demo` (the small model that comes along), the path of a GGUF file, or `hf:ORG/REPO:FILE` to download one from Hugging Face; several times for several models, the first the default one. `NAME=` before it is what the model is called here; write `./` before a path that has a `=` itself.',
+      'What the embedded LLM Service runs: `demo` (the small model that comes along), the path of a GGUF file, or `hf:ORG/REPO:FILE` to download one from Hugging Face; given several times, the node serves several models, the first being the default one and `NAME` what a model is called. Write `./` before a path that has a `=` itself.',
   }),
   modelName: Type.Optional(
     text({
@@ -30,7 +30,7 @@ export const MODEL_SETTINGS = {
       placeholder: '[NAME=]URL',
       defaultText: 'the embedded one',
       description:
-        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server, or `scripted` (no model; deterministic replies for tests); several times for several models, the first the default one. `NAME=` before it is what the model is called here. Excludes `model`; `models` in the configuration file takes both kinds.',
+        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server, or `scripted` (no model; deterministic replies for tests); given several times, the node serves several models, the first being the default one and `NAME` what a model is called. Excludes `model`; `models` in the configuration file takes both kinds.',
     }),
   ),
   llmApiKey: Type.Optional(

@@ -2,7 +2,7 @@
  * A node with two models, asked so that it could mix them up: one session id in both, requests that name the other model,
  * none, or one that is not there. Also what it says where one of them does not work.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
@@ -101,6 +101,18 @@ describe('a session belongs to its model', () => {
     expect((await node.get(path + query())).body.error).toMatchObject({ type: 'session_deleted' });
     expect((await node.get(`/sessions/nowhere${query()}`)).body.error).toMatchObject({ type: 'session_not_found' });
   });
+
+  it.each(['first', 'second'])(
+    'a first turn that runs in %s is cancelled though nothing tells where it is',
+    async (model) => {
+      const endless = { ignore_eos: true, n_predict: 8192, stream: true };
+      const running = node.post('/completion', { user_id: 'apart', session_id: 'new', prompt: 'x', model, ...endless });
+      const stop = () => node.post(`/sessions/new/cancel${query()}`, {});
+      await vi.waitFor(async () => expect((await stop()).body).toEqual({ cancelled: true }), { interval: 1 });
+      expect((await running).text).toContain('turn_cancelled');
+      expect((await node.get(`/sessions/new${query()}`)).status).toBe(404);
+    },
+  );
 
   it('the list is that of all models, page by page, each session once', async () => {
     for (const session_id of ['a', 'b', 'c', 'd']) {
