@@ -1,16 +1,5 @@
 import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
-import {
-  ANONYMOUS,
-  type ContextId,
-  ID_BYTES_MAX,
-  type Incarnation,
-  type KeygroupId,
-  type NodeId,
-  type RequestDigest,
-  type SessionId,
-  type TurnNumber,
-  type UserId,
-} from '../../../domain/identifiers.ts';
+import type { Incarnation, KeygroupId, NodeId, RequestDigest, TurnNumber } from '../../../domain/identifiers.ts';
 import { readMarks, writeMarks } from '../../../domain/record/content-codec.ts';
 import { readExtensions, writeExtensions } from '../../../domain/record/extensions.ts';
 import { openRecord, type SealedRecord, sealRecord } from '../../../domain/record/record-codec.ts';
@@ -34,8 +23,8 @@ import type {
   TokenizedPayload,
   TurnRecord,
 } from '../../../domain/record/turn-record.ts';
+import { placeAfter, readPlace, readSession, SHAPE, sessionShape, writeSession } from './delta-place.ts';
 import { type ExpectedTurn, expectedAfter, frameAfter, idsOf, NO_TURN, SAME, samenessOf } from './expected-turn.ts';
-import { readSessionId, sessionIdForm, writeSessionId } from './session-id-form.ts';
 import { compressIds, decompressIds, IDS_PER_BYTE_MAX } from './token-compression.ts';
 
 /*
@@ -68,22 +57,6 @@ export class DeltaUnreadable extends Error {
   override readonly name = 'DeltaUnreadable';
 }
 
-interface Session {
-  readonly userId: UserId;
-  readonly sessionId: SessionId;
-}
-
-/** Bits of the second byte. */
-const SHAPE = {
-  tombstone: 1,
-  afterParent: 2,
-  anonymous: 4,
-  sessionId: 8,
-  raw: 32,
-  inexact: 64,
-  replyText: 128,
-} as const;
-const SESSION_ID_FORMS = 4;
 /**
  * The bytes to send: the delta, or the record's own where there is none or it is no shorter. `parent` is ignored when it
  * is another record's.
@@ -276,44 +249,4 @@ function readTokenized(
     replyText,
     ...marks,
   };
-}
-
-interface Place {
-  readonly session: Session;
-  readonly turn: TurnNumber;
-  readonly parent: ContextId | undefined;
-  readonly expected: ExpectedTurn;
-}
-
-function readPlace(reader: ByteReader, shape: number): Place {
-  const session = readSession(reader, shape);
-  const turn = reader.varint() as TurnNumber;
-  const parent = turn === 1 ? undefined : (reader.hex(HASH_BYTES) as ContextId);
-  return { session, turn, parent, expected: NO_TURN };
-}
-
-function placeAfter(parent: SealedRecord | undefined): Place {
-  if (parent?.record.kind !== 'turn') throw new MalformedBytes('the parent is not here');
-  const { userId, sessionId, turn } = parent.record;
-  return {
-    session: { userId, sessionId },
-    turn: (turn + 1) as TurnNumber,
-    parent: parent.hash,
-    expected: expectedAfter(parent.record),
-  };
-}
-
-function sessionShape({ userId, sessionId }: Session): number {
-  return (userId === ANONYMOUS ? SHAPE.anonymous : 0) | (sessionIdForm(sessionId) * SHAPE.sessionId);
-}
-
-function writeSession({ userId, sessionId }: Session, writer: ByteWriter): void {
-  if (userId !== ANONYMOUS) writer.text(userId);
-  writeSessionId(sessionId, writer);
-}
-
-function readSession(reader: ByteReader, shape: number): Session {
-  const userId = (shape & SHAPE.anonymous) !== 0 ? ANONYMOUS : (reader.text(ID_BYTES_MAX) as UserId);
-  const form = Math.floor(shape / SHAPE.sessionId) % SESSION_ID_FORMS;
-  return { userId, sessionId: readSessionId(reader, form) };
 }
