@@ -20,13 +20,13 @@ import type {
   StoreStatus,
 } from './context-store.ts';
 import type { ReplicaStore } from './lmdb/replica.ts';
-import { Applier } from './nats/applier.ts';
-import { HomeServer } from './nats/home-server.ts';
 import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
-import { PeerDirectory } from './nats/peer-directory.ts';
-import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peer-protocol.ts';
-import { ReplicaAcks } from './nats/replica-acks.ts';
+import { PeerDirectory } from './nats/peers/peer-directory.ts';
+import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peers/peer-protocol.ts';
+import { HomeServer } from './nats/publish/home-server.ts';
+import { ReplicaAcks } from './nats/publish/replica-acks.ts';
+import { Applier } from './nats/pull/applier.ts';
 import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
 
 export interface NatsStoreOptions {

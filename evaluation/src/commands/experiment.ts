@@ -9,8 +9,8 @@ import {
   styled,
   table,
 } from 'discedge/cli';
-import type { ExperimentName, LinkFacts } from '../experiment-rows.ts';
 import type { ExperimentModel } from '../experiments/experiment-model.ts';
+import type { ExperimentName, LinkFacts } from '../experiments/experiment-rows.ts';
 import type { VariantSummary } from '../experiments/experiment-summary.ts';
 import type { ExperimentChoices } from '../experiments/play.ts';
 import type { ExperimentOutcome, ExperimentRequest } from '../experiments/run-experiment.ts';

@@ -10,10 +10,10 @@ import {
   styled,
   table,
 } from 'discedge/cli';
-import type { PlayedScenario, ScenarioRequest } from '../play-scenario.ts';
-import type { TurnRow } from '../run-row.ts';
-import type { TurnSummary } from '../run-summary.ts';
-import { REPEATS_MAX, USERS_MAX } from '../scenario.ts';
+import type { PlayedScenario, ScenarioRequest } from '../scenario/play-scenario.ts';
+import type { TurnRow } from '../scenario/run-row.ts';
+import type { TurnSummary } from '../scenario/run-summary.ts';
+import { REPEATS_MAX, USERS_MAX } from '../scenario/scenario.ts';
 
 interface RunFlags extends Readonly<Record<string, unknown>> {
   readonly mode?: Mode;
@@ -73,7 +73,7 @@ export function define(command: Command): void {
 }
 
 async function runScenario(file: string, options: RunFlags): Promise<void> {
-  const { readScenario } = await import('../scenario-file.ts');
+  const { readScenario } = await import('../scenario/scenario-file.ts');
   const read = await readScenario(file);
   const scenario = { ...read, users: options.users ?? read.users, repeats: options.repeats ?? read.repeats };
   const mode = options.mode ?? (await askMode());
@@ -81,7 +81,7 @@ async function runScenario(file: string, options: RunFlags): Promise<void> {
     process.exitCode = EXIT_USAGE;
     return;
   }
-  const { playScenario } = await import('../play-scenario.ts');
+  const { playScenario } = await import('../scenario/play-scenario.ts');
   const stop = stopRequested();
   const progress = process.stderr.isTTY === true;
   const request: ScenarioRequest = {

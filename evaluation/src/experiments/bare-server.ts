@@ -1,5 +1,5 @@
 import { DiscedgeError } from 'discedge/internal/domain/errors';
-import type { KnownNode } from '../known-node.ts';
+import type { KnownNode } from '../nodes/known-node.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 
 interface Props {

@@ -1,6 +1,6 @@
 import { DiscedgeError } from 'discedge/internal/domain/errors';
-import type { LinkFacts, NetworkFacts } from '../experiment-rows.ts';
 import { whyNoNamespaces } from '../network/namespace-run.ts';
+import type { LinkFacts, NetworkFacts } from './experiment-rows.ts';
 import { FAST, LOOPBACK } from './links.ts';
 
 export type NetworkWish = 'auto' | 'namespaces' | 'loopback';

@@ -8,8 +8,8 @@ import { checkGgufFile } from 'discedge/internal/llm-service/gguf-file';
 import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
 import { resolveModelFile } from 'discedge/internal/llm-service/model-file';
 import { modelNameFromFile } from 'discedge/internal/llm-service/model-name';
-import type { ReplySource } from '../experiment-rows.ts';
 import { RANDOM_WEIGHTS_KEY } from '../shaped-model/shaped-metadata.ts';
+import type { ReplySource } from './experiment-rows.ts';
 
 /** The model that all nodes of an experiment serve. */
 export interface ExperimentModel {

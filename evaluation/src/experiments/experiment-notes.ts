@@ -1,6 +1,6 @@
-import type { ExperimentName } from '../experiment-rows.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 import { leftOut, partsOf } from './experiment-parts.ts';
+import type { ExperimentName } from './experiment-rows.ts';
 import type { ExperimentChoices } from './play.ts';
 
 export interface ExperimentNote {

@@ -1,5 +1,5 @@
-import type { ExperimentName } from '../experiment-rows.ts';
 import type { ExperimentModel } from './experiment-model.ts';
+import type { ExperimentName } from './experiment-rows.ts';
 import { growthParts } from './growth.ts';
 import { loadParts } from './load.ts';
 import { paperParts } from './paper.ts';

@@ -4,12 +4,12 @@ import { promisify } from 'node:util';
 import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
 import { VERSION } from 'discedge/internal/edge-node/version';
 import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
-import { EXPERIMENT_FORMAT, type ExperimentName, type ExperimentStart } from '../experiment-rows.ts';
-import { commit, machine } from '../machine.ts';
-import { ROW_FORMAT } from '../run-row.ts';
+import { commit, machine } from '../nodes/machine.ts';
+import { ROW_FORMAT } from '../scenario/run-row.ts';
 import { estimatedMs } from './estimate.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 import { partsOf } from './experiment-parts.ts';
+import { EXPERIMENT_FORMAT, type ExperimentName, type ExperimentStart } from './experiment-rows.ts';
 import { llamaServerVersion } from './own-llama-server.ts';
 import type { ExperimentChoices, PlaySpec } from './play.ts';
 

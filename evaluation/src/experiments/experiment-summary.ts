@@ -1,5 +1,5 @@
-import type { ExperimentRow, ExperimentTurn, SyncRow } from '../experiment-rows.ts';
-import { median } from '../run-summary.ts';
+import { median } from '../scenario/run-summary.ts';
+import type { ExperimentRow, ExperimentTurn, SyncRow } from './experiment-rows.ts';
 
 /** One variant under one setting with one LLM Service; medians over turns or, where it says so, over sessions. */
 export interface VariantSummary {

@@ -1,4 +1,4 @@
-import type { LinkFacts, NetworkFacts } from '../experiment-rows.ts';
+import type { LinkFacts, NetworkFacts } from './experiment-rows.ts';
 
 export const FAST: LinkFacts = { delay_ms: 0, loss: 0, mbit_per_s: null };
 

@@ -1,7 +1,7 @@
 import type { ConfigSources } from 'discedge/internal/config/config';
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
-import type { ScenarioTurn } from '../scenario.ts';
-import type { WrittenTurn } from '../transcript-llm.ts';
+import type { WrittenTurn } from '../nodes/transcript-llm.ts';
+import type { ScenarioTurn } from '../scenario/scenario.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 import { EDGE_UPLINK, linkName, POOR_UPLINK } from './links.ts';
 import {

@@ -1,10 +1,10 @@
 import { Transport } from 'discedge/internal/client/transport';
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
-import { EXPERIMENT_FORMAT, type ExperimentTurn } from '../experiment-rows.ts';
-import { MeteredFetch } from '../metered-fetch.ts';
-import type { RunRow, TurnRow } from '../run-row.ts';
-import { runScenario, turnsPlanned } from '../run-scenario.ts';
-import type { Scenario } from '../scenario.ts';
+import { MeteredFetch } from '../conversation/metered-fetch.ts';
+import type { RunRow, TurnRow } from '../scenario/run-row.ts';
+import { runScenario, turnsPlanned } from '../scenario/run-scenario.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { EXPERIMENT_FORMAT, type ExperimentTurn } from './experiment-rows.ts';
 import { type ConversationScript, type PlayContext, type PlayResult, type PlaySpec, warmUpScenario } from './play.ts';
 import { type Site, startSite } from './site.ts';
 import { between, type PairReading } from './sync-meter.ts';

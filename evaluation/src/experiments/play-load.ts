@@ -1,5 +1,5 @@
-import { EXPERIMENT_FORMAT, type Percentiles } from '../experiment-rows.ts';
-import type { TurnRow } from '../run-row.ts';
+import type { TurnRow } from '../scenario/run-row.ts';
+import { EXPERIMENT_FORMAT, type Percentiles } from './experiment-rows.ts';
 import type { LoadScript, PlayContext, PlayResult, PlaySpec } from './play.ts';
 import { play, warmUp } from './play-conversation.ts';
 import { startSite } from './site.ts';

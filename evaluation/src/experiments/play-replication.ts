@@ -1,4 +1,4 @@
-import { EXPERIMENT_FORMAT } from '../experiment-rows.ts';
+import { EXPERIMENT_FORMAT } from './experiment-rows.ts';
 import type { PlayContext, PlayResult, PlaySpec, ReplicationScript } from './play.ts';
 import { startReplicas } from './site.ts';
 import { between } from './sync-meter.ts';

@@ -1,7 +1,7 @@
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
-import type { ExperimentRow, NetworkFacts, PartFacts, PlayLabels, ReplySource } from '../experiment-rows.ts';
-import type { RunFacts } from '../run-row.ts';
-import { SCENARIO_DEFAULTS, type Scenario, type ScenarioTurn } from '../scenario.ts';
+import type { RunFacts } from '../scenario/run-row.ts';
+import { SCENARIO_DEFAULTS, type Scenario, type ScenarioTurn } from '../scenario/scenario.ts';
+import type { ExperimentRow, NetworkFacts, PartFacts, PlayLabels, ReplySource } from './experiment-rows.ts';
 import type { LlmServiceName, SiteContext, SiteSpec } from './site.ts';
 
 /** What is asked of an experiment; each takes of it what concerns it. */

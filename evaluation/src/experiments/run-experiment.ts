@@ -2,6 +2,14 @@ import { join } from 'node:path';
 import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
 import type { Clock } from 'discedge/internal/environment/environment';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
+import { compilePacketSwitch, temporaryFolder } from '../network/namespace-run.ts';
+import { ResultsFile } from '../scenario/results-file.ts';
+import { runName } from '../scenario/run-recorder.ts';
+import { ROW_FORMAT, type RunFacts } from '../scenario/run-row.ts';
+import { estimatedMs, roughly } from './estimate.ts';
+import type { ExperimentModel } from './experiment-model.ts';
+import { experimentNotes } from './experiment-notes.ts';
+import { partsOf } from './experiment-parts.ts';
 import {
   EXPERIMENT_FORMAT,
   type ExperimentEnd,
@@ -10,15 +18,7 @@ import {
   type ExperimentStart,
   type ExperimentTurn,
   type PlayLabels,
-} from '../experiment-rows.ts';
-import { compilePacketSwitch, temporaryFolder } from '../network/namespace-run.ts';
-import { ResultsFile } from '../results-file.ts';
-import { runName } from '../run-recorder.ts';
-import { ROW_FORMAT, type RunFacts } from '../run-row.ts';
-import { estimatedMs, roughly } from './estimate.ts';
-import type { ExperimentModel } from './experiment-model.ts';
-import { experimentNotes } from './experiment-notes.ts';
-import { partsOf } from './experiment-parts.ts';
+} from './experiment-rows.ts';
 import { experimentStart } from './experiment-start.ts';
 import type { ExperimentChoices, PlayContext, PlayResult, PlaySpec } from './play.ts';
 import { playConversation } from './play-conversation.ts';

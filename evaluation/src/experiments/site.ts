@@ -3,13 +3,13 @@ import { makeAuthority, makeNodeCertificate } from 'discedge/internal/certificat
 import type { ConfigSources } from 'discedge/internal/config/config';
 import { parseClusterName, parseNodeId } from 'discedge/internal/domain/identifiers';
 import type { Clock } from 'discedge/internal/environment/environment';
-import type { LinkFacts, NetworkFacts } from '../experiment-rows.ts';
-import { getToKnowAll, type KnownNode } from '../known-node.ts';
 import { type Link, PacketNetwork } from '../network/packet-network.ts';
-import { type NodePlace, type NodeProgram, type OwnNodes, startOwnNodes } from '../own-nodes.ts';
-import type { WrittenTurn } from '../transcript-llm.ts';
+import { getToKnowAll, type KnownNode } from '../nodes/known-node.ts';
+import { type NodePlace, type NodeProgram, type OwnNodes, startOwnNodes } from '../nodes/own-nodes.ts';
+import type { WrittenTurn } from '../nodes/transcript-llm.ts';
 import { bareServer } from './bare-server.ts';
 import type { ExperimentModel } from './experiment-model.ts';
+import type { LinkFacts, NetworkFacts } from './experiment-rows.ts';
 import { type OwnLlamaServer, startOwnLlamaServer, untilHealthy } from './own-llama-server.ts';
 import { SyncMeter } from './sync-meter.ts';
 

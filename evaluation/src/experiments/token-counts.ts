@@ -1,4 +1,4 @@
-import type { CheckRow, ExperimentTurn } from '../experiment-rows.ts';
+import type { CheckRow, ExperimentTurn } from './experiment-rows.ts';
 
 export type TokenCountCheck = Pick<
   CheckRow,

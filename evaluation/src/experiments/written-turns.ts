@@ -1,4 +1,4 @@
-import type { WrittenTurn } from '../transcript-llm.ts';
+import type { WrittenTurn } from '../nodes/transcript-llm.ts';
 
 /**
  * The nine messages of the paper (Appendix A.1) with replies written for this project in the manner of a small chat model,

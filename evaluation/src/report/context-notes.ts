@@ -1,4 +1,4 @@
-import { median } from '../run-summary.ts';
+import { median } from '../scenario/run-summary.ts';
 import { wholeNumber } from './number-text.ts';
 import type { Arm, Panel } from './panels.ts';
 

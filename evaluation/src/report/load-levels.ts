@@ -1,4 +1,4 @@
-import type { LoadRow } from '../experiment-rows.ts';
+import type { LoadRow } from '../experiments/experiment-rows.ts';
 import type { Panel } from './panels.ts';
 import { type Estimate, estimateChange, estimateMedian, type Sessions } from './statistics.ts';
 

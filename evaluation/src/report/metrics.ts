@@ -1,4 +1,4 @@
-import type { ExperimentTurn, SyncRow } from '../experiment-rows.ts';
+import type { ExperimentTurn, SyncRow } from '../experiments/experiment-rows.ts';
 import { oneDecimal, wholeNumber } from './number-text.ts';
 import { type Arm, sessionOf } from './panels.ts';
 import type { Sessions } from './statistics.ts';

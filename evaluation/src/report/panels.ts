@@ -1,4 +1,4 @@
-import type { ExperimentTurn, LoadRow, PlayLabels, ReplySource, SyncRow } from '../experiment-rows.ts';
+import type { ExperimentTurn, LoadRow, PlayLabels, ReplySource, SyncRow } from '../experiments/experiment-rows.ts';
 import { llmServiceLabel, settingLabel } from './labels.ts';
 import type { ReportSource } from './report-source.ts';
 

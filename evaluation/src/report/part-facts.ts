@@ -1,4 +1,4 @@
-import type { NetworkFacts, PartFacts } from '../experiment-rows.ts';
+import type { NetworkFacts, PartFacts } from '../experiments/experiment-rows.ts';
 import { settingLabel } from './labels.ts';
 
 type Fact = readonly [name: string, value: string];

@@ -10,8 +10,8 @@ import {
   type RecordedExperiment,
   readExperiment,
   type SyncRow,
-} from '../experiment-rows.ts';
-import { type RecordedRun, readRun } from '../read-run.ts';
+} from '../experiments/experiment-rows.ts';
+import { type RecordedRun, readRun } from '../scenario/read-run.ts';
 import { partFacts } from './part-facts.ts';
 
 /** Why a run is not what it was planned to be; as a reader is told. */

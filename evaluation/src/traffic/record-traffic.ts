@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { VERSION } from 'discedge/internal/edge-node/version';
 import type { Clock } from 'discedge/internal/environment/environment';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
-import { commit, machine } from '../machine.ts';
-import { ResultsFile } from '../results-file.ts';
-import { runName } from '../run-recorder.ts';
+import { commit, machine } from '../nodes/machine.ts';
+import { ResultsFile } from '../scenario/results-file.ts';
+import { runName } from '../scenario/run-recorder.ts';
 import { type CaptureEnd, startCapture } from './capture.ts';
 import type { TcpPacket } from './tcp-packet.ts';
 import {

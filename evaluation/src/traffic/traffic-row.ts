@@ -1,4 +1,4 @@
-import { csvLine } from '../run-csv.ts';
+import { csvLine } from '../scenario/run-csv.ts';
 import type { TcpPacket } from './tcp-packet.ts';
 import type { TrafficTotal } from './traffic-totals.ts';
 

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { CLI_PATH, type NodeProcess, startNodeProcess, temporaryFolder } from '../../../tools/node-process.ts';
 import { findProgram } from '../../../tools/processes.ts';
 import { natsPrograms } from '../../../tools/real-servers/nats-programs.ts';
-import { type RecordedRun, readRun } from '../../src/read-run.ts';
+import { type RecordedRun, readRun } from '../../src/scenario/read-run.ts';
 import { type CliRun, runCli, startCli } from '../support/run-cli.ts';
 
 const SCENARIOS = fileURLToPath(new URL('../../../scenarios', import.meta.url));

@@ -13,8 +13,8 @@ import {
   type PartFacts,
   type PlayLabels,
   type SyncRow,
-} from '../../src/experiment-rows.ts';
-import { ROW_FORMAT, type RunRow } from '../../src/run-row.ts';
+} from '../../src/experiments/experiment-rows.ts';
+import { ROW_FORMAT, type RunRow } from '../../src/scenario/run-row.ts';
 
 // Rows as the experiments write them, with numbers of the size that was measured and noise from a seed. They are made
 // up: only their form is real.

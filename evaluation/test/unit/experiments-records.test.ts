@@ -8,7 +8,7 @@ import { sealRecord } from 'discedge/internal/domain/record/record-codec';
 import { startScripted } from 'discedge/internal/llm-service/scripted';
 import { expect, it } from 'vitest';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
-import { type RecordForm, SessionRecords } from '../../src/session-records.ts';
+import { type RecordForm, SessionRecords } from '../../src/nodes/session-records.ts';
 
 const TURNS = [1, 2, 3, 4].map((turn) => ({ message: `Question ${turn}?`, reply: `Answer ${turn}, at some length.` }));
 const REPLY_TOKENS = 9;

@@ -6,7 +6,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { MeteredFetch } from '../../src/metered-fetch.ts';
+import { MeteredFetch } from '../../src/conversation/metered-fetch.ts';
 
 const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
 const closing: (() => void)[] = [];

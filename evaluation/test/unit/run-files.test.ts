@@ -6,10 +6,10 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readRun } from '../../src/read-run.ts';
-import { RunRecorder, runName } from '../../src/run-recorder.ts';
-import { ROW_FORMAT, type RunEnd, type RunFacts, type RunStart, type TurnRow } from '../../src/run-row.ts';
-import { median, summarizeTurns } from '../../src/run-summary.ts';
+import { readRun } from '../../src/scenario/read-run.ts';
+import { RunRecorder, runName } from '../../src/scenario/run-recorder.ts';
+import { ROW_FORMAT, type RunEnd, type RunFacts, type RunStart, type TurnRow } from '../../src/scenario/run-row.ts';
+import { median, summarizeTurns } from '../../src/scenario/run-summary.ts';
 
 let folder: string;
 beforeEach(() => {

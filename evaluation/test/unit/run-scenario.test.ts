@@ -12,12 +12,12 @@ import type { Clock } from 'discedge/internal/environment/environment';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
-import { checkNodes, getToKnowAll, type KnownNode } from '../../src/known-node.ts';
-import { ROW_FORMAT, type RunFacts, type RunRow, type TurnRow } from '../../src/run-row.ts';
-import { type RunResult, runScenario } from '../../src/run-scenario.ts';
-import type { Scenario } from '../../src/scenario.ts';
-import { parseScenario } from '../../src/scenario-file.ts';
-import { planTurns } from '../../src/turn-plan.ts';
+import { planTurns } from '../../src/conversation/turn-plan.ts';
+import { checkNodes, getToKnowAll, type KnownNode } from '../../src/nodes/known-node.ts';
+import { ROW_FORMAT, type RunFacts, type RunRow, type TurnRow } from '../../src/scenario/run-row.ts';
+import { type RunResult, runScenario } from '../../src/scenario/run-scenario.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { parseScenario } from '../../src/scenario/scenario-file.ts';
 
 const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
 const ROBOT = 'messages: [My name is Ada., What is my name?, "Now, what is SLAM?"]';

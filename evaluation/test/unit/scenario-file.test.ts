@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { describe, expect, it } from 'vitest';
-import type { Scenario } from '../../src/scenario.ts';
-import { parseScenario, readScenario } from '../../src/scenario-file.ts';
+import type { Scenario } from '../../src/scenario/scenario.ts';
+import { parseScenario, readScenario } from '../../src/scenario/scenario-file.ts';
 
 const scenario = (text: string): Scenario => parseScenario(text, 'file.yaml');
 

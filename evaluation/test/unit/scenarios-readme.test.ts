@@ -1,8 +1,8 @@
 // Tries to let scenarios/README.md leave out a key of scenario files, a column or a field of the rows.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { CSV_COLUMNS } from '../../src/run-csv.ts';
-import { LOCATION_SCHEMA, SCENARIO_SCHEMA } from '../../src/scenario.ts';
+import { CSV_COLUMNS } from '../../src/scenario/run-csv.ts';
+import { LOCATION_SCHEMA, SCENARIO_SCHEMA } from '../../src/scenario/scenario.ts';
 import { trafficCsvHeader } from '../../src/traffic/traffic-row.ts';
 
 const README = readFileSync(new URL('../../../scenarios/README.md', import.meta.url), 'utf8');

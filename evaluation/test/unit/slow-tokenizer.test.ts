@@ -3,7 +3,7 @@
 import { startScripted } from 'discedge/internal/llm-service/scripted';
 import { expect, it } from 'vitest';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
-import { withSlowTokenizer } from '../../src/slow-tokenizer.ts';
+import { withSlowTokenizer } from '../../src/nodes/slow-tokenizer.ts';
 
 const PLAIN = { parseSpecial: false };
 

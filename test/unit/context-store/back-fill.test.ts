@@ -3,8 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import type { LogCursor } from '../../../src/context-store/lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
-import type { Applier } from '../../../src/context-store/nats/applier.ts';
-import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/back-fill.ts';
+import type { Applier } from '../../../src/context-store/nats/pull/applier.ts';
+import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/pull/back-fill.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { NewerRecord } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';

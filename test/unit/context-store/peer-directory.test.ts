@@ -1,7 +1,7 @@
 // Whoever may knock may knock under any name. Tries to fill the log and the directory of refused nodes by doing so.
 import { expect, test } from 'vitest';
-import { PeerDirectory, type PeerDirectoryOptions } from '../../../src/context-store/nats/peer-directory.ts';
-import { NODES_MAX, type NodeAnnouncement } from '../../../src/context-store/nats/peer-protocol.ts';
+import { PeerDirectory, type PeerDirectoryOptions } from '../../../src/context-store/nats/peers/peer-directory.ts';
+import { NODES_MAX, type NodeAnnouncement } from '../../../src/context-store/nats/peers/peer-protocol.ts';
 import type { ClusterName, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';

@@ -5,7 +5,7 @@ import { errors, PermissionViolationError, RequestError, TimeoutError } from '@n
 import { describe, expect, test } from 'vitest';
 import { connectionFailure, greetingFailure } from '../../../src/context-store/nats/failure-text.ts';
 import type { ConnectionUser } from '../../../src/context-store/nats/nats-connection.ts';
-import { PeerLink, type PeerLinkOptions } from '../../../src/context-store/nats/peer-link.ts';
+import { PeerLink, type PeerLinkOptions } from '../../../src/context-store/nats/peers/peer-link.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 

@@ -13,7 +13,7 @@ import {
   encodeRecords,
   LIST_ENTRIES_MAX,
   parseMessage,
-} from '../../../src/context-store/nats/peer-protocol.ts';
+} from '../../../src/context-store/nats/peers/peer-protocol.ts';
 import { ByteWriter, MalformedBytes } from '../../../src/domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
 

@@ -2,8 +2,8 @@
 // of JetStream, to another node's announcements, to nobody.
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
-import { encodeMessage } from '../../../src/context-store/nats/peer-protocol.ts';
-import { answerPeerRequest, type PeerRequestsParts } from '../../../src/context-store/nats/peer-requests.ts';
+import { encodeMessage } from '../../../src/context-store/nats/peers/peer-protocol.ts';
+import { answerPeerRequest, type PeerRequestsParts } from '../../../src/context-store/nats/peers/peer-requests.ts';
 
 const parts = { describe: () => ({ nodeId: 'e1' }) } as unknown as PeerRequestsParts;
 

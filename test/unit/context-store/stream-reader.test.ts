@@ -2,8 +2,12 @@
 // more, or stop asking, and sends more than was asked for. The connection is a double; what is asked is read off it.
 import { headers, type Msg, type MsgCallback, type NatsConnection } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
-import { Deliveries } from '../../../src/context-store/nats/deliveries.ts';
-import { PULL_AGAIN_MESSAGES, PULL_MESSAGES, StreamReader } from '../../../src/context-store/nats/stream-reader.ts';
+import { Deliveries } from '../../../src/context-store/nats/pull/deliveries.ts';
+import {
+  PULL_AGAIN_MESSAGES,
+  PULL_MESSAGES,
+  StreamReader,
+} from '../../../src/context-store/nats/pull/stream-reader.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 

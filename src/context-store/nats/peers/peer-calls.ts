@@ -1,0 +1,85 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import { MalformedBytes } from '../../../domain/bytes.ts';
+import type { NodeId } from '../../../domain/identifiers.ts';
+import type { OriginLog } from '../../lmdb/origin-log.ts';
+import { backfillSubject, knockSubject } from '../names.ts';
+import type { Holder } from '../pull/back-fill.ts';
+import {
+  decodePage,
+  decodeRecords,
+  encodeMessage,
+  type Hello,
+  type HelloReply,
+  type PeerRequest,
+  parseMessage,
+} from './peer-protocol.ts';
+
+const ANSWER_WAIT_MS = 5_000;
+
+/** What this node asks and tells one peer, over whichever connection there is at the time. */
+export class PeerCalls implements Holder {
+  readonly nodeId: NodeId;
+  #nats: NatsConnection | undefined;
+
+  constructor(nodeId: NodeId) {
+    this.nodeId = nodeId;
+  }
+
+  /** The connection from now on; `undefined` when there is none, and then whatever is asked fails. */
+  use(nats: NatsConnection | undefined): void {
+    this.#nats = nats;
+  }
+
+  /** Throws when the peer does not answer, or not as a node does. */
+  async hello(hello: Hello): Promise<HelloReply> {
+    const reply = parseMessage('helloReply', await this.#ask(hello));
+    if (reply === undefined) throw new Error('its answer is not that of a node');
+    return reply;
+  }
+
+  /** Greets where that is all one may do; the answer is to be let in. */
+  knock(hello: Hello): void {
+    this.#publish(knockSubject(this.nodeId), hello);
+  }
+
+  /** Whether the peer answers under this instance; `false` when it does not answer at all. */
+  async answersAs(instance: string): Promise<boolean> {
+    const answer = await this.#ask({ kind: 'who' }).catch(() => undefined);
+    return answer !== undefined && parseMessage('helloReply', answer)?.node.instance === instance;
+  }
+
+  async list(log: OriginLog, after: number) {
+    return decoded(await this.#ask({ kind: 'list', log, after }), decodePage);
+  }
+
+  async fetch(log: OriginLog, sequences: readonly number[]) {
+    return decoded(await this.#ask({ kind: 'fetch', log, sequences: [...sequences] }), decodeRecords);
+  }
+
+  /** Says something that needs no answer; lost with the connection. */
+  tell(request: PeerRequest): void {
+    this.#publish(backfillSubject(this.nodeId), request);
+  }
+
+  async #ask(request: PeerRequest): Promise<Uint8Array> {
+    if (this.#nats === undefined) throw new Error(`${this.nodeId} is not connected`);
+    const subject = backfillSubject(this.nodeId);
+    const { data } = await this.#nats.request(subject, encodeMessage(request), { timeout: ANSWER_WAIT_MS });
+    return data;
+  }
+
+  #publish(subject: string, request: PeerRequest): void {
+    try {
+      this.#nats?.publish(subject, encodeMessage(request));
+    } catch {}
+  }
+}
+
+function decoded<T>(data: Uint8Array, decode: (data: Uint8Array) => T): T {
+  try {
+    return decode(data);
+  } catch (error) {
+    if (error instanceof MalformedBytes) throw new Error(`its answer is malformed: ${error.message}`, { cause: error });
+    throw error;
+  }
+}

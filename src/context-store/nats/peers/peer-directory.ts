@@ -1,0 +1,288 @@
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import { isLoopbackHost } from '../../../domain/loopback.ts';
+import type { Environment } from '../../../environment/environment.ts';
+import type { OriginLog } from '../../lmdb/origin-log.ts';
+import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { PeerStatus } from '../../replication-status.ts';
+import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
+import type { ReplicaAcks } from '../publish/replica-acks.ts';
+import type { Applier } from '../pull/applier.ts';
+import { PeerLink } from './peer-link.ts';
+import {
+  type Hello,
+  type HelloReply,
+  LOGS_MAX,
+  type Member,
+  NODES_MAX,
+  type NodeAnnouncement,
+  type NodeRefusal,
+} from './peer-protocol.ts';
+import { directRoute, hubRoute, type PeerRoute } from './peer-route.ts';
+
+export interface PeerDirectoryOptions {
+  readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
+  /** The node to which this one's server dials out; nobody can dial in here. */
+  readonly hub?: NodeId | undefined;
+  /** Nodes that are shut out. */
+  readonly excluded?: readonly NodeId[] | undefined;
+  /** Of this node's own server. */
+  readonly home: NatsServerConnection;
+  readonly cluster: ClusterName;
+  readonly keygroups: readonly KeygroupId[];
+  readonly tls?: NatsConnectionOptions['tls'];
+  readonly replica: ReplicaStore;
+  readonly applier: Applier;
+  readonly acks: ReplicaAcks;
+  readonly describe: () => NodeAnnouncement;
+  readonly onMember: (member: Member) => void;
+}
+
+/** What is remembered of a node from one start to the next. */
+interface KnownMember extends Member {
+  readonly node?: NodeAnnouncement | undefined;
+}
+
+/** Name of the note that holds them. */
+const MEMBERS = 'members';
+/** Starts of a node that were followed by another: more in one process's life than can be meant. */
+const EARLIER_STARTS_MAX = 16;
+
+/** The nodes of the cluster as far as this one knows them, and the link to each: configured, remembered or learned. */
+export class PeerDirectory {
+  readonly #options: PeerDirectoryOptions;
+  readonly #environment: Environment;
+  readonly #links = new Map<NodeId, PeerLink>();
+  readonly #places = new Map<NodeId, Member>();
+  readonly #earlierStarts = new Map<NodeId, readonly string[]>();
+  readonly #refused = new Map<NodeId, NodeRefusal>();
+  #remembered = '';
+  #catchingUp: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(options: PeerDirectoryOptions, environment: Environment) {
+    this.#options = options;
+    this.#environment = environment;
+    const members = this.#readMembers();
+    for (const { nodeId, url } of options.peers) {
+      if (url !== undefined) this.#refuseUnprotected(url);
+      // A peer without an address is reached through this node's own server.
+      const place =
+        url === undefined ? { nodeId, hub: options.hub ?? options.replica.nodeId } : { nodeId, natsUrl: url };
+      this.#add({ ...place, node: members.find((member) => member.nodeId === nodeId)?.node });
+    }
+    const { hub } = options;
+    if (hub !== undefined && !this.#links.has(hub))
+      this.#add({ nodeId: hub, node: members.find((member) => member.nodeId === hub)?.node });
+    for (const member of members) this.#learn(member);
+  }
+
+  start(): void {
+    for (const link of this.#links.values()) link.start();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#links.values()].map((link) => link.close()));
+  }
+
+  get peers(): PeerStatus[] {
+    return [...this.#links.values()].map((link) => link.status());
+  }
+
+  get refusedNodes(): Record<string, NodeRefusal> {
+    return Object.fromEntries(this.#refused);
+  }
+
+  /** What a node that greets this one is told. */
+  async answer({ node, cursors }: Hello): Promise<HelloReply> {
+    const refused = await this.#refusalOf(node);
+    if (refused === undefined) this.#welcome(node, cursors);
+    else this.#refuse(node.nodeId, refused);
+    const logs = this.#options.replica.logs().map(({ log, last }) => ({ log, last }));
+    return {
+      node: this.#options.describe(),
+      ...(refused !== undefined && { refused }),
+      logs: refused === undefined ? logs.slice(-LOGS_MAX) : [],
+      members: refused === undefined ? [...this.#places.values()] : [],
+    };
+  }
+
+  async #refusalOf(node: NodeAnnouncement): Promise<NodeRefusal | undefined> {
+    const own = this.#options.describe();
+    if (node.cluster !== own.cluster) return 'other_cluster';
+    if (this.#isExcluded(node.nodeId)) return 'excluded';
+    if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
+    const link = this.#links.get(node.nodeId);
+    const known = link?.node;
+    if (this.#earlierStarts.get(node.nodeId)?.includes(node.instance)) return 'duplicate_node_id';
+    if (link === undefined || known === undefined || known.instance === node.instance) return undefined;
+    // Started anew, or another node under the same id: the one known so far still answers then.
+    if (await link.calls.answersAs(known.instance)) return 'duplicate_node_id';
+    // Or it answers again later: behind a hub, of two servers under one id each cuts the other off.
+    const earlier = this.#earlierStarts.get(node.nodeId) ?? [];
+    this.#earlierStarts.set(node.nodeId, [...earlier, known.instance].slice(-EARLIER_STARTS_MAX));
+    return undefined;
+  }
+
+  #refuse(nodeId: NodeId, reason: NodeRefusal): void {
+    const told = this.#refused.get(nodeId);
+    if (told === reason || (told === undefined && this.#refused.size >= NODES_MAX)) return;
+    this.#environment.logger.error('node_refused', { peer: nodeId, reason });
+    this.#refused.set(nodeId, reason);
+  }
+
+  #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
+    const { replica, acks } = this.#options;
+    if (node.nodeId === replica.nodeId) return;
+    this.#refused.delete(node.nodeId);
+    for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
+    const link = this.#links.get(node.nodeId);
+    // One that is refused would greet back for ever.
+    if (link !== undefined && link.state !== 'refused' && link.node?.instance !== node.instance) link.lookAgain();
+    if (link === undefined) this.#learn(node);
+    else if (!link.route.isThroughHub) this.#noteAddress(link, node.natsUrl);
+  }
+
+  /** What the configuration says goes first: the node may not know under which address it is reached from here. */
+  #noteAddress({ nodeId, route }: PeerLink, natsUrl: string | undefined): void {
+    if (natsUrl === undefined || (this.#options.tls === undefined && !isLoopbackUrl(natsUrl))) return;
+    route.connection.alsoAt(natsUrl).catch((error) => {
+      this.#environment.logger.error('peer_address_not_taken', { peer: nodeId }, error);
+    });
+    if (this.#options.peers.some((peer) => peer.nodeId === nodeId)) return;
+    this.#places.set(nodeId, { nodeId, natsUrl });
+    this.#remember();
+  }
+
+  /** Keeps a node that can be reached from here; the others of the cluster are told of it. */
+  #learn(member: KnownMember): void {
+    const { nodeId } = member;
+    if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.#links.has(nodeId)) return;
+    const link = this.#links.size < NODES_MAX - 1 ? this.#add(member) : undefined;
+    if (link === undefined) return;
+    this.#environment.logger.info('node_learned', { peer: nodeId, url: link.route.url });
+    link.start();
+    this.#remember();
+    this.#options.onMember(this.#places.get(nodeId) as Member);
+  }
+
+  #add(member: KnownMember): PeerLink | undefined {
+    const { nodeId, natsUrl, hub, node } = member;
+    const route = this.#routeTo(member);
+    if (route === undefined) return undefined;
+    const link: PeerLink = new PeerLink(
+      {
+        ...this.#options,
+        nodeId,
+        route,
+        known: node,
+        onAccepted: () => this.#remember(),
+        onMembers: (members) => {
+          for (const told of members) this.#learn(told);
+        },
+        onChange: () => this.#lookAround(link),
+        isOriginConnected: (log) => this.#isOriginConnected(log),
+        oneAtATime: (work) => this.#oneAtATime(work),
+        areOthersConnected: () => [...this.#links.values()].every(({ state }) => state === 'connected'),
+        otherHolders: () =>
+          [...this.#links.values()].flatMap((other) =>
+            other !== link && other.state === 'connected' ? [other.calls] : [],
+          ),
+      },
+      this.#environment,
+    );
+    this.#links.set(nodeId, link);
+    this.#places.set(nodeId, {
+      nodeId,
+      ...(natsUrl !== undefined && { natsUrl }),
+      ...(hub !== undefined && { hub }),
+    });
+    return link;
+  }
+
+  #isExcluded(nodeId: NodeId): boolean {
+    return this.#options.excluded?.includes(nodeId) === true;
+  }
+
+  /** `undefined` for a node that is shut out, or that cannot be reached from here, or only unprotected. */
+  #routeTo({ nodeId, natsUrl, hub }: Member): PeerRoute | undefined {
+    const { tls, replica, home, hub: ownHub } = this.#options;
+    if (this.#isExcluded(nodeId)) return undefined;
+    if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub)))
+      return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
+    if (natsUrl !== undefined && (tls !== undefined || isLoopbackUrl(natsUrl)))
+      return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls }, this.#environment);
+    const gateway = hub === undefined ? undefined : this.#links.get(hub)?.route;
+    if (hub === undefined || gateway === undefined || gateway.isThroughHub) return undefined;
+    return hubRoute(gateway.connection, { peer: nodeId, hub });
+  }
+
+  /** Whether nodes that see this one's server through a hub listen to it. */
+  get hasHub(): boolean {
+    const { hub, replica } = this.#options;
+    return hub !== undefined || [...this.#places.values()].some((place) => place.hub === replica.nodeId);
+  }
+
+  /** When a node goes away, others may have records of it that this node lacks. */
+  #lookAround(changed: PeerLink): void {
+    if (changed.state === 'connected' || changed.node === undefined) return;
+    for (const link of this.#links.values()) if (link !== changed && link.state === 'connected') link.lookAgain();
+  }
+
+  #isOriginConnected({ origin, incarnation }: OriginLog): boolean {
+    const link = this.#links.get(origin);
+    return link?.state === 'connected' && link.node?.incarnation === incarnation;
+  }
+
+  #oneAtATime(work: () => Promise<void>): Promise<void> {
+    const done = this.#catchingUp.then(work);
+    this.#catchingUp = done.catch(() => {});
+    return done;
+  }
+
+  #readMembers(): KnownMember[] {
+    try {
+      return JSON.parse(this.#options.replica.noted(MEMBERS) ?? '[]');
+    } catch {
+      return [];
+    }
+  }
+
+  #remember(): void {
+    const members: KnownMember[] = [...this.#places.values()].map((place) => ({
+      ...place,
+      node: lasting(this.#links.get(place.nodeId)?.node),
+    }));
+    const text = JSON.stringify(members);
+    if (text === this.#remembered || this.#isClosed) return;
+    this.#remembered = text;
+    this.#options.replica.note(MEMBERS, text).catch((error) => {
+      this.#environment.logger.warn('members_not_remembered', {}, error);
+    });
+  }
+
+  #refuseUnprotected(url: string): void {
+    if (this.#options.tls !== undefined || isLoopbackUrl(url)) return;
+    throw new DiscedgeError(
+      'config_invalid',
+      `peer ${url} is on another machine, and there are no certificates; make them with "discedge certs"`,
+    );
+  }
+}
+
+/** What of a node does not change while it runs. */
+function lasting(node: NodeAnnouncement | undefined): NodeAnnouncement | undefined {
+  if (node === undefined) return undefined;
+  const { load: _, ...rest } = node;
+  return rest;
+}
+
+function isLoopbackUrl(url: string): boolean {
+  try {
+    const { hostname } = new URL(url.includes('://') ? url : `nats://${url}`);
+    return isLoopbackHost(hostname);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,238 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
+import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
+import { HASH_BYTES } from '../../../domain/record/record-fields.ts';
+import type { OriginLog } from '../../lmdb/origin-log.ts';
+import type { NodeDescription } from '../../replication-status.ts';
+
+/*
+ * What nodes say to each other beside the streams: requests on a node's back-fill subject, announcements on its own.
+ * Requests and announcements are JSON; lists and records are binary, as in docs/protocol.md.
+ */
+
+/** Entries in one list: 20 kB. */
+export const LIST_ENTRIES_MAX = 1_000;
+/** Bytes of records in one answer, beyond which it ends; a server's usual payload limit is 1 MB. */
+export const FETCH_BYTES_MAX = 512 * 1024;
+/** Records asked for in one request. */
+export const FETCH_RECORDS_MAX = 1_000;
+/** Nodes in one cluster: each keeps a connection to each other. */
+export const NODES_MAX = 64;
+/** Logs a node tells of: one per node, disk and keygroup. Of more, those known last are told. */
+export const LOGS_MAX = 1_000;
+const TEXT_MAX = 512;
+
+const text = (pattern?: string) => Type.String({ maxLength: TEXT_MAX, ...(pattern && { pattern }) });
+const nodeId = Type.Unsafe<NodeId>(text('^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$'));
+const incarnation = Type.Unsafe<Incarnation>(text('^[0-9a-f]{8}$'));
+const keygroup = Type.Unsafe<KeygroupId>(text('^[0-9a-f]{16}$'));
+const sequence = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const log = Type.Object({ origin: nodeId, incarnation, keygroup });
+
+const node = Type.Object({
+  cluster: Type.Unsafe<ClusterName>(text()),
+  nodeId,
+  incarnation,
+  /** Another one each time the process starts: tells a node from another one under the same id. */
+  instance: text(),
+  /** The newest version of a record that it reads. */
+  recordVersion: Type.Integer(),
+  keygroups: Type.Array(keygroup, { maxItems: NODES_MAX }),
+  natsUrl: Type.Optional(text()),
+  /** Its server dials out to that node's, and is reached through it. */
+  hub: Type.Optional(nodeId),
+  httpUrl: Type.Optional(text()),
+  /** Of the default model; nodes that serve one tell no more. */
+  model: Type.Optional(text()),
+  /** Of all models, the default one first. */
+  models: Type.Optional(Type.Array(text(), { maxItems: NODES_MAX })),
+  latitude: Type.Optional(Type.Number()),
+  longitude: Type.Optional(Type.Number()),
+  /** Turns being answered. */
+  load: Type.Optional(Type.Number()),
+});
+export type NodeAnnouncement = Static<typeof node>;
+
+/** What an announcement tells of the node, in the words of the port. */
+export function describedNode({ latitude, longitude, ...node }: NodeAnnouncement): NodeDescription {
+  const { incarnation, keygroups, recordVersion, httpUrl, model, load } = node;
+  const models = node.models ?? (model === undefined ? [] : [model]);
+  const location = latitude === undefined || longitude === undefined ? undefined : { latitude, longitude };
+  return { incarnation, keygroups, recordVersion, httpUrl, models, location, load };
+}
+
+const member = { nodeId, natsUrl: Type.Optional(text()), hub: Type.Optional(nodeId) };
+/** A node of the cluster and where it is reached: at the address of its server, or through its hub's. */
+export interface Member {
+  readonly nodeId: NodeId;
+  readonly natsUrl?: string;
+  readonly hub?: NodeId;
+}
+
+const hello = Type.Object({
+  kind: Type.Literal('hello'),
+  node,
+  /** How far the asking node is in the asked node's logs. */
+  cursors: Type.Array(Type.Object({ log, sequence }), { maxItems: LOGS_MAX }),
+});
+export type Hello = Static<typeof hello>;
+
+const request = Type.Union([
+  hello,
+  /** Only the description is asked for; nothing is learned of the asking node. */
+  Type.Object({ kind: Type.Literal('who') }),
+  Type.Object({ kind: Type.Literal('list'), log, after: sequence }),
+  Type.Object({
+    kind: Type.Literal('fetch'),
+    log,
+    sequences: Type.Array(sequence, { maxItems: FETCH_RECORDS_MAX }),
+  }),
+  /** The asking node finds no stream for this keygroup. */
+  Type.Object({ kind: Type.Literal('check'), keygroup }),
+  /** The asking node has the asked node's records up to here, durable. */
+  Type.Object({ kind: Type.Literal('report'), nodeId, log, sequence }),
+]);
+export type PeerRequest = Static<typeof request>;
+
+/** Nodes of later versions may have others. */
+export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded';
+
+const helloReply = Type.Object({
+  node,
+  refused: Type.Optional(text()),
+  /** What the answering node holds, its own logs included. */
+  logs: Type.Array(Type.Object({ log, last: sequence }), { maxItems: LOGS_MAX }),
+  /** Nodes it knows. */
+  members: Type.Array(Type.Object(member), { maxItems: NODES_MAX }),
+});
+export type HelloReply = Static<typeof helloReply>;
+
+const announcement = Type.Union([
+  /** A stream is ready. */
+  Type.Object({ kind: Type.Literal('stream'), keygroup, incarnation, instance: text() }),
+  /** A node has joined; the others need not have met it. */
+  Type.Object({ kind: Type.Literal('member'), ...member }),
+  /** Somebody waits until the peers have this record. */
+  Type.Object({ kind: Type.Literal('want'), keygroup, sequence }),
+]);
+export type Announcement = Static<typeof announcement>;
+
+/** What a node behind a hub, or a hub, has published: its incarnation, then the last sequence of each of its keygroups. */
+export interface Beacon {
+  readonly incarnation: Incarnation;
+  readonly published: readonly number[];
+}
+
+/** Short, because it is sent for as long as the node lives. */
+export function encodeBeacon({ incarnation, published }: Beacon): Uint8Array {
+  return Buffer.from([incarnation, ...published.map((last) => last.toString(36))].join(' '));
+}
+
+/** `undefined` for anything that is not a beacon. */
+export function decodeBeacon(data: Uint8Array): Beacon | undefined {
+  const words = Buffer.from(data).toString('utf8');
+  if (words.length > TEXT_MAX * 2 || !/^[0-9a-f]{8}( [0-9a-z]{1,11})*$/.test(words)) return undefined;
+  const [incarnation, ...published] = words.split(' ');
+  return { incarnation: incarnation as Incarnation, published: published.map((last) => Number.parseInt(last, 36)) };
+}
+
+const forms = { request, helloReply, announcement };
+const checks = {
+  request: Compile(request),
+  helloReply: Compile(helloReply),
+  announcement: Compile(announcement),
+};
+
+interface Checked {
+  readonly request: PeerRequest;
+  readonly helloReply: HelloReply;
+  readonly announcement: Announcement;
+}
+
+/**
+ * `undefined` for anything that is not such a message. Fields that it does not know, from a later version or a hostile
+ * peer, are left out: what is kept of a message has been checked, and has a bound.
+ */
+export function parseMessage<Kind extends keyof Checked>(kind: Kind, data: Uint8Array): Checked[Kind] | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(data).toString('utf8'));
+    return checks[kind].Check(value) ? (Value.Clean(forms[kind], value) as Checked[Kind]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface LogPage {
+  /** In order. */
+  readonly entries: readonly { readonly sequence: number; readonly hash: ContextId }[];
+  /** The holder has nothing else up to here; what it asked after when it has nothing more. */
+  readonly through: number;
+}
+
+export function encodePage({ entries, through }: LogPage): Uint8Array {
+  const writer = new ByteWriter(16 + entries.length * (HASH_BYTES + 3));
+  writer.varint(through);
+  writer.varint(entries.length);
+  let before = 0;
+  for (const { sequence, hash } of entries) {
+    writer.varint(sequence - before);
+    writer.hex(hash, HASH_BYTES);
+    before = sequence;
+  }
+  return writer.view();
+}
+
+/** Throws MalformedBytes. */
+export function decodePage(data: Uint8Array): LogPage {
+  const reader = new ByteReader(data);
+  const through = reader.varint();
+  const entries: { sequence: number; hash: ContextId }[] = [];
+  let before = 0;
+  for (let left = reader.varint(LIST_ENTRIES_MAX); left > 0; left--) {
+    before += reader.varint();
+    entries.push({ sequence: before, hash: reader.hex(HASH_BYTES) as ContextId });
+  }
+  if (before > through) throw new MalformedBytes('an entry beyond the end of its page');
+  return { entries, through };
+}
+
+export interface FetchedRecords {
+  /** How many of the sequences asked for, from the first on, this answers. */
+  readonly covered: number;
+  /** Those of them that there still are. */
+  readonly records: readonly { readonly sequence: number; readonly bytes: Uint8Array }[];
+}
+
+export function encodeRecords({ covered, records }: FetchedRecords): Uint8Array {
+  const writer = new ByteWriter(64 + records.reduce((sum, { bytes }) => sum + bytes.length + 16, 0));
+  writer.varint(covered);
+  writer.varint(records.length);
+  for (const { sequence, bytes } of records) {
+    writer.varint(sequence);
+    writer.varint(bytes.length);
+    writer.raw(bytes);
+  }
+  return writer.view();
+}
+
+/** Throws MalformedBytes. */
+export function decodeRecords(data: Uint8Array): FetchedRecords {
+  const reader = new ByteReader(data);
+  const covered = reader.varint(FETCH_RECORDS_MAX);
+  const records: { sequence: number; bytes: Uint8Array }[] = [];
+  for (let left = reader.varint(covered); left > 0; left--) {
+    records.push({ sequence: reader.varint(), bytes: reader.raw(reader.varint(RECORD_BYTES_MAX)) });
+  }
+  return { covered, records };
+}
+
+export function encodeMessage(message: PeerRequest | HelloReply | Announcement): Uint8Array {
+  return Buffer.from(JSON.stringify(message));
+}
+
+export function sameLog(a: OriginLog, b: OriginLog): boolean {
+  return a.origin === b.origin && a.incarnation === b.incarnation && a.keygroup === b.keygroup;
+}

@@ -1,0 +1,20 @@
+import { RECORD_FORMAT_VERSION } from '../../../domain/record/record-version.ts';
+import type { HelloReply, NodeAnnouncement } from './peer-protocol.ts';
+
+/** Why the node that answered a greeting and this one must not share records; `undefined` when they may. */
+export function whyRefused(
+  { node, refused }: HelloReply,
+  { expected, own }: { expected: string; own: NodeAnnouncement },
+): string | undefined {
+  if (refused === 'duplicate_node_id') return `node id ${own.nodeId} is in use by another node of the cluster`;
+  if (refused === 'excluded') return `${node.nodeId} excludes this node`;
+  if (node.cluster !== own.cluster) return `it belongs to cluster ${node.cluster}, this node to ${own.cluster}`;
+  if (node.nodeId !== expected) return `its node id is ${node.nodeId}, not ${expected}`;
+  if (node.instance === own.instance) return 'this is the node itself';
+  return refused;
+}
+
+/** A peer whose records this build cannot all read shares the others with it. */
+export function upgradeReason(version: number): string {
+  return `needs upgrade: its records wait at one of version ${version}, and this node reads up to ${RECORD_FORMAT_VERSION}`;
+}

@@ -1,0 +1,122 @@
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { Logger } from '../../../environment/environment.ts';
+import type { OriginLog } from '../../lmdb/origin-log.ts';
+import type { ReplicaStore } from '../../lmdb/replica.ts';
+import { isInbox } from '../names.ts';
+import {
+  encodeMessage,
+  encodePage,
+  encodeRecords,
+  FETCH_BYTES_MAX,
+  type FetchedRecords,
+  type Hello,
+  type HelloReply,
+  LIST_ENTRIES_MAX,
+  type LogPage,
+  type NodeAnnouncement,
+  parseMessage,
+} from './peer-protocol.ts';
+
+export interface PeerRequestsParts {
+  readonly replica: ReplicaStore;
+  readonly logger: Logger;
+  readonly describe: () => NodeAnnouncement;
+  readonly onHello: (hello: Hello) => Promise<HelloReply>;
+  readonly onKnock: (hello: Hello) => Promise<void>;
+  readonly onCheck: (keygroup: KeygroupId) => void;
+  readonly onReport: (peer: NodeId, log: OriginLog, sequence: number) => void;
+}
+
+/** Answers what peers ask of this node. What is not a request gets no answer, so the asking side gives up by itself. */
+export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection, message: Msg): void {
+  const request = parseMessage('request', message.data);
+  switch (request?.kind) {
+    case undefined:
+      // Not louder: whoever sends one can send many.
+      parts.logger.debug('peer_request_malformed', { bytes: message.data.length });
+      return;
+    case 'hello':
+      void parts.onHello(request).then(
+        (reply) => respond(message, encodeMessage(reply)),
+        (error) => parts.logger.warn('peer_request_failed', { kind: request.kind }, error),
+      );
+      return;
+    case 'who':
+      respond(message, encodeMessage({ node: parts.describe(), logs: [], members: [] }));
+      return;
+    case 'list':
+      respond(message, encodePage(pageOf(parts.replica, request.log, request.after)));
+      return;
+    case 'fetch':
+      respond(message, encodeRecords(recordsOf(parts.replica, request.log, request.sequences, nats.info?.max_payload)));
+      return;
+    case 'check':
+      parts.onCheck(request.keygroup);
+      return;
+    case 'report':
+      parts.onReport(request.nodeId, request.log, request.sequence);
+      return;
+    default:
+      request satisfies never;
+  }
+}
+
+/** A node that its server does not know yet may say only this. The answer is that the server lets it in. */
+export function hearKnock({ onKnock, logger }: Pick<PeerRequestsParts, 'onKnock' | 'logger'>, message: Msg): void {
+  const request = parseMessage('request', message.data);
+  if (request?.kind !== 'hello') return;
+  onKnock(request).catch((error) => logger.warn('peer_request_failed', { kind: 'knock' }, error));
+}
+
+/**
+ * The connection can be gone by the time an answer is ready; whoever asked asks again. Nothing is sent but to an inbox:
+ * this node may do everything at its server, and a peer must not have it done by naming another subject.
+ */
+function respond(message: Msg, data: Uint8Array): void {
+  if (!isInbox(message.reply)) return;
+  try {
+    message.respond(data);
+  } catch {}
+}
+
+function pageOf(replica: ReplicaStore, log: OriginLog, after: number): LogPage {
+  // The end first: a record that is written between the two looks must not fall behind it.
+  const end = lastOf(replica, log);
+  const entries = replica.readLog(log, { after, limit: LIST_ENTRIES_MAX });
+  const lastListed = entries.at(-1)?.sequence ?? after;
+  const through = entries.length === LIST_ENTRIES_MAX ? lastListed : Math.max(end, lastListed);
+  return { entries, through };
+}
+
+function lastOf(replica: ReplicaStore, { origin, incarnation, keygroup }: OriginLog): number {
+  const state = replica
+    .logs()
+    .find(({ log }) => log.origin === origin && log.incarnation === incarnation && log.keygroup === keygroup);
+  return state?.last ?? 0;
+}
+
+function recordsOf(
+  replica: ReplicaStore,
+  log: OriginLog,
+  sequences: readonly number[],
+  payloadBytesMax = FETCH_BYTES_MAX,
+): FetchedRecords {
+  const records: { sequence: number; bytes: Uint8Array }[] = [];
+  let bytesInAll = 0;
+  let covered = 0;
+  for (const sequence of sequences) {
+    const [entry] = replica.readLog(log, { after: sequence - 1, limit: 1 });
+    const bytes = entry?.sequence === sequence ? replica.recordBytes(entry) : undefined;
+    if (bytes !== undefined && bytesInAll > 0 && bytesInAll + bytes.length > FETCH_BYTES_MAX) break;
+    covered++;
+    // One that no message can carry stays here.
+    if (bytes === undefined || bytes.length + OVERHEAD_BYTES > payloadBytesMax) continue;
+    bytesInAll += bytes.length;
+    records.push({ sequence, bytes });
+  }
+  return { covered, records };
+}
+
+/** Two counts, a sequence and a length. */
+const OVERHEAD_BYTES = 32;
