@@ -1,3 +1,4 @@
+import type { Consistency } from './consistency.ts';
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
 import type { Message, StoredMode } from './record/turn-record.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
@@ -32,6 +33,8 @@ export interface TurnClaim {
   readonly place: TurnPlace;
   /** The mode that it names: a turn of a session in another is not its answer. */
   readonly mode: StoredMode | undefined;
+  /** Whether an answer that was given from fewer turns than the place says is one: under `strong` it is none. */
+  readonly consistency: Consistency;
   /** What its answer is stored under, as that turn; at the tip, which has no number before it is stored, without one. */
   digestAs(turn: TurnNumber | undefined): RequestDigest;
 }
@@ -109,7 +112,9 @@ function decideNumbered(
   { turn, contextId }: { readonly turn: TurnNumber; readonly contextId: ContextId | undefined },
 ): TurnDecision {
   const digest = claim.digestAs(turn);
-  const answers = answersTo(claim, digest, history);
+  const answers = answersTo(claim, digest, history).filter(
+    ({ record }) => claim.consistency === 'available' || record.turn === turn,
+  );
   const answered = mainLineFirst(
     contextId === undefined ? answers : answers.filter(({ record }) => record.parent === contextId),
     history,

@@ -48,8 +48,8 @@ export class TurnGate {
    * `invalid_request` when turn and context id leave a doubt; `signal.reason` on abort.
    */
   async pass(key: SessionKey, request: TurnRequest, signal: AbortSignal): Promise<GatePass> {
-    const { place, mode } = request;
-    const claim: TurnClaim = { place, mode, digestAs: (turn) => requestDigest(request, turn) };
+    const { place, mode, consistency } = request;
+    const claim: TurnClaim = { place, mode, consistency, digestAs: (turn) => requestDigest(request, turn) };
     const {
       session,
       seen: decision,

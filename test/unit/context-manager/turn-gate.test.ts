@@ -186,6 +186,16 @@ describe('a predecessor that does not come', () => {
     expect(await rig.turn({ session: 's', turn: 6 })).toMatchObject({ turn: 6, basedOnTurn: 5 });
   });
 
+  it('what was answered early is no answer under strong, which goes on from all turns before', async () => {
+    await rig.turn({ session: 's', turn: 1 });
+    const early = { session: 's', turn: 5, text: 'the same', maxWaitMs: 0 };
+    expect(await rig.turn({ ...early, consistency: 'available' })).toMatchObject({ turn: 2, basedOnTurn: 1 });
+    expect(await codeOf(rig.turn(early))).toBe('context_stale');
+    await rig.turns('s', { from: 3, to: 4 });
+    expect(await rig.turn(early)).toMatchObject({ turn: 5, basedOnTurn: 4, replayed: false });
+    expect(await rig.turn(early)).toMatchObject({ turn: 5, basedOnTurn: 4, replayed: true });
+  });
+
   it('available, with a context that is not here: goes on from the main line, no further than its turn', async () => {
     await arrive(1, 2, 3);
     const ask = { session: 's', turn: 3, text: 'mine', contextId: 'f'.repeat(32), consistency: 'available' as const };

@@ -1,6 +1,7 @@
 // Holds each way of saying where a turn goes on (a number, a context, the tip, an opening) against every state in which a
 // replica may be, and expects what DESIGN §3 says: replay, go, wait, or refuse; never a stored turn answered again.
 import { describe, expect, it } from 'vitest';
+import type { Consistency } from '../../../src/domain/consistency.ts';
 import type { ContextId, RequestDigest, TurnNumber } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import type { StoredMode } from '../../../src/domain/record/turn-record.ts';
@@ -15,10 +16,15 @@ const digest = (words: string, turn: number | 'tip') =>
 const answer = (words: string, turn: number | 'tip', parent?: SealedRecord, variant = 0) =>
   sealRecord({ ...turnRecord({ parent, variant }), requestDigest: digest(words, turn) });
 
-function decide(held: readonly SealedRecord[], place: TurnPlace, words = 'x', mode?: StoredMode) {
+function decide(
+  held: readonly SealedRecord[],
+  place: TurnPlace,
+  words = 'x',
+  { mode, consistency = 'strong' }: { mode?: StoredMode; consistency?: Consistency } = {},
+) {
   const history = new SessionHistory();
   for (const sealed of held) history.add(sealed);
-  return decideTurn(history, { place, mode, digestAs: (turn) => digest(words, turn ?? 'tip') });
+  return decideTurn(history, { place, mode, consistency, digestAs: (turn) => digest(words, turn ?? 'tip') });
 }
 
 const turn = (number: number, contextId?: ContextId): TurnPlace => ({ turn: number as TurnNumber, contextId });
@@ -42,6 +48,18 @@ describe('a turn by its number', () => {
   it('is replayed where it was answered, and only as that turn', () => {
     expect(hashOf(decide(line, turn(2), 'b'))).toBe(two.hash);
     expect(decide(line, turn(4), 'b')).toMatchObject({ kind: 'go' });
+  });
+
+  it('is not answered by what was stored for it from fewer turns, unless it accepts that', () => {
+    const early = answer('e', 5, one);
+    const third = answer('c', 3, early);
+    const held = [one, early, third, answer('d', 4, third)];
+    for (const context of [undefined, held[3]?.hash]) {
+      expect(decide(held, turn(5, context), 'e')).toMatchObject({ kind: 'go', base: { hash: held[3]?.hash } });
+    }
+    expect(decide(held.slice(0, 3), turn(5), 'e')).toMatchObject({ kind: 'stale', answered: undefined });
+    expect(decide(held, turn(5, one.hash), 'e')).toEqual({ kind: 'mismatch', turn: 5, found: 1 });
+    expect(hashOf(decide(held, turn(5), 'e', { consistency: 'available' }))).toBe(early.hash);
   });
 
   it('conflicts with another request', () => {
@@ -74,8 +92,8 @@ describe('a turn by its number', () => {
   });
 
   it('in a mode that the session does not have is another request', () => {
-    expect(decide(line, turn(3), 'c', 'tokenized').kind).toBe('replay');
-    expect(decide(line, turn(3), 'c', 'raw')).toEqual({ kind: 'conflict', turn: 3 });
+    expect(decide(line, turn(3), 'c', { mode: 'tokenized' }).kind).toBe('replay');
+    expect(decide(line, turn(3), 'c', { mode: 'raw' })).toEqual({ kind: 'conflict', turn: 3 });
   });
 });
 
