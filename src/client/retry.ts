@@ -18,7 +18,7 @@ export interface RetryEvent {
   readonly waitMs: number;
 }
 
-/** With `context_stale` waiting a second at the node each time, enough for the usual hiccup of replication. */
+/** With `context_stale` after a second's wait at the node each time, enough for the usual hiccup of replication. */
 export const RETRIES_MAX_DEFAULT = 4;
 /** Long enough to let a short overload pass, short enough not to be noticed in a conversation. */
 export const BACKOFF_MS_DEFAULT = 200;
@@ -27,6 +27,7 @@ const WAIT_MS_MAX = 10_000;
 
 /** Trouble of one node only, which another may not have. */
 const NODE_TROUBLE: ReadonlySet<string> = new Set([
+  'context_stale',
   'node_unreachable',
   'overloaded',
   'llm_unavailable',

@@ -381,11 +381,13 @@ describe('retries', () => {
     expect(client.session().node).toBe(dead.url);
   });
 
-  it('stays with a node that only lacks the turn before', async () => {
-    const stale = await node(refusal(503, 'context_stale', { 'retry-after-ms': '0' }), reply('caught up'));
-    const other = await node(reply('wrong node'));
-    expect((await clientOf([stale.url, other.url]).client.session().send('x')).text).toBe('caught up');
-    expect(other.received).toEqual([]);
+  it('goes to the next node when one lacks the turn before, and back when all do', async () => {
+    const lacking = refusal(503, 'context_stale', { 'retry-after-ms': '0' });
+    const stale = await node(lacking, reply('caught up'));
+    const other = await node(lacking);
+    const { client, retries } = clientOf([stale.url, other.url]);
+    expect((await client.session().send('x')).text).toBe('caught up');
+    expect(retries.map(({ node }) => node)).toEqual([other.url, stale.url]);
   });
 
   it('roams when told to', async () => {
