@@ -51,6 +51,7 @@ async function main(): Promise<void> {
     process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
   }
   try {
+    note('starting them, each with the demo model …');
     const natsProgram = (await natsPrograms())[0]?.path as string;
     for (const place of PLACES) nodes.push(await DemoNode.at(place, { folder, natsProgram }));
     await startAll(nodes);
@@ -62,11 +63,16 @@ async function main(): Promise<void> {
 
 async function startAll(nodes: readonly DemoNode[]): Promise<void> {
   const [first, ...others] = nodes as [DemoNode, ...DemoNode[]];
-  note('starting three edge nodes, each with a nats-server and the demo model …');
-  await first.start(undefined);
-  await Promise.all(others.map((node) => node.start(first)));
+  await start(first, undefined);
+  await Promise.all(others.map((node) => start(node, first)));
+  note('they get to know each other …');
   await untilConnected(nodes);
   printHeading(nodes);
+}
+
+async function start(node: DemoNode, peer: DemoNode | undefined): Promise<void> {
+  await node.start(peer);
+  note(`${node.name} answers`);
 }
 
 async function play(nodes: readonly DemoNode[]): Promise<void> {

@@ -32,6 +32,12 @@ it('both are small, and have what each needs beside its code', () => {
   ]);
 });
 
+it('a clone runs its command as `npx discedge` does, without node before it', () => {
+  expect(execFileSync(join(ROOT, 'dist/cli/main.js'), ['--version'], { encoding: 'utf8' })).toMatch(
+    /^\d+\.\d+\.\d+\n$/,
+  );
+});
+
 describe('the node by itself', () => {
   let here: Installed;
   beforeAll(() => {
