@@ -19,6 +19,7 @@ import type {
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
+import type { OriginLog } from './lmdb/origin-log.ts';
 import type { ReplicaStore } from './lmdb/replica.ts';
 import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
@@ -106,7 +107,8 @@ class SharedReplica implements NatsStore {
     };
     this.#instance = environment.random.uuid();
     const { nodeId, incarnation } = replica;
-    this.#acks = new ReplicaAcks({ nodeId, incarnation, keygroups: options.keygroups }, environment.clock);
+    const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
+    this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, environment.clock);
     const applier = new Applier({ replica, logger: environment.logger });
     this.#home = new HomeServer(
       {

@@ -8,7 +8,11 @@ import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identi
 import { KEYGROUP } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
-const own = { nodeId: 'e1' as NodeId, incarnation: 'deadbeef' as Incarnation, keygroups: [KEYGROUP] };
+const own = {
+  nodeId: 'e1' as NodeId,
+  incarnation: 'deadbeef' as Incarnation,
+  isWritten: ({ keygroup }: OriginLog) => keygroup === KEYGROUP,
+};
 const log: OriginLog = { origin: own.nodeId, incarnation: own.incarnation, keygroup: KEYGROUP };
 const newAcks = () => new ReplicaAcks(own, virtualEnvironment().clock);
 
@@ -36,7 +40,7 @@ test('this node is no peer of its own, whoever says so', () => {
 test.each([
   ['another node', { ...log, origin: 'e2' as NodeId }],
   ['an earlier disk', { ...log, incarnation: '00000001' as Incarnation }],
-  ['a keygroup that is not shared', { ...log, keygroup: 'ffffffffffffffff' as KeygroupId }],
+  ['a keygroup of which it has written nothing', { ...log, keygroup: 'ffffffffffffffff' as KeygroupId }],
 ])('nothing is kept of the log of %s', (_, other) => {
   const acks = newAcks();
   acks.note('e2' as NodeId, other, 5);

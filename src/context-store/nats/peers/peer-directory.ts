@@ -182,7 +182,7 @@ export class PeerDirectory {
           for (const told of members) this.#learn(told);
         },
         onChange: () => this.#lookAround(link),
-        isOriginConnected: (log) => this.#isOriginConnected(log),
+        isHandedOut: (log) => this.#handsOut(log),
         oneAtATime: (work) => this.#oneAtATime(work),
         areOthersConnected: () => [...this.#links.values()].every(({ state }) => state === 'connected'),
         otherHolders: () =>
@@ -230,9 +230,9 @@ export class PeerDirectory {
     for (const link of this.#links.values()) if (link !== changed && link.state === 'connected') link.lookAgain();
   }
 
-  #isOriginConnected({ origin, incarnation }: OriginLog): boolean {
-    const link = this.#links.get(origin);
-    return link?.state === 'connected' && link.node?.incarnation === incarnation;
+  #handsOut({ origin, incarnation, keygroup }: OriginLog): boolean {
+    const { state, node } = this.#links.get(origin) ?? {};
+    return state === 'connected' && node?.incarnation === incarnation && node.keygroups.includes(keygroup);
   }
 
   #oneAtATime(work: () => Promise<void>): Promise<void> {

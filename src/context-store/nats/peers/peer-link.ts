@@ -185,7 +185,7 @@ export class PeerLink {
         const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node });
         if (refusal === undefined) {
           await this.#accept(nats, reply);
-          await this.#catchUp.run(reply.logs, signal);
+          await this.#catchUp.run(reply, signal);
           waitMs = this.#options.areOthersConnected() ? HELLO_EVERY_MS : catchUp.next();
           if (waitMs === HELLO_EVERY_MS) catchUp.reset();
         } else {

@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../../../domain/errors.ts';
-import type { Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { Incarnation, NodeId } from '../../../domain/identifiers.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import { Pause } from '../../../waiting/pause.ts';
 import { type LogPosition, logText, type OriginLog } from '../../lmdb/origin-log.ts';
@@ -12,7 +12,8 @@ const WAITING_MAX = 10_000;
 export interface OwnLogs {
   readonly nodeId: NodeId;
   readonly incarnation: Incarnation;
-  readonly keygroups: readonly KeygroupId[];
+  /** Whether something has been written to it, whatever is served now. */
+  readonly isWritten: (log: OriginLog) => boolean;
 }
 
 interface Waiting {
@@ -38,8 +39,8 @@ export class ReplicaAcks {
    * logs that are not this node's, of more peers than a cluster has, and of a peer that calls itself this node.
    */
   note(peer: NodeId, log: OriginLog, sequence: number): void {
-    const { nodeId, incarnation, keygroups } = this.#own;
-    const isOwn = log.origin === nodeId && log.incarnation === incarnation && keygroups.includes(log.keygroup);
+    const { nodeId, incarnation, isWritten } = this.#own;
+    const isOwn = log.origin === nodeId && log.incarnation === incarnation && isWritten(log);
     if (!isOwn || peer === nodeId) return;
     const key = logText(log);
     const peers = this.#reached.get(key) ?? new Map<NodeId, number>();

@@ -4,7 +4,7 @@ import type { Logger } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { logText, type OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
-import { type HelloReply, LOGS_MAX } from '../peers/peer-protocol.ts';
+import { type HelloReply, LOGS_MAX, type NodeAnnouncement } from '../peers/peer-protocol.ts';
 import type { Applier } from './applier.ts';
 import { backFill, type Holder } from './back-fill.ts';
 
@@ -20,13 +20,13 @@ export interface CatchUpOptions {
   readonly keygroups: readonly KeygroupId[];
   readonly replica: ReplicaStore;
   readonly applier: Applier;
-  /** Whether the node behind a log is connected, and with that disk: then it hands out its records itself. */
-  readonly isOriginConnected: (log: OriginLog) => boolean;
+  /** Whether the node behind a log is connected, with that disk, and serves its keygroup: then its stream brings the records. */
+  readonly isHandedOut: (log: OriginLog) => boolean;
   /** Runs one such work after the other: what one peer has handed out, the next one need not. */
   readonly oneAtATime: (work: () => Promise<void>) => Promise<void>;
 }
 
-/** Gets from a peer the records of nodes that do not hand them out themselves: away, dead, or with another disk by now. */
+/** Gets from a peer the records that no stream brings: their node is away, dead, has another disk or serves other models by now. */
 export class CatchUp {
   readonly #options: CatchUpOptions;
   readonly #holder: Holder;
@@ -40,23 +40,27 @@ export class CatchUp {
     this.#logger = logger;
   }
 
-  /** `logs` is what the peer says to hold. Throws what the peer and the store throw, and `signal.reason`. */
-  async run(logs: HelloReply['logs'], signal: AbortSignal): Promise<void> {
-    const { keygroups, isOriginConnected, oneAtATime } = this.#options;
+  /** The peer has told what it is and holds. Throws what the peer and the store throw, and `signal.reason`. */
+  async run({ node, logs }: HelloReply, signal: AbortSignal): Promise<void> {
+    const { keygroups, isHandedOut, oneAtATime, replica } = this.#options;
     for (const { log, last } of logs) {
-      if (!keygroups.includes(log.keygroup) || isOriginConnected(log)) continue;
+      if (!keygroups.includes(log.keygroup) || isHandedOut(log)) continue;
+      const isOrigin = isOf(log, node) || isOf(log, replica);
       await abortable(
-        oneAtATime(() => this.#take(log, last, signal)),
+        oneAtATime(() => this.#take({ log, last, isOrigin }, signal)),
         signal,
       );
     }
   }
 
-  async #take(log: OriginLog, last: number, signal: AbortSignal): Promise<void> {
+  async #take(
+    { log, last, isOrigin }: HelloReply['logs'][number] & { readonly isOrigin: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
     const { replica, applier } = this.#options;
     const after = Math.max(replica.cursor(log).sequence, this.#listed.get(logText(log)) ?? 0);
     if (last <= after || signal.aborted) return;
-    const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
+    const isOwn = isOf(log, replica);
     if (isOwn && last - after > OWN_RECORDS_MISSED_MAX) {
       this.#logger.error('peer_claims_too_much', { peer: this.#holder.nodeId, last: after, known: last });
       return;
@@ -64,7 +68,7 @@ export class CatchUp {
     // That peers know more of an own log than this node does tells that an older copy of its disk was put back.
     if (isOwn) this.#logger.error('store_rolled_back', { last: after, known: last });
     try {
-      await backFill({ log, holder: this.#holder, after, through: last, isOrigin: isOwn }, { replica, applier });
+      await backFill({ log, holder: this.#holder, after, through: last, isOrigin }, { replica, applier });
     } catch (error) {
       // No fault of the peer: the log waits there for an upgrade of this node, and is asked for again at the next greeting.
       if (error instanceof NewerRecord) return;
@@ -73,4 +77,9 @@ export class CatchUp {
     if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();
     this.#listed.set(logText(log), last);
   }
+}
+
+/** Whether a node has written the log, on the disk that it has now. */
+function isOf(log: OriginLog, node: Pick<NodeAnnouncement, 'nodeId' | 'incarnation'>): boolean {
+  return log.origin === node.nodeId && log.incarnation === node.incarnation;
 }

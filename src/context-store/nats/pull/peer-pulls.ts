@@ -35,6 +35,8 @@ export class PeerPulls {
   readonly #wanted = new Map<KeygroupId, number>();
   /** The peer's last sequences, as it said when it was last greeted. */
   readonly #last = new Map<KeygroupId, number>();
+  /** Logs of keygroups that it has written and no longer serves: no stream brings them, they are caught up with. */
+  #left: readonly OriginLog[] = [];
   /** Messages that its streams still hold for us. */
   readonly #pending = new Map<KeygroupId, number>();
   #node: NodeAnnouncement | undefined;
@@ -49,7 +51,7 @@ export class PeerPulls {
   }
 
   get status(): PeerLogStatus[] {
-    return this.#sharedLogs().map((log) => {
+    return this.#knownLogs().map((log) => {
       const cursor = this.#options.replica.cursor(log).sequence;
       const { keygroup, incarnation } = log;
       const known = Math.max(this.#last.get(keygroup) ?? 0, this.#options.applier.held.at(log) ?? 0);
@@ -60,7 +62,7 @@ export class PeerPulls {
 
   /** How far this node is in each. */
   get cursors(): { log: OriginLog; sequence: number }[] {
-    return this.#sharedLogs().map((log) => ({ log, sequence: this.#options.replica.cursor(log).sequence }));
+    return this.#knownLogs().map((log) => ({ log, sequence: this.#options.replica.cursor(log).sequence }));
   }
 
   /** Pulls what this node and the peer, as it describes itself, share; goes on where that is what runs already. */
@@ -70,6 +72,7 @@ export class PeerPulls {
     if (!isSame) {
       await this.stop();
       this.#last.clear();
+      this.#left = [];
       this.#pending.clear();
     }
     this.#node = node;
@@ -87,14 +90,17 @@ export class PeerPulls {
   async forget(): Promise<void> {
     await this.stop();
     this.#node = undefined;
+    this.#left = [];
   }
 
   /** The peer has told of its logs. */
   noteLogs(logs: HelloReply['logs']): void {
-    for (const { log, last } of logs) {
-      if (log.origin === this.#node?.nodeId && log.incarnation === this.#node.incarnation)
-        this.#last.set(log.keygroup, last);
-    }
+    const node = this.#node;
+    const own = logs.filter(({ log }) => log.origin === node?.nodeId && log.incarnation === node.incarnation);
+    for (const { log, last } of own) this.#last.set(log.keygroup, last);
+    this.#left = own.flatMap(({ log }) =>
+      this.#options.keygroups.includes(log.keygroup) && !node?.keygroups.includes(log.keygroup) ? [log] : [],
+    );
     const loops = this.#loops;
     // By then the records that it told of have come, or they are not in the stream.
     void pause(this.#environment.clock, STREAM_PATIENCE_MS, this.#end.signal).then(() => {
@@ -121,7 +127,7 @@ export class PeerPulls {
   /** The peer waits until this node has a record: it is told now, or as soon as that is so. */
   want(keygroup: KeygroupId, sequence: number): void {
     this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
-    const log = this.#sharedLogs().find((shared) => shared.keygroup === keygroup);
+    const log = this.#knownLogs().find((known) => known.keygroup === keygroup);
     if (log !== undefined) this.#reportWanted(log, this.#options.replica.cursor(log).sequence);
   }
 
@@ -156,6 +162,10 @@ export class PeerPulls {
     return this.#options.keygroups
       .filter((keygroup) => node.keygroups.includes(keygroup))
       .map((keygroup) => ({ origin: node.nodeId, incarnation: node.incarnation, keygroup }));
+  }
+
+  #knownLogs(): OriginLog[] {
+    return [...this.#sharedLogs(), ...this.#left];
   }
 
   #noteProgress(log: OriginLog, cursor: LogCursor, pending: number): void {
