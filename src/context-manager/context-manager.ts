@@ -121,7 +121,7 @@ export class ContextManager {
     observer: TurnObserver;
     turn: RunningTurn;
   }): Promise<AnsweredTurn> {
-    const pass = await this.#gate.pass(key, request, turn.signal);
+    const pass = await this.#gate.pass(key, request, turn.waiting);
     this.#node.metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass, observer);
 

@@ -66,11 +66,16 @@ export class NodeSessions {
 
   /**
    * Stops the session's turns under way, which may be its first, so that nothing of it is stored yet: in the model that is
-   * named, or in the first that runs any. False when none did. Throws `model_not_found`.
+   * named, or in the first that runs any. True when nothing is stored of any of them; false when none ran, and when one is
+   * kept. Throws `model_not_found`.
    */
-  cancel({ model, userId, sessionId }: SessionName): boolean {
+  async cancel({ model, userId, sessionId }: SessionName): Promise<boolean> {
     const models = model === undefined ? this.#models.all : [this.#models.find(model)];
-    return models.some(({ contextManager }) => contextManager.sessions.cancel(userId, sessionId));
+    for (const { contextManager } of models) {
+      const cancelled = await contextManager.sessions.cancel(userId, sessionId);
+      if (cancelled !== 'nothing') return cancelled === 'stopped';
+    }
+    return false;
   }
 }
 

@@ -33,7 +33,7 @@ export interface TurnClaim {
   readonly place: TurnPlace;
   /** The mode that it names: a turn of a session in another is not its answer. */
   readonly mode: StoredMode | undefined;
-  /** Whether an answer that was given from fewer turns than the place says is one: under `strong` it is none. */
+  /** Under `available` an answer that was given from another base than the place says, for want of that, is its answer too. */
   readonly consistency: Consistency;
   /** What its answer is stored under, as that turn; at the tip, which has no number before it is stored, without one. */
   digestAs(turn: TurnNumber | undefined): RequestDigest;
@@ -49,13 +49,12 @@ export type TurnDecision =
   /** `contextId` names a turn that is not the one before this. */
   | { readonly kind: 'mismatch'; readonly turn: TurnNumber; readonly found: TurnNumber }
   /**
-   * The turn before this one has not arrived. Whoever accepts that takes the stored answer to this request, if one was
-   * given from another base before, or goes on from `base`: the best there is, and no further than the turn claimed.
+   * The turn before this one has not arrived. Whoever accepts that goes on from `base`: the best there is, and no further
+   * than the turn claimed.
    */
   | {
       readonly kind: 'stale';
       readonly turn: TurnNumber;
-      readonly answered: Turn | undefined;
       readonly base: Turn | undefined;
       readonly digest: RequestDigest;
     }
@@ -124,12 +123,14 @@ function decideNumbered(
     const depth = history.tip?.record.turn ?? 0;
     if (depth >= turn) return { kind: 'conflict', turn };
     if (depth === turn - 1) return { kind: 'go', base: history.tip, digest };
-    return { kind: 'stale', turn, answered: undefined, base: history.tip, digest };
+    return { kind: 'stale', turn, base: history.tip, digest };
   }
   const base = history.get(contextId);
   if (base === undefined) {
+    const early = claim.consistency === 'available' ? mainLineFirst(answers, history) : undefined;
+    if (early !== undefined) return { kind: 'replay', turn: early };
     const nearest = history.onMainLine((turn - 1) as TurnNumber) ?? history.tip;
-    return { kind: 'stale', turn, answered: mainLineFirst(answers, history), base: nearest, digest };
+    return { kind: 'stale', turn, base: nearest, digest };
   }
   if (base.record.turn !== turn - 1) return { kind: 'mismatch', turn, found: base.record.turn };
   return history.hasChild(base.hash) ? { kind: 'conflict', turn } : { kind: 'go', base, digest };

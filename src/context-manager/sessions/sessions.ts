@@ -13,6 +13,7 @@ import { type Branch, branchesOf } from '../../domain/session-branches.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
+import type { Cancelled } from '../turn/running-turns.ts';
 import type { CachedSession } from './session-cache.ts';
 
 /** One stored turn with its text, as people read it. */
@@ -117,12 +118,12 @@ export class Sessions {
   }
 
   /**
-   * Stops this session's turns under way, those that wait included; they store nothing. False when there was none, or
-   * when it was too late: a turn that is being committed is kept.
+   * Stops this session's turns under way, those that wait included, and tells of all of them together. A turn that is being
+   * committed is kept, and what repeats a stored one is given its reply.
    */
-  cancel(userId: UserId, sessionId: SessionId): boolean {
+  cancel(userId: UserId, sessionId: SessionId): Promise<Cancelled> {
     const reason = new DiscedgeError('turn_cancelled', 'the turn was cancelled; nothing was stored');
-    return this.#parts.node.running.stop(sessionKeyText(this.#key(userId, sessionId)), reason);
+    return this.#parts.node.running.cancel(sessionKeyText(this.#key(userId, sessionId)), reason);
   }
 
   /** Whether there is such a session, or was one whose tombstone lasts. */

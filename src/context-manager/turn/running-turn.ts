@@ -2,11 +2,17 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { SessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 
+/** What its owner's cancelling does to a turn. `undecided`: it is refused unless it is found answered already. */
+export type Cancelling = 'stopped' | 'undecided' | 'too late';
+
 /**
  * One turn in flight, and what may still stop it. While it waits (queue, gate) anything does, the client's leaving too.
  * Once it generates it is finished for a client that left, so that a retry is a replay, but not without end. Once it is
  * being committed nothing stops it: what is told "cancelled" must not be stored. Once it is stored it may wait for peers;
  * whatever would stop it ends that wait.
+ *
+ * A turn that is cancelled while it waits may be the repetition of one that is stored, or is being stored: it is given the
+ * stored reply, or told that nothing was stored, and which of the two shows only once it has looked.
  */
 export class RunningTurn {
   /** `undefined`: nothing will be stored, so a client that left has nothing to come back for. */
@@ -15,6 +21,7 @@ export class RunningTurn {
   readonly #finishAbandonedMs: number;
   readonly #gone: AbortSignal;
   readonly #stopping = new AbortController();
+  readonly #waiting = new AbortController();
   readonly #impatient = new AbortController();
   #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
   #cancelTimer = () => {};
@@ -38,9 +45,14 @@ export class RunningTurn {
     return this.#stopping.signal;
   }
 
+  /** Aborts when the turn is to wait no longer for what is not here: with `signal`, and when it was cancelled. */
+  get waiting(): AbortSignal {
+    return this.#waiting.signal;
+  }
+
   /** From here on the turn goes on for `finishAbandonedMs` without its client. Throws when it has been stopped. */
   startGenerating(): void {
-    this.signal.throwIfAborted();
+    this.waiting.throwIfAborted();
     this.#phase = 'generating';
   }
 
@@ -62,7 +74,14 @@ export class RunningTurn {
     if (this.#phase === 'stored') this.#impatient.abort(reason);
     if (this.#phase === 'committing' || this.#phase === 'stored') return false;
     this.#stopping.abort(reason);
+    this.#waiting.abort(reason);
     return true;
+  }
+
+  cancel(reason: DiscedgeError): Cancelling {
+    if (this.#phase !== 'waiting') return this.stop(reason) ? 'stopped' : 'too late';
+    this.#waiting.abort(reason);
+    return 'undecided';
   }
 
   /** The turn is over; lets go of the client's signal. */

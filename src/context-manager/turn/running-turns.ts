@@ -2,7 +2,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { SessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
-import { RunningTurn } from './running-turn.ts';
+import { type Cancelling, RunningTurn } from './running-turn.ts';
 
 export interface RunningTurnsOptions {
   readonly turnsInFlightMax: number;
@@ -15,11 +15,18 @@ export interface RunningTurnsOptions {
  */
 export const STOPPED_TURN_MS = 2_000;
 
+/**
+ * `nothing`: there was no turn. `stopped`: nothing is stored of any there was. `kept`: one was too late to stop, or had been
+ * answered before, or has not ended within {@link STOPPED_TURN_MS}.
+ */
+export type Cancelled = 'nothing' | 'stopped' | 'kept';
+
 /** The turns in flight on this node, waiting ones included: how many there may be, and how they are stopped. */
 export class RunningTurns {
   readonly #clock: Clock;
   readonly #options: RunningTurnsOptions;
-  readonly #turns = new Set<RunningTurn>();
+  /** Each with whether it was refused, once it has ended. */
+  readonly #turns = new Map<RunningTurn, Promise<boolean>>();
   readonly #idle: Array<() => void> = [];
   #closing = false;
 
@@ -50,9 +57,14 @@ export class RunningTurns {
     }
     const { finishAbandonedMs } = this.#options;
     const turn = new RunningTurn({ keyText, gone, clock: this.#clock, finishAbandonedMs });
-    this.#turns.add(turn);
+    const running = task(turn);
+    const refused = running.then(
+      () => false,
+      () => true,
+    );
+    this.#turns.set(turn, refused);
     try {
-      return await task(turn);
+      return await running;
     } finally {
       turn.end();
       this.#turns.delete(turn);
@@ -66,10 +78,22 @@ export class RunningTurns {
    */
   stop(keyText: SessionKeyText, reason: DiscedgeError): boolean {
     let stopped = false;
-    for (const turn of this.#turns) {
+    for (const turn of this.#turns.keys()) {
       if (turn.keyText === keyText && turn.stop(reason)) stopped = true;
     }
     return stopped;
+  }
+
+  /** As its owner asks: stops the turns of a session, save those whose reply is stored, or is being stored. */
+  async cancel(keyText: SessionKeyText, reason: DiscedgeError): Promise<Cancelled> {
+    const turns = [...this.#turns].filter(([turn]) => turn.keyText === keyText);
+    if (turns.length === 0) return 'nothing';
+    const found: Cancelling[] = turns.map(([turn]) => turn.cancel(reason));
+    if (found.includes('too late')) return 'kept';
+    const looked = Promise.all(turns.map(([_, refused], at) => found[at] === 'stopped' || refused));
+    const whenLate = () => [false];
+    const all = await within({ clock: this.#clock, waitMs: STOPPED_TURN_MS }, looked, whenLate);
+    return all.every((stopped) => stopped) ? 'stopped' : 'kept';
   }
 
   /**
@@ -82,7 +106,7 @@ export class RunningTurns {
     const clock = this.#clock;
     const idle = new Promise<void>((resolve) => this.#idle.push(resolve));
     await within({ clock, waitMs: graceMs }, idle, () => {
-      for (const turn of this.#turns) turn.stop(shuttingDown());
+      for (const turn of this.#turns.keys()) turn.stop(shuttingDown());
       return within({ clock, waitMs: STOPPED_TURN_MS }, idle, () => {});
     });
   }

@@ -66,9 +66,9 @@ export class TurnGate {
       ({ kind }) => kind !== 'stale',
     );
     const pass = { session, waitedMs, retries };
+    if (decision.kind === 'replay') return { ...pass, answered: decision.turn };
+    signal.throwIfAborted();
     switch (decision.kind) {
-      case 'replay':
-        return { ...pass, answered: decision.turn };
       case 'conflict':
         throw conflict(decision.turn);
       case 'mismatch':
@@ -85,13 +85,11 @@ export class TurnGate {
         decision satisfies never;
     }
     if (session.corrupt > 0) throw corrupt(session);
-    const { answered, base, digest } = decision;
+    const { base, digest } = decision;
     if (base === undefined && this.#replica.isAlone) {
       throw new DiscedgeError('session_not_found', 'no such session; turn 1 opens one', { param: 'session_id' });
     }
-    if (request.consistency === 'available' && base !== undefined) {
-      return answered === undefined ? { ...pass, answered, base, digest } : { ...pass, answered };
-    }
+    if (consistency === 'available' && base !== undefined) return { ...pass, answered: undefined, base, digest };
     const namesBranch = 'contextId' in place && place.contextId !== undefined;
     throw stale({ turn: decision.turn, namesBranch }, session, this.#replica.isAlone);
   }

@@ -177,8 +177,16 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
 
   app.post(
     '/sessions/:session_id/cancel',
-    { schema: { tags: ['sessions'], summary: 'Stop the turn that runs; nothing of it is stored', ...one } },
-    async (request) => ({ cancelled: nodeSessions.cancel(named(request)) }),
+    {
+      schema: {
+        tags: ['sessions'],
+        summary: 'Stop the turn that runs',
+        description:
+          '`cancelled` is true when every request of the session that was under way was stopped, and nothing is stored of any. It is false when there was none, or one was answered: its turn was stored before, or was being stored. Sent again, that one is found and replayed.',
+        ...one,
+      },
+    },
+    async (request) => ({ cancelled: await nodeSessions.cancel(named(request)) }),
   );
 }
 

@@ -2,15 +2,17 @@
 // A turn that was told to be cancelled must not be stored; a client that left must find its reply when it comes back; a
 // node that closes must neither hang nor throw away what could still be finished.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { STOPPED_TURN_MS } from '../../../src/context-manager/turn/running-turns.ts';
 import { codeOf, contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
-import type { Hold } from '../../support/hold.ts';
+import { Hold } from '../../support/hold.ts';
 
 let rig: Rig;
 beforeEach(async () => {
   rig = await contextManagerRig({ options: { finishAbandonedMs: 5000 } });
 });
 
-const cancel = (session: string, user = 'ada') => rig.manager.sessions.cancel(user as never, session as never);
+const cancel = async (session: string, user = 'ada') =>
+  (await rig.manager.sessions.cancel(user as never, session as never)) === 'stopped';
 
 const STOPPABLE: Array<[string, () => Hold]> = [
   ['while the session is read', () => rig.store.hold('read')],
@@ -23,8 +25,9 @@ describe('cancel', () => {
     const hold = holdAt();
     const cancelled = codeOf(rig.turn({ session: 's', turn: 1 }));
     await hold.entered;
-    expect(cancel('s')).toBe(true);
+    const stopped = cancel('s');
     hold.release();
+    expect(await stopped).toBe(true);
     expect(await cancelled).toBe('turn_cancelled');
     await rig.settled();
     expect(rig.store.appended).toHaveLength(0);
@@ -37,7 +40,7 @@ describe('cancel', () => {
     await hold.entered;
     const { detokenize } = rig.llm;
     rig.llm.detokenize = async (ids) => {
-      expect(cancel('s')).toBe(true);
+      expect(await cancel('s')).toBe(true);
       return detokenize.call(rig.llm, ids);
     };
     hold.release();
@@ -49,10 +52,57 @@ describe('cancel', () => {
     const hold = rig.store.hold(where);
     const reply = rig.turn({ session: 's', turn: 1 });
     await hold.entered;
-    expect(cancel('s')).toBe(false);
+    expect(await cancel('s')).toBe(false);
     hold.release();
     expect(await reply).toMatchObject({ turn: 1 });
     expect(rig.records('s')).toHaveLength(1);
+  });
+
+  it.each(['append', 'appended'] as const)(
+    'while a turn is in %s and its repetition waits: neither is told that nothing was stored',
+    async (where) => {
+      const hold = rig.store.hold(where);
+      const replies = [1, 1].map((turn) => rig.turn({ session: 's', turn }));
+      const next = codeOf(rig.turn({ session: 's', turn: 2 }));
+      await hold.entered;
+      expect(await cancel('s')).toBe(false);
+      hold.release();
+      const [first, again] = await Promise.all(replies);
+      expect(first).toMatchObject({ turn: 1, replayed: false });
+      expect(again).toMatchObject({ turn: 1, replayed: true, contextId: first?.contextId });
+      expect(await next).toBe('turn_cancelled');
+    },
+  );
+
+  it.each(['read', 'detokenize'])('of a replay, in %s: says that it was not cancelled', async (where) => {
+    const { contextId } = await rig.turn({ session: 's', turn: 1 });
+    rig.restart();
+    const hold = where === 'read' ? rig.store.hold('read') : new Hold();
+    const { detokenize } = rig.llm;
+    if (where !== 'read') {
+      rig.llm.detokenize = async (ids) => {
+        await hold.pass();
+        return detokenize.call(rig.llm, ids);
+      };
+    }
+    const replay = rig.turn({ session: 's', turn: 1 });
+    await hold.entered;
+    const stopped = cancel('s');
+    hold.release();
+    expect(await stopped).toBe(false);
+    expect(await replay).toMatchObject({ contextId, replayed: true });
+  });
+
+  it('does not wait without end to find out about a turn that hangs', async () => {
+    const hold = rig.store.hold('read');
+    const cancelled = codeOf(rig.turn({ session: 's', turn: 1 }));
+    await hold.entered;
+    const stopped = cancel('s');
+    await rig.environment.advance(STOPPED_TURN_MS);
+    expect(await stopped).toBe(false);
+    hold.release();
+    expect(await cancelled).toBe('turn_cancelled');
+    expect(rig.environment.pendingTimers).toBe(0);
   });
 
   it('stops what waits behind the turn too, and nothing of anyone else', async () => {
@@ -60,13 +110,13 @@ describe('cancel', () => {
     const cancelled = [1, 1, 2].map((turn) => codeOf(rig.turn({ session: 's', turn })));
     const others = [rig.turn({ session: 's', turn: 1, user: 'bob' }), rig.turn({ session: 't', turn: 1 })];
     await Promise.all(holds.map(({ entered }) => entered));
-    expect(cancel('s', 'eve')).toBe(false);
-    expect(cancel('nothing')).toBe(false);
-    expect(cancel('s')).toBe(true);
+    expect(await cancel('s', 'eve')).toBe(false);
+    expect(await cancel('nothing')).toBe(false);
+    expect(await cancel('s')).toBe(true);
     expect(await Promise.all(cancelled)).toEqual(['turn_cancelled', 'turn_cancelled', 'turn_cancelled']);
     for (const hold of holds) hold.release();
     expect(await Promise.all(others)).toHaveLength(2);
-    expect(cancel('s')).toBe(false);
+    expect(await cancel('s')).toBe(false);
     expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ turn: 1 });
   });
 });

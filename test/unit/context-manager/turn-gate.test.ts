@@ -133,7 +133,7 @@ describe('a turn whose predecessor is not here', () => {
 
     const cancelled = codeOf(rig.turn({ session: 's', turn: 3 }));
     await waiting();
-    expect(rig.manager.sessions.cancel('ada' as never, 's' as never)).toBe(true);
+    expect(await rig.manager.sessions.cancel('ada' as never, 's' as never)).toBe('stopped');
     expect(await cancelled).toBe('turn_cancelled');
 
     const deleted = codeOf(rig.turn({ session: 's', turn: 3 }));

@@ -90,7 +90,7 @@ describe('replicated', () => {
       const { sessions } = rig.manager;
       let stopped: Promise<void> | undefined;
       if (how === 'leaves') leaver.abort();
-      if (how === 'cancels') expect(sessions.cancel('ada' as never, 's' as never)).toBe(false);
+      if (how === 'cancels') expect(await sessions.cancel('ada' as never, 's' as never)).toBe('kept');
       if (how === 'deletes') await sessions.delete('ada' as never, 's' as never);
       if (how === 'stops the node') {
         stopped = rig.node.close(100);

@@ -57,7 +57,7 @@ describe('a turn by its number', () => {
     for (const context of [undefined, held[3]?.hash]) {
       expect(decide(held, turn(5, context), 'e')).toMatchObject({ kind: 'go', base: { hash: held[3]?.hash } });
     }
-    expect(decide(held.slice(0, 3), turn(5), 'e')).toMatchObject({ kind: 'stale', answered: undefined });
+    expect(decide(held.slice(0, 3), turn(5), 'e')).toMatchObject({ kind: 'stale', base: { hash: third.hash } });
     expect(decide(held, turn(5, one.hash), 'e')).toEqual({ kind: 'mismatch', turn: 5, found: 1 });
     expect(hashOf(decide(held, turn(5), 'e', { consistency: 'available' }))).toBe(early.hash);
   });
@@ -68,7 +68,7 @@ describe('a turn by its number', () => {
 
   it('is stale where the turn before it is missing', () => {
     expect(decide(line, turn(6))).toMatchObject({ kind: 'stale', turn: 6, base: { hash: three.hash } });
-    expect(decide([], turn(2))).toMatchObject({ kind: 'stale', base: undefined, answered: undefined });
+    expect(decide([], turn(2))).toMatchObject({ kind: 'stale', base: undefined });
   });
 
   it('goes on with the branch that it names, and conflicts where that has gone on', () => {
@@ -80,11 +80,11 @@ describe('a turn by its number', () => {
     expect(decide(line, turn(3, three.hash))).toEqual({ kind: 'mismatch', turn: 3, found: 3 });
   });
 
-  it('waits for a branch that is not here; what answers it from another base is told', () => {
+  it('waits for a branch that is not here; what answers it from another base does only where that is accepted', () => {
     const unknown = 'e'.repeat(32) as ContextId;
-    expect(decide(line, turn(3, unknown), 'c')).toMatchObject({
-      ...{ kind: 'stale', answered: { hash: three.hash }, base: { hash: two.hash } },
-    });
+    expect(decide(line, turn(3, unknown), 'c')).toMatchObject({ kind: 'stale', base: { hash: two.hash } });
+    expect(hashOf(decide(line, turn(3, unknown), 'c', { consistency: 'available' }))).toBe(three.hash);
+    expect(decide(line, turn(3, unknown), 'x', { consistency: 'available' })).toMatchObject({ kind: 'stale' });
   });
 
   it('cannot be the first and go on after a context', () => {
