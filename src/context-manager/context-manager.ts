@@ -124,6 +124,7 @@ export class ContextManager {
     const pass = await this.#gate.pass(key, request, turn.waiting);
     this.#node.metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass, observer);
+    this.#node.records.requireKnown(key);
 
     const { session, base } = pass;
     const mode = this.#modes[modeOf(request, base) ?? this.#openingMode];

@@ -14,6 +14,7 @@ export interface ContextStore {
   /**
    * Durable when it resolves: a crash of process or machine right after loses nothing. Idempotent by hash. A tombstone
    * removes the session's turns and refuses every later turn of it with `session_deleted`, in whatever order they come.
+   * Throws `OutcomeUnknown` where the record may still be stored.
    */
   append(sealed: SealedRecord, options?: AppendOptions): Promise<void>;
 

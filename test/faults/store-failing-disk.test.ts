@@ -1,8 +1,9 @@
 // Tries to get an append acknowledged that is not on the disk, or a store that never recovers: the calls by which LMDB
 // writes and syncs are made to fail beneath it, one kind at a time. An acknowledgement that does not wait for the sync
-// would pass the failing sync by. Needs a C compiler, for a library that is loaded before libc.
+// would pass the failing sync by. Or a sync takes longer than anybody waits, and ends, or the process is killed in it: what
+// became of the append is told rightly from then on. Needs a C compiler, for a library that is loaded before libc.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
@@ -61,3 +62,37 @@ test.each(['fdatasync', 'write', 'meta'])(
     });
   },
 );
+
+test('a sync that takes too long leaves the outcome open, and then it is told; a killed process leaves a whole store', async () => {
+  if (whyNot !== undefined) return;
+  const failures = join(temporary.path, 'hang-failures');
+  mkdirSync(failures);
+  const run = async (step: string) => {
+    const program = await startProcess({
+      name: 'store-on-hanging-disk',
+      command: process.execPath,
+      args: ['--import', 'tsx', supportPath('store-on-hanging-disk.ts'), join(temporary.path, 'hang'), step],
+      env: { LD_PRELOAD: library, FAILING_DISK: failures },
+    });
+    const [, json = ''] = await program.waitForLine(/report (.*)/);
+    return { report: JSON.parse(json), exit: await program.exited };
+  };
+  expect(await run('hang')).toEqual({
+    report: {
+      before: 'acknowledged',
+      during: 'outcome unknown',
+      behind: 'store_unavailable',
+      heldDuring: 1,
+      heldAfter: 2,
+      toldAfter: 2,
+      again: 'acknowledged',
+      heldAgain: 2,
+    },
+    exit: { code: 0, signal: null },
+  });
+  expect(await run('kill')).toMatchObject({ report: { during: 'outcome unknown' }, exit: { signal: 'SIGKILL' } });
+  rmSync(join(failures, 'hang'));
+  const { report } = await run('look');
+  expect([2, 3]).toContain(report.held);
+  expect(report).toMatchObject({ corrupt: 0, again: 'acknowledged', heldAgain: 3 });
+});

@@ -1,6 +1,7 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
+import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
 import { RecordListeners } from '../../src/context-store/record-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifiers.ts';
@@ -12,11 +13,14 @@ import { startScripted } from '../../src/llm-service/scripted.ts';
 import { type Chance, yielded } from '../../tools/chance.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 
-export const FAULTS = ['append', 'appended', 'read', 'llm', 'midway', 'no end'] as const;
+export const FAULTS = ['append', 'appended', 'late', 'read', 'llm', 'midway', 'no end'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** The longest that one call to the store or the LLM Service takes to begin or end, in rounds of the event loop. */
 const SLOW_ROUNDS = 4;
+
+/** The longest that a write takes which is given up before it ends: other requests of its session come meanwhile. */
+const LATE_ROUNDS = 100;
 
 /** One life of the node. Killed, it stops wherever it is: nothing of it reaches the store or a client any more. */
 export class NodeProcess {
@@ -90,10 +94,15 @@ export class NodeProcess {
     return {
       sharing: undefined,
       append: async (sealed) => {
-        await this.#slowly('append');
-        await inner.append(sealed);
-        await this.#slowly('appended');
-        if (untold.delete(sealed.hash)) listeners.tell(sealed, 'here');
+        const store = async (rounds: number) => {
+          await yielded(rounds);
+          await this.#slowly('append');
+          await inner.append(sealed);
+          await this.#slowly('appended');
+          if (untold.delete(sealed.hash)) listeners.tell(sealed, 'here');
+        };
+        if (!this.#meets('late')) return store(0);
+        throw new OutcomeUnknown('the disk has not finished a write', store(this.#chance.below(LATE_ROUNDS)));
       },
       read: async (key) => {
         await this.#slowly('read');

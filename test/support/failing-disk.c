@@ -1,6 +1,6 @@
 /* Put before libc with LD_PRELOAD. While the file named by the call exists in the folder FAILING_DISK, that call fails:
    "fdatasync" with EIO, "write" (any pwrite) with ENOSPC, "meta" (pwrite to the first two pages, where LMDB keeps which
-   version of the tree is the current one) with ENOSPC. */
+   version of the tree is the current one) with ENOSPC. While "hang" exists, fdatasync takes as long. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,6 +20,7 @@ static int failing(const char *call) {
 
 int fdatasync(int fd) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+  while (failing("hang")) usleep(1000);
   if (failing("fdatasync")) {
     errno = EIO;
     return -1;

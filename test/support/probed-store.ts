@@ -9,6 +9,7 @@ import type {
   StoreStatus,
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
+import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
 import { RecordListeners } from '../../src/context-store/record-listeners.ts';
 import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
@@ -39,6 +40,7 @@ export class ProbedStore implements ContextStore {
   readonly #inner: ContextStore;
   readonly #listeners: RecordListeners;
   readonly #untold = new Set<ContextId>();
+  readonly #hangs: Promise<void>[] = [];
   readonly #steps = { append: [] as Step[], appended: [] as Step[], read: [] as Step[], answer: [] as Step[] };
 
   constructor(environment: Environment) {
@@ -64,7 +66,23 @@ export class ProbedStore implements ContextStore {
     });
   }
 
+  /** The next `append` is given up while the disk still works on it; returns what ends that. */
+  hangNext(): { storeIt(): void; refuseIt(): void } {
+    let [storeIt, refuseIt] = [() => {}, () => {}];
+    const ended = new Promise<void>((resolve, reject) => {
+      storeIt = resolve;
+      refuseIt = () => reject(new DiscedgeError('store_unavailable', 'the disk is gone'));
+    });
+    this.#hangs.push(ended);
+    return { storeIt: () => storeIt(), refuseIt: () => refuseIt() };
+  }
+
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
+    const hang = this.#hangs.shift();
+    if (hang !== undefined) {
+      const ended = hang.then(() => this.append(sealed, options));
+      throw new OutcomeUnknown('the disk has not finished a write', ended);
+    }
     await this.#steps.append.shift()?.();
     await this.#inner.append(sealed, options);
     await this.#steps.appended.shift()?.();

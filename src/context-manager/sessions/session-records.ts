@@ -6,13 +6,18 @@ import type {
   SharedContexts,
   StoreStatus,
 } from '../../context-store/context-store.ts';
+import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import { hearsFromAll } from '../../context-store/replication-status.ts';
-import type { SessionKey } from '../../domain/identifiers.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { type SessionRecord, sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { type CachedSession, SessionCache } from './session-cache.ts';
+
+/** How soon it makes sense to ask whether a slow disk has ended a write. */
+const DOUBT_RETRY_MS = 1000;
 
 export interface SessionRecordsParts {
   readonly store: ContextStore;
@@ -30,6 +35,8 @@ export class SessionRecords {
   readonly #store: ContextStore;
   readonly #clock: Clock;
   readonly #cache: SessionCache;
+  /** Sessions with a write that may still be stored. At most those of one group commit. */
+  readonly #inDoubt = new Map<SessionKeyText, OutcomeUnknown>();
 
   constructor({ store, clock, cacheBytesMax: bytesMax }: SessionRecordsParts) {
     this.#store = store;
@@ -64,6 +71,19 @@ export class SessionRecords {
     return this.#store.list({ ...query, nowMs: this.lifetimes.overUpTo(this.#clock.now()) });
   }
 
+  /**
+   * Throws `store_unavailable` while a write to this session may still be stored. Until that is known the session can be
+   * read, as what was acknowledged; to go on from it could give one turn two records.
+   */
+  requireKnown(key: SessionKey): void {
+    if (!this.#inDoubt.has(sessionKeyText(key))) return;
+    throw new DiscedgeError(
+      'store_unavailable',
+      'the disk has not said yet whether the last write to this session is stored; ask again',
+      { retryAfterMs: DOUBT_RETRY_MS },
+    );
+  }
+
   /** The record is durable on this node when it resolves (DESIGN §3.8). Throws what `append` throws. */
   write(record: SessionRecord): Promise<SealedRecord> {
     return this.writeSealed(sealRecord(record));
@@ -74,11 +94,22 @@ export class SessionRecords {
     try {
       await this.#store.append(sealed, { continues: record.kind === 'turn' && record.turn > 1 });
     } catch (error) {
+      const key = sessionKeyOf(record);
       // It may have been stored all the same: only the store knows, and a retry must find it.
-      this.#cache.forget(sessionKeyOf(record));
+      this.#cache.forget(key);
+      if (error instanceof OutcomeUnknown) void this.#doubt(key, error);
       throw error;
     }
     return sealed;
+  }
+
+  async #doubt(key: SessionKey, outcome: OutcomeUnknown): Promise<void> {
+    const keyText = sessionKeyText(key);
+    this.#inDoubt.set(keyText, outcome);
+    await outcome.known;
+    // What was read meanwhile is not taken for the truth either.
+    this.#cache.forget(key);
+    if (this.#inDoubt.get(keyText) === outcome) this.#inDoubt.delete(keyText);
   }
 
   /** Removes sessions that nothing can prolong any more; returns how many. Bounded work per call. */

@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
+import { OutcomeUnknown } from '../outcome-unknown.ts';
 
 /** Work in one commit: a thousand appends of 300 B are a few milliseconds of writing behind one fsync. */
 const GROUP_WORKS_MAX = 1_000;
@@ -44,7 +45,10 @@ export class GroupCommit<Group> {
     return this.#stuck;
   }
 
-  /** Resolves when what `work` has put into its group is durable. Throws what `work` throws, `store_unavailable`, `overloaded`. */
+  /**
+   * Resolves when what `work` has put into its group is durable. Throws what `work` throws, `store_unavailable`, `overloaded`;
+   * {@link OutcomeUnknown} when the commit of its group takes too long, and so may still come to a good end.
+   */
   run(work: (group: Group) => void): Promise<void> {
     if (this.#stuck) return Promise.reject(stuck());
     if (this.#waiting.length >= WAITING_WORKS_MAX) {
@@ -105,11 +109,13 @@ export class GroupCommit<Group> {
         this.#stuck = false;
       };
       commit.then(unstick, unstick);
-      throw stuck();
+      throw new OutcomeUnknown(STUCK, commit);
     });
   }
 }
 
+const STUCK = `the disk has not finished a write in ${COMMIT_WAIT_MS / 1000} s`;
+
 function stuck(): DiscedgeError {
-  return new DiscedgeError('store_unavailable', `the disk has not finished a write in ${COMMIT_WAIT_MS / 1000} s`);
+  return new DiscedgeError('store_unavailable', STUCK);
 }

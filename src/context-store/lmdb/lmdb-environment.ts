@@ -172,6 +172,8 @@ export class LmdbEnvironment {
       this.#tables = undefined;
       await tables.close();
       this.#tables = openTables(this.#parts.folder.storePath);
+      // It may have been stored all the same, when it was the last step that failed.
+      this.#totals = readTotals(this.#tables);
       throw error;
     }
     this.#totals = totals;

@@ -27,6 +27,23 @@ export async function refuseUnopenable(storePath: string): Promise<void> {
     throw new Error(`its disk has ${Math.floor((bavail * bsize) / 1024)} KiB free, a new store needs 1024`);
 }
 
+/**
+ * Brings to the disk what a process that was killed had written and not synced: else a turn could be read, and so be
+ * acknowledged, that a power failure still loses.
+ */
+export async function syncWritten(storePath: string): Promise<void> {
+  const dataFile = await open(join(storePath, 'data.mdb'), 'r+').catch(unlessMissing);
+  try {
+    await dataFile?.datasync();
+  } finally {
+    await dataFile?.close();
+  }
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
 /** Empty when there is no such file. */
 async function firstBytes(path: string, length: number): Promise<Buffer> {
   try {

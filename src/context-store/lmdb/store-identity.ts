@@ -2,7 +2,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { type DataFolder, unusable } from './data-folder.ts';
-import { refuseUnopenable } from './preflight.ts';
+import { refuseUnopenable, syncWritten } from './preflight.ts';
 import type { StoreTotals } from './session-changes.ts';
 import { openTables, readRow, sessionKeyFrom, type Tables } from './tables.ts';
 
@@ -28,6 +28,7 @@ export async function settleIdentity(
   let tables: Tables | undefined;
   try {
     await refuseUnopenable(storePath);
+    await syncWritten(storePath);
     tables = openTables(storePath);
     const known = tables.meta.get('identity');
     const identity = known === undefined ? await newIdentity(tables, nodeId, environment) : JSON.parse(known);

@@ -89,6 +89,81 @@ describe('a store that fails', () => {
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ replayed: true });
   });
 
+  it.each([1, 2])(
+    'and hangs at turn %i: while its outcome is unknown the turn is not answered again; stored, it is a replay',
+    async (turn) => {
+      const rig = await contextManagerRig();
+      await rig.turns('s', { to: turn - 1 });
+      const hang = rig.store.hangNext();
+      expect(await codeOf(rig.turn({ session: 's', turn }))).toBe('store_unavailable');
+      const readMeanwhile = rig.manager.sessions.show(ADA, S).then(
+        ({ turns }) => turns.length,
+        ({ code }) => code,
+      );
+      expect(await readMeanwhile).toBe(turn === 1 ? 'session_not_found' : 1);
+      for (const ask of [{}, { text: 'other' }, { turn: turn + 1, consistency: 'available' as const }]) {
+        expect(['store_unavailable', 'session_not_found']).toContain(
+          await codeOf(rig.turn({ session: 's', turn, ...ask })),
+        );
+      }
+      if (turn === 2) expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ replayed: true });
+      expect(await rig.turn({ session: 'other', turn: 1 })).toMatchObject({ replayed: false });
+      hang.storeIt();
+      await rig.settled();
+      expect(await rig.turn({ session: 's', turn })).toMatchObject({ turn, replayed: true });
+      expect(await rig.turn({ session: 's', turn: turn + 1 })).toMatchObject({ basedOnTurn: turn });
+      expect(rig.records('s').map(({ record }) => record.turn)).toEqual(turn === 1 ? [1, 2] : [1, 2, 3]);
+      expect(rig.llm.generations).toHaveLength(turn + 2);
+    },
+  );
+
+  it('and hangs, and refuses in the end: the turn is answered as if it had never been', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1 });
+    const hang = rig.store.hangNext();
+    expect(await codeOf(rig.turn({ session: 's', turn: 2 }))).toBe('store_unavailable');
+    await rig.manager.sessions.show(ADA, S);
+    hang.refuseIt();
+    await rig.settled();
+    expect(await rig.turn({ session: 's', turn: 2, text: 'other' })).toMatchObject({ turn: 2, replayed: false });
+    expect(rig.records('s')).toHaveLength(2);
+  });
+
+  it('and hangs in a fork: sent again it waits for what is being stored, and then completes that', async () => {
+    const rig = await contextManagerRig();
+    await rig.turns('s', { to: 2 });
+    const request = {
+      userId: ADA,
+      sessionId: S,
+      newSessionId: 'copy' as never,
+      turn: 2 as never,
+      contextId: undefined,
+      ttlSeconds: undefined,
+      maxWaitMs: 0,
+    };
+    const fork = () => rig.manager.fork(request, new AbortController().signal);
+    const hangs = [rig.store.hangNext(), rig.store.hangNext()];
+    expect(await codeOf(fork())).toBe('store_unavailable');
+    await rig.environment.advance(1000);
+    expect(await codeOf(fork())).toBe('store_unavailable');
+    for (const hang of hangs) hang.storeIt();
+    await rig.settled();
+    await fork();
+    expect((await rig.manager.sessions.show(ADA, request.newSessionId)).tips).toHaveLength(1);
+    expect(rig.records('copy')).toHaveLength(2);
+  });
+
+  it('and hangs: a process that starts meanwhile goes by what is stored', async () => {
+    const rig = await contextManagerRig();
+    const hang = rig.store.hangNext();
+    expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('store_unavailable');
+    hang.storeIt();
+    rig.restart();
+    await rig.settled();
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ replayed: true });
+    expect(rig.llm.generations).toHaveLength(1);
+  });
+
   it('is not read as an empty session', async () => {
     const rig = await contextManagerRig();
     await rig.turn({ session: 's', turn: 1 });

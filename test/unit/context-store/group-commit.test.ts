@@ -2,6 +2,7 @@
 // wait for ever on a disk that does not answer, or queue without bound.
 import { expect, test } from 'vitest';
 import { GroupCommit } from '../../../src/context-store/lmdb/group-commit.ts';
+import { OutcomeUnknown } from '../../../src/context-store/outcome-unknown.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 interface Commit {
@@ -96,22 +97,32 @@ test('a group that cannot begin fails, and the next one goes on', async () => {
 
 test('a commit that does not end is given up after 30 s; nothing is taken until it does', async () => {
   const { commits, environment, queue, run, settled, turnOver } = commitsByHand();
-  run('a');
+  const a = run('a');
   await turnOver();
-  run('b');
+  const b = run('b');
   await environment.advance(29_999);
   expect(settled).toEqual([]);
   await environment.advance(1);
   expect(settled.sort()).toEqual(['a store_unavailable', 'b store_unavailable']);
+  // Of the one in the commit nobody knows yet; the one that waited is not stored.
+  expect(
+    [await a.catch((error) => error), await b.catch((error) => error)].map((error) => error instanceof OutcomeUnknown),
+  ).toEqual([true, false]);
+  let known = false;
+  void ((await a.catch((error) => error)) as OutcomeUnknown).known.then(() => {
+    known = true;
+  });
   expect(queue.isStuck).toBe(true);
   await queue.idle();
   run('c');
   await turnOver();
   expect(settled).toContain('c store_unavailable');
   expect(commits).toHaveLength(1);
+  expect(known).toBe(false);
 
   commits[0]?.finish();
   await turnOver();
+  expect(known).toBe(true);
   run('d');
   await turnOver();
   commits[1]?.finish();
