@@ -5,6 +5,7 @@ import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { checkConsistency } from './consistency-rules.ts';
+import { ENGINE_KINDS, type EngineKinds } from './engine-kinds.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { IN_ENTRIES_ONLY, type ModelConfig, namedModels } from './model-config.ts';
 import { listedModels, MODELS_KEY } from './model-entries.ts';
@@ -43,6 +44,8 @@ export interface ConfigSources {
   readonly file?: string | undefined;
   /** The kinds of context store there are; those of this package when left out. */
   readonly stores?: StoreKinds;
+  /** The kinds of engine there are; those of this package when left out. */
+  readonly engines?: EngineKinds;
 }
 
 /** Environment variable that names the configuration file. */
@@ -60,7 +63,7 @@ type Values = Partial<Record<SettingName, SettingValue>>;
  * every problem found, one a line, each naming where the value came from and none repeating a secret.
  */
 export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
-  const { flags = {}, env = process.env, stores = STORE_KINDS } = sources;
+  const { flags = {}, env = process.env, stores = STORE_KINDS, engines = ENGINE_KINDS } = sources;
   const problems: string[] = misspelledEnvironmentNames(env);
   const filePath = sources.file ?? (env[CONFIG_FILE_ENVIRONMENT_NAME] || undefined);
   const file = filePath === undefined ? undefined : readConfigFile(filePath);
@@ -83,7 +86,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   const listen = readListen(values, given, problems);
   const complain = (name: SettingName, problem: string) =>
     problems.push(`${given.get(name)?.place ?? `the default ${keyOf(name)}`} ${problem}`);
-  const models = readModels(values as Settings, { given, file, filePath, problems, complain });
+  const models = readModels(values as Settings, { engines, given, file, filePath, problems, complain });
   const store = readStoreKind(String(values.store), stores, complain);
   const replication = store.settings?.(values as Settings, nodeId, complain);
   if (!store.shares && given.has('peers')) {
@@ -202,12 +205,14 @@ function readAdvertisedUrl(given: SettingValue | undefined, complain: Complain):
 function readModels(
   settings: Settings,
   {
+    engines,
     given,
     file,
     filePath = '',
     problems,
     complain,
   }: {
+    engines: EngineKinds;
     given: ReadonlyMap<SettingName, Given>;
     file: ConfigFile | undefined;
     filePath: string | undefined;
@@ -216,13 +221,13 @@ function readModels(
   },
 ): ModelConfig[] {
   if (file?.models === undefined) {
-    return namedModels(settings, { placeOf: (name) => given.get(name)?.place, complain });
+    return namedModels(settings, { engines, placeOf: (name) => given.get(name)?.place, complain });
   }
   for (const name of IN_ENTRIES_ONLY) {
     if (given.has(name))
       complain(name, `excludes ${MODELS_KEY} (in ${filePath}), whose entries say what each model is`);
   }
-  return listedModels(file.models, { settings, filePath, complain: (problem) => problems.push(problem) });
+  return listedModels(file.models, { settings, engines, filePath, complain: (problem) => problems.push(problem) });
 }
 
 /** Pairs of settings of which the first must not exceed the second, where both are given. */

@@ -1,4 +1,5 @@
 import type { ContextMode } from '../domain/record/turn-record.ts';
+import { type EmbeddedSource, type EngineKinds, type ModelSource, readLlm } from './engine-kinds.ts';
 import type { Complain } from './replication-config.ts';
 import type { SettingName, Settings } from './settings.ts';
 
@@ -16,19 +17,6 @@ export interface ModelConfig {
   readonly mode: ContextMode;
 }
 
-/** Which LLM Service runs it, and what. */
-export type ModelSource =
-  | { readonly kind: 'embedded'; readonly model: string }
-  | LlamaServerSource
-  | { readonly kind: 'scripted' };
-
-export interface LlamaServerSource {
-  readonly kind: 'llama-server';
-  readonly url: string;
-  /** Secret: never log or print it. */
-  readonly apiKey: string | undefined;
-}
-
 /** Models of one node: each takes memory of its own, and at every peer a stream. */
 export const MODELS_MAX = 16;
 
@@ -43,7 +31,11 @@ export const IN_ENTRIES_ONLY: readonly SettingName[] = ['model', 'llm', ...ONE_M
  */
 export function namedModels(
   settings: Settings,
-  { placeOf, complain }: { placeOf: (name: SettingName) => string | undefined; complain: Complain },
+  {
+    engines,
+    placeOf,
+    complain,
+  }: { engines: EngineKinds; placeOf: (name: SettingName) => string | undefined; complain: Complain },
 ): ModelConfig[] {
   const llmPlace = placeOf('llm');
   const isGiven = (name: SettingName) => placeOf(name) !== undefined;
@@ -63,7 +55,9 @@ export function namedModels(
       complain('modelName', `names a model that has a name already, ${name}`);
     }
     const source =
-      setting === 'model' ? embedded(what) : readLlm(what, settings.llmApiKey, (problem) => complain(setting, problem));
+      setting === 'model'
+        ? embedded(what)
+        : readLlm(what, { apiKey: settings.llmApiKey, engines }, (problem) => complain(setting, problem));
     return source === undefined ? [] : [{ ...ownSettings(settings), source, name: name ?? settings.modelName }];
   });
   checkModels(models, (problem) => complain(setting, problem));
@@ -87,26 +81,8 @@ export function ownSettings({ contextTokens, parallel, chatTemplateFile, mode }:
   return { contextTokens, parallel, chatTemplateFile, mode };
 }
 
-export function embedded(model: string): ModelSource {
+export function embedded(model: string): EmbeddedSource {
   return { kind: 'embedded', model };
-}
-
-/** `undefined` after a complaint. */
-export function readLlm(
-  llm: string,
-  apiKey: string | undefined,
-  complain: (problem: string) => void,
-): ModelSource | undefined {
-  if (llm === 'scripted') return { kind: 'scripted' };
-  const url = URL.canParse(llm) ? new URL(llm) : undefined;
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.search !== '' || url.hash !== '') {
-    complain('must be http://HOST:PORT of a llama-server, or scripted');
-  } else if (url.username !== '' || url.password !== '') {
-    complain("must not carry a password: give llama-server's key as llm-api-key");
-  } else {
-    return { kind: 'llama-server', url: url.href.replace(/\/+$/, ''), apiKey };
-  }
-  return undefined;
 }
 
 /** What holds for all of them together. */

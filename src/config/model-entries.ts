@@ -1,5 +1,6 @@
 import { nearest } from '../domain/nearest.ts';
-import { checkModels, embedded, type ModelConfig, ownSettings, readLlm } from './model-config.ts';
+import { type EngineKinds, readLlm } from './engine-kinds.ts';
+import { checkModels, embedded, type ModelConfig, ownSettings } from './model-config.ts';
 import { readSecretFile } from './secret-file.ts';
 import type { SettingValue } from './setting-schema.ts';
 import { readSettingValue } from './setting-values.ts';
@@ -19,7 +20,12 @@ type EntryValues = Partial<Record<SettingName, SettingValue>>;
  */
 export function listedModels(
   list: unknown,
-  { settings, filePath, complain }: { settings: Settings; filePath: string; complain: (problem: string) => void },
+  {
+    settings,
+    engines,
+    filePath,
+    complain,
+  }: { settings: Settings; engines: EngineKinds; filePath: string; complain: (problem: string) => void },
 ): ModelConfig[] {
   const place = `${MODELS_KEY} (in ${filePath})`;
   if (!Array.isArray(list) || list.length === 0) {
@@ -27,7 +33,7 @@ export function listedModels(
     return [];
   }
   const models = list.flatMap((entry, index) => {
-    const model = readEntry(entry, { settings, place: `model ${index + 1} of ${place}`, complain });
+    const model = readEntry(entry, { settings, engines, place: `model ${index + 1} of ${place}`, complain });
     return model === undefined ? [] : [model];
   });
   checkModels(models, (problem) => complain(`${place} ${problem}`));
@@ -36,11 +42,13 @@ export function listedModels(
 
 interface EntryPlace {
   readonly settings: Settings;
+  readonly engines: EngineKinds;
   readonly place: string;
   readonly complain: (problem: string) => void;
 }
 
-function readEntry(entry: unknown, { settings, place, complain }: EntryPlace): ModelConfig | undefined {
+function readEntry(entry: unknown, entryPlace: EntryPlace): ModelConfig | undefined {
+  const { place, complain } = entryPlace;
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
     complain(`${place} must be settings, one "name: value" a line`);
     return undefined;
@@ -57,7 +65,7 @@ function readEntry(entry: unknown, { settings, place, complain }: EntryPlace): M
       else values[setting.name] = reading.value;
     }
   }
-  return entryModel(values, { settings, place, complain });
+  return entryModel(values, entryPlace);
 }
 
 function readEntryValue(setting: Setting, given: unknown) {
@@ -71,12 +79,12 @@ function isOne(setting: Setting): Setting {
   return setting.kind === 'texts' ? { ...setting, kind: 'text' } : setting;
 }
 
-function entryModel(values: EntryValues, { settings, place, complain }: EntryPlace): ModelConfig | undefined {
+function entryModel(values: EntryValues, { settings, engines, place, complain }: EntryPlace): ModelConfig | undefined {
   const { model, llm, modelName: name, llmApiKey, ...own } = values as EntryModelValues;
   const complainOfLlm = (problem: string) => complain(`${place}: llm ${problem}`);
-  const source =
-    model !== undefined ? embedded(model) : llm === undefined ? undefined : readLlm(llm, llmApiKey, complainOfLlm);
-  if (llmApiKey !== undefined && source !== undefined && source.kind !== 'llama-server') {
+  const ofLlm = llm === undefined ? undefined : readLlm(llm, { apiKey: llmApiKey, engines }, complainOfLlm);
+  const source = model === undefined ? ofLlm : embedded(model);
+  if (llmApiKey !== undefined && source !== undefined && engines[source.kind]?.takesKey !== true) {
     complain(`${place}: llm-api-key-file is for a llama-server`);
   }
   const { contextTokens } = own;

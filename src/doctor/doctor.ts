@@ -1,4 +1,5 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
+import { isEmbedded, isLlamaServer } from '../config/engine-kinds.ts';
 import type { Check } from './check.ts';
 import { checkEdgeNode, checkEmbedded, checkLlamaServer, checkModel } from './llm-checks.ts';
 import { checkNodeVersion, checkThreads } from './machine-checks.ts';
@@ -27,22 +28,14 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[], n
 
 async function checkLlmServices(config: EdgeNodeConfig): Promise<Check[]> {
   const sources = config.models.map(({ source }) => source);
-  const isEmbedded = sources.some(({ kind }) => kind === 'embedded');
-  const embedded = isEmbedded ? [await checkEmbedded(config)] : [];
+  const wantsEmbedded = sources.some(isEmbedded);
+  const embedded = wantsEmbedded ? [await checkEmbedded(config)] : [];
   const canLoad = embedded.every(({ outcome }) => outcome === 'ok');
   const checks = await Promise.all(
     sources.map(async (source): Promise<Check[]> => {
-      switch (source.kind) {
-        case 'embedded':
-          return canLoad ? [await checkModel(source.model)] : [];
-        case 'llama-server':
-          return [await checkLlamaServer(source)];
-        case 'scripted':
-          return [];
-        default:
-          return source satisfies never;
-      }
+      if (isEmbedded(source)) return canLoad ? [await checkModel(source.model)] : [];
+      return isLlamaServer(source) ? [await checkLlamaServer(source)] : [];
     }),
   );
-  return [...embedded, ...checks.flat(), ...(isEmbedded && canLoad ? await checkMemory(config) : [])];
+  return [...embedded, ...checks.flat(), ...(wantsEmbedded && canLoad ? await checkMemory(config) : [])];
 }

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import type { EdgeNodeConfig } from '../config/config.ts';
-import type { LlamaServerSource } from '../config/model-config.ts';
+import type { LlamaServerSource } from '../config/engine-kinds.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { DEMO_MODEL_PATH } from '../edge-node/start-llm-service.ts';
+import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
 import { checkGgufFile } from '../llm-service/gguf-file.ts';
 import { LLAMA_PACKAGE, loadLlamaLibrary } from '../llm-service/llama-library.ts';
 import type { Check } from './check.ts';

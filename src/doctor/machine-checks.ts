@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { EdgeNodeConfig } from '../config/config.ts';
+import { isEmbedded } from '../config/engine-kinds.ts';
 import type { Check } from './check.ts';
 
 /** The Node.js version that package.json asks for, `>=20.19`. */
@@ -28,8 +29,8 @@ export function checkNodeVersion(version = process.versions.node): Check {
 export function checkThreads({ threads, models }: EdgeNodeConfig): Check {
   const cores = availableParallelism();
   const found = `${cores} cores, ${threads} compute ${threads === 1 ? 'thread' : 'threads'}`;
-  const isEmbedded = models.some(({ source }) => source.kind === 'embedded');
-  if (!isEmbedded || threads < cores || cores === 1) return { name: 'cores', outcome: 'ok', found };
+  const runsHere = models.some(({ source }) => isEmbedded(source));
+  if (!runsHere || threads < cores || cores === 1) return { name: 'cores', outcome: 'ok', found };
   return {
     name: 'cores',
     outcome: 'warn',

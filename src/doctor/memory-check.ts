@@ -1,5 +1,6 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { DEMO_MODEL_PATH } from '../edge-node/start-llm-service.ts';
+import { isEmbedded } from '../config/engine-kinds.ts';
+import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
 import { memoryNeed } from '../llm-service/embedded/memory-need.ts';
 import type { Check } from './check.ts';
 
@@ -8,7 +9,7 @@ export async function checkMemory({ models, prefillChunkTokens, gpu }: EdgeNodeC
   if (gpu) return [];
   const needs = await Promise.all(
     models.map(async ({ source, contextTokens, parallel }) => {
-      if (source.kind !== 'embedded' || source.model.startsWith('hf:')) return undefined;
+      if (!isEmbedded(source) || source.model.startsWith('hf:')) return undefined;
       const modelPath = source.model === 'demo' ? DEMO_MODEL_PATH : source.model;
       return memoryNeed({ modelPath, contextTokens, parallel, batchTokens: prefillChunkTokens });
     }),

@@ -5,6 +5,7 @@ import type { Environment } from '../environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { Closing } from './closing.ts';
+import { type Engines, engineOf } from './engines.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
 
@@ -61,9 +62,13 @@ export async function startModels(
     } catch (error) {
       if (!(error instanceof DiscedgeError && ONE_MODELS_TROUBLE.has(error.code))) throw error;
       failures.push(error);
-      unserved.push({ model: calledInConfig(model), reason: error.message });
+      unserved.push({ model: calledInConfig(model, parts.options.engines), reason: error.message });
       if (models.length > 1)
-        parts.environment.logger.error('model_not_served', { model: calledInConfig(model) }, error);
+        parts.environment.logger.error(
+          'model_not_served',
+          { model: calledInConfig(model, parts.options.engines) },
+          error,
+        );
     }
   }
   const [first] = failures;
@@ -119,16 +124,6 @@ function refuseSecondOf(name: string, served: readonly StartedModel[]): void {
 }
 
 /** What an operator finds it by in the configuration. */
-function calledInConfig({ name, source }: ModelConfig): string {
-  if (name !== undefined) return name;
-  switch (source.kind) {
-    case 'embedded':
-      return source.model;
-    case 'llama-server':
-      return source.url;
-    case 'scripted':
-      return 'scripted';
-    default:
-      return source satisfies never;
-  }
+function calledInConfig(model: ModelConfig, engines: Engines | undefined): string {
+  return model.name ?? engineOf(model, engines).called(model.source);
 }

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { ENGINE_KINDS } from '../../src/config/engine-kinds.ts';
 import { STORE_KINDS } from '../../src/config/store-kinds.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -120,10 +121,14 @@ it('time and chance come from the environment, and the process environment is re
   expect(readers).toEqual(['config/config.ts']);
 });
 
-it('a store is known by what it says of itself: nobody asks for its name or looks for its methods', () => {
-  const names = Object.keys(STORE_KINDS).join('|');
-  const asked = new RegExp(`[!=]== '(?:${names})'|case '(?:${names})'|'\\w+' in \\w*[sS]tore\\b`);
-  expect(files.filter(({ text }) => asked.test(text)).map(({ path }) => path)).toEqual([]);
+it('a store or an engine is known by what it says of itself: nobody asks for its name or looks for its methods', () => {
+  const asked = (kinds: object) => {
+    const names = Object.keys(kinds).join('|');
+    return new RegExp(`[!=]== '(?:${names})'|case '(?:${names})'|'\\w+' in \\w*[sS]tore\\b`);
+  };
+  const askersFor = (kinds: object) => files.filter(({ text }) => asked(kinds).test(text)).map(({ path }) => path);
+  expect(askersFor(STORE_KINDS)).toEqual([]);
+  expect(askersFor(ENGINE_KINDS)).toEqual(['config/engine-kinds.ts']);
 });
 
 it("every adapter of a port has a test that runs the port's conformance suite", () => {
@@ -138,7 +143,7 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     ['context-store/lmdb.ts', 'contextStoreSuite'],
     ['context-store/nats.ts', 'contextStoreSuite'],
   ] as const;
-  const started = textOf('edge-node/start-llm-service.ts');
+  const started = textOf('edge-node/engines.ts');
   const opened = ['open-context-store', 'open-replicated-store'].map((name) => textOf(`edge-node/${name}.ts`)).join('');
   const inUse = [...(started + opened).matchAll(/'\.\.\/((?:llm-service|context-store)\/[a-z-]+\.ts)'/g)].map(
     (match) => match[1],

@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
+import { isEmbedded } from 'discedge/internal/config/engine-kinds';
 import type { ModelConfig } from 'discedge/internal/config/model-config';
-import { DEMO_MODEL_PATH } from 'discedge/internal/edge-node/start-llm-service';
+import { DEMO_MODEL_PATH } from 'discedge/internal/edge-node/demo-model';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { checkGgufFile } from 'discedge/internal/llm-service/gguf-file';
 import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
@@ -30,7 +31,7 @@ export async function experimentModel(
 ): Promise<ExperimentModel> {
   const config = loadConfig(settings);
   const { source, name } = config.models[0] as ModelConfig;
-  const model = source.kind === 'embedded' ? source.model : 'demo';
+  const model = isEmbedded(source) ? source.model : 'demo';
   const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'experiment' });
   const where = { cacheDir: config.modelCacheDir, demoPath: DEMO_MODEL_PATH, signal };
   const path = await resolveModelFile(model, where, environment);

@@ -1,0 +1,108 @@
+import type { EdgeNodeConfig } from '../config/config.ts';
+import {
+  type EmbeddedSource,
+  ENGINE_KINDS,
+  type EngineName,
+  type EngineTraits,
+  type LlamaServerSource,
+  type ModelSource,
+} from '../config/engine-kinds.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Environment } from '../environment/environment.ts';
+import type { memoryNeed } from '../llm-service/embedded/memory-need.ts';
+import type { LlmService } from '../llm-service/llm-service.ts';
+import type { DownloadProgress } from '../llm-service/model-file.ts';
+
+import { DEMO_MODEL_PATH } from './demo-model.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+
+export type { DownloadProgress };
+
+/** What the start of one model is given. */
+export interface EngineStart {
+  readonly model: ModelConfig;
+  /** Jinja source; `undefined`: the model's own. */
+  readonly chatTemplate: string | undefined;
+  readonly node: EdgeNodeConfig;
+  readonly environment: Environment;
+  /** With a budget a model is loaded only when it fits into it; what it takes of it it keeps. */
+  readonly memory: MemoryBudget | undefined;
+  /** Told how far a model's download has come. */
+  readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Aborts a start that takes long, such as a download. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A kind of engine that a node can be given. */
+export interface Engine<Source extends ModelSource = ModelSource> extends EngineTraits<Source> {
+  /** Throws a start code (`model_unusable`, `llm_unavailable`, …), and then leaves nothing open. */
+  start(source: Source, start: EngineStart): Promise<LlmService>;
+  /** For people: which service, and where. */
+  describe(source: Source): string;
+}
+
+export type Engines = Readonly<Record<string, Engine>>;
+
+/** Every kind of engine, with what starts it. Heavy ones are loaded only when they are meant. */
+export const ENGINES: Readonly<Record<EngineName, Engine>> = {
+  'llama-server': {
+    ...ENGINE_KINDS['llama-server'],
+    start: connectServer,
+    describe: ({ url }: LlamaServerSource) => `llama-server at ${url}`,
+  },
+  scripted: { ...ENGINE_KINDS.scripted, start: startScriptedService, describe: () => 'scripted' },
+  embedded: { ...ENGINE_KINDS.embedded, start: startEmbeddedModel, describe: () => 'embedded llama.cpp' },
+};
+
+/** The engine of a model. The configuration was read with the same engines. */
+export function engineOf({ source }: ModelConfig, engines: Engines = ENGINES): Engine {
+  const engine = engines[source.kind];
+  if (engine === undefined) throw new TypeError(`no engine ${source.kind} is registered`);
+  return engine;
+}
+
+async function startScriptedService(_source: ModelSource, start: EngineStart): Promise<LlmService> {
+  const { startScripted } = await import('../llm-service/scripted.ts');
+  const { model, chatTemplate, environment } = start;
+  const { name: modelName, contextTokens } = model;
+  return startScripted({ modelName, contextTokens, chatTemplate }, environment);
+}
+
+async function connectServer({ url, apiKey }: LlamaServerSource, start: EngineStart): Promise<LlmService> {
+  const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
+  const { model, chatTemplate, node, environment } = start;
+  const { llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs } = node;
+  const server = { url, modelName: model.name, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs };
+  return connectLlamaServer(server, environment);
+}
+
+async function startEmbeddedModel({ model: file }: EmbeddedSource, start: EngineStart): Promise<LlmService> {
+  const [{ startEmbedded }, { resolveModelFile }] = await Promise.all([
+    import('../llm-service/embedded.ts'),
+    import('../llm-service/model-file.ts'),
+  ]);
+  const { node, environment, chatTemplate, memory, onModelProgress: onProgress, signal } = start;
+  const { name: modelName, contextTokens, parallel } = start.model;
+  const { modelCacheDir: cacheDir, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs } = node;
+  const where = { cacheDir, demoPath: DEMO_MODEL_PATH, onProgress, signal };
+  const modelPath = await resolveModelFile(file, where, environment);
+  const gpu = node.gpu ? 'auto' : false;
+  const model = { modelPath, modelName, chatTemplate, contextTokens, parallel };
+  const giveBack = memory && (await setAside(memory, { file, ...model, batchTokens: prefillChunkTokens }));
+  try {
+    return await startEmbedded({ ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs }, environment);
+  } catch (error) {
+    giveBack?.();
+    throw error;
+  }
+}
+
+/** `undefined` where it cannot be told how much the model needs: then it is tried. */
+async function setAside(
+  memory: MemoryBudget,
+  { file, ...model }: Parameters<typeof memoryNeed>[0] & { readonly file: string },
+): Promise<(() => void) | undefined> {
+  const { memoryNeed } = await import('../llm-service/embedded/memory-need.ts');
+  const neededBytes = await memoryNeed(model);
+  return neededBytes === undefined ? undefined : memory.take(file, neededBytes);
+}
