@@ -44,6 +44,7 @@ const PORT_FILES = [
   'llm-service/llm-service.ts',
   'llm-service/chat-template.ts',
   'context-store/context-store.ts',
+  'context-store/outcome-unknown.ts',
   'context-store/replication-status.ts',
   'environment/environment.ts',
 ];
