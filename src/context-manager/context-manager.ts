@@ -2,7 +2,7 @@ import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
-import type { ContextMode, StoredMode } from '../domain/record/turn-record.ts';
+import type { ContextMode, StopReason, StoredMode, TurnRecord } from '../domain/record/turn-record.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { TurnPlace } from '../domain/turn-decision.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
@@ -15,7 +15,7 @@ import type { NodeResources } from './node-resources.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { generateReply } from './turn/generate-reply.ts';
-import { newTurnRecord } from './turn/new-turn-record.ts';
+import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import type { ForwardRequest, Reply, ReplyOptions, TurnObserver, TurnReply, TurnRequest } from './turn/turn.ts';
 import { type AnsweredPass, TurnGate } from './turn/turn-gate.ts';
@@ -132,18 +132,18 @@ export class ContextManager {
     turn.startGenerating();
     const prompt = await mode.build({ request, session, base, replyTokens: this.#replyReserve(request) });
     const promptTokens = prompt.ids.length;
-    const end = await this.#generate(prompt.ids, sessionKeyText(key), request, observer, turn);
+    const { environment, options, records } = this.#node;
+    const recordOf = (stop: StopReason, payload: TurnRecord['payload']) => {
+      const answer = { prompt, stop, payload, writtenAtMs: environment.clock.now(), lifetimes: records.lifetimes };
+      return newTurnRecord(request, pass, answer, options);
+    };
+    const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft));
+    const reply = { ...request, maxTokens: Math.min(this.#maxTokens(request), heldTokens) };
+    const end = await this.#generate(prompt.ids, sessionKeyText(key), reply, observer, turn);
     const payload = await prompt.payload(end);
     turn.startCommitting();
-    const { environment, options } = this.#node;
-    const writtenAtMs = environment.clock.now();
-    const record = newTurnRecord(
-      request,
-      pass,
-      { prompt, end, payload, writtenAtMs, lifetimes: this.#node.records.lifetimes },
-      options,
-    );
-    const sealed = await this.#node.records.write(record);
+    const record = recordOf(end.stop, payload);
+    const sealed = await records.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
     return { answered, reply: answeredReply(answered, end, promptTokens, pass) };

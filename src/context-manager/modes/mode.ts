@@ -35,7 +35,9 @@ export interface Prompt {
   readonly ids: TokenSequence;
   /** The first turn the prompt contains. */
   readonly contextStart: TurnNumber;
-  /** What the record of this turn keeps. */
+  /** What the record of this turn keeps, without a reply. */
+  readonly draft: TokenizedPayload | RawPayload;
+  /** The same with its reply. */
   payload(reply: GenerationEnd): Promise<TokenizedPayload | RawPayload>;
   /** The record is durable. A prompt of which this is never called leaves no trace. */
   kept(sealed: SealedRecord): void;

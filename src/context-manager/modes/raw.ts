@@ -18,10 +18,12 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
 
     async build(input: BuildInput): Promise<Prompt> {
       const { ids, contextStart } = await fit(input, llm.description.contextTokens, template);
+      const draft: RawPayload = { mode: 'raw', messages: addedMessages(input.request), reply: '' };
       return {
         ids,
         contextStart,
-        payload: async (reply) => ({ mode: 'raw', messages: addedMessages(input.request), reply: reply.text }),
+        draft,
+        payload: async (reply) => ({ ...draft, reply: reply.text }),
         kept: () => {},
       };
     },

@@ -1,6 +1,6 @@
 import { turnsToDrop } from '../../domain/context-window.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { Message, StopReason } from '../../domain/record/turn-record.ts';
+import type { Message, StopReason, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
@@ -26,21 +26,24 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
           : await template.continueSession(context.lastReply, messages);
       makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
       context.offer(segment);
+      const draft: TokenizedPayload = {
+        mode: 'tokenized',
+        promptIds: segment.ids,
+        replyIds: [],
+        exact: true,
+        leadLength: segment.leadLength,
+        spans: segment.spans,
+        replyText: undefined,
+      };
       return {
         ids: context.ids,
         contextStart: context.firstTurn,
+        draft,
         async payload(reply) {
           // Where the service cannot say now what the ids show, the text is kept beside them: the turn is not lost for it.
           const shown = await shownText(llm, reply.ids, reply.stop).catch(() => undefined);
-          return {
-            mode: 'tokenized',
-            promptIds: segment.ids,
-            replyIds: reply.ids,
-            exact: reply.exact,
-            leadLength: segment.leadLength,
-            spans: segment.spans,
-            replyText: shown === reply.text ? undefined : reply.text,
-          };
+          const replyText = shown === reply.text ? undefined : reply.text;
+          return { ...draft, replyIds: reply.ids, exact: reply.exact, replyText };
         },
         kept(sealed) {
           context.commit(sealed);

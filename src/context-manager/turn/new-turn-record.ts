@@ -1,9 +1,9 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { Lifetimes } from '../../domain/lifetimes.ts';
-import type { TurnRecord } from '../../domain/record/turn-record.ts';
+import { RECORD_BYTES_MAX, sealRecord } from '../../domain/record/record-codec.ts';
+import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { TurnRequest } from './turn.ts';
@@ -15,14 +15,14 @@ export function newTurnRecord(
   { session, base, digest }: OpenPass,
   answer: {
     readonly prompt: Prompt;
-    readonly end: GenerationEnd;
+    readonly stop: StopReason;
     readonly payload: TurnRecord['payload'];
     readonly writtenAtMs: number;
     readonly lifetimes: Lifetimes;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, end, payload, writtenAtMs, lifetimes } = answer;
+  const { prompt, stop, payload, writtenAtMs, lifetimes } = answer;
   const { expiresAtMs } = session.history;
   if (base !== undefined && lifetimes.isOver(expiresAtMs, writtenAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
@@ -40,7 +40,7 @@ export function newTurnRecord(
     parent: base?.hash,
     requestDigest: digest,
     contextStart: prompt.contextStart,
-    stop: end.stop,
+    stop,
     sampling: {
       temperature: numberOr(request.sampling.temperature),
       seed: numberOr(request.sampling.seed),
@@ -48,6 +48,36 @@ export function newTurnRecord(
     },
     payload,
   };
+}
+
+/**
+ * Bytes that a token of a reply takes in a record: its id at most five, the rest for its text, where that is kept as well.
+ * Ordinary text has four to a token.
+ */
+const REPLY_TOKEN_BYTES = 64;
+
+/**
+ * The longest reply, in tokens, that there is room for in the record of a turn. Throws `invalid_request` for a turn that no
+ * record holds, whatever the reply: the LLM would be asked in vain, and again whenever the turn is sent again.
+ */
+export function replyTokensHeld(draft: TurnRecord): number {
+  const tokens = Math.floor((RECORD_BYTES_MAX - sealedBytes(draft)) / REPLY_TOKEN_BYTES);
+  if (tokens < 1)
+    throw unholdable(`its prompt leaves no room for a reply in the ${RECORD_BYTES_MAX} bytes of a record`);
+  return tokens;
+}
+
+function sealedBytes(record: TurnRecord): number {
+  try {
+    return sealRecord(record).bytes.length;
+  } catch (error) {
+    if (error instanceof RangeError) throw unholdable(error.message);
+    throw error;
+  }
+}
+
+function unholdable(why: string): DiscedgeError {
+  return new DiscedgeError('invalid_request', `this turn cannot be stored: ${why}`);
 }
 
 /** A session keeps the time to live it was given last. */

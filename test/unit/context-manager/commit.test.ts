@@ -2,8 +2,9 @@
 // turn of theirs is being stored; an LLM Service that fails in every way it can. What was acknowledged must be stored,
 // and what was not must leave nothing behind, so that the same turn can be sent again and gives one record.
 import { describe, expect, it } from 'vitest';
-import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
-import { codeOf, contextManagerRig, replicaRig } from '../../support/context-manager-rig.ts';
+import { RECORD_BYTES_MAX, type SealedRecord } from '../../../src/domain/record/record-codec.ts';
+import type { TokenId } from '../../../src/domain/token-sequence.ts';
+import { codeOf, contextManagerRig, errorOf, replicaRig } from '../../support/context-manager-rig.ts';
 
 const ADA = 'ada' as never;
 const S = 's' as never;
@@ -41,6 +42,38 @@ describe('acknowledged means stored', () => {
       sampling: { temperature: 0.5, seed: 7, maxTokens: 3 },
       writtenAtMs: rig.environment.clock.now(),
     });
+  });
+});
+
+describe('what no record can hold', () => {
+  /** Whose tokenizer has one id for all of a long text. */
+  async function rigForHugeTexts() {
+    const rig = await contextManagerRig();
+    const { tokenize } = rig.llm;
+    rig.llm.tokenize = async (text, how) =>
+      text.length > 1_000_000 ? [97 as TokenId] : tokenize.call(rig.llm, text, how);
+    return rig;
+  }
+
+  it.each([
+    ['a prompt as long as a record', { text: 'x'.repeat(RECORD_BYTES_MAX) }],
+    ['a prompt that leaves no room for a reply', { text: 'x'.repeat(RECORD_BYTES_MAX - 120) }],
+    ['a number that it cannot write', { maxTokens: 2 ** 53 }],
+  ])('%s is refused before the LLM is asked', async (_name, ask) => {
+    const rig = await rigForHugeTexts();
+    expect(await errorOf(rig.turn({ session: 's', turn: 1, mode: 'raw', ...ask }))).toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringContaining('this turn cannot be stored'),
+    });
+    expect(rig.llm.generations).toHaveLength(0);
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ turn: 1 });
+  });
+
+  it('a reply ends where the record is full', async () => {
+    const rig = await rigForHugeTexts();
+    await rig.turn({ session: 's', turn: 1, mode: 'raw', text: 'x'.repeat(RECORD_BYTES_MAX - 1000) });
+    expect(rig.llm.generations[0]?.request.maxTokens).toBe(14);
+    expect(rig.records('s')).toHaveLength(1);
   });
 });
 

@@ -95,6 +95,8 @@ describe('fields of the wrong type or range', () => {
     ['ttl_seconds', 10 ** 12],
     ['n_predict', 0],
     ['n_predict', -2],
+    ['n_predict', 2 ** 53],
+    ['max_tokens', 2 ** 53],
     ['stream', 'yes'],
     ['system', 'not in turn 3'],
     ['system', 7],

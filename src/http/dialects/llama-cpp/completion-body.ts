@@ -20,7 +20,7 @@ const stopWord = Type.String({ maxLength: 256 });
 
 const replyTokens = (description: string) =>
   Type.Refine(
-    Type.Integer({ minimum: -1, description }),
+    Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER, description }),
     (tokens) => tokens !== 0,
     () => 'must be at least 1, or -1 for as many as the node allows',
   );
