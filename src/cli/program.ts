@@ -14,7 +14,7 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'nodes',
-    description: 'List the nodes of a cluster, as one of them sees them.',
+    description: 'List the nodes of a cluster, as one of them sees them; wait until one may go.',
     load: () => import('./commands/nodes.ts'),
   },
   {

@@ -26,6 +26,8 @@ export interface ListedNode {
   readonly load: number | undefined;
   /** Its records that the asked node lacks; the asked node's own that its nats-server lacks. */
   readonly lag: number;
+  /** Of the asked node: records written there that no other node is known to have, and that would be lost with its disk. */
+  readonly onlyHere: number | undefined;
   /** Milliseconds since it last answered; 0 for the asked node. */
   readonly lastSeenAgoMs: number | undefined;
   /** Records of it that were not taken in, by reason. */
@@ -48,6 +50,7 @@ interface WireNode
   readonly node: string;
   readonly models?: readonly string[];
   readonly unpublished?: number;
+  readonly only_here?: number;
   readonly last_seen_ms_ago?: number;
   readonly refused_records?: ListedNode['refusedRecords'];
 }
@@ -64,6 +67,7 @@ function listedNode(wire: WireNode): ListedNode {
     models: wire.models ?? (model === undefined ? [] : [model]),
     load,
     lag: wire.lag ?? wire.unpublished ?? 0,
+    onlyHere: wire.only_here,
     lastSeenAgoMs: state === 'self' ? 0 : wire.last_seen_ms_ago,
     refusedRecords: wire.refused_records ?? {},
   };

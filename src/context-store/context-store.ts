@@ -1,7 +1,7 @@
 import type { ContextId, KeygroupId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
-import type { ReplicationStatus } from './replication-status.ts';
+import type { OnlyHereStatus, ReplicationStatus } from './replication-status.ts';
 
 /**
  * The replica of turn records on this node (paper §3.3). Absence is `undefined`; failure throws `store_unavailable`
@@ -57,6 +57,13 @@ export type RecordListener = (sealed: SealedRecord, from: RecordSource) => void;
 /** What a store knows of the other nodes that have its records. */
 export interface SharedContexts {
   status(): ReplicationStatus;
+  /** What this node alone has of what it wrote, as far as its peers have said since it started; empty when they have it all. */
+  onlyHere(): OnlyHereStatus[];
+  /**
+   * Asks the peers whether they are there and what they have, so that {@link status} and {@link onlyHere} tell of now, and not
+   * of when they were last heard. Resolves after two seconds at most; never rejects.
+   */
+  refresh(): Promise<void>;
   /**
    * How many peers have a record of this node, durable. Resolves as soon as there is one, or after `waitMs` with what
    * there is, 0 included; 0 at once for a record that is not this node's or is gone. Throws `signal.reason` on abort.

@@ -26,9 +26,15 @@ import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peers/peer-protocol.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
+import { OnlyHere } from './nats/publish/only-here.ts';
 import { ReplicaAcks } from './nats/publish/replica-acks.ts';
 import { Applier } from './nats/pull/applier.ts';
 import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
+
+/** A peer that has not answered by then is not there for whoever looks. */
+const PROBE_WAIT_MS = 2_000;
+/** A report that comes later counts at the next look. */
+const REPORT_WAIT_MS = 500;
 
 export interface NatsStoreOptions {
   /** Closed with the store, and when it cannot be opened. */
@@ -91,9 +97,11 @@ class SharedReplica implements NatsStore {
   readonly #options: NatsStoreOptions;
   readonly #replica: ReplicaStore;
   readonly #acks: ReplicaAcks;
+  readonly #onlyHere: OnlyHere;
   readonly #home: HomeServer;
   readonly #directory: PeerDirectory;
   readonly #instance: string;
+  #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: NatsStoreOptions, environment: Environment) {
@@ -103,12 +111,15 @@ class SharedReplica implements NatsStore {
     this.#replica = replica;
     this.sharing = {
       status: () => this.#status(),
+      onlyHere: () => this.#onlyHere.rows,
+      refresh: () => this.#refresh(),
       awaitReplicated: (...args) => this.#awaitReplicated(...args),
     };
     this.#instance = environment.random.uuid();
     const { nodeId, incarnation } = replica;
     const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
     this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, environment.clock);
+    this.#onlyHere = new OnlyHere({ replica, acks: this.#acks, announce: (news) => this.#home.announce(news) });
     const applier = new Applier({ replica, logger: environment.logger });
     this.#home = new HomeServer(
       {
@@ -188,6 +199,16 @@ class SharedReplica implements NatsStore {
       peers: this.#directory.peers,
       refusedNodes: this.#directory.refusedNodes,
     };
+  }
+
+  /** Whoever looks meanwhile looks at the same answers. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= Promise.all([this.#directory.probe(PROBE_WAIT_MS), this.#onlyHere.ask(REPORT_WAIT_MS)])
+      .then(() => {})
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
   }
 
   async #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {

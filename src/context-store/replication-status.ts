@@ -32,6 +32,12 @@ export interface OutboxStatus {
   readonly published: number;
 }
 
+/** Records of a keygroup, served here now or not, that this node wrote and no other one is known to have. */
+export interface OnlyHereStatus {
+  readonly keygroup: KeygroupId;
+  readonly records: number;
+}
+
 /**
  * `unreachable`: nothing of it can be reached. `silent`: its end of the transport answers, the node does not; records still
  * come. `refused`: it must not take part, `reason` says why.

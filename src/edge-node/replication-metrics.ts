@@ -42,6 +42,10 @@ export function exposeReplication(sharing: SharedContexts, metrics: Metrics): vo
     { name: 'discedge_unpublished_records', help: "Records written here that this node's nats-server does not have" },
     () => sharing.status().outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
   );
+  metrics.gauge(
+    { name: 'discedge_only_here_records', help: 'Records written here that no other node is known to have' },
+    () => sharing.onlyHere().reduce((sum, { records }) => sum + records, 0),
+  );
   metrics.gauge({ name: 'discedge_nats_connected', help: "1 when this node's own nats-server answers, else 0" }, () =>
     sharing.status().transport.connected ? 1 : 0,
   );

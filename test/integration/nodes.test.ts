@@ -343,8 +343,16 @@ test('as processes: the directory on the command line, and nothing left running'
   expect(stdout).toMatch(/^cluster discedge\nNODE +STATE +URL/);
   expect(stdout).toMatch(new RegExp(`^a +self +${a.url} +52.5,13.3 +scripted +0 +0 +now$`, 'm'));
   expect(stdout).toMatch(new RegExp(`^b +connected +${b.url} +- +scripted +0 +0 +\\d+ s ago$`, 'm'));
+  const drain = (...more: string[]) => promisify(execFile)(process.execPath, [CLI_PATH, 'nodes', 'drain', ...more]);
+  await a.turn({ session_id: 's', turn: 1, prompt: 'hello' });
+  expect((await drain('--url', a.url)).stdout).toMatch(/^everything that a has acknowledged is on another node, too$/m);
   const port = new URL(`nats://${await natsAddress(b)}`).port;
   await b.process.stop();
+  await a.turn({ session_id: 's', turn: 2, prompt: 'hello' });
+  await expect(drain('--url', a.url, '--wait', '0')).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^discedge: 1 record of a on no other node yet; b is (silent|unreachable)$/m),
+  });
   await eventually(async () => expect(await canConnect(Number(port))).toBe(false));
 });
 

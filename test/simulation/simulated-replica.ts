@@ -14,9 +14,9 @@ import type { Environment } from '../../src/environment/environment.ts';
 /** One node's replica: what it writes waits to be carried to the others, in order, when the simulation says so. */
 export class SimulatedReplica implements ContextStore {
   readonly sharing: SharedContexts = {
-    status: () => {
-      throw new TypeError('nobody asks in a simulation');
-    },
+    status: notAsked,
+    onlyHere: notAsked,
+    refresh: notAsked,
     awaitReplicated: (...args) => this.#awaitReplicated(...args),
   };
   /** On its disk, whoever wrote it. */
@@ -104,4 +104,8 @@ export class SimulatedReplica implements ContextStore {
   close() {
     return this.#inner.close();
   }
+}
+
+function notAsked(): never {
+  throw new TypeError('nobody asks in a simulation');
 }

@@ -131,6 +131,8 @@ export class ProbedStore implements ContextStore {
 export class ProbedReplica extends ProbedStore {
   override readonly sharing: SharedContexts = {
     status: () => ({ peers: [] }) as unknown as ReplicationStatus,
+    onlyHere: () => [],
+    refresh: async () => {},
     awaitReplicated: (_hash, waitMs, signal) => this.awaitReplicated(waitMs, signal),
   };
 

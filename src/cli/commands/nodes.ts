@@ -2,9 +2,11 @@ import type { Command } from 'commander';
 import type { ListedNode, NodeDirectory } from '../../client/client.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { printable, styled, table } from '../terminal.ts';
+import { defineDrain } from './nodes-drain.ts';
 
 export function define(command: Command): void {
   addConnectionOptions(command).option('--json', "print the node's answer").action(list);
+  defineDrain(command.command('drain'));
 }
 
 async function list(options: ConnectionOptions & { json?: true }): Promise<void> {
@@ -36,10 +38,13 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
   ].join('\n');
 }
 
-function troubles({ nodeId, state, reason, refusedRecords }: ListedNode): string[] {
+function troubles({ nodeId, state, reason, refusedRecords, onlyHere = 0 }: ListedNode): string[] {
   const records = Object.entries(refusedRecords).map(([why, count]) => `${count} ${why.replaceAll('_', ' ')}`);
   return [
     ...(reason === undefined ? [] : [`${nodeId} is ${state}: ${reason}`]),
+    ...(onlyHere === 0
+      ? []
+      : [`${nodeId} has ${onlyHere} records that are on no other node (see "discedge nodes drain")`]),
     ...(records.length === 0 ? [] : [`${nodeId} sent records that were refused: ${records.join(', ')}`]),
   ];
 }

@@ -75,6 +75,12 @@ export function readLog(
   });
 }
 
+/** How many entries there are after a sequence. */
+export function countLog(tables: Tables, log: OriginLog, after: number): number {
+  const range = { start: [...logKey(log), after + 1], end: [...logKey(log), Number.MAX_SAFE_INTEGER] };
+  return tables.log.getKeysCount(range);
+}
+
 export function readLogStates(tables: Tables): LogState[] {
   return [...tables.cursors.getKeys()].map(([origin, incarnation, keygroup]) => {
     const log = { origin, incarnation, keygroup } as OriginLog;

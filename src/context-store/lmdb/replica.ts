@@ -5,6 +5,7 @@ import type { Environment } from '../../environment/environment.ts';
 import { LmdbContextStore, type LmdbStore, type LmdbStoreOptions, openLmdbEnvironment } from '../lmdb.ts';
 import type { LmdbEnvironment } from './lmdb-environment.ts';
 import {
+  countLog,
   type LogCursor,
   type LogEntry,
   type LogPosition,
@@ -26,6 +27,8 @@ export interface ReplicaStore extends LmdbStore {
   /** Every log of which something is known here. */
   logs(): LogState[];
   readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[];
+  /** How many records a log has after a sequence, those that are gone left out. */
+  countLog(log: OriginLog, after: number): number;
   /** A record's bytes, unchecked; `undefined` when it is gone. */
   recordBytes(entry: LogEntry): Uint8Array | undefined;
   positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
@@ -91,6 +94,10 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
 
   readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[] {
     return this.#lmdb.read((tables) => readLog(tables, log, page));
+  }
+
+  countLog(log: OriginLog, after: number): number {
+    return this.#lmdb.read((tables) => countLog(tables, log, after));
   }
 
   recordBytes({ recordKey }: LogEntry): Uint8Array | undefined {

@@ -1,5 +1,10 @@
 import type { ModelDirectory } from '../../context-manager/model-directory.ts';
-import type { NodeDescription, PeerStatus, ReplicationStatus } from '../../context-store/replication-status.ts';
+import type {
+  NodeDescription,
+  OnlyHereStatus,
+  PeerStatus,
+  ReplicationStatus,
+} from '../../context-store/replication-status.ts';
 import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';
 
@@ -20,18 +25,23 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         load: node.turnsInFlight,
       };
       if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
+      await records.sharing.refresh();
       const status = records.sharing.status();
+      const onlyHere = records.sharing.onlyHere();
       const nowMs = environment.clock.now();
       return {
         cluster: status.cluster,
-        nodes: [{ ...self, ...ownView(status) }, ...status.peers.map((peer) => peerView(peer, { nowMs, models }))],
+        nodes: [
+          { ...self, ...ownView(status, onlyHere) },
+          ...status.peers.map((peer) => peerView(peer, { nowMs, models })),
+        ],
         refused: status.refusedNodes,
       };
     },
   );
 }
 
-function ownView({ node, transport, outbox }: ReplicationStatus) {
+function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: readonly OnlyHereStatus[]) {
   return {
     ...(transport.url !== undefined && { nats_url: transport.url }),
     ...descriptionView(node),
@@ -39,6 +49,8 @@ function ownView({ node, transport, outbox }: ReplicationStatus) {
     nats_connected: transport.connected,
     /** Records written here that its nats-server does not have yet. */
     unpublished: outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
+    /** Records written here that no other node is known to have. */
+    only_here: onlyHere.reduce((sum, { records }) => sum + records, 0),
   };
 }
 

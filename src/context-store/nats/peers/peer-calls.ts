@@ -43,8 +43,8 @@ export class PeerCalls implements Holder {
   }
 
   /** Whether the peer answers under this instance; `false` when it does not answer at all. */
-  async answersAs(instance: string): Promise<boolean> {
-    const answer = await this.#ask({ kind: 'who' }).catch(() => undefined);
+  async answersAs(instance: string, waitMs = ANSWER_WAIT_MS): Promise<boolean> {
+    const answer = await this.#ask({ kind: 'who' }, waitMs).catch(() => undefined);
     return answer !== undefined && parseMessage('helloReply', answer)?.node.instance === instance;
   }
 
@@ -61,10 +61,10 @@ export class PeerCalls implements Holder {
     this.#publish(backfillSubject(this.nodeId), request);
   }
 
-  async #ask(request: PeerRequest): Promise<Uint8Array> {
+  async #ask(request: PeerRequest, timeout = ANSWER_WAIT_MS): Promise<Uint8Array> {
     if (this.#nats === undefined) throw new Error(`${this.nodeId} is not connected`);
     const subject = backfillSubject(this.nodeId);
-    const { data } = await this.#nats.request(subject, encodeMessage(request), { timeout: ANSWER_WAIT_MS });
+    const { data } = await this.#nats.request(subject, encodeMessage(request), { timeout });
     return data;
   }
 

@@ -90,6 +90,11 @@ export class PeerDirectory {
     return [...this.#links.values()].map((link) => link.status());
   }
 
+  /** Whoever does not answer within this time is not connected after it. */
+  async probe(waitMs: number): Promise<void> {
+    await Promise.all([...this.#links.values()].map((link) => link.probe(waitMs)));
+  }
+
   get refusedNodes(): Record<string, NodeRefusal> {
     return Object.fromEntries(this.#refused);
   }

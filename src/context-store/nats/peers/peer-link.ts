@@ -134,6 +134,16 @@ export class PeerLink {
     this.#helloBell.ring();
   }
 
+  /** Finds out whether a peer that was there still is: a cut is felt only when the connection has been silent for long. */
+  async probe(waitMs: number): Promise<void> {
+    if (this.#state.kind !== 'connected') return;
+    const { instance } = this.#state.node;
+    if (await this.calls.answersAs(instance, waitMs)) return this.#seen.note();
+    if (isNewStart(this.#state, instance)) return;
+    this.#become(unanswered(this.#state, `no answer within ${waitMs / 1000} s`));
+    this.lookAgain();
+  }
+
   status(): PeerStatus {
     const { url, connection } = this.route;
     const { node } = this;

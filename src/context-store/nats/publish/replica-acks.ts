@@ -57,6 +57,11 @@ export class ReplicaAcks {
     return [...(this.#reached.get(logText(log))?.values() ?? [])].filter((reached) => reached >= sequence).length;
   }
 
+  /** How far some peer has a log. */
+  reached(log: OriginLog): number {
+    return Math.max(0, ...(this.#reached.get(logText(log))?.values() ?? []));
+  }
+
   /** Resolves with {@link count} when that is above 0 or `waitMs` is over. Throws `signal.reason`, `overloaded`. */
   async wait(log: OriginLog, sequence: number, { waitMs, signal }: { waitMs: number; signal: AbortSignal }) {
     signal.throwIfAborted();
