@@ -30,7 +30,16 @@ export function readConfigFile(path: string): ConfigFile {
     problems.push(...document.errors.map((error) => `${path}: not YAML: ${error.message.split('\n', 1)[0]}`));
     return result;
   }
-  const content: unknown = document.toJS();
+  let content: unknown;
+  try {
+    content = document.toJS();
+  } catch {
+    // What is wrong with an alias comes out only here. Its name is not repeated: it may be a key that begins with a star.
+    problems.push(
+      `${path}: not YAML: an alias (*NAME) is of nothing, or of too much; a text that begins with * needs quotes`,
+    );
+    return result;
+  }
   if (content === null || content === undefined) return result;
   if (typeof content !== 'object' || Array.isArray(content)) {
     problems.push(`${path}: must be a list of settings, one "name: value" a line`);

@@ -1,3 +1,4 @@
+import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import { type EmbeddedSource, type EngineKinds, type ModelSource, readLlm } from './engine-kinds.ts';
 import type { Complain } from './replication-config.ts';
@@ -49,11 +50,13 @@ export function namedModels(
       complain(name, `is one model's, and ${given.length} are given: ${INSTEAD[name]}`);
     }
   }
+  if (!isModelName(settings.modelName ?? '')) complain('modelName', MODEL_NAME_RULE);
   const models = given.flatMap((text): ModelConfig[] => {
     const { name, what } = splitName(text);
     if (name !== undefined && given.length === 1 && settings.modelName !== undefined) {
       complain('modelName', `names a model that has a name already, ${name}`);
     }
+    if (!isModelName(name ?? '')) complain(setting, `has a NAME that ${MODEL_NAME_RULE}`);
     const source =
       setting === 'model'
         ? embedded(what)

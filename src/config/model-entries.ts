@@ -1,3 +1,4 @@
+import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
 import { nearest } from '../domain/nearest.ts';
 import { type EngineKinds, readLlm } from './engine-kinds.ts';
 import { checkModels, embedded, type ModelConfig, ownSettings } from './model-config.ts';
@@ -81,6 +82,7 @@ function isOne(setting: Setting): Setting {
 
 function entryModel(values: EntryValues, { settings, engines, place, complain }: EntryPlace): ModelConfig | undefined {
   const { model, llm, modelName: name, llmApiKey, ...own } = values as EntryModelValues;
+  if (!isModelName(name ?? '')) complain(`${place}: name ${MODEL_NAME_RULE}`);
   const complainOfLlm = (problem: string) => complain(`${place}: llm ${problem}`);
   const ofLlm = llm === undefined ? undefined : readLlm(llm, { apiKey: llmApiKey, engines }, complainOfLlm);
   const source = model === undefined ? ofLlm : embedded(model);

@@ -20,7 +20,7 @@ export const MODEL_SETTINGS = {
       placeholder: 'NAME',
       defaultText: "the model file's name",
       description:
-        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default leaves the quantization out of the file name, so that nodes may differ in that. Of several models each has its own: `NAME=MODEL`.',
+        'Name of the model in replies and in its identity: only nodes with equal names, tokenizers and templates share contexts. The default leaves the quantization out of the file name, so that nodes may differ in that. Of several models each has its own: `NAME=MODEL`. At most 256 bytes, as it is in every greeting of nodes, and no control characters.',
     }),
   ),
   llm: Type.Optional(

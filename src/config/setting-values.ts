@@ -65,7 +65,8 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 /** Bytes of "512MB" (powers of ten), "4GiB" (powers of two) or "1048576"; `undefined` when it is none of these. */
 export function parseSize(text: string): number | undefined {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
-  const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?'];
+  const name = unit?.toLowerCase() ?? '?';
+  const factor = Object.hasOwn(SIZE_UNITS, name) ? SIZE_UNITS[name] : undefined;
   if (digits === undefined || factor === undefined || (factor === 1 && digits.includes('.'))) return undefined;
   return Math.round(Number(digits) * factor);
 }
@@ -92,9 +93,14 @@ function readNumber(setting: Setting, given: unknown): Reading {
 }
 
 function readSwitch(given: unknown): Reading {
-  const value = { true: true, false: false, '1': true, '0': false, on: true, off: false }[String(given).toLowerCase()];
+  const value = SWITCH_WORDS.get(String(given).toLowerCase());
   return value === undefined ? { problem: 'must be true or false' } : { value };
 }
+
+const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
+  ...(['true', '1', 'on'] as const).map((word) => [word, true] as const),
+  ...(['false', '0', 'off'] as const).map((word) => [word, false] as const),
+]);
 
 function readChoice(setting: Setting, given: unknown): Reading {
   if (typeof given === 'string' && setting.choices?.includes(given)) return { value: given };

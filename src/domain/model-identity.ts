@@ -14,6 +14,17 @@ export interface ModelIdentity {
   readonly templateDigest: string;
 }
 
+/** Longest model name, in UTF-8 bytes: as long as a file's name, and short in the greetings of nodes. */
+const MODEL_NAME_BYTES_MAX = 256;
+
+/** What {@link isModelName} asks, after the name of the field. */
+export const MODEL_NAME_RULE = `must be at most ${MODEL_NAME_BYTES_MAX} bytes of UTF-8 without control characters`;
+
+/** What a model may be called: requests, metrics and other nodes name it. */
+export function isModelName(text: string): boolean {
+  return text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text) && Buffer.byteLength(text) <= MODEL_NAME_BYTES_MAX;
+}
+
 /**
  * Texts whose ids tell tokenizers apart: scripts, digits, white space, code, emoji, combining marks, and control-token
  * look-alikes. Never change one: every node's keygroup would change with it.

@@ -1,6 +1,7 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
+import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
 import type { Environment } from '../environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
@@ -97,6 +98,12 @@ async function startModel(
   const { name } = llm.description.identity;
   closing.later(`LLM Service of ${name}`, () => llm.close());
   try {
+    if (!isModelName(name)) {
+      throw new DiscedgeError(
+        'model_unusable',
+        `the name of its model ${MODEL_NAME_RULE}: give it another, NAME=MODEL`,
+      );
+    }
     return { config, name, llm, serviceName, template: await templateOf(llm, config, environment) };
   } catch (error) {
     // The node may go on without it.

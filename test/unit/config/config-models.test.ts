@@ -12,6 +12,8 @@ import type { DiscedgeError } from '../../../src/domain/errors.ts';
 const folder = mkdtempSync(join(tmpdir(), 'discedge-models-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const NAME_RULE = 'must be at most 256 bytes of UTF-8 without control characters';
+
 let files = 0;
 function fileWith(text: string): string {
   const path = join(folder, `${++files}.yaml`);
@@ -73,6 +75,10 @@ describe('named by flags and variables', () => {
       '--model names 17 models, and a node serves at most 16',
     ],
     [{ llm: ['a=scripted', 'b=ftp://x'] }, '--llm must be http://HOST:PORT of a llama-server, or scripted'],
+    [{ llm: [`${'n'.repeat(257)}=scripted`] }, `--llm has a NAME that ${NAME_RULE}`],
+    [{ model: ['a\nb=demo', 'c=demo'] }, `--model has a NAME that ${NAME_RULE}`],
+    [{ modelName: '模'.repeat(86) }, `--model-name ${NAME_RULE}`],
+    [{ modelName: '\ud800' }, `--model-name ${NAME_RULE}`],
     [{ model: ['demo', ' '] }, '--model must be text, not " "'],
     [{ model: [] }, '--model must not be empty'],
   ])('%j', (flags, problem) => {
@@ -150,6 +156,7 @@ models:
       'models:\n  - {model: demo, context-tokens: 128}',
       'model 1 of models (in FILE): context-tokens (128) must be at least prefill-chunk-tokens (256)',
     ],
+    ['models:\n  - {name: "a\\0b", llm: scripted}', `model 1 of models (in FILE): name ${NAME_RULE}`],
     [
       'models:\n  - {name: a, model: demo}\n  - {name: a, llm: scripted}',
       "models (in FILE) names two models a: a name is one model's",

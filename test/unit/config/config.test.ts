@@ -26,6 +26,15 @@ function fileWith(text: string): string {
 
 const load = (sources: ConfigSources = {}) => loadConfig({ env: {}, ...sources });
 
+/** Each line is a list that names the one before it ten times. */
+function aliasesOfAliases(lines: number): string {
+  const line = (_: unknown, place: number) =>
+    `l${place}: &l${place} [${Array(10)
+      .fill(`*l${place - 1}`)
+      .join()}]\n`;
+  return `l0: &l0 [x]\n${Array.from({ length: lines }, (_, place) => line(_, place + 1)).join('')}`;
+}
+
 /** The problems for which the configuration is refused, one a line. */
 function problems(sources: ConfigSources): string[] {
   try {
@@ -171,6 +180,11 @@ describe('refusals', () => {
       { llm: 'scripted', model: 'x' },
       '--model excludes --llm: a node with both kinds has them under models in its configuration file',
     ],
+    [{ gpu: 'constructor' }, '--gpu must be true or false'],
+    [
+      { storeBytesMax: '1constructor' },
+      '--store-bytes-max must be a size such as "512MB" or "4GiB", from 16 MiB to 1 TiB, not "1constructor"',
+    ],
     [{ llm: 'localhost:8080' }, '--llm must be http://HOST:PORT of a llama-server, or scripted'],
     [{ llm: 'http://me:secret@host:1' }, "--llm must not carry a password: give llama-server's key as llm-api-key"],
     [
@@ -185,6 +199,8 @@ describe('refusals', () => {
     ['a list', '- listen', /must be a list of settings/],
     ['a text', 'hello', /must be a list of settings/],
     ['not YAML', 'a: [', /not YAML/],
+    ['a key that reads as an alias', 'llm-api-key: *hunter2', /not YAML: an alias \(\*NAME\) is of nothing/],
+    ['aliases that would fill the memory', aliasesOfAliases(6), /not YAML: an alias .* or of too much/],
     ['a setting twice', 'parallel: 1\nparallel: 2', /not YAML: Map keys must be unique/],
     ['a nested value', 'listen:\n  host: x', /listen \(in .*\) must be text, not a list or mapping/],
   ])('a file with %s', (_, text, expected) => {
