@@ -5,6 +5,7 @@ import type { Reply } from './reply.ts';
 import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { withRetries } from './retry.ts';
 import { sendTurn, type TurnBody } from './send-turn.ts';
+import { askAll, SessionAtNodes } from './session-at-nodes.ts';
 import { SessionDirectory } from './session-directory.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
 import type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
@@ -12,9 +13,6 @@ import { lineThrough, type StoredTurn } from './stored-session.ts';
 import type { Transport } from './transport.ts';
 import { isSameTurn, turnAgain, turnRequest } from './turn-request.ts';
 import { UnsettledTurn } from './unsettled-turn.ts';
-
-/** How long a node that the session has left is waited for; nothing it may still hold was acknowledged. */
-const LEFT_NODE_WAIT_MS = 3000;
 
 /**
  * One conversation. Keeps the turn counter (paper §3.4): a turn counts once a node has acknowledged it, and is re-sent
@@ -25,6 +23,7 @@ export class Session {
   readonly #transport: Transport;
   readonly #ring: NodeRing;
   readonly #directory: SessionDirectory;
+  readonly #atNodes: SessionAtNodes;
   readonly #userId: string | undefined;
   readonly #options: SessionOptions;
   #turn: number;
@@ -52,6 +51,8 @@ export class Session {
     this.#turn = options.turn ?? 0;
     this.#contextId = options.contextId;
     this.#model = options.model;
+    const { transport, userId } = parts;
+    this.#atNodes = new SessionAtNodes({ transport, userId, sessionId: this.sessionId }, () => this.state);
   }
 
   /** Turns acknowledged so far. */
@@ -110,9 +111,8 @@ export class Session {
     const turn = this.#unsettled;
     const nodes = turn === undefined || turn.nodes.length === 0 ? [this.node] : turn.nodes;
     const stopped = await askAll(nodes, async (node) => {
-      const directory = this.#directoryAt(node);
-      const cancelled = turn === undefined ? directory.cancel(this.sessionId) : this.#stopAt(directory, turn);
-      if (await cancelled) turn?.cancelledAt(node);
+      const cancelled = await (turn === undefined ? this.#atNodes.cancel(node) : this.#atNodes.stop(node, turn));
+      if (cancelled) turn?.cancelledAt(node);
       return cancelled;
     });
     return stopped.includes(true);
@@ -123,7 +123,7 @@ export class Session {
    * several. Throws `session_not_found` before the first.
    */
   async history(): Promise<readonly StoredTurn[]> {
-    return this.#lineAt(this.#directory);
+    return lineThrough(await this.#directory.show(this.sessionId), this.#contextId);
   }
 
   /**
@@ -179,17 +179,6 @@ export class Session {
     this.#turn = last?.turn ?? 0;
     this.#contextId = last?.contextId;
     return true;
-  }
-
-  async #lineAt(directory: SessionDirectory): Promise<readonly StoredTurn[]> {
-    return lineThrough(await directory.show(this.sessionId), this.#contextId);
-  }
-
-  /** Of one node only: what another one says instead of it would not be about it. */
-  #directoryAt(node: string): SessionDirectory {
-    const transport = node === this.node ? this.#transport : this.#transport.impatient(LEFT_NODE_WAIT_MS);
-    const ring = new NodeRing([node]);
-    return new SessionDirectory({ transport, ring, userId: this.#userId, model: this.#model });
   }
 
   async #runFollowing(
@@ -284,42 +273,11 @@ export class Session {
     if (isSameTurn(this.#bodyOf(text, options), this.#unsettled.body)) return;
     const turn = this.#unsettled;
     // The current node too: the turn may have come to it from one that is gone.
-    const lines = await askAll([...new Set([...turn.nodes, this.node])], (node) => this.#lineAfterCancel(node, turn));
+    const lines = await askAll([...new Set([...turn.nodes, this.node])], (node) =>
+      this.#atNodes.lineWithout(node, turn),
+    );
     // The longest line that goes on from what was acknowledged; a node that knows less changes nothing.
     for (const line of lines) this.#goForward(line);
     this.#unsettled = undefined;
   }
-
-  /** What the node holds once it no longer runs the turn; nothing where cancelling it made certain of it. */
-  async #lineAfterCancel(node: string, turn: UnsettledTurn): Promise<readonly StoredTurn[]> {
-    const directory = this.#directoryAt(node);
-    if (turn.nodes.includes(node) && (await this.#stopAt(directory, turn))) turn.cancelledAt(node);
-    return turn.nodes.length === 0 ? [] : this.#lineOrNone(directory);
-  }
-
-  /** Whether the turn was stopped at one node. Where the answer to that was lost, what the node has stored tells. */
-  async #stopAt(directory: SessionDirectory, turn: UnsettledTurn): Promise<boolean> {
-    const stopped = await directory.stop(this.sessionId);
-    if (stopped !== 'unknown') return stopped === 'stopped';
-    const line = await this.#lineOrNone(directory);
-    return line.every(({ turn: number }) => number !== turn.body.turn);
-  }
-
-  async #lineOrNone(directory: SessionDirectory): Promise<readonly StoredTurn[]> {
-    try {
-      return await this.#lineAt(directory);
-    } catch (error) {
-      if (error instanceof DiscedgeClientError && error.code === 'session_not_found') return [];
-      throw error;
-    }
-  }
-}
-
-/** What those answer that can be asked. Throws the last one's error when none can. */
-async function askAll<T>(nodes: readonly string[], ask: (node: string) => Promise<T>): Promise<readonly T[]> {
-  const results = await Promise.allSettled(nodes.map(ask));
-  const answers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const last = results.at(-1);
-  if (answers.length === 0 && last?.status === 'rejected') throw last.reason;
-  return answers;
 }

@@ -1,5 +1,5 @@
+import { DiscedgeClientError } from '../../src/client/client.ts';
 import type { Deletion, History, Operation, Repetition, Violation, Wipe } from './history.ts';
-import { codeOf } from './roaming-client.ts';
 
 /** One request to a node, as the client's network saw it. */
 export interface Attempt {
@@ -97,4 +97,9 @@ export class Observations {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
+}
+
+/** As the run counts it. */
+export function codeOf(error: unknown): string {
+  return error instanceof DiscedgeClientError ? error.code : error instanceof Error ? error.name : String(error);
 }

@@ -2,7 +2,7 @@ import { DiscedgeClient, DiscedgeClientError, type Reply, type Session } from '.
 import { turnRequest } from '../../src/client/turn-request.ts';
 import type { Chance } from '../chance.ts';
 import type { AcknowledgedReply, Operation } from './history.ts';
-import type { Observations } from './observations.ts';
+import { codeOf, type Observations } from './observations.ts';
 
 /** Turns of one session at most: replies repeat all messages, and each is checked. */
 const SESSION_TURNS_MAX = 24;
@@ -309,10 +309,6 @@ function operation({
   const isRefused = codes.length > 0 && codes.every((code) => REFUSALS.has(code));
   const outcome = reply !== undefined ? 'acknowledged' : isRefused ? 'refused' : 'unknown';
   return { kind: 'turn', session, nonce, consistency, outcome, isTwinned: codes.length > 0, reply };
-}
-
-export function codeOf(error: unknown): string {
-  return error instanceof DiscedgeClientError ? error.code : error instanceof Error ? error.name : String(error);
 }
 
 function pause(waitMs: number): Promise<void> {
