@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client';
 import type { Clock, Environment, LogFields, Logger, MetricSpec, Metrics, Random } from './environment.ts';
+import { readableLogLine } from './readable-log.ts';
 
 export interface NodeEnvironment extends Environment {
   /** All metrics in Prometheus text format. */
@@ -10,7 +11,7 @@ export interface NodeEnvironment extends Environment {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** The real environment of a Node.js process; log lines are JSON on stderr. */
+/** The real environment of a Node.js process; log lines are JSON on stderr, and readable ones where that is a terminal. */
 export function nodeEnvironment(options: { logLevel: LogLevel; nodeId: string }): NodeEnvironment {
   const registry = new Registry();
   return {
@@ -38,9 +39,10 @@ const nodeRandom: Random = {
 };
 
 function pinoLog({ logLevel, nodeId }: { logLevel: LogLevel; nodeId: string }): Logger {
+  const destination = pino.destination({ dest: 2, sync: true });
   const logger = pino(
     { level: logLevel, base: { node: nodeId }, messageKey: 'event' },
-    pino.destination({ dest: 2, sync: true }),
+    process.stderr.isTTY ? { write: (line: string) => destination.write(readableLogLine(line)) } : destination,
   );
   return {
     debug: (event, fields) => logger.debug(fields ?? {}, event),
