@@ -3,6 +3,7 @@ import { VERSION } from '../edge-node/version.ts';
 import type { CommandEntry } from './command-entry.ts';
 import { EVALUATION_COMMANDS } from './evaluation-commands.ts';
 import { EXIT_USAGE, explainFailure } from './failure.ts';
+import { HELP_LAYOUT } from './help-layout.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
   { name: 'serve', description: 'Start an edge node.', load: () => import('./commands/serve.ts') },
@@ -37,6 +38,8 @@ export async function runCli(args: readonly string[]): Promise<void> {
     .version(VERSION, '-V, --version')
     .addHelpText('after', '\nBegin with "discedge serve", then "discedge chat" in another terminal.')
     .showHelpAfterError('(see --help)')
+    .configureHelp(HELP_LAYOUT)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'discedge: ')) })
     .exitOverride();
   const called = calledCommand(args);
   try {

@@ -4,6 +4,7 @@ import {
   approximateBytes,
   EXIT_FAILURE,
   EXIT_USAGE,
+  paragraph,
   settingFlags,
   stopRequested,
   styled,
@@ -105,8 +106,10 @@ export function define(command: Command): void {
     }
     addSettingOptions(sub, NODE_SETTINGS).addHelpText(
       'after',
-      '\nNodes, nats-servers and llama-servers are started for it and gone afterwards. How long it will take is printed\n' +
-        'first. Ctrl-C keeps the rows there are and marks them incomplete. docs/experiments.md says what is measured.',
+      paragraph(
+        'Nodes, nats-servers and llama-servers are started for it and gone afterwards. How long it will take is printed ' +
+          'first. Ctrl-C keeps the rows there are and marks them incomplete. docs/experiments.md says what is measured.',
+      ),
     );
     sub.action((flags: Flags) => run(name as ExperimentName, flags));
   }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { EXIT_USAGE, printable, styled } from 'discedge/cli';
+import { EXIT_USAGE, paragraph, printable, styled } from 'discedge/cli';
 import type { MadeReport } from '../report/make-report.ts';
 
 interface ReportFlags {
@@ -17,8 +17,10 @@ export function define(command: Command): void {
     .option('-o, --output <DIR>', 'folder for the page and its figures', 'discedge-report')
     .addHelpText(
       'after',
-      '\nWrites index.html, which needs nothing else, and each figure as SVG and PNG. Runs of the same scenario in several\n' +
-        'modes come into the same figures. Incomplete runs are used as far as they came, and marked.',
+      paragraph(
+        'Writes index.html, which needs nothing else, and each figure as SVG and PNG. Runs of the same scenario in several ' +
+          'modes come into the same figures. Incomplete runs are used as far as they came, and marked.',
+      ),
     )
     .action(report);
 }

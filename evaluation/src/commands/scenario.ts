@@ -4,6 +4,7 @@ import {
   approximateBytes,
   EXIT_FAILURE,
   EXIT_USAGE,
+  paragraph,
   printable,
   settingFlags,
   stopRequested,
@@ -65,9 +66,11 @@ export function define(command: Command): void {
   addSettingOptions(run, NODE_SETTINGS)
     .addHelpText(
       'after',
-      '\nWithout --node and without URLs in the file, as many nodes as the scenario names are started on this machine,\n' +
-        'with the settings above and data that is gone afterwards; several share their sessions through nats-server.\n' +
-        'Ctrl-C keeps the rows there are and marks them incomplete.',
+      paragraph(
+        'Without --node and without URLs in the file, as many nodes as the scenario names are started on this machine, ' +
+          'with the settings above and data that is gone afterwards; several share their sessions through nats-server. ' +
+          'Ctrl-C keeps the rows there are and marks them incomplete.',
+      ),
     )
     .action(runScenario);
 }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { EXIT_FAILURE, printable, stopRequested, styled, table } from 'discedge/cli';
+import { EXIT_FAILURE, paragraph, printable, stopRequested, styled, table } from 'discedge/cli';
 import type { RecordedTraffic } from '../traffic/record-traffic.ts';
 
 interface TrafficFlags {
@@ -24,8 +24,10 @@ export function define(command: Command): void {
     .option('-o, --output <DIR>', 'folder for the rows, as CSV and NDJSON', 'discedge-results')
     .addHelpText(
       'after',
-      '\nCaptures with tcpdump, which must be installed and allowed to; every packet to and from the ports is a row. Between\n' +
-        'network interfaces of one machine (bridges, containers) "any" sees a packet more than once: name one then.',
+      paragraph(
+        'Captures with tcpdump, which must be installed and allowed to; every packet to and from the ports is a row. Between ' +
+          'network interfaces of one machine (bridges, containers) "any" sees a packet more than once: name one then.',
+      ),
     )
     .action(capture);
 }

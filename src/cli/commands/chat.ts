@@ -3,6 +3,7 @@ import { Chat } from '../chat/chat.ts';
 import { openChatInput } from '../chat/chat-input.ts';
 import { addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
+import { paragraph } from '../help-layout.ts';
 
 interface ChatOptions extends ConnectionOptions {
   readonly session?: string;
@@ -32,7 +33,9 @@ export function define(command: Command): void {
     )
     .addHelpText(
       'after',
-      '\nWhere stdin is not a terminal, each of its lines is a message; replies go to stdout, the rest to stderr.',
+      paragraph(
+        'Where stdin is not a terminal, each of its lines is a message; replies go to stdout, the rest to stderr.',
+      ),
     )
     .action(run);
 }

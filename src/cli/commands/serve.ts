@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { loadConfig } from '../../config/config.ts';
 import { isLoopbackHost } from '../../domain/loopback.ts';
 import { downloadProgress } from '../download-progress.ts';
+import { paragraph } from '../help-layout.ts';
 import { describeNode } from '../node-description.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
 import { stopRequested } from '../stop-request.ts';
@@ -10,9 +11,11 @@ export function define(command: Command): void {
   addSettingOptions(command)
     .addHelpText(
       'after',
-      '\nEach setting can also be given as an environment variable (DISCEDGE_MAX_WAIT_MS for --max-wait-ms) or in the\n' +
-        'configuration file (max-wait-ms). Flags win over the environment, and that over the file.\n' +
-        'Docs: docs/configuration.md',
+      paragraph(
+        'Each setting can also be given as an environment variable (DISCEDGE_MAX_WAIT_MS for --max-wait-ms) or in the ' +
+          'configuration file (max-wait-ms). Flags win over the environment, and that over the file.\n' +
+          'Docs: docs/configuration.md',
+      ),
     )
     .action(serve);
 }
@@ -31,7 +34,8 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
   process.stdout.write(describeNode(node, config));
   if (!isLoopbackHost(config.listen.host)) {
     process.stderr.write(
-      'discedge: this address can be reached from other machines, and the node asks nobody who they are\n',
+      `discedge: ${config.listen.host} can be reached from other machines, and the node asks nobody who they are; ` +
+        'without --listen it is reached from this machine alone\n',
     );
   }
   await stop.requested;
