@@ -1,10 +1,12 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
+import { hostHere, originOf } from '../config/listen-address.ts';
 import type { EdgeNode, ModelDescription } from '../edge-node/edge-node.ts';
 import { styled } from './terminal.ts';
 
 /** What a started node serves, where, and how to try it: two turns, of which the second carries nothing but its message. */
 export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
-  const { url } = node.address;
+  const { address } = node;
+  const url = originOf({ host: hostHere(address), port: address.port });
   const { nodeId, models, unservedModels, storeName, replication } = node.description;
   const rows = [
     ...models.map((model, place) => [place === 0 ? 'model' : '', modelLine(model, { place, of: models.length })]),
@@ -15,7 +17,10 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
     ],
     ...(replication === undefined ? [] : [['cluster', clusterLine(replication, config)]]),
     ...(models.length === 1 ? models.map((model) => ['mode', modeLine(model)]) : []),
-    ['API', `${url} (described in ${url}/openapi.json)`],
+    [
+      'API',
+      `${url}${url === address.url ? '' : ', and the other addresses of this machine'} (described in ${url}/openapi.json)`,
+    ],
   ];
   return [
     `${styled('bold', 'DisCEdge')} edge node ${styled('bold', nodeId)} serves`,

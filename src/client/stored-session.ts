@@ -10,6 +10,8 @@ export interface SessionSummary {
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly expiresAt: Date;
+  /** As the node gave it. */
+  readonly wire: Wire;
 }
 
 export interface StoredTurn {
@@ -90,6 +92,7 @@ export function summaryOf(wire: Wire): SessionSummary {
     createdAt: new Date(String(wire.created_at)),
     updatedAt: new Date(String(wire.updated_at)),
     expiresAt: new Date(String(wire.expires_at)),
+    wire,
   };
 }
 

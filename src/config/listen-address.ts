@@ -26,6 +26,12 @@ export function hostForOthers(address: ListenAddress): string {
   return isWildcard(address) ? hostname() : address.host;
 }
 
+/** Under which name a client on this machine finds it. */
+export function hostHere(address: ListenAddress): string {
+  if (!isWildcard(address)) return address.host;
+  return address.host === '::' ? '::1' : '127.0.0.1';
+}
+
 /** Whether it stands for every address of the machine, and so cannot be told to others. */
 function isWildcard({ host }: ListenAddress): boolean {
   return host === '0.0.0.0' || host === '::';

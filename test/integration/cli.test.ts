@@ -100,7 +100,7 @@ describe('help and usage', () => {
   ])('%j is a wrong call: status 2, an explanation on stderr, nothing on stdout', async (args) => {
     const { code, stdout, stderr } = await discedge(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).not.toBe('');
+    expect(stderr).toMatch(/^(discedge: |Usage: discedge )/);
     expect(stderr).not.toMatch(/^\s+at /m);
   });
 });
@@ -118,6 +118,21 @@ describe('serve', () => {
     for (const line of lines) answers.push(await runCurl(line.trim()));
     expect(answers[0]).toMatchObject({ turn: 1, session_id: 'hello' });
     expect(answers[1]).toMatchObject({ turn: 2, content: expect.stringContaining('Ada') });
+  });
+
+  it('on every address it warns, and prints a URL that works', async () => {
+    const open = await startNodeProcess(['--llm', 'scripted', '--store', 'memory', '--listen', '0.0.0.0:0']);
+    try {
+      await open.process.waitForLine(/^discedge: 0\.0\.0\.0 can be reached from other machines/);
+      const [line] = open.process
+        .log()
+        .split('\n')
+        .filter((one) => one.trim().startsWith('curl '));
+      expect(line).toContain('curl http://127.0.0.1:');
+      expect(await runCurl((line as string).trim())).toMatchObject({ turn: 1, session_id: 'hello' });
+    } finally {
+      await open.process.stop();
+    }
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)('%s ends it in good order', async (signal) => {
@@ -293,7 +308,10 @@ describe('sessions', () => {
       ['two', 'tokenized', '1'],
     ]);
     const json = (await sessions('list', '--json', '--limit', '2')).stdout.trimEnd().split('\n');
-    expect(json.map((line) => JSON.parse(line).sessionId)).toEqual(['one', 'three']);
+    const listed = json.map((line) => JSON.parse(line));
+    expect(listed.map(({ session_id }) => session_id)).toEqual(['one', 'three']);
+    const answer = await fetch(`${node.url}/sessions?user_id=cli&limit=2`);
+    expect(listed).toEqual(((await answer.json()) as { data: unknown }).data);
     expect((await discedge(['sessions', 'list', '--url', node.url, '--user', 'nobody'])).stdout).toMatch(
       /^no sessions/,
     );
@@ -452,7 +470,7 @@ describe('a node with several models', () => {
       .map((line) => JSON.parse(line));
     expect(others).toEqual([]);
     expect(listed).toMatchObject({ model: 'second', turns: 1 });
-    const resumed = await discedge(at('chat', '--session', listed.sessionId), { input: 'Recall\n' });
+    const resumed = await discedge(at('chat', '--session', listed.session_id), { input: 'Recall\n' });
     expect(resumed.stdout).toContain('to the second');
 
     const none = await discedge(at('chat', '--model', 'third'), { input: 'x\n' });

@@ -26,7 +26,7 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
     node.lag,
     node.state === 'self' ? 'now' : ago(node.lastSeenAgoMs),
   ]);
-  const header = ['NODE', 'STATE', 'URL', 'LOCATION', 'MODEL', 'LOAD', 'LAG', 'LAST SEEN'];
+  const header = ['NODE', 'STATE', 'URL', 'LOCATION', 'MODEL', 'LOAD', 'LAG', 'LAST MESSAGE'];
   const notes = [...nodes.flatMap(troubles), ...refusals(refused)];
   return [
     cluster === undefined

@@ -20,7 +20,7 @@ const PAGE_SESSIONS = 100;
 export function define(command: Command): void {
   addSessionOptions(command.command('list').description('List the sessions a node holds.'))
     .option('--limit <SESSIONS>', 'list at most so many', positiveInteger)
-    .option('--json', 'print JSON, one session a line')
+    .option('--json', "print the node's answer, one session a line")
     .action(list);
   addSessionOptions(command.command('show').description('Show a session, turn by turn, with its branches.'))
     .argument('<session>', 'its id')
@@ -55,7 +55,7 @@ async function list(options: JsonOptions & { limit?: number }): Promise<void> {
     sessions.push(session);
   }
   if (options.json) {
-    for (const session of sessions) process.stdout.write(`${JSON.stringify(session)}\n`);
+    for (const { wire } of sessions) process.stdout.write(`${JSON.stringify(wire)}\n`);
   } else if (sessions.length === 0) {
     process.stdout.write(`no sessions of user ${options.user ?? 'anonymous'} here\n`);
   } else {
