@@ -1,6 +1,8 @@
+import { isUtf8 } from 'node:buffer';
 import swagger from '@fastify/swagger';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance } from 'fastify';
+import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
@@ -52,11 +54,19 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   app.decorateRequest('bodyBytes', 0);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    // What cannot be decoded would be taken as it stands.
+    if (!isDecodable(request.url.slice(request.url.indexOf('?') + 1))) {
+      throw new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
+    }
   });
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser(['application/json', 'text/plain']);
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     request.bodyBytes = body.length;
+    if (!isUtf8(body)) {
+      done(new DiscedgeError('invalid_request', 'the request body is not UTF-8'));
+      return;
+    }
     parseJson(request, body.toString('utf8'), done);
   });
   answerErrors(app, { errors: llamaCpp.errors, logger: environment.logger, unknownRoutes: true });
@@ -94,4 +104,13 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   for (const dialect of dialects) await addDialect(app, dialect, parts);
   await app.ready();
   return app;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -55,6 +55,23 @@ describe('bodies that are no request', () => {
     expectError(await node.request('POST', '/completion', { body, headers }), status, type);
   });
 
+  it.each([
+    ['a byte that begins nothing', [0xff]],
+    ['half a character', [0xc3]],
+    ['half a surrogate pair', [0xed, 0xa0, 0x80]],
+    ['a longer form than needed', [0xc0, 0xaf]],
+  ])('not UTF-8: %s', async (_name, bytes) => {
+    const body = Buffer.concat([Buffer.from('{"prompt":"a'), Buffer.from(bytes), Buffer.from('"}')]);
+    expectError(await node.request('POST', '/completion', { body, headers: json }), 400, 'invalid_request');
+  });
+
+  it.each(['/sessions?user_id=%ff', '/sessions?user_id=a%C3', '/sessions/%ff', '/sessions/a?user_id=%'])(
+    'not UTF-8, or not percent-encoded: %s',
+    async (path) => {
+      expectError(await node.get(path), 400, 'invalid_request');
+    },
+  );
+
   it.each([['null'], ['[]'], ['"text"'], ['7']])('a JSON value that is not an object: %s', async (body) => {
     expectError(await node.request('POST', '/completion', { body, headers: json }), 400, 'invalid_request');
   });
