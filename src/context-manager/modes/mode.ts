@@ -17,7 +17,7 @@ export interface Mode {
   build(input: BuildInput): Promise<Prompt>;
   /** The stored turn as people read it. */
   read(turn: Turn): Promise<TurnText>;
-  /** Its reply alone, which is all that a replay needs. */
+  /** Its reply alone, which is all that a replay needs; where its ids are not kept, those that its text has now. */
   readReply(turn: Turn): Promise<StoredReply>;
 }
 

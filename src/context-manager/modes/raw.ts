@@ -34,7 +34,8 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
     },
 
     async readReply(turn: Turn) {
-      return { reply: textContent(rawPayload(turn).reply), replyIds: [], exact: true };
+      const reply = textContent(rawPayload(turn).reply);
+      return { reply, replyIds: await llm.tokenize(reply, { parseSpecial: false }), exact: false };
     },
   };
 }

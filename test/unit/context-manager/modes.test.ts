@@ -60,7 +60,10 @@ describe('raw', () => {
     const rig = await contextManagerRig();
     const first = await rig.turn({ session: 's', turn: 1, mode: 'raw' });
     rig.restart();
-    expect(await rig.turn({ session: 's', turn: 1, mode: 'raw' })).toMatchObject({ text: first.text, replayed: true });
+    const again = await rig.turn({ session: 's', turn: 1, mode: 'raw' });
+    expect(again).toMatchObject({ text: first.text, replayed: true, exact: false });
+    expect(await rig.llm.detokenize(again.replyIds)).toBe(first.text);
+    expect(again.usage.predictedTokens).toBe(again.replyIds.length);
   });
 });
 
