@@ -50,18 +50,21 @@ export class NodeSessions {
 
   /**
    * The model that has the session: the one that is named, else the first that holds it, the default one before the others,
-   * else the first in which it was deleted, else the default one. Throws `model_not_found`.
+   * else the first in which it is being opened, else the first in which it was deleted, else the default one. Throws
+   * `model_not_found`.
    */
   async modelOf({ model, userId, sessionId }: SessionName): Promise<ServedModel> {
     const { all, default: usual } = this.#models;
     if (model !== undefined || all.length === 1) return this.#models.find(model);
+    let openingIn: ServedModel | undefined;
     let deletedIn: ServedModel | undefined;
     for (const served of all) {
       const presence = await served.contextManager.sessions.presence(userId, sessionId);
       if (presence === 'held') return served;
+      if (presence === 'opening') openingIn ??= served;
       if (presence === 'deleted') deletedIn ??= served;
     }
-    return deletedIn ?? usual;
+    return openingIn ?? deletedIn ?? usual;
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   type TurnNumber,
   type UserId,
 } from '../../domain/identifiers.ts';
+import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { SessionHistory, Turn } from '../../domain/session-history.ts';
@@ -77,7 +78,7 @@ export class Forks {
     const sessionId = request.newSessionId ?? (environment.random.uuid() as SessionId);
     const key: SessionKey = { keygroup, userId, sessionId };
     if (sessionId === request.sessionId) throw exists();
-    return running.run(undefined, gone, async (task) => {
+    return running.run(sessionKeyText(key), gone, async (task) => {
       // One after the other, never both at once: two forks into each other's source must not wait for each other.
       const line = await queue.run(sessionKeyText(source), task.signal, () => this.#line(source, request, task.signal));
       return queue.run(sessionKeyText(key), task.signal, async () => {
@@ -133,7 +134,10 @@ export class Forks {
     const copies: SealedRecord[] = [];
     for (const [index, turn] of line.entries()) {
       const there = held[index];
-      const copy = sealRecord(copyOf(turn, key, copies.at(-1)?.hash, there?.record ?? header));
+      const copy = sealRecord({
+        ...copyOf(turn, key, copies.at(-1)?.hash, there?.record ?? header),
+        ...(index === 0 && { extensions: withForkTurns(turn.record.extensions, line.length) }),
+      });
       if (there !== undefined && there.hash !== copy.hash) throw exists();
       copies.push(copy);
     }
@@ -151,6 +155,16 @@ export class Forks {
       replayed: held.length === line.length,
     };
   }
+}
+
+/**
+ * Of how many turns the fork is. Its first turn says so: a fork that was not finished is told from one that is whole and was
+ * of fewer turns, which the same id must not make longer.
+ */
+const FORK_TURNS = 'discedge.fork-turns';
+
+function withForkTurns(extensions: Extensions | undefined, turns: number): Extensions {
+  return new Map([...(extensions ?? []), [FORK_TURNS, new TextEncoder().encode(String(turns))]]);
 }
 
 /** What the turn was, in another session; `header` says who wrote it when. */

@@ -40,7 +40,8 @@ export interface SessionView {
   readonly corruptRecords: number;
 }
 
-export type Presence = 'held' | 'deleted' | 'absent';
+/** `opening`: nothing of it is stored yet, but something is under way that would be. */
+export type Presence = 'held' | 'opening' | 'deleted' | 'absent';
 
 export interface SessionsParts {
   readonly keygroup: KeygroupId;
@@ -97,10 +98,13 @@ export class Sessions {
     };
   }
 
-  /** Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped. */
+  /**
+   * Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped, and may be
+   * all there is of it.
+   */
   async delete(userId: UserId, sessionId: SessionId): Promise<void> {
     const { environment, options, running, records } = this.#parts.node;
-    const { key, history } = await this.#existing(userId, sessionId);
+    const { key, history } = await this.#existing(userId, sessionId, { orOpening: true });
     const writtenAtMs = environment.clock.now();
     await records.write({
       kind: 'tombstone',
@@ -126,16 +130,29 @@ export class Sessions {
     return this.#parts.node.running.cancel(sessionKeyText(this.#key(userId, sessionId)), reason);
   }
 
-  /** Whether there is such a session, or was one whose tombstone lasts. */
+  /** Whether there is such a session, or will be, or was one whose tombstone lasts. */
   async presence(userId: UserId, sessionId: SessionId): Promise<Presence> {
-    return presenceOf(await this.#parts.node.records.load(this.#key(userId, sessionId)));
+    return (await this.#look(userId, sessionId)).presence;
   }
 
-  async #existing(userId: UserId, sessionId: SessionId): Promise<CachedSession> {
-    const session = await this.#parts.node.records.load(this.#key(userId, sessionId));
+  async #look(userId: UserId, sessionId: SessionId): Promise<{ session: CachedSession; presence: Presence }> {
+    const { running, records } = this.#parts.node;
+    const key = this.#key(userId, sessionId);
+    // Asked first: what ends while the session is read is either seen under way or found stored.
+    const isUnderWay = running.has(sessionKeyText(key));
+    const session = await records.load(key);
     const presence = presenceOf(session);
+    return { session, presence: presence === 'absent' && isUnderWay ? 'opening' : presence };
+  }
+
+  async #existing(
+    userId: UserId,
+    sessionId: SessionId,
+    { orOpening = false }: { readonly orOpening?: boolean } = {},
+  ): Promise<CachedSession> {
+    const { session, presence } = await this.#look(userId, sessionId);
     if (presence === 'deleted') throw deleted();
-    if (presence === 'absent') {
+    if (presence === 'absent' || (presence === 'opening' && !orOpening)) {
       throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
     }
     return session;
@@ -146,7 +163,7 @@ export class Sessions {
   }
 }
 
-function presenceOf({ deleted, history, corrupt }: CachedSession): Presence {
+function presenceOf({ deleted, history, corrupt }: CachedSession): Exclude<Presence, 'opening'> {
   if (deleted) return 'deleted';
   return history.size === 0 && corrupt === 0 ? 'absent' : 'held';
 }

@@ -43,6 +43,11 @@ export class RunningTurns {
     return this.#closing;
   }
 
+  /** Whether anything is under way that may store something of the session. */
+  has(keyText: SessionKeyText): boolean {
+    return [...this.#turns.keys()].some((turn) => turn.keyText === keyText);
+  }
+
   /** Throws `overloaded` or `shutting_down` instead of running the task. */
   async run<T>(
     keyText: SessionKeyText | undefined,

@@ -50,7 +50,9 @@ it('a fork carries what it does not understand: extensions and marks', async () 
   const payload = { ...record.payload, marks } as TurnRecord['payload'];
   await rig.store.append(sealRecord({ ...record, sessionId: id('marked'), extensions, payload }));
   await fork({ sessionId: 'marked', turn: 1 });
-  expect(rig.records('copy').map(({ record: copy }) => copy)).toMatchObject([{ extensions, payload: { marks } }]);
+  const [copy] = rig.records('copy');
+  expect(copy).toMatchObject({ record: { payload: { marks } } });
+  expect([...(copy?.record.extensions ?? [])]).toEqual(expect.arrayContaining([...extensions]));
 });
 
 describe.each(['tokenized', 'raw'] as const)('a fork of a %s session', (mode) => {
@@ -163,6 +165,9 @@ describe('a fork', () => {
     await rig.turn({ session: 'other', turn: 1, text: 'something else' });
     await fork({ turn: 2, newSessionId: 'longer' });
     await rig.turn({ session: 'longer', turn: 3, text: 'its own' });
+    await fork({ turn: 1, newSessionId: 'first' });
+    await fork({ turn: 2, newSessionId: 'second' });
+    await fork({ sessionId: 'second', turn: 1, newSessionId: 'fork of a fork' });
     const stored = rig.store.appended.length;
     const asks = [
       { turn: 1, newSessionId: 'other' },
@@ -170,6 +175,10 @@ describe('a fork', () => {
       { turn: 2, newSessionId: 'longer' },
       { turn: 3, newSessionId: 'longer' },
       { turn: 2, newSessionId: 's' },
+      { turn: 2, newSessionId: 'first' },
+      { turn: 3, newSessionId: 'second' },
+      { turn: 1, newSessionId: 'second' },
+      { sessionId: 'second', turn: 2, newSessionId: 'fork of a fork' },
     ];
     for (const ask of asks) {
       expect(await errorOf(fork(ask)), JSON.stringify(ask)).toMatchObject({
@@ -179,6 +188,26 @@ describe('a fork', () => {
       });
     }
     expect(rig.store.appended).toHaveLength(stored);
+  });
+
+  it('whose id is deleted while it waits, or is being made, does not exist afterwards', async () => {
+    const hold = rig.llm.hold();
+    const turn = rig.turn({ session: 's', turn: 4 });
+    await hold.entered;
+    const waiting = codeOf(fork({ turn: 4 }));
+    await rig.manager.sessions.delete(ADA, id('copy'));
+    hold.release();
+    await turn;
+    expect(await waiting).toBe('session_deleted');
+    const append = rig.store.hold('append');
+    const made = codeOf(fork({ turn: 1, newSessionId: 'other' }));
+    await append.entered;
+    await rig.manager.sessions.delete(ADA, id('other'));
+    append.release();
+    expect(await made).toBe('session_deleted');
+    for (const gone of ['copy', 'other']) {
+      expect(await codeOf(rig.manager.sessions.show(ADA, id(gone)))).toBe('session_deleted');
+    }
   });
 
   it('does not take the id of a deleted session', async () => {

@@ -119,6 +119,25 @@ describe('delete', () => {
     expect(await codeOf(sessions.show(ADA, id('mine')))).toBe('session_deleted');
   });
 
+  it.each([
+    ['is read for it', () => rig.store.hold('read')],
+    ['is generated', () => rig.llm.hold()],
+    ['has been generated', () => rig.llm.holdEnd()],
+    ['is about to be stored', () => rig.store.hold('append')],
+    ['has been stored', () => rig.store.hold('appended')],
+  ])('of a session whose first turn %s: it does not exist afterwards', async (_name, holdAt) => {
+    const hold = holdAt();
+    const opening = rig.turn({ session: 'new', turn: 1 }).catch(({ code }) => code);
+    await hold.entered;
+    const deleting = rig.manager.sessions.delete('ada' as never, 'new' as never);
+    await rig.settled();
+    hold.release();
+    await deleting;
+    await opening;
+    expect(await codeOf(rig.manager.sessions.show('ada' as never, 'new' as never))).toBe('session_deleted');
+    expect(await codeOf(rig.turn({ session: 'new', turn: 1 }))).toBe('session_deleted');
+  });
+
   it('leaves no turn in the store', async () => {
     const before = await rig.store.status();
     await sessions.delete(ADA, id('mine'));
