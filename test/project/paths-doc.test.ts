@@ -1,0 +1,35 @@
+// Reads the documents and looks for files that they name and that are not there: what moves must be said to have moved.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Of the pages that say what is so now; CHANGELOG.md says what was. */
+const DOCUMENTS = [
+  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'evaluation/README.md', 'scenarios/README.md'],
+  ...readdirSync(join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+const PATH = /`((?:src|test|tools|evaluation|benchmarks|docs|examples|scenarios|models)\/[\w./*{},-]+)`/g;
+
+it.each(DOCUMENTS)('%s names files that are there', (document) => {
+  const text = readFileSync(join(ROOT, document), 'utf8');
+  const named = [...text.matchAll(PATH)].flatMap(([, path]) => alternatives(path as string));
+  expect(named.filter((path) => !isThere(path))).toEqual([]);
+});
+
+/** `a/{b,c}.ts` is `a/b.ts` and `a/c.ts`. */
+function alternatives(path: string): string[] {
+  const [, before, choices, after] = /^(.*)\{([^}]*)\}(.*)$/.exec(path) ?? [];
+  if (choices === undefined) return [path];
+  return choices.split(',').flatMap((choice) => alternatives(`${before}${choice}${after}`));
+}
+
+function isThere(path: string): boolean {
+  if (!path.includes('*')) return existsSync(join(ROOT, path));
+  const [folder, name] = [join(ROOT, dirname(path)), basename(path)];
+  const pattern = new RegExp(`^${name.replaceAll('.', '\\.').replaceAll('*', '.*')}$`);
+  return existsSync(folder) && readdirSync(folder).some((entry) => pattern.test(entry));
+}
