@@ -63,6 +63,8 @@ export interface NatsStoreOptions {
   readonly describe?: () => Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
   /** A node has been learned of, or has knocked again; a server with access rules must let it in. */
   readonly onMember?: (nodeId: NodeId) => void;
+  /** A node that was let in has been away for too long, and is forgotten. */
+  readonly onDeparted?: (nodeId: NodeId) => void;
   /** Starts that server anew, where this node runs it: for one that takes connections and stores nothing any more. */
   readonly restartServer?: (() => void) | undefined;
 }
@@ -144,6 +146,7 @@ class SharedReplica implements NatsStore {
         acks: this.#acks,
         describe: () => this.#describe(),
         home: this.#home.connection,
+        onDeparted: (nodeId) => options.onDeparted?.(nodeId),
         onMember: (member) => {
           options.onMember?.(member.nodeId);
           this.#home.announce({ kind: 'member', ...member });

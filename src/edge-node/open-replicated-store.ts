@@ -57,6 +57,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           hub: replication.hub?.nodeId,
           excluded: replication.excluded,
           onMember: server.letIn,
+          onDeparted: server.forget,
           restartServer: server.restart,
         },
         environment,
@@ -80,6 +81,8 @@ interface OwnServer {
   readonly advertisedUrl: string;
   /** A server with access rules does not know a node that has just been learned of. */
   readonly letIn: (nodeId: NodeId) => void;
+  /** Makes room for another one; at its next change the server knows the node no more. */
+  readonly forget: (nodeId: NodeId) => void;
   /** `undefined` where somebody else runs it. */
   readonly restart: (() => void) | undefined;
   readonly stop: () => Promise<void>;
@@ -90,7 +93,14 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
   if ('url' in server) {
     const advertisedUrl = advertisedServer === undefined ? server.url : natsUrl(advertisedServer);
     // Whoever runs that server decides whom it lets in.
-    return { url: server.url, advertisedUrl, letIn: () => {}, restart: undefined, stop: async () => {} };
+    return {
+      url: server.url,
+      advertisedUrl,
+      letIn: () => {},
+      forget: () => {},
+      restart: undefined,
+      stop: async () => {},
+    };
   }
   const { version, path: program } = await findNatsServer(server.program);
   const folder = join(config.dataDir, 'nats');
@@ -121,6 +131,7 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
         change.catch(failed);
       });
     },
+    forget: (member) => void members.delete(member),
     restart: () => void running.restart(text()).catch(failed),
     stop() {
       cancelChange();

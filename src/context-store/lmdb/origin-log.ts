@@ -108,6 +108,7 @@ export class LogChanges {
   readonly #removed = new Map<ContextId, LogPosition>();
   readonly #notes = new Map<string, string>();
   readonly #cursors = new Map<string, { readonly log: OriginLog; readonly cursor: LogCursor }>();
+  readonly #forgotten = new Map<string, OriginLog>();
 
   constructor(tables: Tables, own: Omit<OriginLog, 'keygroup'>) {
     this.#tables = tables;
@@ -115,7 +116,7 @@ export class LogChanges {
   }
 
   get isEmpty(): boolean {
-    return this.#added.size + this.#removed.size + this.#cursors.size + this.#notes.size === 0;
+    return this.#added.size + this.#removed.size + this.#cursors.size + this.#notes.size + this.#forgotten.size === 0;
   }
 
   /** Notes where a record is logged; `received` for one that came with its position. A record keeps its first position. */
@@ -140,6 +141,11 @@ export class LogChanges {
     this.#cursors.set(logText(log), { log, cursor });
   }
 
+  /** A log of which nothing is left; what has come of it meanwhile keeps it. */
+  forget(log: OriginLog): void {
+    if (countLog(this.#tables, log, 0) === 0) this.#forgotten.set(logText(log), log);
+  }
+
   /** Keeps a small text under a name. */
   note(name: string, text: string): void {
     this.#notes.set(name, text);
@@ -158,6 +164,7 @@ export class LogChanges {
       log.put([...logKey(added), sequence], [userId, sessionId, turn, hash]);
     }
     for (const [name, text] of this.#notes) meta.put(name, text);
+    for (const log of this.#forgotten.values()) cursors.remove(logKey(log));
     for (const { log, cursor } of this.#cursors.values())
       cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));
   }

@@ -37,6 +37,8 @@ export interface ReplicaStore extends LmdbStore {
    * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`.
    */
   receive(batch: ReceivedBatch): Promise<boolean>;
+  /** Logs of which no record is left are not known any more; of others nothing changes. */
+  forgetLogs(logs: readonly OriginLog[]): Promise<void>;
   /** A small text kept with the store under a name. */
   note(name: string, text: string): Promise<void>;
   noted(name: string): string | undefined;
@@ -119,6 +121,12 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
       changes.log.settle(log, to);
     });
     return isAtCursor;
+  }
+
+  forgetLogs(logs: readonly OriginLog[]): Promise<void> {
+    return this.#lmdb.write((changes) => {
+      for (const log of logs) changes.log?.forget(log);
+    });
   }
 
   note(name: string, text: string): Promise<void> {

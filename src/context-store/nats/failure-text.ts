@@ -35,7 +35,7 @@ export function isForbidden(error: unknown): boolean {
 /** Why a node whose nats-server is reached does not answer a greeting. */
 export function greetingFailure(error: unknown, peer: NodeId): string {
   if (isForbidden(error))
-    return `the server there lets this node only knock: it is not ${peer}'s, or ${peer} is down or excludes this node`;
+    return `the server there lets this node only knock: it is not ${peer}'s, or ${peer} is down, excludes this node or has no room for it`;
   if (error instanceof errors.NoRespondersError || (error instanceof RequestError && error.isNoResponders()))
     return `nobody listens for ${peer} at the server there: ${peer} is down, or the server is another node's`;
   if (error instanceof TimeoutError) return `${peer} does not answer`;

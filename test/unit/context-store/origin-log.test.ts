@@ -9,6 +9,8 @@ import type { RecordSource } from '../../../src/context-store/context-store.ts';
 import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
 import { openLmdbStore } from '../../../src/context-store/lmdb.ts';
+import { LOGS_MAX } from '../../../src/context-store/nats/peers/peer-protocol.ts';
+import { forgetEndedLogs, toldLogs } from '../../../src/context-store/nats/peers/told-logs.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import {
@@ -174,4 +176,38 @@ test('a late turn of a deleted session is left out and its number settled', asyn
   expect(replica.cursor(OTHER).sequence).toBe(1);
   expect((await replica.read(sessionKey()))?.deleted).toBe(true);
   expect(logged(OTHER)).toEqual([]);
+});
+
+test('a log of a disk that is gone is told of for as long as there is a record of it, after the current ones, and then forgotten', async () => {
+  const isCurrent = ({ incarnation }: OriginLog) => incarnation === replica.incarnation;
+  await replica.append(own());
+  const expiring = by(OTHER, sealedTurn({ key: sessionKey('old'), expiresAtMs: WRITTEN_AT_MS + HOUR_MS }));
+  const start = { sequence: 0, streamSequence: 0 };
+  await replica.receive({
+    log: OTHER,
+    records: [{ sequence: 1, sealed: expiring }],
+    from: start,
+    to: { ...start, sequence: 1 },
+  });
+  const disks = Array.from({ length: LOGS_MAX }, (_, i) => ({
+    ...OTHER,
+    incarnation: (0x10000000 + i).toString(16) as Incarnation,
+  }));
+  await Promise.all(
+    disks.map((log) => replica.receive({ log, records: [], from: start, to: { ...start, sequence: 1 } })),
+  );
+  expect(toldLogs(replica, isCurrent)).toEqual({
+    logs: [ownLog(), OTHER].map((log) => ({ log, last: 1 })),
+    logsLeftOut: 0,
+  });
+  expect(toldLogs(replica, () => true)).toMatchObject({ logsLeftOut: 2 });
+
+  await forgetEndedLogs(replica, isCurrent);
+  expect(replica.logs().map(({ log }) => log)).toEqual(expect.arrayContaining([ownLog(), OTHER]));
+  expect(replica.logs()).toHaveLength(2);
+  await replica.expire(WRITTEN_AT_MS + 2 * HOUR_MS);
+  await forgetEndedLogs(replica, isCurrent);
+  expect(replica.logs().map(({ log }) => log)).toEqual([ownLog()]);
+  await reopen();
+  expect(replica.logs().map(({ log }) => log)).toEqual([ownLog()]);
 });

@@ -1,4 +1,5 @@
-// Whoever may knock may knock under any name. Tries to fill the log and the directory of refused nodes by doing so.
+// Whoever may knock may knock under any name, and pods have another one each time. Tries to fill the log, the directory of
+// nodes and that of refused ones by doing so, and to have a node learned at one end only.
 import { expect, test } from 'vitest';
 import { PeerDirectory, type PeerDirectoryOptions } from '../../../src/context-store/nats/peers/peer-directory.ts';
 import { NODES_MAX, type NodeAnnouncement } from '../../../src/context-store/nats/peers/peer-protocol.ts';
@@ -34,4 +35,76 @@ test('of nodes that are refused as many are told of as a cluster may have', asyn
   }
   expect(Object.keys(directory.refusedNodes)).toHaveLength(NODES_MAX);
   expect(environment.logLines.filter(({ event }) => event === 'node_refused')).toHaveLength(NODES_MAX);
+});
+
+/** A directory in which no peer is ever reached, and what it remembers. */
+function lonelyDirectory(environment = virtualEnvironment(), noted = new Map<string, string>()) {
+  const departed: string[] = [];
+  const home = { join() {}, async leave() {}, isConnected: false, bytes: { in: 0, out: 0 } };
+  const directory = new PeerDirectory(
+    {
+      peers: [],
+      home,
+      keygroups: [KEYGROUP],
+      cluster: 'blue',
+      hub: 'hub',
+      replica: {
+        nodeId: 'e1',
+        incarnation: '00000001',
+        noted: (name: string) => noted.get(name),
+        note: async (name: string, text: string) => void noted.set(name, text),
+        logs: () => [],
+        cursor: () => ({ sequence: 0, streamSequence: 0 }),
+      },
+      applier: { held: { versionNeededFor: () => undefined }, refusedBy: () => ({}) },
+      acks: { note() {}, forget() {} },
+      describe: () => announcement('e1', 'blue'),
+      onMember() {},
+      onDeparted: (nodeId: string) => departed.push(nodeId),
+    } as unknown as PeerDirectoryOptions,
+    environment,
+  );
+  directory.start();
+  const greet = async (nodeId: string) =>
+    directory.answer({
+      kind: 'hello',
+      node: { ...announcement(nodeId, 'blue'), hub: 'hub' as NodeId },
+      cursors: [],
+    });
+  return { directory, departed, environment, noted, greet };
+}
+
+const HOUR_MS = 3_600_000;
+
+test('a node beyond the limit is told so, and taken once another has been away for an hour', async () => {
+  const { directory, departed, environment, greet } = lonelyDirectory();
+  for (let i = 0; directory.peers.length < NODES_MAX - 1; i++)
+    expect((await greet(`pod-${i}`)).refused).toBeUndefined();
+  expect(await greet('late')).toMatchObject({ refused: 'cluster_full', members: [], logs: [] });
+  expect(directory.refusedNodes).toEqual({ late: 'cluster_full' });
+  expect(environment.logLines.filter(({ event }) => event === 'node_refused')).toHaveLength(1);
+  await environment.advance(HOUR_MS);
+  const reply = await greet('late');
+  expect(reply.refused).toBeUndefined();
+  // What has departed is not handed on, or nodes would go on telling each other of it.
+  expect(reply.members.map(({ nodeId }) => nodeId)).toEqual(['late']);
+  expect(directory.refusedNodes).toEqual({});
+  expect(departed).toHaveLength(1);
+  expect(directory.peers.map(({ nodeId }) => nodeId)).toContain('late');
+  await directory.close();
+});
+
+test('a node is forgotten after a week away, whatever the wall clock says; one that is configured is not', async () => {
+  const { directory, departed, environment, noted, greet } = lonelyDirectory();
+  await greet('pod');
+  await environment.advance(6 * 24 * HOUR_MS);
+  expect(departed).toEqual([]);
+  await directory.close();
+  const again = lonelyDirectory(environment, noted);
+  expect(again.directory.peers.map(({ nodeId }) => nodeId).sort()).toEqual(['hub', 'pod']);
+  await environment.advance(24 * HOUR_MS);
+  expect(again.departed).toEqual(['pod']);
+  expect(again.directory.peers.map(({ nodeId }) => nodeId)).toEqual(['hub']);
+  expect(JSON.parse(noted.get('members') ?? '').map(({ nodeId }: { nodeId: string }) => nodeId)).toEqual(['hub']);
+  await again.directory.close();
 });

@@ -1,6 +1,4 @@
-import { DiscedgeError } from '../../../domain/errors.ts';
 import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
-import { isLoopbackHost } from '../../../domain/loopback.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
@@ -8,17 +6,18 @@ import type { PeerStatus } from '../../replication-status.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
 import type { ReplicaAcks } from '../publish/replica-acks.ts';
 import type { Applier } from '../pull/applier.ts';
+import { type KnownMember, KnownMembers } from './known-members.ts';
 import { PeerLink } from './peer-link.ts';
 import {
   type Hello,
   type HelloReply,
-  LOGS_MAX,
   type Member,
   NODES_MAX,
   type NodeAnnouncement,
   type NodeRefusal,
 } from './peer-protocol.ts';
-import { directRoute, hubRoute, type PeerRoute } from './peer-route.ts';
+import { directRoute, hubRoute, isLoopbackUrl, type PeerRoute, requireProtected } from './peer-route.ts';
+import { forgetEndedLogs, toldLogs } from './told-logs.ts';
 
 export interface PeerDirectoryOptions {
   readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
@@ -36,15 +35,12 @@ export interface PeerDirectoryOptions {
   readonly acks: ReplicaAcks;
   readonly describe: () => NodeAnnouncement;
   readonly onMember: (member: Member) => void;
+  /** A node has been away for too long, and is forgotten. */
+  readonly onDeparted: (nodeId: NodeId) => void;
 }
 
-/** What is remembered of a node from one start to the next. */
-interface KnownMember extends Member {
-  readonly node?: NodeAnnouncement | undefined;
-}
-
-/** Name of the note that holds them. */
-const MEMBERS = 'members';
+/** How often it is looked who is away. */
+const AGE_EVERY_MS = 600_000;
 /** Starts of a node that were followed by another: more in one process's life than can be meant. */
 const EARLIER_STARTS_MAX = 16;
 
@@ -53,19 +49,21 @@ export class PeerDirectory {
   readonly #options: PeerDirectoryOptions;
   readonly #environment: Environment;
   readonly #links = new Map<NodeId, PeerLink>();
-  readonly #places = new Map<NodeId, Member>();
+  readonly #members: KnownMembers;
   readonly #earlierStarts = new Map<NodeId, readonly string[]>();
   readonly #refused = new Map<NodeId, NodeRefusal>();
-  #remembered = '';
+  #cancelAging = () => {};
+  #areLogsLeftOut = false;
   #catchingUp: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: PeerDirectoryOptions, environment: Environment) {
     this.#options = options;
     this.#environment = environment;
-    const members = this.#readMembers();
+    this.#members = new KnownMembers(options.replica, environment.logger);
+    const members = this.#members.read();
     for (const { nodeId, url } of options.peers) {
-      if (url !== undefined) this.#refuseUnprotected(url);
+      if (url !== undefined) requireProtected(url, options.tls !== undefined);
       // A peer without an address is reached through this node's own server.
       const place =
         url === undefined ? { nodeId, hub: options.hub ?? options.replica.nodeId } : { nodeId, natsUrl: url };
@@ -79,10 +77,12 @@ export class PeerDirectory {
 
   start(): void {
     for (const link of this.#links.values()) link.start();
+    this.#age();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#cancelAging();
     await Promise.all([...this.#links.values()].map((link) => link.close()));
   }
 
@@ -104,13 +104,12 @@ export class PeerDirectory {
     const refused = await this.#refusalOf(node);
     if (refused === undefined) this.#welcome(node, cursors);
     else this.#refuse(node.nodeId, refused);
-    const logs = this.#options.replica.logs().map(({ log, last }) => ({ log, last }));
-    return {
-      node: this.#options.describe(),
-      ...(refused !== undefined && { refused }),
-      logs: refused === undefined ? logs.slice(-LOGS_MAX) : [],
-      members: refused === undefined ? [...this.#places.values()] : [],
-    };
+    const own = this.#options.describe();
+    if (refused !== undefined) return { node: own, refused, logs: [], members: [] };
+    const { logs, logsLeftOut } = toldLogs(this.#options.replica, (log) => this.#isCurrent(log));
+    if (logsLeftOut > 0 && !this.#areLogsLeftOut) this.#environment.logger.warn('logs_left_out', { logsLeftOut });
+    this.#areLogsLeftOut = logsLeftOut > 0;
+    return { node: own, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#members.present] };
   }
 
   async #refusalOf(node: NodeAnnouncement): Promise<NodeRefusal | undefined> {
@@ -121,6 +120,7 @@ export class PeerDirectory {
     const link = this.#links.get(node.nodeId);
     const known = link?.node;
     if (this.#earlierStarts.get(node.nodeId)?.includes(node.instance)) return 'duplicate_node_id';
+    if (link === undefined && !this.#hasRoom()) return 'cluster_full';
     if (link === undefined || known === undefined || known.instance === node.instance) return undefined;
     // Started anew, or another node under the same id: the one known so far still answers then.
     if (await link.calls.answersAs(known.instance)) return 'duplicate_node_id';
@@ -156,7 +156,7 @@ export class PeerDirectory {
       this.#environment.logger.error('peer_address_not_taken', { peer: nodeId }, error);
     });
     if (this.#options.peers.some((peer) => peer.nodeId === nodeId)) return;
-    this.#places.set(nodeId, { nodeId, natsUrl });
+    this.#members.set({ nodeId, natsUrl });
     this.#remember();
   }
 
@@ -164,16 +164,21 @@ export class PeerDirectory {
   #learn(member: KnownMember): void {
     const { nodeId } = member;
     if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.#links.has(nodeId)) return;
-    const link = this.#links.size < NODES_MAX - 1 ? this.#add(member) : undefined;
+    if (!this.#hasRoom()) {
+      this.#refuse(nodeId, 'cluster_full');
+      return;
+    }
+    const link = this.#add(member);
     if (link === undefined) return;
+    this.#refused.delete(nodeId);
     this.#environment.logger.info('node_learned', { peer: nodeId, url: link.route.url });
     link.start();
     this.#remember();
-    this.#options.onMember(this.#places.get(nodeId) as Member);
+    this.#options.onMember(this.#members.get(nodeId) as Member);
   }
 
   #add(member: KnownMember): PeerLink | undefined {
-    const { nodeId, natsUrl, hub, node } = member;
+    const { nodeId, node } = member;
     const route = this.#routeTo(member);
     if (route === undefined) return undefined;
     const link: PeerLink = new PeerLink(
@@ -198,12 +203,55 @@ export class PeerDirectory {
       this.#environment,
     );
     this.#links.set(nodeId, link);
-    this.#places.set(nodeId, {
-      nodeId,
-      ...(natsUrl !== undefined && { natsUrl }),
-      ...(hub !== undefined && { hub }),
-    });
+    this.#members.set(member);
     return link;
+  }
+
+  /** Whether one more node can be known; a departed one is forgotten for that. */
+  #hasRoom(): boolean {
+    if (this.#links.size < NODES_MAX - 1) return true;
+    const departed = this.#members.longestAway((nodeId) => this.#mayForget(nodeId));
+    if (departed === undefined) return false;
+    this.#forget(departed);
+    return true;
+  }
+
+  /** Not one that the configuration names. */
+  #mayForget(nodeId: NodeId): boolean {
+    const { peers, hub } = this.#options;
+    return (
+      nodeId !== hub && !peers.some((peer) => peer.nodeId === nodeId) && this.#links.get(nodeId)?.state !== 'connected'
+    );
+  }
+
+  #forget(nodeId: NodeId): void {
+    const link = this.#links.get(nodeId);
+    this.#links.delete(nodeId);
+    this.#members.delete(nodeId);
+    this.#earlierStarts.delete(nodeId);
+    this.#options.acks.forget(nodeId);
+    this.#options.onDeparted(nodeId);
+    this.#environment.logger.info('node_forgotten', { peer: nodeId });
+    void link?.close();
+  }
+
+  #age(): void {
+    this.#cancelAging = this.#environment.clock.after(AGE_EVERY_MS, () => {
+      const gone = this.#members.age(AGE_EVERY_MS, (nodeId) => this.#links.get(nodeId)?.state !== 'connected');
+      for (const nodeId of gone) if (this.#mayForget(nodeId)) this.#forget(nodeId);
+      this.#remember();
+      forgetEndedLogs(this.#options.replica, (log) => this.#isCurrent(log)).catch((error) => {
+        this.#environment.logger.warn('logs_not_forgotten', {}, error);
+      });
+      this.#age();
+    });
+  }
+
+  /** Whether the log is this node's own, or that of a node known here, and of its disk. */
+  #isCurrent({ origin, incarnation }: OriginLog): boolean {
+    const { replica } = this.#options;
+    const known = origin === replica.nodeId ? replica.incarnation : this.#links.get(origin)?.node?.incarnation;
+    return known === incarnation;
   }
 
   #isExcluded(nodeId: NodeId): boolean {
@@ -226,7 +274,7 @@ export class PeerDirectory {
   /** Whether nodes that see this one's server through a hub listen to it. */
   get hasHub(): boolean {
     const { hub, replica } = this.#options;
-    return hub !== undefined || [...this.#places.values()].some((place) => place.hub === replica.nodeId);
+    return hub !== undefined || this.#members.all.some((place) => place.hub === replica.nodeId);
   }
 
   /** When a node goes away, others may have records of it that this node lacks. */
@@ -246,48 +294,7 @@ export class PeerDirectory {
     return done;
   }
 
-  #readMembers(): KnownMember[] {
-    try {
-      return JSON.parse(this.#options.replica.noted(MEMBERS) ?? '[]');
-    } catch {
-      return [];
-    }
-  }
-
   #remember(): void {
-    const members: KnownMember[] = [...this.#places.values()].map((place) => ({
-      ...place,
-      node: lasting(this.#links.get(place.nodeId)?.node),
-    }));
-    const text = JSON.stringify(members);
-    if (text === this.#remembered || this.#isClosed) return;
-    this.#remembered = text;
-    this.#options.replica.note(MEMBERS, text).catch((error) => {
-      this.#environment.logger.warn('members_not_remembered', {}, error);
-    });
-  }
-
-  #refuseUnprotected(url: string): void {
-    if (this.#options.tls !== undefined || isLoopbackUrl(url)) return;
-    throw new DiscedgeError(
-      'config_invalid',
-      `peer ${url} is on another machine, and there are no certificates; make them with "discedge certs"`,
-    );
-  }
-}
-
-/** What of a node does not change while it runs. */
-function lasting(node: NodeAnnouncement | undefined): NodeAnnouncement | undefined {
-  if (node === undefined) return undefined;
-  const { load: _, ...rest } = node;
-  return rest;
-}
-
-function isLoopbackUrl(url: string): boolean {
-  try {
-    const { hostname } = new URL(url.includes('://') ? url : `nats://${url}`);
-    return isLoopbackHost(hostname);
-  } catch {
-    return false;
+    if (!this.#isClosed) this.#members.remember((nodeId) => this.#links.get(nodeId)?.node);
   }
 }

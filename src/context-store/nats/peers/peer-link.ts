@@ -216,12 +216,13 @@ export class PeerLink {
     }
   }
 
-  async #accept(nats: NatsConnection, { node, logs, members }: HelloReply): Promise<void> {
+  async #accept(nats: NatsConnection, { node, logs, logsLeftOut = 0, members }: HelloReply): Promise<void> {
     this.#seen.note();
     await this.#pulls.follow(node, nats);
     const wasOutOfReach = this.#state.kind === 'silent' && this.#state.wasOutOfReach;
     if (this.route.isThroughHub && wasOutOfReach) this.#pulls.startOver('it was out of reach');
     this.#pulls.noteLogs(logs);
+    if (logsLeftOut > 0 && this.#state.kind !== 'connected') this.#stateLog.noteLogsLeftOut(logsLeftOut);
     this.#become(accepted(node));
     this.#options.onMembers(members);
     this.#options.onAccepted();

@@ -21,7 +21,7 @@ export const FETCH_BYTES_MAX = 512 * 1024;
 export const FETCH_RECORDS_MAX = 1_000;
 /** Nodes in one cluster: each keeps a connection to each other. */
 export const NODES_MAX = 64;
-/** Logs a node tells of: one per node, disk and keygroup. Of more, those known last are told. */
+/** Logs a node tells of: one per node, disk and keygroup. Of more, the current ones are told first, and how many are left out. */
 export const LOGS_MAX = 1_000;
 const TEXT_MAX = 512;
 
@@ -98,13 +98,15 @@ const request = Type.Union([
 export type PeerRequest = Static<typeof request>;
 
 /** Nodes of later versions may have others. */
-export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded';
+export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded' | 'cluster_full';
 
 const helloReply = Type.Object({
   node,
   refused: Type.Optional(text()),
   /** What the answering node holds, its own logs included. */
   logs: Type.Array(Type.Object({ log, last: sequence }), { maxItems: LOGS_MAX }),
+  /** How many more logs it holds than it may tell of. */
+  logsLeftOut: Type.Optional(sequence),
   /** Nodes it knows. */
   members: Type.Array(Type.Object(member), { maxItems: NODES_MAX }),
 });

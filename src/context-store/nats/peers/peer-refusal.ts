@@ -1,5 +1,5 @@
 import { RECORD_FORMAT_VERSION } from '../../../domain/record/record-version.ts';
-import type { HelloReply, NodeAnnouncement } from './peer-protocol.ts';
+import { type HelloReply, NODES_MAX, type NodeAnnouncement } from './peer-protocol.ts';
 
 /** Why the node that answered a greeting and this one must not share records; `undefined` when they may. */
 export function whyRefused(
@@ -8,6 +8,8 @@ export function whyRefused(
 ): string | undefined {
   if (refused === 'duplicate_node_id') return `node id ${own.nodeId} is in use by another node of the cluster`;
   if (refused === 'excluded') return `${node.nodeId} excludes this node`;
+  if (refused === 'cluster_full')
+    return `${node.nodeId} knows ${NODES_MAX} nodes already, and none of them has been away for an hour`;
   if (node.cluster !== own.cluster) return `it belongs to cluster ${node.cluster}, this node to ${own.cluster}`;
   if (node.nodeId !== expected) return `its node id is ${node.nodeId}, not ${expected}`;
   if (node.instance === own.instance) return 'this is the node itself';

@@ -1,4 +1,6 @@
+import { DiscedgeError } from '../../../domain/errors.ts';
 import type { NodeId } from '../../../domain/identifiers.ts';
+import { isLoopbackHost } from '../../../domain/loopback.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { domainApi, OWN_API } from '../names.ts';
 import { type NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
@@ -30,4 +32,22 @@ export function directRoute(options: NatsConnectionOptions, environment: Environ
 /** Over a connection that there is, to a server of which the way to the peer's leads through `hub`. */
 export function hubRoute(connection: NatsServerConnection, { peer, hub }: { peer: NodeId; hub: NodeId }): PeerRoute {
   return { connection, api: domainApi(peer), url: `hub:${hub}`, isThroughHub: true };
+}
+
+/** Throws `config_invalid` for an address on another machine where there are no certificates. */
+export function requireProtected(url: string, hasCertificates: boolean): void {
+  if (hasCertificates || isLoopbackUrl(url)) return;
+  throw new DiscedgeError(
+    'config_invalid',
+    `peer ${url} is on another machine, and there are no certificates; make them with "discedge certs"`,
+  );
+}
+
+export function isLoopbackUrl(url: string): boolean {
+  try {
+    const { hostname } = new URL(url.includes('://') ? url : `nats://${url}`);
+    return isLoopbackHost(hostname);
+  } catch {
+    return false;
+  }
 }

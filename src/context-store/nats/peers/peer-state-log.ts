@@ -16,6 +16,11 @@ export class PeerStateLog {
     this.#logger = logger;
   }
 
+  /** What the peer does not tell of cannot be asked for, where its origin is away. */
+  noteLogsLeftOut(logs: number): void {
+    this.#logger.warn('peer_tells_of_fewer_logs', { peer: this.#peer, leftOut: logs });
+  }
+
   note(state: PeerLinkState): void {
     const peer = this.#peer;
     if (state.kind === 'connected') {

@@ -52,6 +52,11 @@ export class ReplicaAcks {
     }
   }
 
+  /** The peer has left: what it had counts no more. */
+  forget(peer: NodeId): void {
+    for (const peers of this.#reached.values()) peers.delete(peer);
+  }
+
   /** Peers that have a log up to `sequence`. */
   count(log: OriginLog, sequence: number): number {
     return [...(this.#reached.get(logText(log))?.values() ?? [])].filter((reached) => reached >= sequence).length;
