@@ -32,7 +32,7 @@ export interface ContextStore {
   /**
    * Calls `listener` once for every record that is new here, whoever wrote it: when it is durable, and before the `append`
    * that brought it resolves; not for a turn that was deleted in the same moment. Records are told in the order in which
-   * they were taken in, listeners called in the order in which they came, each for itself: one that throws is logged.
+   * they were taken in, listeners called in the order in which they came, each for itself: one that throws or rejects is logged.
    * Returns a function that ends it.
    */
   onRecord(listener: RecordListener): () => void;

@@ -6,6 +6,8 @@ import type { RecordListener, RecordSource } from './context-store.ts';
 export class RecordListeners {
   readonly #logger: Logger;
   readonly #subscriptions = new Set<{ readonly listener: RecordListener }>();
+  /** The record that is being told, then those that listeners have written meanwhile. */
+  readonly #untold: { readonly sealed: SealedRecord; readonly from: RecordSource }[] = [];
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -19,12 +21,24 @@ export class RecordListeners {
   }
 
   tell(sealed: SealedRecord, from: RecordSource): void {
-    for (const { listener } of this.#subscriptions) {
-      try {
-        listener(sealed, from);
-      } catch (error) {
-        this.#logger.error('record_listener_failed', {}, error);
-      }
+    this.#untold.push({ sealed, from });
+    if (this.#untold.length > 1) return;
+    for (let next = this.#untold[0]; next !== undefined; next = this.#untold[0]) {
+      for (const { listener } of this.#subscriptions) this.#call(listener, next);
+      this.#untold.shift();
+    }
+  }
+
+  #call(
+    listener: RecordListener,
+    { sealed, from }: { readonly sealed: SealedRecord; readonly from: RecordSource },
+  ): void {
+    const failed = (error: unknown) => this.#logger.error('record_listener_failed', {}, error);
+    try {
+      const result: unknown = listener(sealed, from);
+      if (result instanceof Promise) result.catch(failed);
+    } catch (error) {
+      failed(error);
     }
   }
 }

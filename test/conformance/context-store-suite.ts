@@ -1,9 +1,11 @@
 // What every ContextStore promises. Tries to make a store lose, mix, reorder or resurrect records: sessions, users and
 // keygroups whose names begin alike, records out of order and twice, tombstones before and after, times that move,
 // more than fits, damaged bytes, many writers at once, and use after close. Stores that persist are reopened.
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionSummary } from '../../src/context-store/context-store.ts';
 import type { SessionKey } from '../../src/domain/identifiers.ts';
@@ -646,6 +648,28 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         end();
         await store.append(sealedTurn({ turn: 2 }));
         expect(calls).toEqual(['first', 'third', 'first']);
+      });
+
+      test('is each record to all before the next to any, when one who listens writes', async () => {
+        const calls: string[] = [];
+        let written: Promise<void> | undefined;
+        store.onRecord(({ record: { sessionId } }) => {
+          calls.push(`first ${sessionId}`);
+          if (sessionId === 'a') written = store.append(sealedTurn({ key: sessionKey('b') }));
+        });
+        store.onRecord(({ record: { sessionId } }) => void calls.push(`second ${sessionId}`));
+        await store.append(sealedTurn({ key: sessionKey('a') }));
+        await written;
+        expect(calls).toEqual(['first a', 'second a', 'first b', 'second b']);
+      });
+
+      test('and one that fails some time later is logged as well', async () => {
+        store.onRecord(async () => {
+          throw new Error('a broken listener');
+        });
+        await store.append(sealedTurn());
+        await setImmediate();
+        expect(environment.logLines.filter(({ event }) => event === 'record_listener_failed')).toHaveLength(1);
       });
     });
 
