@@ -24,8 +24,11 @@ export interface ContextStore {
   /** One page of sessions of a keygroup, ordered by user and session id; deleted and expired ones are not listed. */
   list(query: SessionQuery): Promise<SessionSummary[]>;
 
-  /** Removes sessions whose every record expired at or before `nowMs`, tombstones too; returns how many. Bounded work per call. */
-  expire(nowMs: number): Promise<number>;
+  /**
+   * Removes sessions whose every record expired at or before `nowMs`, tombstones too, or `only` that one; returns how many.
+   * Bounded work per call.
+   */
+  expire(nowMs: number, only?: SessionKey): Promise<number>;
 
   status(): Promise<StoreStatus>;
 

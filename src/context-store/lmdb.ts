@@ -127,10 +127,10 @@ export class LmdbContextStore implements ContextStore {
     });
   }
 
-  async expire(nowMs: number): Promise<number> {
+  async expire(nowMs: number, only?: SessionKey): Promise<number> {
     let removed = 0;
     await this.#lmdb.write((changes) => {
-      removed = changes.expire(nowMs);
+      removed = only === undefined ? changes.expire(nowMs) : changes.expireOne(only, nowMs);
     });
     return removed;
   }

@@ -90,10 +90,11 @@ class MemoryStore implements ContextStore {
       .slice(0, Math.min(query.limit, LIST_LIMIT_MAX));
   }
 
-  async expire(nowMs: number): Promise<number> {
+  async expire(nowMs: number, only?: SessionKey): Promise<number> {
     this.#assertOpen();
     let removed = 0;
-    for (const session of this.#sessions.values()) {
+    const one = only && this.#sessions.get(sessionKeyText(only));
+    for (const session of only === undefined ? this.#sessions.values() : one === undefined ? [] : [one]) {
       if (removed === SESSIONS_REMOVED_MAX) break;
       if (!isExpired(session.row, nowMs)) continue;
       this.#replace(session, undefined);

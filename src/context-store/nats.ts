@@ -174,8 +174,8 @@ class SharedReplica implements NatsStore {
     return this.#replica.list(query);
   }
 
-  expire(nowMs: number): Promise<number> {
-    return this.#replica.expire(nowMs);
+  expire(nowMs: number, only?: SessionKey): Promise<number> {
+    return this.#replica.expire(nowMs, only);
   }
 
   status(): Promise<StoreStatus> {

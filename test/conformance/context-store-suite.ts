@@ -250,6 +250,20 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
     describe('expiry', () => {
       const at = (hours: number) => NOW_MS + hours * HOUR_MS;
 
+      test('removes one session alone where that is asked, if it has expired', async () => {
+        const [over, other, living] = [sessionKey('over'), sessionKey('other'), sessionKey('living')];
+        await store.append(sealedTurn({ key: over, expiresAtMs: at(1) }));
+        await store.append(sealedTurn({ key: other, expiresAtMs: at(1) }));
+        await store.append(sealedTurn({ key: living, expiresAtMs: at(2) }));
+        expect(await store.expire(at(1), living)).toBe(0);
+        expect(await store.expire(at(1), over)).toBe(1);
+        expect(await store.expire(at(1), over)).toBe(0);
+        expect(await store.read(over)).toBeUndefined();
+        expect(await store.status()).toMatchObject({ sessions: 2, records: 2 });
+        expect(await store.expire(at(1))).toBe(1);
+        expect(await store.read(other)).toBeUndefined();
+      });
+
       test('removes a session at the latest time that any of its records names, and not before', async () => {
         const [first, second, third] = sealedLine(3) as [SealedRecord, SealedRecord, SealedRecord];
         await store.append(sealedTurn({ expiresAtMs: at(1) }));

@@ -111,7 +111,7 @@ export class NodeProcess {
         return stored;
       },
       list: (query) => inner.list(query),
-      expire: (nowMs) => inner.expire(nowMs),
+      expire: (...args) => inner.expire(...args),
       status: () => inner.status(),
       onRecord: (listener) => listeners.add(listener),
       close: async () => {},

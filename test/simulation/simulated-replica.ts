@@ -93,8 +93,8 @@ export class SimulatedReplica implements ContextStore {
     return this.#inner.list(query);
   }
 
-  expire(nowMs: number) {
-    return this.#inner.expire(nowMs);
+  expire(nowMs: number, only?: SessionKey) {
+    return this.#inner.expire(nowMs, only);
   }
 
   status() {

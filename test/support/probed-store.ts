@@ -105,8 +105,8 @@ export class ProbedStore implements ContextStore {
     return this.#inner.list(query);
   }
 
-  expire(nowMs: number): Promise<number> {
-    return this.#inner.expire(nowMs);
+  expire(nowMs: number, only?: SessionKey): Promise<number> {
+    return this.#inner.expire(nowMs, only);
   }
 
   status(): Promise<StoreStatus> {

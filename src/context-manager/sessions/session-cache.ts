@@ -74,9 +74,7 @@ export class SessionCache {
     if (!this.#lifetimes.endsAtOnce) return emptySession(key);
     // Out of the store as well: a turn appended to what is left there would bring it back to life.
     this.forget(key);
-    let removed: number;
-    do removed = await this.#store.expire(nowMs);
-    while (removed > 0);
+    await this.#store.expire(nowMs, key);
     return this.#held(key);
   }
 

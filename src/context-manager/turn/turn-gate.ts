@@ -91,6 +91,13 @@ export class TurnGate {
     }
     if (consistency === 'available' && base !== undefined) return { ...pass, answered: undefined, base, digest };
     const namesBranch = 'contextId' in place && place.contextId !== undefined;
+    if (namesBranch && this.#replica.isAlone) {
+      throw new DiscedgeError(
+        'invalid_request',
+        'this node does not know the context_id, and shares its sessions with no other that could send it; read the session and go on from a turn that it has',
+        { param: 'context_id' },
+      );
+    }
     throw stale({ turn: decision.turn, namesBranch }, session, this.#replica.isAlone);
   }
 }

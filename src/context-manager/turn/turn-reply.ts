@@ -33,6 +33,7 @@ function placeOf({ record, hash }: Turn, { waitedMs, retries }: GatePass) {
     turn: record.turn,
     contextId: hash,
     basedOnTurn: record.turn - 1,
+    basedOnContext: record.parent,
     droppedTurns: record.contextStart - 1,
     waitedMs,
     retries,

@@ -88,6 +88,8 @@ export interface TurnReply extends Reply {
   readonly contextId: ContextId;
   /** The turn this one was answered from: `turn − 1` under `strong`, perhaps less under `available`. */
   readonly basedOnTurn: number;
+  /** The history it was answered from; `undefined` for turn 1. Under `available` perhaps not the one that was named. */
+  readonly basedOnContext: ContextId | undefined;
   readonly replayed: boolean;
   readonly waitedMs: number;
   /** How often the gate looked again. */

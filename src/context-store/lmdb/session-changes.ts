@@ -96,6 +96,14 @@ export class SessionChanges {
     change.after = { ...change.after, lastUsedAtMs: usedAtMs };
   }
 
+  /** The same with one session; 1 where it was. */
+  expireOne(key: SessionKey, nowMs: number): number {
+    const change = this.#of(key);
+    if (change.after === undefined || !isExpired(change.after, nowMs)) return 0;
+    this.#remove(change);
+    return 1;
+  }
+
   /** Removes sessions that are expired at `nowMs`, the longest expired first; returns how many. */
   expire(nowMs: number): number {
     let removed = 0;

@@ -43,7 +43,7 @@ describe("another user's session", () => {
     const context = (await sessions.show(BOB, id('his'))).tips[0]?.hash;
     expect(await rig.turn({ session: 'his', turn: 1 })).toMatchObject({ turn: 1, userId: 'ada', replayed: false });
     expect(rig.llm.generations.at(-1)?.end?.text).toBe('said 1');
-    expect(await codeOf(rig.turn({ session: 'his', turn: 3, contextId: context }))).toBe('context_stale');
+    expect(await codeOf(rig.turn({ session: 'his', turn: 3, contextId: context }))).toBe('invalid_request');
     await sessions.delete(ADA, id('his'));
     expect((await sessions.show(BOB, id('his'))).turns).toHaveLength(2);
   });

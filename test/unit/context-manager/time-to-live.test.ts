@@ -111,6 +111,14 @@ describe('time to live', () => {
     expect(await codeOf(show(rig))).toBe('session_not_found');
   });
 
+  it('over for thousands of sessions: whoever asks for one of them has that one removed, and waits for no other', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
+    for (let session = 0; session < 300; session++) await rig.turn({ session: `s${session}`, turn: 1 });
+    await rig.environment.advance(10 * SECOND);
+    expect(await rig.turn({ session: 's0', turn: 1 })).toMatchObject({ replayed: false });
+    expect(await rig.store.status()).toMatchObject({ sessions: 300, records: 300 });
+  });
+
   it('of other sessions goes on when one is found expired', async () => {
     const rig = await contextManagerRig();
     await rig.turn({ session: 's', turn: 1, ttlSeconds: 1 });

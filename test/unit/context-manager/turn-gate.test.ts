@@ -203,7 +203,7 @@ describe('a predecessor that does not come', () => {
     await waiting();
     await rig.environment.advance(1000);
     const stale = await reply;
-    expect(stale).toMatchObject({ turn: 3, basedOnTurn: 2, replayed: false });
+    expect(stale).toMatchObject({ turn: 3, basedOnTurn: 2, basedOnContext: records[1]?.hash, replayed: false });
     const again = rig.turn(ask);
     await rig.environment.advance(1000);
     expect(await again).toMatchObject({ contextId: stale.contextId, replayed: true });
@@ -235,6 +235,16 @@ describe('a predecessor that does not come', () => {
       basedOnTurn: 1,
     });
     expect(alone.environment.pendingTimers).toBe(0);
+  });
+
+  it('a context that a node which is alone does not know is refused for good, and replaced only where that is accepted', async () => {
+    const alone = await contextManagerRig();
+    const [, second] = await alone.turns('s', { to: 2 });
+    const ask = { session: 's', turn: 3, contextId: 'f'.repeat(32) };
+    expect(await errorOf(alone.turn(ask))).toMatchObject({
+      ...{ code: 'invalid_request', param: 'context_id', retry: false },
+    });
+    expect(await alone.turn({ ...ask, consistency: 'available' })).toMatchObject({ basedOnContext: second?.contextId });
   });
 });
 

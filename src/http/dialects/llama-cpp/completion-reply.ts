@@ -57,6 +57,10 @@ const FIELDS = {
     rounded(turn?.waitedMs ?? 0),
   ),
   based_on_turn: maybe(count(), ({ turn }) => turn?.basedOnTurn),
+  based_on_context: maybe(
+    text('The `context_id` that it went on from. Under `available` it may be another than the one that was sent.'),
+    ({ turn }) => turn?.basedOnContext,
+  ),
   replayed: always(Type.Boolean(), ({ turn }) => turn?.replayed ?? false),
   write_concern: maybe(
     text('What was reached, `local` or `replicated`; absent where nothing is stored.'),
