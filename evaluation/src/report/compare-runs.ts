@@ -1,8 +1,9 @@
 import type { Canvas } from './canvas.ts';
 import type { Comparison } from './comparison.ts';
 import type { ChartRow } from './draw-rows.ts';
-import { changesFigure, type Figure, idOf, turnsFigure } from './figure.ts';
+import { changesFigure, type Figure, type Finding, idOf, turnsFigure } from './figure.ts';
 import { changeCell, panelDatum, turnsTable, valueCell } from './figure-tables.ts';
+import { standingOf } from './finding.ts';
 import { sessionCount } from './interval-note.ts';
 import { llmServiceLabel } from './labels.ts';
 import { bestOf, LOAD_MEASURES, type LoadMeasure, loadSeriesOf } from './load-levels.ts';
@@ -175,11 +176,11 @@ function summaryFigure(canvas: Canvas, changes: readonly Change[], caution: stri
   }));
   const names = { id: `change-${idOf(id)}`, name: label, about: 'Change from the first run to the second.', caution };
   const sessions = sessionCount(changes.map(({ change }) => change.sessions));
-  return changesFigure(canvas, names, { rows, finding: findingOf(label, changes), sessions }, changesTable(changes));
+  return changesFigure(canvas, names, { rows, ...findingOf(label, changes), sessions }, changesTable(changes));
 }
 
 /** "Response time: lower in 2 of 6 cases (−3.1 % to −2.0 %), no difference in 4". */
-function findingOf(label: string, changes: readonly Change[]): string {
+function findingOf(label: string, changes: readonly Change[]): Finding {
   const words = {
     less: 'lower',
     more: 'higher',
@@ -198,7 +199,10 @@ function findingOf(label: string, changes: readonly Change[]): string {
         : ` in ${some.length} of ${changes.length} cases`;
     return [`${words[verdict]}${where}${verdict === 'no-difference' ? '' : ` (${range})`}`];
   });
-  return `${label.replace(/ \((ms|bytes)\)$/, '')}: ${kinds.join(', ')}`;
+  return {
+    finding: `${label.replace(/ \((ms|bytes)\)$/, '')}: ${kinds.join(', ')}`,
+    standing: standingOf(changes.map(({ change }) => verdictOf(change))),
+  };
 }
 
 function byTurn(canvas: Canvas, pairs: readonly Pair[], caution: string): Figure[] {
@@ -213,14 +217,14 @@ function byTurn(canvas: Canvas, pairs: readonly Pair[], caution: string): Figure
         about: `${metric.label} of each turn, in both runs.`,
         caution,
       };
-      const finding = findingOf(
+      const found = findingOf(
         metric.label,
         pairs
           .filter(({ before }) => before.part === part)
           .flatMap((pair) => changesOf(pair))
           .filter((one) => one.metric.id === metric.id),
       );
-      return [turnsFigure(canvas, names, comparisons, { table: turnsTable(comparisons), finding })];
+      return [turnsFigure(canvas, names, comparisons, { table: turnsTable(comparisons), ...found })];
     }),
   );
 }

@@ -47,13 +47,22 @@ function reportPage(canvas: Canvas, sources: readonly ReportSource[], paths: rea
     : undefined;
   return {
     title: 'DisCEdge: what was measured',
-    lead: sources.map(({ title, run }) => `${title} (${run})`).join(' · '),
+    lead: leadOf(sources),
     sources,
     figures: planFigures(canvas, planned),
     headline,
     limits: limitsOf(sources, planned),
     command: `discedge report ${paths.map((path) => basename(path)).join(' ')}`,
   };
+}
+
+/** What was run, and how often; which runs they were stands at the end of the page. */
+function leadOf(sources: readonly ReportSource[]): string {
+  const titles = [...new Set(sources.map(({ title }) => title))].map((title) => {
+    const runs = sources.filter((source) => source.title === title).length;
+    return runs === 1 ? title : `${title} (${runs} runs)`;
+  });
+  return titles.join(' · ');
 }
 
 function comparisonPage(canvas: Canvas, sources: readonly ReportSource[], paths: readonly string[]): PageParts {

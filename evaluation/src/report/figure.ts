@@ -4,7 +4,7 @@ import { composeFigure } from './compose-figure.ts';
 import { drawLoad, LOAD_COLUMNS } from './draw-load.ts';
 import { type ChartRow, drawRows } from './draw-rows.ts';
 import { drawTurns } from './draw-turns.ts';
-import { findingOf, resultOf, soleBaseline } from './finding.ts';
+import { findingOf, mainVerdicts, resultOf, type Standing, soleBaseline, standingOf } from './finding.ts';
 import { intervalNote, type SessionCount } from './interval-note.ts';
 import { llmServiceLabel } from './labels.ts';
 import { LOAD_MEASURES, type LoadMeasure, type LoadSeries } from './load-levels.ts';
@@ -21,8 +21,19 @@ export interface Figure {
   readonly name: string;
   /** Computed from the numbers, never written beforehand. */
   readonly finding: string;
+  readonly standing: Standing;
+  /** What a reader looks for first, where it is about that. */
+  readonly topic: Topic | undefined;
   readonly svg: string;
   readonly table: Table;
+}
+
+export type Topic = 'request' | 'between-nodes' | 'move';
+
+/** In a sentence, and whether there is anything to it. */
+export interface Finding {
+  readonly finding: string;
+  readonly standing: Standing;
 }
 
 export interface FigureNames {
@@ -32,6 +43,7 @@ export interface FigureNames {
   readonly about: string;
   /** Of runs that prove less than they seem to; may be empty. */
   readonly caution: string;
+  readonly topic?: Topic;
 }
 
 /** A metric over the turns of a session. */
@@ -39,7 +51,7 @@ export function turnsFigure(
   canvas: Canvas,
   names: FigureNames,
   comparisons: readonly Comparison[],
-  { table, finding }: { readonly table: Table; readonly finding: string },
+  { table, ...found }: Finding & { readonly table: Table },
 ): Figure {
   const { drawings, columns, named } = drawTurns(canvas, comparisons);
   const panels = comparisons.map((comparison, index) => ({
@@ -48,7 +60,7 @@ export function turnsFigure(
     drawing: drawings[index] as Drawing,
   }));
   const legend = named ? undefined : canvas.legend(legendOf(comparisons));
-  return finish(names, { finding, legend, panels, columns, sessions: sessionsOf(comparisons), table });
+  return finish(names, { ...found, legend, panels, columns, sessions: sessionsOf(comparisons), table });
 }
 
 /** A metric as one number a variant, a row a panel. */
@@ -75,6 +87,7 @@ export function rowsFigure(
   const drawing = drawRows(canvas, { rows, ...scaleFor(first.metric, largest), isChange: false, resultHeading });
   return finish(names, {
     finding: findingOf(comparisons),
+    standing: standingOf(mainVerdicts(comparisons)),
     legend: canvas.legend(legendOf(comparisons)),
     panels: [{ heading: '', result: '', drawing }],
     columns: 1,
@@ -87,11 +100,7 @@ export function rowsFigure(
 export function loadFigure(
   canvas: Canvas,
   names: FigureNames,
-  {
-    series,
-    finding,
-    sessions,
-  }: { readonly series: readonly LoadSeries[]; readonly finding: string; readonly sessions: SessionCount },
+  { series, sessions, ...found }: Finding & { readonly series: readonly LoadSeries[]; readonly sessions: SessionCount },
   table: Table,
 ): Figure {
   const legend = canvas.legend(series.map((one, place) => ({ label: loadName(one, series), look: lookAt(place) })));
@@ -100,7 +109,7 @@ export function loadFigure(
     result: '',
     drawing: drawLoad(canvas, series, measure),
   }));
-  return finish(names, { finding, legend, panels, columns: LOAD_COLUMNS, sessions, unit: 'repeat', table });
+  return finish(names, { ...found, legend, panels, columns: LOAD_COLUMNS, sessions, unit: 'repeat', table });
 }
 
 /** The LLM Service is named where there are several. */
@@ -118,30 +127,26 @@ export function loadName({ variant, llmService, origin }: LoadSeries, all: reado
 export function changesFigure(
   canvas: Canvas,
   names: FigureNames,
-  {
-    rows,
-    finding,
-    sessions,
-  }: { readonly rows: readonly ChartRow[]; readonly finding: string; readonly sessions: SessionCount },
+  { rows, sessions, ...found }: Finding & { readonly rows: readonly ChartRow[]; readonly sessions: SessionCount },
   table: Table,
 ): Figure {
   const drawing = drawRows(canvas, { rows, label: 'Change (%)', divisor: 0.01, isChange: true, resultHeading: '' });
   const panels = [{ heading: '', result: '', drawing }];
-  return finish(names, { finding, legend: undefined, panels, columns: 1, sessions, table });
+  return finish(names, { ...found, legend: undefined, panels, columns: 1, sessions, table });
 }
 
 function finish(
-  { id, name, about, caution }: FigureNames,
+  { id, name, about, caution, topic }: FigureNames,
   {
     finding,
+    standing,
     legend,
     panels,
     columns,
     sessions,
     unit = 'session',
     table,
-  }: {
-    readonly finding: string;
+  }: Finding & {
     readonly legend: Drawing | undefined;
     readonly panels: Parameters<typeof composeFigure>[0]['panels'];
     readonly columns: number;
@@ -161,7 +166,7 @@ function finish(
     footnote: [intervalNote(sessions, unit), caution].join(' ').trim(),
     alt,
   });
-  return { id, name, finding, svg, table };
+  return { id, name, finding, standing, topic, svg, table };
 }
 
 function soleResult({ series }: Comparison): string {

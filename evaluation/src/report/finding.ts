@@ -7,23 +7,23 @@ import { type Estimate, type Verdict, verdictOf } from './statistics.ts';
 /**
  * What comparisons of one metric show, as a sentence without a full stop: "Tokenized context answers 3.1 % sooner than raw
  * text". Where an interval holds 0 it says that no
- * difference was shown; nothing here knows what was hoped for. Of several baselines it speaks of the one asked for, or of the
+ * difference was shown, of one session each that this is too few; nothing here knows what was hoped for. Of several baselines it speaks of the one asked for, or of the
  * first.
  */
 export function findingOf(comparisons: readonly Comparison[], preferredBaseline?: string): string {
   const found = comparisons.flatMap((comparison) => {
     const main = mainChange(comparison, preferredBaseline);
-    return main === undefined ? [] : [{ comparison, ...main, verdict: directionOf(main.change) }];
+    return main === undefined ? [] : [{ comparison, ...main, verdict: verdictOf(main.change) }];
   });
   const [first] = found;
   if (first === undefined) return describedAlone(comparisons);
   const { metric, series } = first.comparison;
   const subject = variantInSentence(series[0]?.arm.variant ?? '');
   const baseline = variantInSentence(first.baseline.variant);
-  const of = (verdict: Direction) => found.filter((one) => one.verdict === verdict);
+  const of = (verdict: Verdict) => found.filter((one) => one.verdict === verdict);
   const verdicts = [...new Set(found.map(({ verdict }) => verdict))];
   if (verdicts.length > 1) {
-    const present = DIRECTIONS.filter((verdict) => of(verdict).length > 0);
+    const present = VERDICTS.filter((verdict) => of(verdict).length > 0);
     const each = present.map((verdict, place) => {
       const some = of(verdict);
       const amount = amountOf(
@@ -33,19 +33,36 @@ export function findingOf(comparisons: readonly Comparison[], preferredBaseline?
       );
       if (found.length === 2) return `${amount} with ${some[0]?.comparison.panel.label}`;
       const count = place === 0 ? `${some.length} of ${found.length} cases` : String(some.length);
-      const most = verdict === 'no-difference' || some.length < 2 ? some : [largestOf(some)];
-      const which =
-        verdict === 'no-difference' ? '' : ` (${some.length > 1 ? 'most: ' : ''}${most[0]?.comparison.panel.label})`;
+      const most = isUndecided(verdict) || some.length < 2 ? some : [largestOf(some)];
+      const which = isUndecided(verdict)
+        ? ''
+        : ` (${some.length > 1 ? 'most: ' : ''}${most[0]?.comparison.panel.label})`;
       return `${amount} in ${count}${which}`;
     });
-    const once = verdicts.some((verdict) => ONE_SESSION.includes(verdict)) ? ', in one session' : '';
-    return capital(`${metric.noun}, ${subject} against ${baseline}: ${each.join(', ')}${once}`);
+    return capital(`${metric.noun}, ${subject} against ${baseline}: ${each.join(', ')}`);
   }
   const changes = found.map(({ change }) => change);
   if (verdicts[0] === 'no-difference')
     return capital(`no difference shown in ${metric.noun} between ${subject} and ${baseline}`);
-  const text = `${subject} ${metric.verb} ${amountOf(verdicts[0] as Direction, changes, metric)} than ${baseline}`;
-  return capital(ONE_SESSION.includes(verdicts[0] as Direction) ? `${text}, in one session` : text);
+  if (verdicts[0] === 'one-session') return capital(`${metric.noun}, ${subject} against ${baseline}: ${ONE_SESSION}`);
+  return capital(`${subject} ${metric.verb} ${amountOf(verdicts[0] as Verdict, changes, metric)} than ${baseline}`);
+}
+
+/** What a figure is worth as news: of one session each nothing can be told from chance. */
+export type Standing = 'shown' | 'no-difference' | 'untested';
+
+/** Of a figure's changes together; what compares nothing shows what it shows. */
+export function standingOf(verdicts: readonly Verdict[]): Standing {
+  if (verdicts.length === 0 || verdicts.some((verdict) => !isUndecided(verdict))) return 'shown';
+  return verdicts.includes('no-difference') ? 'no-difference' : 'untested';
+}
+
+/** What `findingOf` speaks of. */
+export function mainVerdicts(comparisons: readonly Comparison[], preferredBaseline?: string): Verdict[] {
+  return comparisons.flatMap((comparison) => {
+    const main = mainChange(comparison, preferredBaseline);
+    return main === undefined ? [] : [verdictOf(main.change)];
+  });
 }
 
 /** "−3.1 % (−5.0 to −1.2) against raw text": a panel's own result, for each thing that its subject is shown against. */
@@ -64,22 +81,19 @@ export function soleBaseline(comparisons: readonly Comparison[]): string | undef
   return baselines.size === 1 ? sole : undefined;
 }
 
-/** What may be said, and of one session in which direction it went. */
-type Direction = Exclude<Verdict, 'one-session'> | 'once-less' | 'once-more';
-const DIRECTIONS: readonly Direction[] = ['less', 'more', 'no-difference', 'once-less', 'once-more'];
-const ONE_SESSION: readonly Direction[] = ['once-less', 'once-more'];
+const VERDICTS: readonly Verdict[] = ['less', 'more', 'no-difference', 'one-session'];
+const ONE_SESSION = 'one session each, too few to tell a difference from chance';
 
-function directionOf(change: Estimate): Direction {
-  const verdict = verdictOf(change);
-  if (verdict !== 'one-session') return verdict;
-  return change.value < 0 ? 'once-less' : 'once-more';
+function isUndecided(verdict: Verdict): boolean {
+  return verdict === 'no-difference' || verdict === 'one-session';
 }
 
-function amountOf(verdict: Direction, changes: readonly Estimate[], metric: Metric): string {
+function amountOf(verdict: Verdict, changes: readonly Estimate[], metric: Metric): string {
   if (verdict === 'no-difference') return 'no difference shown';
+  if (verdict === 'one-session') return 'one session each, not tested,';
   const shares = changes.map(({ value }) => Math.abs(value) * 100).sort((a, b) => a - b);
   const [low, high] = [shares[0] ?? 0, shares.at(-1) ?? 0].map(oneDecimal);
-  const word = verdict === 'less' || verdict === 'once-less' ? metric.less : metric.more;
+  const word = verdict === 'less' ? metric.less : metric.more;
   return low === high ? `${low} % ${word}` : `${low} % to ${high} % ${word}`;
 }
 

@@ -16,11 +16,13 @@ const VERDICTS: Readonly<Record<Verdict, string>> = {
   'one-session': 'one session, not tested',
 };
 
+const PAPER = 'Paper';
+
 /** The paper's headline numbers beside ours, a row a panel. Rows of what was not measured say so. */
 export function headlineTable(parts: readonly PlannedPart[]): Table {
   return {
     caption: "The paper's headline numbers (on its two devices) beside ours: changes of medians (95 % intervals)",
-    head: [['', 'Paper', 'Where', 'Ours', 'Shown'].map((text) => columnHeading(text))],
+    head: [['', PAPER, 'Where', 'Ours', 'Shown'].map((text) => columnHeading(text))],
     body: [...PAPER_CHANGES.flatMap((number) => changeRows(number, parts)), ...sessionByteRows(parts)],
   };
 }
@@ -38,7 +40,10 @@ function changeRows(number: PaperNumber, parts: readonly PlannedPart[]): Cell[][
       return [[{ text: whereText(comparison) }, changeCell(change, datum), { text: VERDICTS[verdictOf(change)] }]];
     }),
   );
-  return under([rowHeading(`${label} (${figure})`), { text: paper }], rows.length > 0 ? rows : [NOT_MEASURED]);
+  return under(
+    [rowHeading(`${label} (${figure})`), { text: paper, label: PAPER }],
+    rows.length > 0 ? rows : [NOT_MEASURED],
+  );
 }
 
 const NOT_MEASURED: Cell[] = [{ text: '' }, { text: 'not measured' }, { text: '' }];
@@ -94,7 +99,7 @@ function sessionByteRows(parts: readonly PlannedPart[]): Cell[][] {
     );
     const heading = rowHeading(`Bytes between nodes for one session, ${variantName(variant).toLowerCase()}`);
     return under(
-      [heading, { text: paperBytes.map(wholeNumber).join(' and ') }],
+      [heading, { text: paperBytes.map(wholeNumber).join(' and '), label: PAPER }],
       rows.length > 0 ? rows : [NOT_MEASURED],
     );
   });

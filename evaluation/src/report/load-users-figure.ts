@@ -1,6 +1,7 @@
 import type { Canvas } from './canvas.ts';
-import { type Figure, idOf, loadFigure } from './figure.ts';
+import { type Figure, type Finding, idOf, loadFigure } from './figure.ts';
 import { loadTable } from './figure-tables.ts';
+import { standingOf } from './finding.ts';
 import { sessionCount } from './interval-note.ts';
 import { llmServiceLabel } from './labels.ts';
 import { type LoadSeries, loadSeriesOf, peakChange, peakOf } from './load-levels.ts';
@@ -8,7 +9,7 @@ import { variantInSentence } from './looks.ts';
 import { changeText } from './number-text.ts';
 import { subjectOf } from './panels.ts';
 import type { PlannedPart } from './planned-part.ts';
-import { verdictOf } from './statistics.ts';
+import { type Verdict, verdictOf } from './statistics.ts';
 
 /** Turns a second and response times of more and more users at once. */
 export function loadUsersFigure(canvas: Canvas, { part, about, panels, caution }: PlannedPart): Figure {
@@ -26,12 +27,13 @@ export function loadUsersFigure(canvas: Canvas, { part, about, panels, caution }
   const sessions = sessionCount(
     ordered.flatMap(({ levels }) => levels.map(({ repeats }) => repeats.turns_per_s.length)),
   );
-  const drawn = { series: ordered, finding: loadFinding(ordered, panels[0]?.seed ?? 0), sessions };
+  const drawn = { series: ordered, ...loadFinding(ordered, panels[0]?.seed ?? 0), sessions };
   return loadFigure(canvas, names, drawn, loadTable(ordered, part));
 }
 
 /** For each LLM Service: the subject at its best, against what else was played there at its best. */
-function loadFinding(series: readonly LoadSeries[], seed: number): string {
+function loadFinding(series: readonly LoadSeries[], seed: number): Finding {
+  const verdicts: Verdict[] = [];
   const subjects = series.filter(({ variant }) => variant === series[0]?.variant);
   const each = subjects.map((subject) => {
     const others = series.filter(
@@ -42,14 +44,18 @@ function loadFinding(series: readonly LoadSeries[], seed: number): string {
       const change = peakChange(other, subject, seed);
       if (change === undefined) return [];
       const verdict = verdictOf(change);
+      verdicts.push(verdict);
+      if (verdict === 'one-session') return [];
       const amount =
         verdict === 'no-difference' ? 'no difference shown against' : `${changeText(change.value)} against`;
-      return [`${amount} ${variantInSentence(other.variant)}${verdict === 'one-session' ? ', once each' : ''}`];
+      return [`${amount} ${variantInSentence(other.variant)}`];
     });
     const best = peakOf(subject)?.estimates.turns_per_s?.value ?? 0;
     const run = new Set(subjects.map(({ origin }) => origin)).size > 1 ? ` in ${subject.origin}` : '';
     const where = `${best.toFixed(2)} with ${llmServiceLabel(subject.llmService)}${run}`;
     return changes.length === 0 ? where : `${where} (${changes.join(', ')})`;
   });
-  return `Turns per second at best, ${variantInSentence(subjects[0]?.variant ?? '')}: ${each.join(', ')}`;
+  const once = verdicts.includes('one-session') ? '; played once each, too few to tell a difference from chance' : '';
+  const finding = `Turns per second at best, ${variantInSentence(subjects[0]?.variant ?? '')}: ${each.join(', ')}${once}`;
+  return { finding, standing: standingOf(verdicts) };
 }

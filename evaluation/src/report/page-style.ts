@@ -40,7 +40,20 @@ th[scope='rowgroup'] { font-weight: 400; min-width: 9em; }
 .headline td:not([data-metric]) { white-space: normal; }
 summary { cursor: pointer; color: var(--link); margin: 4px 0; }
 code { font: 0.9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-@media (max-width: 640px) { body { padding: 14px 12px 40px; } h1 { font-size: 1.45rem; } }
+@media (min-width: 681px) { .sentence { display: none; } }
+@media screen and (max-width: 680px) {
+  body { padding: 14px 12px 40px; }
+  h1 { font-size: 1.45rem; }
+  .headline thead { display: none; }
+  .headline tr { display: flex; flex-wrap: wrap; gap: 2px 12px; padding: 6px 0; border-bottom: 1px solid var(--grid); }
+  .headline :is(caption, table, tbody) { display: block; }
+  .headline :is(th, td) { display: block; border: 0; padding: 0; min-width: 0; white-space: normal; }
+  .headline td:empty { display: none; }
+  .headline :is(th, td[data-label]) { flex: 1 0 100%; }
+  .headline th { font-weight: 700; padding-top: 8px; }
+  .headline td[data-label] { color: var(--muted); }
+  td[data-label]::before { content: attr(data-label) ': '; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   figure, tr, .flaws { break-inside: avoid; }

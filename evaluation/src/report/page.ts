@@ -1,5 +1,7 @@
 import { escapeMarkup } from './canvas.ts';
-import type { Figure } from './figure.ts';
+import type { Figure, Topic } from './figure.ts';
+import { glanceMarkup } from './glance.ts';
+import { KEY_HEADINGS, keyFigures } from './key-figures.ts';
 import { inPageColours, PAGE_STYLE } from './page-style.ts';
 import type { ReportSource } from './report-source.ts';
 import { type Table, tableMarkup } from './table.ts';
@@ -17,9 +19,14 @@ export interface PageParts {
   readonly command: string;
 }
 
+/** More would push what follows off the screen. */
+const REMARKS_SHOWN = 10;
+
 /** The report as one HTML file that needs nothing else. */
 export function pageMarkup(parts: PageParts): string {
   const { title, lead, sources, figures, headline, limits, command } = parts;
+  const key = keyFigures(figures);
+  const others = figures.filter((figure) => !key.includes(figure));
   return [
     '<!doctype html>',
     '<html lang="en">',
@@ -36,13 +43,14 @@ export function pageMarkup(parts: PageParts): string {
     flaws(sources),
     '</header>',
     '<main>',
+    key.map(keyMarkup).join('\n'),
     headline === undefined
       ? ''
       : `<section class="headline">${section(headline.heading, tableMarkup(headline.table))}</section>`,
-    atAGlance(figures),
-    section('Figures', figures.map(figureMarkup).join('\n')),
-    notes(sources),
+    section('At a glance', glanceMarkup(figures)),
+    section('Figures', others.map(figureMarkup).join('\n')),
     section('What this does not show', list(limits)),
+    notes(sources),
     section('How it was run', sources.map(facts).join('\n')),
     section(
       'How to make this page again',
@@ -65,11 +73,10 @@ function flaws(sources: readonly ReportSource[]): string {
   return items.length === 0 ? '' : `<div class="flaws" role="note"><strong>Read with care</strong>${list(items)}</div>`;
 }
 
-function atAGlance(figures: readonly Figure[]): string {
-  const items = figures.map(
-    ({ id, name, finding }) => `<li>${escapeMarkup(finding)} (<a href="#${id}">${escapeMarkup(name)}</a>).</li>`,
-  );
-  return items.length === 0 ? '' : section('At a glance', `<ul>${items.join('\n')}</ul>`);
+/** The sentence stands in the picture; a narrow screen shows it above, since the picture is wider. */
+function keyMarkup(figure: Figure): string {
+  const heading = KEY_HEADINGS[figure.topic as Topic];
+  return `<section class="key"><h2>${heading}</h2>\n<p class="sentence">${escapeMarkup(figure.finding)}.</p>\n${figureMarkup(figure)}</section>`;
 }
 
 function figureMarkup({ id, name, svg, table }: Figure): string {
@@ -91,7 +98,9 @@ function notes(sources: readonly ReportSource[]): string {
     const runs = said.filter((one) => one.text === text).map(({ run }) => run);
     return runs.length === sources.length ? text : `${runs.join(', ')}: ${text}`;
   });
-  return section('What the runs say themselves', texts.length === 0 ? '' : list(texts));
+  const all = texts.length === 0 ? '' : list(texts);
+  const folded = `<details><summary>${texts.length} remarks</summary>${all}</details>`;
+  return section('What the runs say themselves', texts.length > REMARKS_SHOWN ? folded : all);
 }
 
 function checkTexts({ checks }: ReportSource): string[] {

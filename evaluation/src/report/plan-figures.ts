@@ -2,11 +2,12 @@ import type { Canvas } from './canvas.ts';
 import { type Comparison, compare } from './comparison.ts';
 import { cacheNote, consistencyNote } from './context-notes.ts';
 import { denseNote } from './draw-turns.ts';
-import { type Figure, idOf, rowsFigure, turnsFigure } from './figure.ts';
+import { type Figure, idOf, rowsFigure, type Topic, turnsFigure } from './figure.ts';
 import { overallTable, turnsTable } from './figure-tables.ts';
-import { capital, findingOf } from './finding.ts';
+import { capital, findingOf, mainVerdicts, standingOf } from './finding.ts';
 import { loadUsersFigure } from './load-users-figure.ts';
 import { METRICS, type Metric } from './metrics.ts';
+import { moveCost, titleWithMove } from './move-cost.ts';
 import { type Panel, turnNumbers } from './panels.ts';
 import { type PlannedPart, syncMetric } from './planned-part.ts';
 import { growthText, withoutFirstIfFarOff } from './turn-notes.ts';
@@ -101,6 +102,7 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
       name: name || titleOf(part, metric),
       about: [what, about, ...notesOf(metric)].filter((text) => text !== '').join(' '),
       caution,
+      ...topicOf(metric, { sync, kind }),
     };
     if (rows === true) return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
     const drawn = withoutFirstIfFarOff(comparisons);
@@ -109,9 +111,22 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
     const grown = { ...names, about: [names.about, ...more].filter((text) => text !== '').join(' ') };
     // The client's own history is what roaming, and what a request weighs, are about.
     const baseline = kind === 'roaming' || metric === METRICS.request_bytes ? 'client-side' : undefined;
-    const finding = findingOf(comparisons, baseline);
-    return [turnsFigure(canvas, grown, drawn.comparisons, { table: turnsTable(comparisons), finding })];
+    const move = TIMES.includes(metric) ? moveCost(comparisons) : undefined;
+    const finding = titleWithMove(move, findingOf(comparisons, baseline));
+    const standing = move?.isShown ? 'shown' : standingOf(mainVerdicts(comparisons, baseline));
+    return [turnsFigure(canvas, grown, drawn.comparisons, { table: turnsTable(comparisons), finding, standing })];
   });
+}
+
+const TIMES: readonly Metric[] = [METRICS.response_ms, METRICS.first_token_ms];
+
+function topicOf(
+  metric: Metric,
+  { sync, kind }: { readonly sync: Metric; readonly kind: PlannedPart['kind'] },
+): { readonly topic?: Topic } {
+  if (metric === METRICS.request_bytes) return { topic: 'request' };
+  if (metric === sync) return { topic: 'between-nodes' };
+  return kind === 'roaming' && metric === METRICS.first_token_ms ? { topic: 'move' } : {};
 }
 
 /** Of several runs each has pictures of its own: one axis does not suit a small and a large model. */

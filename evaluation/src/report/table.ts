@@ -11,6 +11,8 @@ export interface Cell {
   readonly rows?: number;
   readonly heading?: 'column' | 'row';
   readonly datum?: Datum;
+  /** Said before it where the column's heading is not there: on a narrow screen. */
+  readonly label?: string;
 }
 
 export interface Table {
@@ -41,9 +43,9 @@ export function tableMarkup({ caption, head, body }: Table): string {
   ].join('\n');
 }
 
-function cellMarkup({ text, heading, columns = 1, rows = 1, datum = {} }: Cell): string {
+function cellMarkup({ text, heading, columns = 1, rows = 1, datum = {}, label }: Cell): string {
   const span = `${columns > 1 ? ` colspan="${columns}"` : ''}${rows > 1 ? ` rowspan="${rows}"` : ''}`;
-  const data = Object.entries(datum)
+  const data = Object.entries({ ...datum, ...(label !== undefined && { label }) })
     .map(([name, value]) => ` data-${name}="${escapeMarkup(String(value))}"`)
     .join('');
   if (heading === undefined) return `<td${span}${data}>${escapeMarkup(text)}</td>`;

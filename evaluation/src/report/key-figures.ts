@@ -1,0 +1,15 @@
+import type { Figure, Topic } from './figure.ts';
+
+/** What stands first on the page, in this order. */
+export const KEY_HEADINGS: Readonly<Record<Topic, string>> = {
+  request: 'What a client sends',
+  'between-nodes': 'What goes between the nodes',
+  move: 'What a move costs',
+};
+
+/** One figure a topic, the first that shows something; a topic without one is left out. */
+export function keyFigures(figures: readonly Figure[]): Figure[] {
+  return (Object.keys(KEY_HEADINGS) as Topic[]).flatMap(
+    (topic) => figures.find((figure) => figure.topic === topic && figure.standing === 'shown') ?? [],
+  );
+}
