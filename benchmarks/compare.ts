@@ -8,8 +8,8 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { startNodeProcess } from '../tools/node-process.ts';
+import { benchmarkFlags } from './support/arguments.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
 import { table } from './support/table.ts';
@@ -18,18 +18,12 @@ import { loadWithTurns } from './support/turn-load.ts';
 const WARM_UP_TURNS = 300;
 const SEED = 1;
 
-const { values } = parseArgs({
-  options: {
-    base: { type: 'string' },
-    rounds: { type: 'string', default: '7' },
-    seconds: { type: 'string', default: '3' },
-    rows: { type: 'string' },
-  },
+const values = benchmarkFlags('compare', {
+  base: { type: 'string', help: 'COMMIT whose build is compared with', isRequired: true },
+  rounds: { type: 'string', default: '7', help: 'ROUNDS in which both are measured', isNumber: true },
+  seconds: { type: 'string', default: '3', help: 'SECONDS of load each', isNumber: true },
+  rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
 });
-if (values.base === undefined) {
-  console.error('--base COMMIT is missing: the build to compare with');
-  process.exit(2);
-}
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const info = runInfo('compare', SEED);

@@ -7,10 +7,10 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { DiscedgeClient, type Reply, type Session } from '../src/client/client.ts';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../tools/node-process.ts';
 import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
+import { benchmarkFlags } from './support/arguments.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
 import { table } from './support/table.ts';
@@ -33,7 +33,10 @@ interface Sample {
   readonly reply: Reply;
 }
 
-const { values } = parseArgs({ options: { turns: { type: 'string', default: '400' }, rows: { type: 'string' } } });
+const values = benchmarkFlags('handover', {
+  turns: { type: 'string', default: '400', help: 'TURNS of each kind', isNumber: true },
+  rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
+});
 const turnsWanted = Number(values.turns);
 const info = runInfo('handover', SEED);
 const root = fileURLToPath(new URL('..', import.meta.url));

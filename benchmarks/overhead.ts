@@ -8,7 +8,7 @@ import { appendFileSync, closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { benchmarkFlags } from './support/arguments.ts';
 import { KeepAliveClient } from './support/keep-alive-client.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
@@ -25,7 +25,10 @@ const STAGES = { 'turn 1': [1, 10], 'turn 100': [95, 104], 'turn 1000': [991, 10
 const WARM_UP_TURNS = 300;
 const SEED = 1;
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '5' }, rows: { type: 'string' } } });
+const values = benchmarkFlags('overhead', {
+  seconds: { type: 'string', default: '5', help: 'SECONDS a row', isNumber: true },
+  rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
+});
 const seconds = Number(values.seconds);
 const info = runInfo('overhead', SEED);
 const rows: object[] = [];

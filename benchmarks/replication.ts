@@ -9,10 +9,10 @@ import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { makeAuthority, makeNodeCertificate } from '../src/certificates/certificates.ts';
 import type { ClusterName, NodeId } from '../src/domain/identifiers.ts';
 import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
+import { benchmarkFlags } from './support/arguments.ts';
 import { JoinedNamespaces, namespacesAllowed, runInNamespace, type Traffic } from './support/joined-namespaces.ts';
 import type { Appended, WrittenTurn } from './support/replication-node.ts';
 import { ReplicationNodeHandle } from './support/replication-node-handle.ts';
@@ -44,16 +44,14 @@ const LOOPBACK = '127.0.0.1';
 /** Nothing is known of keep-alives before one was seen. */
 let nextKeepAliveMs = Number.NEGATIVE_INFINITY;
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    pace: { type: 'string' },
-    idle: { type: 'string' },
-    records: { type: 'string' },
-    rows: { type: 'string' },
-    'nats-server': { type: 'string' },
-    'in-namespace': { type: 'boolean', default: false },
-  },
+const values = benchmarkFlags('replication', {
+  quick: { type: 'boolean', default: false, help: 'everything small, for a smoke test' },
+  pace: { type: 'string', help: 'MS between two turns (default: 1500)', isNumber: true },
+  idle: { type: 'string', help: 'SECONDS that idle traffic is counted (default: 60)', isNumber: true },
+  records: { type: 'string', help: 'RECORDS for the speed of catching up (default: 10000)', isNumber: true },
+  rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
+  'nats-server': { type: 'string', help: 'PROGRAM to use (default: as the tests find it)' },
+  'in-namespace': { type: 'boolean', default: false, help: '' },
 });
 const paceMs = Number(values.pace ?? (values.quick ? 100 : 1_500));
 const idleSeconds = Number(values.idle ?? (values.quick ? 0 : 60));
