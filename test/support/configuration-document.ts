@@ -19,9 +19,9 @@ const INTRODUCTION = `# Configuration
 
 <!-- Made from src/config/settings.ts. Do not edit; a test holds the two equal and says how to make it anew. -->
 
-\`discedge serve\` runs without any configuration. Every setting can be given in three places; the first that has it wins:
+\`npx discedge serve\` runs without any configuration. Every setting can be given in three places; the first that has it wins:
 
-1. a flag: \`discedge serve --max-wait-ms 500\` (\`npm start -- --max-wait-ms 500\` from the repository),
+1. a flag: \`npx discedge serve --max-wait-ms 500\` (\`npm start -- --max-wait-ms 500\` from the repository),
 2. an environment variable: \`DISCEDGE_MAX_WAIT_MS=500\`; an empty one counts as not set,
 3. a line of the YAML file that \`--config FILE\` or \`${CONFIG_FILE_ENVIRONMENT_NAME}\` names: \`max-wait-ms: 500\`.
 

@@ -106,6 +106,11 @@ async function install(names: readonly ServerName[]): Promise<string[]> {
   const canUseDebian =
     process.platform === 'linux' && process.getuid?.() === 0 && findProgram('apt-get', SEARCH_PATH) !== undefined;
   if (canUseDebian) {
+    say(
+      `${names.filter(isMissing).join(' and ')} missing; as root this now fetches Debian packages and unpacks them into ${cacheFolder()}` +
+        `${findProgram('debootstrap', SEARCH_PATH) === undefined ? ', and installs debootstrap with apt-get first' : ''}. It takes minutes, once. ` +
+        `To use your own: ${names.map((name) => `${SERVERS[name].override}=/path/to/${name}`).join(' ')}`,
+    );
     await installFromDebian().catch((error: Error) => reasons.push(error.message));
   } else {
     reasons.push("Debian's packages can be fetched here only on Debian or Ubuntu, as root.");

@@ -52,6 +52,9 @@ function fromThisRelease(): string {
   if (process.getuid?.() !== 0 || findProgram('apt-get') === undefined) {
     throw new Error("this release's package can be fetched on Debian or Ubuntu only, as root");
   }
+  process.stderr.write(
+    `real servers: fetching this release's nats-server too, with apt-get, into ${folder}; nothing is installed\n`,
+  );
   mkdirSync(cacheFolder(), { recursive: true });
   const building = mkdtempSync(join(cacheFolder(), 'release.building-'));
   const run = (command: string, args: readonly string[]) =>

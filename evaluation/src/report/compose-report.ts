@@ -52,7 +52,7 @@ function reportPage(canvas: Canvas, sources: readonly ReportSource[], paths: rea
     figures: planFigures(canvas, planned),
     headline,
     limits: limitsOf(sources, planned),
-    command: `discedge report ${paths.map((path) => basename(path)).join(' ')}`,
+    command: `npx discedge report ${paths.map((path) => basename(path)).join(' ')}`,
   };
 }
 
@@ -75,7 +75,7 @@ function comparisonPage(canvas: Canvas, sources: readonly ReportSource[], paths:
     figures,
     headline: { heading: 'What changed', table },
     limits: [...causes(before, after), ...limitsOf(sources, partsOf(sources, panelsOf(sources)))],
-    command: `discedge report --compare ${paths.map((path) => basename(path)).join(' ')}`,
+    command: `npx discedge report --compare ${paths.map((path) => basename(path)).join(' ')}`,
   };
 }
 

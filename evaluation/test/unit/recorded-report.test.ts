@@ -13,7 +13,7 @@ const HOW = 'make it again: see docs/report/README.md';
 const page = readFileSync(join(REPORT, 'index.html'), 'utf8');
 let parts: PageParts;
 beforeAll(async () => {
-  const [, names = ''] = /<code>discedge report ([^<]*)<\/code>/.exec(page) ?? [];
+  const [, names = ''] = /<code>npx discedge report ([^<]*)<\/code>/.exec(page) ?? [];
   const paths = names.split(' ').map((name) => join(RESULTS, name));
   parts = await composeReport({ paths, compare: false });
 });
