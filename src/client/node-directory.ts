@@ -30,6 +30,8 @@ export interface ListedNode {
   readonly onlyHere: number | undefined;
   /** Milliseconds since it last answered; 0 for the asked node. */
   readonly lastSeenAgoMs: number | undefined;
+  /** Models that the asked node serves under the same name, with another tokenizer or chat template: they share no sessions. */
+  readonly unlikeModels: readonly string[];
   /** Records of it that were not taken in, by reason. */
   readonly refusedRecords: Readonly<Record<string, number>>;
 }
@@ -52,6 +54,7 @@ interface WireNode
   readonly unpublished?: number;
   readonly only_here?: number;
   readonly last_seen_ms_ago?: number;
+  readonly unlike_models?: readonly string[];
   readonly refused_records?: ListedNode['refusedRecords'];
 }
 
@@ -69,6 +72,7 @@ function listedNode(wire: WireNode): ListedNode {
     lag: wire.lag ?? wire.unpublished ?? 0,
     onlyHere: wire.only_here,
     lastSeenAgoMs: state === 'self' ? 0 : wire.last_seen_ms_ago,
+    unlikeModels: wire.unlike_models ?? [],
     refusedRecords: wire.refused_records ?? {},
   };
 }

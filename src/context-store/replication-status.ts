@@ -97,3 +97,20 @@ export function hearsFromAll({ peers }: ReplicationStatus): boolean {
     .filter(({ state }) => state !== 'refused')
     .every(({ state, logs }) => state !== 'unreachable' && logs.every(({ lag }) => lag === 0));
 }
+
+/**
+ * Whether a session that is not here can still come: `possible`; `unshared`: every node known has described itself and none
+ * serves the model; `heard`: all nodes have been heard, and have nothing that is not here.
+ */
+export type Outlook = 'possible' | 'unshared' | 'heard';
+
+export function outlookFor(keygroup: KeygroupId, status: ReplicationStatus): Outlook {
+  const { peers } = status;
+  if (peers.length === 0) return 'possible';
+  const cannotShare = ({ state, node }: PeerStatus) =>
+    state === 'refused' || (node !== undefined && !node.keygroups.includes(keygroup));
+  // One that was refused, or serves other models by now, may have records left for it.
+  if (peers.every((peer) => cannotShare(peer) && peer.logs.every((log) => log.keygroup !== keygroup)))
+    return 'unshared';
+  return hearsFromAll(status) ? 'heard' : 'possible';
+}

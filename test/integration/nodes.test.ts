@@ -4,6 +4,7 @@
  * about whoever does not belong, or that starts with settings under which replication cannot work.
  */
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -188,7 +189,29 @@ test('models that differ share nothing', async () => {
   await a.turn({ session_id: 's', turn: 1, prompt: 'first' });
   const other = await b.post('/completion', { session_id: 's', turn: 2, prompt: 'second', max_wait_ms: 200 });
   expect(other).toMatchObject({ status: 503 });
-  expect((await peerOf(b, 'a')).logs).toEqual([]);
+  expect(other.body.error.message).toMatch(/no node that this one knows serves this model/);
+  expect(await peerOf(b, 'a')).toMatchObject({ logs: [], unlike_models: [] });
+});
+
+test('one name for two models is shown, and sessions are not waited for that cannot come', async () => {
+  const a = await start('a');
+  const chatTemplateFile = join(folder.path, 'other.jinja');
+  writeFileSync(
+    chatTemplateFile,
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\nOTHER ' + m.content + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+  );
+  const b = await start('b', { chatTemplateFile, mode: 'raw', peers: `a=${await natsAddress(a)}` });
+  await connected(a, 'b');
+  await connected(b, 'a');
+  expect(await peerOf(a, 'b')).toMatchObject({ models: ['scripted'], unlike_models: ['scripted'], logs: [] });
+  await a.turn({ session_id: 's', turn: 1, prompt: 'first' });
+  const other = await b.post('/completion', { session_id: 's', turn: 2, prompt: 'second', max_wait_ms: 200 });
+  expect(other.body.error).toMatchObject({
+    type: 'context_stale',
+    message: expect.stringMatching(
+      /no node that this one knows serves this model with the same tokenizer and chat template/,
+    ),
+  });
 });
 
 describe('with certificates', () => {

@@ -6,6 +6,7 @@ import type {
   SharedContexts,
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
+import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -14,7 +15,7 @@ import type { Environment } from '../../src/environment/environment.ts';
 /** One node's replica: what it writes waits to be carried to the others, in order, when the simulation says so. */
 export class SimulatedReplica implements ContextStore {
   readonly sharing: SharedContexts = {
-    status: notAsked,
+    status: () => ({ peers: [] }) as unknown as ReplicationStatus,
     onlyHere: notAsked,
     refresh: notAsked,
     awaitReplicated: (...args) => this.#awaitReplicated(...args),

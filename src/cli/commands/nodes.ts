@@ -38,10 +38,13 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
   ].join('\n');
 }
 
-function troubles({ nodeId, state, reason, refusedRecords, onlyHere = 0 }: ListedNode): string[] {
+function troubles({ nodeId, state, reason, refusedRecords, onlyHere = 0, unlikeModels }: ListedNode): string[] {
   const records = Object.entries(refusedRecords).map(([why, count]) => `${count} ${why.replaceAll('_', ' ')}`);
   return [
     ...(reason === undefined ? [] : [`${nodeId} is ${state}: ${reason}`]),
+    ...unlikeModels.map(
+      (name) => `${nodeId} serves ${name} with another tokenizer or chat template: no session of it is shared with it`,
+    ),
     ...(onlyHere === 0
       ? []
       : [`${nodeId} has ${onlyHere} records that are on no other node (see "discedge nodes drain")`]),

@@ -1,3 +1,4 @@
+import { type Outlook, outlookFor } from '../../context-store/replication-status.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { pause } from '../../waiting/pause.ts';
@@ -70,6 +71,12 @@ export class ReplicaWait {
   /** Whether the store shares its sessions with no other node. */
   get isAlone(): boolean {
     return this.#policy === undefined;
+  }
+
+  /** Whether what is not here can still come from another node. */
+  outlookFor({ keygroup }: SessionKey): Outlook {
+    const { sharing } = this.#records;
+    return sharing === undefined ? 'unshared' : outlookFor(keygroup, sharing.status());
   }
 
   /**

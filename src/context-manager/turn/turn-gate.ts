@@ -1,3 +1,4 @@
+import type { Outlook } from '../../context-store/replication-status.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionKey, TurnNumber } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -98,7 +99,13 @@ export class TurnGate {
         { param: 'context_id' },
       );
     }
-    throw stale({ turn: decision.turn, namesBranch }, session, this.#replica.isAlone);
+    throw stale({ turn: decision.turn, namesBranch }, session, this.#adviceFor(key, session));
+  }
+
+  #adviceFor(key: SessionKey, { history }: CachedSession): string {
+    if (this.#replica.isAlone) return 'it shares its sessions with no other node, so check the turn number';
+    if (history.tip !== undefined) return ADVICE.possible;
+    return ADVICE[this.#replica.outlookFor(key)];
   }
 }
 
@@ -141,16 +148,22 @@ function corrupt(session: CachedSession): DiscedgeError {
   );
 }
 
+/** Why the session is not here, and what helps, by what can still come from other nodes. */
+const ADVICE: Readonly<Record<Outlook, string>> = {
+  possible: 'ask again, or another node, or send "consistency": "available"',
+  unshared:
+    'no node that this one knows serves this model with the same tokenizer and chat template, so the session will not come here: go on at the node that has it',
+  heard:
+    'all other nodes have been heard and it is not under way: it has ended, or was evicted here; go on at a node that has it, or open a new one',
+};
+
 function stale(
   { turn, namesBranch }: { turn: TurnNumber; namesBranch: boolean },
   { history }: CachedSession,
-  isAlone: boolean,
+  advice: string,
 ): DiscedgeError {
   const held = history.tip?.record.turn ?? 0;
   const missing = namesBranch && held >= turn - 1 ? 'the branch of this context_id' : `turn ${turn - 1}`;
-  const advice = isAlone
-    ? 'it shares its sessions with no other node, so check the turn number'
-    : 'ask again, or another node, or send "consistency": "available"';
   return new DiscedgeError(
     'context_stale',
     `this node holds ${held} turn(s) of the session but not ${missing}; ${advice}`,

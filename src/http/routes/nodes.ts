@@ -64,6 +64,7 @@ function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: 
     ...(needsRecordVersion !== undefined && { needs_record_version: needsRecordVersion }),
     nats_url: url,
     ...(node && descriptionView(node)),
+    ...(node && { unlike_models: unlikeModels(node, models) }),
     ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
     /** Records of it that are not here yet. */
     lag: logs.reduce((sum, { lag }) => sum + lag, 0),
@@ -85,4 +86,11 @@ function descriptionView({ incarnation, keygroups, recordVersion, httpUrl, model
     ...(location !== undefined && { location }),
     ...(load !== undefined && { load }),
   };
+}
+
+/** Models that both serve under one name, with another tokenizer or chat template: they share no sessions of these. */
+function unlikeModels({ keygroups, models: names }: NodeDescription, models: ModelDirectory): string[] {
+  return models.all.flatMap(({ name, keygroup }) =>
+    names.includes(name) && !keygroups.includes(keygroup) ? [name] : [],
+  );
 }
