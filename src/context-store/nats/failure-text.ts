@@ -11,7 +11,7 @@ const UNKNOWN_AUTHORITY = new Set([
 
 /** Why a nats-server cannot be reached, so that whoever set the node up knows what to look at. */
 export function connectionFailure(error: unknown, { hasCertificates }: { readonly hasCertificates: boolean }): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return failureText(error);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (UNKNOWN_AUTHORITY.has(code)) {
     return hasCertificates
@@ -21,7 +21,7 @@ export function connectionFailure(error: unknown, { hasCertificates }: { readonl
   if (code === 'CERT_HAS_EXPIRED') return 'its certificate has expired; make a new one with "discedge certs node"';
   if (error.message.includes("does not support 'tls'")) return 'it has no certificates, and this node wants them';
   if (error instanceof TimeoutError) return 'nothing there answers as a nats-server does';
-  return error.message;
+  return failureText(error);
 }
 
 /** Whether the server said that this node may not do what it tried; a request has that as the cause of its own error. */
@@ -39,5 +39,15 @@ export function greetingFailure(error: unknown, peer: NodeId): string {
   if (error instanceof errors.NoRespondersError || (error instanceof RequestError && error.isNoResponders()))
     return `nobody listens for ${peer} at the server there: ${peer} is down, or the server is another node's`;
   if (error instanceof TimeoutError) return `${peer} does not answer`;
-  return error instanceof Error ? error.message : String(error);
+  return failureText(error);
+}
+
+/** What an error says, or what those say that it stands for: Node.js gives one without a message for several addresses. */
+export function failureText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error) || 'unknown';
+  if (error.message !== '') return error.message;
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return [...new Set(error.errors.map(failureText))].join('; ');
+  if (error.cause !== undefined) return failureText(error.cause);
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

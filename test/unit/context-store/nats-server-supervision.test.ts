@@ -168,11 +168,20 @@ describe('lines of trouble', () => {
     ['[WRN] User "e2@blue" found in connect proto, but user required from cert', 'authorization'],
     ['[WRN] JetStream resource limits exceeded for server', 'storage'],
     ['[ERR] Error trying to connect as leafnode to remote server "10.0.0.1:7422"', 'leaf_link'],
-    ['[FTL] something else', 'other'],
+    ['[WRN] 10.0.0.1:5 - cid:9 - Readloop processing time: 2.1s', 'connection'],
+    ['[ERR] 10.0.0.1:5 - cid:9 - maximum payload violation', 'limits'],
   ])('%j is of the kind %s', (line, kind) => {
     const environment = virtualEnvironment();
     serverWarnings(environment)(`${prefix} ${line}`);
     expect(environment.logLines).toEqual([expect.objectContaining({ level: 'warn', fields: { kind, lines: 1 } })]);
+  });
+
+  it('of no known kind say in plain words what they are, without what may name something', () => {
+    const environment = virtualEnvironment();
+    serverWarnings(environment)(`${prefix} [FTL] something else of e1@blue at 10.0.0.1:4222, "secret.subject"`);
+    expect(environment.logLines).toEqual([
+      expect.objectContaining({ fields: { kind: 'other', lines: 1, says: 'something else of at' } }),
+    ]);
   });
 
   it('are none where nothing is wrong', () => {

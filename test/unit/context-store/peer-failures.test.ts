@@ -31,6 +31,15 @@ describe('a server that is not reached', () => {
     expect(connectionFailure(new TimeoutError(), { hasCertificates: false })).toMatch(/as a nats-server does/);
   });
 
+  test('is at several addresses, and not there', () => {
+    const refused = ['::1', '127.0.0.1'].map((address) => new Error(`connect ECONNREFUSED ${address}:4222`));
+    expect(connectionFailure(new AggregateError(refused, ''), { hasCertificates: false })).toBe(
+      'connect ECONNREFUSED ::1:4222; connect ECONNREFUSED 127.0.0.1:4222',
+    );
+    expect(connectionFailure(coded('ECONNRESET', ''), { hasCertificates: false })).toBe('ECONNRESET');
+    expect(connectionFailure(new Error('', { cause: new Error('why') }), { hasCertificates: false })).toBe('why');
+  });
+
   test('is not there', () => {
     const error = new errors.ConnectionError('connection refused');
     expect(connectionFailure(error, { hasCertificates: false })).toBe('connection refused');

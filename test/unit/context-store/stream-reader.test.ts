@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { Deliveries } from '../../../src/context-store/nats/pull/deliveries.ts';
 import {
   PULL_AGAIN_MESSAGES,
+  PULL_BYTES,
   PULL_MESSAGES,
   StreamReader,
 } from '../../../src/context-store/nats/pull/stream-reader.ts';
@@ -28,11 +29,16 @@ function reading() {
     deliveries,
     asked,
     sum: () => asked.reduce((all, batch) => all + batch, 0),
-    send(count: number) {
+    send(count: number, bytes = 1) {
       for (let i = 0; i < count; i++) {
         const reply = `$JS.ACK.s.e2.1.${++sent}.${sent}.1700000000000000000.9`;
-        hear?.(null, { subject: `abcd.e1.${sent.toString(36)}`, reply, data: new Uint8Array(1) } as unknown as Msg);
+        hear?.(null, { subject: `abcd.e1.${sent.toString(36)}`, reply, data: new Uint8Array(bytes) } as unknown as Msg);
       }
+    },
+    useUp(pending: number) {
+      const status = headers(409, 'Message Size Exceeds MaxBytes');
+      status.set('Nats-Pending-Messages', String(pending));
+      hear?.(null, { subject: '_e2.x', reply: '', headers: status, data: new Uint8Array() } as unknown as Msg);
     },
     expire(pending: number | undefined) {
       const status = headers(408, 'Request Timeout');
@@ -79,4 +85,19 @@ test('a server that sends more than it was asked for is not listened to', async 
   send(PULL_MESSAGES + 1);
   expect(await deliveries.next()).toHaveLength(PULL_MESSAGES);
   await expect(deliveries.next()).rejects.toThrow('more came than was asked for');
+});
+
+test('no more bytes are asked for than fit, and none while so many are not taken in', async () => {
+  const { deliveries, asked, send, useUp } = reading();
+  const large = PULL_BYTES / 16;
+  send(16, large);
+  useUp(PULL_MESSAGES - 16);
+  expect(deliveries.heldBytes).toBe(PULL_BYTES);
+  expect(asked).toEqual([PULL_MESSAGES]);
+  expect(await deliveries.next()).toHaveLength(16);
+  expect(asked).toEqual([PULL_MESSAGES]);
+  const next = deliveries.next();
+  expect(asked).toEqual([PULL_MESSAGES, PULL_MESSAGES]);
+  send(1, large);
+  expect(await next).toHaveLength(1);
 });

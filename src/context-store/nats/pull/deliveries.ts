@@ -15,6 +15,8 @@ export class Deliveries {
   readonly #bell: Bell;
   #waiting: Delivery[] = [];
   #handedOut = 0;
+  #waitingBytes = 0;
+  #handedOutBytes = 0;
   /** Called when what {@link next} returned before has been taken. */
   onTaken = () => {};
   #isNudged = false;
@@ -32,7 +34,13 @@ export class Deliveries {
     return this.#waiting.length + this.#handedOut;
   }
 
+  /** Bytes of that. */
+  get heldBytes(): number {
+    return this.#waitingBytes + this.#handedOutBytes;
+  }
+
   add(delivery: Delivery): void {
+    this.#waitingBytes += delivery.bytes.length;
     this.#waiting.push(delivery);
     this.#bell.ring();
   }
@@ -56,6 +64,7 @@ export class Deliveries {
   /** All that waits, none after a nudge; throws the failure once nothing does. What it returned before has been taken then. */
   async next(): Promise<Delivery[]> {
     this.#handedOut = 0;
+    this.#handedOutBytes = 0;
     this.onTaken();
     while (this.#waiting.length === 0 && !this.#isNudged) {
       this.#failed.signal.throwIfAborted();
@@ -63,6 +72,8 @@ export class Deliveries {
     }
     this.#isNudged = false;
     this.#handedOut = this.#waiting.length;
+    this.#handedOutBytes = this.#waitingBytes;
+    this.#waitingBytes = 0;
     return this.#waiting.splice(0);
   }
 

@@ -11,6 +11,7 @@ import type { LogCursor, OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
 import { recordAt } from '../delta/delta-log.ts';
 import { DeltaUnreadable } from '../delta/delta-record.ts';
+import { failureText } from '../failure-text.ts';
 import { streamName } from '../names.ts';
 import { sameLog } from '../peers/peer-protocol.ts';
 import { isStreamMissing } from '../publish/publisher.ts';
@@ -100,7 +101,7 @@ export class PullLoop {
       const following = this.#follow(nats, signal, () => backOff.reset());
       const error = await abortable(following, signal).catch((reason: unknown) => reason);
       if (signal.aborted) return;
-      this.#environment.logger.debug('pull_restarted', { stream: this.#stream, why: text(error) });
+      this.#environment.logger.debug('pull_restarted', { stream: this.#stream, why: failureText(error) });
       const isMissing = isStreamMissing(error);
       if (isMissing) this.#options.onStreamMissing();
       const waitMs = isMissing ? LOOK_AGAIN_MS : error instanceof NewerRecord ? NEWER_AGAIN_MS : backOff.next();
@@ -217,7 +218,7 @@ export class PullLoop {
   /** The stream may bring what the origin does not hand out; but not past a record that this build does not read. */
   #noBackFill(error: unknown): void {
     if (error instanceof NewerRecord) throw error;
-    this.#environment.logger.debug('back_fill_failed', { origin: this.log.origin, why: text(error) });
+    this.#environment.logger.debug('back_fill_failed', { origin: this.log.origin, why: failureText(error) });
   }
 
   async #takeThrough(through: number): Promise<void> {
@@ -225,8 +226,4 @@ export class PullLoop {
     const after = replica.cursor(log).sequence;
     await backFill({ log, holder: origin, after, through, isOrigin: true }, this.#options);
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -9,6 +9,7 @@ import {
 } from '@nats-io/jetstream';
 import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../../domain/identifiers.ts';
+import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { consumerName, inboxPrefix, originSequenceOf } from '../names.ts';
 import type { Deliveries } from './deliveries.ts';
 
@@ -19,6 +20,11 @@ import type { Deliveries } from './deliveries.ts';
 export const PULL_MESSAGES = 1_000;
 /** Asked again as soon as there is room for so many: rarely, and yet the line does not wait for a request. */
 export const PULL_AGAIN_MESSAGES = 500;
+/**
+ * And their bytes: as much again may come while so much waits to be taken in. At least the largest message, which the server would
+ * never send otherwise.
+ */
+export const PULL_BYTES = 2 * RECORD_BYTES_MAX;
 const PULL_EXPIRES_MS = 300_000;
 /** A request that has not even expired by now was lost. */
 const SILENCE_MAX_MS = PULL_EXPIRES_MS + 5_000;
@@ -26,8 +32,9 @@ const SILENCE_MAX_MS = PULL_EXPIRES_MS + 5_000;
 const CONSUMER_INACTIVE_MS = 7 * 86_400_000;
 const ANSWER_WAIT_MS = 5_000;
 const NANOSECONDS_PER_MS = 1_000_000;
-/** JetStream's status for a pull request that has expired, and the header that says how many messages were missing to it. */
+/** JetStream's status for a pull request that has expired, for one that has ended for another reason, and the header that says how many messages were missing to it. */
 const REQUEST_EXPIRED = 408;
+const REQUEST_ENDED = 409;
 const PENDING_HEADER = 'Nats-Pending-Messages';
 
 export interface StreamReaderOptions {
@@ -70,10 +77,10 @@ export class StreamReader {
     let consumerSequence = 0;
     const pull = () => {
       const batch = PULL_MESSAGES - open - deliveries.held;
-      if (batch < PULL_AGAIN_MESSAGES) return;
+      if (batch < PULL_AGAIN_MESSAGES || deliveries.heldBytes >= PULL_BYTES) return;
       open += batch;
       const expires = PULL_EXPIRES_MS * NANOSECONDS_PER_MS;
-      nats.publish(subject, JSON.stringify({ batch, expires }), { reply: inbox });
+      nats.publish(subject, JSON.stringify({ batch, expires, max_bytes: PULL_BYTES }), { reply: inbox });
       deliveries.expectWithin(SILENCE_MAX_MS);
     };
     const subscription = nats.subscribe(inbox, {
@@ -84,7 +91,7 @@ export class StreamReader {
         }
         const place = placeOf(message);
         if (place === undefined) {
-          if (message.headers?.code !== REQUEST_EXPIRED) {
+          if (!isOver(message)) {
             deliveries.fail(new Error(`status ${message.headers?.code} ${message.headers?.description}`));
             return;
           }
@@ -130,6 +137,12 @@ export class StreamReader {
       max_waiting: 4,
     });
   }
+}
+
+/** Whether a request has ended as it may: of age, or because its bytes are used up. */
+function isOver({ headers }: Msg): boolean {
+  if (headers?.code === REQUEST_ENDED) return headers.description.toLowerCase().includes('maxbytes');
+  return headers?.code === REQUEST_EXPIRED;
 }
 
 /** Messages that are not to be expected any more; all where the server does not say. */
