@@ -1,12 +1,14 @@
 // Tries to lose something by filling the disk: on a real file system of 24 MB, turns until only the reserve is left, then
-// foreign files until nothing is; reads, reopens, deletes, frees space and goes on. Needs root, to mount that file system.
+// foreign files until nothing is, before or in the middle of a commit; reads, reopens, deletes, frees space and goes on. Needs root, to mount that file system.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { DISK_RESERVE_BYTES, LOOK_EVERY_MS } from '../../src/context-store/lmdb/disk-reserve.ts';
+import { openReplica } from '../../src/context-store/lmdb/replica.ts';
 import { type LmdbStore, openLmdbStore } from '../../src/context-store/lmdb.ts';
-import type { NodeId } from '../../src/domain/identifiers.ts';
+import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
+import { Chance, yielded } from '../../tools/chance.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
@@ -89,7 +91,7 @@ describe('a full disk', () => {
     const { acknowledged, not } = await appendUntilRefused(store, 50);
     acknowledged.unshift(...Array.from({ length: 50 }, (_, i) => i));
     await expectExactly(store, { acknowledged, not });
-    const several = [900, 901, 902];
+    const several = [100_000, 100_001, 100_002];
     const outcomes = await Promise.allSettled(several.map((i) => (store as LmdbStore).append(turn(i))));
     expect(new Set(outcomes.map((outcome) => outcome.status)).size).toBe(1);
 
@@ -115,7 +117,7 @@ describe('a full disk', () => {
   });
 
   test('is not let come so far by turns: deletion and expiry still work, and then turns again', async () => {
-    takeAllBut(DISK_RESERVE_BYTES + 2 * 1024 * 1024);
+    takeAllBut(DISK_RESERVE_BYTES + 4 * 1024 * 1024);
     store = await open();
     let appended = 0;
     for (let full = false; !full; appended++) {
@@ -136,6 +138,87 @@ describe('a full disk', () => {
     await store.append(turn(900)).catch(() => {});
     await vi.waitFor(() => (store as LmdbStore).append(turn(901)));
     expect(await store.read(sessionKey('s901'))).toBeDefined();
+  });
+
+  test('whatever fills it, at whatever moment: lmdb never meets a write that fails, and what was acknowledged is there', async () => {
+    const chance = new Chance(1);
+    const log = { origin: 'peer' as NodeId, incarnation: '00000001' as Incarnation, keygroup: KEYGROUP };
+    const open = async () => {
+      const opened = await openReplica(
+        { folder: join(disk, 'data'), nodeId: 'n' as NodeId, bytesMax: 1_000_000_000 },
+        environment,
+      );
+      store = opened;
+      return opened;
+    };
+    let replica = await open();
+    const expected = new Map<string, string>();
+    let [names, refusals] = [0, 0];
+    const name = () => `r${names++}`;
+    const held = () => [...expected.keys()].filter((key) => expected.get(key) !== 'deleted');
+    const record = (session: string) =>
+      sealedTurn({ key: sessionKey(session), replyTokens: chance.of([10, 400, 30_000]) });
+    const acts: (() => Promise<unknown>)[] = [
+      async () => {
+        const sealed = record(name());
+        await replica.append(sealed);
+        expected.set(sealed.record.sessionId, sealed.hash);
+      },
+      async () => {
+        const session = held()[0];
+        if (session === undefined) return;
+        await replica.append(sealedTombstone({ key: sessionKey(session) }));
+        expected.set(session, 'deleted');
+      },
+      async () => {
+        const from = replica.cursor(log);
+        const records = Array.from({ length: 20 }, (_, index) => ({
+          sequence: from.sequence + index + 1,
+          sealed: record(name()),
+        }));
+        const to = { sequence: from.sequence + records.length, streamSequence: 0 };
+        if (!(await replica.receive({ log, records, from, to }))) return;
+        for (const { sealed } of records) expected.set(sealed.record.sessionId, sealed.hash);
+      },
+      () => replica.note('place', name()),
+      () => replica.expire(0),
+    ];
+    for (let round = 0; round < 20; round++) {
+      const free = freeBytes();
+      const filledMidway = chance.oneIn(2);
+      if (!filledMidway) takeAllBut(Math.min(free, chance.below(3_000_000)));
+      const underWay = Promise.allSettled(Array.from({ length: 8 }, () => chance.of(acts)()));
+      await yielded(chance.below(4));
+      if (filledMidway) {
+        try {
+          takeAllBut(0);
+        } catch {
+          // The store was quicker: full it is all the same.
+        }
+      }
+      const afterwards = Promise.allSettled(acts.map((act) => act()));
+      for (const outcome of [...(await underWay), ...(await afterwards)]) {
+        if (outcome.status === 'fulfilled') continue;
+        expect(outcome.reason).toMatchObject(refused(/has no room for|takes no turns/));
+        if (outcome.reason.message.includes('has no room')) refusals++;
+      }
+      giveBack();
+      await environment.advance(LOOK_EVERY_MS);
+      if (chance.oneIn(4)) {
+        await replica.close();
+        replica = await open();
+      }
+      for (const [session, hash] of expected) {
+        const stored = await replica.read(sessionKey(session));
+        expect(stored?.deleted ? 'deleted' : stored?.records[0]?.hash).toBe(hash);
+      }
+      // Else the store itself fills the disk.
+      for (const session of held()) {
+        await replica.append(sealedTombstone({ key: sessionKey(session) }));
+        expected.set(session, 'deleted');
+      }
+    }
+    expect(refusals).toBeGreaterThan(0);
   });
 
   test('makes a new store refuse to open instead of ending the process', async () => {

@@ -167,6 +167,8 @@ export class LmdbEnvironment {
         writeTotals(tables, totals);
       });
     } catch (error) {
+      // Refused before it began.
+      if (error instanceof DiscedgeError) throw error;
       // After some failures lmdb answers every later write with silence, and only a new environment writes again.
       this.#environment.logger.error('store_write_failed', {}, error);
       this.#tables = undefined;

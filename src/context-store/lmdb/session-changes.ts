@@ -162,7 +162,7 @@ export class SessionChanges {
     return this.#added.values();
   }
 
-  /** Puts and removes, nothing that can fail on its own; to be called inside one transaction. */
+  /** Puts and removes; to be called inside one transaction. */
   write(): void {
     for (const removeEntry of this.#staleIndexEntries) removeEntry();
     for (const change of this.#changes.values()) {

@@ -1,9 +1,13 @@
-import { type Database, open } from 'lmdb';
+import { join } from 'node:path';
+import { open } from 'lmdb';
 import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record/record-codec.ts';
 import { NewerRecord } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
+import { DataRoom } from './data-room.ts';
+import { pagesNeeded, type TreeStats } from './pages-needed.ts';
+import { PendingWrites, type Table } from './pending-writes.ts';
 import { decodeRow } from './row-codec.ts';
 
 export type RecordKey = [...SessionTableKey, turn: number, hash: string];
@@ -14,27 +18,30 @@ type OriginLogKey = [origin: string, incarnation: string, keygroup: string];
 /** The tables of one LMDB environment. Everything is read synchronously, from memory-mapped pages. */
 export interface Tables {
   /** JSON values by name. */
-  readonly meta: Database<string, string>;
-  readonly records: Database<Uint8Array, RecordKey>;
-  readonly sessions: Database<Uint8Array, SessionTableKey>;
+  readonly meta: Table<string, string>;
+  readonly records: Table<Uint8Array, RecordKey>;
+  readonly sessions: Table<Uint8Array, SessionTableKey>;
   /** Every session by when it expires. */
-  readonly byExpiry: Database<Uint8Array, IndexKey>;
+  readonly byExpiry: Table<Uint8Array, IndexKey>;
   /** Sessions that may be evicted, by when they were last used. */
-  readonly byUse: Database<Uint8Array, IndexKey>;
+  readonly byUse: Table<Uint8Array, IndexKey>;
   /** Records by who wrote them and in which order: the rest of the record's key. Empty unless the store replicates. */
-  readonly log: Database<[userId: string, sessionId: string, turn: number, hash: string], [...OriginLogKey, number]>;
+  readonly log: Table<[userId: string, sessionId: string, turn: number, hash: string], [...OriginLogKey, number]>;
   /** Where in the log a record is, by its hash. */
-  readonly positions: Database<[origin: string, incarnation: string, sequence: number], string>;
+  readonly positions: Table<[origin: string, incarnation: string, sequence: number], string>;
   /** JSON; how far each log is settled. For an own log the last sequence given out, which outlives its records. */
-  readonly cursors: Database<string, OriginLogKey>;
+  readonly cursors: Table<string, OriginLogKey>;
   /**
-   * Everything put and removed in `ops` becomes durable at once, or nothing does. `ops` must not throw: what it had
-   * written by then would be kept. Resolves after fsync.
+   * Everything put and removed in `ops` becomes durable at once, or nothing does. Resolves after fsync. Throws `store_unavailable`
+   * before anything is written when the disk has no room for it, and lmdb's errors.
    */
   write(ops: () => void): Promise<void>;
   /** No write may be under way. */
   close(): Promise<void>;
 }
+
+/** As lmdb names it. */
+export const DATA_FILE = 'data.mdb';
 
 /** Index entries are all key. */
 export const NOTHING = new Uint8Array(0);
@@ -55,23 +62,34 @@ export function openTables(path: string): Tables {
     // nothing else happens to catch that one, it ends the process.
     eventTurnBatching: false,
   });
+  const room = new DataRoom(join(path, DATA_FILE));
+  const pending = new PendingWrites();
+  // The largest tree: no other has as many entries, nor as long ones.
+  const records = environment.openDB<Uint8Array, RecordKey>('records', { encoding: 'binary' });
   return {
-    meta: environment.openDB('meta', { encoding: 'string' }),
-    records: environment.openDB('records', { encoding: 'binary' }),
-    sessions: environment.openDB('sessions', { encoding: 'binary' }),
-    byExpiry: environment.openDB('byExpiry', { encoding: 'binary' }),
-    byUse: environment.openDB('byUse', { encoding: 'binary' }),
-    log: environment.openDB('log', { encoding: 'ordered-binary' }),
-    positions: environment.openDB('positions', { encoding: 'ordered-binary' }),
-    cursors: environment.openDB('cursors', { encoding: 'string' }),
+    meta: pending.table(environment.openDB('meta', { encoding: 'string' })),
+    records: pending.table(records),
+    sessions: pending.table(environment.openDB('sessions', { encoding: 'binary' })),
+    byExpiry: pending.table(environment.openDB('byExpiry', { encoding: 'binary' })),
+    byUse: pending.table(environment.openDB('byUse', { encoding: 'binary' })),
+    log: pending.table(environment.openDB('log', { encoding: 'ordered-binary' })),
+    positions: pending.table(environment.openDB('positions', { encoding: 'ordered-binary' })),
+    cursors: pending.table(environment.openDB('cursors', { encoding: 'string' })),
     async write(ops) {
+      const writes = pending.collect(ops);
+      const stats = records.getStats() as TreeStats;
+      const { pageSize, lastPageNumber } = stats;
+      await room.require((lastPageNumber + 1) * pageSize, pagesNeeded(writes, stats) * pageSize);
       try {
-        await environment.batch(ops);
+        await environment.batch(writes.apply);
       } catch (error) {
         throw await commitError(error);
       }
     },
-    close: () => environment.close(),
+    async close() {
+      await environment.close();
+      await room.close();
+    },
   };
 }
 
