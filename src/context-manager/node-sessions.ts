@@ -50,21 +50,23 @@ export class NodeSessions {
 
   /**
    * The model that has the session: the one that is named, else the first that holds it, the default one before the others,
-   * else the first in which it is being opened, else the first in which it was deleted, else the default one. Throws
+   * else the first in which it is being opened, else the first in which it was deleted, and only then one whose peers have it;
+   * else the default one. Throws
    * `model_not_found`.
    */
   async modelOf({ model, userId, sessionId }: SessionName): Promise<ServedModel> {
     const { all, default: usual } = this.#models;
     if (model !== undefined || all.length === 1) return this.#models.find(model);
-    let openingIn: ServedModel | undefined;
-    let deletedIn: ServedModel | undefined;
-    for (const served of all) {
-      const presence = await served.contextManager.sessions.presence(userId, sessionId);
-      if (presence === 'held') return served;
-      if (presence === 'opening') openingIn ??= served;
-      if (presence === 'deleted') deletedIn ??= served;
+    for (const where of ['presence', 'presenceAnywhere'] as const) {
+      const found = await Promise.all(
+        all.map(({ contextManager }) => contextManager.sessions[where](userId, sessionId)),
+      );
+      const at = (['held', 'opening', 'deleted'] as const)
+        .map((presence) => found.indexOf(presence))
+        .find((i) => i >= 0);
+      if (at !== undefined) return all[at] as ServedModel;
     }
-    return openingIn ?? deletedIn ?? usual;
+    return usual;
   }
 
   /**

@@ -72,6 +72,13 @@ export interface SharedContexts {
    * there is, 0 included; 0 at once for a record that is not this node's or is gone. Throws `signal.reason` on abort.
    */
   awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number>;
+  /**
+   * Gets what peers hold of a session and this node does not; a store need not be able to. Resolves with how many records
+   * came, which are durable, told to listeners and count as used, once every peer that can be reached has been asked; after
+   * `waitMs` with 0, and then goes on by itself, within bounds of time and bytes. What peers hold stays as it is, as if
+   * nobody had looked. A peer that does not answer is left out. Throws only `signal.reason` on abort.
+   */
+  fetch?(key: SessionKey, wait: { readonly waitMs: number; readonly signal: AbortSignal }): Promise<number>;
 }
 
 export interface StoredSession {

@@ -29,6 +29,7 @@ import { HomeServer } from './nats/publish/home-server.ts';
 import { OnlyHere } from './nats/publish/only-here.ts';
 import { ReplicaAcks } from './nats/publish/replica-acks.ts';
 import { Applier } from './nats/pull/applier.ts';
+import { SessionFetches } from './nats/pull/session-fetches.ts';
 import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
 
 /** A peer that has not answered by then is not there for whoever looks. */
@@ -102,6 +103,7 @@ class SharedReplica implements NatsStore {
   readonly #onlyHere: OnlyHere;
   readonly #home: HomeServer;
   readonly #directory: PeerDirectory;
+  readonly #fetches: SessionFetches;
   readonly #instance: string;
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -116,6 +118,7 @@ class SharedReplica implements NatsStore {
       onlyHere: () => this.#onlyHere.rows,
       refresh: () => this.#refresh(),
       awaitReplicated: (...args) => this.#awaitReplicated(...args),
+      fetch: (...args) => this.#fetches.fetch(...args),
     };
     this.#instance = environment.random.uuid();
     const { nodeId, incarnation } = replica;
@@ -154,6 +157,10 @@ class SharedReplica implements NatsStore {
       },
       environment,
     );
+    const holders = (keygroup: KeygroupId) =>
+      options.keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
+    const { clock, logger } = environment;
+    this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
   }
 
   start(): void {
@@ -263,6 +270,7 @@ class SharedReplica implements NatsStore {
       ...(models.length > 1 && { models: [...models] }),
       ...(location !== undefined && location),
       ...(load !== undefined && { load }),
+      handsOutSessions: true,
     };
   }
 }

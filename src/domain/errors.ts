@@ -73,7 +73,8 @@ export const ERROR_TABLE = {
   context_stale: {
     status: 503,
     retry: true,
-    meaning: 'The replica does not hold the turn before this one yet; see `retry-after-ms`.',
+    meaning:
+      'The replica does not hold the turn before this one, and none came from the peers in time; see `retry-after-ms`.',
   },
   overloaded: { status: 503, retry: true, meaning: 'The node has as many turns in flight as it allows.' },
   llm_unavailable: { status: 503, retry: true, meaning: 'The LLM Service cannot be reached or refuses work.' },

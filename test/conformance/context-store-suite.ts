@@ -140,6 +140,16 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
       });
     });
 
+    test('a session that no peer has stays absent, and whoever has left is told so, where peers can be asked', async (context) => {
+      const fetch = store.sharing?.fetch?.bind(store.sharing);
+      if (fetch === undefined) return context.skip(`${name} cannot ask peers for a session`);
+      const gone = new AbortController();
+      expect(await fetch(sessionKey(), { waitMs: 1000, signal: gone.signal })).toBe(0);
+      expect(await store.read(sessionKey())).toBeUndefined();
+      gone.abort(new Error('gone'));
+      await expect(fetch(sessionKey(), { waitMs: 1000, signal: gone.signal })).rejects.toThrow('gone');
+    });
+
     describe('names that begin alike', () => {
       const keys = [
         ['1', 'a'],

@@ -13,7 +13,7 @@ import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/ch
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { ProbedLlm } from './probed-llm.ts';
-import { ProbedReplica, ProbedSharingStore, ProbedStore } from './probed-store.ts';
+import { ProbedFetchingStore, ProbedReplica, ProbedSharingStore, ProbedStore } from './probed-store.ts';
 
 /** The node's options, and the default mode of its one model. */
 type RigNodeOptions = NodeOptions & { readonly defaultMode: ContextMode };
@@ -136,6 +136,11 @@ export function replicaRig(options: RigOptions = {}): Promise<Rig<ProbedReplica>
 /** The same, and it can say which of its records the others have. */
 export function sharingRig(options: RigOptions = {}): Promise<Rig<ProbedSharingStore>> {
   return rigOver((environment) => new ProbedSharingStore(environment), options);
+}
+
+/** One whose peers can be asked for a session. */
+export function fetchingRig(options: RigOptions = {}): Promise<Rig<ProbedFetchingStore>> {
+  return rigOver((environment) => new ProbedFetchingStore(environment), options);
 }
 
 async function rigOver<Store extends ProbedStore>(

@@ -25,6 +25,8 @@ export interface StoreNodeOptions {
   readonly serverConfig?: () => string;
   /** How much faster than the real one the clock of the store's timers runs. */
   readonly clockSpeed?: number;
+  /** Of its store: plenty by default. */
+  readonly bytesMax?: number;
 }
 
 /** An edge node's store with a nats-server of its own; each can be stopped, killed, wiped and started on its own. */
@@ -107,7 +109,7 @@ export class StoreNode {
     this.#store = await openNatsStore(
       {
         replica: await openReplica(
-          { folder: this.storeFolder, nodeId: this.id, bytesMax: 1_000_000_000 },
+          { folder: this.storeFolder, nodeId: this.id, bytesMax: this.#options.bytesMax ?? 1_000_000_000 },
           this.environment,
         ),
         serverUrl: this.url,

@@ -13,9 +13,12 @@ import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
 import { RecordListeners } from '../../src/context-store/record-listeners.ts';
 import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
+import { type ContextId, type SessionKey, sessionKeyText } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import type { Environment } from '../../src/environment/environment.ts';
+import { abortable } from '../../src/waiting/abortable.ts';
+import { within } from '../../src/waiting/within.ts';
 import { Hold } from './hold.ts';
 
 type Step = () => Promise<void>;
@@ -186,5 +189,47 @@ export class ProbedSharingStore extends ProbedReplica {
     }
     signal.throwIfAborted();
     return this.#peers;
+  }
+}
+
+/** The same with peers that hold what the test says, and hand it out when they are asked for the session. */
+export class ProbedFetchingStore extends ProbedReplica {
+  /** What peers hold; the store of this node lacks it until it is fetched. */
+  readonly elsewhere: SealedRecord[] = [];
+  /** Sessions asked for, in order. */
+  readonly fetches: SessionKey[] = [];
+  readonly #held: Hold[] = [];
+  override readonly sharing: SharedContexts = {
+    status: () => ({ peers: [] }) as unknown as ReplicationStatus,
+    awaitReplicated: async () => 0,
+    onlyHere: () => [],
+    refresh: async () => {},
+    fetch: (key, wait) => this.#fetch(key, wait),
+  };
+  readonly #clock: Environment['clock'];
+
+  constructor(environment: Environment) {
+    super(environment);
+    this.#clock = environment.clock;
+  }
+
+  /** The next fetch stays before it brings anything, until released. */
+  holdFetch(): Hold {
+    const hold = new Hold();
+    this.#held.push(hold);
+    return hold;
+  }
+
+  #fetch(key: SessionKey, { waitMs, signal }: { waitMs: number; signal: AbortSignal }): Promise<number> {
+    signal.throwIfAborted();
+    this.fetches.push(key);
+    return within({ clock: this.#clock, waitMs }, abortable(this.#bring(key), signal), () => 0);
+  }
+
+  async #bring(key: SessionKey): Promise<number> {
+    await this.#held.shift()?.pass();
+    const wanted = this.elsewhere.filter(({ record }) => sessionKeyText(sessionKeyOf(record)) === sessionKeyText(key));
+    for (const sealed of wanted) await this.arrive(sealed);
+    return wanted.length;
   }
 }

@@ -99,7 +99,7 @@ export class Forks {
         if (session.deleted) throw new DiscedgeError('session_deleted', 'the session to fork was deleted');
         return lastTurnOf(session.history, request);
       },
-      (turn) => turn !== undefined,
+      (turn) => (turn === undefined ? 'arrival' : undefined),
     );
     if (last === undefined) throw missing(session, request, replica.isAlone);
     return session.history.line(last);

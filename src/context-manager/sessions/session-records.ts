@@ -18,6 +18,8 @@ import { type CachedSession, SessionCache } from './session-cache.ts';
 
 /** How soon it makes sense to ask whether a slow disk has ended a write. */
 const DOUBT_RETRY_MS = 1000;
+/** A reply is ready and waits to be stored; peers answer in a few ms. */
+const FETCH_WAIT_MS = 1_000;
 
 export interface SessionRecordsParts {
   readonly store: ContextStore;
@@ -90,6 +92,16 @@ export class SessionRecords {
   }
 
   async writeSealed(sealed: SealedRecord): Promise<SealedRecord> {
+    try {
+      await this.#append(sealed);
+    } catch (error) {
+      if (!(await this.#isFetched(sealed.record, error))) throw error;
+      await this.#append(sealed);
+    }
+    return sealed;
+  }
+
+  async #append(sealed: SealedRecord): Promise<void> {
     const { record } = sealed;
     try {
       await this.#store.append(sealed, { continues: record.kind === 'turn' && record.turn > 1 });
@@ -100,7 +112,6 @@ export class SessionRecords {
       if (error instanceof OutcomeUnknown) void this.#doubt(key, error);
       throw error;
     }
-    return sealed;
   }
 
   async #doubt(key: SessionKey, outcome: OutcomeUnknown): Promise<void> {
@@ -110,6 +121,16 @@ export class SessionRecords {
     // What was read meanwhile is not taken for the truth either.
     this.#cache.forget(key);
     if (this.#inDoubt.get(keyText) === outcome) this.#inDoubt.delete(keyText);
+  }
+
+  /** Whether the session was evicted while the turn was being answered, and is here again, up to the turn before. */
+  async #isFetched(record: SessionRecord, error: unknown): Promise<boolean> {
+    const { sharing } = this;
+    if (record.kind !== 'turn' || record.parent === undefined || sharing?.fetch === undefined) return false;
+    if (!(error instanceof DiscedgeError && error.code === 'session_not_found')) return false;
+    const key = sessionKeyOf(record);
+    await sharing.fetch(key, { waitMs: FETCH_WAIT_MS, signal: new AbortController().signal });
+    return (await this.load(key)).history.get(record.parent) !== undefined;
   }
 
   /** Removes sessions that nothing can prolong any more; returns how many. Bounded work per call. */

@@ -14,6 +14,7 @@ import type { Turn } from '../../domain/session-history.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Cancelled } from '../turn/running-turns.ts';
+import { deleted, type SeenBefore, seenSession } from './seen-session.ts';
 import type { CachedSession } from './session-cache.ts';
 
 /** One stored turn with its text, as people read it. */
@@ -76,9 +77,9 @@ export class Sessions {
     });
   }
 
-  /** Throws `session_not_found`, or `session_deleted` while the tombstone lasts. */
-  async show(userId: UserId, sessionId: SessionId): Promise<SessionView> {
-    const { history, key, corrupt } = await this.#existing(userId, sessionId);
+  /** Throws what {@link seenSession} throws; `session_deleted` while the tombstone lasts. */
+  async show(userId: UserId, sessionId: SessionId, seen: SeenBefore = {}): Promise<SessionView> {
+    const { history, key, corrupt } = await seenSession(this.#parts.node.replica, this.#key(userId, sessionId), seen);
     const branches: ReadBranch[] = [];
     for (const branch of branchesOf(history)) {
       const turns: ReadTurn[] = [];
@@ -100,11 +101,14 @@ export class Sessions {
 
   /**
    * Deletes for good: a tombstone refuses whatever still arrives for the session. Its turns under way are stopped, and may be
-   * all there is of it.
+   * all there is of it. Throws what {@link seenSession} throws.
    */
-  async delete(userId: UserId, sessionId: SessionId): Promise<void> {
-    const { environment, options, running, records } = this.#parts.node;
-    const { key, history } = await this.#existing(userId, sessionId, { orOpening: true });
+  async delete(userId: UserId, sessionId: SessionId, seen: SeenBefore = {}): Promise<void> {
+    const { environment, options, running, records, replica } = this.#parts.node;
+    const address = this.#key(userId, sessionId);
+    // Asked first: what ends while the session is read is either seen under way or found stored.
+    const isOpening = running.has(sessionKeyText(address));
+    const { key, history } = await seenSession(replica, address, { ...seen, isOpening });
     const writtenAtMs = environment.clock.now();
     await records.write({
       kind: 'tombstone',
@@ -130,32 +134,22 @@ export class Sessions {
     return this.#parts.node.running.cancel(sessionKeyText(this.#key(userId, sessionId)), reason);
   }
 
-  /** Whether there is such a session, or will be, or was one whose tombstone lasts. */
+  /** Whether there is such a session here, or will be, or was one whose tombstone lasts. */
   async presence(userId: UserId, sessionId: SessionId): Promise<Presence> {
-    return (await this.#look(userId, sessionId)).presence;
-  }
-
-  async #look(userId: UserId, sessionId: SessionId): Promise<{ session: CachedSession; presence: Presence }> {
     const { running, records } = this.#parts.node;
     const key = this.#key(userId, sessionId);
     // Asked first: what ends while the session is read is either seen under way or found stored.
     const isUnderWay = running.has(sessionKeyText(key));
-    const session = await records.load(key);
-    const presence = presenceOf(session);
-    return { session, presence: presence === 'absent' && isUnderWay ? 'opening' : presence };
+    const presence = presenceOf(await records.load(key));
+    return presence === 'absent' && isUnderWay ? 'opening' : presence;
   }
 
-  async #existing(
-    userId: UserId,
-    sessionId: SessionId,
-    { orOpening = false }: { readonly orOpening?: boolean } = {},
-  ): Promise<CachedSession> {
-    const { session, presence } = await this.#look(userId, sessionId);
-    if (presence === 'deleted') throw deleted();
-    if (presence === 'absent' || (presence === 'opening' && !orOpening)) {
-      throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
-    }
-    return session;
+  /** The same, where a session that is not here is looked for at the peers first. */
+  async presenceAnywhere(userId: UserId, sessionId: SessionId): Promise<Presence> {
+    await seenSession(this.#parts.node.replica, this.#key(userId, sessionId), {}).catch((error) => {
+      if (!(error instanceof DiscedgeError)) throw error;
+    });
+    return this.presence(userId, sessionId);
   }
 
   #key(userId: UserId, sessionId: SessionId): SessionKey {
@@ -166,10 +160,4 @@ export class Sessions {
 function presenceOf({ deleted, history, corrupt }: CachedSession): Exclude<Presence, 'opening'> {
   if (deleted) return 'deleted';
   return history.size === 0 && corrupt === 0 ? 'absent' : 'held';
-}
-
-function deleted(): DiscedgeError {
-  return new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id', {
-    param: 'session_id',
-  });
 }

@@ -1,3 +1,4 @@
+import type { SharedContexts } from '../../context-store/context-store.ts';
 import { type Outlook, outlookFor } from '../../context-store/replication-status.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
@@ -14,6 +15,21 @@ export interface Seen<T> {
   /** How often it was looked again after the first time. */
   readonly retries: number;
 }
+
+/**
+ * What a look at a session lacked: `arrival` where it may be on its way from another node, `elsewhere` where only a peer can
+ * tell whether there is such a thing.
+ */
+export type Lack = 'arrival' | 'elsewhere';
+
+/**
+ * How long what is missing may be on its way before the peers are asked for it: several times what replication takes, so
+ * that who has just moved costs nothing.
+ */
+const FETCH_HEAD_START_MS = 100;
+
+/** A peer that hangs must not keep what arrives by itself from being seen. */
+const FETCH_PATIENCE_MS = 500;
 
 /** What makes a wait look again. */
 export interface LookAgainPolicy {
@@ -54,8 +70,9 @@ export function fixedPolicy(
 }
 
 /**
- * Waits until this node's replica of a session holds what is needed, bounded. A store without other nodes has no policy:
- * nothing can arrive, so there is nothing to wait for.
+ * Waits until this node's replica of a session holds what is needed, bounded; what does not arrive by itself is fetched from
+ * the peers, where the store can. A store without other nodes has no policy: nothing can arrive, so there is nothing to wait
+ * for.
  */
 export class ReplicaWait {
   readonly #clock: Clock;
@@ -80,24 +97,62 @@ export class ReplicaWait {
   }
 
   /**
-   * Looks at the session until what is seen is enough, for at most `maxWaitMs`; resolves with what was seen last. Throws
-   * what `look` and the store throw; `signal.reason` on abort.
+   * Looks at the session until what is seen lacks nothing, for at most `maxWaitMs`; resolves with what was seen last. A fetch
+   * that is under way by then goes on, so that the next one to ask finds what it brings. Throws what `look` and the store
+   * throw; `signal.reason` on abort.
    */
   async until<T>(
     key: SessionKey,
     { maxWaitMs, signal }: { readonly maxWaitMs: number; readonly signal: AbortSignal },
     look: (session: CachedSession) => T,
-    isEnough: (seen: T) => boolean,
+    lackIn: (seen: T) => Lack | undefined,
   ): Promise<Seen<T>> {
     const startedMs = this.#clock.monotonic();
+    const asking = new Asking(this.#records.sharing, key);
     for (let retries = 0; ; retries++) {
       const session = await this.#records.load(key);
       const waitedMs = this.#clock.monotonic() - startedMs;
       const seen = look(session);
+      const lack = lackIn(seen);
       const leftMs = maxWaitMs - waitedMs;
-      const isOver =
-        isEnough(seen) || leftMs <= 0 || !((await this.#policy?.next(key, { retries, leftMs }, signal)) ?? false);
-      if (isOver) return { session, seen, waitedMs, retries };
+      if (lack === undefined) return { session, seen, waitedMs, retries };
+      const headStartMs = asking.isOpen ? Math.min(leftMs, FETCH_HEAD_START_MS - waitedMs) : leftMs;
+      if (lack === 'arrival' && headStartMs > 0) {
+        if ((await this.#policy?.next(key, { retries, leftMs: headStartMs }, signal)) ?? false) continue;
+      }
+      if (!asking.isOpen || leftMs <= 0) {
+        asking.begin();
+        return { session, seen, waitedMs, retries };
+      }
+      await asking.ask(lack === 'arrival' ? Math.min(leftMs, FETCH_PATIENCE_MS) : leftMs, signal);
     }
+  }
+}
+
+/** One look's question to the peers, asked once. */
+class Asking {
+  readonly #sharing: SharedContexts | undefined;
+  readonly #key: SessionKey;
+  #hasAsked = false;
+
+  constructor(sharing: SharedContexts | undefined, key: SessionKey) {
+    this.#sharing = sharing;
+    this.#key = key;
+  }
+
+  /** Whether there is somebody to ask, and it has not been done. */
+  get isOpen(): boolean {
+    return !this.#hasAsked && this.#sharing?.fetch !== undefined;
+  }
+
+  /** Waits so long for what comes. Until then nothing is looked at: a session in part would be taken for all of it. */
+  async ask(waitMs: number, signal: AbortSignal): Promise<void> {
+    this.#hasAsked = true;
+    await this.#sharing?.fetch?.(this.#key, { waitMs, signal });
+  }
+
+  /** What comes is for the next one to look. */
+  begin(): void {
+    if (this.isOpen) void this.ask(0, new AbortController().signal);
   }
 }

@@ -2,9 +2,9 @@ import type { Outlook } from '../../context-store/replication-status.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionKey, TurnNumber } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { decideTurn, type TurnClaim, type TurnDoubt } from '../../domain/turn-decision.ts';
+import { decideTurn, type TurnClaim, type TurnDecision, type TurnDoubt } from '../../domain/turn-decision.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
-import type { ReplicaWait } from './replica-wait.ts';
+import type { Lack, ReplicaWait } from './replica-wait.ts';
 import { requestDigest } from './request-digest.ts';
 import type { TurnRequest } from './turn.ts';
 
@@ -64,7 +64,7 @@ export class TurnGate {
           throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
         return decideTurn(session.history, claim);
       },
-      ({ kind }) => kind !== 'stale',
+      lackIn,
     );
     const pass = { session, waitedMs, retries };
     if (decision.kind === 'replay') return { ...pass, answered: decision.turn };
@@ -107,6 +107,12 @@ export class TurnGate {
     if (history.tip !== undefined) return ADVICE.possible;
     return ADVICE[this.#replica.outlookFor(key)];
   }
+}
+
+/** A context that is named without a turn may be nowhere: nobody waits for it, and yet a peer may have it. */
+function lackIn(decision: TurnDecision): Lack | undefined {
+  if (decision.kind === 'stale') return 'arrival';
+  return decision.kind === 'doubt' && decision.about === 'unknown_context' ? 'elsewhere' : undefined;
 }
 
 function conflict(turn: TurnNumber): DiscedgeError {

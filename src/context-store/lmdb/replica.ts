@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { ContextId, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { ContextId, KeygroupId, NodeId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LmdbContextStore, type LmdbStore, type LmdbStoreOptions, openLmdbEnvironment } from '../lmdb.ts';
@@ -17,7 +17,7 @@ import {
   readPosition,
 } from './origin-log.ts';
 import type { SessionChanges } from './session-changes.ts';
-import { readRecords, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
+import { readRecords, recordKeys, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
 
 /** The LMDB store as one of several replicas: it also keeps who wrote which record in which order. */
 export interface ReplicaStore extends LmdbStore {
@@ -29,6 +29,8 @@ export interface ReplicaStore extends LmdbStore {
   readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): LogEntry[];
   /** How many records a log has after a sequence, those that are gone left out. */
   countLog(log: OriginLog, after: number): number;
+  /** Where a session's records are logged, in turn order, without marking it as used. One that is in no log is left out. */
+  sessionEntries(key: SessionKey, page: { readonly fromTurn: number; readonly limit: number }): SessionEntry[];
   /** A record's bytes, unchecked; `undefined` when it is gone. */
   recordBytes(entry: LogEntry): Uint8Array | undefined;
   positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
@@ -39,9 +41,20 @@ export interface ReplicaStore extends LmdbStore {
   receive(batch: ReceivedBatch): Promise<boolean>;
   /** Logs of which no record is left are not known any more; of others nothing changes. */
   forgetLogs(logs: readonly OriginLog[]): Promise<void>;
+  /**
+   * Takes in records of a log that were asked for by themselves, and moves no cursor; late turns of deleted sessions are left
+   * out. Their sessions count as used now. Durable when it resolves.
+   */
+  receiveFetched(log: OriginLog, records: ReceivedBatch['records']): Promise<void>;
   /** A small text kept with the store under a name. */
   note(name: string, text: string): Promise<void>;
   noted(name: string): string | undefined;
+}
+
+/** A record of a session, and where it is logged; a tombstone's turn is 0. */
+export interface SessionEntry extends LogPosition {
+  readonly turn: number;
+  readonly hash: ContextId;
 }
 
 export interface ReceivedBatch {
@@ -102,6 +115,15 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
     return this.#lmdb.read((tables) => countLog(tables, log, after));
   }
 
+  sessionEntries(key: SessionKey, page: { readonly fromTurn: number; readonly limit: number }): SessionEntry[] {
+    return this.#lmdb.read((tables) =>
+      [...recordKeys(tables, key, page)].flatMap(([, , , turn, hash]) => {
+        const position = readPosition(tables, hash as ContextId, key.keygroup);
+        return position === undefined ? [] : [{ ...position, turn, hash: hash as ContextId }];
+      }),
+    );
+  }
+
   recordBytes({ recordKey }: LogEntry): Uint8Array | undefined {
     return this.#lmdb.read((tables) => tables.records.get(recordKey));
   }
@@ -126,6 +148,14 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
   forgetLogs(logs: readonly OriginLog[]): Promise<void> {
     return this.#lmdb.write((changes) => {
       for (const log of logs) changes.log?.forget(log);
+    });
+  }
+
+  async receiveFetched(log: OriginLog, records: ReceivedBatch['records']): Promise<void> {
+    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#lmdb.requireRoom();
+    await this.#lmdb.write((changes) => {
+      const nowMs = this.#clock.now();
+      for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, nowMs, { log, sequence });
     });
   }
 

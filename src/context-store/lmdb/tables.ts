@@ -118,8 +118,14 @@ export function sessionKeyFrom([keygroup, userId, sessionId]: SessionTableKey): 
 }
 
 /** Keys of a session's records, tombstones first, then in turn order. */
-export function recordKeys(tables: Tables, key: SessionKey): Iterable<RecordKey> {
-  return tables.records.getKeys({ start: [...tableKey(key), TOMBSTONE_TURN], end: [...tableKey(key), TURN_END] });
+export function recordKeys(
+  tables: Tables,
+  key: SessionKey,
+  page: { readonly fromTurn?: number; readonly limit?: number } = {},
+): Iterable<RecordKey> {
+  const { fromTurn = TOMBSTONE_TURN, limit } = page;
+  const range = { start: [...tableKey(key), fromTurn], end: [...tableKey(key), TURN_END] };
+  return tables.records.getKeys(limit === undefined ? range : { ...range, limit });
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   LIST_ENTRIES_MAX,
   parseMessage,
 } from '../../../src/context-store/nats/peers/peer-protocol.ts';
+import { decodeSessionPage, encodeSessionPage } from '../../../src/context-store/nats/peers/session-page.ts';
 import { ByteWriter, MalformedBytes } from '../../../src/domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
 
@@ -38,6 +39,20 @@ test('lists and records come out as they went in', () => {
     }),
   );
   fc.assert(
+    fc.property(page, fc.boolean(), ({ entries }, more) => {
+      const placed = entries.map((entry, i) => ({
+        ...entry,
+        log: i % 2 === 0 ? log : { ...log, origin: 'n2' as NodeId },
+        turn: i,
+      }));
+      const { keygroup } = log;
+      expect(decodeSessionPage(encodeSessionPage({ entries: placed, more }), keygroup)).toEqual({
+        entries: placed,
+        more,
+      });
+    }),
+  );
+  fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 }), (all) => {
       const records = all.map((bytes, i) => ({ sequence: i * 3 + 1, bytes }));
       const { covered, records: read } = decodeRecords(encodeRecords({ covered: records.length + 2, records }));
@@ -50,7 +65,8 @@ test('lists and records come out as they went in', () => {
 });
 
 test('bytes that are no list or no records are told so', () => {
-  for (const decode of [decodePage, decodeRecords]) {
+  const decodeSession = (data: Uint8Array) => decodeSessionPage(data, log.keygroup);
+  for (const decode of [decodePage, decodeRecords, decodeSession]) {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         try {

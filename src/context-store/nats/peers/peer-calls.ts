@@ -1,9 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { MalformedBytes } from '../../../domain/bytes.ts';
-import type { NodeId } from '../../../domain/identifiers.ts';
+import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import { backfillSubject, knockSubject } from '../names.ts';
-import type { Holder } from '../pull/back-fill.ts';
+import type { SessionHolder } from '../pull/session-fetches.ts';
 import {
   decodePage,
   decodeRecords,
@@ -13,11 +13,12 @@ import {
   type PeerRequest,
   parseMessage,
 } from './peer-protocol.ts';
+import { decodeSessionPage } from './session-page.ts';
 
 const ANSWER_WAIT_MS = 5_000;
 
 /** What this node asks and tells one peer, over whichever connection there is at the time. */
-export class PeerCalls implements Holder {
+export class PeerCalls implements SessionHolder {
   readonly nodeId: NodeId;
   #nats: NatsConnection | undefined;
 
@@ -54,6 +55,11 @@ export class PeerCalls implements Holder {
 
   async fetch(log: OriginLog, sequences: readonly number[]) {
     return decoded(await this.#ask({ kind: 'fetch', log, sequences: [...sequences] }), decodeRecords);
+  }
+
+  async session({ keygroup, userId, sessionId }: SessionKey, fromTurn: number) {
+    const answer = await this.#ask({ kind: 'session', keygroup, userId, sessionId, fromTurn });
+    return decoded(answer, (data) => decodeSessionPage(data, keygroup));
   }
 
   /** Says something that needs no answer; lost with the connection. */

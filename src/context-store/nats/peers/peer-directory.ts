@@ -6,6 +6,7 @@ import type { PeerStatus } from '../../replication-status.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
 import type { ReplicaAcks } from '../publish/replica-acks.ts';
 import type { Applier } from '../pull/applier.ts';
+import type { SessionHolder } from '../pull/session-fetches.ts';
 import { type KnownMember, KnownMembers } from './known-members.ts';
 import { PeerLink } from './peer-link.ts';
 import {
@@ -97,6 +98,11 @@ export class PeerDirectory {
 
   get refusedNodes(): Record<string, NodeRefusal> {
     return Object.fromEntries(this.#refused);
+  }
+
+  /** Those that may have a session of the keygroup, and can be asked for it now. */
+  sessionHolders(keygroup: KeygroupId): SessionHolder[] {
+    return [...this.#links.values()].flatMap((link) => link.sessionHolder(keygroup) ?? []);
   }
 
   /** What a node that greets this one is told. */

@@ -1,5 +1,5 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import type { NodeId } from '../../../domain/identifiers.ts';
+import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
@@ -11,6 +11,7 @@ import type { ConnectionUser } from '../nats-connection.ts';
 import type { Holder } from '../pull/back-fill.ts';
 import { CatchUp, type CatchUpOptions } from '../pull/catch-up.ts';
 import { PeerPulls } from '../pull/peer-pulls.ts';
+import type { SessionHolder } from '../pull/session-fetches.ts';
 import { LastSeen } from './last-seen.ts';
 import { PeerCalls } from './peer-calls.ts';
 import {
@@ -115,6 +116,12 @@ export class PeerLink {
   /** The peer as it last described itself, and was accepted. */
   get node(): NodeAnnouncement | undefined {
     return nodeOf(this.#state);
+  }
+
+  /** The peer, where it can be asked now for a session of the keygroup. */
+  sessionHolder(keygroup: KeygroupId): SessionHolder | undefined {
+    const answers = this.node?.handsOutSessions === true && this.node.keygroups.includes(keygroup);
+    return answers && this.state === 'connected' ? this.calls : undefined;
   }
 
   start(): void {

@@ -53,6 +53,8 @@ const node = Type.Object({
   longitude: Type.Optional(Type.Number()),
   /** Turns being answered. */
   load: Type.Optional(Type.Number()),
+  /** It answers `session`; nodes of earlier versions do not. */
+  handsOutSessions: Type.Optional(Type.Literal(true)),
 });
 export type NodeAnnouncement = Static<typeof node>;
 
@@ -90,6 +92,8 @@ const request = Type.Union([
     log,
     sequences: Type.Array(sequence, { maxItems: FETCH_RECORDS_MAX }),
   }),
+  /** What is held of one session, from that turn on. */
+  Type.Object({ kind: Type.Literal('session'), keygroup, userId: text(), sessionId: text(), fromTurn: sequence }),
   /** The asking node finds no stream for this keygroup. */
   Type.Object({ kind: Type.Literal('check'), keygroup }),
   /** The asking node has the asked node's records up to here, durable. */

@@ -1,5 +1,5 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { KeygroupId, NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { Logger } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
@@ -15,8 +15,12 @@ import {
   LIST_ENTRIES_MAX,
   type LogPage,
   type NodeAnnouncement,
+  type PeerRequest,
   parseMessage,
 } from './peer-protocol.ts';
+import { encodeSessionPage, type SessionPage } from './session-page.ts';
+
+type SessionRequest = Extract<PeerRequest, { readonly kind: 'session' }>;
 
 export interface PeerRequestsParts {
   readonly replica: ReplicaStore;
@@ -50,6 +54,9 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
       return;
     case 'fetch':
       respond(message, encodeRecords(recordsOf(parts.replica, request.log, request.sequences, nats.info?.max_payload)));
+      return;
+    case 'session':
+      respond(message, encodeSessionPage(sessionOf(parts.replica, request)));
       return;
     case 'check':
       parts.onCheck(request.keygroup);
@@ -87,6 +94,12 @@ function pageOf(replica: ReplicaStore, log: OriginLog, after: number): LogPage {
   const lastListed = entries.at(-1)?.sequence ?? after;
   const through = entries.length === LIST_ENTRIES_MAX ? lastListed : Math.max(end, lastListed);
   return { entries, through };
+}
+
+function sessionOf(replica: ReplicaStore, { keygroup, userId, sessionId, fromTurn }: SessionRequest): SessionPage {
+  const key = { keygroup, userId, sessionId } as SessionKey;
+  const entries = replica.sessionEntries(key, { fromTurn, limit: LIST_ENTRIES_MAX });
+  return { entries, more: entries.length === LIST_ENTRIES_MAX };
 }
 
 function lastOf(replica: ReplicaStore, { origin, incarnation, keygroup }: OriginLog): number {

@@ -48,7 +48,18 @@ export class Applier {
    * The record when it is sound and of this log, else it is refused and counted. Throws `DeltaUnreadable`, and `NewerRecord`
    * for one that this build does not read: the log is held there, and must not go past it.
    */
-  open({ log, sequence, peer, bytes, turnAt }: ReceivedRecord): SealedRecord | undefined {
+  open(received: ReceivedRecord): SealedRecord | undefined {
+    try {
+      return this.openFetched(received);
+    } catch (error) {
+      if (error instanceof NewerRecord)
+        this.#hold(received.log, { sequence: received.sequence, version: error.version });
+      throw error;
+    }
+  }
+
+  /** The same for a record that was asked for by itself: a newer one is no reason to hold its log. */
+  openFetched({ log, peer, bytes, turnAt }: ReceivedRecord): SealedRecord | undefined {
     if (bytes.length > RECORD_BYTES_MAX) return this.#refuse(peer, 'oversized');
     let sealed: SealedRecord;
     try {
@@ -56,7 +67,6 @@ export class Applier {
       const own = Uint8Array.from(bytes);
       sealed = turnAt === undefined ? openRecord(own) : openDelta(own, log, turnAt);
     } catch (error) {
-      if (error instanceof NewerRecord) this.#hold(log, { sequence, version: error.version });
       if (!(error instanceof CorruptRecord)) throw error;
       return this.#refuse(peer, 'corrupt');
     }
@@ -74,6 +84,11 @@ export class Applier {
   async take(batch: SoundRecords): Promise<void> {
     if (!(await this.#replica.receive(batch))) throw new CursorMoved();
     this.held.settle(batch.log, batch.to.sequence);
+  }
+
+  /** Takes these in and leaves the cursor where it is. Durable when it resolves; throws `store_unavailable`. */
+  takeFetched(log: OriginLog, records: readonly SoundRecord[]): Promise<void> {
+    return this.#replica.receiveFetched(log, records);
   }
 
   refuse(peer: NodeId, reason: RecordRefusal): void {

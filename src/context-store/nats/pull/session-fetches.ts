@@ -1,0 +1,173 @@
+import { type KeygroupId, type SessionKey, type SessionKeyText, sessionKeyText } from '../../../domain/identifiers.ts';
+import { NewerRecord } from '../../../domain/record/record-version.ts';
+import { sessionKeyOf } from '../../../domain/record/turn-record.ts';
+import type { Clock, Logger } from '../../../environment/environment.ts';
+import { abortable } from '../../../waiting/abortable.ts';
+import { within } from '../../../waiting/within.ts';
+import { logText } from '../../lmdb/origin-log.ts';
+import type { ReplicaStore, SessionEntry } from '../../lmdb/replica.ts';
+import { FETCH_RECORDS_MAX } from '../peers/peer-protocol.ts';
+import type { SessionPage } from '../peers/session-page.ts';
+import type { Applier, SoundRecord } from './applier.ts';
+import type { Holder } from './back-fill.ts';
+
+/** A node that can be asked for one session. All throw when it does not answer. */
+export interface SessionHolder extends Holder {
+  session(key: SessionKey, fromTurn: number): Promise<SessionPage>;
+}
+
+/** Sessions that are fetched at the same time: each has an answer of half a megabyte in memory, or one record of 8 MB. */
+const FETCHES_MAX = 16;
+/** Of one fetch: two slow answers of a peer. What is here by then stays, and the next fetch goes on from there. */
+const FETCH_MS_MAX = 10_000;
+/** Of one fetch: ten times what a context window of a million ids takes. */
+const FETCH_SESSION_BYTES_MAX = 32 * 1024 * 1024;
+
+export interface SessionFetchesParts {
+  readonly replica: ReplicaStore;
+  readonly applier: Applier;
+  /** Peers that share the keygroup, can be reached, and answer such a request. */
+  readonly holders: (keygroup: KeygroupId) => readonly SessionHolder[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Of one fetch. */
+  readonly bytesMax?: number;
+}
+
+/**
+ * Gets single sessions from whichever peers have them: hashes first, from all of them, so that each record comes once and
+ * several that hold a part of it make it whole. Logs are not settled by it: what they still deliver is known then.
+ */
+export class SessionFetches {
+  readonly #parts: SessionFetchesParts;
+  readonly #underWay = new Map<SessionKeyText, Promise<number>>();
+
+  constructor(parts: SessionFetchesParts) {
+    this.#parts = parts;
+  }
+
+  /** See `SharedContexts.fetch`. */
+  async fetch(
+    key: SessionKey,
+    { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<number> {
+    signal.throwIfAborted();
+    const fetching = this.#underWay.get(sessionKeyText(key)) ?? this.#start(key);
+    return within({ clock: this.#parts.clock, waitMs }, abortable(fetching, signal), () => 0);
+  }
+
+  #start(key: SessionKey): Promise<number> {
+    const holders = this.#parts.holders(key.keygroup);
+    if (holders.length === 0 || this.#underWay.size >= FETCHES_MAX) return Promise.resolve(0);
+    const keyText = sessionKeyText(key);
+    const fetching = this.#fetchFrom(holders, key).finally(() => this.#underWay.delete(keyText));
+    this.#underWay.set(keyText, fetching);
+    return fetching;
+  }
+
+  async #fetchFrom(holders: readonly SessionHolder[], key: SessionKey): Promise<number> {
+    const { clock, logger } = this.#parts;
+    const fetch = new OneFetch(key, this.#parts);
+    const fromEach = holders.map((holder) =>
+      fetch.from(holder).catch((error) => {
+        // No fault of the peer: the session waits for an upgrade of this node, as its log does.
+        if (!(error instanceof NewerRecord)) logger.warn('session_fetch_failed', { peer: holder.nodeId }, error);
+      }),
+    );
+    await within<unknown>({ clock, waitMs: FETCH_MS_MAX }, Promise.all(fromEach), () => fetch.end());
+    const { records, bytes } = fetch;
+    if (records > 0) logger.info('session_fetched', { records, bytes });
+    return records;
+  }
+}
+
+class OneFetch {
+  records = 0;
+  bytes = 0;
+  readonly #key: SessionKey;
+  readonly #parts: SessionFetchesParts;
+  #taking: Promise<void> = Promise.resolve();
+  #isOver = false;
+
+  constructor(key: SessionKey, parts: SessionFetchesParts) {
+    this.#key = key;
+    this.#parts = parts;
+  }
+
+  end(): void {
+    this.#isOver = true;
+  }
+
+  async from(holder: SessionHolder): Promise<void> {
+    for (let fromTurn = 0; !this.#isSpent; ) {
+      const page = await holder.session(this.#key, fromTurn);
+      const taken = this.#taking.then(() => this.#take(holder, page));
+      // What one peer has handed out, the next need not.
+      this.#taking = taken.catch(() => {});
+      await taken;
+      const lastTurn = page.entries.at(-1)?.turn ?? 0;
+      if (!page.more || lastTurn <= fromTurn) return;
+      fromTurn = lastTurn;
+    }
+  }
+
+  get #isSpent(): boolean {
+    return this.#isOver || this.bytes >= (this.#parts.bytesMax ?? FETCH_SESSION_BYTES_MAX);
+  }
+
+  async #take(holder: SessionHolder, page: SessionPage): Promise<void> {
+    const { applier } = this.#parts;
+    for (const { log, sequences } of this.#missing(page)) {
+      let left = sequences;
+      while (left.length > 0 && !this.#isSpent) {
+        const { covered, records } = await holder.fetch(log, left.slice(0, FETCH_RECORDS_MAX));
+        if (covered === 0) throw new Error(`${holder.nodeId} does not hand out what it lists`);
+        left = left.slice(covered);
+        const sound: SoundRecord[] = [];
+        for (const { sequence, bytes } of records) {
+          this.bytes += bytes.length;
+          const sealed = applier.openFetched({ log, sequence, peer: holder.nodeId, bytes });
+          if (sealed === undefined) continue;
+          if (sessionKeyText(sessionKeyOf(sealed.record)) === sessionKeyText(this.#key))
+            sound.push({ sequence, sealed });
+          else applier.refuse(holder.nodeId, 'unknown_sequence');
+        }
+        if (sound.length > 0) await applier.takeFetched(log, sound);
+        this.records += sound.length;
+      }
+    }
+  }
+
+  /**
+   * What is not here yet, by log, and the earliest turn of it last: without that the rest stays out of sight, and nobody goes
+   * on from a session of which more is on its way. Of a session that was deleted only what says so.
+   */
+  #missing({ entries }: SessionPage): MissingRecords[] {
+    const { replica } = this.#parts;
+    const isDeleted = entries[0]?.turn === 0;
+    const missing = entries.filter(({ log, sequence, turn, hash }) => {
+      if ((isDeleted && turn > 0) || replica.positionOf(hash, this.#key.keygroup) !== undefined) return false;
+      // Its number is to be given out yet: an older copy of the disk was put back, and catching up comes first.
+      const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
+      return !isOwn || sequence <= replica.cursor(log).sequence;
+    });
+    const first = missing[0]?.turn;
+    const isFirst = ({ turn }: SessionEntry) => turn === first;
+    return [...byLog(missing.filter((entry) => !isFirst(entry))), ...byLog(missing.filter(isFirst))];
+  }
+}
+
+interface MissingRecords {
+  readonly log: SessionEntry['log'];
+  readonly sequences: number[];
+}
+
+function byLog(entries: readonly SessionEntry[]): Iterable<MissingRecords> {
+  const logs = new Map<string, MissingRecords>();
+  for (const { log, sequence } of entries) {
+    const ofLog = logs.get(logText(log)) ?? { log, sequences: [] };
+    ofLog.sequences.push(sequence);
+    logs.set(logText(log), ofLog);
+  }
+  return logs.values();
+}
