@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Only the source is shipped, from src/ here and in the package; the program is made when it is needed. */
-const SWITCH_SOURCE = fileURLToPath(new URL('./packet-switch.c', import.meta.url));
+const SWITCH_SOURCE = fileURLToPath(new URL('../../src/network/packet-switch.c', import.meta.url));
 
 /** A user namespace gives the right to make the others; with the last process of the process namespace all end. */
 const UNSHARE = ['--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child'];
