@@ -153,3 +153,16 @@ test("the paper's policy looks three times and gives up", async () => {
   expect(reply).toMatchObject({ turn: 2, based_on_turn: 1, retries: 3 });
   expect(reply.waited_ms).toBeGreaterThan(0);
 });
+
+test('deleted at the other node right after turn 1, it is deleted: the request says what its client has seen', async () => {
+  const a = await start('a');
+  const b = await startBeside(a);
+  for (let n = 0; n < 20; n++) {
+    const { context_id } = await a.turn({ session_id: `s${n}`, turn: 1, prompt: 'x' });
+    const seen = n % 2 === 0 ? 'turn=1' : `context_id=${context_id}`;
+    expect((await b.get(`/sessions/s${n}?${seen}`)).body.turns).toHaveLength(1);
+    expect((await b.request('DELETE', `/sessions/s${n}?${seen}`)).status).toBe(200);
+    await eventually(async () => expect((await a.get(`/sessions/s${n}`)).status).toBe(410));
+  }
+  expect((await b.get('/sessions/none?turn=1&max_wait_ms=200')).body.error).toMatchObject({ type: 'context_stale' });
+});

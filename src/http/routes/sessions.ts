@@ -1,3 +1,4 @@
+import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
@@ -18,6 +19,16 @@ const SessionQuery = Type.Object({
         'The model whose session it is; left out: whichever holds it, the default model before the others. A session that is not here yet is looked for in the default model, unless another is named.',
     }),
   ),
+});
+const SeenQuery = Type.Object({
+  ...SessionQuery.properties,
+  turn: Type.Optional(
+    turnNumber({
+      description: 'The last turn that you have seen, at whichever node: it is waited for, as turns do.',
+    }),
+  ),
+  context_id: Type.Optional(contextId({ description: 'The same, for a turn of any branch.' })),
+  max_wait_ms: Type.Optional(milliseconds({ description: 'How long to wait for it to arrive from another node.' })),
 });
 const ListQuery = Type.Object({
   ...Owner,
@@ -98,6 +109,13 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
   );
 
   const one = { params: SessionPath, querystring: SessionQuery };
+  const read = { params: SessionPath, querystring: SeenQuery };
+  const seen = (query: Static<typeof SeenQuery>, reply: FastifyReply) => ({
+    turn: query.turn,
+    contextId: query.context_id,
+    maxWaitMs: Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
+    signal: clientGone(reply),
+  });
 
   app.get(
     '/sessions/:session_id',
@@ -107,24 +125,24 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         summary: 'A session with its turns as text',
         description:
           "`turns` is the main line, which ends in `context_id`. `branches` are beside it, deepest first, each from where it parts (`parts_after`, `parts_from`); send a branch's `context_id` with a turn to go on with it.",
-        ...one,
+        ...read,
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const session = named(request);
       const { name, contextManager } = await nodeSessions.modelOf(session);
-      const view = await contextManager.sessions.show(session.userId, session.sessionId);
+      const view = await contextManager.sessions.show(session.userId, session.sessionId, seen(request.query, reply));
       return { ...modelView(name), ...sessionView(view, turnView) };
     },
   );
 
   app.get(
     '/sessions/:session_id/export',
-    { schema: { tags: ['sessions'], summary: 'A session with its exact ids', ...one } },
-    async (request) => {
+    { schema: { tags: ['sessions'], summary: 'A session with its exact ids', ...read } },
+    async (request, reply) => {
       const session = named(request);
       const { name, keygroup, contextManager } = await nodeSessions.modelOf(session);
-      const view = await contextManager.sessions.show(session.userId, session.sessionId);
+      const view = await contextManager.sessions.show(session.userId, session.sessionId, seen(request.query, reply));
       return { keygroup, ...modelView(name), ...sessionView(view, exactTurnView) };
     },
   );
@@ -166,11 +184,11 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
 
   app.delete(
     '/sessions/:session_id',
-    { schema: { tags: ['sessions'], summary: 'Delete a session for good', ...one } },
-    async (request) => {
+    { schema: { tags: ['sessions'], summary: 'Delete a session for good', ...read } },
+    async (request, reply) => {
       const session = named(request);
       const { contextManager } = await nodeSessions.modelOf(session);
-      await contextManager.sessions.delete(session.userId, session.sessionId);
+      await contextManager.sessions.delete(session.userId, session.sessionId, seen(request.query, reply));
       return { session_id: session.sessionId, deleted: true };
     },
   );

@@ -188,3 +188,37 @@ it('a session that is evicted while its turn is answered comes back, and the tur
   rig.restart();
   expect((await show()).turns).toHaveLength(6);
 });
+
+describe('who says what they have seen of a session', () => {
+  it('deletes and reads no less than that', async () => {
+    rig.store.elsewhere.length = 0;
+    const shown = show({ turn: 5 });
+    const named = show({ contextId: records[4]?.hash });
+    const gone = remove({ turn: 5 });
+    await rig.settled();
+    for (const sealed of records) await rig.store.arrive(sealed);
+    expect((await shown).turns).toHaveLength(5);
+    expect((await named).turns).toHaveLength(5);
+    await gone;
+    expect(await codeOf(show())).toBe('session_deleted');
+  });
+
+  it('is told to ask again where it does not come in time, and nothing is deleted', async () => {
+    rig.store.elsewhere.length = 0;
+    await rig.store.arrive(records[0] as SealedRecord);
+    const refused = [codeOf(show({ turn: 2, maxWaitMs: 300 })), codeOf(remove({ turn: 2, maxWaitMs: 300 }))];
+    await rig.settled();
+    await rig.environment.advance(300);
+    expect(await Promise.all(refused)).toEqual(['context_stale', 'context_stale']);
+    expect((await show({ turn: 1 })).turns).toHaveLength(1);
+  });
+
+  it('is told at once on a node alone that there is no such turn', async () => {
+    const alone = await contextManagerRig();
+    await alone.turn({ session: 's', turn: 1 });
+    const at = [alone.manager.sessions, 'ada' as never, 's' as never] as const;
+    expect(await codeOf(at[0].delete(at[1], at[2], { turn: 2 as never }))).toBe('invalid_request');
+    expect(await codeOf(at[0].delete(at[1], 'none' as never, { turn: 1 as never }))).toBe('session_not_found');
+    await at[0].delete(at[1], at[2], { turn: 1 as never });
+  });
+});
