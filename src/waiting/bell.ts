@@ -16,6 +16,11 @@ export class Bell {
     this.#pause?.end();
   }
 
+  /** What it was rung for until now is no longer waited for. */
+  hush(): void {
+    this.#isRung = false;
+  }
+
   /** Resolves when the bell rings, `signal` aborts, or `waitMs` (for ever by default) is over. */
   async wait(signal: AbortSignal, waitMs = Number.POSITIVE_INFINITY): Promise<void> {
     if (!this.#isRung) {

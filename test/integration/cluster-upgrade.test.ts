@@ -127,7 +127,8 @@ test('an older node waits at what it cannot read, says so, serves all else, and 
 
   // Nothing is answered from less than was said, and everything else goes on.
   expect((await take('a', session, 3, 300)).body).toMatchObject({ error: { type: 'context_stale' } });
-  expect((await take('a', 'after', 2, 300)).body).toMatchObject({ error: { type: 'context_stale' } });
+  // What lies behind it and can be read is fetched when somebody asks for it.
+  await taken('a', 'after', 2);
   await taken('a', 'own', 1);
   await taken('c', 'own', 2);
   await taken('b', 'own', 3);
@@ -143,9 +144,9 @@ test('an older node waits at what it cannot read, says so, serves all else, and 
 
   await upgrade('a');
   await taken('a', session, 3);
-  await taken('a', 'after', 2);
+  await taken('a', 'after', 3);
   await upgrade('c');
   await taken('c', session, 4);
-  await taken('c', 'after', 3);
+  await taken('c', 'after', 4);
   await inStep();
 });

@@ -105,6 +105,8 @@ export class PullLoop {
       const isMissing = isStreamMissing(error);
       if (isMissing) this.#options.onStreamMissing();
       const waitMs = isMissing ? LOOK_AGAIN_MS : error instanceof NewerRecord ? NEWER_AGAIN_MS : backOff.next();
+      // The stream that was announced meanwhile is the one that was just read.
+      if (error instanceof NewerRecord) this.#news.hush();
       await this.#news.wait(signal, waitMs);
     }
   }
