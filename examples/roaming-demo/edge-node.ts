@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DiscedgeClient } from '../../src/client/client.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { type RunningProcess, startProcess } from '../../tools/processes.ts';
 
@@ -82,9 +81,9 @@ export class DemoNode {
     );
   }
 
+  /** As last heard: to ask them would send bytes of its own. */
   async #peers(): Promise<Array<{ node: string; state: string; lag?: number; bytes_in?: number }>> {
-    const client = new DiscedgeClient({ nodes: this.url, retriesMax: 0 });
-    const { wire } = await client.nodes().catch(() => ({ wire: { nodes: [] } }));
-    return (wire as { nodes: never[] }).nodes;
+    const response = await fetch(`${this.url}/nodes?probe=false`).catch(() => undefined);
+    return response?.ok ? ((await response.json()) as { nodes: never[] }).nodes : [];
   }
 }

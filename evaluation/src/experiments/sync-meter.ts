@@ -103,7 +103,7 @@ export function between(before: readonly PairReading[], after: readonly PairRead
 }
 
 async function peersOf(url: string) {
-  const answer = (await (await fetch(`${url}/nodes`)).json()) as {
+  const answer = (await (await fetch(`${url}/nodes?probe=false`)).json()) as {
     nodes: ReadonlyArray<{ node: string; bytes_in?: number; bytes_out?: number }>;
   };
   return answer.nodes;

@@ -1,3 +1,4 @@
+import { Type } from 'typebox';
 import type { ModelDirectory } from '../../context-manager/model-directory.ts';
 import type {
   NodeDescription,
@@ -8,13 +9,22 @@ import type {
 import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';
 
+const NodesQuery = Type.Object({
+  probe: Type.Optional(
+    Type.Boolean({
+      description:
+        'Ask the peers first, so that one behind a cut shows as such; default true. `false`: as last heard, which sends nothing.',
+    }),
+  ),
+});
+
 /** The node directory: this node first, then the nodes it knows, as it sees them. */
 export function directoryRoutes(app: TypedApp, { models, node, options }: AppParts): void {
   const { records, environment } = node;
   app.get(
     '/nodes',
-    { schema: { tags: ['node'], summary: 'The nodes of the cluster, as this one sees them' } },
-    async () => {
+    { schema: { tags: ['node'], summary: 'The nodes of the cluster, as this one sees them', querystring: NodesQuery } },
+    async ({ query }) => {
       const self = {
         node: options.nodeId,
         state: 'self',
@@ -25,7 +35,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         load: node.turnsInFlight,
       };
       if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
-      await records.sharing.refresh();
+      if (query.probe !== false) await records.sharing.refresh();
       const status = records.sharing.status();
       const onlyHere = records.sharing.onlyHere();
       const nowMs = environment.clock.now();

@@ -7,6 +7,7 @@ import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connec
 import type { ReplicaAcks } from '../publish/replica-acks.ts';
 import type { Applier } from '../pull/applier.ts';
 import type { SessionHolder } from '../pull/session-fetches.ts';
+import { EarlierStarts } from './earlier-starts.ts';
 import { type KnownMember, KnownMembers } from './known-members.ts';
 import { PeerLink } from './peer-link.ts';
 import {
@@ -42,8 +43,6 @@ export interface PeerDirectoryOptions {
 
 /** How often it is looked who is away. */
 const AGE_EVERY_MS = 600_000;
-/** Starts of a node that were followed by another: more in one process's life than can be meant. */
-const EARLIER_STARTS_MAX = 16;
 
 /** The nodes of the cluster as far as this one knows them, and the link to each: configured, remembered or learned. */
 export class PeerDirectory {
@@ -51,7 +50,7 @@ export class PeerDirectory {
   readonly #environment: Environment;
   readonly #links = new Map<NodeId, PeerLink>();
   readonly #members: KnownMembers;
-  readonly #earlierStarts = new Map<NodeId, readonly string[]>();
+  readonly #earlierStarts = new EarlierStarts();
   readonly #refused = new Map<NodeId, NodeRefusal>();
   #cancelAging = () => {};
   #areLogsLeftOut = false;
@@ -125,14 +124,13 @@ export class PeerDirectory {
     if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
     const link = this.#links.get(node.nodeId);
     const known = link?.node;
-    if (this.#earlierStarts.get(node.nodeId)?.includes(node.instance)) return 'duplicate_node_id';
+    if (this.#earlierStarts.has(node.nodeId, node.instance)) return 'duplicate_node_id';
     if (link === undefined && !this.#hasRoom()) return 'cluster_full';
     if (link === undefined || known === undefined || known.instance === node.instance) return undefined;
     // Started anew, or another node under the same id: the one known so far still answers then.
     if (await link.calls.answersAs(known.instance)) return 'duplicate_node_id';
     // Or it answers again later: behind a hub, of two servers under one id each cuts the other off.
-    const earlier = this.#earlierStarts.get(node.nodeId) ?? [];
-    this.#earlierStarts.set(node.nodeId, [...earlier, known.instance].slice(-EARLIER_STARTS_MAX));
+    this.#earlierStarts.add(node.nodeId, known.instance);
     return undefined;
   }
 
@@ -234,7 +232,7 @@ export class PeerDirectory {
     const link = this.#links.get(nodeId);
     this.#links.delete(nodeId);
     this.#members.delete(nodeId);
-    this.#earlierStarts.delete(nodeId);
+    this.#earlierStarts.forget(nodeId);
     this.#options.acks.forget(nodeId);
     this.#options.onDeparted(nodeId);
     this.#environment.logger.info('node_forgotten', { peer: nodeId });
