@@ -243,7 +243,7 @@ describe.each(await natsPrograms())('a supervised $name', ({ path: program }) =>
       });
     }
     expect(environment.logLines.map(({ event, fields, error }) => ({ event, fields, error }))).toEqual([
-      { event: 'nats_server_warning', fields: { kind: 'other', lines: 1 }, error: undefined },
+      { event: 'nats_server_warning', fields: { kind: 'limits', lines: 1 }, error: undefined },
     ]);
   });
 });
