@@ -109,7 +109,8 @@ export class ReplicaWait {
   ): Promise<Seen<T>> {
     const startedMs = this.#clock.monotonic();
     const asking = new Asking(this.#records.sharing, key);
-    for (let retries = 0; ; retries++) {
+    let retries = 0;
+    for (;;) {
       const session = await this.#records.load(key);
       const waitedMs = this.#clock.monotonic() - startedMs;
       const seen = look(session);
@@ -118,7 +119,10 @@ export class ReplicaWait {
       if (lack === undefined) return { session, seen, waitedMs, retries };
       const headStartMs = asking.isOpen ? Math.min(leftMs, FETCH_HEAD_START_MS - waitedMs) : leftMs;
       if (lack === 'arrival' && headStartMs > 0) {
-        if ((await this.#policy?.next(key, { retries, leftMs: headStartMs }, signal)) ?? false) continue;
+        if ((await this.#policy?.next(key, { retries, leftMs: headStartMs }, signal)) ?? false) {
+          retries++;
+          continue;
+        }
       }
       if (!asking.isOpen || leftMs <= 0) {
         asking.begin();
