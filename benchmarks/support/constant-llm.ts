@@ -15,7 +15,9 @@ export function constantLlm(environment: Environment, replyTokens = 128): LlmSer
   return {
     description: scripted.description,
     tokenize: (content, how) => scripted.tokenize(content, how),
-    detokenize: (tokens) => scripted.detokenize(tokens),
+    detokenize: (tokens, how) => scripted.detokenize(tokens, how),
+    pieces: (tokens) => scripted.pieces(tokens),
+    slots: () => scripted.slots(),
     async *generate({ prompt }: GenerationRequest): AsyncIterable<GenerationEvent> {
       yield { kind: 'part', text, ids };
       yield {

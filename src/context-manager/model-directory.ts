@@ -11,8 +11,6 @@ export interface ServedModel {
   readonly template: ChatTemplate;
   readonly keygroup: KeygroupId;
   readonly contextManager: ContextManager;
-  /** Turns that its LLM Service is configured to work on at once. */
-  readonly parallel: number;
 }
 
 /** The models of a node by name; the first is the default. */

@@ -137,9 +137,9 @@ async function assemble(
 }
 
 function servedModel({ config, name, llm, template }: StartedModel, node: NodeResources): ServedModel {
-  const { mode: defaultMode, parallel } = config;
+  const { mode: defaultMode } = config;
   const contextManager = new ContextManager({ llm, template, node, defaultMode });
-  return { name, llm, template, keygroup: contextManager.keygroup, contextManager, parallel };
+  return { name, llm, template, keygroup: contextManager.keygroup, contextManager };
 }
 
 function describeModel({ config, llm, serviceName, template }: StartedModel): ModelDescription {

@@ -64,8 +64,8 @@ export function engineOf({ source }: ModelConfig, engines: Engines = ENGINES): E
 async function startScriptedService(_source: ModelSource, start: EngineStart): Promise<LlmService> {
   const { startScripted } = await import('../llm-service/scripted.ts');
   const { model, chatTemplate, environment } = start;
-  const { name: modelName, contextTokens } = model;
-  return startScripted({ modelName, contextTokens, chatTemplate }, environment);
+  const { name: modelName, contextTokens, parallel } = model;
+  return startScripted({ modelName, contextTokens, parallel, chatTemplate }, environment);
 }
 
 async function connectServer({ url, apiKey }: LlamaServerSource, start: EngineStart): Promise<LlmService> {

@@ -38,7 +38,7 @@ export const milliseconds = (said: Said) => Type.Integer({ minimum: 0, ...said }
 export const choice = <const Values extends readonly string[]>(values: Values, said: Said = {}) =>
   Type.Unsafe<Values[number]>({ type: 'string', enum: [...values], ...said });
 
-/** Text that every tokenizer can take: not empty, real Unicode, no NUL (llama.cpp ends strings there). */
+/** Text that every tokenizer can take: not empty, real Unicode. */
 export const modelText = (said: Said = {}) =>
   Type.Refine(
     Type.String(said),
@@ -48,6 +48,5 @@ export const modelText = (said: Said = {}) =>
 
 function faultOf(text: string): string | undefined {
   if (text === '') return 'is empty';
-  if (!text.isWellFormed()) return 'has half a surrogate pair: it is not Unicode text';
-  return text.includes('\u0000') ? 'contains a NUL character' : undefined;
+  return text.isWellFormed() ? undefined : 'has half a surrogate pair: it is not Unicode text';
 }

@@ -8,7 +8,7 @@ import { fillShape, type SegmentShape, segmentShape, type TurnSegment } from './
 import { ShapeCache } from './chat-template/shape-cache.ts';
 import { probeTemplate, type TemplateFacts } from './chat-template/template-probe.ts';
 import { type Skeleton, TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
-import { tokenizeWhole, wholeConversation } from './chat-template/whole-conversation.ts';
+import { textOfWhole, tokenizeWhole, wholeConversation } from './chat-template/whole-conversation.ts';
 import type { LlmDescription, LlmService } from './llm-service.ts';
 
 export type { TurnSegment } from './chat-template/segment-shape.ts';
@@ -41,6 +41,11 @@ export interface ChatTemplate {
   continueSession(replyIds: TokenSequence, messages: readonly TextMessage[]): Promise<TurnSegment>;
   /** Raw mode: ids of the whole conversation with its generation prompt, rendered and tokenized anew. */
   renderWhole(messages: readonly TextMessage[]): Promise<TokenId[]>;
+  /**
+   * The whole conversation as text, where a content that spells a control token can no longer be told from one. A reply that
+   * stands last is not ended, and has no generation prompt after it: the model is to go on with it.
+   */
+  renderText(messages: readonly TextMessage[], options: { readonly generationPrompt: boolean }): Promise<string>;
 }
 
 /** Messages in one turn: far above any few-shot opening, and little work for a template. */
@@ -115,6 +120,13 @@ class IncrementalTemplate implements ChatTemplate {
     const last = replyIds.at(-1);
     const ended = last !== undefined && shape.end.ids.has(last);
     return fillShape(shape, messages, { pieces: this.#parts.pieces, skip: ended ? shape.end.length : 0 });
+  }
+
+  async renderText(messages: readonly TextMessage[], { generationPrompt }: { generationPrompt: boolean }) {
+    const unended = messages.at(-1)?.role === 'assistant';
+    const options = { generationPrompt: generationPrompt && !unended };
+    const render = async () => wholeConversation(this.#parts.renderer, messages, options);
+    return textOfWhole(await refusalsAreInvalid(rolesOf(messages), render), { unended });
   }
 
   async renderWhole(messages: readonly TextMessage[]): Promise<TokenId[]> {
@@ -259,5 +271,6 @@ function unusableTemplate(reason: string): ChatTemplate {
     openSession: refuse,
     continueSession: refuse,
     renderWhole: refuse,
+    renderText: refuse,
   };
 }

@@ -12,7 +12,7 @@ import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts
 import { parseSampling } from './embedded/sampling.ts';
 import { type SequenceLease, SequencePool } from './embedded/sequence-pool.ts';
 import { StuckWatch } from './embedded/stuck-watch.ts';
-import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService, SlotState } from './llm-service.ts';
 import { modelNameFromFile } from './model-name.ts';
 
 export interface EmbeddedOptions {
@@ -113,10 +113,20 @@ class EmbeddedLlmService implements LlmService {
     return this.#engine.tokenize(text, options.parseSpecial);
   }
 
-  async detokenize(ids: TokenSequence): Promise<string> {
+  async detokenize(ids: TokenSequence, { special } = { special: false }): Promise<string> {
     this.#assertOpen();
     this.#assertVocabulary(ids);
-    return this.#engine.detokenize(ids, []);
+    return this.#engine.detokenize(ids, { before: [], special });
+  }
+
+  async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
+    this.#assertOpen();
+    this.#assertVocabulary(ids);
+    return ids.map((id) => this.#engine.bytesOf(id));
+  }
+
+  slots(): readonly SlotState[] {
+    return this.#pool.states();
   }
 
   async ready(): Promise<void> {

@@ -8,7 +8,14 @@ import { LlamaServerApi } from './llama-server/llama-server-api.ts';
 import { type Reply, type ReplyContext, readStreamedReply, readWholeReply } from './llama-server/read-reply.ts';
 import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
-import type { GenerationEvent, GenerationPart, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+import type {
+  GenerationEvent,
+  GenerationPart,
+  GenerationRequest,
+  LlmDescription,
+  LlmService,
+  SlotState,
+} from './llm-service.ts';
 
 export interface LlamaServerOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
@@ -68,8 +75,17 @@ class LlamaServer implements LlmService {
     return this.#watched(this.#parts.facts.tokenizer.tokenize(text, { parseSpecial }));
   }
 
-  async detokenize(ids: TokenSequence): Promise<string> {
-    return this.#watched(this.#parts.facts.tokenizer.detokenize(ids));
+  async detokenize(ids: TokenSequence, { special } = { special: false }): Promise<string> {
+    const { tokenizer } = this.#parts.facts;
+    return this.#watched(special ? tokenizer.spell(ids) : tokenizer.detokenize(ids));
+  }
+
+  async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
+    return this.#watched(this.#parts.facts.tokenizer.pieces(ids));
+  }
+
+  slots(): readonly SlotState[] {
+    return this.#slots.states();
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {

@@ -16,8 +16,14 @@ export interface LlmService {
   /** Ids of a text, without BOS. With `parseSpecial` off, control-token text becomes ordinary ids. */
   tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]>;
 
-  /** Text of ids; control tokens give no text. Incomplete UTF-8 gives U+FFFD. */
-  detokenize(ids: TokenSequence): Promise<string>;
+  /** Text of ids. Control tokens give no text, or with `special` their own; incomplete UTF-8 gives U+FFFD. */
+  detokenize(ids: TokenSequence, options?: { readonly special: boolean }): Promise<string>;
+
+  /** The bytes of each id by itself: of half a character they are no text, of a control token they are its own. */
+  pieces(ids: TokenSequence): Promise<Uint8Array[]>;
+
+  /** Its places for generations side by side; of a server that others use as well only this node's work is known. */
+  slots(): readonly SlotState[];
 
   /**
    * Evaluates `prompt` and samples a reply. Any number of `part` events, then exactly one `end`. Requests beyond what
@@ -31,6 +37,10 @@ export interface LlmService {
 
   /** Ends running generations and frees the model. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface SlotState {
+  readonly busy: boolean;
 }
 
 /** Fixed once the service has started. */

@@ -4,12 +4,21 @@ import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-i
 import { commonPrefixLength, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { pause } from '../waiting/pause.ts';
-import type { GenerationEnd, GenerationEvent, GenerationRequest, LlmDescription, LlmService } from './llm-service.ts';
+import type {
+  GenerationEnd,
+  GenerationEvent,
+  GenerationRequest,
+  LlmDescription,
+  LlmService,
+  SlotState,
+} from './llm-service.ts';
 import { ReplyText } from './reply-text.ts';
 
 export interface ScriptedOptions {
   readonly modelName?: string | undefined;
   readonly contextTokens?: number | undefined;
+  /** How many slots it shows, by default one; it works on as many prompts as it is given. */
+  readonly parallel?: number | undefined;
   /** Jinja source; ChatML when left out. */
   readonly chatTemplate?: string | undefined;
   /** Milliseconds before the first part, and before each further one. 0: as fast as the event loop goes. */
@@ -53,6 +62,8 @@ class ScriptedLlm implements LlmService {
   readonly #environment: Environment;
   readonly #kept = new Map<string, TokenSequence>();
   readonly #closing = new AbortController();
+  /** Generations under way. */
+  #working = 0;
 
   constructor(options: ScriptedOptions, environment: Environment) {
     this.#options = options;
@@ -83,13 +94,32 @@ class ScriptedLlm implements LlmService {
     });
   }
 
-  async detokenize(ids: TokenSequence): Promise<string> {
+  async detokenize(ids: TokenSequence, { special } = { special: false }): Promise<string> {
     this.#assertOpen();
     this.#checkIds(ids);
-    return Buffer.from(ids.filter((id) => id < BYTES)).toString('utf8');
+    return special ? textOf(ids) : Buffer.from(ids.filter((id) => id < BYTES)).toString('utf8');
+  }
+
+  async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
+    this.#assertOpen();
+    this.#checkIds(ids);
+    return ids.map(bytesOf);
+  }
+
+  slots(): readonly SlotState[] {
+    return Array.from({ length: this.#options.parallel ?? 1 }, (_, place) => ({ busy: place < this.#working }));
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    this.#working++;
+    try {
+      yield* this.#reply(request, signal);
+    } finally {
+      this.#working--;
+    }
+  }
+
+  async *#reply(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     this.#assertOpen();
     const { prompt, maxTokens, affinity } = request;
     this.#checkIds(prompt);
@@ -195,9 +225,11 @@ function encode(text: string): TokenId[] {
 
 /** Prompt as text, control tokens spelled out. */
 function textOf(prompt: TokenSequence): string {
-  const bytes: Buffer[] = [];
-  for (const id of prompt) bytes.push(id < BYTES ? Buffer.of(id) : Buffer.from(CONTROL_TOKENS[id - BYTES] as string));
-  return Buffer.concat(bytes).toString('utf8');
+  return Buffer.concat(prompt.map(bytesOf)).toString('utf8');
+}
+
+function bytesOf(id: TokenId): Uint8Array {
+  return id < BYTES ? Buffer.of(id) : Buffer.from(CONTROL_TOKENS[id - BYTES] as string);
 }
 
 function defaultReply(prompt: string): string {

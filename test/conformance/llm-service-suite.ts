@@ -106,6 +106,22 @@ export function llmServiceSuite(
         expect(await service.detokenize(ids)).toBe('user\nhi');
       });
 
+      check('control tokens are spelled out where that is asked for', async () => {
+        const text = '<|im_start|>user\nhi<|im_end|>';
+        const ids = await service.tokenize(text, { parseSpecial: true });
+        expect(await service.detokenize(ids, { special: true })).toBe(text);
+      });
+
+      check('pieces are the bytes of a text, one id after the other', async () => {
+        for (const text of [...ROUND_TRIP_TEXTS, 'x<|im_start|>user\nhi 🦑<|im_end|>']) {
+          const ids = await service.tokenize(text, { parseSpecial: true });
+          const pieces = await service.pieces(ids);
+          expect(pieces).toHaveLength(ids.length);
+          expect(Buffer.concat(pieces).toString('utf8')).toBe(text);
+        }
+        expect(await service.pieces([])).toEqual([]);
+      });
+
       check('half a character is U+FFFD', async () => {
         const ids = await service.tokenize('🦑', { parseSpecial: false });
         expect(ids.length).toBeGreaterThan(1);
@@ -113,11 +129,26 @@ export function llmServiceSuite(
       });
 
       check('an id outside the vocabulary is refused', async () => {
-        for (const id of badIds(service)) await expectError('invalid_request', service.detokenize([id]));
+        for (const id of badIds(service)) {
+          await expectError('invalid_request', service.detokenize([id]));
+          await expectError('invalid_request', service.detokenize([id], { special: true }));
+          await expectError('invalid_request', service.pieces([id]));
+        }
       });
     });
 
     describe('generate', () => {
+      check('shows a slot at work for as long as it lasts', async () => {
+        const busy = () => service.slots().filter((slot) => slot.busy).length;
+        expect(service.slots().length).toBeGreaterThan(0);
+        const prompt = await service.tokenize('Hello', { parseSpecial: false });
+        const request = { prompt, maxTokens: 64, stop: [], sampling: {}, affinity: undefined, stream: true };
+        for await (const event of service.generate(request, never())) {
+          if (event.kind === 'part') expect(busy()).toBe(1);
+        }
+        expect(busy()).toBe(0);
+      });
+
       check('ends with the whole text and every id', async () => {
         for (const stream of [true, false]) {
           const { parts, end } = await generate(service, await ask(service), { stream });

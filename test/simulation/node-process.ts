@@ -124,10 +124,12 @@ export class NodeProcess {
     return {
       description: inner.description,
       tokenize: (text, how) => inner.tokenize(text, how),
-      async detokenize(ids) {
+      async detokenize(ids, how) {
         await process.#slowly();
-        return inner.detokenize(ids);
+        return inner.detokenize(ids, how);
       },
+      pieces: (ids) => inner.pieces(ids),
+      slots: () => inner.slots(),
       async *generate(request, signal) {
         onPrompt(request.prompt);
         const fault = (['llm', 'midway', 'no end'] as const).find((kind) => process.#meets(kind));

@@ -94,8 +94,16 @@ export class ProbedLlm implements LlmService {
     return this.#inner.tokenize(text, options);
   }
 
-  detokenize(ids: TokenSequence): Promise<string> {
-    return this.#inner.detokenize(ids);
+  detokenize(ids: TokenSequence, how?: { special: boolean }): Promise<string> {
+    return this.#inner.detokenize(ids, how);
+  }
+
+  pieces(ids: TokenSequence): Promise<Uint8Array[]> {
+    return this.#inner.pieces(ids);
+  }
+
+  slots() {
+    return this.#inner.slots();
   }
 
   ready(): Promise<void> {

@@ -17,7 +17,9 @@ export function withSlowTokenizer(llm: LlmService, idsPerS: number, clock: Clock
       if (leftMs > 0) await new Promise<void>((resolve) => clock.after(leftMs, resolve));
       return ids;
     },
-    detokenize: (ids) => llm.detokenize(ids),
+    detokenize: (ids, how) => llm.detokenize(ids, how),
+    pieces: (ids) => llm.pieces(ids),
+    slots: () => llm.slots(),
     generate: (request, signal) => llm.generate(request, signal),
     ready: () => llm.ready(),
     close: () => llm.close(),

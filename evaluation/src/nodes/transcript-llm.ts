@@ -60,7 +60,9 @@ export async function startTranscript(written: WrittenReplies): Promise<LlmServi
   return {
     description,
     tokenize: async (text, { parseSpecial }) => encode(text, parseSpecial),
-    detokenize: async (ids) => decode(ids, false),
+    detokenize: async (ids, how) => decode(ids, how?.special ?? false),
+    pieces: async (ids) => ids.map((id) => Buffer.from(decode([id], true))),
+    slots: () => [{ busy: false }],
     async *generate({ prompt, maxTokens }: GenerationRequest, signal): AsyncIterable<GenerationEvent> {
       signal.throwIfAborted();
       const room = written.contextTokens - prompt.length;

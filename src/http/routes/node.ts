@@ -9,17 +9,19 @@ import type { TypedApp } from '../typed-app.ts';
 export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   const { models, node, options, metricsText } = parts;
 
-  app.get(
-    '/health',
-    {
-      schema: {
-        tags: ['node'],
-        summary: 'Whether the process lives',
-        response: { 200: Type.Object({ status: Type.String() }) },
+  for (const url of ['/health', '/v1/health']) {
+    app.get(
+      url,
+      {
+        schema: {
+          tags: ['node'],
+          summary: 'Whether the process lives',
+          response: { 200: Type.Object({ status: Type.String() }) },
+        },
       },
-    },
-    async () => ({ status: 'ok' }),
-  );
+      async () => ({ status: 'ok' }),
+    );
+  }
 
   app.get(
     '/ready',
@@ -58,20 +60,13 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     }),
   );
 
-  app.get(
-    '/v1/models',
-    { schema: { tags: ['node'], summary: 'The models served here, the default one first' } },
-    async () => ({
-      object: 'list',
-      data: models.all.map(({ name, llm, keygroup }) => ({
-        id: name,
-        object: 'model',
-        created: 0,
-        owned_by: 'discedge',
-        meta: { n_vocab: llm.description.vocabularySize, n_ctx: llm.description.contextTokens, keygroup },
-      })),
-    }),
-  );
+  for (const url of ['/v1/models', '/models']) {
+    app.get(
+      url,
+      { schema: { tags: ['node'], summary: 'The models served here, the default one first' } },
+      async () => ({ object: 'list', data: models.all.map(modelEntry) }),
+    );
+  }
 
   app.get('/metrics', { schema: { tags: ['node'], summary: 'Prometheus metrics' } }, async (_request, reply) => {
     const { text, contentType } = await metricsText();
@@ -97,12 +92,18 @@ function textOf(error: unknown): string {
   return error instanceof DiscedgeError ? error.message : 'internal error';
 }
 
-function modelProperties({ llm, template, keygroup, contextManager, parallel }: ServedModel) {
+function modelEntry({ name, llm, keygroup }: ServedModel) {
+  const { vocabularySize, contextTokens } = llm.description;
+  const meta = { n_vocab: vocabularySize, n_ctx: contextTokens, keygroup };
+  return { id: name, object: 'model', created: 0, owned_by: 'discedge', meta };
+}
+
+function modelProperties({ llm, template, keygroup, contextManager }: ServedModel) {
   const { identity, contextTokens, vocabularySize, chatTemplate, bosText, eosText } = llm.description;
   const { whyNotAppendable } = template;
   return {
     default_generation_settings: { n_ctx: contextTokens },
-    total_slots: parallel,
+    total_slots: llm.slots().length,
     model_alias: identity.name,
     chat_template: chatTemplate ?? '',
     bos_token: bosText,

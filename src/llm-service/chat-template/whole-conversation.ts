@@ -13,11 +13,15 @@ export interface WholeConversation {
 const REASONING = /(<think>|<\/think>)/;
 
 /**
- * A whole conversation with its generation prompt, for raw mode. The template sees each content's outer white space and,
+ * A whole conversation, with its generation prompt or without, for raw mode. The template sees each content's outer white space and,
  * where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it. Those
  * marks come back in literals: in a reply they are the model's own control tokens.
  */
-export function wholeConversation(renderer: TemplateRenderer, messages: readonly TextMessage[]): WholeConversation {
+export function wholeConversation(
+  renderer: TemplateRenderer,
+  messages: readonly TextMessage[],
+  { generationPrompt } = { generationPrompt: true },
+): WholeConversation {
   const hidden: string[] = [];
   const hide = (text: string): string => {
     const core = text.trim();
@@ -31,7 +35,7 @@ export function wholeConversation(renderer: TemplateRenderer, messages: readonly
     const parts = renderer.readsReasoning && role === 'assistant' ? content.split(REASONING) : [content];
     return { role, content: parts.map((part, index) => (index % 2 === 1 ? part : hide(part))).join('') };
   });
-  const text = renderer.render(masked, { generationPrompt: true });
+  const text = renderer.render(masked, { generationPrompt });
   for (const [index, { role, content }] of masked.entries()) {
     // A template may drop a reply's reasoning, and so all of a reply that was only reasoning.
     const mark = firstMarks[index] as string;
@@ -41,6 +45,14 @@ export function wholeConversation(renderer: TemplateRenderer, messages: readonly
   }
   const { literals, marks } = renderer.splitAtMarks(text);
   return { literals, contents: marks.map((mark) => hidden[mark] as string) };
+}
+
+/** Its text; a reply that is `unended` stands last, and what the template puts after it is left out. */
+export function textOfWhole({ literals, contents }: WholeConversation, { unended }: { unended: boolean }): string {
+  const last = literals.length - 1;
+  return literals
+    .map((literal, index) => (index === last ? (unended ? '' : literal) : `${literal}${contents[index]}`))
+    .join('');
 }
 
 /** Ids of a whole conversation; a literal that is not kept yet costs a few tokenize calls, a content one. */

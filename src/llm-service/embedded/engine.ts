@@ -14,6 +14,7 @@ import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 import { containSampling } from './contain-sampling.ts';
 import { checkGrammar } from './grammar-check.ts';
+import { VocabularyBytes } from './vocabulary-bytes.ts';
 
 export interface EngineOptions {
   readonly modelPath: string;
@@ -33,8 +34,9 @@ export interface EmbeddedEngine {
   readonly contextTokens: number;
   readonly vocabularySize: number;
   tokenize(text: string, parseSpecial: boolean): TokenId[];
-  /** Text of `ids` where `before` came before them. */
-  detokenize(ids: TokenSequence, before: TokenSequence): string;
+  /** Text of `ids` where `before` came before them; with `special` that of control tokens too. */
+  detokenize(ids: TokenSequence, how: { readonly before: TokenSequence; readonly special: boolean }): string;
+  bytesOf(id: TokenId): Uint8Array;
   /** False for control tokens, and for text that begins with NUL, where C ends it. */
   hasText(id: TokenId): boolean;
   newTokenBias(): TokenBias;
@@ -60,13 +62,15 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
     const context = await createContext(model, { ...options, contextTokens });
     containSampling(context);
     complaints.loaded();
+    const vocabulary = new VocabularyBytes(model.fileInfo.metadata.tokenizer?.ggml);
     return {
       model,
       sequences: Array.from({ length: options.parallel }, () => context.getSequence()),
       contextTokens,
       vocabularySize: model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
       tokenize: (text, parseSpecial) => model.tokenize(text, parseSpecial) as number[] as TokenId[],
-      detokenize: (ids, before) => model.detokenize(tokens(ids), false, tokens(before)),
+      detokenize: (ids, { before, special }) => model.detokenize(tokens(ids), special, tokens(before)),
+      bytesOf: (id) => vocabulary.bytesOf(id) ?? Buffer.from(model.detokenize(tokens([id]), true)),
       hasText: (id) =>
         !model.isSpecialToken(id as number as Token) && !model.detokenize(tokens([id])).startsWith('\u0000'),
       newTokenBias: () => new library.TokenBias(model.tokenizer),

@@ -41,7 +41,10 @@ export async function runGeneration(
   const ids: TokenId[] = [];
   const shown: string[] = [];
   const forbidden = isForbidden(generation.sampling, biasContext(generation, engine));
-  const decoder = new ReplyDecoder(engine.detokenize, request.prompt);
+  const decoder = new ReplyDecoder(
+    (some, before) => engine.detokenize(some, { before, special: false }),
+    request.prompt,
+  );
   const reply = new ReplyText(request.stop);
   for await (const token of sequence.evaluate(tokens(rest), options(generation, { engine, ids }))) {
     promptedMs ??= clock.monotonic();

@@ -54,6 +54,11 @@ export class SequencePool<S extends KvSequence> {
     return this.#lease(await this.#line.join(signal), request);
   }
 
+  /** In the order of the sequences. */
+  states(): { readonly busy: boolean }[] {
+    return this.#slots.map(({ busy }) => ({ busy }));
+  }
+
   get allLost(): boolean {
     return this.#slots.every((slot) => slot.lost);
   }

@@ -14,6 +14,10 @@ const REMEMBERED_TEXTS_MAX = 4_096;
 
 const isTokens = Compile(Type.Object({ tokens: Type.Array(Type.Integer({ minimum: 0 })) }));
 const isContent = Compile(Type.Object({ content: Type.String() }));
+const Byte = Type.Integer({ minimum: 0, maximum: 255 });
+const isPieces = Compile(
+  Type.Object({ tokens: Type.Array(Type.Object({ piece: Type.Union([Type.String(), Type.Array(Byte)]) })) }),
+);
 
 /** llama-server's tokenizer (`/tokenize`, `/detokenize`). Errors are those of LlamaServerApi. */
 export class ServerTokenizer {
@@ -43,15 +47,35 @@ export class ServerTokenizer {
 
   /** Text of ids, control tokens left out. Throws `invalid_request` for ids outside the vocabulary. */
   async detokenize(ids: TokenSequence, signal?: AbortSignal): Promise<string> {
-    this.requireInVocabulary(ids);
     for (;;) {
       const controls = new Set(this.#controlTokens.values());
       const shown = ids.filter((id) => !controls.has(id));
-      const text = shown.length === 0 ? '' : await this.#pieces(shown, signal);
+      const text = await this.spell(shown, signal);
       // The server spells control tokens out. Which ids they are it does not tell, but what they look like is known.
       const found = await this.#controlTokensIn(text, signal);
       if (!shown.some((id) => found.has(id))) return text;
     }
+  }
+
+  /** Text of ids, control tokens spelled out. Throws `invalid_request` for ids outside the vocabulary. */
+  async spell(ids: TokenSequence, signal?: AbortSignal): Promise<string> {
+    this.requireInVocabulary(ids);
+    if (ids.length === 0) return '';
+    const reply = await this.#connection.post('detokenize', JSON.stringify({ tokens: ids }), signal);
+    if (!isContent.Check(reply)) throw badReply(this.#connection.url, 'something that is not the text of ids');
+    return reply.content;
+  }
+
+  /** The bytes of each id by itself. Throws `invalid_request` for ids outside the vocabulary. */
+  async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
+    this.requireInVocabulary(ids);
+    if (ids.length === 0) return [];
+    // Ids in a text to be tokenized stand for themselves.
+    const reply = await this.#connection.post('tokenize', JSON.stringify({ content: ids, with_pieces: true }));
+    if (!isPieces.Check(reply) || reply.tokens.length !== ids.length) {
+      throw badReply(this.#connection.url, 'something that is not the pieces of ids');
+    }
+    return reply.tokens.map(({ piece }) => (typeof piece === 'string' ? Buffer.from(piece) : Uint8Array.from(piece)));
   }
 
   /** The id of a control token, if `text` is one's. */
@@ -68,12 +92,6 @@ export class ServerTokenizer {
     if (!ids.every(isInside)) {
       throw new DiscedgeError('invalid_request', 'A token id is outside the vocabulary of the model.');
     }
-  }
-
-  async #pieces(ids: TokenSequence, signal: AbortSignal | undefined): Promise<string> {
-    const reply = await this.#connection.post('detokenize', JSON.stringify({ tokens: ids }), signal);
-    if (!isContent.Check(reply)) throw badReply(this.#connection.url, 'something that is not the text of ids');
-    return reply.content;
   }
 
   async #controlTokensIn(text: string, signal: AbortSignal | undefined): Promise<Set<TokenId>> {

@@ -81,6 +81,12 @@ export class SlotTable {
     return this.#lease(request);
   }
 
+  /** Of the requests that the server was left to place, any idle slots stand for as many. */
+  states(): { readonly busy: boolean }[] {
+    let unplaced = this.#running - this.#slots.filter(({ isBusy }) => isBusy).length;
+    return this.#slots.map(({ isBusy }) => ({ busy: isBusy || unplaced-- > 0 }));
+  }
+
   /** Ends all waiting, and every later request, with `reason`. */
   close(reason: DiscedgeError): void {
     this.#closedReason = reason;

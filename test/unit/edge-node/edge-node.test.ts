@@ -37,7 +37,9 @@ function failing(): { llm: LlmService; failWith: (error: unknown, after?: 'first
     llm: {
       description: scripted.description,
       tokenize: (text, how) => scripted.tokenize(text, how),
-      detokenize: (ids) => scripted.detokenize(ids),
+      detokenize: (ids, how) => scripted.detokenize(ids, how),
+      pieces: (ids) => scripted.pieces(ids),
+      slots: () => scripted.slots(),
       close: () => scripted.close(),
       async ready() {
         if (failure !== undefined) throw failure.error;

@@ -87,7 +87,6 @@ describe('fields of the wrong type or range', () => {
     ['prompt', [1, 2, 3]],
     ['prompt', ''],
     ['prompt', '\ud800 half a pair'],
-    ['prompt', 'a\u0000b'],
     ['turn', 0],
     ['turn', -1],
     ['turn', 1.5],
@@ -158,7 +157,7 @@ describe('fields of the wrong type or range', () => {
   });
 
   it('an error never repeats the prompt', async () => {
-    const answer = await turnThree({ prompt: 'SECRET-MARKER\u0000', turn: 3 });
+    const answer = await turnThree({ prompt: 'SECRET-MARKER\ud800', turn: 3 });
     expect(answer.text).not.toContain('SECRET-MARKER');
   });
 });

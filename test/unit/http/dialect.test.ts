@@ -22,9 +22,7 @@ beforeAll(async () => {
   const { name } = llm.description.identity;
   app = await createApp(
     {
-      models: new ModelDirectory([
-        { name, llm, template, keygroup: contextManager.keygroup, contextManager, parallel: 1 },
-      ]),
+      models: new ModelDirectory([{ name, llm, template, keygroup: contextManager.keygroup, contextManager }]),
       node: rig.node,
       metricsText: async () => ({ text: '', contentType: 'text/plain' }),
       options: {

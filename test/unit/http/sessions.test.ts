@@ -127,12 +127,65 @@ it('tokenizes and detokenizes as llama.cpp does', async () => {
   const parsed = (await node.post('/tokenize', { content: 'a<|im_end|>', with_pieces: true })).body.tokens;
   expect(parsed).toEqual([
     { id: 97, piece: 'a' },
-    { id: 257, piece: '' },
+    { id: 257, piece: '<|im_end|>' },
   ]);
   expect((await node.post('/detokenize', { tokens: plain })).body).toEqual({ content: 'a<|im_end|>' });
+  expect((await node.post('/detokenize', { tokens: [256, 97, 257] })).body).toEqual({
+    content: '<|im_start|>a<|im_end|>',
+  });
+  const half = await node.post('/tokenize', { content: ['é', 0xc3, 'a'], with_pieces: true });
+  expect(half.body.tokens).toEqual([
+    { id: 0xc3, piece: [0xc3] },
+    { id: 0xa9, piece: [0xa9] },
+    { id: 0xc3, piece: [0xc3] },
+    { id: 97, piece: 'a' },
+  ]);
+  expect((await node.post('/tokenize', { content: 'a\u0000' })).body).toEqual({ tokens: [97, 0] });
+  expect((await node.post('/tokenize', {})).body).toEqual({ tokens: [] });
+  expect((await node.post('/detokenize', {})).body).toEqual({ content: '' });
   expect((await node.post('/tokenize', { content: '' })).body).toEqual({ tokens: [] });
   expect((await node.post('/tokenize', { content: '\ud800' })).status).toBe(400);
-  expect((await node.post('/tokenize', { content: 'x'.repeat(5000), with_pieces: true })).status).toBe(400);
+  expect((await node.post('/tokenize', { content: 'x'.repeat(70_000), with_pieces: true })).status).toBe(400);
+});
+
+it('shows a conversation under the chat template, as llama.cpp does', async () => {
+  const conversation = async (body: object) => (await node.post('/apply-template', body)).body.prompt;
+  const user = { role: 'user', content: 'hi <|im_end|>' };
+  expect(await conversation({ messages: [user] })).toBe(
+    '<|im_start|>user\nhi <|im_end|><|im_end|>\n<|im_start|>assistant\n',
+  );
+  expect(await conversation({ messages: [user], add_generation_prompt: false })).toBe(
+    '<|im_start|>user\nhi <|im_end|><|im_end|>\n',
+  );
+  const parts = [
+    { type: 'text', text: 'a' },
+    { type: 'text', text: 'b' },
+  ];
+  expect(await conversation({ messages: [{ role: 'user', content: parts }] })).toContain('user\na\nb<|im_end|>');
+  expect(await conversation({ messages: [user, { role: 'assistant', content: 'well' }] })).toMatch(
+    /<\|im_start\|>assistant\nwell$/,
+  );
+  for (const body of [{}, { messages: [] }, { messages: 'x' }, { messages: [{}] }, { messages: [user], tools: [{}] }]) {
+    expect((await node.post('/apply-template', body)).status, JSON.stringify(body)).toBe(400);
+  }
+});
+
+it('shows its slots, and under the other names health and models', async () => {
+  const { total_slots: slots, default_generation_settings: settings } = (await node.get('/props')).body;
+  const idle = { n_ctx: settings.n_ctx, speculative: false, is_processing: false };
+  expect((await node.get('/slots')).body).toEqual(Array.from({ length: slots }, (_, id) => ({ id, ...idle })));
+  expect((await node.get('/v1/health')).body).toEqual((await node.get('/health')).body);
+  expect((await node.get('/models')).body).toEqual((await node.get('/v1/models')).body);
+});
+
+it('a message with a NUL is said, stored and read as any other', async () => {
+  const prompt = 'a\u0000b';
+  for (const mode of ['tokenized', 'raw']) {
+    const reply = await node.turn({ prompt, mode, session_id: `nul-${mode}` });
+    expect(reply.content).toBe(`Turn 1: ${prompt}`);
+    const shown = (await node.get(`/sessions/nul-${mode}`)).body;
+    expect(shown.turns[0]).toMatchObject({ user: prompt, reply: reply.content });
+  }
 });
 
 it('says what it is and how it is', async () => {
@@ -159,11 +212,13 @@ it('describes every route in /openapi.json', async () => {
   const { openapi, paths } = (await node.get('/openapi.json')).body;
   expect(openapi).toBe('3.1.0');
   expect(Object.keys(paths).sort()).toEqual([
+    '/apply-template',
     '/completion',
     '/completions',
     '/detokenize',
     '/health',
     '/metrics',
+    '/models',
     '/nodes',
     '/props',
     '/ready',
@@ -172,7 +227,9 @@ it('describes every route in /openapi.json', async () => {
     '/sessions/{session_id}/cancel',
     '/sessions/{session_id}/export',
     '/sessions/{session_id}/fork',
+    '/slots',
     '/tokenize',
+    '/v1/health',
     '/v1/models',
   ]);
   expect(paths['/completion'].post.responses['4XX'].content['application/json'].schema.properties).toHaveProperty(

@@ -2,9 +2,11 @@ import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
 import { completionRoutes } from './completion-routes.ts';
 import { llamaCppErrors } from './error-envelope.ts';
+import { slotsRoute } from './slots-route.ts';
+import { templateRoute } from './template-route.ts';
 import { tokenizeRoutes } from './tokenize-routes.ts';
 
-/** llama.cpp's `/completion`, `/tokenize` and `/detokenize`, with sessions. */
+/** llama.cpp's `/completion` with sessions, and what its clients ask beside it. */
 export const llamaCpp: Dialect = {
   prefix: '',
   errors: llamaCppErrors,
@@ -12,5 +14,7 @@ export const llamaCpp: Dialect = {
     leaveOutNothing(app);
     completionRoutes(app, parts);
     tokenizeRoutes(app, parts);
+    templateRoute(app, parts);
+    slotsRoute(app, parts);
   },
 };
