@@ -40,6 +40,13 @@ export interface ContextStore {
    */
   onRecord(listener: RecordListener): () => void;
 
+  /**
+   * Calls `listener` once for every session whose records are removed here: deleted, expired or evicted, by a request, a sweep
+   * or a record from elsewhere. When that is durable, in order with the records that are told, and in the same way; a tombstone
+   * is told as a record after it. Returns a function that ends it.
+   */
+  onRemoved(listener: RemovalListener): () => void;
+
   /** Waits for writes under way. Idempotent. */
   close(): Promise<void>;
 }
@@ -56,6 +63,8 @@ export interface AppendOptions {
 export type RecordSource = 'here' | 'elsewhere';
 
 export type RecordListener = (sealed: SealedRecord, from: RecordSource) => void;
+
+export type RemovalListener = (key: SessionKey) => void;
 
 /** What a store knows of the other nodes that have its records. */
 export interface SharedContexts {

@@ -7,6 +7,7 @@ import type {
   AppendOptions,
   ContextStore,
   RecordListener,
+  RemovalListener,
   SessionQuery,
   SessionSummary,
   SharedContexts,
@@ -141,7 +142,11 @@ export class LmdbContextStore implements ContextStore {
   }
 
   onRecord(listener: RecordListener): () => void {
-    return this.#lmdb.listeners.add(listener);
+    return this.#lmdb.listeners.onRecord(listener);
+  }
+
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#lmdb.listeners.onRemoved(listener);
   }
 
   close(): Promise<void> {

@@ -8,14 +8,15 @@ import type {
   AppendOptions,
   ContextStore,
   RecordListener,
+  RemovalListener,
   SessionQuery,
   SessionSummary,
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
-import { RecordListeners } from './record-listeners.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow, summaryOf } from './session-row.ts';
 import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
+import { StoreListeners } from './store-listeners.ts';
 
 /** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */
 const BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
@@ -37,7 +38,7 @@ class MemoryStore implements ContextStore {
   readonly #sessions = new Map<SessionKeyText, MemorySession>();
   readonly #bytesMax: number;
   readonly #environment: Environment;
-  readonly #listeners: RecordListeners;
+  readonly #listeners: StoreListeners;
   #records = 0;
   #bytes = 0;
   #deletedSessions = 0;
@@ -47,7 +48,7 @@ class MemoryStore implements ContextStore {
   constructor(bytesMax: number, environment: Environment) {
     this.#bytesMax = bytesMax;
     this.#environment = environment;
-    this.#listeners = new RecordListeners(environment.logger);
+    this.#listeners = new StoreListeners(environment.logger);
   }
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
@@ -63,6 +64,7 @@ class MemoryStore implements ContextStore {
     const row = rowWith(session?.row, sealed, this.#environment.clock.now());
     const bytesBefore = this.#bytes;
     this.#replace(session, { key, row, records });
+    if (first) this.#listeners.tellRemoved(key);
     if (this.#bytes > Math.max(this.#bytesMax, bytesBefore)) this.#evict(sessionKeyText(key));
     this.#listeners.tell(sealed, 'here');
   }
@@ -97,7 +99,7 @@ class MemoryStore implements ContextStore {
     for (const session of only === undefined ? this.#sessions.values() : one === undefined ? [] : [one]) {
       if (removed === SESSIONS_REMOVED_MAX) break;
       if (!isExpired(session.row, nowMs)) continue;
-      this.#replace(session, undefined);
+      this.#remove(session);
       removed++;
     }
     return removed;
@@ -115,7 +117,11 @@ class MemoryStore implements ContextStore {
   }
 
   onRecord(listener: RecordListener): () => void {
-    return this.#listeners.add(listener);
+    return this.#listeners.onRecord(listener);
+  }
+
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#listeners.onRemoved(listener);
   }
 
   async close(): Promise<void> {
@@ -138,12 +144,17 @@ class MemoryStore implements ContextStore {
     }
   }
 
+  #remove(session: MemorySession): void {
+    this.#replace(session, undefined);
+    this.#listeners.tellRemoved(session.key);
+  }
+
   #evict(justWritten: SessionKeyText): void {
     let sessions = 0;
     for (const [keyText, session] of this.#sessions) {
       if (this.#bytes <= this.#bytesMax * EVICTION_TARGET || sessions === SESSIONS_REMOVED_MAX) break;
       if (keyText === justWritten || session.row.deleted) continue;
-      this.#replace(session, undefined);
+      this.#remove(session);
       sessions++;
     }
     if (sessions === 0) return;

@@ -13,6 +13,7 @@ import type { Environment } from '../environment/environment.ts';
 import type {
   ContextStore,
   RecordListener,
+  RemovalListener,
   SessionQuery,
   SessionSummary,
   SharedContexts,
@@ -191,6 +192,10 @@ class SharedReplica implements NatsStore {
 
   onRecord(listener: RecordListener): () => void {
     return this.#replica.onRecord(listener);
+  }
+
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#replica.onRemoved(listener);
   }
 
   close(): Promise<void> {

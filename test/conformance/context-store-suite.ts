@@ -697,6 +697,81 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
       });
     });
 
+    describe('told of the removal of a session', () => {
+      /** What is told from now on: sessions that are removed by name, records by kind. */
+      function heard(): string[] {
+        const told: string[] = [];
+        store.onRemoved(({ userId, sessionId }) => void told.push(`- ${userId}/${sessionId}`));
+        store.onRecord(({ record }) => void told.push(`+ ${record.kind} ${record.userId}/${record.sessionId}`));
+        return told;
+      }
+
+      test('that is deleted: once, before its tombstone', async () => {
+        await appendAll(sealedLine(3));
+        await store.append(sealedTurn({ key: sessionKey('other') }));
+        const told = heard();
+        await store.append(sealedTombstone());
+        await store.append(sealedTombstone({ writtenAtMs: NOW_MS + 1 }));
+        expect(told).toEqual(['- user/session', '+ tombstone user/session', '+ tombstone user/session']);
+      });
+
+      test('of which nothing was here: not at all', async () => {
+        const told = heard();
+        await store.append(sealedTombstone());
+        await store.expire(NOW_MS, sessionKey('unknown'));
+        expect(told).toEqual(['+ tombstone user/session']);
+      });
+
+      test('that is expired, asked for by itself or swept', async () => {
+        await appendAll(['a', 'b', 'c'].map((id) => sealedTurn({ key: sessionKey(id), expiresAtMs: NOW_MS + 1 })));
+        await store.append(sealedTurn({ key: sessionKey('lives') }));
+        const told = heard();
+        await store.expire(NOW_MS + 1, sessionKey('b'));
+        expect(told).toEqual(['- user/b']);
+        await store.expire(NOW_MS + 1);
+        expect(told.slice(1).sort()).toEqual(['- user/a', '- user/c']);
+      });
+
+      test('that is evicted, when it is gone for whoever reads it then', async () => {
+        await reopen(3_200);
+        const keys = ['a', 'b', 'c', 'd', 'e'].map((id) => sessionKey(id));
+        const gone: string[] = [];
+        const found: Promise<unknown>[] = [];
+        store.onRemoved((key) => {
+          gone.push(key.sessionId);
+          found.push(store.read(key));
+        });
+        for (const key of keys) {
+          await store.append(sealedTurn({ key, replyTokens: 500 }));
+          await environment.advance(1);
+        }
+        const left = sessionIds(await listed());
+        expect(gone.length).toBeGreaterThan(0);
+        expect([...gone, ...left]).toEqual(keys.map(({ sessionId }) => sessionId));
+        expect(await Promise.all(found)).toEqual(gone.map(() => undefined));
+      });
+
+      test('that is written anew in the same moment: removed first', async () => {
+        await store.append(sealedTurn({ expiresAtMs: NOW_MS + 1 }));
+        const told = heard();
+        await Promise.all([store.expire(NOW_MS + 1), store.append(sealedTurn({ variant: 2 }))]);
+        expect(told).toEqual(['- user/session', '+ turn user/session']);
+      });
+
+      test('and one that listens and throws harms nobody', async () => {
+        await store.append(sealedTurn());
+        store.onRemoved(() => {
+          throw new Error('a broken listener');
+        });
+        const told = heard();
+        const end = store.onRemoved(() => void told.push('ended'));
+        end();
+        await store.append(sealedTombstone());
+        expect(told).toEqual(['- user/session', '+ tombstone user/session']);
+        expect(environment.logLines.filter(({ event }) => event === 'record_listener_failed')).toHaveLength(1);
+      });
+    });
+
     describe('closed', () => {
       test('fails every call with store_unavailable and never looks empty', async () => {
         await store.append(sealedTurn());

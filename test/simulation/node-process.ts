@@ -2,7 +2,7 @@ import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
-import { RecordListeners } from '../../src/context-store/record-listeners.ts';
+import { StoreListeners } from '../../src/context-store/store-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
@@ -88,7 +88,7 @@ export class NodeProcess {
 
   /** Tells of a record as late as a store may: readers can have it long before. */
   #storeOf(inner: ContextStore): ContextStore {
-    const listeners = new RecordListeners(virtualEnvironment().logger);
+    const listeners = new StoreListeners(virtualEnvironment().logger);
     const untold = new Set<ContextId>();
     inner.onRecord(({ hash }) => void untold.add(hash));
     return {
@@ -113,7 +113,8 @@ export class NodeProcess {
       list: (query) => inner.list(query),
       expire: (...args) => inner.expire(...args),
       status: () => inner.status(),
-      onRecord: (listener) => listeners.add(listener),
+      onRecord: (listener) => listeners.onRecord(listener),
+      onRemoved: (listener) => inner.onRemoved(listener),
       close: async () => {},
     };
   }

@@ -2,6 +2,7 @@ import type {
   AppendOptions,
   ContextStore,
   RecordListener,
+  RemovalListener,
   SessionQuery,
   SharedContexts,
 } from '../../src/context-store/context-store.ts';
@@ -84,6 +85,10 @@ export class SimulatedReplica implements ContextStore {
 
   onRecord(listener: RecordListener): () => void {
     return this.#inner.onRecord((sealed) => listener(sealed, this.#foreign.has(sealed.hash) ? 'elsewhere' : 'here'));
+  }
+
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#inner.onRemoved(listener);
   }
 
   read(key: SessionKey) {

@@ -2,6 +2,7 @@ import type {
   AppendOptions,
   ContextStore,
   RecordListener,
+  RemovalListener,
   SessionQuery,
   SessionSummary,
   SharedContexts,
@@ -10,8 +11,8 @@ import type {
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
-import { RecordListeners } from '../../src/context-store/record-listeners.ts';
 import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
+import { StoreListeners } from '../../src/context-store/store-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import { type ContextId, type SessionKey, sessionKeyText } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -41,7 +42,7 @@ export class ProbedStore implements ContextStore {
   /** Records that come from another node. */
   protected readonly arriving = new Set<ContextId>();
   readonly #inner: ContextStore;
-  readonly #listeners: RecordListeners;
+  readonly #listeners: StoreListeners;
   readonly #untold = new Set<ContextId>();
   readonly #hangs: Promise<void>[] = [];
   readonly #steps = { append: [] as Step[], appended: [] as Step[], read: [] as Step[], answer: [] as Step[] };
@@ -49,7 +50,7 @@ export class ProbedStore implements ContextStore {
   constructor(environment: Environment) {
     this.#inner = memoryStore({}, environment);
     this.#inner.onRecord(({ hash }) => void this.#untold.add(hash));
-    this.#listeners = new RecordListeners(environment.logger);
+    this.#listeners = new StoreListeners(environment.logger);
   }
 
   /**
@@ -118,11 +119,15 @@ export class ProbedStore implements ContextStore {
 
   onRecord(listener: RecordListener): () => void {
     this.watchers++;
-    const end = this.#listeners.add(listener);
+    const end = this.#listeners.onRecord(listener);
     return () => {
       this.watchers--;
       end();
     };
+  }
+
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#inner.onRemoved(listener);
   }
 
   close(): Promise<void> {

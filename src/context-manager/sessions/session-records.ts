@@ -47,6 +47,7 @@ export class SessionRecords {
     this.#cache = new SessionCache({ store, clock, bytesMax, lifetimes: this.lifetimes });
     // The first to listen: whoever listens after it finds the record when loading its session.
     store.onRecord((sealed) => this.#cache.add(sealed));
+    store.onRemoved((key) => this.#cache.forget(key));
   }
 
   /** `undefined` when the contexts here are shared with no other node. */

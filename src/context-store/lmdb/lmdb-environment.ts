@@ -7,9 +7,9 @@ import {
   sessionKeyText,
 } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { RecordListeners } from '../record-listeners.ts';
 import type { SessionRow } from '../session-row.ts';
 import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
+import { StoreListeners } from '../store-listeners.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -38,8 +38,8 @@ export interface LmdbEnvironmentParts {
  * transaction, and a new environment where a write has failed. Both throw `store_unavailable`.
  */
 export class LmdbEnvironment {
-  /** Told of every record that a commit has added. */
-  readonly listeners: RecordListeners;
+  /** Told of what a commit has removed, then of every record that it has added. */
+  readonly listeners: StoreListeners;
   readonly #parts: LmdbEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
@@ -54,7 +54,7 @@ export class LmdbEnvironment {
   constructor(parts: LmdbEnvironmentParts, environment: Environment) {
     this.#parts = parts;
     this.#environment = environment;
-    this.listeners = new RecordListeners(environment.logger);
+    this.listeners = new StoreListeners(environment.logger);
     this.#tables = parts.tables;
     this.#totals = readTotals(parts.tables);
     this.#isLogged = parts.tables.meta.doesExist(LOGGED);
@@ -183,6 +183,7 @@ export class LmdbEnvironment {
       this.#evictedSessions += evicted;
       this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: totals.bytes });
     }
+    for (const key of changes.removed) this.listeners.tellRemoved(key);
     for (const { sealed, from } of changes.added) this.listeners.tell(sealed, from);
   }
 

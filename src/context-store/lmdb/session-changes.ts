@@ -162,6 +162,13 @@ export class SessionChanges {
     return this.#added.values();
   }
 
+  /** Sessions that were there and whose records go, whether or not others are put in their place. */
+  get removed(): SessionKey[] {
+    return [...this.#changes.values()]
+      .filter(({ before, removed }) => before !== undefined && removed !== undefined)
+      .map(({ key }) => key);
+  }
+
   /** Puts and removes; to be called inside one transaction. */
   write(): void {
     for (const removeEntry of this.#staleIndexEntries) removeEntry();

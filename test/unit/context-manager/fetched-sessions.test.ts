@@ -189,6 +189,16 @@ it('a session that is evicted while its turn is answered comes back, and the tur
   expect((await show()).turns).toHaveLength(6);
 });
 
+it('a session that is evicted between two turns is fetched before the next, and nothing is generated in vain', async () => {
+  for (const sealed of records) await rig.store.arrive(sealed);
+  await rig.turn({ session: 's', turn: 6 });
+  rig.store.elsewhere.push(...rig.records('s').filter(({ record }) => record.turn === 6));
+  await rig.store.expire(Number.MAX_SAFE_INTEGER);
+  expect(await afterHeadStart(rig.turn({ session: 's', turn: 7 }))).toMatchObject({ turn: 7, basedOnTurn: 6, waitedMs: 100 });
+  expect(rig.store.fetches).toHaveLength(1);
+  expect(rig.llm.generations).toHaveLength(2);
+});
+
 describe('who says what they have seen of a session', () => {
   it('deletes and reads no less than that', async () => {
     rig.store.elsewhere.length = 0;

@@ -2,6 +2,8 @@
 // the bound holds whatever is asked for, and sessions that do not exist or are gone take no one's place for long.
 import { describe, expect, it, vi } from 'vitest';
 import { TokenContext } from '../../../src/context-manager/modes/token-context.ts';
+import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
+import { sessionKeyOf } from '../../../src/domain/record/turn-record.ts';
 import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 const show = (rig: Rig, session: string) => rig.manager.sessions.show('ada' as never, session as never);
@@ -74,6 +76,30 @@ describe('the cache of sessions', () => {
     await codeOf(show(rig, 'expired'));
     // What is left is the knowledge that there is no such session.
     expect(await bytes(rig)).toBeLessThanOrEqual(1000);
+  });
+
+  it('drops what the store removes, so that nothing is generated on top of it and then refused', async () => {
+    const rig = await contextManagerRig();
+    for (const session of ['evicted', 'kept']) await rig.turn({ session, turn: 1 });
+    const key = sessionKeyOf((rig.records('evicted')[0] as SealedRecord).record);
+    await rig.store.expire(Number.MAX_SAFE_INTEGER, key);
+    expect(await codeOf(rig.turn({ session: 'evicted', turn: 2 }))).toBe('session_not_found');
+    expect(await codeOf(show(rig, 'evicted'))).toBe('session_not_found');
+    expect(await rig.turn({ session: 'kept', turn: 2 })).toMatchObject({ turn: 2 });
+    expect(rig.llm.generations).toHaveLength(3);
+  });
+
+  it('drops it though a read of it is under way', async () => {
+    const rig = await contextManagerRig();
+    await rig.turn({ session: 's', turn: 1 });
+    rig.restart();
+    const reading = rig.store.hold('answer');
+    const during = show(rig, 's');
+    await reading.entered;
+    await rig.store.expire(Number.MAX_SAFE_INTEGER);
+    reading.release();
+    await during;
+    expect(await codeOf(show(rig, 's'))).toBe('session_not_found');
   });
 
   it('keeps the session in use, whatever its size', async () => {

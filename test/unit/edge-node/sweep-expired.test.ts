@@ -26,6 +26,7 @@ async function graceOf(shared: 'alone' | readonly Peer[]): Promise<number> {
       return 0;
     },
     onRecord: () => () => {},
+    onRemoved: () => () => {},
     ...(shared !== 'alone' && {
       sharing: {
         status: () => ({ peers: shared.map(({ state, lag = 0 }) => ({ state, logs: [{ lag: 0 }, { lag }] })) }),
