@@ -194,7 +194,11 @@ it('a session that is evicted between two turns is fetched before the next, and 
   await rig.turn({ session: 's', turn: 6 });
   rig.store.elsewhere.push(...rig.records('s').filter(({ record }) => record.turn === 6));
   await rig.store.expire(Number.MAX_SAFE_INTEGER);
-  expect(await afterHeadStart(rig.turn({ session: 's', turn: 7 }))).toMatchObject({ turn: 7, basedOnTurn: 6, waitedMs: 100 });
+  expect(await afterHeadStart(rig.turn({ session: 's', turn: 7 }))).toMatchObject({
+    turn: 7,
+    basedOnTurn: 6,
+    waitedMs: 100,
+  });
   expect(rig.store.fetches).toHaveLength(1);
   expect(rig.llm.generations).toHaveLength(2);
 });
