@@ -14,6 +14,7 @@ import {
 } from './stored-session.ts';
 import type { ClientRequest, Transport } from './transport.ts';
 
+/** May be short, or empty, and not the last. */
 export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
   /** Give it as `after` to get the next page; `undefined` on the last one. */

@@ -25,8 +25,8 @@ export class NodeSessions {
 
   /**
    * A page of the user's sessions by session id, after `after`: of the model that is named, or of all. Sessions of one id
-   * in several models stay on one page, which can be as many longer. `next` is the last id on it where there are more.
-   * Throws `model_not_found`.
+   * in several models stay on one page, which can be as many longer; it may be short, or empty, and not the last. `next` is
+   * the id to go on after, where it is not the last. Throws `model_not_found`.
    */
   async list({
     model,
@@ -38,14 +38,16 @@ export class NodeSessions {
     readonly next: SessionId | undefined;
   }> {
     const models = model === undefined ? this.#models.all : [this.#models.find(model)];
-    const listed = (await Promise.all(models.map((served) => listOf(served, { userId, after, limit }))))
-      .flat()
+    const pages = await Promise.all(models.map((served) => listOf(served, { userId, after, limit })));
+    const listed = pages
+      .flatMap(({ sessions }) => sessions)
       .sort((a, b) => compareUtf8(a.summary.key.sessionId, b.summary.key.sessionId));
-    const last = listed.slice(0, limit).at(-1)?.summary.key.sessionId;
-    if (last === undefined || listed.length < limit) return { sessions: listed, next: undefined };
-    const page = listed.filter(({ summary }) => compareUtf8(summary.key.sessionId, last) <= 0);
-    const further = await Promise.all(models.map((served) => listOf(served, { userId, after: last, limit: 1 })));
-    return { sessions: page, next: further.flat().length > 0 ? last : undefined };
+    // Beyond the model that has been looked at least far, others' sessions may still come to stand between.
+    const ends = pages.flatMap(({ next }) => next ?? []);
+    if (listed.length > limit) ends.push((listed[limit - 1] as ListedSession).summary.key.sessionId);
+    const next = ends.sort(compareUtf8)[0];
+    if (next === undefined) return { sessions: listed, next };
+    return { sessions: listed.filter(({ summary }) => compareUtf8(summary.key.sessionId, next) <= 0), next };
   }
 
   /**
@@ -87,7 +89,7 @@ export class NodeSessions {
 async function listOf(
   model: ServedModel,
   page: { readonly userId: UserId; readonly after: SessionId | undefined; readonly limit: number },
-): Promise<ListedSession[]> {
-  const summaries = await model.contextManager.sessions.list(page);
-  return summaries.map((summary) => ({ model, summary }));
+): Promise<{ readonly sessions: readonly ListedSession[]; readonly next: SessionId | undefined }> {
+  const { sessions, next } = await model.contextManager.sessions.list(page);
+  return { sessions: sessions.map((summary) => ({ model, summary })), next: next?.sessionId };
 }

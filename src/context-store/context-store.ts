@@ -21,8 +21,11 @@ export interface ContextStore {
   /** All records of a session, in turn order. Damaged ones are left out and counted. Marks the session as used. */
   read(key: SessionKey): Promise<StoredSession | undefined>;
 
-  /** One page of sessions of a keygroup, ordered by user and session id; deleted and expired ones are not listed. */
-  list(query: SessionQuery): Promise<SessionSummary[]>;
+  /**
+   * One page of sessions of a keygroup, ordered by user and session id; deleted and expired ones are not listed, and are passed
+   * over by the thousand: a page may be short, or empty, and still not the last. Bounded work per call.
+   */
+  list(query: SessionQuery): Promise<SessionPage>;
 
   /**
    * Removes sessions whose every record expired at or before `nowMs`, tombstones too, or `only` that one; returns how many.
@@ -106,6 +109,12 @@ export interface SessionQuery {
   readonly after?: SessionKey | undefined;
   readonly limit: number;
   readonly nowMs: number;
+}
+
+export interface SessionPage {
+  readonly sessions: readonly SessionSummary[];
+  /** The session looked at last, listed or not, to go on after; `undefined` when there is none after it. */
+  readonly next: SessionKey | undefined;
 }
 
 export interface SessionSummary {

@@ -8,6 +8,7 @@ import type {
   ContextStore,
   RecordListener,
   RemovalListener,
+  SessionPage,
   SessionQuery,
   SessionSummary,
   SharedContexts,
@@ -20,7 +21,7 @@ import { LmdbEnvironment } from './lmdb/lmdb-environment.ts';
 import { settleIdentity } from './lmdb/store-identity.ts';
 import { readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './lmdb/tables.ts';
 import { summaryOf } from './session-row.ts';
-import { LIST_LIMIT_MAX } from './store-limits.ts';
+import { LIST_LIMIT_MAX, LIST_ROWS_MAX } from './store-limits.ts';
 
 export interface LmdbStoreOptions {
   /** Created if missing; held by this process until `close`. */
@@ -112,19 +113,21 @@ export class LmdbContextStore implements ContextStore {
     });
   }
 
-  async list(query: SessionQuery): Promise<SessionSummary[]> {
+  async list(query: SessionQuery): Promise<SessionPage> {
     return this.#lmdb.read((tables) => {
-      const page: SessionSummary[] = [];
+      const sessions: SessionSummary[] = [];
       const limit = Math.min(query.limit, LIST_LIMIT_MAX);
-      for (const [keygroup, userId, sessionId] of tables.sessions.getKeys(startOf(query))) {
-        if (page.length >= limit || keygroup !== query.keygroup) break;
-        if (query.userId !== undefined && userId !== query.userId) break;
-        const key = sessionKeyFrom([keygroup, userId, sessionId]);
+      let [looked, last]: [number, SessionKey | undefined] = [0, undefined];
+      for (const entry of tables.sessions.getKeys(startOf(query))) {
+        const key = sessionKeyFrom(entry);
+        if (key.keygroup !== query.keygroup || (query.userId !== undefined && key.userId !== query.userId)) break;
+        if (sessions.length === limit || looked === LIST_ROWS_MAX) return { sessions, next: last };
         const row = readRow(tables, key);
         const summary = row && summaryOf(key, row, query.nowMs);
-        if (summary !== undefined) page.push(summary);
+        if (summary !== undefined) sessions.push(summary);
+        [looked, last] = [looked + 1, key];
       }
-      return page;
+      return { sessions, next: undefined };
     });
   }
 

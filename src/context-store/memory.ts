@@ -9,8 +9,8 @@ import type {
   ContextStore,
   RecordListener,
   RemovalListener,
+  SessionPage,
   SessionQuery,
-  SessionSummary,
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
@@ -80,16 +80,18 @@ class MemoryStore implements ContextStore {
     return { deleted: false, records: [...session.records.values()].sort(inTurnOrder), corrupt: 0 };
   }
 
-  async list(query: SessionQuery): Promise<SessionSummary[]> {
+  async list(query: SessionQuery): Promise<SessionPage> {
     this.#assertOpen();
-    return [...this.#sessions.values()]
+    const limit = Math.min(query.limit, LIST_LIMIT_MAX);
+    const following = [...this.#sessions.values()]
       .filter(({ key }) => key.keygroup === query.keygroup)
       .filter(({ key }) => query.userId === undefined || key.userId === query.userId)
       .filter(({ key }) => query.after === undefined || inKeyOrder(query.after, key) < 0)
       .map(({ key, row }) => summaryOf(key, row, query.nowMs))
       .filter((summary) => summary !== undefined)
-      .sort((a, b) => inKeyOrder(a.key, b.key))
-      .slice(0, Math.min(query.limit, LIST_LIMIT_MAX));
+      .sort((a, b) => inKeyOrder(a.key, b.key));
+    const sessions = following.slice(0, limit);
+    return { sessions, next: following.length > limit ? sessions.at(-1)?.key : undefined };
   }
 
   async expire(nowMs: number, only?: SessionKey): Promise<number> {

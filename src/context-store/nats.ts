@@ -14,8 +14,8 @@ import type {
   ContextStore,
   RecordListener,
   RemovalListener,
+  SessionPage,
   SessionQuery,
-  SessionSummary,
   SharedContexts,
   StoredSession,
   StoreStatus,
@@ -178,7 +178,7 @@ class SharedReplica implements NatsStore {
     return this.#replica.read(key);
   }
 
-  list(query: SessionQuery): Promise<SessionSummary[]> {
+  list(query: SessionQuery): Promise<SessionPage> {
     return this.#replica.list(query);
   }
 

@@ -10,6 +10,9 @@ export const EVICTION_TARGET = 0.9;
 /** Largest page of `list`. */
 export const LIST_LIMIT_MAX = 1_000;
 
+/** Sessions that one `list` looks at, those that it does not list included: a few milliseconds of work. */
+export const LIST_ROWS_MAX = 1_000;
+
 /**
  * A session read again within this time is not noted as used again: eviction looks back over hours, and reading should
  * not cause writes.

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ContextStore, SessionSummary } from '../../src/context-store/context-store.ts';
+import type { ContextStore, SessionPage, SessionQuery, SessionSummary } from '../../src/context-store/context-store.ts';
 import type { SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
@@ -71,8 +71,20 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
     const appendAll = (records: readonly SealedRecord[]) => Promise.all(records.map((sealed) => store.append(sealed)));
     const hashes = (records: readonly SealedRecord[] | undefined) => records?.map((sealed) => sealed.hash);
     const stored = async (key: SessionKey = sessionKey()) => hashes((await store.read(key))?.records);
-    const listed = (query: Partial<Parameters<ContextStore['list']>[0]> = {}) =>
+    const page = (query: Partial<SessionQuery> = {}) =>
       store.list({ keygroup: KEYGROUP, limit: 100, nowMs: NOW_MS, ...query });
+    const listed = async (query: Partial<SessionQuery> = {}) => (await page(query)).sessions;
+    /** All pages, as they come. */
+    async function pages(query: Partial<SessionQuery>): Promise<(readonly SessionSummary[])[]> {
+      const all: (readonly SessionSummary[])[] = [];
+      let next: SessionKey | undefined;
+      do {
+        const one: SessionPage = await page({ ...query, after: next });
+        all.push(one.sessions);
+        next = one.next;
+      } while (next !== undefined);
+      return all;
+    }
     const sessionIds = (summaries: readonly SessionSummary[]) => summaries.map((summary) => summary.key.sessionId);
 
     describe('records', () => {
@@ -433,14 +445,34 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await appendAll(keys.map((key) => sealedTurn({ key })));
         await store.append(sealedTombstone({ key: keys[7] as SessionKey }));
         const all = await listed();
-        const paged: SessionSummary[] = [];
-        for (let after: SessionKey | undefined; ; after = paged.at(-1)?.key) {
-          const page = await listed({ limit: 4, after });
-          paged.push(...page);
-          if (page.length < 4) break;
-        }
+        const paged = await pages({ limit: 4 });
         expect(all).toHaveLength(24);
-        expect(paged).toEqual(all);
+        expect(paged.flat()).toEqual(all);
+        expect(Math.max(...paged.map(({ length }) => length))).toBe(4);
+      });
+
+      test('passes over any number of deleted and expired sessions, a bounded number at a time', async () => {
+        const id = (i: number) => sessionKey(`s${String(i).padStart(5, '0')}`);
+        const over = Array.from({ length: 2_500 }, (_, i) => id(i));
+        await appendAll(
+          over.map((key, i) =>
+            i % 2 === 0 ? sealedTombstone({ key }) : sealedTurn({ key, expiresAtMs: NOW_MS + HOUR_MS }),
+          ),
+        );
+        await appendAll([id(1_200), id(9_999)].map((key) => sealedTurn({ key: { ...key, userId: 'v' as never } })));
+        await store.append(sealedTurn({ key: id(9_998), expiresAtMs: NOW_MS + 24 * HOUR_MS }));
+        const nowMs = NOW_MS + 2 * HOUR_MS;
+        expect(sessionIds((await pages({ nowMs, limit: 1 })).flat())).toEqual(['s09998', 's01200', 's09999']);
+        const user = over[0]?.userId;
+        expect(sessionIds((await pages({ nowMs, userId: user })).flat())).toEqual(['s09998']);
+      });
+
+      test('of which nothing follows the last page says so, however full it is', async () => {
+        await appendAll(['1', '2'].map((s) => sealedTurn({ key: sessionKey(s) })));
+        await store.append(sealedTurn({ key: sessionKey('3', 'v') }));
+        expect((await page({ userId: sessionKey().userId, limit: 2 })).next).toBeUndefined();
+        expect((await page({ limit: 2 })).next).toEqual(sessionKey('2'));
+        expect((await page({ limit: 3 })).next).toBeUndefined();
       });
 
       test("can be one user's, page by page, wherever the page before ended", async () => {

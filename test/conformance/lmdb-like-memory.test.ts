@@ -87,7 +87,8 @@ test(`${RUNS} random histories look the same in LMDB and in memory`, async () =>
   );
 });
 
-const listed = (store: ContextStore) => store.list({ keygroup: KEYGROUP, limit: 100, nowMs: WRITTEN_AT_MS });
+const listed = async (store: ContextStore) =>
+  (await store.list({ keygroup: KEYGROUP, limit: 100, nowMs: WRITTEN_AT_MS })).sessions;
 
 async function outcome(store: ContextStore, one: Step): Promise<unknown> {
   try {

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { openTables, tableKey } from '../../src/context-store/lmdb/tables.ts';
 import { openLmdbStore } from '../../src/context-store/lmdb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
-import { HOUR_MS, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
+import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { damageLmdb } from '../support/damage-lmdb.ts';
 import { contextStoreSuite } from './context-store-suite.ts';
@@ -58,4 +58,17 @@ test("a record under another session's key is damage, not that session's turn", 
   expect(session?.records.map((sealed) => sealed.hash)).toEqual([mine.hash]);
   expect(session?.corrupt).toBe(2);
   await again.close();
+});
+
+test('a list looks at a thousand sessions at most, whatever it has to pass over', async () => {
+  const { store } = await storeOfItsOwn();
+  const keys = Array.from({ length: 1_500 }, (_, i) => sessionKey(`s${String(i).padStart(5, '0')}`));
+  await Promise.all(keys.map((key) => store.append(sealedTombstone({ key }))));
+  await store.append(sealedTurn({ key: sessionKey('t') }));
+  const query = { keygroup: KEYGROUP, limit: 10, nowMs: WRITTEN_AT_MS };
+  const first = await store.list(query);
+  expect(first).toEqual({ sessions: [], next: keys[999] });
+  const second = await store.list({ ...query, after: first.next });
+  expect(second).toMatchObject({ sessions: [{ key: sessionKey('t') }], next: undefined });
+  await store.close();
 });

@@ -112,7 +112,7 @@ describe('a full disk', () => {
     expect(freeBytes()).toBe(0);
     store = await open();
     await expectExactly(store, { acknowledged: Array.from({ length: 50 }, (_, i) => i), not: [] });
-    expect(await store.list({ keygroup: KEYGROUP, limit: 10, nowMs: WRITTEN_AT_MS })).toHaveLength(10);
+    expect((await store.list({ keygroup: KEYGROUP, limit: 10, nowMs: WRITTEN_AT_MS })).sessions).toHaveLength(10);
     await expect(store.append(turn(900))).rejects.toMatchObject(refused(/0 KiB free/));
   });
 

@@ -97,13 +97,13 @@ async function expectTrueSums(store: ContextStore): Promise<void> {
   let sessions = 0;
   for (let after: ReturnType<typeof sessionKey> | undefined; ; ) {
     const page = await store.list({ keygroup: KEYGROUP, after, limit: 500, nowMs: 0 });
-    sessions += page.length;
-    for (const { key, turns, bytes } of page) {
+    sessions += page.sessions.length;
+    for (const { key, turns, bytes } of page.sessions) {
       const records = (await store.read(key))?.records ?? [];
       expect(records).toHaveLength(turns);
       expect(records.reduce((sum, sealed) => sum + sealed.bytes.length, 0)).toBe(bytes);
     }
-    after = page.at(-1)?.key;
+    after = page.next;
     if (after === undefined) break;
   }
   expect((await store.status()).sessions).toBe(sessions);

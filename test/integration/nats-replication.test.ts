@@ -83,7 +83,7 @@ test('a record that expired while a node was away is gone there, too', async () 
   await b.eventuallyHolds([long]);
   await b.store.expire(WRITTEN_AT_MS + 2 * HOUR_MS);
   expect(await b.holds([short])).toBe(false);
-  expect(await b.store.list({ keygroup: KEYGROUP, limit: 10, nowMs: WRITTEN_AT_MS })).toHaveLength(1);
+  expect((await b.store.list({ keygroup: KEYGROUP, limit: 10, nowMs: WRITTEN_AT_MS })).sessions).toHaveLength(1);
 });
 
 test('a node that reaches nobody, not even its own server, reads and writes', async () => {

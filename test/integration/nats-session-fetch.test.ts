@@ -52,7 +52,7 @@ async function crowdOut(small: StoreNode, by: StoreNode, key: SessionKey = OLD):
 /** Without reading it: that would count as use. */
 async function isIn(node: StoreNode, { sessionId }: SessionKey): Promise<boolean> {
   const page = await node.store.list({ keygroup: KEYGROUP, limit: 1000, nowMs: 0 });
-  return page.some(({ key }) => key.sessionId === sessionId);
+  return page.sessions.some(({ key }) => key.sessionId === sessionId);
 }
 
 test('an evicted session comes back whole when it is asked for, and logs stay where they were', async () => {

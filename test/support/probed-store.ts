@@ -3,8 +3,8 @@ import type {
   ContextStore,
   RecordListener,
   RemovalListener,
+  SessionPage,
   SessionQuery,
-  SessionSummary,
   SharedContexts,
   StoredSession,
   StoreStatus,
@@ -105,7 +105,7 @@ export class ProbedStore implements ContextStore {
     return { ...stored, records: intact, corrupt: this.corrupt + stored.records.length - intact.length };
   }
 
-  list(query: SessionQuery): Promise<SessionSummary[]> {
+  list(query: SessionQuery): Promise<SessionPage> {
     return this.#inner.list(query);
   }
 

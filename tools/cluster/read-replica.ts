@@ -27,9 +27,9 @@ export async function readReplica(
     let after: SessionKey | undefined;
     for (;;) {
       const page = await store.list({ keygroup, after, limit: PAGE, nowMs: environment.clock.now() });
-      for (const { key } of page) keys.set(key.sessionId, key);
-      after = page.at(-1)?.key;
-      if (page.length < PAGE) break;
+      for (const { key } of page.sessions) keys.set(key.sessionId, key);
+      after = page.next;
+      if (after === undefined) break;
     }
     const replica = new Map<string, HeldSession>();
     for (const [name, key] of keys) {

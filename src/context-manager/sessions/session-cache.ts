@@ -1,4 +1,4 @@
-import type { ContextStore } from '../../context-store/context-store.ts';
+import type { ContextStore, StoredSession } from '../../context-store/context-store.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Lifetimes } from '../../domain/lifetimes.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
@@ -29,6 +29,14 @@ const TURN_OVERHEAD_BYTES = 1500;
 /** A number in an array, held once in the record and once in the folded context. */
 const TOKEN_BYTES = 16;
 
+/** A read of the store under way. */
+interface Reading {
+  /** What has arrived meanwhile: it may be missing from what is read, so it is added afterwards. */
+  readonly arrived: SealedRecord[];
+  /** The session was removed meanwhile: what is read may still be there with it. */
+  isOutdated: boolean;
+}
+
 export interface SessionCacheParts {
   readonly store: ContextStore;
   readonly clock: Clock;
@@ -46,8 +54,7 @@ export class SessionCache {
   readonly #bytesMax: number;
   readonly #lifetimes: Lifetimes;
   readonly #entries = new Map<SessionKeyText, { session: CachedSession; bytes: number }>();
-  /** Reads under way. What arrives meanwhile may be missing from what they read, so it is added afterwards. */
-  readonly #reads = new Map<SessionKeyText, { session: Promise<CachedSession>; arrived: SealedRecord[] }>();
+  readonly #reads = new Map<SessionKeyText, Reading & { readonly session: Promise<CachedSession> }>();
   #bytes = 0;
 
   constructor({ store, clock, bytesMax, lifetimes }: SessionCacheParts) {
@@ -93,6 +100,16 @@ export class SessionCache {
     }
   }
 
+  /** The store has removed the session: whoever loads it, or is loading it, finds what is there now. */
+  remove(key: SessionKey): void {
+    const keyText = sessionKeyText(key);
+    this.#drop(keyText);
+    const reading = this.#reads.get(keyText);
+    if (reading === undefined) return;
+    reading.isOutdated = true;
+    reading.arrived.length = 0;
+  }
+
   /** The next load reads the store, even if a read is under way. */
   forget(key: SessionKey): void {
     const keyText = sessionKeyText(key);
@@ -111,23 +128,27 @@ export class SessionCache {
     }
     const under = this.#reads.get(keyText);
     if (under !== undefined) return under.session;
-    const arrived: SealedRecord[] = [];
-    const read = { session: this.#read(key, keyText, arrived), arrived };
+    const reading: Reading = { arrived: [], isOutdated: false };
+    const read = Object.assign(reading, { session: this.#read(key, keyText, reading) });
     this.#reads.set(keyText, read);
     const done = () => void (this.#reads.get(keyText) === read && this.#reads.delete(keyText));
     read.session.then(done, done);
     return read.session;
   }
 
-  async #read(key: SessionKey, keyText: SessionKeyText, arrived: readonly SealedRecord[]): Promise<CachedSession> {
-    const stored = await this.#store.read(key);
-    const records = [...(stored?.records ?? []), ...arrived];
+  async #read(key: SessionKey, keyText: SessionKeyText, reading: Reading): Promise<CachedSession> {
+    let stored: StoredSession | undefined;
+    do {
+      reading.isOutdated = false;
+      stored = await this.#store.read(key);
+    } while (reading.isOutdated);
+    const records = [...(stored?.records ?? []), ...reading.arrived];
     const deleted = (stored?.deleted ?? false) || records.some(({ record }) => record.kind === 'tombstone');
     const history = new SessionHistory();
     let bytes = SESSION_OVERHEAD_BYTES;
     for (const sealed of deleted ? [] : records) if (history.add(sealed)) bytes += costBytes(sealed);
     const session: CachedSession = { key, history, deleted, corrupt: stored?.corrupt ?? 0, tokens: undefined };
-    const forgotten = this.#reads.get(keyText)?.arrived !== arrived;
+    const forgotten = this.#reads.get(keyText) !== reading;
     if (!deleted && !forgotten) this.#keep(keyText, session, bytes);
     return session;
   }

@@ -1,8 +1,8 @@
 import type {
   ContextStore,
   RecordListener,
+  SessionPage,
   SessionQuery,
-  SessionSummary,
   SharedContexts,
   StoreStatus,
 } from '../../context-store/context-store.ts';
@@ -47,7 +47,7 @@ export class SessionRecords {
     this.#cache = new SessionCache({ store, clock, bytesMax, lifetimes: this.lifetimes });
     // The first to listen: whoever listens after it finds the record when loading its session.
     store.onRecord((sealed) => this.#cache.add(sealed));
-    store.onRemoved((key) => this.#cache.forget(key));
+    store.onRemoved((key) => this.#cache.remove(key));
   }
 
   /** `undefined` when the contexts here are shared with no other node. */
@@ -69,8 +69,8 @@ export class SessionRecords {
     this.#cache.forget(key);
   }
 
-  /** A page of the sessions that are not over. */
-  list(query: Omit<SessionQuery, 'nowMs'>): Promise<SessionSummary[]> {
+  /** A page of the sessions that are not over; see {@link ContextStore.list}. */
+  list(query: Omit<SessionQuery, 'nowMs'>): Promise<SessionPage> {
     return this.#store.list({ ...query, nowMs: this.lifetimes.overUpTo(this.#clock.now()) });
   }
 

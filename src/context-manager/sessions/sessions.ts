@@ -1,4 +1,4 @@
-import type { SessionSummary } from '../../context-store/context-store.ts';
+import type { SessionPage } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import {
   type KeygroupId,
@@ -58,7 +58,7 @@ export class Sessions {
     this.#parts = parts;
   }
 
-  /** A page of the user's sessions by session id, after `after`. */
+  /** A page of the user's sessions by session id, after `after`; it may be short, or empty, and not the last. */
   list({
     userId,
     after,
@@ -67,7 +67,7 @@ export class Sessions {
     userId: UserId;
     after: SessionId | undefined;
     limit: number;
-  }): Promise<SessionSummary[]> {
+  }): Promise<SessionPage> {
     const { keygroup } = this.#parts;
     return this.#parts.node.records.list({
       keygroup,

@@ -95,7 +95,15 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
   });
   app.get(
     '/sessions',
-    { schema: { tags: ['sessions'], summary: "A user's sessions, by id", querystring: ListQuery } },
+    {
+      schema: {
+        tags: ['sessions'],
+        summary: "A user's sessions, by id",
+        description:
+          'Where `has_more` is true, go on with `next` as `after`. A page may be short, or empty, and not the last: deleted and expired sessions are passed over, a bounded number in one request.',
+        querystring: ListQuery,
+      },
+    },
     async ({ query }) => {
       const { sessions, next } = await nodeSessions.list({
         model: query.model,

@@ -57,13 +57,16 @@ describe('list', () => {
     await sessions.delete(ADA, id('gone'));
     await rig.environment.advance(1000);
     const page = await sessions.list({ userId: ADA, after: undefined, limit: 2 });
-    expect(page.map(({ key }) => key.sessionId)).toEqual(['a', 'b']);
+    expect(page.sessions.map(({ key }) => key.sessionId)).toEqual(['a', 'b']);
+    expect(page.next?.sessionId).toBe('b');
     const rest = await sessions.list({ userId: ADA, after: id('b'), limit: 10 });
-    expect(rest.map(({ key, turns, mode }) => [key.sessionId, turns, mode])).toEqual([
+    expect(rest.sessions.map(({ key, turns, mode }) => [key.sessionId, turns, mode])).toEqual([
       ['c', 1, 'tokenized'],
       ['mine', 3, 'tokenized'],
     ]);
-    expect(await sessions.list({ userId: id('nobody'), after: undefined, limit: 10 })).toEqual([]);
+    expect(rest.next).toBeUndefined();
+    const nobody = await sessions.list({ userId: id('nobody'), after: undefined, limit: 10 });
+    expect(nobody).toEqual({ sessions: [], next: undefined });
   });
 });
 

@@ -141,7 +141,7 @@ describe('on a node that shares its sessions', () => {
   }
   const sweep = (rig: Rig) => rig.node.records.removeExpired();
   const listed = async (rig: Rig) =>
-    (await rig.manager.sessions.list({ userId: 'ada' as never, after: undefined, limit: 10 })).length;
+    (await rig.manager.sessions.list({ userId: 'ada' as never, after: undefined, limit: 10 })).sessions.length;
 
   it('a clock that is minutes ahead ends no session', async () => {
     const { here } = await nodes();
