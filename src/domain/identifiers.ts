@@ -42,6 +42,8 @@ export function sessionKeyText(key: SessionKey): SessionKeyText {
 /** Longest user, session and node id, in UTF-8 bytes: keeps store keys far below LMDB's 1,978 bytes. */
 export const ID_BYTES_MAX = 128;
 
+/** What {@link isId} asks, but for the bytes and for whole characters; a regular expression with the flag `u`. */
+export const ID_PATTERN = '^(?!\\.{1,2}$)[^\\u0000-\\u001f\\u007f]+$';
 /** What {@link isId} asks, after the name of the field. */
 export const ID_RULE = `must be 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters, and not "." or ".."`;
 

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer';
-import swagger from '@fastify/swagger';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
@@ -8,6 +7,7 @@ import { addDialect, type Dialect, dialectAt } from './dialect.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
 import { answerErrors, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
 import { leaveOutNothing } from './left-out.ts';
+import { describeRoutes } from './openapi.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -51,6 +51,8 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
+  // A serializer made of the schema leaves out what the schema does not name, without a word.
+  app.setSerializerCompiler(() => (reply) => JSON.stringify(reply));
   app.decorateRequest('bodyBytes', 0);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -78,21 +80,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
       elapsedMs: Math.round(reply.elapsedTime),
     });
   });
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'DisCEdge edge node',
-        version: options.version,
-        description: 'llama.cpp-compatible completions with context kept by the node.',
-      },
-      tags: [
-        { name: 'turns', description: 'Taking turns' },
-        { name: 'sessions', description: 'Stored sessions' },
-        { name: 'node', description: 'Node, model and health' },
-      ],
-    },
-  });
+  await describeRoutes(app, options.version);
   await app.register(async (scope: TypedApp) => {
     describeErrors(scope, llamaCpp.errors);
     leaveOutNothing(scope);

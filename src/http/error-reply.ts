@@ -1,15 +1,26 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
-import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
+import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts';
+import { ID_PATTERN, ID_RULE } from '../domain/identifiers.ts';
 import type { Logger } from '../environment/environment.ts';
+import { OF_A_BODY, OF_ANY_REQUEST } from './possible-errors.ts';
 import type { TypedApp } from './typed-app.ts';
 
 /** How an API says that something went wrong. */
 export interface ErrorEnvelope {
-  /** Of the body, for serializing it and for the OpenAPI document. */
-  readonly schema: TSchema;
+  /** Of a body that says one of these, for the OpenAPI document. */
+  schema(codes: readonly ErrorCode[]): TSchema;
   body(error: DiscedgeError): object;
 }
+
+const ERROR_HEADERS = {
+  'x-request-id': { type: 'string', description: "Under which the node's log has the details." },
+  'x-should-retry': { type: 'string', enum: ['true', 'false'], description: 'Whether the same request can succeed.' },
+};
+const RETRY_HEADERS = {
+  'retry-after': { type: 'string', description: 'Seconds after which a retry makes sense, where that is known.' },
+  'retry-after-ms': { type: 'string', description: 'The same in milliseconds.' },
+};
 
 /** Codes that say something about the node rather than about the request. */
 const OPERATORS_CONCERN: ReadonlySet<ErrorCode> = new Set([
@@ -33,11 +44,27 @@ export function answerErrors(
   });
 }
 
-/** Adds the envelope to the replies of the scope's routes. */
-export function describeErrors(app: TypedApp, { schema: envelope }: ErrorEnvelope): void {
+/** Adds to the replies of the scope's routes what can go wrong: what their schemas name, and what can in any request. */
+export function describeErrors(app: TypedApp, envelope: ErrorEnvelope): void {
   app.addHook('onRoute', ({ schema }) => {
-    if (schema !== undefined) schema.response = { '4xx': envelope, '5xx': envelope, ...(schema.response as object) };
+    if (schema === undefined) return;
+    const codes = [...OF_ANY_REQUEST, ...(schema.body === undefined ? [] : OF_A_BODY), ...(schema.errors ?? [])];
+    const byStatus: Record<number, ErrorCode[]> = {};
+    for (const code of new Set(codes)) {
+      const status = ERROR_TABLE[code].status ?? 500;
+      byStatus[status] = [...(byStatus[status] ?? []), code];
+    }
+    const errors = Object.entries(byStatus).map(([status, given]) => [status, errorReply(envelope, given)]);
+    schema.response = { ...(schema.response as object), ...Object.fromEntries(errors) };
   });
+}
+
+function errorReply(envelope: ErrorEnvelope, codes: readonly ErrorCode[]): TSchema {
+  const description = codes.map((code) => `\`${code}\`: ${ERROR_TABLE[code].meaning}`).join('\n\n');
+  const headers = codes.some((code) => ERROR_TABLE[code].retry)
+    ? { ...ERROR_HEADERS, ...RETRY_HEADERS }
+    : ERROR_HEADERS;
+  return { ...envelope.schema(codes), description, headers };
 }
 
 /** Translates whatever a route throws; only a DiscedgeError's message reaches the client. */
@@ -76,7 +103,8 @@ function fromFastify(error: FastifyError): DiscedgeError | undefined {
     const param = missing ?? first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
     const where = error.validationContext === 'querystring' ? 'query parameter ' : '';
     const allowed = first?.params.allowedValues as string[] | undefined;
-    const wrong = allowed === undefined ? first?.message : `must be one of ${allowed.join(', ')}`;
+    const rule = first?.params.pattern === ID_PATTERN ? ID_RULE : first?.message;
+    const wrong = allowed === undefined ? rule : `must be one of ${allowed.join(', ')}`;
     const message = `${where}${param || 'the body'} ${missing === undefined ? wrong : 'is missing'}`;
     return new DiscedgeError('invalid_request', message, { param: param || undefined });
   }

@@ -1,6 +1,8 @@
 import { Type } from 'typebox';
 import {
   type ContextId,
+  ID_BYTES_MAX,
+  ID_PATTERN,
   ID_RULE,
   isId,
   type SessionId,
@@ -17,12 +19,18 @@ import { TOKEN_ID_MAX, type TokenId } from '../domain/token-sequence.ts';
 
 type Said = { readonly description?: string };
 
-/** 1 to 128 bytes. */
-export const sessionId = (said: Said = {}) =>
-  Type.Unsafe<SessionId>(Type.Refine(Type.String(said), isId, () => ID_RULE));
+const id = (said: Said) =>
+  Type.Refine(
+    Type.String({ minLength: 1, maxLength: ID_BYTES_MAX, pattern: ID_PATTERN, ...said }),
+    isId,
+    () => ID_RULE,
+  );
 
 /** 1 to 128 bytes. */
-export const userId = (said: Said = {}) => Type.Unsafe<UserId>(Type.Refine(Type.String(said), isId, () => ID_RULE));
+export const sessionId = (said: Said = {}) => Type.Unsafe<SessionId>(id(said));
+
+/** 1 to 128 bytes. */
+export const userId = (said: Said = {}) => Type.Unsafe<UserId>(id(said));
 
 export const turnNumber = (said: Said = {}) =>
   Type.Unsafe<TurnNumber>(Type.Integer({ minimum: 1, maximum: TURN_MAX, ...said }));

@@ -3,9 +3,10 @@ import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessi
 import type { SessionSummary } from '../context-store/context-store.ts';
 import { textOf } from '../domain/record/message-content.ts';
 import type { Turn } from '../domain/session-history.ts';
+import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
 import { STOP_TYPES } from './stop-types.ts';
 
-export function summaryView(summary: SessionSummary) {
+export function summaryView(summary: SessionSummary): SessionSummaryReply {
   return {
     session_id: summary.key.sessionId,
     user_id: summary.key.userId,
@@ -19,12 +20,13 @@ export function summaryView(summary: SessionSummary) {
 }
 
 /** A session with its main line, and the branches beside it from where they part. */
-export function sessionView(view: SessionView, viewTurn: (turn: ReadTurn) => object) {
+export function sessionView<TurnReply>(view: SessionView, viewTurn: (turn: ReadTurn) => TurnReply) {
+  const [tip] = view.tips;
   return {
     session_id: view.key.sessionId,
     user_id: view.key.userId,
-    mode: view.mode,
-    context_id: view.tips[0]?.hash,
+    ...(view.mode !== undefined && { mode: view.mode }),
+    ...(tip !== undefined && { context_id: tip.hash }),
     expires_at: iso(view.expiresAtMs),
     corrupt_records: view.corruptRecords,
     turns: view.turns.map(viewTurn),
@@ -32,7 +34,7 @@ export function sessionView(view: SessionView, viewTurn: (turn: ReadTurn) => obj
   };
 }
 
-function branchView({ tip, partsFrom, turns }: ReadBranch, viewTurn: (turn: ReadTurn) => object) {
+function branchView<TurnReply>({ tip, partsFrom, turns }: ReadBranch, viewTurn: (turn: ReadTurn) => TurnReply) {
   return {
     ...placeView(tip),
     parts_after: partsFrom?.record.turn ?? 0,
@@ -41,35 +43,36 @@ function branchView({ tip, partsFrom, turns }: ReadBranch, viewTurn: (turn: Read
   };
 }
 
-export function turnView({ turn, messages, reply }: ReadTurn) {
+export function turnView({ turn, messages, reply }: ReadTurn): StoredTurnReply {
   const { record } = turn;
   const { payload } = record;
+  const said = messages.map(({ role, content }) => ({ role, content: textOf(content) }));
+  const system = said.find(({ role }) => role === 'system');
   return {
     ...placeView(turn),
     parent: record.parent ?? null,
-    system: messages.filter(({ role }) => role === 'system').map(({ content }) => textOf(content))[0],
-    user: messages
+    ...(system !== undefined && { system: system.content }),
+    user: said
       .filter(({ role }) => role === 'user')
-      .map(({ content }) => textOf(content))
+      .map(({ content }) => content)
       .join('\n'),
-    /** All of them, where the turn began with a conversation that was had elsewhere. */
-    messages: messages.some(({ role }) => role === 'assistant')
-      ? messages.map(({ role, content }) => ({ role, content: textOf(content) }))
-      : undefined,
+    ...(said.some(({ role }) => role === 'assistant') && { messages: said }),
     reply,
     stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,
-    prompt_tokens: payload.mode === 'tokenized' ? payload.promptIds.length : undefined,
-    reply_tokens: payload.mode === 'tokenized' ? payload.replyIds.length : undefined,
+    ...(payload.mode === 'tokenized' && {
+      prompt_tokens: payload.promptIds.length,
+      reply_tokens: payload.replyIds.length,
+    }),
   };
 }
 
 /** With the ids that the model read and wrote. */
-export function exactTurnView(read: ReadTurn) {
+export function exactTurnView(read: ReadTurn): ExactTurnReply {
   const { payload } = read.turn.record;
   if (payload.mode === 'raw') return turnView(read);
   const { promptIds, replyIds, exact } = payload;
-  return { ...turnView(read), prompt_ids: promptIds, reply_ids: replyIds, exact_ids: exact };
+  return { ...turnView(read), prompt_ids: [...promptIds], reply_ids: [...replyIds], exact_ids: exact };
 }
 
 export function forkView(fork: Fork, node: string) {

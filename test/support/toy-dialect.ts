@@ -3,11 +3,11 @@ import type { ReplyOptions, TurnReply, TurnRequest } from '../../src/context-man
 import { ANONYMOUS, type SessionId } from '../../src/domain/identifiers.ts';
 import type { Dialect } from '../../src/http/dialect.ts';
 import type { ErrorEnvelope } from '../../src/http/error-reply.ts';
-import { modelText, sessionId } from '../../src/http/request-fields.ts';
+import { choice, modelText, sessionId } from '../../src/http/request-fields.ts';
 import { serveTurn, type TurnStream } from '../../src/http/serve-turn.ts';
 
 const oops: ErrorEnvelope = {
-  schema: Type.Object({ oops: Type.Object({ what: Type.String(), where: Type.Optional(Type.String()) }) }),
+  schema: (codes) => Type.Object({ oops: Type.Object({ what: choice(codes), where: Type.Optional(Type.String()) }) }),
   body: ({ code, param }) => ({ oops: { what: code, ...(param !== undefined && { where: param }) } }),
 };
 

@@ -1,25 +1,26 @@
 import { Type } from 'typebox';
 import type { ServedModel } from '../../context-manager/model-directory.ts';
+import type { StoreStatus } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
+import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
 import type { AppParts } from '../app-parts.ts';
 import { ModelChoice } from '../model-choice.ts';
+import { HealthReply, MetricsReply, ModelListReply, PropsReply, ReadyReply } from '../node-schemas.ts';
+import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 /** What the node is and how it is: health, readiness, model, metrics. */
 export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   const { models, node, options, metricsText } = parts;
 
-  for (const url of ['/health', '/v1/health']) {
+  for (const [url, operationId] of [
+    ['/health', 'health'],
+    ['/v1/health', 'healthUnderV1'],
+  ] as const) {
     app.get(
       url,
-      {
-        schema: {
-          tags: ['node'],
-          summary: 'Whether the process lives',
-          response: { 200: Type.Object({ status: Type.String() }) },
-        },
-      },
-      async () => ({ status: 'ok' }),
+      { schema: { operationId, tags: ['node'], summary: 'Whether the process lives', response: { 200: HealthReply } } },
+      async () => ({ status: 'ok' as const }),
     );
   }
 
@@ -27,18 +28,21 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     '/ready',
     {
       schema: {
+        operationId: 'ready',
         tags: ['node'],
         summary: 'Whether the node can take turns now, with every model or with the one that is named',
         querystring: Type.Object({
           model: Type.Optional(Type.String({ description: 'Ask about this model only; left out: about all of them.' })),
         }),
+        response: { 200: ReadyReply },
+        errors: [...OF_A_MODEL, ...OF_THE_STORE, 'shutting_down'],
       },
     },
     async ({ query }) => {
       if (node.closing) throw new DiscedgeError('shutting_down', 'the node is stopping');
       const asked = query.model === undefined || query.model === '' ? models.all : [models.find(query.model)];
       const [, status] = await Promise.all([requireReady(asked), node.records.status()]);
-      return { status: 'ready', models: asked.map(({ name }) => name), store: { ...snake(status) } };
+      return { status: 'ready' as const, models: asked.map(({ name }) => name), store: storeView(status) };
     },
   );
 
@@ -46,9 +50,12 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     '/props',
     {
       schema: {
+        operationId: 'props',
         tags: ['node'],
         summary: "llama.cpp's properties, and the node's",
         querystring: Type.Object(ModelChoice),
+        response: { 200: PropsReply },
+        errors: OF_A_MODEL,
       },
     },
     async ({ query }) => ({
@@ -60,18 +67,39 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     }),
   );
 
-  for (const url of ['/v1/models', '/models']) {
+  for (const [url, operationId] of [
+    ['/v1/models', 'listModels'],
+    ['/models', 'listModelsAtRoot'],
+  ] as const) {
     app.get(
       url,
-      { schema: { tags: ['node'], summary: 'The models served here, the default one first' } },
-      async () => ({ object: 'list', data: models.all.map(modelEntry) }),
+      {
+        schema: {
+          operationId,
+          tags: ['node'],
+          summary: 'The models served here, the default one first',
+          response: { 200: ModelListReply },
+        },
+      },
+      async () => ({ object: 'list' as const, data: models.all.map(modelEntry) }),
     );
   }
 
-  app.get('/metrics', { schema: { tags: ['node'], summary: 'Prometheus metrics' } }, async (_request, reply) => {
-    const { text, contentType } = await metricsText();
-    return reply.header('content-type', contentType).send(text);
-  });
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'metrics',
+        tags: ['node'],
+        summary: 'Prometheus metrics',
+        response: { 200: MetricsReply },
+      },
+    },
+    async (_request, reply) => {
+      const { text, contentType } = await metricsText();
+      return reply.header('content-type', contentType).send(text);
+    },
+  );
 }
 
 /** Throws for the first that is not ready, and names all that are not where there are several. */
@@ -95,7 +123,7 @@ function textOf(error: unknown): string {
 function modelEntry({ name, llm, keygroup }: ServedModel) {
   const { vocabularySize, contextTokens } = llm.description;
   const meta = { n_vocab: vocabularySize, n_ctx: contextTokens, keygroup };
-  return { id: name, object: 'model', created: 0, owned_by: 'discedge', meta };
+  return { id: name, object: 'model' as const, created: 0, owned_by: 'discedge', meta };
 }
 
 function modelProperties({ llm, template, keygroup, contextManager }: ServedModel) {
@@ -113,16 +141,11 @@ function modelProperties({ llm, template, keygroup, contextManager }: ServedMode
     template_digest: identity.templateDigest,
     vocabulary_size: vocabularySize,
     default_mode: contextManager.defaultMode,
-    modes: ['raw', ...(whyNotAppendable === undefined ? ['tokenized'] : []), 'client-side'],
+    modes: CONTEXT_MODES.filter((mode) => mode !== 'tokenized' || whyNotAppendable === undefined),
     ...(whyNotAppendable === undefined ? {} : { tokenized_unavailable: whyNotAppendable }),
   };
 }
 
-function snake(status: object): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(status).map(([key, value]) => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value,
-    ]),
-  );
+function storeView({ sessions, records, bytes, corruptRecords, evictedSessions }: StoreStatus) {
+  return { sessions, records, bytes, corrupt_records: corruptRecords, evicted_sessions: evictedSessions };
 }

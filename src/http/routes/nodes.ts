@@ -3,10 +3,12 @@ import type { ModelDirectory } from '../../context-manager/model-directory.ts';
 import type {
   NodeDescription,
   OnlyHereStatus,
+  PeerLogStatus,
   PeerStatus,
   ReplicationStatus,
 } from '../../context-store/replication-status.ts';
 import type { AppParts } from '../app-parts.ts';
+import { NodeListReply } from '../node-schemas.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 const NodesQuery = Type.Object({
@@ -23,11 +25,19 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
   const { records, environment } = node;
   app.get(
     '/nodes',
-    { schema: { tags: ['node'], summary: 'The nodes of the cluster, as this one sees them', querystring: NodesQuery } },
+    {
+      schema: {
+        operationId: 'listNodes',
+        tags: ['node'],
+        summary: 'The nodes of the cluster, as this one sees them',
+        querystring: NodesQuery,
+        response: { 200: NodeListReply },
+      },
+    },
     async ({ query }) => {
       const self = {
         node: options.nodeId,
-        state: 'self',
+        state: 'self' as const,
         version: options.version,
         model: models.default.name,
         models: models.all.map(({ name }) => name),
@@ -55,11 +65,8 @@ function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: reado
   return {
     ...(transport.url !== undefined && { nats_url: transport.url }),
     ...descriptionView(node),
-    /** Whether its own nats-server answers. */
     nats_connected: transport.connected,
-    /** Records written here that its nats-server does not have yet. */
     unpublished: outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
-    /** Records written here that no other node is known to have. */
     only_here: onlyHere.reduce((sum, { records }) => sum + records, 0),
   };
 }
@@ -76,23 +83,26 @@ function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: 
     ...(node && descriptionView(node)),
     ...(node && { unlike_models: unlikeModels(node, models) }),
     ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
-    /** Records of it that are not here yet. */
     lag: logs.reduce((sum, { lag }) => sum + lag, 0),
-    /** The same by keygroup: those of the models that this node serves, too. */
-    logs: logs.map((log) => ({ ...log, model: models.all.find(({ keygroup }) => keygroup === log.keygroup)?.name })),
+    logs: logs.map((log) => logView(log, models)),
     refused_records: refusedRecords,
     bytes_in: bytesIn,
     bytes_out: bytesOut,
   };
 }
 
+function logView({ keygroup, incarnation, cursor, lag }: PeerLogStatus, models: ModelDirectory) {
+  const model = models.all.find((served) => served.keygroup === keygroup)?.name;
+  return { keygroup, incarnation, cursor, lag, ...(model !== undefined && { model }) };
+}
+
 function descriptionView({ incarnation, keygroups, recordVersion, httpUrl, models, location, load }: NodeDescription) {
   return {
     incarnation,
-    keygroups,
+    keygroups: [...keygroups],
     record_version: recordVersion,
     ...(httpUrl !== undefined && { url: httpUrl }),
-    ...(models.length > 0 && { model: models[0], models }),
+    ...(models.length > 0 && { model: models[0] as string, models: [...models] }),
     ...(location !== undefined && { location }),
     ...(load !== undefined && { load }),
   };

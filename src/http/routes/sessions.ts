@@ -1,11 +1,19 @@
 import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
-import { DiscedgeError } from '../../domain/errors.ts';
 import { ANONYMOUS } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
+import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';
 import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
+import {
+  CancelReply,
+  DeletedReply,
+  ForkReply,
+  SessionExportReply,
+  SessionListReply,
+  SessionReply,
+} from '../session-schemas.ts';
 import { exactTurnView, forkView, sessionView, summaryView, turnView } from '../session-view.ts';
 import { allowedTtl } from '../time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
@@ -66,20 +74,8 @@ const ForkBody = Type.Object(
       milliseconds({ description: 'How long to wait for that turn to arrive from another node.' }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, anyOf: [{ required: ['turn'] }, { required: ['context_id'] }], title: 'ForkRequest' },
 );
-const ForkReply = Type.Object({
-  session_id: Type.String(),
-  user_id: Type.String(),
-  mode: Type.String(),
-  turn: Type.Integer({ description: 'Turns that the new session has.' }),
-  context_id: Type.String({ description: 'Of the last of them: what the next turn goes on from.' }),
-  expires_at: Type.String(),
-  node: Type.String(),
-  model: Type.Optional(Type.String({ description: 'Where the node serves several.' })),
-  replayed: Type.Boolean({ description: 'The same request had made this fork before.' }),
-  forked_from: Type.Object({ session_id: Type.String(), turn: Type.Integer(), context_id: Type.String() }),
-});
 const SessionPath = Type.Object({ session_id: sessionId() });
 const LIST_LIMIT = 100;
 
@@ -97,11 +93,14 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
     '/sessions',
     {
       schema: {
+        operationId: 'listSessions',
         tags: ['sessions'],
         summary: "A user's sessions, by id",
         description:
           'Where `has_more` is true, go on with `next` as `after`. A page may be short, or empty, and not the last: deleted and expired sessions are passed over, a bounded number in one request.',
         querystring: ListQuery,
+        response: { 200: SessionListReply },
+        errors: [...OF_A_MODEL, ...OF_THE_STORE],
       },
     },
     async ({ query }) => {
@@ -112,7 +111,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         limit: query.limit ?? LIST_LIMIT,
       });
       const data = sessions.map(({ model, summary }) => ({ ...summaryView(summary), ...modelView(model.name) }));
-      return { object: 'list', data, has_more: next !== undefined, ...(next !== undefined && { next }) };
+      return { object: 'list' as const, data, has_more: next !== undefined, ...(next !== undefined && { next }) };
     },
   );
 
@@ -129,10 +128,13 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
     '/sessions/:session_id',
     {
       schema: {
+        operationId: 'showSession',
         tags: ['sessions'],
         summary: 'A session with its turns as text',
         description:
           "`turns` is the main line, which ends in `context_id`. `branches` are beside it, deepest first, each from where it parts (`parts_after`, `parts_from`); send a branch's `context_id` with a turn to go on with it.",
+        response: { 200: SessionReply },
+        errors: OF_A_SESSION,
         ...read,
       },
     },
@@ -146,7 +148,16 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
 
   app.get(
     '/sessions/:session_id/export',
-    { schema: { tags: ['sessions'], summary: 'A session with its exact ids', ...read } },
+    {
+      schema: {
+        operationId: 'exportSession',
+        tags: ['sessions'],
+        summary: 'A session with its exact ids',
+        response: { 200: SessionExportReply },
+        errors: OF_A_SESSION,
+        ...read,
+      },
+    },
     async (request, reply) => {
       const session = named(request);
       const { name, keygroup, contextManager } = await nodeSessions.modelOf(session);
@@ -159,23 +170,20 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
     '/sessions/:session_id/fork',
     {
       schema: {
+        operationId: 'forkSession',
         tags: ['sessions'],
         summary: 'A new session that begins as this one did',
         description:
           'Turns 1 to `turn` are copied under the new id: deleting or expiring either session leaves the other whole.',
         body: ForkBody,
         response: { 200: ForkReply },
+        errors: [...OF_A_SESSION, 'session_exists'],
         ...one,
       },
     },
     async ({ params, query, body }, reply) => {
       const session = named({ params, query });
       const { turn, context_id: contextId } = body;
-      if (turn === undefined && contextId === undefined) {
-        throw new DiscedgeError('invalid_request', 'turn is missing: the last turn that the fork is to have', {
-          param: 'turn',
-        });
-      }
       const request = {
         userId: session.userId,
         sessionId: session.sessionId,
@@ -192,12 +200,21 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
 
   app.delete(
     '/sessions/:session_id',
-    { schema: { tags: ['sessions'], summary: 'Delete a session for good', ...read } },
+    {
+      schema: {
+        operationId: 'deleteSession',
+        tags: ['sessions'],
+        summary: 'Delete a session for good',
+        response: { 200: DeletedReply },
+        errors: OF_A_SESSION,
+        ...read,
+      },
+    },
     async (request, reply) => {
       const session = named(request);
       const { contextManager } = await nodeSessions.modelOf(session);
       await contextManager.sessions.delete(session.userId, session.sessionId, seen(request.query, reply));
-      return { session_id: session.sessionId, deleted: true };
+      return { session_id: session.sessionId, deleted: true as const };
     },
   );
 
@@ -205,10 +222,13 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
     '/sessions/:session_id/cancel',
     {
       schema: {
+        operationId: 'cancelTurn',
         tags: ['sessions'],
         summary: 'Stop the turn that runs',
         description:
           '`cancelled` is true when every request of the session that was under way was stopped, and nothing is stored of any. It is false when there was none, or one was answered: its turn was stored before, or was being stored. Sent again, that one is found and replayed.',
+        response: { 200: CancelReply },
+        errors: [...OF_A_MODEL, ...OF_THE_STORE],
         ...one,
       },
     },

@@ -149,7 +149,7 @@ describe("llama.cpp's API beside it", () => {
   it('and each is described with its own errors', async () => {
     const { paths } = (await node.get('/openapi.json')).body;
     const errorOf = (path: string) =>
-      Object.keys(paths[path].post.responses['4XX'].content['application/json'].schema.properties);
+      Object.keys(paths[path].post.responses['400'].content['application/json'].schema.properties);
     expect([errorOf('/toy/say'), errorOf('/completion')]).toEqual([['oops'], ['error']]);
   });
 });

@@ -110,7 +110,7 @@ const DROPPED_FIELDS = [
  */
 export const CompletionBody = Type.Object(
   { ...REQUEST_FIELDS, ...UNMISTAKABLE_FIELDS, ...SAMPLING_FIELDS },
-  { additionalProperties: true },
+  { additionalProperties: true, title: 'CompletionRequest' },
 );
 export type CompletionBody = Static<typeof CompletionBody>;
 

@@ -118,7 +118,7 @@ type Schemas = { [Name in keyof typeof FIELDS]: (typeof FIELDS)[Name]['schema'] 
 
 export const CompletionReply = Type.Object(
   Object.fromEntries(Object.entries(FIELDS).map(([name, { schema }]) => [name, schema])) as Schemas,
-  { additionalProperties: true },
+  { additionalProperties: true, title: 'Completion' },
 );
 export type CompletionReply = Static<typeof CompletionReply>;
 

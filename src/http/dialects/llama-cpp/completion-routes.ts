@@ -1,7 +1,9 @@
 import type { AppParts } from '../../app-parts.ts';
+import { OF_A_TURN } from '../../possible-errors.ts';
 import { type ServedTurn, serveTurn, type TurnStream } from '../../serve-turn.ts';
 import type { TypedApp } from '../../typed-app.ts';
 import { CompletionBody } from './completion-body.ts';
+import { CompletionEvent } from './completion-events.ts';
 import { type Answered, CompletionReply, completionReply } from './completion-reply.ts';
 import { completionOf } from './completion-request.ts';
 import { llamaCppErrors } from './error-envelope.ts';
@@ -15,10 +17,19 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     description:
       'With `stream: true` the reply is a stream of server-sent events; the last one carries every field of the reply.',
     body: CompletionBody,
-    response: { 200: CompletionReply },
+    response: {
+      200: {
+        description: 'Whole, or with `stream: true` as events, of which the schema is that of their data.',
+        content: { 'application/json': { schema: CompletionReply }, 'text/event-stream': { schema: CompletionEvent } },
+      },
+    },
+    errors: OF_A_TURN,
   };
-  for (const url of ['/completion', '/completions']) {
-    app.post(url, { schema }, async (request, reply) =>
+  for (const [url, operationId] of [
+    ['/completion', 'takeTurn'],
+    ['/completions', 'takeTurnAtCompletions'],
+  ] as const) {
+    app.post(url, { schema: { ...schema, operationId } }, async (request, reply) =>
       serveTurn({ request, reply, logger }, completion(request.body, parts)),
     );
   }

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import type { AppParts } from '../../app-parts.ts';
 import { ModelChoice } from '../../model-choice.ts';
+import { OF_A_MODEL } from '../../possible-errors.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 const Slots = Type.Array(
@@ -18,10 +19,12 @@ export function slotsRoute(app: TypedApp, { models }: AppParts): void {
     '/slots',
     {
       schema: {
+        operationId: 'listSlots',
         tags: ['node'],
         summary: "Which of a model's slots are at work",
         querystring: Type.Object(ModelChoice),
         response: { 200: Slots },
+        errors: OF_A_MODEL,
       },
     },
     async ({ query }) => {

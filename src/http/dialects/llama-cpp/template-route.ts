@@ -3,6 +3,7 @@ import { DiscedgeError } from '../../../domain/errors.ts';
 import type { TextMessage } from '../../../domain/record/turn-record.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { ModelChoice } from '../../model-choice.ts';
+import { OF_A_MODEL } from '../../possible-errors.ts';
 import { choice } from '../../request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
@@ -29,12 +30,14 @@ export function templateRoute(app: TypedApp, { models }: AppParts): void {
     '/apply-template',
     {
       schema: {
+        operationId: 'applyTemplate',
         tags: ['turns'],
         summary: "A conversation as text, under the model's chat template",
         description:
           'Only to be looked at: in the text, contents that spell control tokens can no longer be told from them.',
         body: TemplateBody,
         response: { 200: Type.Object({ prompt: Type.String() }) },
+        errors: [...OF_A_MODEL, 'mode_unavailable'],
       },
     },
     async ({ body: { model, messages, add_generation_prompt: generationPrompt = true } }) => {

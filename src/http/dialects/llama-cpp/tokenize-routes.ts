@@ -5,6 +5,7 @@ import { appendTokens, TOKEN_ID_MAX, type TokenId, type TokenSequence } from '..
 import type { LlmService } from '../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { ModelChoice } from '../../model-choice.ts';
+import { OF_A_MODEL } from '../../possible-errors.ts';
 import { tokenId } from '../../request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
@@ -40,7 +41,16 @@ const TokenizeReply = Type.Object({
 export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
   app.post(
     '/tokenize',
-    { schema: { tags: ['turns'], summary: 'Text to ids', body: TokenizeBody, response: { 200: TokenizeReply } } },
+    {
+      schema: {
+        operationId: 'tokenize',
+        tags: ['turns'],
+        summary: 'Text to ids',
+        body: TokenizeBody,
+        response: { 200: TokenizeReply },
+        errors: OF_A_MODEL,
+      },
+    },
     async ({ body }) => {
       const { llm } = models.find(body.model);
       const { content = '', add_special: addSpecial = false, parse_special: parseSpecial = true } = body;
@@ -60,8 +70,10 @@ export function tokenizeRoutes(app: TypedApp, { models }: AppParts): void {
     '/detokenize',
     {
       schema: {
+        operationId: 'detokenize',
         tags: ['turns'],
         summary: 'Ids to text, control tokens spelled out',
+        errors: OF_A_MODEL,
         body: Type.Object({ ...ModelChoice, tokens: Type.Optional(Type.Array(tokenId())) }),
         response: { 200: Type.Object({ content: Type.String() }) },
       },

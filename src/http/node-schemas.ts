@@ -1,0 +1,145 @@
+import { Type } from 'typebox';
+import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
+import { choice } from './request-fields.ts';
+
+/* What a node tells of itself and of the nodes it knows, as it goes over the wire. */
+
+const count = (description?: string) => Type.Integer({ minimum: 0, ...(description !== undefined && { description }) });
+const names = (description?: string) =>
+  Type.Array(Type.String(), { ...(description !== undefined && { description }) });
+
+export const HealthReply = Type.Object({ status: choice(['ok']) }, { title: 'Health' });
+
+export const ReadyReply = Type.Object(
+  {
+    status: choice(['ready']),
+    models: names('Those that were asked about.'),
+    store: Type.Object({
+      sessions: count('Not deleted.'),
+      records: count(),
+      bytes: count(),
+      corrupt_records: count('Damaged ones met since the start.'),
+      evicted_sessions: count('Removed since the start to stay below the configured size.'),
+    }),
+  },
+  { title: 'Readiness' },
+);
+
+export const PropsReply = Type.Object(
+  {
+    default_generation_settings: Type.Object({ n_ctx: count('The context window.') }),
+    total_slots: count('Turns that the LLM Service works on at once.'),
+    model_alias: Type.String(),
+    chat_template: Type.String(),
+    bos_token: Type.String(),
+    eos_token: Type.String(),
+    keygroup: Type.String({ description: 'Nodes with the same one may share the sessions of this model.' }),
+    tokenizer_digest: Type.String(),
+    template_digest: Type.String(),
+    vocabulary_size: count(),
+    default_mode: choice(CONTEXT_MODES),
+    modes: Type.Array(choice(CONTEXT_MODES)),
+    tokenized_unavailable: Type.Optional(Type.String({ description: 'Why it is not among the modes.' })),
+    models: names('All that the node serves, the default one first.'),
+    node: Type.String(),
+    version: Type.String(),
+    store: Type.String(),
+  },
+  { title: 'Props' },
+);
+
+export const ModelListReply = Type.Object(
+  {
+    object: choice(['list']),
+    data: Type.Array(
+      Type.Object({
+        id: Type.String(),
+        object: choice(['model']),
+        created: Type.Integer(),
+        owned_by: Type.String(),
+        meta: Type.Object({ n_vocab: count(), n_ctx: count(), keygroup: Type.String() }),
+      }),
+    ),
+  },
+  { title: 'ModelList' },
+);
+
+export const MetricsReply = {
+  description: 'Prometheus text.',
+  content: { 'text/plain': { schema: Type.String() } },
+};
+
+/** What a node says of itself, told by itself or as another one heard it. */
+const DESCRIPTION_FIELDS = {
+  incarnation: Type.Optional(Type.String({ description: 'New whenever the disk of the node is new.' })),
+  keygroups: Type.Optional(names('Of the models that it serves.')),
+  record_version: Type.Optional(Type.Integer({ description: 'The newest version of a record that it reads.' })),
+  url: Type.Optional(Type.String({ description: 'Of its HTTP API.' })),
+  model: Type.Optional(Type.String({ description: 'The default one.' })),
+  models: Type.Optional(names()),
+  location: Type.Optional(Type.Object({ latitude: Type.Number(), longitude: Type.Number() })),
+  load: Type.Optional(count('Turns being answered.')),
+  nats_url: Type.Optional(Type.String({ description: 'Where its records are fetched.' })),
+};
+
+const OwnNode = Type.Object(
+  {
+    ...DESCRIPTION_FIELDS,
+    node: Type.String(),
+    state: choice(['self']),
+    version: Type.String(),
+    nats_connected: Type.Optional(Type.Boolean({ description: 'Whether its own nats-server answers.' })),
+    unpublished: Type.Optional(count('Records written here that its nats-server does not have yet.')),
+    only_here: Type.Optional(count('Records written here that no other node is known to have.')),
+  },
+  { title: 'OwnNode' },
+);
+
+const PeerNode = Type.Object(
+  {
+    ...DESCRIPTION_FIELDS,
+    node: Type.String(),
+    state: choice(['unreachable', 'silent', 'refused', 'connected'], {
+      description:
+        '`silent`: its nats-server answers, the node does not. `refused`: it must not take part, `reason` says why.',
+    }),
+    reason: Type.Optional(Type.String()),
+    needs_record_version: Type.Optional(
+      Type.Integer({ description: 'Its records wait at one of this version, which this node does not read yet.' }),
+    ),
+    unlike_models: Type.Optional(
+      names(
+        'Models that both serve under one name, with another tokenizer or chat template: they share no sessions of these.',
+      ),
+    ),
+    last_seen_ms_ago: Type.Optional(Type.Number({ description: 'Since it last answered.' })),
+    lag: count('Records of it that are not here yet.'),
+    logs: Type.Array(
+      Type.Object({
+        keygroup: Type.String(),
+        incarnation: Type.String(),
+        cursor: count("The peer's records settled here."),
+        lag: count("The peer's records not yet settled here, as far as is known."),
+        model: Type.Optional(Type.String({ description: "This node's model of that keygroup." })),
+      }),
+      { description: 'The same by keygroup: those of the models that this node serves, too.' },
+    ),
+    refused_records: Type.Record(Type.String(), Type.Integer(), {
+      description: 'How many were not taken in, and why.',
+    }),
+    bytes_in: count('Payload since the start.'),
+    bytes_out: count(),
+  },
+  { title: 'PeerNode' },
+);
+
+export const NodeListReply = Type.Object(
+  {
+    cluster: Type.Union([Type.String(), Type.Null()], { description: 'Null where the node shares with no other.' }),
+    nodes: Type.Array(Type.Union([OwnNode, PeerNode]), { description: 'This one first.' }),
+    refused: Type.Record(Type.String(), Type.String(), {
+      description: 'Nodes that wanted to join and may not, and why, by id.',
+    }),
+  },
+  { title: 'NodeList' },
+);
