@@ -105,7 +105,7 @@ class EmbeddedLlmService implements LlmService {
     this.#environment = options.environment;
     this.#prefillChunkTokens = options.prefillChunkTokens;
     this.#idleTimeoutMs = options.idleTimeoutMs;
-    this.#pool = new SequencePool(engine.sequences.map((sequence) => new PooledSequence(sequence)));
+    this.#pool = new SequencePool(engine.sequences.map((sequence, slot) => new PooledSequence(sequence, slot)));
   }
 
   async tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
@@ -230,9 +230,10 @@ class EmbeddedLlmService implements LlmService {
 
   /** Holds the sequence until llama.cpp has come back, which may be after everyone has gone. */
   async #evaluate(lease: SequenceLease<PooledSequence>, generation: EmbeddedGeneration): Promise<void> {
-    const { sequence } = lease.sequence;
+    const { sequence, slot } = lease.sequence;
     const { signal, request } = generation;
-    const running = runGeneration(generation, { engine: this.#engine, sequence, clock: this.#environment.clock });
+    const on = { engine: this.#engine, sequence, slot, clock: this.#environment.clock };
+    const running = runGeneration(generation, on);
     const ended = running.catch(() => undefined);
     this.#evaluating.add(ended);
     try {
@@ -256,8 +257,8 @@ class EmbeddedLlmService implements LlmService {
   #assertPrompt({ prompt, maxTokens }: GenerationRequest): void {
     const { contextTokens } = this.description;
     if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'the prompt is empty', { param: 'prompt' });
-    if (maxTokens < 1) {
-      throw new DiscedgeError('invalid_request', 'n_predict must be at least 1', { param: 'n_predict' });
+    if (maxTokens < 0) {
+      throw new DiscedgeError('invalid_request', 'n_predict must not be negative', { param: 'n_predict' });
     }
     if (prompt.length >= contextTokens) {
       const message = `the prompt has ${prompt.length} ids, and the context window ${contextTokens} with the reply`;
@@ -282,8 +283,11 @@ interface Running {
 
 class PooledSequence {
   readonly sequence: LlamaContextSequence;
-  constructor(sequence: LlamaContextSequence) {
+  readonly slot: number;
+
+  constructor(sequence: LlamaContextSequence, slot: number) {
     this.sequence = sequence;
+    this.slot = slot;
   }
 
   tokens(): TokenSequence {

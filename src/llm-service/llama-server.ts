@@ -5,12 +5,19 @@ import type { Environment } from '../environment/environment.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { LlamaServerApi } from './llama-server/llama-server-api.ts';
-import { type Reply, type ReplyContext, readStreamedReply, readWholeReply } from './llama-server/read-reply.ts';
+import {
+  onlyPrompt,
+  type Reply,
+  type ReplyContext,
+  readStreamedReply,
+  readWholeReply,
+} from './llama-server/read-reply.ts';
 import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
 import type {
   GenerationEvent,
   GenerationPart,
+  GenerationProgress,
   GenerationRequest,
   LlmDescription,
   LlmService,
@@ -119,15 +126,27 @@ class LlamaServer implements LlmService {
     request: GenerationRequest,
     slot: number | undefined,
     signal: AbortSignal,
-  ): AsyncGenerator<GenerationPart, Reply> {
+  ): AsyncGenerator<GenerationPart | GenerationProgress, Reply> {
     const { connection, facts } = this.#parts;
     const promptTokens = request.prompt.length;
     // Never past the context window: a server started with --context-shift would drop the beginning instead of stopping.
     const maxTokens = Math.min(request.maxTokens, this.description.contextTokens - promptTokens);
-    const body = completionBody(request, { maxTokens, slot });
-    const showsProgress = request.sampling.return_progress === true;
-    const context: ReplyContext = { url: connection.url, facts, promptTokens, maxTokens, showsProgress, signal };
-    if (request.stream) return yield* readStreamedReply(connection.stream('completion', body, signal), context);
+    const isFill = maxTokens === 0;
+    const stream = request.stream || isFill;
+    const body = completionBody({ ...request, stream }, { maxTokens, slot });
+    const context: ReplyContext = {
+      url: connection.url,
+      facts,
+      promptTokens,
+      // Asked for no id it samples one all the same.
+      maxTokens: Math.max(1, maxTokens),
+      tell: request.tell,
+      signal,
+    };
+    if (stream) {
+      const reply = readStreamedReply(connection.stream('completion', body, signal), context);
+      return yield* isFill ? onlyPrompt(reply) : reply;
+    }
 
     const reply = readWholeReply(await connection.post('completion', body, signal), context);
     yield { kind: 'part', text: reply.end.text, ids: reply.end.ids };
@@ -137,8 +156,8 @@ class LlamaServer implements LlmService {
   #check({ prompt, maxTokens }: GenerationRequest): void {
     const { contextTokens } = this.description;
     if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'The prompt is empty.');
-    if (!(Number.isInteger(maxTokens) && maxTokens >= 1)) {
-      throw new DiscedgeError('invalid_request', 'At least one token must be asked for.');
+    if (!(Number.isInteger(maxTokens) && maxTokens >= 0)) {
+      throw new DiscedgeError('invalid_request', 'The length of a reply is a whole number of ids.');
     }
     this.#parts.facts.tokenizer.requireInVocabulary(prompt);
     if (prompt.length >= contextTokens) {

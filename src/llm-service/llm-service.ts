@@ -26,8 +26,8 @@ export interface LlmService {
   slots(): readonly SlotState[];
 
   /**
-   * Evaluates `prompt` and samples a reply. Any number of `part` events, then exactly one `end`. Requests beyond what
-   * the service runs at once wait inside it. Aborting `signal` ends the iteration by throwing `signal.reason`, within one
+   * Evaluates `prompt` and samples a reply. Any number of `part` events, then exactly one `end`; before the parts, where it
+   * is asked for, how far the prompt is. Requests beyond what the service runs at once wait inside it. Aborting `signal` ends the iteration by throwing `signal.reason`, within one
    * prefill chunk.
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
@@ -62,7 +62,7 @@ export interface LlmDescription {
 
 export interface GenerationRequest {
   readonly prompt: TokenSequence;
-  /** At least 1. */
+  /** 0: the prompt is evaluated into the KV cache, for a request to come, and nothing is sampled. */
   readonly maxTokens: number;
   /** Texts at which the reply stops; the text shown ends before the first of them. */
   readonly stop: readonly string[];
@@ -72,15 +72,30 @@ export interface GenerationRequest {
   readonly affinity: string | undefined;
   /** Whether someone reads the parts as they come. False lets a service answer in one piece, which is exact and cheaper. */
   readonly stream: boolean;
+  /** What is told on the way, to a reader of parts: `progress` events, and `usage` with each part. Nothing if left out. */
+  readonly tell?: { readonly progress: boolean; readonly usage: boolean };
 }
 
-export type GenerationEvent = GenerationPart | GenerationEnd;
+export type GenerationEvent = GenerationProgress | GenerationPart | GenerationEnd;
+
+/** How far the evaluation of the prompt is. */
+export interface GenerationProgress {
+  readonly kind: 'progress';
+  readonly promptTokens: number;
+  /** Prompt ids found in the KV cache. */
+  readonly cachedTokens: number;
+  /** Prompt ids that are in it by now, `cachedTokens` included. */
+  readonly processedTokens: number;
+  readonly elapsedMs: number;
+}
 
 export interface GenerationPart {
   readonly kind: 'part';
   /** Text that has become certain; may be empty while a character or a stop word is incomplete. */
   readonly text: string;
   readonly ids: TokenSequence;
+  /** Of the reply up to here. */
+  readonly usage?: GenerationUsage;
   /** Further fields of the service's own reply, e.g. `completion_probabilities`. */
   readonly fields?: Readonly<Record<string, unknown>>;
 }
@@ -95,6 +110,10 @@ export interface GenerationEnd {
   readonly exact: boolean;
   readonly stop: StopReason;
   readonly usage: GenerationUsage;
+  /** Which of its slots it was. */
+  readonly slot?: number;
+  /** The sampling parameters that applied, defaults included, under the names of {@link GenerationRequest.sampling}. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 

@@ -125,6 +125,7 @@ class ScriptedLlm implements LlmService {
     this.#checkIds(prompt);
     if (prompt.length === 0)
       throw new DiscedgeError('invalid_request', 'the prompt has no tokens', { param: 'prompt' });
+    if (maxTokens < 0) throw new DiscedgeError('invalid_request', 'a reply has no negative length');
     if (prompt.length >= this.description.contextTokens) {
       throw new DiscedgeError(
         'context_overflow',
@@ -133,6 +134,7 @@ class ScriptedLlm implements LlmService {
     }
     const stopSignal = AbortSignal.any([signal, this.#closing.signal]);
     stopSignal.throwIfAborted();
+    const { tell } = request;
     const cachedTokens = Math.min(
       affinity === undefined ? 0 : commonPrefixLength(this.#kept.get(affinity) ?? [], prompt),
       prompt.length - 1,
@@ -144,7 +146,18 @@ class ScriptedLlm implements LlmService {
     const decoder = new TextDecoder();
     const ids: TokenId[] = [];
     let text = '';
-    let end: GenerationEnd['stop'] | undefined;
+    let end: GenerationEnd['stop'] | undefined = limit === 0 ? { kind: 'limit' } : undefined;
+    const usage = () => ({
+      cachedTokens,
+      evaluatedTokens: prompt.length - cachedTokens,
+      promptMs: 0,
+      predictedTokens: ids.length,
+      predictedMs: 0,
+    });
+    if (tell?.progress) {
+      const promptTokens = prompt.length;
+      yield { kind: 'progress', promptTokens, cachedTokens, processedTokens: promptTokens, elapsedMs: 0 };
+    }
     while (end === undefined) {
       await this.#pause(stopSignal);
       const part: TokenId[] = [];
@@ -164,7 +177,7 @@ class ScriptedLlm implements LlmService {
       }
       if (end !== undefined && end.kind !== 'word') partText += shown.end();
       text += partText;
-      yield { kind: 'part', text: partText, ids: part };
+      yield { kind: 'part', text: partText, ids: part, ...(tell?.usage && { usage: usage() }) };
     }
     if (affinity !== undefined) this.#keep(affinity, prompt, ids);
     yield {
@@ -173,13 +186,8 @@ class ScriptedLlm implements LlmService {
       text,
       exact: true,
       stop: end,
-      usage: {
-        cachedTokens,
-        evaluatedTokens: prompt.length - cachedTokens,
-        promptMs: 0,
-        predictedTokens: ids.length,
-        predictedMs: 0,
-      },
+      usage: usage(),
+      slot: 0,
     };
   }
 

@@ -7,6 +7,7 @@ import { appendTokens, type TokenId, type TokenSequence } from '../../src/domain
 import type {
   GenerationEnd,
   GenerationPart,
+  GenerationProgress,
   GenerationRequest,
   LlmService,
 } from '../../src/llm-service/llm-service.ts';
@@ -138,6 +139,44 @@ export function llmServiceSuite(
     });
 
     describe('generate', () => {
+      check('of no ids fills the KV cache and says nothing', async () => {
+        for (const stream of [true, false]) {
+          const prompt = await longPrompt(service, 0.25, stream ? 1 : 2);
+          const affinity = `filled-${stream}`;
+          const { parts, end } = await generate(service, prompt, { maxTokens: 0, affinity, stream });
+          expect(parts).toEqual([]);
+          expect(end).toMatchObject({ ids: [], text: '', exact: true, stop: { kind: 'limit' } });
+          expect(end.usage).toMatchObject({ predictedTokens: 0 });
+          expect(end.usage.cachedTokens + end.usage.evaluatedTokens).toBe(prompt.length);
+          const next = await generate(service, prompt, { maxTokens: 4, affinity, stream });
+          expect(next.end.usage).toMatchObject({ cachedTokens: prompt.length - 1, evaluatedTokens: 1 });
+        }
+        await expectError('invalid_request', generate(service, await ask(service), { maxTokens: -1 }));
+      });
+
+      check('tells on the way what is asked for, and nothing else', async () => {
+        const prompt = await longPrompt(service, 0.5, 3);
+        const silent = await generate(service, await ask(service), {});
+        expect(silent.progress).toEqual([]);
+        for (const part of silent.parts) expect(part.usage).toBeUndefined();
+
+        const { progress, parts, end } = await generate(service, prompt, { tell: { progress: true, usage: true } });
+        const processed = progress.map(({ processedTokens }) => processedTokens);
+        expect(processed.length).toBeGreaterThan(0);
+        expect(processed).toEqual([...processed].sort((a, b) => a - b));
+        expect(processed.at(-1)).toBe(prompt.length);
+        const { cachedTokens } = end.usage;
+        for (const event of progress) expect(event).toMatchObject({ promptTokens: prompt.length, cachedTokens });
+        let predicted = 0;
+        for (const { usage } of parts) {
+          expect(usage).toMatchObject({ cachedTokens, evaluatedTokens: prompt.length - cachedTokens });
+          expect(usage?.predictedTokens).toBeGreaterThanOrEqual(predicted);
+          predicted = usage?.predictedTokens ?? 0;
+        }
+        expect(predicted).toBe(end.usage.predictedTokens);
+        expect(end.slot).toBeLessThan(service.slots().length);
+      });
+
       check('shows a slot at work for as long as it lasts', async () => {
         const busy = () => service.slots().filter((slot) => slot.busy).length;
         expect(service.slots().length).toBeGreaterThan(0);
@@ -462,16 +501,18 @@ async function generate(
   prompt: TokenSequence,
   fields: Partial<GenerationRequest>,
   signal = never(),
-): Promise<{ parts: GenerationPart[]; end: GenerationEnd }> {
+): Promise<{ progress: GenerationProgress[]; parts: GenerationPart[]; end: GenerationEnd }> {
+  const progress: GenerationProgress[] = [];
   const parts: GenerationPart[] = [];
   let end: GenerationEnd | undefined;
   for await (const event of service.generate(request(prompt, fields), signal)) {
     expect(end).toBeUndefined();
     if (event.kind === 'part') parts.push(event);
-    else end = event;
+    else if (event.kind === 'end') end = event;
+    else progress.push(event);
   }
   if (end === undefined) throw new Error('the iteration ended without an end event');
-  return { parts, end };
+  return { progress, parts, end };
 }
 
 /** The ids of a conversation's user messages, each answered with "Noted." but the last, and the assistant's header. */

@@ -53,7 +53,7 @@ async function generate(
   const request = { prompt, maxTokens: 40, stop: [], sampling: { temperature: 0 }, affinity: undefined, stream: true };
   for await (const event of service.generate({ ...request, ...fields }, signal)) {
     if (event.kind === 'end') return { parts, end: event };
-    parts.push(event);
+    if (event.kind === 'part') parts.push(event);
   }
   throw new Error('no end');
 }

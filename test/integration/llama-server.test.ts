@@ -53,7 +53,7 @@ async function generate(
   let shown = '';
   for await (const event of service.generate({ ...request, ...fields }, new AbortController().signal)) {
     if (event.kind === 'end') return { ...event, shown };
-    shown += event.text;
+    if (event.kind === 'part') shown += event.text;
   }
   throw new Error('no end');
 }

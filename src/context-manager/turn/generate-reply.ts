@@ -22,7 +22,7 @@ export async function generateReply(
   const { sampling, stop, stream } = parts.options;
   for await (const event of llm.generate({ prompt, maxTokens, stop, sampling, affinity, stream }, signal)) {
     if (event.kind === 'end') return event;
-    if (!observer.gone.aborted) observer.part(event.text, event.ids, event.fields);
+    if (event.kind === 'part' && !observer.gone.aborted) observer.part(event.text, event.ids, event.fields);
   }
   throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
 }

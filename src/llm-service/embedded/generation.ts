@@ -2,12 +2,13 @@ import type { LlamaContextSequence, LlamaGrammarEvaluationState } from 'node-lla
 import type { StopReason } from '../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock } from '../../environment/environment.ts';
-import type { GenerationEvent, GenerationRequest } from '../llm-service.ts';
+import type { GenerationEvent, GenerationRequest, GenerationUsage } from '../llm-service.ts';
 import { ReplyText } from '../reply-text.ts';
 import { SamplingFailed } from './contain-sampling.ts';
 import { type EmbeddedEngine, tokens } from './engine.ts';
 import { ReplyDecoder } from './reply-decoder.ts';
 import { type BiasContext, type EmbeddedSampling, evaluateOptions, isForbidden } from './sampling.ts';
+import { samplingSettings } from './sampling-settings.ts';
 
 export interface EmbeddedGeneration {
   readonly request: GenerationRequest;
@@ -28,17 +29,43 @@ export interface EmbeddedGeneration {
  */
 export async function runGeneration(
   generation: EmbeddedGeneration,
-  on: { engine: EmbeddedEngine; sequence: LlamaContextSequence; clock: Clock },
+  on: { engine: EmbeddedEngine; sequence: LlamaContextSequence; slot: number; clock: Clock },
 ): Promise<void> {
   const { request, emit } = generation;
-  const { engine, sequence, clock } = on;
+  const { engine, sequence, slot, clock } = on;
   const startedMs = clock.monotonic();
   const cachedTokens = await rewind(sequence, request.prompt);
-  const rest = await prefill(generation, sequence);
+  const promptTokens = request.prompt.length;
+  const tellProgress = () => {
+    if (!request.tell?.progress) return;
+    const processedTokens = sequence.nextTokenIndex;
+    const elapsedMs = clock.monotonic() - startedMs;
+    emit({ kind: 'progress', promptTokens, cachedTokens, processedTokens, elapsedMs });
+  };
+  tellProgress();
+  const rest = await prefill(generation, sequence, tellProgress);
 
   let promptedMs: number | undefined;
   let stop: StopReason | undefined;
   const ids: TokenId[] = [];
+  const usageAt = (atMs: number): GenerationUsage => ({
+    cachedTokens,
+    evaluatedTokens: promptTokens - cachedTokens,
+    promptMs: (promptedMs ?? atMs) - startedMs,
+    predictedTokens: ids.length,
+    predictedMs: atMs - (promptedMs ?? atMs),
+  });
+  const told = () => (request.tell?.usage ? { usage: usageAt(clock.monotonic()) } : {});
+  const end = {
+    ...({ kind: 'end', exact: true, slot } as const),
+    settings: samplingSettings(request.sampling, generation.seed),
+  };
+  if (request.maxTokens === 0) {
+    if (rest.length > 0) await sequence.evaluateWithoutGeneratingNewTokens(tokens(rest));
+    tellProgress();
+    emit({ ...end, ids, text: '', stop: { kind: 'limit' }, usage: usageAt(clock.monotonic()) });
+    return;
+  }
   const shown: string[] = [];
   const forbidden = isForbidden(generation.sampling, biasContext(generation, engine));
   const decoder = new ReplyDecoder(
@@ -47,7 +74,10 @@ export async function runGeneration(
   );
   const reply = new ReplyText(request.stop);
   for await (const token of sequence.evaluate(tokens(rest), options(generation, { engine, ids }))) {
-    promptedMs ??= clock.monotonic();
+    if (promptedMs === undefined) {
+      promptedMs = clock.monotonic();
+      tellProgress();
+    }
     generation.progressed();
     generation.signal.throwIfAborted();
     const id = token as number as TokenId;
@@ -55,28 +85,15 @@ export async function runGeneration(
     ids.push(id);
     const { text, stoppedBy } = reply.push(decoder.push(id));
     shown.push(text);
-    emit({ kind: 'part', text, ids: [id] });
+    emit({ kind: 'part', text, ids: [id], ...told() });
     stop = stopReason(generation, { ids, word: stoppedBy, contextTokens: engine.contextTokens });
     if (stop !== undefined) break;
   }
   const last = reply.end();
-  if (last !== '') emit({ kind: 'part', text: last, ids: [] });
+  if (last !== '') emit({ kind: 'part', text: last, ids: [], ...told() });
 
-  const endedMs = clock.monotonic();
-  emit({
-    kind: 'end',
-    ids,
-    text: shown.join('') + last,
-    exact: true,
-    stop: stop ?? { kind: 'end' },
-    usage: {
-      cachedTokens,
-      evaluatedTokens: request.prompt.length - cachedTokens,
-      promptMs: (promptedMs ?? endedMs) - startedMs,
-      predictedTokens: ids.length,
-      predictedMs: endedMs - (promptedMs ?? endedMs),
-    },
-  });
+  const text = shown.join('') + last;
+  emit({ ...end, ids, text, stop: stop ?? { kind: 'end' }, usage: usageAt(clock.monotonic()) });
 }
 
 /**
@@ -89,13 +106,18 @@ async function rewind(sequence: LlamaContextSequence, prompt: TokenSequence): Pr
 }
 
 /** Evaluates the prompt but for a last piece, which it returns; looks at the signal after every chunk. */
-async function prefill(generation: EmbeddedGeneration, sequence: LlamaContextSequence): Promise<TokenSequence> {
+async function prefill(
+  generation: EmbeddedGeneration,
+  sequence: LlamaContextSequence,
+  tellProgress: () => void,
+): Promise<TokenSequence> {
   const { request, prefillChunkTokens, signal } = generation;
   let at = sequence.nextTokenIndex;
   for (; request.prompt.length - at > prefillChunkTokens; at += prefillChunkTokens) {
     signal.throwIfAborted();
     await sequence.evaluateWithoutGeneratingNewTokens(tokens(request.prompt.slice(at, at + prefillChunkTokens)));
     generation.progressed();
+    tellProgress();
   }
   signal.throwIfAborted();
   return request.prompt.slice(at);

@@ -1,10 +1,18 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TokenId } from '../../domain/token-sequence.ts';
+import type { GenerationUsage } from '../llm-service.ts';
 import { badReply, errorOfReply } from './server-errors.ts';
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Milliseconds = Type.Number({ minimum: 0 });
+
+const Timings = Type.Object({
+  cache_n: Count,
+  prompt_n: Count,
+  prompt_ms: Milliseconds,
+  predicted_ms: Milliseconds,
+});
 
 /** What every event of a streamed reply has, and a reply in one piece too (llama-server `/completion`). */
 const Chunk = Type.Object({
@@ -12,7 +20,8 @@ const Chunk = Type.Object({
   tokens: Type.Array(Count),
   tokens_predicted: Count,
   stop: Type.Boolean(),
-  prompt_progress: Type.Optional(Type.Unknown()),
+  prompt_progress: Type.Optional(Type.Object({ total: Count, cache: Count, processed: Count, time_ms: Milliseconds })),
+  timings: Type.Optional(Timings),
 });
 
 /** The last event of a stream, and a reply in one piece. */
@@ -25,27 +34,27 @@ const Final = Type.Object({
   truncated: Type.Boolean(),
   id_slot: Type.Integer(),
   model: Type.Optional(Type.String()),
-  timings: Type.Object({
-    cache_n: Count,
-    prompt_n: Count,
-    prompt_ms: Milliseconds,
-    predicted_ms: Milliseconds,
-  }),
+  timings: Timings,
+  generation_settings: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
 });
 
 const isChunk = Compile(Chunk);
 const isFinal = Compile(Final);
 
 /** Fields left out of the reply's extras: translated into our own, too large, or of interest to one request only. */
-const OWN_FIELDS = new Set(['index', 'content', 'tokens', 'stop', 'prompt']);
-/** Repeated in every event, and meaningful in the last only. */
-const CHUNK_FIELDS = new Set([...OWN_FIELDS, 'id_slot', 'tokens_predicted', 'tokens_evaluated']);
+const OWN_FIELDS = new Set([
+  ...['index', 'content', 'tokens', 'stop', 'prompt', 'id_slot', 'tokens_predicted', 'tokens_evaluated'],
+  ...['timings', 'prompt_progress', 'generation_settings'],
+]);
 
 export interface CompletionChunk {
   readonly text: string;
   readonly ids: readonly TokenId[];
   /** Ids sampled so far, this chunk's included. */
   readonly predicted: number;
+  readonly progress: Static<typeof Chunk>['prompt_progress'];
+  /** Of all ids sampled so far. */
+  readonly usage: GenerationUsage | undefined;
   readonly fields: Readonly<Record<string, unknown>> | undefined;
   readonly final: FinalReply | undefined;
 }
@@ -71,7 +80,9 @@ export function readCompletion(
     text: value.content,
     ids: ids as TokenId[],
     predicted: value.tokens_predicted,
-    fields: otherFields(value, value.stop ? OWN_FIELDS : CHUNK_FIELDS),
+    progress: value.prompt_progress,
+    usage: value.timings && usageOf(value.timings, value.tokens_predicted),
+    fields: otherFields(value),
     final: value.stop ? (value as unknown as FinalReply) : undefined,
   };
 }
@@ -81,7 +92,17 @@ function errorIn(value: unknown, url: URL): Error | undefined {
   return Number.isInteger(status) ? errorOfReply(url, status as number, value) : undefined;
 }
 
-function otherFields(value: object, own: ReadonlySet<string>): Readonly<Record<string, unknown>> | undefined {
-  const others = Object.entries(value).filter(([name]) => !own.has(name));
+export function usageOf(timings: Static<typeof Timings>, predictedTokens: number): GenerationUsage {
+  return {
+    cachedTokens: timings.cache_n,
+    evaluatedTokens: timings.prompt_n,
+    promptMs: timings.prompt_ms,
+    predictedTokens,
+    predictedMs: timings.predicted_ms,
+  };
+}
+
+function otherFields(value: object): Readonly<Record<string, unknown>> | undefined {
+  const others = Object.entries(value).filter(([name]) => !OWN_FIELDS.has(name));
   return others.length === 0 ? undefined : Object.fromEntries(others);
 }

@@ -13,6 +13,7 @@ const OWN_FIELDS = new Set([
   'cache_prompt',
   'return_tokens',
   'return_progress',
+  'timings_per_token',
   'response_fields',
 ]);
 /** Several replies to one prompt. */
@@ -23,7 +24,7 @@ const COUNT_FIELDS = ['n', 'n_cmpl'];
  * Throws `unsupported_parameter`.
  */
 export function completionBody(
-  { prompt, stop, sampling, stream }: GenerationRequest,
+  { prompt, stop, sampling, stream, tell }: GenerationRequest,
   { maxTokens, slot }: { readonly maxTokens: number; readonly slot: number | undefined },
 ): string {
   for (const name of COUNT_FIELDS) {
@@ -41,6 +42,7 @@ export function completionBody(
     return_tokens: true,
     // Events while the prompt is evaluated: a long one is not mistaken for a server that hangs.
     return_progress: stream,
+    timings_per_token: stream && tell?.usage === true,
   };
   // The server refuses the whole body for one lone surrogate. Ids need no such care, and there are thousands.
   const parameters = JSON.stringify(rest, (_, value) => (typeof value === 'string' ? value.toWellFormed() : value));

@@ -1,7 +1,13 @@
 import type { StopReason } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { GenerationEnd, GenerationPart } from '../llm-service.ts';
-import { type FinalReply, readCompletion } from './completion-reply.ts';
+import type {
+  GenerationEnd,
+  GenerationPart,
+  GenerationProgress,
+  GenerationRequest,
+  GenerationUsage,
+} from '../llm-service.ts';
+import { type CompletionChunk, type FinalReply, readCompletion, usageOf } from './completion-reply.ts';
 import type { ServerFacts } from './describe-server.ts';
 import { ReplyIds } from './reply-ids.ts';
 import { badReply, servesAnotherModel } from './server-errors.ts';
@@ -12,8 +18,7 @@ export interface ReplyContext {
   readonly facts: ServerFacts;
   readonly promptTokens: number;
   readonly maxTokens: number;
-  /** Whether the caller asked for `return_progress` itself. */
-  readonly showsProgress: boolean;
+  readonly tell: GenerationRequest['tell'];
   readonly signal: AbortSignal;
 }
 
@@ -42,8 +47,8 @@ export function readWholeReply(body: unknown, context: ReplyContext): Reply {
 export async function* readStreamedReply(
   events: AsyncIterable<string>,
   context: ReplyContext,
-): AsyncGenerator<GenerationPart, Reply> {
-  const { url, facts, signal } = context;
+): AsyncGenerator<GenerationPart | GenerationProgress, Reply> {
+  const { url, facts, signal, tell } = context;
   const { tokenizer, eos, description } = facts;
   const ids = new ReplyIds({
     tokenize: (text) => tokenizer.tokenize(text, { parseSpecial: false }, signal),
@@ -52,30 +57,50 @@ export async function* readStreamedReply(
   });
   let text = '';
   let given = 0;
-  const part = (more: string, fields?: Fields): GenerationPart[] => {
+  const part = (more: string, { fields, usage }: Partial<CompletionChunk> = {}): GenerationPart[] => {
     const settled = ids.ids.slice(given);
     given += settled.length;
     text += more;
     if (more === '' && settled.length === 0 && fields === undefined) return [];
-    return [{ kind: 'part', text: more, ids: settled, ...(fields === undefined ? {} : { fields }) }];
+    return [{ kind: 'part', text: more, ids: settled, ...(usage && { usage }), ...(fields && { fields }) }];
   };
 
   for await (const data of events) {
     const chunk = readCompletion(parseEvent(data, url), readerOf(context));
     if (chunk.predicted > context.maxTokens) throw badReply(url, 'more ids than were asked for');
-    const { final } = chunk;
+    const { final, progress } = chunk;
+    if (progress !== undefined) {
+      if (tell?.progress) yield progressOf(progress);
+      continue;
+    }
     if (final === undefined) {
       if (!(await ids.push(chunk))) throw badReply(url, 'a stream whose counts contradict each other');
-      yield* part(chunk.text, shownFields(chunk.fields, context));
+      yield* part(chunk.text, chunk);
       continue;
     }
     const { stop_type: stop, stopping_word: stoppingWord } = final;
     const rest = await ids.end({ predicted: chunk.predicted, stop, stoppingWord });
     if (rest === undefined) throw badReply(url, 'a stream whose counts contradict each other');
-    yield* part(chunk.text + (await tokenizer.detokenize(rest.unshown, signal)));
+    const usage = tell?.usage ? usageOf(final.timings, final.tokens_predicted) : undefined;
+    yield* part(chunk.text + (await tokenizer.detokenize(rest.unshown, signal)), { usage });
     return endOf(final, { text, ids: ids.ids, exact: ids.isExact, fields: chunk.fields }, context);
   }
   throw badReply(url, 'a stream without an end');
+}
+
+/** What is left of a reply whose prompt alone was wanted. */
+export async function* onlyPrompt(
+  reply: AsyncGenerator<GenerationPart | GenerationProgress, Reply>,
+): AsyncGenerator<GenerationProgress, Reply> {
+  for (;;) {
+    const { done, value } = await reply.next();
+    if (done) {
+      const { end, slot } = value;
+      const usage: GenerationUsage = { ...end.usage, predictedTokens: 0, predictedMs: 0 };
+      return { slot, end: { ...end, ids: [], text: '', exact: true, stop: { kind: 'limit' }, usage } };
+    }
+    if (value.kind === 'progress') yield value;
+  }
 }
 
 interface WholeText {
@@ -92,23 +117,19 @@ function endOf(final: FinalReply, { text, ids, exact, fields }: WholeText, conte
   if (final.tokens_evaluated !== promptTokens || isShortened) {
     throw badReply(url, 'the reply to a prompt that it had shortened');
   }
-  const { timings } = final;
+  const { id_slot: slot, generation_settings: settings } = final;
   return {
-    slot: final.id_slot,
+    slot,
     end: {
       kind: 'end',
       text,
       ids,
       exact,
       stop: stopOf(final),
-      usage: {
-        cachedTokens: timings.cache_n,
-        evaluatedTokens: timings.prompt_n,
-        promptMs: timings.prompt_ms,
-        predictedTokens: final.tokens_predicted,
-        predictedMs: timings.predicted_ms,
-      },
-      ...(fields === undefined ? {} : { fields }),
+      usage: usageOf(final.timings, final.tokens_predicted),
+      slot,
+      ...(settings && { settings }),
+      ...(fields && { fields }),
     },
   };
 }
@@ -126,10 +147,14 @@ function stopOf({ stop_type: type, stopping_word: word }: FinalReply): StopReaso
   }
 }
 
-function shownFields(fields: Fields | undefined, { showsProgress }: ReplyContext): Fields | undefined {
-  if (fields === undefined || showsProgress) return fields;
-  const { prompt_progress: _, ...others } = fields;
-  return Object.keys(others).length === 0 ? undefined : others;
+function progressOf(progress: NonNullable<CompletionChunk['progress']>): GenerationProgress {
+  return {
+    kind: 'progress',
+    promptTokens: progress.total,
+    cachedTokens: progress.cache,
+    processedTokens: progress.processed,
+    elapsedMs: progress.time_ms,
+  };
 }
 
 function readerOf({ url, facts }: ReplyContext) {

@@ -374,7 +374,7 @@ describe('a request that the server refuses', () => {
     const longest = new Array<TokenId>(DOUBLE_CONTEXT_TOKENS).fill(111 as TokenId);
     await expectFailure('context_overflow', generate({ prompt: longest }));
     await expectFailure('invalid_request', generate({ prompt: [] }));
-    await expectFailure('invalid_request', generate({ maxTokens: 0 }));
+    await expectFailure('invalid_request', generate({ maxTokens: -1 }));
     await expectFailure('unsupported_parameter', generate({ sampling: { n_cmpl: 2 } }));
   });
 
@@ -427,26 +427,30 @@ describe('a server that becomes another one', () => {
 
 describe('what the server adds', () => {
   test('passes through, without prompt, ids and text', async () => {
-    const fields = { generation_settings: { seed: 7 }, prompt: 'hello', completion_probabilities: [1] };
+    const fields = {
+      generation_settings: { seed: 7 },
+      prompt: 'hello',
+      completion_probabilities: [1],
+      has_new_line: true,
+    };
     double.answers.completion = json(final(PROMPT.length, 1, { content: 'o', tokens: [111], ...fields }));
     const [, end] = await generate({ stream: false });
-    expect(end?.fields).toMatchObject({ generation_settings: { seed: 7 }, completion_probabilities: [1] });
-    for (const own of ['prompt', 'tokens', 'content']) expect(end?.fields).not.toHaveProperty(own);
+    if (end?.kind !== 'end') throw new Error('no end');
+    expect(end.settings).toEqual({ seed: 7 });
+    expect(end.fields).toMatchObject({ completion_probabilities: [1], has_new_line: true });
+    for (const own of ['prompt', 'tokens', 'content', 'timings']) expect(end.fields).not.toHaveProperty(own);
   });
 
   test('in progress events shows only to who asked, and their id is none', async () => {
-    const progress = chunk('', [0], 0, { prompt_progress: { total: 5, processed: 5 } });
+    const progress = chunk('', [0], 0, { prompt_progress: { total: 5, cache: 2, processed: 4, time_ms: 1 } });
     double.answers.completion = events([progress, chunk('o', [111], 1, { extra: 1 }), final(PROMPT.length, 1)]);
     const plain = await generate();
-    expect(plain.map((event) => event.fields && Object.keys(event.fields).includes('prompt_progress'))).not.toContain(
-      true,
-    );
     expect(plain).toMatchObject([
-      { ids: [111], fields: { extra: 1 } },
-      { ids: [111], exact: true },
+      { kind: 'part', ids: [111], fields: { extra: 1 } },
+      { kind: 'end', ids: [111], exact: true },
     ]);
-    const asked = await generate({ sampling: { return_progress: true } });
-    expect(asked[0]).toMatchObject({ text: '', ids: [], fields: { prompt_progress: { total: 5 } } });
+    const [told] = await generate({ tell: { progress: true, usage: false } });
+    expect(told).toEqual({ kind: 'progress', promptTokens: 5, cachedTokens: 2, processedTokens: 4, elapsedMs: 1 });
   });
 });
 

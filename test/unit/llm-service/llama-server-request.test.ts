@@ -32,6 +32,7 @@ test('the fields that exactness rests on cannot be overridden', () => {
     cache_prompt: false,
     return_tokens: false,
     return_progress: false,
+    timings_per_token: false,
     response_fields: ['content'],
     model: 'other',
   };
@@ -45,6 +46,7 @@ test('the fields that exactness rests on cannot be overridden', () => {
     cache_prompt: true,
     return_tokens: true,
     return_progress: true,
+    timings_per_token: false,
   });
 });
 
