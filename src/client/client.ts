@@ -12,9 +12,9 @@ export type { Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';
-export type { ForkOptions, SessionDirectory, SessionPage } from './session-directory.ts';
+export type { ForkOptions, SeenOptions, SessionDirectory, SessionPage } from './session-directory.ts';
 export type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
-export type { ForkedSession, SessionSummary, StoredBranch, StoredSession, StoredTurn } from './stored-session.ts';
+export type { ForkedSession, SessionSummary, StoredBranch, StoredSession, StoredTurn, Wire } from './stored-session.ts';
 export type { Fetch } from './transport.ts';
 export type { TurnOptions } from './turn-request.ts';
 

@@ -32,6 +32,19 @@ export interface ForkOptions {
   readonly ttlSeconds?: number | undefined;
 }
 
+/**
+ * What whoever asks has seen of a session, at whichever node: a node that lacks it waits for it, bounded, before it answers.
+ * A {@link Session} says so by itself.
+ */
+export interface SeenOptions {
+  /** The last turn that was acknowledged. */
+  readonly turn?: number | undefined;
+  /** Its context id, which also tells the branch. */
+  readonly contextId?: string | undefined;
+  /** How long the node may wait, in milliseconds; its default when left out. */
+  readonly maxWaitMs?: number | undefined;
+}
+
 /** A user's stored sessions, as the node that is asked holds them. An id that no URL leads to throws `invalid_use`. */
 export class SessionDirectory {
   readonly #transport: Transport;
@@ -61,14 +74,14 @@ export class SessionDirectory {
     };
   }
 
-  /** Throws `session_not_found`. */
-  async show(sessionId: string): Promise<StoredSession> {
-    return sessionOf(await this.#json('GET', pathOf(sessionId)));
+  /** Throws `session_not_found`, and `context_stale` where what was seen does not come. */
+  async show(sessionId: string, seen: SeenOptions = {}): Promise<StoredSession> {
+    return sessionOf(await this.#json('GET', pathOf(sessionId), { query: seenQuery(seen) }));
   }
 
-  /** Everything that is stored of a session, exact token ids included, as the node gives it. */
-  async export(sessionId: string): Promise<Wire> {
-    return this.#json('GET', `${pathOf(sessionId)}/export`);
+  /** Everything that is stored of a session, exact token ids included, as the node gives it. Throws what `show` throws. */
+  async export(sessionId: string, seen: SeenOptions = {}): Promise<Wire> {
+    return this.#json('GET', `${pathOf(sessionId)}/export`, { query: seenQuery(seen) });
   }
 
   /**
@@ -86,10 +99,11 @@ export class SessionDirectory {
     return forkedSessionOf(await this.#json('POST', `${pathOf(sessionId)}/fork`, { body }));
   }
 
-  /** For good, on every node. Throws `session_not_found`, and `session_deleted` when it was deleted before. */
-  async delete(sessionId: string): Promise<void> {
+  /** For good, on every node. Throws what `show` throws, and `session_deleted` when it was deleted before. */
+  async delete(sessionId: string, seen: SeenOptions = {}): Promise<void> {
     let isAnswerLost = false;
-    await this.#attempt({ method: 'DELETE', path: this.#path(pathOf(sessionId)) }, (error) => {
+    const path = this.#path(pathOf(sessionId), seenQuery(seen));
+    await this.#attempt({ method: 'DELETE', path }, (error) => {
       // By the attempt whose answer was lost.
       if (isAnswerLost && error.code === 'session_deleted') return;
       isAnswerLost ||= isLostAnswer(error);
@@ -152,6 +166,10 @@ export class SessionDirectory {
     const suffix = parameters.size === 0 ? '' : `?${parameters}`;
     return `/sessions${path}${suffix}`;
   }
+}
+
+function seenQuery({ turn, contextId, maxWaitMs }: SeenOptions): Record<string, string | number | undefined> {
+  return { turn, context_id: contextId, max_wait_ms: maxWaitMs };
 }
 
 /** The request may have done its work. */

@@ -6,10 +6,10 @@ import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { withRetries } from './retry.ts';
 import { sendTurn, type TurnBody } from './send-turn.ts';
 import { askAll, SessionAtNodes } from './session-at-nodes.ts';
-import { SessionDirectory } from './session-directory.ts';
+import { type SeenOptions, SessionDirectory } from './session-directory.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
 import type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
-import { lineThrough, type StoredTurn } from './stored-session.ts';
+import { lineThrough, type StoredTurn, type Wire } from './stored-session.ts';
 import type { Transport } from './transport.ts';
 import { isSameTurn, turnAgain, turnRequest } from './turn-request.ts';
 import { UnsettledTurn } from './unsettled-turn.ts';
@@ -120,10 +120,21 @@ export class Session {
 
   /**
    * The turns so far, as the node has stored them, oldest first: of the branch that this session is on, where there are
-   * several. Throws `session_not_found` before the first.
+   * several. What was acknowledged to this session is among them, at whichever node it is now; throws `context_stale` where
+   * it does not come in time, and `session_not_found` before the first turn.
    */
   async history(): Promise<readonly StoredTurn[]> {
-    return lineThrough(await this.#directory.show(this.sessionId), this.#contextId);
+    return lineThrough(await this.#directory.show(this.sessionId, this.#seen), this.#contextId);
+  }
+
+  /** Everything that is stored of it, exact token ids included. Throws what `history` throws. */
+  async export(): Promise<Wire> {
+    return this.#directory.export(this.sessionId, this.#seen);
+  }
+
+  /** Deletes it for good, on every node. Throws what `history` throws, and `session_deleted` when it was deleted before. */
+  async delete(): Promise<void> {
+    await this.#directory.delete(this.sessionId, this.#seen);
   }
 
   /**
@@ -168,6 +179,13 @@ export class Session {
     this.#turn = last?.turn ?? 0;
     this.#contextId = last?.contextId;
     return { wentBack: true };
+  }
+
+  /** This session's own writes, which whatever is asked of a node must see. */
+  get #seen(): SeenOptions {
+    if (this.#turn === 0) return {};
+    const { maxWaitMs } = this.#options.turnOptions ?? {};
+    return { turn: this.#turn, contextId: this.#contextId, maxWaitMs };
   }
 
   /** Takes over a line that holds all that was acknowledged; false, and nothing changes, when it does not. */

@@ -1,5 +1,6 @@
 import type { SessionSummary } from '../context-store/context-store.ts';
 import { compareUtf8 } from '../domain/bytes.ts';
+import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionId, UserId } from '../domain/identifiers.ts';
 import type { ModelDirectory, ServedModel } from './model-directory.ts';
 
@@ -73,16 +74,22 @@ export class NodeSessions {
 
   /**
    * Stops the session's turns under way, which may be its first, so that nothing of it is stored yet: in the model that is
-   * named, or in the first that runs any. True when nothing is stored of any of them; false when none ran, and when one is
-   * kept. Throws `model_not_found`.
+   * named, or in the one that runs any. True when nothing is stored of any of them; false when none ran, and when one is
+   * kept. Throws `model_not_found`, and `invalid_request` where none is named and several run a session of this id: then
+   * nothing is stopped.
    */
   async cancel({ model, userId, sessionId }: SessionName): Promise<boolean> {
     const models = model === undefined ? this.#models.all : [this.#models.find(model)];
-    for (const { contextManager } of models) {
-      const cancelled = await contextManager.sessions.cancel(userId, sessionId);
-      if (cancelled !== 'nothing') return cancelled === 'stopped';
+    const [running, ...others] = models.filter(({ contextManager }) =>
+      contextManager.sessions.isUnderWay(userId, sessionId),
+    );
+    if (running === undefined) return false;
+    if (others.length > 0) {
+      const names = [running, ...others].map(({ name }) => name).join(', ');
+      const message = `sessions of this id have turns under way in several models (${names}): say in model which is meant`;
+      throw new DiscedgeError('invalid_request', message, { param: 'model' });
     }
-    return false;
+    return (await running.contextManager.sessions.cancel(userId, sessionId)) === 'stopped';
   }
 }
 

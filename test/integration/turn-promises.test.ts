@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { DiscedgeClient } from '../../src/client/client.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
@@ -165,4 +166,19 @@ test('deleted at the other node right after turn 1, it is deleted: the request s
     await eventually(async () => expect((await a.get(`/sessions/s${n}`)).status).toBe(410));
   }
   expect((await b.get('/sessions/none?turn=1&max_wait_ms=200')).body.error).toMatchObject({ type: 'context_stale' });
+});
+
+test("a client's session that moves sees its own writes there: it reads, exports and deletes right after its turn", async () => {
+  const a = await start('a');
+  const b = await startBeside(a);
+  const client = new DiscedgeClient({ nodes: [a.url, b.url], retriesMax: 0 });
+  for (let n = 0; n < 50; n++) {
+    const session = client.session();
+    await session.send('x');
+    session.moveTo(b.url);
+    if (n % 5 === 0) expect(await session.history()).toHaveLength(1);
+    if (n % 5 === 1) expect((await session.export()).turns).toHaveLength(1);
+    await session.delete();
+    await eventually(async () => expect((await a.get(`/sessions/${session.sessionId}`)).status).toBe(410));
+  }
 });

@@ -107,7 +107,7 @@ export class Sessions {
     const { environment, options, running, records, replica } = this.#parts.node;
     const address = this.#key(userId, sessionId);
     // Asked first: what ends while the session is read is either seen under way or found stored.
-    const isOpening = running.has(sessionKeyText(address));
+    const isOpening = this.isUnderWay(userId, sessionId);
     const { key, history } = await seenSession(replica, address, { ...seen, isOpening });
     const writtenAtMs = environment.clock.now();
     await records.write({
@@ -134,13 +134,16 @@ export class Sessions {
     return this.#parts.node.running.cancel(sessionKeyText(this.#key(userId, sessionId)), reason);
   }
 
+  /** Whether anything is under way that may store something of the session. */
+  isUnderWay(userId: UserId, sessionId: SessionId): boolean {
+    return this.#parts.node.running.has(sessionKeyText(this.#key(userId, sessionId)));
+  }
+
   /** Whether there is such a session here, or will be, or was one whose tombstone lasts. */
   async presence(userId: UserId, sessionId: SessionId): Promise<Presence> {
-    const { running, records } = this.#parts.node;
-    const key = this.#key(userId, sessionId);
     // Asked first: what ends while the session is read is either seen under way or found stored.
-    const isUnderWay = running.has(sessionKeyText(key));
-    const presence = presenceOf(await records.load(key));
+    const isUnderWay = this.isUnderWay(userId, sessionId);
+    const presence = presenceOf(await this.#parts.node.records.load(this.#key(userId, sessionId)));
     return presence === 'absent' && isUnderWay ? 'opening' : presence;
   }
 

@@ -226,7 +226,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         tags: ['sessions'],
         summary: 'Stop the turn that runs',
         description:
-          '`cancelled` is true when every request of the session that was under way was stopped, and nothing is stored of any. It is false when there was none, or one was answered: its turn was stored before, or was being stored. Sent again, that one is found and replayed.',
+          '`cancelled` is true when every request of the session that was under way was stopped, and nothing is stored of any. It is false when there was none, or one was answered: its turn was stored before, or was being stored. Sent again, that one is found and replayed. Refused, and nothing stopped, where no `model` is named and several run a session of this id.',
         response: { 200: CancelReply },
         errors: [...OF_A_MODEL, ...OF_THE_STORE],
         ...one,

@@ -578,6 +578,25 @@ describe('stored sessions', () => {
     ]);
   });
 
+  it('a session says what it has seen wherever it reads, exports or deletes, and nothing before its first turn', async () => {
+    const edge = await node(json({ turns: [], branches: [] }), reply('hi'), json({ turns: [], branches: [] }));
+    const { client } = clientOf(edge.url);
+    const session = client.session({ sessionId: 's', turnOptions: { maxWaitMs: 700 } });
+    await session.history();
+    const { contextId } = await session.send('x');
+    await session.history();
+    await session.export();
+    await session.delete();
+    const seen = `?turn=1&context_id=${encodeURIComponent(contextId ?? '')}&max_wait_ms=700`;
+    expect(edge.received.map((entry) => `${entry.method} ${entry.path}`)).toEqual([
+      'GET /sessions/s',
+      'POST /completion',
+      `GET /sessions/s${seen}`,
+      `GET /sessions/s/export${seen}`,
+      `DELETE /sessions/s${seen}`,
+    ]);
+  });
+
   it('names sessions safely in paths', async () => {
     const edge = await node(json({ deleted: true, cancelled: true }));
     const { sessions } = clientOf(edge.url).client;

@@ -114,6 +114,22 @@ describe('a session belongs to its model', () => {
     },
   );
 
+  it('a cancel that may mean turns of two models stops neither and names both', async () => {
+    const endless = { ignore_eos: true, n_predict: 8192, stream: true };
+    const both = { user_id: 'apart', session_id: 'both', prompt: 'x', ...endless };
+    const running = ['first', 'second'].map((model) => node.post('/completion', { ...both, model }));
+    const stop = (model?: string) => node.post(`/sessions/both/cancel${query(model)}`, {});
+    await vi.waitFor(async () => expect((await node.get('/metrics')).text).toMatch(/^discedge_turns_in_flight 2$/m));
+    const refused = await stop();
+    expect(refused).toMatchObject({ status: 400, body: { error: { type: 'invalid_request', param: 'model' } } });
+    expect(refused.body.error.message).toMatch(/\(first, second\)/);
+    expect((await stop('second')).body).toEqual({ cancelled: true });
+    expect((await running[1])?.text).toContain('turn_cancelled');
+    expect((await stop()).body).toEqual({ cancelled: true });
+    expect((await running[0])?.text).toContain('turn_cancelled');
+    expect((await stop()).body).toEqual({ cancelled: false });
+  });
+
   it('the list is that of all models, page by page, each session once', async () => {
     for (const session_id of ['a', 'b', 'c', 'd']) {
       for (const model of session_id === 'b' ? ['first'] : ['first', 'second']) {
