@@ -1,6 +1,6 @@
-import { Template } from '@huggingface/jinja';
 import type { Message } from '../../src/domain/record/turn-record.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import { JinjaTemplate } from '../../src/llm-service/jinja/template.ts';
 import { APPENDABLE_STYLES, type AppendableStyle, type TemplateStyle } from './chat-template-styles.ts';
 import { byteTokenizer, type ToyTokenizer, templateDescription } from './toy-tokenizer.ts';
 
@@ -34,7 +34,7 @@ export function written(
     "strftime_now('%d %b %Y') if strftime_now is defined else 'unknown'",
     "'31 Jan 2026'",
   );
-  return new Template(source).render({
+  return new JinjaTemplate(source).render({
     messages,
     add_generation_prompt: true,
     bos_token: style.bosText,

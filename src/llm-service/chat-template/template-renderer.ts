@@ -1,5 +1,5 @@
-import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import type { Role } from '../../domain/record/turn-record.ts';
+import { JinjaError, JinjaTemplate } from '../jinja/template.ts';
 import { strftime } from './strftime.ts';
 
 /** What a rendered conversation looks like with its contents taken out: literal, content, literal, … , literal. */
@@ -35,7 +35,7 @@ const PADDING = { start: ' \n', end: '\n ' };
 export class TemplateRenderer {
   /** Whether the template looks for reasoning inside replies. */
   readonly readsReasoning: boolean;
-  readonly #template: Template;
+  readonly #template: JinjaTemplate;
   readonly #globals: Readonly<Record<string, unknown>>;
   readonly #clock: { now(): number } | undefined;
   readonly #delimiter: string;
@@ -43,9 +43,10 @@ export class TemplateRenderer {
   /** Throws {@link TemplateRefusal} when the source is not Jinja. `clock` undefined: the template gets no date. */
   constructor(source: string, options: { bosText: string; eosText: string; clock: { now(): number } | undefined }) {
     try {
-      this.#template = new Template(source);
+      this.#template = new JinjaTemplate(source);
     } catch (error) {
-      throw new TemplateRefusal(`cannot be parsed (${reasonOf(error)})`);
+      if (!(error instanceof JinjaError)) throw error;
+      throw new TemplateRefusal(`cannot be parsed (${error.message})`);
     }
     this.#globals = { bos_token: options.bosText, eos_token: options.eosText };
     this.#clock = options.clock;
@@ -103,36 +104,24 @@ export class TemplateRenderer {
   }
 
   #run(messages: readonly object[], generationPrompt: boolean, dates: Map<string, string>): string {
-    const environment = new Environment();
-    const globals: Record<string, unknown> = {
-      ...this.#globals,
-      true: true,
-      True: true,
-      false: false,
-      False: false,
-      none: null,
-      None: null,
-      range,
-      raise_exception: (reason: unknown) => {
+    const clock = this.#clock;
+    const printDate = (format: unknown) => {
+      const text = dates.get(String(format)) ?? strftime((clock as { now(): number }).now(), String(format));
+      dates.set(String(format), text);
+      return text;
+    };
+    const functions = {
+      raise_exception: (reason: unknown): never => {
         throw new TemplateRefusal(`refuses it: "${String(reason)}"`);
       },
-      messages,
-      add_generation_prompt: generationPrompt,
+      ...(clock === undefined ? {} : { strftime_now: printDate }),
     };
-    if (this.#clock !== undefined) {
-      const clock = this.#clock;
-      globals.strftime_now = (format: string) => {
-        const text = dates.get(format) ?? strftime(clock.now(), format);
-        dates.set(format, text);
-        return text;
-      };
-    }
-    for (const [name, value] of Object.entries(globals)) environment.set(name, value);
+    const variables = { ...this.#globals, messages, add_generation_prompt: generationPrompt };
     try {
-      return String(new Interpreter(environment).run(this.#template.parsed).value);
+      return this.#template.render(variables, functions);
     } catch (error) {
-      if (error instanceof TemplateRefusal) throw error;
-      throw new TemplateRefusal(`cannot be rendered (${reasonOf(error)})`);
+      if (error instanceof JinjaError) throw new TemplateRefusal(`cannot be rendered (it ${error.message})`);
+      throw error;
     }
   }
 
@@ -161,18 +150,9 @@ export class TemplateRenderer {
   }
 }
 
-function range(start: number, stop?: number, step = 1): number[] {
-  const [from, to] = stop === undefined ? [0, start] : [start, stop];
-  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step);
-}
-
 /** A private-use character that the template does not contain, so that marks are found again without doubt. */
 function unusedCharacter(text: string): string {
   let code = 0xe000;
   while (text.includes(String.fromCharCode(code))) code++;
   return String.fromCharCode(code);
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,12 +1,12 @@
 // What a chat template makes of messages, in the styles of well-known model families. Tries to catch a turn that adds
 // anything but what the template itself would write, a lead that is not the preamble or the reply's end, a second BOS or
 // end token, and bad messages that crash. The expectation is Jinja run on the real contents.
-import { Interpreter } from '@huggingface/jinja';
 import { describe, expect, test, vi } from 'vitest';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { Role, TextMessage } from '../../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';
+import { JinjaTemplate } from '../../../src/llm-service/jinja/template.ts';
 import { APPENDABLE_STYLES, CHANGING_STYLES } from '../../support/chat-template-styles.ts';
 import { compiledStyle, expectedReply, JANUARY_31, STYLE_NAMES, written } from '../../support/compiled-style.ts';
 import { byteTokenizer, templateDescription, wordTokenizer } from '../../support/toy-tokenizer.ts';
@@ -110,7 +110,7 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
     await template.openSession(opening);
     await template.continueSession([], [user('warm')]);
     tokenizer.calls.length = 0;
-    const runs = vi.spyOn(Interpreter.prototype, 'run');
+    const runs = vi.spyOn(JinjaTemplate.prototype, 'render');
     await template.openSession(opening);
     await template.continueSession([], [user('And EKF?')]);
     expect(tokenizer.calls).toEqual(
@@ -440,7 +440,7 @@ describe('kept shapes', () => {
     const { template } = await chatml();
     const user: TextMessage = { role: 'user', content: 'x' };
     await template.openSession([user]);
-    const runs = vi.spyOn(Interpreter.prototype, 'run');
+    const runs = vi.spyOn(JinjaTemplate.prototype, 'render');
     for (let length = 2; length <= 60; length++) {
       await template.openSession(Array.from({ length }, () => user));
       runs.mockClear();
@@ -458,7 +458,7 @@ describe('kept shapes', () => {
       const { ids } = await template.openSession(opening(length));
       expect(tokenizer.text(ids)).toBe(written(APPENDABLE_STYLES.chatml, opening(length)));
     }
-    const runs = vi.spyOn(Interpreter.prototype, 'run');
+    const runs = vi.spyOn(JinjaTemplate.prototype, 'render');
     await template.openSession(opening(60));
     expect(runs).not.toHaveBeenCalled();
     await template.openSession(opening(1));
