@@ -20,6 +20,8 @@ export interface VirtualEnvironment extends Environment {
   advance(ms: number): Promise<void>;
   /** Moves the wall clock only, as an administrator or NTP would; no timer runs. May be negative. */
   jump(ms: number): void;
+  /** The machine sleeps: time passes, and only `monotonic` and what is timed by it does not see it. */
+  sleep(ms: number): void;
   /** Timers set and neither run nor cancelled. */
   readonly pendingTimers: number;
   readonly logLines: readonly VirtualLogLine[];
@@ -52,6 +54,7 @@ export function virtualEnvironment(options: { seed?: number; startMs?: number } 
     logLines,
     advance: time.advance,
     jump: time.jump,
+    sleep: time.sleep,
     get pendingTimers() {
       return time.pending();
     },
@@ -61,6 +64,7 @@ export function virtualEnvironment(options: { seed?: number; startMs?: number } 
 
 function virtualClock(startMs: number) {
   let elapsedMs = 0;
+  let asleepMs = 0;
   let wallOffsetMs = startMs;
   let nextOrder = 0;
   const timers = new Set<{ dueMs: number; order: number; callback: () => void }>();
@@ -68,6 +72,7 @@ function virtualClock(startMs: number) {
   const clock: Clock = {
     now: () => Math.floor(wallOffsetMs + elapsedMs),
     monotonic: () => elapsedMs,
+    steady: () => elapsedMs + asleepMs,
     after(delayMs, callback) {
       const timer = { dueMs: elapsedMs + Math.max(0, delayMs), order: nextOrder++, callback };
       timers.add(timer);
@@ -80,6 +85,10 @@ function virtualClock(startMs: number) {
     pending: () => timers.size,
     jump(ms: number) {
       wallOffsetMs += ms;
+    },
+    sleep(ms: number) {
+      wallOffsetMs += ms;
+      asleepMs += ms;
     },
     async advance(ms: number) {
       const endMs = elapsedMs + ms;

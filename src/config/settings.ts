@@ -205,6 +205,15 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'Size above which the sessions unused for longest are removed. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB, as address space is reserved for all of it.',
   }),
+  clockToleranceMs: integer({
+    group: 'Context store',
+    minimum: 1_000,
+    maximum: 300_000,
+    default: 60_000,
+    unit: 'milliseconds',
+    description:
+      "How far this machine's clock may jump, or be from the clocks of other nodes, before it is doubted: nothing expires then. From 1,000, which NTP corrects by now and then, to 300,000, half of the ten minutes that shared sessions live longer because clocks differ.",
+  }),
   expireEveryMs: integer({
     group: 'Context store',
     minimum: 1_000,

@@ -134,7 +134,13 @@ export class ContextManager {
     const promptTokens = prompt.ids.length;
     const { environment, options, records } = this.#node;
     const recordOf = (stop: StopReason, payload: TurnRecord['payload']) => {
-      const answer = { prompt, stop, payload, writtenAtMs: environment.clock.now(), lifetimes: records.lifetimes };
+      const answer = {
+        prompt,
+        stop,
+        payload,
+        writtenAtMs: environment.clock.now(),
+        isOver: (ms: number) => records.isOver(ms),
+      };
       return newTurnRecord(request, pass, answer, options);
     };
     const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft));

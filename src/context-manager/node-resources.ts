@@ -1,5 +1,6 @@
 import type { ContextStore } from '../context-store/context-store.ts';
 import { sessionKeyText } from '../domain/identifiers.ts';
+import type { NodeTime } from '../domain/node-time.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { NodeOptions } from './node-options.ts';
@@ -13,7 +14,9 @@ import { WriteConcerns } from './turn/write-concerns.ts';
 
 export interface NodeResourcesParts {
   readonly store: ContextStore;
+  /** Its time of day is `time`'s. */
   readonly environment: Environment;
+  readonly time: NodeTime;
   readonly options: NodeOptions;
 }
 
@@ -24,6 +27,7 @@ export interface NodeResourcesParts {
 export class NodeResources {
   readonly records: SessionRecords;
   readonly environment: Environment;
+  readonly time: NodeTime;
   readonly options: NodeOptions;
   readonly queue: SessionQueue;
   readonly running: RunningTurns;
@@ -32,13 +36,14 @@ export class NodeResources {
   readonly writeConcerns: WriteConcerns;
   readonly #endGate: () => void;
 
-  constructor({ store, environment, options }: NodeResourcesParts) {
+  constructor({ store, environment, time, options }: NodeResourcesParts) {
     const { clock } = environment;
     this.environment = environment;
+    this.time = time;
     this.options = options;
     this.queue = new SessionQueue(options.sessionQueueMax);
     this.running = new RunningTurns(clock, options);
-    this.records = new SessionRecords({ store, clock, cacheBytesMax: options.contextCacheBytes });
+    this.records = new SessionRecords({ store, time, cacheBytesMax: options.contextCacheBytes });
     this.writeConcerns = new WriteConcerns(store.sharing, options, environment);
     this.metrics = new TurnMetrics(
       environment.metrics,

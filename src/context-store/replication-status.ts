@@ -1,4 +1,5 @@
 import type { Incarnation, KeygroupId, NodeId } from '../domain/identifiers.ts';
+import type { PeerClock } from '../domain/node-time.ts';
 
 /** What a node knows of its part in replication, whatever carries the records. */
 export interface ReplicationStatus {
@@ -60,6 +61,8 @@ export interface PeerStatus {
   readonly needsRecordVersion: number | undefined;
   /** When it last answered. */
   readonly lastSeenMs: number | undefined;
+  /** Its time of day as it last said; `undefined` of one that has not, or does not. */
+  readonly clock: PeerClock | undefined;
   /** As the node described itself when it last answered. */
   readonly node: NodeDescription | undefined;
   readonly logs: readonly PeerLogStatus[];

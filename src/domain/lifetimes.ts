@@ -24,7 +24,7 @@ const CARRIER_GRACE_MS = 3_600_000;
 
 /**
  * How long a node keeps what it holds (DESIGN §4, "TTL"), which depends on whether other nodes hold it too. Times are Unix
- * milliseconds by the node's own clock.
+ * milliseconds by the node's time (`node-time.ts`); "now" is what has ended by it.
  */
 export class Lifetimes {
   /** Of a node that shares its contexts with no other: a session ends at the time its records name. */
@@ -64,6 +64,11 @@ export class Lifetimes {
   /** How long a session stays deleted: longer than any of its records can live, whoever wrote it. */
   static tombstoneExpiresAtMs(session: { expiresAtMs: number; deletedAtMs: number; ttlMsMax: number }): number {
     return Math.max(session.expiresAtMs, session.deletedAtMs + session.ttlMsMax) + TOMBSTONE_GRACE_MS;
+  }
+
+  /** The longest that anything is kept: a deletion, of what may live longest. */
+  static longestMs(ttlMsMax: number): number {
+    return ttlMsMax + TOMBSTONE_GRACE_MS;
   }
 
   /** How long a record is kept for peers that are away. */

@@ -10,17 +10,21 @@ import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
+import type { KeptTime, NodeTime } from '../domain/node-time.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
 import { createApp } from '../http/app.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
+import { keepTime } from './keep-time.ts';
+import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openContextStore } from './open-context-store.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import type { StartOptions } from './start-llm-service.ts';
 import { type StartedModel, startModels, type UnservedModel } from './start-models.ts';
 import { sweepExpired } from './sweep-expired.ts';
+import { nodeTimeOver, timedEnvironment } from './timed-environment.ts';
 import { VERSION } from './version.ts';
 
 export interface EdgeNode {
@@ -59,10 +63,14 @@ const CLOSE_GRACE_MS = 8_000;
  * and then leaves nothing open.
  */
 export async function startEdgeNode(config: EdgeNodeConfig, options: StartOptions = {}): Promise<EdgeNode> {
-  const environment = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });
+  const machine = nodeEnvironment({ logLevel: config.logLevel, nodeId: config.nodeId });
+  const { shares: isShared, keepsFiles } = config.store;
+  const kept = keepsFiles ? await readKeptTime(config.dataDir) : undefined;
+  const time = nodeTimeOver(machine.clock, { ...config, kept, isShared });
+  const environment = timedEnvironment(machine, time);
   const closing = new Closing(environment);
   try {
-    return await assemble(config, options, environment, closing);
+    return await assemble(config, options, { environment, time }, closing);
   } catch (error) {
     await closing.run();
     throw error;
@@ -72,7 +80,7 @@ export async function startEdgeNode(config: EdgeNodeConfig, options: StartOption
 async function assemble(
   config: EdgeNodeConfig,
   options: StartOptions,
-  environment: NodeEnvironment,
+  { environment, time }: { readonly environment: NodeEnvironment; readonly time: NodeTime },
   closing: Closing,
 ): Promise<EdgeNode> {
   const opened = await openContextStore(config, environment, options.stores);
@@ -88,8 +96,10 @@ async function assemble(
     load: () => told.node?.turnsInFlight ?? 0,
   });
   if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics);
-  const node = new NodeResources({ store, environment, options: { ...config, incarnation: opened.incarnation } });
+  const node = new NodeResources({ store, environment, time, options: { ...config, incarnation: opened.incarnation } });
   told.node = node;
+  const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
+  closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));
   const models = new ModelDirectory(
     served.map((started) => servedModel(started, node)),

@@ -14,6 +14,8 @@ export interface Clock {
   now(): number;
   /** Milliseconds that only go forward, with fractions. For durations. */
   monotonic(): number;
+  /** The same, but it goes on while the machine sleeps. */
+  steady(): number;
   /** Runs `callback` once after `delayMs`, unless the returned function is called before. Never keeps the process alive. */
   after(delayMs: number, callback: () => void): () => void;
 }

@@ -6,6 +6,7 @@ import { StoreListeners } from '../../src/context-store/store-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
+import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
 import type { Clock } from '../../src/environment/environment.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
@@ -48,9 +49,13 @@ export class NodeProcess {
     this.killed = new Promise((resolve) => {
       this.#onKilled = resolve;
     });
+    const own = { ...environment, clock: this.#clock(environment.clock), metrics: virtualEnvironment().metrics };
+    const settings = { clockToleranceMs: 60_000, ttlSecondsMax: 1e6, kept: undefined, isShared: false };
+    const time = nodeTimeOver(own.clock, settings);
     this.node = new NodeResources({
       store: this.#storeOf(store),
-      environment: { ...environment, clock: this.#clock(environment.clock), metrics: virtualEnvironment().metrics },
+      environment: timedEnvironment(own, time),
+      time,
       options: {
         nodeId: 'node' as NodeId,
         incarnation: '0000000a' as Incarnation,
@@ -151,6 +156,7 @@ export class NodeProcess {
     return {
       now: () => inner.now(),
       monotonic: () => inner.monotonic(),
+      steady: () => inner.steady(),
       after: (delayMs, callback) => {
         this.#timers++;
         let over = false;

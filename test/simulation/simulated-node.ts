@@ -2,6 +2,7 @@ import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { ContextMode } from '../../src/domain/record/turn-record.ts';
+import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import type { Chance } from '../../tools/chance.ts';
@@ -29,12 +30,16 @@ export function startSimulatedNode(
   const { clock, random, logger } = parts.environment;
   const skewMs = chance.below(2 * SKEW_MS) - SKEW_MS;
   const { metrics } = virtualEnvironment();
-  const environment = { clock: { ...clock, now: () => clock.now() + skewMs }, random, logger, metrics };
+  const skewed = { clock: { ...clock, now: () => clock.now() + skewMs }, random, logger, metrics };
+  const settings = { clockToleranceMs: 60_000, ttlSecondsMax: 1e6, kept: undefined, isShared: false };
+  const time = nodeTimeOver(skewed.clock, settings);
+  const environment = timedEnvironment(skewed, time);
   const replica = new SimulatedReplica(environment);
   const defaultMode = chance.of<ContextMode>(['tokenized', 'raw']);
   const node = new NodeResources({
     store: replica,
     environment,
+    time,
     options: {
       nodeId: name as NodeId,
       incarnation: incarnation as Incarnation,

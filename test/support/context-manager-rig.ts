@@ -8,6 +8,7 @@ import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { ContextMode, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { TurnPlace } from '../../src/domain/turn-decision.ts';
+import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
 import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
@@ -114,8 +115,9 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
 
   #startNode(metrics: Metrics): NodeResources {
     const { clock, random, logger } = this.environment;
-    const environment: Environment = { clock, random, logger, metrics };
-    return new NodeResources({ store: this.store, environment, options: this.#options });
+    const time = nodeTimeOver(clock, { clockToleranceMs: 60_000, ...this.#options, kept: undefined, isShared: false });
+    const environment = timedEnvironment({ clock, random, logger, metrics }, time);
+    return new NodeResources({ store: this.store, environment, time, options: this.#options });
   }
 
   #startManager(): ContextManager {

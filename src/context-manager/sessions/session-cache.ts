@@ -1,11 +1,11 @@
 import type { ContextStore, StoredSession } from '../../context-store/context-store.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Lifetimes } from '../../domain/lifetimes.ts';
+import type { NodeTime } from '../../domain/node-time.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { formatVersionOf } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { SessionHistory } from '../../domain/session-history.ts';
-import type { Clock } from '../../environment/environment.ts';
 import type { TokenContext } from '../modes/token-context.ts';
 
 /** A session as the Context Manager holds it in memory. The store stays the truth. */
@@ -39,7 +39,7 @@ interface Reading {
 
 export interface SessionCacheParts {
   readonly store: ContextStore;
-  readonly clock: Clock;
+  readonly time: NodeTime;
   readonly bytesMax: number;
   readonly lifetimes: Lifetimes;
 }
@@ -50,16 +50,16 @@ export interface SessionCacheParts {
  */
 export class SessionCache {
   readonly #store: ContextStore;
-  readonly #clock: Clock;
+  readonly #time: NodeTime;
   readonly #bytesMax: number;
   readonly #lifetimes: Lifetimes;
   readonly #entries = new Map<SessionKeyText, { session: CachedSession; bytes: number }>();
   readonly #reads = new Map<SessionKeyText, Reading & { readonly session: Promise<CachedSession> }>();
   #bytes = 0;
 
-  constructor({ store, clock, bytesMax, lifetimes }: SessionCacheParts) {
+  constructor({ store, time, bytesMax, lifetimes }: SessionCacheParts) {
     this.#store = store;
-    this.#clock = clock;
+    this.#time = time;
     this.#bytesMax = bytesMax;
     this.#lifetimes = lifetimes;
   }
@@ -74,7 +74,7 @@ export class SessionCache {
    */
   async load(key: SessionKey): Promise<CachedSession> {
     const session = await this.#held(key);
-    const nowMs = this.#clock.now();
+    const nowMs = this.#time.endedUpToMs;
     const { expiresAtMs } = session.history;
     if (expiresAtMs === 0 || !this.#lifetimes.isOver(expiresAtMs, nowMs)) return session;
     // A turn may still be under way that prolongs a shared session, so it is only left out of sight.

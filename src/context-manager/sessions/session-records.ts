@@ -11,9 +11,9 @@ import { hearsFromAll } from '../../context-store/replication-status.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
+import type { NodeTime } from '../../domain/node-time.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { type SessionRecord, sessionKeyOf } from '../../domain/record/turn-record.ts';
-import type { Clock } from '../../environment/environment.ts';
 import { type CachedSession, SessionCache } from './session-cache.ts';
 
 /** How soon it makes sense to ask whether a slow disk has ended a write. */
@@ -23,7 +23,7 @@ const FETCH_WAIT_MS = 1_000;
 
 export interface SessionRecordsParts {
   readonly store: ContextStore;
-  readonly clock: Clock;
+  readonly time: NodeTime;
   /** Memory for sessions in use. */
   readonly cacheBytesMax: number;
 }
@@ -35,16 +35,16 @@ export interface SessionRecordsParts {
 export class SessionRecords {
   readonly lifetimes: Lifetimes;
   readonly #store: ContextStore;
-  readonly #clock: Clock;
+  readonly #time: NodeTime;
   readonly #cache: SessionCache;
   /** Sessions with a write that may still be stored. At most those of one group commit. */
   readonly #inDoubt = new Map<SessionKeyText, OutcomeUnknown>();
 
-  constructor({ store, clock, cacheBytesMax: bytesMax }: SessionRecordsParts) {
+  constructor({ store, time, cacheBytesMax: bytesMax }: SessionRecordsParts) {
     this.#store = store;
-    this.#clock = clock;
+    this.#time = time;
     this.lifetimes = store.sharing === undefined ? Lifetimes.alone : Lifetimes.shared;
-    this.#cache = new SessionCache({ store, clock, bytesMax, lifetimes: this.lifetimes });
+    this.#cache = new SessionCache({ store, time, bytesMax, lifetimes: this.lifetimes });
     // The first to listen: whoever listens after it finds the record when loading its session.
     store.onRecord((sealed) => this.#cache.add(sealed));
     store.onRemoved((key) => this.#cache.remove(key));
@@ -71,7 +71,7 @@ export class SessionRecords {
 
   /** A page of the sessions that are not over; see {@link ContextStore.list}. */
   list(query: Omit<SessionQuery, 'nowMs'>): Promise<SessionPage> {
-    return this.#store.list({ ...query, nowMs: this.lifetimes.overUpTo(this.#clock.now()) });
+    return this.#store.list({ ...query, nowMs: this.lifetimes.overUpTo(this.#time.endedUpToMs) });
   }
 
   /**
@@ -134,10 +134,19 @@ export class SessionRecords {
     return (await this.load(key)).history.get(record.parent) !== undefined;
   }
 
-  /** Removes sessions that nothing can prolong any more; returns how many. Bounded work per call. */
-  removeExpired(): Promise<number> {
+  /** Whether a session whose records live until `expiresAtMs` is over. */
+  isOver(expiresAtMs: number): boolean {
+    return this.lifetimes.isOver(expiresAtMs, this.#time.endedUpToMs);
+  }
+
+  /**
+   * Removes sessions that nothing can prolong any more; returns how many. None while the clock is in doubt. Bounded work per
+   * call.
+   */
+  async removeExpired(): Promise<number> {
+    if (this.#time.doubt !== undefined) return 0;
     const isWhole = this.sharing === undefined || hearsFromAll(this.sharing.status());
-    return this.#store.expire(this.lifetimes.removableUpTo(this.#clock.now(), { hearsFromAll: isWhole }));
+    return this.#store.expire(this.lifetimes.removableUpTo(this.#time.endedUpToMs, { hearsFromAll: isWhole }));
   }
 
   /** Told of every record that is new here; see {@link ContextStore.onRecord}. A session loaded then holds it already. */

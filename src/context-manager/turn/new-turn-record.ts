@@ -1,6 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
-import type { Lifetimes } from '../../domain/lifetimes.ts';
 import { RECORD_BYTES_MAX, sealRecord } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -18,13 +17,13 @@ export function newTurnRecord(
     readonly stop: StopReason;
     readonly payload: TurnRecord['payload'];
     readonly writtenAtMs: number;
-    readonly lifetimes: Lifetimes;
+    readonly isOver: (expiresAtMs: number) => boolean;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, stop, payload, writtenAtMs, lifetimes } = answer;
+  const { prompt, stop, payload, writtenAtMs, isOver } = answer;
   const { expiresAtMs } = session.history;
-  if (base !== undefined && lifetimes.isOver(expiresAtMs, writtenAtMs)) {
+  if (base !== undefined && isOver(expiresAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
       param: 'session_id',
     });

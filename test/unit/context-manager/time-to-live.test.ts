@@ -104,10 +104,10 @@ describe('time to live', () => {
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2 });
   });
 
-  it('is a matter of the wall clock, as records are shared between nodes', async () => {
+  it('goes on while the machine sleeps', async () => {
     const rig = await contextManagerRig({ options: { ttlSeconds: 10 } });
     await rig.turn({ session: 's', turn: 1 });
-    rig.environment.jump(10 * SECOND);
+    rig.environment.sleep(10 * SECOND);
     expect(await codeOf(show(rig))).toBe('session_not_found');
   });
 
@@ -145,7 +145,7 @@ describe('on a node that shares its sessions', () => {
 
   it('a clock that is minutes ahead ends no session', async () => {
     const { here } = await nodes();
-    here.environment.jump(20 * MINUTE - 1);
+    here.environment.sleep(20 * MINUTE - 1);
     expect(await listed(here)).toBe(1);
     expect((await show(here)).turns).toHaveLength(1);
     expect(await here.turn({ session: 's', turn: 2 })).toMatchObject({ basedOnTurn: 1 });
@@ -155,7 +155,7 @@ describe('on a node that shares its sessions', () => {
     const { elsewhere, here } = await nodes();
     await elsewhere.environment.advance(10 * MINUTE - 1);
     await elsewhere.turn({ session: 's', turn: 2 });
-    here.environment.jump(20 * MINUTE);
+    here.environment.sleep(20 * MINUTE);
     await sweep(here);
     expect(await codeOf(show(here))).toBe('session_not_found');
     expect(await listed(here)).toBe(0);
@@ -172,7 +172,7 @@ describe('on a node that shares its sessions', () => {
     const { elsewhere, here } = await nodes();
     await elsewhere.turns('s', { from: 2, to: 4, text: 'old words' });
     for (const sealed of elsewhere.records('s').slice(1)) await here.store.arrive(sealed);
-    here.environment.jump(20 * MINUTE);
+    here.environment.sleep(20 * MINUTE);
     if (restarted) here.restart();
     expect(await here.turn({ session: 's', turn: 1, text: 'old words' })).toMatchObject({ replayed: false });
     expect(await here.turn({ session: 's', turn: 2 })).toMatchObject({ basedOnTurn: 1 });
@@ -184,10 +184,10 @@ describe('on a node that shares its sessions', () => {
 
   it('is gone in the end', async () => {
     const { here } = await nodes();
-    here.environment.jump(30 * MINUTE - 1);
+    here.environment.sleep(30 * MINUTE - 1);
     await sweep(here);
     expect(await here.store.status()).toMatchObject({ sessions: 1 });
-    here.environment.jump(1);
+    here.environment.sleep(1);
     await sweep(here);
     expect(await here.store.status()).toMatchObject({ sessions: 0, records: 0 });
   });
@@ -197,7 +197,7 @@ describe('on a node that shares its sessions', () => {
     const hold = here.llm.hold();
     const late = codeOf(here.turn({ session: 's', turn: 2 }));
     await hold.entered;
-    here.environment.jump(20 * MINUTE);
+    here.environment.sleep(20 * MINUTE);
     hold.release();
     expect(await late).toBe('session_not_found');
   });

@@ -4,8 +4,9 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
 import { encodeMessage } from '../../../src/context-store/nats/peers/peer-protocol.ts';
 import { answerPeerRequest, type PeerRequestsParts } from '../../../src/context-store/nats/peers/peer-requests.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
-const parts = { describe: () => ({ nodeId: 'e1' }) } as unknown as PeerRequestsParts;
+const parts = { describe: () => ({ nodeId: 'e1' }), clock: virtualEnvironment().clock } as unknown as PeerRequestsParts;
 
 function answersTo(reply: string | undefined): number {
   let answers = 0;

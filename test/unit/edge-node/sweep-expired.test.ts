@@ -5,6 +5,7 @@ import { SessionRecords } from '../../../src/context-manager/sessions/session-re
 import type { ContextStore } from '../../../src/context-store/context-store.ts';
 import type { PeerState } from '../../../src/context-store/replication-status.ts';
 import { sweepExpired } from '../../../src/edge-node/sweep-expired.ts';
+import { nodeTimeOver } from '../../../src/edge-node/timed-environment.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const EVERY_MS = 60_000;
@@ -34,7 +35,9 @@ async function graceOf(shared: 'alone' | readonly Peer[]): Promise<number> {
     }),
   };
   const { clock } = environment;
-  const records = new SessionRecords({ store: store as unknown as ContextStore, clock, cacheBytesMax: 0 });
+  const settings = { clockToleranceMs: 60_000, ttlSecondsMax: 1e6, kept: undefined, isShared: false };
+  const time = nodeTimeOver(clock, settings);
+  const records = new SessionRecords({ store: store as unknown as ContextStore, time, cacheBytesMax: 0 });
   const end = sweepExpired(records, environment, EVERY_MS);
   await environment.advance(EVERY_MS);
   await end();

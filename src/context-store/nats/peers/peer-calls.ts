@@ -1,6 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { MalformedBytes } from '../../../domain/bytes.ts';
 import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
+import type { PeerClock } from '../../../domain/node-time.ts';
+import type { Clock } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import { backfillSubject, knockSubject } from '../names.ts';
 import type { SessionHolder } from '../pull/session-fetches.ts';
@@ -20,10 +22,18 @@ const ANSWER_WAIT_MS = 5_000;
 /** What this node asks and tells one peer, over whichever connection there is at the time. */
 export class PeerCalls implements SessionHolder {
   readonly nodeId: NodeId;
+  readonly #clock: Clock;
   #nats: NatsConnection | undefined;
+  #peerClock: PeerClock | undefined;
 
-  constructor(nodeId: NodeId) {
+  constructor(nodeId: NodeId, clock: Clock) {
     this.nodeId = nodeId;
+    this.#clock = clock;
+  }
+
+  /** The peer's time of day, as its last answer that held it told. */
+  get clock(): PeerClock | undefined {
+    return this.#peerClock;
   }
 
   /** The connection from now on; `undefined` when there is none, and then whatever is asked fails. */
@@ -33,7 +43,7 @@ export class PeerCalls implements SessionHolder {
 
   /** Throws when the peer does not answer, or not as a node does. */
   async hello(hello: Hello): Promise<HelloReply> {
-    const reply = parseMessage('helloReply', await this.#ask(hello));
+    const reply = await this.#askNode(hello);
     if (reply === undefined) throw new Error('its answer is not that of a node');
     return reply;
   }
@@ -45,8 +55,8 @@ export class PeerCalls implements SessionHolder {
 
   /** Whether the peer answers under this instance; `false` when it does not answer at all. */
   async answersAs(instance: string, waitMs = ANSWER_WAIT_MS): Promise<boolean> {
-    const answer = await this.#ask({ kind: 'who' }, waitMs).catch(() => undefined);
-    return answer !== undefined && parseMessage('helloReply', answer)?.node.instance === instance;
+    const answer = await this.#askNode({ kind: 'who' }, waitMs).catch(() => undefined);
+    return answer?.node.instance === instance;
   }
 
   async list(log: OriginLog, after: number) {
@@ -65,6 +75,16 @@ export class PeerCalls implements SessionHolder {
   /** Says something that needs no answer; lost with the connection. */
   tell(request: PeerRequest): void {
     this.#publish(backfillSubject(this.nodeId), request);
+  }
+
+  /** Its clock was read between question and answer: halfway, give or take the half (as NTP reckons). */
+  async #askNode(request: PeerRequest, waitMs?: number): Promise<HelloReply | undefined> {
+    const askedMs = this.#clock.steady();
+    const reply = parseMessage('helloReply', await this.#ask(request, waitMs));
+    const halfMs = (this.#clock.steady() - askedMs) / 2;
+    const timeMs = reply?.node.nodeId === this.nodeId ? reply.timeMs : undefined;
+    if (timeMs !== undefined) this.#peerClock = { timeMs, atSteadyMs: askedMs + halfMs, plusMinusMs: halfMs };
+    return reply;
   }
 
   async #ask(request: PeerRequest, timeout = ANSWER_WAIT_MS): Promise<Uint8Array> {

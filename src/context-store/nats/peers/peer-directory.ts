@@ -110,11 +110,12 @@ export class PeerDirectory {
     if (refused === undefined) this.#welcome(node, cursors);
     else this.#refuse(node.nodeId, refused);
     const own = this.#options.describe();
-    if (refused !== undefined) return { node: own, refused, logs: [], members: [] };
+    const timeMs = this.#environment.clock.now();
+    if (refused !== undefined) return { node: own, refused, timeMs, logs: [], members: [] };
     const { logs, logsLeftOut } = toldLogs(this.#options.replica, (log) => this.#isCurrent(log));
     if (logsLeftOut > 0 && !this.#areLogsLeftOut) this.#environment.logger.warn('logs_left_out', { logsLeftOut });
     this.#areLogsLeftOut = logsLeftOut > 0;
-    return { node: own, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#members.present] };
+    return { node: own, timeMs, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#members.present] };
   }
 
   async #refusalOf(node: NodeAnnouncement): Promise<NodeRefusal | undefined> {

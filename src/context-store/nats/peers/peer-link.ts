@@ -96,7 +96,7 @@ export class PeerLink {
       onQuiet: () => this.lookAgain(),
     });
     this.#stateLog = new PeerStateLog(options.nodeId, environment.logger);
-    this.calls = new PeerCalls(options.nodeId);
+    this.calls = new PeerCalls(options.nodeId, environment.clock);
     this.#catchUp = new CatchUp(options, { holder: this.calls, logger: environment.logger });
     this.#pulls = new PeerPulls({ ...options, api: options.route.api, peer: this.calls }, environment);
     this.#use = {
@@ -164,6 +164,7 @@ export class PeerLink {
         reasonOf(this.#state) ?? (needsRecordVersion === undefined ? undefined : upgradeReason(needsRecordVersion)),
       needsRecordVersion,
       lastSeenMs: this.#seen.atMs,
+      clock: this.calls.clock,
       node: node && describedNode(node),
       logs: this.#pulls.status,
       refusedRecords: this.#options.applier.refusedBy(this.nodeId),

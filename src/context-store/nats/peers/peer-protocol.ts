@@ -107,6 +107,8 @@ export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded' | '
 const helloReply = Type.Object({
   node,
   refused: Type.Optional(text()),
+  /** Its time of day, in milliseconds since 1970; nodes of earlier versions do not say. */
+  timeMs: Type.Optional(Type.Number()),
   /** What the answering node holds, its own logs included. */
   logs: Type.Array(Type.Object({ log, last: sequence }), { maxItems: LOGS_MAX }),
   /** How many more logs it holds than it may tell of. */

@@ -1,6 +1,6 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId, SessionKey } from '../../../domain/identifiers.ts';
-import type { Logger } from '../../../environment/environment.ts';
+import type { Clock, Logger } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
 import { isInbox } from '../names.ts';
@@ -25,6 +25,7 @@ type SessionRequest = Extract<PeerRequest, { readonly kind: 'session' }>;
 export interface PeerRequestsParts {
   readonly replica: ReplicaStore;
   readonly logger: Logger;
+  readonly clock: Clock;
   readonly describe: () => NodeAnnouncement;
   readonly onHello: (hello: Hello) => Promise<HelloReply>;
   readonly onKnock: (hello: Hello) => Promise<void>;
@@ -47,7 +48,7 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
       );
       return;
     case 'who':
-      respond(message, encodeMessage({ node: parts.describe(), logs: [], members: [] }));
+      respond(message, encodeMessage({ node: parts.describe(), timeMs: parts.clock.now(), logs: [], members: [] }));
       return;
     case 'list':
       respond(message, encodePage(pageOf(parts.replica, request.log, request.after)));

@@ -116,6 +116,7 @@ export class HomeServer {
     const parts: PeerRequestsParts = {
       ...this.#options,
       logger: this.#environment.logger,
+      clock: this.#environment.clock,
       onCheck: (keygroup) => this.#publishers.find(({ log }) => log.keygroup === keygroup)?.lookAgain(),
     };
     const requests = nats.subscribe(backfillSubject(this.#options.replica.nodeId), {
