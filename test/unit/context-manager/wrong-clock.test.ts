@@ -14,7 +14,7 @@ const DAY_LONG = { options: { ttlSeconds: 86_400, ttlSecondsMax: 86_400 } };
 const turnsOf = async (rig: Rig, session = 's') =>
   (await rig.manager.sessions.show(ADA, session as never)).turns.length;
 const listed = async (rig: Rig) =>
-  (await rig.manager.sessions.list({ userId: ADA, after: undefined, limit: 10 })).length;
+  (await rig.manager.sessions.list({ userId: ADA, after: undefined, limit: 10 })).sessions.length;
 const sweep = (rig: Rig) => rig.node.records.removeExpired();
 
 /** The node's time is looked after, as it runs. */
