@@ -21,6 +21,8 @@ export interface StoredTurn {
   readonly parent: string | undefined;
   readonly user: string;
   readonly reply: string;
+  /** Why `user` and `reply` are empty, where the node could not put the ids into words. */
+  readonly textError: string | undefined;
   /** `end`, `limit` or `word`. */
   readonly stopType: string;
   /** Of this turn's part of the prompt and of its reply; `undefined` in `raw`, which keeps no tokens. */
@@ -128,13 +130,23 @@ export function listOf(value: unknown): readonly Wire[] {
   return Array.isArray(value) ? (value as Wire[]) : [];
 }
 
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function textErrorOf(value: unknown): string | undefined {
+  const { message } = (value ?? {}) as { message?: unknown };
+  return typeof message === 'string' ? message : undefined;
+}
+
 function turnOf(wire: Wire): StoredTurn {
   return {
     turn: Number(wire.turn),
     contextId: String(wire.context_id),
     parent: typeof wire.parent === 'string' ? wire.parent : undefined,
-    user: String(wire.user),
-    reply: String(wire.reply),
+    user: textOf(wire.user),
+    reply: textOf(wire.reply),
+    textError: textErrorOf(wire.text_error),
     stopType: String(wire.stop_type),
     promptTokens: typeof wire.prompt_tokens === 'number' ? wire.prompt_tokens : undefined,
     replyTokens: typeof wire.reply_tokens === 'number' ? wire.reply_tokens : undefined,

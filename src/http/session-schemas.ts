@@ -51,13 +51,22 @@ const STORED_TURN_FIELDS = {
     description: 'The `context_id` of the turn before; null for turn 1.',
   }),
   system: Type.Optional(Type.String()),
-  user: Type.String(),
+  user: Type.Optional(Type.String()),
   messages: Type.Optional(
     Type.Array(Type.Object({ role: Type.String(), content: Type.String() }), {
       description: 'All of them, where the turn began with a conversation that was had elsewhere.',
     }),
   ),
-  reply: Type.String(),
+  reply: Type.Optional(Type.String()),
+  text_error: Type.Optional(
+    Type.Object(
+      { code: Type.String(), message: Type.String() },
+      {
+        description:
+          'Instead of `user` and `reply`, where the LLM Service was needed to put the ids into words, and failed.',
+      },
+    ),
+  ),
   stop_type: choice(Object.values(STOP_TYPES)),
   context_start: Type.Integer({ description: 'The first turn that the model saw.' }),
   prompt_tokens: Type.Optional(Type.Integer({ description: "Of this turn's part of the prompt; `tokenized` only." })),

@@ -1,6 +1,8 @@
+import type { TurnText } from '../context-manager/modes/mode.ts';
 import type { Fork } from '../context-manager/sessions/forks.ts';
 import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessions/sessions.ts';
 import type { SessionSummary } from '../context-store/context-store.ts';
+import { DiscedgeError } from '../domain/errors.ts';
 import { textOf } from '../domain/record/message-content.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
@@ -43,14 +45,26 @@ function branchView<TurnReply>({ tip, partsFrom, turns }: ReadBranch, viewTurn: 
   };
 }
 
-export function turnView({ turn, messages, reply }: ReadTurn): StoredTurnReply {
+export function turnView({ turn, text }: ReadTurn): StoredTurnReply {
   const { record } = turn;
   const { payload } = record;
-  const said = messages.map(({ role, content }) => ({ role, content: textOf(content) }));
-  const system = said.find(({ role }) => role === 'system');
   return {
     ...placeView(turn),
     parent: record.parent ?? null,
+    ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : textView(text)),
+    stop_type: STOP_TYPES[record.stop.kind],
+    context_start: record.contextStart,
+    ...(payload.mode === 'tokenized' && {
+      prompt_tokens: payload.promptIds.length,
+      reply_tokens: payload.replyIds.length,
+    }),
+  };
+}
+
+function textView({ messages, reply }: TurnText) {
+  const said = messages.map(({ role, content }) => ({ role, content: textOf(content) }));
+  const system = said.find(({ role }) => role === 'system');
+  return {
     ...(system !== undefined && { system: system.content }),
     user: said
       .filter(({ role }) => role === 'user')
@@ -58,12 +72,6 @@ export function turnView({ turn, messages, reply }: ReadTurn): StoredTurnReply {
       .join('\n'),
     ...(said.some(({ role }) => role === 'assistant') && { messages: said }),
     reply,
-    stop_type: STOP_TYPES[record.stop.kind],
-    context_start: record.contextStart,
-    ...(payload.mode === 'tokenized' && {
-      prompt_tokens: payload.promptIds.length,
-      reply_tokens: payload.replyIds.length,
-    }),
   };
 }
 

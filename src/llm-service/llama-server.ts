@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
+import { DiscedgeError } from '../domain/errors.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
+import { within } from '../waiting/within.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { LlamaServerApi } from './llama-server/llama-server-api.ts';
@@ -14,14 +15,16 @@ import {
 } from './llama-server/read-reply.ts';
 import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
-import type {
-  GenerationEvent,
-  GenerationPart,
-  GenerationProgress,
-  GenerationRequest,
-  LlmDescription,
-  LlmService,
-  SlotState,
+import { askVocabulary, type Vocabulary } from './llama-server/vocabulary.ts';
+import {
+  type GenerationEvent,
+  type GenerationPart,
+  type GenerationProgress,
+  type GenerationRequest,
+  isLlmFailure,
+  type LlmDescription,
+  type LlmService,
+  type SlotState,
 } from './llm-service.ts';
 
 export interface LlamaServerOptions {
@@ -50,8 +53,14 @@ export async function connectLlamaServer(options: LlamaServerOptions, environmen
   const { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
   const connection = new LlamaServerApi({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
   const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, chatTemplate, signal });
-  return new LlamaServer({ connection, facts: await describe(), describe, environment });
+  const server = new LlamaServer({ connection, facts: await describe(), describe, environment });
+  const { clock } = environment;
+  await within({ clock, waitMs: VOCABULARY_WAIT_MS }, server.learnVocabulary(), () => {});
+  return server;
 }
+
+/** A busy server does not hold up the start: what it tells later is learned then. */
+const VOCABULARY_WAIT_MS = 5_000;
 
 interface LlamaServerParts {
   readonly connection: LlamaServerApi;
@@ -64,8 +73,12 @@ class LlamaServer implements LlmService {
   readonly description: LlmDescription;
   readonly #parts: LlamaServerParts;
   readonly #slots: SlotTable;
+  /** What ids say, as soon as the server has told it; until then it is asked each time. */
+  #vocabulary: Vocabulary | undefined;
+  #learning: Promise<void> | undefined;
   /** It has failed since it was last described, so another server may answer by now. */
   #isSuspect = false;
+  #isClosed = false;
 
   constructor(parts: LlamaServerParts) {
     this.description = parts.facts.description;
@@ -84,7 +97,41 @@ class LlamaServer implements LlmService {
 
   async detokenize(ids: TokenSequence, { special } = { special: false }): Promise<string> {
     const { tokenizer } = this.#parts.facts;
-    return this.#watched(special ? tokenizer.spell(ids) : tokenizer.detokenize(ids));
+    if (special) return this.#watched(tokenizer.spell(ids));
+    tokenizer.requireInVocabulary(ids);
+    if (this.#isClosed) throw isClosed();
+    if (this.#vocabulary !== undefined) return this.#vocabulary.textOf(ids);
+    const text = await this.#watched(tokenizer.detokenize(ids));
+    // It answers, so it may tell now what it did not before.
+    void this.learnVocabulary();
+    return text;
+  }
+
+  /** Resolves once it is learned, or the server does not tell it; after a failure it is asked again with the next text. */
+  learnVocabulary(): Promise<void> {
+    this.#learning ??= this.#learnVocabulary();
+    return this.#learning;
+  }
+
+  async #learnVocabulary(): Promise<void> {
+    const { connection, environment, facts } = this.#parts;
+    const { description } = this;
+    const generate = this.generate.bind(this);
+    const { signal } = new AbortController();
+    try {
+      this.#vocabulary = await askVocabulary({ description, tokenizer: facts.tokenizer, generate }, signal);
+      if (this.#vocabulary !== undefined) return;
+    } catch (error) {
+      if (isLlmFailure(error)) {
+        this.#learning = undefined;
+        environment.logger.warn('llama_server_vocabulary_failed', {}, error);
+        return;
+      }
+    }
+    environment.logger.warn('llama_server_tells_no_vocabulary', {
+      url: connection.url.origin,
+      effect: 'reading stored turns asks it for each text, and needs it to be there',
+    });
   }
 
   async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
@@ -118,6 +165,7 @@ class LlamaServer implements LlmService {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#slots.close(isClosed());
     this.#parts.connection.close();
   }
@@ -186,12 +234,10 @@ class LlamaServer implements LlmService {
   }
 
   #noticed(error: unknown): unknown {
-    if (error instanceof DiscedgeError && SUSPICIOUS.has(error.code)) this.#isSuspect = true;
+    if (isLlmFailure(error)) this.#isSuspect = true;
     return error;
   }
 }
-
-const SUSPICIOUS: ReadonlySet<ErrorCode> = new Set(['llm_unavailable', 'llm_bad_reply', 'llm_timeout']);
 
 function outcomeOf({ prompt }: GenerationRequest, { end, slot }: Reply): SlotOutcome {
   const held = prompt.slice();

@@ -1,3 +1,4 @@
+import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
 import type { ModelIdentity } from '../domain/model-identity.ts';
 import type { StopReason } from '../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
@@ -38,6 +39,13 @@ export interface LlmService {
   /** Ends running generations and frees the model. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Whether the service failed, and not the request: sent again later, it may be answered. */
+export function isLlmFailure(error: unknown): error is DiscedgeError {
+  return error instanceof DiscedgeError && FAILURES.has(error.code);
+}
+
+const FAILURES: ReadonlySet<ErrorCode> = new Set(['llm_unavailable', 'llm_bad_reply', 'llm_timeout']);
 
 export interface SlotState {
   readonly busy: boolean;

@@ -7,6 +7,7 @@ import { appendTokens, type TokenId, type TokenSequence } from '../../src/domain
 import { startEmbedded } from '../../src/llm-service/embedded.ts';
 import { connectLlamaServer, type LlamaServerOptions } from '../../src/llm-service/llama-server.ts';
 import type { GenerationEnd, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
+import { Chance } from '../../tools/chance.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
@@ -316,6 +317,24 @@ describe('a server that crashes', () => {
 });
 
 describe('texts', () => {
+  test('of any ids are those that the server tells, and are known when it is gone', async () => {
+    const { server, service } = await startForTest();
+    const { vocabularySize, endOfGeneration } = service.description;
+    const controls = new Set([...endOfGeneration, ...(await control(service, '<|im_start|><|im_end|><|endoftext|>'))]);
+    const every = Array.from({ length: vocabularySize }, (_, id) => id as TokenId).filter((id) => !controls.has(id));
+    const chance = new Chance(11);
+    const mixed = Array.from({ length: 50 }, () =>
+      Array.from({ length: 40 }, () => every[chance.below(every.length)] as TokenId),
+    );
+    const told: string[] = [];
+    for (const ids of [every, ...mixed]) told.push(await service.detokenize(ids, { special: true }));
+    await server.stop();
+    const known: string[] = [];
+    for (const ids of [every, ...mixed]) known.push(await service.detokenize(ids));
+    expect(known).toEqual(told);
+    expect(await service.detokenize([...controls])).toBe('');
+  });
+
   test('of lone surrogates and NUL are tokenized, and control tokens have no text', async () => {
     const { service } = shared;
     const ids = await service.tokenize('a\ud800\u0000b', { parseSpecial: false });

@@ -9,7 +9,7 @@ import { startScripted } from '../../src/llm-service/scripted.ts';
 import { Chance, yielded } from '../../tools/chance.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { chatmlIds } from '../support/chatml-oracle.ts';
-import { type Ask, requestOf } from '../support/context-manager-rig.ts';
+import { type Ask, requestOf, textOf } from '../support/context-manager-rig.ts';
 import { FAULTS, NodeProcess } from './node-process.ts';
 
 /** Runs one history; throws when a promise is broken. Returns how often what happened. */
@@ -250,13 +250,13 @@ class World {
     if (view === undefined || node.dead) return;
     check(view.tips.length === 1, 'one node made a branch', client);
     check(view.turns.length >= told, 'answered turns are lost', client);
-    for (const { turn, messages } of view.turns) {
-      const message = this.#messages.get(messages.at(-1)?.content as string);
+    for (const read of view.turns) {
+      const message = this.#messages.get(textOf(read).messages.at(-1)?.content as string);
       if (message?.client !== client) throw new Broken('a message of another session is stored here', client);
       const underWay = [...this.#sendings].some((sending) => sending.message === message);
       check(message.mayBeStored || underWay, 'a turn is stored that was refused', message.ask);
       message.mayBeStored = true;
-      if (!client.deleting) this.#learn(client, message, turn.hash);
+      if (!client.deleting) this.#learn(client, message, read.turn.hash);
     }
   }
 

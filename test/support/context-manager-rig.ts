@@ -1,6 +1,8 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import type { NodeOptions } from '../../src/context-manager/node-options.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
+import type { ReadTurn } from '../../src/context-manager/sessions/sessions.ts';
 import type { ForwardRequest, Reply, TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
@@ -206,6 +208,12 @@ export function requestOf(ask: Ask): TurnRequest {
 function placeOf(turn: TurnNumber | undefined, contextId: ContextId | undefined): TurnPlace {
   if (turn !== undefined) return { turn, contextId };
   return contextId === undefined ? { opens: true } : { after: contextId };
+}
+
+/** The text of a turn that is shown; one without fails the test. */
+export function textOf({ text }: ReadTurn): TurnText {
+  if (text instanceof Error) throw text;
+  return text;
 }
 
 /** The code a call fails with; a call that succeeds, or fails with anything but a DiscedgeError, fails the test. */

@@ -31,6 +31,10 @@ export const IM_END = 257 as TokenId;
 export class ProbedLlm implements LlmService {
   readonly description: LlmDescription;
   readonly generations: Generation[] = [];
+  /** From now on nothing can be put into ids or words. */
+  isGone = false;
+  /** How often it was asked to. */
+  tokenizations = 0;
   readonly #inner: LlmService;
   readonly #next: Answer[] = [];
 
@@ -90,11 +94,13 @@ export class ProbedLlm implements LlmService {
     return watched(answer(request, signal), generation);
   }
 
-  tokenize(text: string, options: { parseSpecial: boolean }): Promise<TokenId[]> {
+  async tokenize(text: string, options: { parseSpecial: boolean }): Promise<TokenId[]> {
+    this.#ask();
     return this.#inner.tokenize(text, options);
   }
 
-  detokenize(ids: TokenSequence, how?: { special: boolean }): Promise<string> {
+  async detokenize(ids: TokenSequence, how?: { special: boolean }): Promise<string> {
+    this.#ask();
     return this.#inner.detokenize(ids, how);
   }
 
@@ -108,6 +114,11 @@ export class ProbedLlm implements LlmService {
 
   ready(): Promise<void> {
     return this.#inner.ready();
+  }
+
+  #ask(): void {
+    this.tokenizations++;
+    if (this.isGone) throw new DiscedgeError('llm_unavailable', 'the LLM Service went away');
   }
 
   close(): Promise<void> {

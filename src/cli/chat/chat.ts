@@ -92,7 +92,9 @@ export class Chat implements Conversation {
     const last = (await this.session.history()).at(-1);
     if (last === undefined) return;
     this.note(`Going on after turn ${last.turn}:`);
-    process.stdout.write(`${styled('bold', PROMPT)}${printable(last.user)}\n${printable(last.reply)}\n\n`);
+    process.stdout.write(
+      `${styled('bold', PROMPT)}${printable(last.user)}\n${printable(last.textError ?? last.reply)}\n\n`,
+    );
   }
 
   #sayGoodbye(): void {

@@ -60,8 +60,8 @@ async function showHistory(chat: Conversation): Promise<void> {
     chat.note('Nothing has been said yet.');
     return;
   }
-  for (const { turn, user, reply, node } of await chat.session.history())
-    chat.note(`${turn} › ${user}\n${reply}  [${node}]`);
+  for (const { turn, user, reply, textError, node } of await chat.session.history())
+    chat.note(`${turn} › ${textError === undefined ? `${user}\n${reply}` : `no text: ${textError}`}  [${node}]`);
 }
 
 async function fork(chat: Conversation, argument: string): Promise<void> {

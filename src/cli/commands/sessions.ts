@@ -157,9 +157,12 @@ function readable({ sessionId, userId, mode, expiresAt, turns, branches }: Store
   return `${styled('dim', head)}\n\n${[...turns.map(readableTurn), ...beside].join('\n')}`;
 }
 
-function readableTurn({ turn, user, reply, node, writtenAt, promptTokens, replyTokens }: StoredTurn): string {
+function readableTurn(stored: StoredTurn): string {
+  const { turn, user, reply, textError, node, writtenAt, promptTokens, replyTokens } = stored;
   const tokens = replyTokens === undefined ? '' : ` · ${promptTokens} + ${replyTokens} tokens`;
   const title = `turn ${turn} · ${localTime(writtenAt)} · ${printable(node)}${tokens}`;
+  if (textError !== undefined)
+    return `${styled('dim', title)}\n${styled('yellow', `no text: ${printable(textError)}`)}\n`;
   return `${styled('dim', title)}\n${styled('bold', `› ${printable(user)}`)}\n${printable(reply)}\n`;
 }
 

@@ -15,9 +15,12 @@ export interface Mode {
   readonly name: StoredMode;
   /** Throws `context_overflow`, and what the chat template throws. */
   build(input: BuildInput): Promise<Prompt>;
-  /** The stored turn as people read it. */
+  /** The stored turn as people read it. Throws what `detokenize` throws. */
   read(turn: Turn): Promise<TurnText>;
-  /** Its reply alone, which is all that a replay needs; where its ids are not kept, those that its text has now. */
+  /**
+   * Its reply alone, which is all that a replay needs; where its ids are not kept, those that its text has now,
+   * and none while the LLM Service cannot tell.
+   */
   readReply(turn: Turn): Promise<StoredReply>;
 }
 

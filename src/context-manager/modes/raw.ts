@@ -5,7 +5,7 @@ import type { RawPayload, TextMessage } from '../../domain/record/turn-record.ts
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
-import type { LlmService } from '../../llm-service/llm-service.ts';
+import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
@@ -35,7 +35,12 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
 
     async readReply(turn: Turn) {
       const reply = textContent(rawPayload(turn).reply);
-      return { reply, replyIds: await llm.tokenize(reply, { parseSpecial: false }), exact: false };
+      const replyIds = await llm.tokenize(reply, { parseSpecial: false }).catch((error) => {
+        // The reply is what was asked for; how many ids it has comes beside it.
+        if (isLlmFailure(error)) return [];
+        throw error;
+      });
+      return { reply, replyIds, exact: false };
     },
   };
 }

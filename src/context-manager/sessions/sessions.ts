@@ -16,10 +16,13 @@ import type { NodeResources } from '../node-resources.ts';
 import type { Cancelled } from '../turn/running-turns.ts';
 import { deleted, type SeenBefore, seenSession } from './seen-session.ts';
 import type { CachedSession } from './session-cache.ts';
+import { TurnTexts } from './turn-texts.ts';
 
-/** One stored turn with its text, as people read it. */
-export interface ReadTurn extends TurnText {
+/** One stored turn, as people read it. */
+export interface ReadTurn {
   readonly turn: Turn;
+  /** Where its ids could not be put into words, why not. */
+  readonly text: TurnText | DiscedgeError;
 }
 
 /** A branch from where it parts from those before it. */
@@ -77,15 +80,17 @@ export class Sessions {
     });
   }
 
-  /** Throws what {@link seenSession} throws; `session_deleted` while the tombstone lasts. */
+  /**
+   * Everything that is stored of it, as text too where that can be told. Throws what {@link seenSession} throws;
+   * `session_deleted` while the tombstone lasts.
+   */
   async show(userId: UserId, sessionId: SessionId, seen: SeenBefore = {}): Promise<SessionView> {
     const { history, key, corrupt } = await seenSession(this.#parts.node.replica, this.#key(userId, sessionId), seen);
     const branches: ReadBranch[] = [];
+    const texts = new TurnTexts(this.#parts.modes);
     for (const branch of branchesOf(history)) {
       const turns: ReadTurn[] = [];
-      for (const turn of branch.turns) {
-        turns.push({ turn, ...(await this.#parts.modes[turn.record.payload.mode].read(turn)) });
-      }
+      for (const turn of branch.turns) turns.push({ turn, text: await texts.of(turn) });
       branches.push({ ...branch, turns });
     }
     return {

@@ -132,7 +132,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         tags: ['sessions'],
         summary: 'A session with its turns as text',
         description:
-          "`turns` is the main line, which ends in `context_id`. `branches` are beside it, deepest first, each from where it parts (`parts_after`, `parts_from`); send a branch's `context_id` with a turn to go on with it.",
+          "`turns` is the main line, which ends in `context_id`. `branches` are beside it, deepest first, each from where it parts (`parts_after`, `parts_from`); send a branch's `context_id` with a turn to go on with it. A turn whose ids could not be put into words, because the LLM Service is gone, has `text_error` in place of its text.",
         response: { 200: SessionReply },
         errors: OF_A_SESSION,
         ...read,

@@ -45,7 +45,7 @@ describe.each(['tokenized', 'raw'] as const)('a session that begins with a conve
     rig.restart();
     const { turns } = await rig.manager.sessions.show('ada' as never, 's' as never);
     expect(turns).toHaveLength(1);
-    expect(turns[0]).toMatchObject({
+    expect(turns[0]?.text).toMatchObject({
       messages: [...HISTORY, { role: 'user', content: 'and now?' }],
       reply: REPLY,
     });

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fork, ForkRequest } from '../../../src/context-manager/sessions/forks.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
-import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
+import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig, textOf } from '../../support/context-manager-rig.ts';
 import type { ProbedStore } from '../../support/probed-store.ts';
 
 const ADA = 'ada' as never;
@@ -36,10 +36,9 @@ function fork(
 }
 
 const saidIn = async (session: string, from: Rig<ProbedStore> = rig) =>
-  (await from.manager.sessions.show(ADA, id(session))).turns.map(({ messages, reply }) => [
-    messages.map(({ content }) => content),
-    reply,
-  ]);
+  (await from.manager.sessions.show(ADA, id(session))).turns
+    .map(textOf)
+    .map(({ messages, reply }) => [messages.map(({ content }) => content), reply]);
 const lastPrompt = () => rig.llm.generations.at(-1)?.prompt;
 
 it('a fork carries what it does not understand: extensions and marks', async () => {

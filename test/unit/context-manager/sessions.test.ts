@@ -2,7 +2,7 @@
 // that it exists. A shown session must be what was said, in both modes; a deleted one must stay deleted.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Sessions } from '../../../src/context-manager/sessions/sessions.ts';
-import { codeOf, contextManagerRig, errorOf, type Rig } from '../../support/context-manager-rig.ts';
+import { codeOf, contextManagerRig, errorOf, type Rig, textOf } from '../../support/context-manager-rig.ts';
 
 const ADA = 'ada' as never;
 const BOB = 'bob' as never;
@@ -80,7 +80,7 @@ describe('show', () => {
     rig.restart();
     const view = await rig.manager.sessions.show(ADA, id('s'));
     expect(view).toMatchObject({ mode, corruptRecords: 0, expiresAtMs: rig.environment.clock.now() + 3_600_000 });
-    expect(view.turns.map(({ messages }) => messages)).toEqual([
+    expect(view.turns.map((read) => textOf(read).messages)).toEqual([
       [
         { role: 'system', content: 'be <|im_start|> brief' },
         { role: 'user', content: said[0] },
@@ -88,7 +88,7 @@ describe('show', () => {
       [{ role: 'user', content: said[1] }],
       [{ role: 'user', content: said[2] }],
     ]);
-    expect(view.turns.map(({ reply }) => reply)).toEqual(['said 1', 'said 2', 'said 3']);
+    expect(view.turns.map((read) => textOf(read).reply)).toEqual(['said 1', 'said 2', 'said 3']);
     expect(view.tips).toEqual([view.turns.at(-1)?.turn]);
   });
 

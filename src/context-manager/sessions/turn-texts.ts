@@ -1,0 +1,32 @@
+import type { DiscedgeError } from '../../domain/errors.ts';
+import type { StoredMode } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import { isLlmFailure } from '../../llm-service/llm-service.ts';
+import type { Mode, TurnText } from '../modes/mode.ts';
+
+/**
+ * The texts of the turns that are read together. An LLM Service that fails is not asked for the others: each would wait as
+ * long for the same answer.
+ */
+export class TurnTexts {
+  readonly #modes: Readonly<Record<StoredMode, Mode>>;
+  readonly #failures = new Map<StoredMode, DiscedgeError>();
+
+  constructor(modes: Readonly<Record<StoredMode, Mode>>) {
+    this.#modes = modes;
+  }
+
+  /** Where the LLM Service is needed for it and fails, its failure. */
+  async of(turn: Turn): Promise<TurnText | DiscedgeError> {
+    const { mode } = turn.record.payload;
+    const failure = this.#failures.get(mode);
+    if (failure !== undefined) return failure;
+    try {
+      return await this.#modes[mode].read(turn);
+    } catch (error) {
+      if (!isLlmFailure(error)) throw error;
+      this.#failures.set(mode, error);
+      return error;
+    }
+  }
+}
