@@ -17,10 +17,13 @@ export interface Branch {
 export function branchesOf(history: SessionHistory): Branch[] {
   const listed = new Set<ContextId>();
   return history.tips().map((tip) => {
-    const line = history.line(tip);
-    const own = line.findIndex(({ hash }) => !listed.has(hash));
-    const turns = line.slice(own);
-    for (const { hash } of turns) listed.add(hash);
-    return { tip, partsFrom: line[own - 1], turns };
+    const turns: Turn[] = [];
+    let at: Turn | undefined = tip;
+    while (at !== undefined && !listed.has(at.hash)) {
+      turns.push(at);
+      listed.add(at.hash);
+      at = at.record.parent === undefined ? undefined : history.get(at.record.parent);
+    }
+    return { tip, partsFrom: at, turns: turns.reverse() };
   });
 }

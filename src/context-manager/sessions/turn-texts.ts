@@ -1,8 +1,12 @@
+import { setImmediate } from 'node:timers/promises';
 import type { DiscedgeError } from '../../domain/errors.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { isLlmFailure } from '../../llm-service/llm-service.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
+
+/** Turns that are put into words at a stretch: about a millisecond, then whoever else waits has a turn. */
+const AT_A_STRETCH = 64;
 
 /**
  * The texts of the turns that are read together. An LLM Service that fails is not asked for the others: each would wait as
@@ -11,6 +15,7 @@ import type { Mode, TurnText } from '../modes/mode.ts';
 export class TurnTexts {
   readonly #modes: Readonly<Record<StoredMode, Mode>>;
   readonly #failures = new Map<StoredMode, DiscedgeError>();
+  #read = 0;
 
   constructor(modes: Readonly<Record<StoredMode, Mode>>) {
     this.#modes = modes;
@@ -19,6 +24,8 @@ export class TurnTexts {
   /** Where the LLM Service is needed for it and fails, its failure. */
   async of(turn: Turn): Promise<TurnText | DiscedgeError> {
     const { mode } = turn.record.payload;
+    this.#read++;
+    if (this.#read % AT_A_STRETCH === 0) await setImmediate();
     const failure = this.#failures.get(mode);
     if (failure !== undefined) return failure;
     try {

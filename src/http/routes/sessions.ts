@@ -4,6 +4,7 @@ import { NodeSessions } from '../../context-manager/node-sessions.ts';
 import { ANONYMOUS } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
+import { jsonStream } from '../json-stream.ts';
 import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';
 import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
 import {
@@ -142,7 +143,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       const session = named(request);
       const { name, contextManager } = await nodeSessions.modelOf(session);
       const view = await contextManager.sessions.show(session.userId, session.sessionId, seen(request.query, reply));
-      return { ...modelView(name), ...sessionView(view, turnView) };
+      return sendSession(reply, { ...modelView(name), ...sessionView(view, turnView) });
     },
   );
 
@@ -162,7 +163,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       const session = named(request);
       const { name, keygroup, contextManager } = await nodeSessions.modelOf(session);
       const view = await contextManager.sessions.show(session.userId, session.sessionId, seen(request.query, reply));
-      return { keygroup, ...modelView(name), ...sessionView(view, exactTurnView) };
+      return sendSession(reply, { keygroup, ...modelView(name), ...sessionView(view, exactTurnView) });
     },
   );
 
@@ -234,6 +235,14 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
     },
     async (request) => ({ cancelled: await nodeSessions.cancel(named(request)) }),
   );
+}
+
+/** A session may be of any length. */
+function sendSession(
+  reply: FastifyReply,
+  session: Static<typeof SessionReply> | Static<typeof SessionExportReply>,
+): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(jsonStream(session, ['turns', 'branches']));
 }
 
 interface SessionRequest {

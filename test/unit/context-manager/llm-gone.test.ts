@@ -1,5 +1,6 @@
 // Reads what is stored while the LLM Service is gone, and tries to lose a reply, a whole session or the reader's time to it.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { TurnTexts } from '../../../src/context-manager/sessions/turn-texts.ts';
 import { codeOf, contextManagerRig, type Rig, textOf } from '../../support/context-manager-rig.ts';
 
 let rig: Rig;
@@ -42,4 +43,19 @@ describe('an LLM Service that is gone, and with it what puts ids into words', ()
     rig.llm.isGone = false;
     expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, replayed: false });
   });
+});
+
+it('a long session that is read lets others have their turn in between', async () => {
+  const texts = new TurnTexts({
+    raw: { read: async () => ({ messages: [], reply: '', replyIds: [], exact: true }) },
+  } as never);
+  const turn = { record: { payload: { mode: 'raw' } } } as never;
+  let others = 0;
+  const other = () => {
+    others++;
+    if (others < 10) setImmediate(other);
+  };
+  setImmediate(other);
+  for (let n = 0; n < 1_000; n++) await texts.of(turn);
+  expect(others).toBe(10);
 });
