@@ -3,7 +3,7 @@ import { NINE_WRITTEN_TURNS } from '../../evaluation/src/experiments/written-tur
 import { ANONYMOUS, type SessionId, type TurnNumber } from '../../src/domain/identifiers.ts';
 import type { TextMessage, TokenizedPayload } from '../../src/domain/record/turn-record.ts';
 import { appendTokens, type TokenId } from '../../src/domain/token-sequence.ts';
-import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import { afterReply, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import { qwen2VocabularyFile } from '../../tools/qwen2-vocabulary.ts';
 import { loadVocabulary } from '../../tools/vocabulary.ts';
 import type { WrittenTurn } from './replication-node.ts';
@@ -46,7 +46,7 @@ export class WrittenSessions {
         const segment =
           before === undefined
             ? await template.openSession(messages)
-            : await template.continueSession(before, messages);
+            : (await template.continueSession(afterReply(before), messages)).segment;
         const replyIds = (await tokenize(reply, { parseSpecial: false })).slice(0, REPLY_TOKENS);
         if (replyIds.length < REPLY_TOKENS) throw new Error(`the reply to "${message}" is too short`);
         tokenized.push({

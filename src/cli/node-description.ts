@@ -45,8 +45,14 @@ function modelLine(model: ModelDescription, { place, of }: { place: number; of: 
   return `${llm.identity.name} (${facts.join('; ')})`;
 }
 
-function modeLine({ mode, tokenizedUnavailable }: ModelDescription): string {
-  return tokenizedUnavailable === undefined ? mode : `${mode} (tokenized is refused: ${tokenizedUnavailable})`;
+/** The mode, and where the chat template does not only append, what is evaluated again and why. */
+function modeLine({ mode, template: { classes, whyUnusable } }: ModelDescription): string {
+  if (whyUnusable !== undefined) return `${mode} (contexts cannot be kept: ${whyUnusable})`;
+  const others = classes.filter((found) => found.class === 'follow' || found.class === 'rewrite');
+  const [first] = others;
+  if (first === undefined) return mode;
+  const traits = others.map(({ trait }) => (trait === 'plain' ? 'any conversation' : `conversations with ${trait}`));
+  return `${mode} (chat template of class ${first.class} for ${traits.join(', ')}: ${first.why})`;
 }
 
 function clusterLine(

@@ -2,13 +2,13 @@ import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
-import type { ContextMode, StopReason, StoredMode, TurnRecord } from '../domain/record/turn-record.ts';
+import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-record.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { TurnPlace } from '../domain/turn-decision.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
-import type { Mode, Prompt } from './modes/mode.ts';
+import type { Kept, Mode, Prompt } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
 import type { NodeResources } from './node-resources.ts';
@@ -62,7 +62,7 @@ export class ContextManager {
       raw: rawMode(llm, template),
     };
     this.defaultMode = parts.defaultMode;
-    const exact: StoredMode = template.whyNotAppendable === undefined ? 'tokenized' : 'raw';
+    const exact: StoredMode = template.whyUnusable === undefined ? 'tokenized' : 'raw';
     this.#openingMode = parts.defaultMode === 'client-side' ? exact : parts.defaultMode;
     this.#gate = new TurnGate(node.replica);
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
@@ -131,13 +131,13 @@ export class ContextManager {
     refuseLateSystem(request, base);
     turn.startGenerating();
     const prompt = await mode.build({ request, session, base, replyTokens: this.#replyReserve(request) });
-    const promptTokens = prompt.ids.length;
+    const sizes = { promptTokens: prompt.ids.length, rewrittenTokens: prompt.rewrittenTokens };
     const { environment, options, records } = this.#node;
-    const recordOf = (stop: StopReason, payload: TurnRecord['payload']) => {
+    const recordOf = (stop: StopReason, kept: Kept) => {
       const answer = {
         prompt,
         stop,
-        payload,
+        kept,
         writtenAtMs: environment.clock.now(),
         isOver: (ms: number) => records.isOver(ms),
       };
@@ -146,13 +146,13 @@ export class ContextManager {
     const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft));
     const reply = { ...request, maxTokens: Math.min(this.#maxTokens(request), heldTokens) };
     const end = await this.#generate(prompt.ids, sessionKeyText(key), reply, observer, turn);
-    const payload = await prompt.payload(end);
+    const kept = await prompt.record(end);
     turn.startCommitting();
-    const record = recordOf(end.stop, payload);
+    const record = recordOf(end.stop, kept);
     const sealed = await records.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
-    return { answered, reply: answeredReply(answered, end, promptTokens, pass) };
+    return { answered, reply: answeredReply(answered, end, sizes, pass) };
   }
 
   async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<AnsweredTurn> {

@@ -22,7 +22,8 @@ export const ERROR_TABLE = {
   mode_unavailable: {
     status: 400,
     retry: false,
-    meaning: "The model's chat template changes earlier turns, so `tokenized` cannot be exact with it; use `raw`.",
+    meaning:
+      "The model's chat template cannot carry a conversation, so the node keeps no contexts with it; use `client-side`.",
   },
   context_overflow: {
     status: 400,

@@ -15,6 +15,7 @@ import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
 import { createApp } from '../http/app.ts';
+import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
 import { keepTime } from './keep-time.ts';
@@ -50,8 +51,7 @@ export interface ModelDescription {
   readonly llmName: string;
   readonly keygroup: KeygroupId;
   readonly mode: ContextMode;
-  /** Why `tokenized` is refused with this model's template; `undefined` when it is not. */
-  readonly tokenizedUnavailable: string | undefined;
+  readonly template: Pick<ChatTemplate, 'classes' | 'whyUnusable'>;
 }
 
 /** How long running turns may go on when the node is asked to stop; orchestrators commonly kill after 10 s. */
@@ -158,7 +158,7 @@ function describeModel({ config, llm, serviceName, template }: StartedModel): Mo
     llmName: serviceName,
     keygroup: keygroupOf(llm.description.identity),
     mode: config.mode,
-    tokenizedUnavailable: template.whyNotAppendable,
+    template,
   };
 }
 

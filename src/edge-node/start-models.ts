@@ -115,13 +115,18 @@ async function startModel(
 async function templateOf(llm: LlmService, { mode }: ModelConfig, environment: Environment): Promise<ChatTemplate> {
   const { description } = llm;
   const template = await compileChatTemplate(description, (text, how) => llm.tokenize(text, how), environment.clock);
-  const { whyNotAppendable: reason } = template;
-  if (reason === undefined) return template;
-  environment.logger.warn('tokenized_unavailable', { model: description.identity.name, reason });
-  if (mode !== 'tokenized') return template;
+  const { whyUnusable: reason } = template;
+  const model = description.identity.name;
+  if (reason === undefined) {
+    const classes = Object.fromEntries(template.classes.map((found) => [found.trait, found.class]));
+    environment.logger.info('chat_template', { model, origin: template.origin, ...classes });
+    return template;
+  }
+  environment.logger.warn('chat_template_unusable', { model, reason });
+  if (mode === 'client-side') return template;
   throw new DiscedgeError(
     'model_unusable',
-    `mode "tokenized" cannot be exact with this model: ${reason} Start with --mode raw.`,
+    `the node cannot keep contexts with this model: ${reason} Start with --mode client-side, where clients send whole prompts.`,
   );
 }
 

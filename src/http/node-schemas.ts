@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
+import { TEMPLATE_CLASSES } from '../llm-service/chat-template.ts';
 import { choice } from './request-fields.ts';
 
 /* What a node tells of itself and of the nodes it knows, as it goes over the wire. */
@@ -39,7 +40,26 @@ export const PropsReply = Type.Object(
     vocabulary_size: count(),
     default_mode: choice(CONTEXT_MODES),
     modes: Type.Array(choice(CONTEXT_MODES)),
-    tokenized_unavailable: Type.Optional(Type.String({ description: 'Why it is not among the modes.' })),
+    template_classes: Type.Array(
+      Type.Object({
+        trait: Type.String({
+          description: 'Conversations of this kind: `plain`, with a `system` message, with `thinking`, with `tools`.',
+        }),
+        class: choice(TEMPLATE_CLASSES, {
+          description:
+            'How much of a prompt the next one leaves as it was: `append` all of it, `follow` all but the newest exchanges, `rewrite` less; `refused`: cannot be rendered.',
+        }),
+        reach: Type.Integer({
+          minimum: 0,
+          description: 'Of how many exchanges, from the newest, ids may change; 0 for `append`.',
+        }),
+        why: Type.Optional(Type.String()),
+      }),
+      { description: "How the model's chat template treats what is past." },
+    ),
+    template_unusable: Type.Optional(
+      Type.String({ description: 'Why the node cannot keep contexts with this model.' }),
+    ),
     models: names('All that the node serves, the default one first.'),
     node: Type.String(),
     version: Type.String(),

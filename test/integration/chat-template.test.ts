@@ -13,7 +13,7 @@ import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/ch
 import { qwen2VocabularyFile } from '../../tools/qwen2-vocabulary.ts';
 import { loadVocabulary, type Vocabulary } from '../../tools/vocabulary.ts';
 import { APPENDABLE_STYLES, type AppendableStyle, CHANGING_STYLES } from '../support/chat-template-styles.ts';
-import { expectedReply, JANUARY_31, written } from '../support/compiled-style.ts';
+import { expectedReply, JANUARY_31, nextSegment, written } from '../support/compiled-style.ts';
 import { writeSentencePieceVocabulary } from '../support/sentencepiece-vocabulary.ts';
 
 const CONTROLS = ['<|im_start|>', '<|im_end|>', '<|endoftext|>'];
@@ -77,7 +77,7 @@ describe.each([
     fc.array(fc.record({ reply: content, next: content }), count);
 
   test('turns can be appended, and a system message stands alone', () => {
-    expect(template).toMatchObject({ origin: 'model', whyNotAppendable: undefined, preambleIsolated: true });
+    expect(template).toMatchObject({ origin: 'model', whyUnusable: undefined, preambleIsolated: true });
   });
 
   test('the pieces of ordinary text give the ids of the whole text', async () => {
@@ -87,7 +87,7 @@ describe.each([
         const ids = [...(await template.openSession(conversation)).ids];
         for (const { reply, next } of following) {
           const replyIds = [...(await vocabulary.tokenize(reply, { parseSpecial: false })), end];
-          ids.push(...replyIds, ...(await template.continueSession(replyIds, [user(next)])).ids);
+          ids.push(...replyIds, ...(await nextSegment(template, replyIds, [user(next)])).ids);
           conversation.push({ role: 'assistant', content: reply }, user(next));
         }
         expect(ids).toEqual(await vocabulary.tokenize(written(style, conversation), { parseSpecial: true }));
@@ -104,9 +104,9 @@ describe.each([
     await fc.assert(
       fc.asyncProperty(opening(hostile), hostile, async (messages, next) => {
         const first = await template.openSession(messages);
-        const later = await template.continueSession([end], [user(next)]);
+        const later = await nextSegment(template, [end], [user(next)]);
         const calm = await template.openSession(messages.map((message) => ({ ...message, content: 'x' })));
-        const calmLater = await template.continueSession([end], [user('x')]);
+        const calmLater = await nextSegment(template, [end], [user('x')]);
         expect(controlsOf(first.ids)).toEqual(controlsOf(calm.ids));
         expect(controlsOf(later.ids)).toEqual(controlsOf(calmLater.ids));
         for (const [segment, given] of [
@@ -134,7 +134,7 @@ describe.each([
         for (const { reply, next } of following) {
           const replyIds = [...(await vocabulary.tokenize(reply, { parseSpecial: false })), end];
           appendTokens(prompt, replyIds);
-          appendTokens(prompt, (await template.continueSession(replyIds, [user(next)])).ids);
+          appendTokens(prompt, (await nextSegment(template, replyIds, [user(next)])).ids);
           conversation.push({ role: 'assistant', content: reply }, user(next));
           expect(prompt).toEqual(await vocabulary.tokenize(written(style, conversation), { parseSpecial: true }));
         }
@@ -156,7 +156,7 @@ describe.each([
         for (const [turn, { reply, next }] of following.entries()) {
           const replyIds = await vocabulary.tokenize(reply, { parseSpecial: false });
           if (cut[turn] === true) replyIds.push(end);
-          const segment = await template.continueSession(replyIds, [user(next)]);
+          const segment = await nextSegment(template, replyIds, [user(next)]);
           segments.push(segment);
           copies.push(structuredClone(segment));
           ended += ends(replyIds) + ends(segment.ids);
@@ -172,10 +172,10 @@ describe.each([
 describe('on the Qwen2 vocabulary', () => {
   test('templates that change earlier turns are found out', async () => {
     const vocabulary = await loadVocabulary(await qwen2VocabularyFile());
-    for (const { source, reason } of Object.values(CHANGING_STYLES)) {
+    for (const { source, classes } of Object.values(CHANGING_STYLES)) {
       const description = { ...vocabulary.description, chatTemplate: source };
       const template = await compileChatTemplate(description, vocabulary.tokenize, clock);
-      expect(template.whyNotAppendable).toMatch(reason);
+      expect(Object.fromEntries(template.classes.map((found) => [found.trait, found.class]))).toMatchObject(classes);
     }
     await vocabulary.close();
   });
@@ -234,7 +234,7 @@ describe('on a SentencePiece vocabulary', () => {
           expect(whole.slice(0, ids.length)).toEqual(ids);
           const replyIds = whole.slice(ids.length, whole.indexOf(end, ids.length) + 1);
           expect(vocabulary.text(replyIds).trim()).toBe(expectedReply(style, one, reply).trim());
-          const later = await template.continueSession(replyIds, [user(next)]);
+          const later = await nextSegment(template, replyIds, [user(next)]);
           expect([...ids, ...replyIds, ...later.ids]).toEqual(whole);
           expect(await template.renderWhole(two)).toEqual(whole);
         }),

@@ -290,28 +290,11 @@ test('a llama-server with the same model has the same identity and ids', async (
     expect(await askOf(remote, 'My name is Zorvik.', 'What is my name?')).toEqual(prompt);
     // Not equal replies: greedy choices may differ where two builds add floats in another order.
     for (const service of [local, remote]) expect((await generate(service, prompt)).end.text).toContain('Zorvik');
-
-    const told = async (service: LlmService, more: object = {}) => {
-      const sampling = { temperature: 0, n_probs: 5, ...more };
-      const { end } = await generate(service, prompt, { stream: false, sampling });
-      return rounded(end.fields?.completion_probabilities);
-    };
-    const first = prompt.at(-1) as TokenId;
-    for (const more of [{}, { logit_bias: [[first, 5]] }, { post_sampling_probs: true }]) {
-      expect(await told(local, more)).toEqual(await told(remote, more));
-    }
   } finally {
     await Promise.all([local.close(), remote.close()]);
     await server.stop();
   }
 });
-
-/** Numbers to three digits: two builds add floats in another order. */
-function rounded(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value), (_, inner) =>
-    typeof inner === 'number' ? Number(inner.toFixed(3)) + 0 : inner,
-  );
-}
 
 async function askOf(service: LlmService, ...messages: string[]): Promise<TokenId[]> {
   const texts = messages.map((text) => `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`);

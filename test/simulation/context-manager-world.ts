@@ -2,6 +2,7 @@ import type { TurnReply } from '../../src/context-manager/turn/turn.ts';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
+import { conversationIds, replyEndOf } from '../../src/domain/record/reply-end.ts';
 import type { TokenizedPayload, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
@@ -313,10 +314,13 @@ class World {
     const records = ((await this.#stored(user, session))?.records ?? []).map(({ record }) => record as TurnRecord);
     if (message.client.deleting && records.length < turn - 1) return;
     check(records.length === turn - 1, 'a stored turn is answered again, or a turn from less than all', message.ask);
-    const told = records.map(({ payload }) => {
-      const { promptIds, replyIds, spans } = payload as TokenizedPayload;
+    const told = records.map((record) => {
+      const { promptIds, replyIds, spans } = record.payload as TokenizedPayload;
       const { start, length } = spans.at(-1) as { start: number; length: number };
-      return { text: Buffer.from(promptIds.slice(start, start + length)).toString(), reply: replyIds };
+      return {
+        text: Buffer.from(promptIds.slice(start, start + length)).toString(),
+        reply: conversationIds(replyIds, replyEndOf(record)),
+      };
     });
     const expected = chatmlIds(undefined, [...told, { text, reply: undefined }]);
     check(expected.join() === prompt.join(), 'the prompt is not the exact context', message.ask);

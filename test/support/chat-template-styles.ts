@@ -1,3 +1,5 @@
+import type { ConversationTrait, TemplateClass } from '../../src/llm-service/chat-template.ts';
+
 /**
  * Chat templates in the styles of well-known model families, written for these tests. `controls` are the control tokens
  * of the family's vocabulary, `end` the one that ends a reply.
@@ -156,10 +158,16 @@ export type AppendableStyle = keyof typeof APPENDABLE_STYLES;
 const CHATML_LOOP = `{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor -%}`;
 const CHATML_ASK = `{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}`;
 
-/** Templates under which earlier turns' ids would change, and a part of the sentence that says so. */
-export const CHANGING_STYLES: Readonly<Record<string, { source: string; reason: RegExp }>> = {
+/** Templates under which earlier turns are not what every turn is, their classes, and a part of the sentence that says why. */
+export const CHANGING_STYLES: Readonly<
+  Record<
+    string,
+    { source: string; classes: Partial<Record<ConversationTrait, TemplateClass>>; why: RegExp | undefined }
+  >
+> = {
   'strips the reasoning of all but the newest reply': {
-    reason: /removes or rewrites the reasoning of earlier replies/,
+    classes: { thinking: 'follow' },
+    why: /leaves the reasoning out/,
     source: `{%- set ns = namespace(last=0) -%}
 {%- for m in messages -%}{%- if m.role == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}
 {%- for m in messages -%}
@@ -169,21 +177,25 @@ export const CHANGING_STYLES: Readonly<Record<string, { source: string; reason: 
 {%- endfor -%}${CHATML_ASK}`,
   },
   'strips reasoning wherever it is': {
-    reason: /reasoning of earlier replies/,
+    classes: { thinking: 'follow' },
+    why: /leaves the reasoning out/,
     source: `{%- for m in messages -%}
 {{ '<|im_start|>' + m.role + '\\n' + (m.content.split('</think>')[-1] if m.role == 'assistant' else m.content) + '<|im_end|>\\n' }}
 {%- endfor -%}${CHATML_ASK}`,
   },
   'begins the reply with a mark that history leaves out': {
-    reason: /leaves the end of an earlier turn's prompt out of later turns/,
+    classes: { plain: 'follow' },
+    why: /leaves the end of a turn's prompt out/,
     source: `${CHATML_LOOP}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n<think>\\n' }}{%- endif -%}`,
   },
   'writes a channel before replies that the prompt did not have': {
-    reason: /puts text before an earlier reply that was not in its prompt/,
+    classes: { plain: 'follow' },
+    why: /text before a past reply that was not in its prompt/,
     source: `{%- for m in messages -%}{{ '<|im_start|>' + m.role + ('<|channel|>final' if m.role == 'assistant' else '') + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant' }}{%- endif -%}`,
   },
   'puts the system message before the last user message': {
-    reason: /moves the system message to a later place/,
+    classes: { plain: 'append', system: 'rewrite' },
+    why: /writes the system message anew/,
     source: `{%- set has_system = messages[0].role == 'system' -%}
 {%- set turns = messages[1:] if has_system else messages -%}
 {{ bos_token }}{%- for m in turns -%}
@@ -192,25 +204,30 @@ export const CHANGING_STYLES: Readonly<Record<string, { source: string; reason: 
 {%- endfor -%}`,
   },
   'numbers the turns': {
-    reason: /joins a reply and the next message differently from turn to turn/,
+    classes: { plain: 'append' },
+    why: undefined,
     source: `{%- for m in messages -%}
 {%- if m.role == 'user' -%}{{ '[Round ' ~ (loop.index0 // 2 + 1) ~ ']\\nQ: ' + m.content + '\\n' }}{%- else -%}{{ 'A: ' + m.content + '\\n' }}{%- endif -%}
 {%- endfor -%}{%- if add_generation_prompt -%}{{ 'A:' }}{%- endif -%}`,
   },
   'keeps only the last message': {
-    reason: /leaves out user messages/,
+    classes: { plain: 'refused' },
+    why: /leaves out user messages/,
     source: `{{ '<|im_start|>user\\n' + messages[-1].content + '<|im_end|>\\n' }}${CHATML_ASK}`,
   },
   'marks the newest user message': {
-    reason: /rewrites the messages of earlier turns/,
+    classes: { plain: 'follow' },
+    why: /writes messages differently/,
     source: `{%- for m in messages -%}{{ '<|im_start|>' + m.role + (' (new)' if loop.last else '') + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor -%}${CHATML_ASK}`,
   },
   'treats later turns differently under a system message': {
-    reason: /writes later turns differently when there is a system message/,
+    classes: { plain: 'append', system: 'append' },
+    why: undefined,
     source: `{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' + m.content + ('<|im_end|>\\n' if messages[0].role == 'system' else '<|im_end|>') }}{%- endfor -%}${CHATML_ASK}`,
   },
   'knows one turn only': {
-    reason: /refuses it: "one turn only"/,
+    classes: { plain: 'refused' },
+    why: /refuses it: "one turn only"/,
     source: `{%- if messages | length > 2 -%}{{ raise_exception('one turn only') }}{%- endif -%}${CHATML_LOOP}${CHATML_ASK}`,
   },
 };

@@ -1,5 +1,11 @@
-import type { Message } from '../../src/domain/record/turn-record.ts';
-import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import type { Message, TextMessage } from '../../src/domain/record/turn-record.ts';
+import type { TokenSequence } from '../../src/domain/token-sequence.ts';
+import {
+  afterReply,
+  type ChatTemplate,
+  compileChatTemplate,
+  type TurnSegment,
+} from '../../src/llm-service/chat-template.ts';
 import { JinjaTemplate } from '../../src/llm-service/jinja/template.ts';
 import { APPENDABLE_STYLES, type AppendableStyle, type TemplateStyle } from './chat-template-styles.ts';
 import { byteTokenizer, type ToyTokenizer, templateDescription } from './toy-tokenizer.ts';
@@ -48,4 +54,13 @@ export function expectedReply(style: TemplateStyle, messages: readonly Message[]
   const history = written(style, [...messages, { role: 'assistant', content: reply }, { role: 'user', content: '-' }]);
   const end = history.indexOf(style.end, prompt.length) + style.end.length;
   return history.slice(prompt.length, end);
+}
+
+/** What a turn adds after a plain exchange that ended with this reply. */
+export async function nextSegment(
+  template: ChatTemplate,
+  replyIds: TokenSequence,
+  messages: readonly TextMessage[],
+): Promise<TurnSegment> {
+  return (await template.continueSession(afterReply(replyIds), messages)).segment;
 }

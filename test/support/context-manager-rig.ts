@@ -191,6 +191,7 @@ export function requestOf(ask: Ask): TurnRequest {
       ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
       { role: 'user', content: text },
     ],
+    reasoning: 'as-template',
     consistency: 'strong',
     maxWaitMs: 1000,
     writeConcern: 'local',

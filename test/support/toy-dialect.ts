@@ -54,7 +54,7 @@ function turnOf({ to, words, live = false }: { to: SessionId; words: string; liv
     ...{ userId: ANONYMOUS, sessionId: to, place: { tip: 'new' }, mode: undefined, stream: live },
     messages: [{ role: 'user', content: words }],
     ...{ consistency: 'strong', maxWaitMs: 0, writeConcern: 'local', replicatedWaitMs: 0 },
-    ...{ ttlSeconds: undefined, overflow: 'error' },
+    ...{ ttlSeconds: undefined, overflow: 'error', reasoning: 'as-template' },
   };
 }
 

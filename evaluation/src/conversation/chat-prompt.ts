@@ -30,7 +30,7 @@ export class ChatPrompt {
 
   /** The conversation so far, ready for the model's next reply. */
   write(messages: readonly TextMessage[]): string {
-    const { literals, contents } = refusals(() => wholeConversation(this.#renderer, messages));
+    const { literals, contents } = refusals(() => wholeConversation(this.#renderer, messages, { style: undefined }));
     return literals.map((literal, index) => literal + (contents[index] ?? '')).join('');
   }
 }

@@ -12,7 +12,7 @@ import { sealRecord } from 'discedge/internal/domain/record/record-codec';
 import type { TurnRecord } from 'discedge/internal/domain/record/turn-record';
 import type { TokenId } from 'discedge/internal/domain/token-sequence';
 import type { Clock } from 'discedge/internal/environment/environment';
-import { type ChatTemplate, compileChatTemplate } from 'discedge/internal/llm-service/chat-template';
+import { afterReply, type ChatTemplate, compileChatTemplate } from 'discedge/internal/llm-service/chat-template';
 import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 import type { WrittenTurn } from './transcript-llm.ts';
 
@@ -63,7 +63,7 @@ export class SessionRecords {
       const segment =
         before === undefined
           ? await template.openSession(messages)
-          : await template.continueSession(before.replyIds, messages);
+          : (await template.continueSession(afterReply(before.replyIds), messages)).segment;
       const replyIds = (await llm.tokenize(reply, { parseSpecial: false })).slice(0, from.replyTokens);
       segments.push({ promptIds: segment.ids, leadLength: segment.leadLength, spans: segment.spans, replyIds });
     }

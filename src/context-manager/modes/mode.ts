@@ -1,6 +1,6 @@
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
-import type { Message, RawPayload, StoredMode, TokenizedPayload } from '../../domain/record/turn-record.ts';
+import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
@@ -8,7 +8,7 @@ import type { CachedSession } from '../sessions/session-cache.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 
 /**
- * How a session's context is kept (paper §3.3): how a prompt is built, what of a turn is stored ({@link Prompt.payload}),
+ * How a session's context is kept (paper §3.3): how a prompt is built, what of a turn is stored ({@link Prompt.record}),
  * and how a stored turn is read. The flow of a turn is the same for both modes; `client-side` keeps nothing and has its own.
  */
 export interface Mode {
@@ -38,13 +38,18 @@ export interface Prompt {
   readonly ids: TokenSequence;
   /** The first turn the prompt contains. */
   readonly contextStart: TurnNumber;
+  /** Ids at the end of the context before, prompt or reply, that the template has otherwise now: evaluated again. */
+  readonly rewrittenTokens: number;
   /** What the record of this turn keeps, without a reply. */
-  readonly draft: TokenizedPayload | RawPayload;
+  readonly draft: Kept;
   /** The same with its reply. */
-  payload(reply: GenerationEnd): Promise<TokenizedPayload | RawPayload>;
+  record(reply: GenerationEnd): Promise<Kept>;
   /** The record is durable. A prompt of which this is never called leaves no trace. */
   kept(sealed: SealedRecord): void;
 }
+
+/** What a mode keeps of a turn, beside what every record has. */
+export type Kept = Pick<TurnRecord, 'payload' | 'extensions'>;
 
 export interface TurnText extends StoredReply {
   readonly messages: readonly Message[];

@@ -22,8 +22,9 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
       return {
         ids,
         contextStart,
-        draft,
-        payload: async (reply) => ({ ...draft, reply: reply.text }),
+        rewrittenTokens: 0,
+        draft: { payload: draft },
+        record: async (reply) => ({ payload: { ...draft, reply: reply.text } }),
         kept: () => {},
       };
     },
@@ -55,7 +56,8 @@ async function fit(
   const turns = base === undefined ? [] : session.history.line(base);
   const asked = textMessages(addedMessages(request));
   const start = base?.record.contextStart ?? 1;
-  const render = (firstTurn: number) => template.renderWhole([...conversation(turns, firstTurn), ...asked]);
+  const render = (firstTurn: number) =>
+    template.renderWhole([...conversation(turns, firstTurn), ...asked], request.reasoning);
   const whole = await render(start);
   if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start as TurnNumber };
   if (turns.length > 0 && request.overflow === 'error') {

@@ -1,38 +1,59 @@
 import type { ContextId, TurnNumber } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
-import type { SessionRecord, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import type { TurnSegment } from '../../llm-service/chat-template.ts';
+import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import type {
+  ChatTemplate,
+  Continuation,
+  Conversation,
+  ReasoningPolicy,
+  TurnSegment,
+} from '../../llm-service/chat-template.ts';
 import { refuseMedia } from './text-only.ts';
+import { WrittenTurn } from './written-turn.ts';
 
 /**
- * The fold of one line of token records: exactly the ids the LLM Service has read and written, in one growing array, so
- * that a turn costs what it adds. A turn offers its segment, generates from the array as it stands, and commits.
+ * The fold of one line of token records: the ids that the LLM Service has read and written, as they stand in the next prompt,
+ * in one growing array, so that a turn costs what it adds. A turn settles those before it, offers its segment, generates from
+ * the array as it stands, and commits.
  */
 export class TokenContext {
+  /** How the reasoning in earlier replies is treated in it. */
+  readonly policy: ReasoningPolicy;
   /** The last turn folded in; `undefined` before turn 1. */
   #tip: ContextId | undefined;
-  /** The turns in the window, oldest first, for cutting. */
-  #turns: TokenizedPayload[] = [];
-  #preamble: TokenSequence = [];
+  /** The turns in the window, oldest first. */
+  #turns: WrittenTurn[] = [];
+  /** Turn 1, whether or not it is still in the window. */
+  #opening: WrittenTurn | undefined;
   #firstTurn = 1;
-  readonly #ids: TokenId[] = [];
+  #ids: TokenId[] = [];
+
+  private constructor(policy: ReasoningPolicy) {
+    this.policy = policy;
+  }
 
   /**
    * Folds a line, oldest turn first. Starts where its last turn's prompt started. Throws `unsupported_parameter` for one
-   * that holds media.
+   * that holds media, and what the template throws.
    */
-  static of(line: readonly Turn[]): TokenContext {
-    const context = new TokenContext();
+  static async of(line: readonly Turn[], template: ChatTemplate, policy: ReasoningPolicy): Promise<TokenContext> {
+    const context = new TokenContext(policy);
     const [first, last] = [line[0], line.at(-1)];
     if (first === undefined || last === undefined) return context;
-    context.#tip = last.hash;
-    context.#preamble = preambleOf(tokenizedPayload(first));
-    context.#firstTurn = last.record.contextStart;
-    context.#turns = line.slice(last.record.contextStart - 1).map((turn) => tokenizedPayload(turn));
-    for (const turn of [tokenizedPayload(first), ...context.#turns]) refuseMedia(turn);
+    const { contextStart } = last.record;
+    context.#firstTurn = contextStart;
+    const turns = line.slice(contextStart - 1).map((turn) => new WrittenTurn(turn));
+    context.#opening = contextStart === 1 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
+    for (const { payload } of [context.#opening, ...turns]) refuseMedia(payload);
+    for (const turn of turns) {
+      if (context.#turns.length > 0) {
+        context.#change(await template.turnsUnder(context.conversation, turn.roles, policy));
+      }
+      context.#turns.push(turn);
+    }
     context.#fill();
+    context.#tip = last.hash;
     return context;
   }
 
@@ -50,18 +71,35 @@ export class TokenContext {
     return this.#ids;
   }
 
+  /** What a next turn follows; not before turn 1. */
+  get conversation(): Conversation {
+    const system = this.#opening?.roles[0] === 'system' ? this.#opening.content(0) : undefined;
+    return { turns: this.#turns, fromStart: this.#firstTurn === 1, system };
+  }
+
   get preambleTokens(): number {
     return this.#preamble.length;
   }
 
-  /** The last reply's ids, by which a template decides whether its end token is still missing. */
-  get lastReply(): TokenSequence {
-    return this.#turns.at(-1)?.replyIds ?? [];
-  }
-
   /** Ids that each turn takes where it stands now, oldest first; they add up to the context without its preamble. */
   turnSizes(): number[] {
-    return this.#turns.map((turn, index) => ownIds(turn, index === 0).length + turn.replyIds.length);
+    return this.#turns.map((turn, index) => {
+      const ids: TokenId[] = [];
+      turn.appendTo(ids, index === 0);
+      return ids.length;
+    });
+  }
+
+  /**
+   * Puts the turns as they stand under the next one. Returns how many ids at the end of the context are not where they were:
+   * so many have to be evaluated again.
+   */
+  settle(changes: Continuation['changes']): number {
+    if (changes.every((change) => change === undefined)) return 0;
+    const before = this.#ids;
+    this.#change(changes);
+    this.#fill();
+    return before.length - commonPrefixLength(before, this.#ids);
   }
 
   /** Leaves out the `count` oldest turns; the preamble stays. The KV prefix behind the preamble is lost once. */
@@ -79,34 +117,27 @@ export class TokenContext {
 
   /** The offered segment and its reply are now a record. */
   commit(sealed: SealedRecord): void {
-    const payload = tokenizedPayload(sealed);
-    if (this.#tip === undefined) this.#preamble = preambleOf(payload);
-    appendTokens(this.#ids, payload.replyIds);
-    this.#turns.push(payload);
+    const turn = new WrittenTurn(sealed);
+    this.#opening ??= turn;
+    appendTokens(this.#ids, turn.replyIds);
+    this.#turns.push(turn);
     this.#tip = sealed.hash;
   }
 
-  #fill(): void {
-    this.#ids.length = 0;
-    appendTokens(this.#ids, this.#preamble);
-    for (const [index, turn] of this.#turns.entries()) {
-      appendTokens(this.#ids, ownIds(turn, index === 0));
-      appendTokens(this.#ids, turn.replyIds);
+  get #preamble(): TokenSequence {
+    return this.#opening?.lead ?? [];
+  }
+
+  #change(changes: Continuation['changes']): void {
+    const first = this.#turns.length - changes.length;
+    for (const [index, change] of changes.entries()) {
+      if (change !== undefined) this.#turns[first + index]?.change(change);
     }
   }
-}
 
-/** The tokenized payload of a turn; any other record here is a defect. */
-export function tokenizedPayload({ record }: { readonly record: SessionRecord }): TokenizedPayload {
-  if (record.kind !== 'turn' || record.payload.mode !== 'tokenized') throw new TypeError('not a tokenized turn');
-  return record.payload;
-}
-
-function preambleOf(first: TokenizedPayload): TokenSequence {
-  return first.promptIds.slice(0, first.leadLength);
-}
-
-/** A turn's prompt ids; the first in a context comes without its lead, which is the preamble's or a dropped reply's. */
-function ownIds({ promptIds, leadLength }: TokenizedPayload, first: boolean): TokenSequence {
-  return first ? promptIds.slice(leadLength) : promptIds;
+  #fill(): void {
+    this.#ids = [];
+    appendTokens(this.#ids, this.#preamble);
+    for (const [index, turn] of this.#turns.entries()) turn.appendTo(this.#ids, index === 0);
+  }
 }

@@ -1,17 +1,19 @@
 import { turnsToDrop } from '../../domain/context-window.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { Message, StopReason, TokenizedPayload } from '../../domain/record/turn-record.ts';
+import { replyEndExtension } from '../../domain/record/reply-end.ts';
+import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { textMessages } from './text-only.ts';
-import { TokenContext, tokenizedPayload } from './token-context.ts';
+import { TokenContext } from './token-context.ts';
+import { shown, writtenReply } from './written-reply.ts';
+import { tokenizedPayload } from './written-turn.ts';
 
-/** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix always holds. */
+/** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix holds as far as the template lets it. */
 export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
   return {
     name: 'tokenized',
@@ -19,11 +21,12 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
     async build(input: BuildInput): Promise<Prompt> {
       const { request, session, base } = input;
       const messages = textMessages(addedMessages(request));
-      const context = takeContext(input);
-      const segment =
+      const context = await takeContext(input, template);
+      const { changes, segment } =
         base === undefined
-          ? await template.openSession(messages)
-          : await template.continueSession(context.lastReply, messages);
+          ? { changes: [], segment: await template.openSession(messages) }
+          : await template.continueSession(context.conversation, messages, request.reasoning);
+      const rewrittenTokens = context.settle(changes);
       makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
       context.offer(segment);
       const draft: TokenizedPayload = {
@@ -38,12 +41,21 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
       return {
         ids: context.ids,
         contextStart: context.firstTurn,
-        draft,
-        async payload(reply) {
-          // Where the service cannot say now what the ids show, the text is kept beside them: the turn is not lost for it.
-          const shown = await shownText(llm, reply.ids, reply.stop).catch(() => undefined);
-          const replyText = shown === reply.text ? undefined : reply.text;
-          return { ...draft, replyIds: reply.ids, exact: reply.exact, replyText };
+        rewrittenTokens,
+        draft: { payload: draft },
+        async record(reply) {
+          const { marks, end, replyText } = await writtenReply(reply, { llm, template });
+          const extensions = replyEndExtension(end);
+          return {
+            payload: {
+              ...draft,
+              replyIds: reply.ids,
+              exact: reply.exact,
+              replyText,
+              ...(marks.length > 0 && { marks }),
+            },
+            ...(extensions !== undefined && { extensions }),
+          };
         },
         kept(sealed) {
           context.commit(sealed);
@@ -63,17 +75,17 @@ export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
 
     async readReply(turn: Turn) {
       const { replyText, replyIds, exact } = tokenizedPayload(turn);
-      return { reply: replyText ?? (await shownText(llm, replyIds, turn.record.stop)), replyIds, exact };
+      return { reply: replyText ?? shown(await llm.detokenize(replyIds), turn.record), replyIds, exact };
     },
   };
 }
 
 /** The folded context that ends in `base`, out of the session for as long as the turn works on it. */
-function takeContext({ session, base }: BuildInput): TokenContext {
+async function takeContext({ session, base, request }: BuildInput, template: ChatTemplate): Promise<TokenContext> {
   const held = session.tokens;
   session.tokens = undefined;
-  if (base !== undefined && held?.tip === base.hash) return held;
-  return TokenContext.of(base === undefined ? [] : session.history.line(base));
+  if (base !== undefined && held?.tip === base.hash && held.policy === request.reasoning) return held;
+  return TokenContext.of(base === undefined ? [] : session.history.line(base), template, request.reasoning);
 }
 
 /** Drops what the overflow policy allows until the segment and a reply fit. */
@@ -87,7 +99,7 @@ function makeRoom(
   if (neededTokens <= windowTokens) return;
   if (base === undefined) throw overflowError(openingPart(request), { neededTokens, windowTokens });
   if (request.overflow === 'error') throw overflowError('context', { neededTokens, windowTokens });
-  if (!template.preambleIsolated && opensWithSystem(session.history.line(base)[0])) {
+  if (!template.keepsSystem && opensWithSystem(session.history.line(base)[0])) {
     throw new DiscedgeError(
       'context_overflow',
       "drop-oldest cannot keep the system message: this model's template puts it inside the first user message",
@@ -111,14 +123,4 @@ function makeRoom(
 
 function opensWithSystem(first: Turn | undefined): boolean {
   return first !== undefined && tokenizedPayload(first).spans.some(({ role }) => role === 'system');
-}
-
-/** The text a client sees for reply ids: without control tokens, the stop word, and a character cut off by the limit. */
-async function shownText(llm: LlmService, ids: TokenSequence, stop: StopReason): Promise<string> {
-  const text = await llm.detokenize(ids);
-  if (stop.kind === 'word') {
-    const at = text.indexOf(stop.word);
-    return at === -1 ? text : text.slice(0, at);
-  }
-  return stop.kind === 'limit' ? text.replace(/\ufffd+$/, '') : text;
 }

@@ -3,7 +3,7 @@ import type { TurnNumber } from '../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX, sealRecord } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import type { Prompt } from '../modes/mode.ts';
+import type { Kept, Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
@@ -15,13 +15,13 @@ export function newTurnRecord(
   answer: {
     readonly prompt: Prompt;
     readonly stop: StopReason;
-    readonly payload: TurnRecord['payload'];
+    readonly kept: Kept;
     readonly writtenAtMs: number;
     readonly isOver: (expiresAtMs: number) => boolean;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, stop, payload, writtenAtMs, isOver } = answer;
+  const { prompt, stop, kept, writtenAtMs, isOver } = answer;
   const { expiresAtMs } = session.history;
   if (base !== undefined && isOver(expiresAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
@@ -45,7 +45,7 @@ export function newTurnRecord(
       seed: numberOr(request.sampling.seed),
       maxTokens: request.maxTokens === 'most' ? options.replyTokensMax : request.maxTokens,
     },
-    payload,
+    ...kept,
   };
 }
 

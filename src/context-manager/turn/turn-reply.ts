@@ -6,8 +6,13 @@ import type { GatePass } from './turn-gate.ts';
 import { LOCAL } from './write-concerns.ts';
 
 /** The reply to a turn that was answered now; `promptTokens` is the length of its prompt. */
-export function answeredReply(turn: Turn, end: GenerationEnd, promptTokens: number, pass: GatePass): TurnReply {
-  return { ...placeOf(turn, pass), ...generatedReply(end, promptTokens), replayed: false };
+export function answeredReply(
+  turn: Turn,
+  end: GenerationEnd,
+  { promptTokens, rewrittenTokens }: Pick<TurnReply, 'promptTokens' | 'rewrittenTokens'>,
+  pass: GatePass,
+): TurnReply {
+  return { ...placeOf(turn, pass), ...generatedReply(end, promptTokens), rewrittenTokens, replayed: false };
 }
 
 /** A reply that was stored before, whole. */
@@ -15,6 +20,7 @@ export function replayedReply(turn: Turn, { reply, replyIds, exact }: StoredRepl
   return {
     ...placeOf(turn, pass),
     replayed: true,
+    rewrittenTokens: 0,
     text: reply,
     replyIds,
     exact,

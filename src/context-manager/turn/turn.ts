@@ -4,6 +4,7 @@ import type { ContextId, SessionId, TurnNumber, UserId } from '../../domain/iden
 import type { Message, StopReason, StoredMode } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
 import type { GenerationUsage } from '../../llm-service/llm-service.ts';
 
 /** How a reply is to be made, whatever its prompt. */
@@ -37,6 +38,8 @@ export interface TurnRequest extends ReplyOptions {
   /** `undefined` keeps the session's, or the node's default. */
   readonly ttlSeconds: number | undefined;
   readonly overflow: OverflowPolicy;
+  /** What becomes of the reasoning in earlier replies. */
+  readonly reasoning: ReasoningPolicy;
 }
 
 /** What a turn adds to its session: the conversation that it begins with, where it does, and the new messages. */
@@ -100,4 +103,6 @@ export interface TurnReply extends Reply {
   readonly replicas: number;
   /** Turns at the beginning of the session that the model no longer saw. */
   readonly droppedTurns: number;
+  /** Ids of the context before that were evaluated again because the template has earlier turns otherwise; 0 for a replay. */
+  readonly rewrittenTokens: number;
 }

@@ -128,7 +128,7 @@ function modelEntry({ name, llm, keygroup }: ServedModel) {
 
 function modelProperties({ llm, template, keygroup, contextManager }: ServedModel) {
   const { identity, contextTokens, vocabularySize, chatTemplate, bosText, eosText } = llm.description;
-  const { whyNotAppendable } = template;
+  const { whyUnusable } = template;
   return {
     default_generation_settings: { n_ctx: contextTokens },
     total_slots: llm.slots().length,
@@ -141,8 +141,14 @@ function modelProperties({ llm, template, keygroup, contextManager }: ServedMode
     template_digest: identity.templateDigest,
     vocabulary_size: vocabularySize,
     default_mode: contextManager.defaultMode,
-    modes: CONTEXT_MODES.filter((mode) => mode !== 'tokenized' || whyNotAppendable === undefined),
-    ...(whyNotAppendable === undefined ? {} : { tokenized_unavailable: whyNotAppendable }),
+    modes: CONTEXT_MODES.filter((mode) => mode === 'client-side' || whyUnusable === undefined),
+    template_classes: template.classes.map(({ trait, class: found, reach, why }) => ({
+      trait,
+      class: found,
+      reach,
+      ...(why !== undefined && { why }),
+    })),
+    ...(whyUnusable !== undefined && { template_unusable: whyUnusable }),
   };
 }
 

@@ -1,7 +1,8 @@
-import type { MessageSpan, TextMessage } from '../../domain/record/turn-record.ts';
+import type { MessageSpan, Role, TextMessage } from '../../domain/record/turn-record.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import { SYSTEM_MARK, type TurnForm } from './conversation-form.ts';
 import type { ContentStyle, PieceTokenizer, Place } from './piece-tokenizer.ts';
-import type { Skeleton, Slot } from './template-renderer.ts';
+import type { TextEnds } from './text-ends.ts';
 
 /** One turn's part of the prompt. */
 export interface TurnSegment {
@@ -18,71 +19,120 @@ export interface TurnSegment {
   readonly leadLength: number;
 }
 
-/**
- * Everything about a segment that does not depend on its messages' contents, as ids: computed once per sequence of
- * roles, so that a turn costs one tokenize call per message and no template run.
- */
-export interface SegmentShape {
-  /** Ids before the first content, then those after each content. */
+/** The ids of a form's literals, and what stands between them. */
+export interface FormIds {
+  /** The ids of literal i, then those of the content that mark i stands for. */
   readonly literals: readonly TokenSequence[];
-  readonly slots: readonly (Slot & { readonly style: ContentStyle })[];
+  readonly marks: readonly string[];
+  readonly styles: readonly ContentStyle[];
   /** The lead ends `ids` ids into literal `literal`. */
   readonly lead: { readonly literal: number; readonly ids: number };
-  /** The dates that the template printed into the literals. */
-  readonly dates: Skeleton['dates'];
 }
 
-/** Tokenizes a skeleton's literals. `lead` is text at the beginning of literal `lead.literal`. */
-export async function segmentShape(
-  skeleton: Omit<Skeleton, 'text'>,
-  options: { pieces: PieceTokenizer; place: Place; lead: { literal: number; text: string } },
-): Promise<SegmentShape> {
-  const { pieces, lead } = options;
-  const literals: TokenSequence[] = [];
-  const slots: (Slot & { style: ContentStyle })[] = [];
+/** The beginning of a turn that is not its own: text at the beginning of one of its literals. */
+export interface Lead {
+  readonly literal: number;
+  readonly text: string;
+}
+
+/** Tokenizes the first `literals` of a form's literals. */
+export async function formIds(
+  form: TurnForm,
+  options: {
+    readonly pieces: PieceTokenizer;
+    readonly place: Place;
+    readonly bos: TokenSequence;
+    readonly lead: Lead;
+    readonly literals?: number;
+  },
+): Promise<FormIds> {
+  const { pieces, lead, bos, literals: count = form.literals.length } = options;
   const placeOf = (index: number): Place => (index === 0 ? options.place : 'after-text');
-  for (const [index, slot] of skeleton.slots.entries()) {
-    const { ids, style } = await pieces.seam(skeleton.literals[index] as string, placeOf(index));
+  const literals: TokenSequence[] = [];
+  const styles: ContentStyle[] = [];
+  for (const [index, text] of form.literals.slice(0, count).entries()) {
+    if (index >= form.marks.length) {
+      literals.push(await pieces.literal(text, placeOf(index)));
+      continue;
+    }
+    const { ids, style } = await pieces.seam(text, placeOf(index));
     literals.push(ids);
-    slots.push({ ...slot, style });
+    styles.push(style);
   }
-  const last = skeleton.slots.length;
-  literals.push(await pieces.literal(skeleton.literals[last] as string, placeOf(last)));
   // Where a token reaches over the lead's end, it counts as the turn's own.
   const leadIds = await pieces.literal(lead.text, placeOf(lead.literal));
-  const ids = commonPrefixLength(leadIds, literals[lead.literal] as TokenSequence);
-  return { literals, slots, lead: { literal: lead.literal, ids }, dates: skeleton.dates };
+  let ids = commonPrefixLength(leadIds, literals[lead.literal] ?? []);
+  if (bos.length > 0) {
+    literals[0] = [...bos, ...(literals[0] ?? [])];
+    if (lead.literal === 0) ids += bos.length;
+  }
+  return { literals, marks: form.marks.slice(0, count), styles, lead: { literal: lead.literal, ids } };
 }
 
-/** Puts the ids of the contents between the shape's; leaves out the first `skip` ids, which the reply has already. */
-export async function fillShape(
-  shape: SegmentShape,
+/** Everything about a new turn's segment that does not depend on its messages' contents. */
+export interface SegmentShape {
+  readonly form: FormIds;
+  readonly roles: readonly Role[];
+  /** What the template removes at the ends of each message. */
+  readonly ends: readonly TextEnds[];
+}
+
+/** Puts the ids of the contents between the shape's; leaves out the first `skip` ids, which the reply before has already. */
+export async function fillSegment(
+  { form, roles, ends }: SegmentShape,
   messages: readonly TextMessage[],
-  options: { pieces: PieceTokenizer; skip: number },
+  options: { readonly pieces: PieceTokenizer; readonly skip: number; readonly system: TokenSequence | undefined },
 ): Promise<TurnSegment> {
-  const contents = await options.pieces.contents(
-    shape.slots.map((slot, index) => ({
-      text: trimmed((messages[index] as TextMessage).content, slot),
-      style: slot.style,
-    })),
+  const own = form.marks.map((mark) => messageOf(mark, roles));
+  const asked = own.flatMap((message, index) => {
+    if (message === undefined) return [];
+    const text = (ends[message] as TextEnds).removedFrom((messages[message] as TextMessage).content);
+    return [{ text, style: form.styles[index] as ContentStyle }];
+  });
+  const tokenized = await options.pieces.contents(asked);
+  let next = 0;
+  const contents = own.map((message) =>
+    message === undefined ? (options.system ?? []) : (tokenized[next++] as TokenSequence),
   );
+  const { ids, starts, leadLength } = fillForm(form, contents, options.skip);
+  const spans: (MessageSpan & { readonly message: number })[] = own.flatMap((message, index) =>
+    message === undefined
+      ? []
+      : [
+          {
+            message,
+            role: roles[message] as Role,
+            start: starts[index] as number,
+            length: (contents[index] as TokenSequence).length,
+          },
+        ],
+  );
+  spans.sort((a, b) => a.message - b.message);
+  return { ids, spans: spans.map(({ role, start, length }) => ({ role, start, length })), leadLength };
+}
+
+/** A form's ids with contents in their places. */
+export function fillForm(
+  { literals, lead }: FormIds,
+  contents: readonly TokenSequence[],
+  skip = 0,
+): { ids: TokenId[]; starts: number[]; leadLength: number } {
   const ids: TokenId[] = [];
-  const spans: MessageSpan[] = [];
+  const starts: number[] = [];
   let leadLength = 0;
-  for (const [index, literal] of shape.literals.entries()) {
-    if (index === shape.lead.literal) leadLength = ids.length + shape.lead.ids;
-    appendTokens(ids, index === 0 ? literal.slice(options.skip) : literal);
-    const slot = shape.slots[index];
-    if (slot === undefined) break;
-    const content = contents[index] as TokenSequence;
-    spans.push({ role: slot.role, start: ids.length, length: content.length });
+  for (const [index, literal] of literals.entries()) {
+    if (index === lead.literal) leadLength = ids.length + lead.ids;
+    appendTokens(ids, index === 0 ? literal.slice(skip) : literal);
+    const content = contents[index];
+    if (content === undefined) break;
+    starts.push(ids.length);
     appendTokens(ids, content);
   }
-  if (shape.lead.literal === 0) leadLength = Math.max(0, leadLength - options.skip);
-  return { ids, spans, leadLength };
+  return { ids, starts, leadLength: lead.literal === 0 ? Math.max(0, leadLength - skip) : leadLength };
 }
 
-function trimmed(content: string, slot: Slot): string {
-  const start = slot.trimsStart ? content.trimStart() : content;
-  return slot.trimsEnd ? start.trimEnd() : start;
+/** The message that a mark stands for; `undefined` for the system message of an earlier turn. */
+function messageOf(mark: string, roles: readonly Role[]): number | undefined {
+  if (mark !== SYSTEM_MARK) return Number(mark);
+  return roles[0] === 'system' ? 0 : undefined;
 }

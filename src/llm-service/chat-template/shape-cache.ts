@@ -1,35 +1,35 @@
-import type { Role } from '../../domain/record/turn-record.ts';
-import type { SegmentShape } from './segment-shape.ts';
 import type { TemplateRenderer } from './template-renderer.ts';
 
-/** Shapes kept: sequences of roles are few, but requests choose them. */
-const SHAPES_MAX = 32;
+/** What was made of a template and holds as long as the dates that it printed. */
+export interface Dated {
+  readonly dates: ReadonlyMap<string, string>;
+}
+
+/** Shapes kept: kinds of turns are few, but requests choose them. */
+const SHAPES_MAX = 64;
 
 /**
- * Shapes by sequence of roles, the least recently used dropped first, so that whole conversations, of which hardly two are
+ * Shapes by what they depend on, the least recently used dropped first, so that whole conversations, of which hardly two are
  * alike, do not drive out what every turn needs; and those with yesterday's date made again.
  */
-export class ShapeCache<Shape extends SegmentShape> {
+export class ShapeCache<Shape extends Dated> {
   readonly #renderer: Pick<TemplateRenderer, 'isCurrent'>;
-  readonly #make: (roles: readonly Role[]) => Promise<Shape>;
   readonly #shapes = new Map<string, Promise<Shape>>();
 
-  constructor(renderer: Pick<TemplateRenderer, 'isCurrent'>, make: (roles: readonly Role[]) => Promise<Shape>) {
+  constructor(renderer: Pick<TemplateRenderer, 'isCurrent'>) {
     this.#renderer = renderer;
-    this.#make = make;
   }
 
-  async get(roles: readonly Role[]): Promise<Shape> {
-    const key = roles.join();
+  async get(key: string, make: () => Promise<Shape>): Promise<Shape> {
     const known = this.#shapes.get(key);
     if (known !== undefined) {
       const shape = await known;
-      if (this.#renderer.isCurrent(shape)) {
+      if (this.#renderer.isCurrent(shape.dates)) {
         this.#keep(key, known);
         return shape;
       }
     }
-    const made = this.#make(roles);
+    const made = make();
     this.#keep(key, made);
     made.catch(() => {
       if (this.#shapes.get(key) === made) this.#shapes.delete(key);

@@ -1,31 +1,8 @@
-import type { Role } from '../../domain/record/turn-record.ts';
 import { JinjaError, JinjaTemplate } from '../jinja/template.ts';
 import { strftime } from './strftime.ts';
 
-/** What a rendered conversation looks like with its contents taken out: literal, content, literal, … , literal. */
-export interface Skeleton {
-  /** One more than there are slots. */
-  readonly literals: readonly string[];
-  /** In the order of the messages: slot i is the place of message i. */
-  readonly slots: readonly Slot[];
-  /** The rendered text with a {@link TemplateRenderer.mark} at each slot. */
-  readonly text: string;
-  /** The dates that the template printed: format and text. The skeleton holds as long as they do. */
-  readonly dates: ReadonlyMap<string, string>;
-}
-
-/** The place of one message's content. */
-export interface Slot {
-  readonly role: Role;
-  /** Whether the template removes the content's white space at this end. */
-  readonly trimsStart: boolean;
-  readonly trimsEnd: boolean;
-}
-
 /** The template refuses a conversation, or cannot carry it unchanged. The message is a clause about the template. */
 export class TemplateRefusal extends Error {}
-
-const PADDING = { start: ' \n', end: '\n ' };
 
 /**
  * A chat template's Jinja source, parsed once. Message contents never go through Jinja: it sees marks in their place,
@@ -33,8 +10,7 @@ const PADDING = { start: ' \n', end: '\n ' };
  * as much as the weights in it.
  */
 export class TemplateRenderer {
-  /** Whether the template looks for reasoning inside replies. */
-  readonly readsReasoning: boolean;
+  readonly #source: string;
   readonly #template: JinjaTemplate;
   readonly #globals: Readonly<Record<string, unknown>>;
   readonly #clock: { now(): number } | undefined;
@@ -51,53 +27,42 @@ export class TemplateRenderer {
     this.#globals = { bos_token: options.bosText, eos_token: options.eosText };
     this.#clock = options.clock;
     this.#delimiter = unusedCharacter(source + options.bosText + options.eosText);
-    this.readsReasoning = source.includes('</think>');
+    this.#source = source;
   }
 
-  /** Stands for the content of message `index`. */
-  mark(index: number | string): string {
-    return `${this.#delimiter}${index}${this.#delimiter}`;
+  /** Stands for a content. */
+  mark(name: number | string): string {
+    return `${this.#delimiter}${name}${this.#delimiter}`;
+  }
+
+  /** Whether the template's source has this text in it. */
+  mentions(text: string): boolean {
+    return this.#source.includes(text);
   }
 
   /**
-   * Where the contents of a conversation with these roles go. Throws {@link TemplateRefusal} when the template raises an
-   * exception, or leaves out, repeats or reorders contents. `dates` of another skeleton are printed again, so that two
-   * can be compared while the clock runs.
+   * The text of a conversation whose contents are marks, or harmless text with marks in it. Throws {@link TemplateRefusal}
+   * where the template raises an exception. Dates in `dates` are printed again, and those that are new are added.
    */
-  skeleton(roles: readonly Role[], options: { generationPrompt: boolean; dates?: Skeleton['dates'] }): Skeleton {
-    const dates = new Map(options.dates);
-    const marks = roles.map((_, index) => this.mark(index));
-    const messages = (start: string, end: string) =>
-      roles.map((role, index) => ({ role, content: start + marks[index] + end }));
-    const text = this.#run(messages('', ''), options.generationPrompt, dates);
-    const padded = this.#run(messages(PADDING.start, PADDING.end), options.generationPrompt, dates);
-    const literals = this.#split(text, roles);
-    const paddedLiterals = this.#split(padded, roles);
-    return {
-      literals,
-      text,
-      dates,
-      slots: roles.map((role, index) => this.#slot(role, index, literals, paddedLiterals)),
-    };
-  }
-
-  /** The text of a conversation whose contents are marks, or harmless text with marks in it. */
-  render(messages: readonly { role: Role; content: string }[], options: { generationPrompt: boolean }): string {
-    return this.#run(messages, options.generationPrompt, new Map());
+  render(
+    messages: readonly object[],
+    options: { readonly generationPrompt: boolean; readonly dates?: Map<string, string> },
+  ): string {
+    return this.#run(messages, options.generationPrompt, options.dates ?? new Map());
   }
 
   /** Literals and the names of the marks between them: literal, mark, literal, … , literal. */
-  splitAtMarks(text: string): { literals: string[]; marks: number[] } {
+  splitAtMarks(text: string): { literals: string[]; marks: string[] } {
     const parts = text.split(this.#delimiter);
     return {
       literals: parts.filter((_, index) => index % 2 === 0),
-      marks: parts.filter((_, index) => index % 2 === 1).map(Number),
+      marks: parts.filter((_, index) => index % 2 === 1),
     };
   }
 
-  /** Whether a skeleton made earlier would be made the same now, as far as dates go. */
-  isCurrent(skeleton: Pick<Skeleton, 'dates'>): boolean {
-    for (const [format, text] of skeleton.dates) {
+  /** Whether these dates would be printed the same now. */
+  isCurrent(dates: ReadonlyMap<string, string>): boolean {
+    for (const [format, text] of dates) {
       if (this.#clock === undefined || strftime(this.#clock.now(), format) !== text) return false;
     }
     return true;
@@ -123,30 +88,6 @@ export class TemplateRenderer {
       if (error instanceof JinjaError) throw new TemplateRefusal(`cannot be rendered (it ${error.message})`);
       throw error;
     }
-  }
-
-  #split(text: string, roles: readonly Role[]): string[] {
-    const { literals, marks } = this.splitAtMarks(text);
-    const times = new Array<number>(roles.length).fill(0);
-    for (const mark of marks) times[mark] = (times[mark] as number) + 1;
-    for (const [index, role] of roles.entries()) {
-      if (times[index] === 0) throw new TemplateRefusal(`leaves out ${role} messages`);
-      if (times[index] !== 1) throw new TemplateRefusal(`repeats ${role} messages`);
-    }
-    const moved = marks.findIndex((message, place) => message !== place);
-    if (moved >= 0) throw new TemplateRefusal(`moves the ${roles[moved]} message to a later place`);
-    return literals;
-  }
-
-  #slot(role: Role, index: number, literals: readonly string[], padded: readonly string[]): Slot {
-    const before = literals[index] as string;
-    const after = literals[index + 1] as string;
-    const paddedBefore = padded[index] as string;
-    const paddedAfter = padded[index + 1] as string;
-    // A literal between two slots grows at both ends, so look only at the end that touches this slot.
-    const trimsStart = !paddedBefore.endsWith(before + PADDING.start);
-    const trimsEnd = !paddedAfter.startsWith(PADDING.end + after);
-    return { role, trimsStart, trimsEnd };
   }
 }
 

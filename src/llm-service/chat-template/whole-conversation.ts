@@ -1,7 +1,10 @@
 import type { TextMessage } from '../../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
+import type { ReasoningStyle } from './reasoning-style.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
+import { trimStart } from './text-ends.ts';
+import type { ReasoningPolicy } from './turn-change.ts';
 
 /** A rendered conversation: literal, content, literal, … , literal. */
 export interface WholeConversation {
@@ -15,13 +18,21 @@ const REASONING = /(<think>|<\/think>)/;
 /**
  * A whole conversation, with its generation prompt or without, for raw mode. The template sees each content's outer white space and,
  * where it looks for reasoning, the reasoning marks of replies, and may remove them; the rest stays hidden from it. Those
- * marks come back in literals: in a reply they are the model's own control tokens.
+ * marks come back in literals: in a reply they are the model's own control tokens. Under the policy `keep` replies are hidden
+ * whole, under `drop` they have lost their reasoning before.
  */
 export function wholeConversation(
   renderer: TemplateRenderer,
-  messages: readonly TextMessage[],
-  { generationPrompt } = { generationPrompt: true },
+  given: readonly TextMessage[],
+  options: {
+    readonly style: ReasoningStyle | undefined;
+    readonly policy?: ReasoningPolicy;
+    readonly generationPrompt?: boolean;
+  },
 ): WholeConversation {
+  const { style, policy = 'as-template', generationPrompt = true } = options;
+  const messages = policy === 'drop' && style !== undefined ? given.map((message) => answerOf(message, style)) : given;
+  const seesReasoning = policy === 'as-template' && renderer.mentions('</think>');
   const hidden: string[] = [];
   const hide = (text: string): string => {
     const core = text.trim();
@@ -32,7 +43,7 @@ export function wholeConversation(
   const firstMarks: string[] = [];
   const masked = messages.map(({ role, content }) => {
     firstMarks.push(renderer.mark(hidden.length));
-    const parts = renderer.readsReasoning && role === 'assistant' ? content.split(REASONING) : [content];
+    const parts = seesReasoning && role === 'assistant' ? content.split(REASONING) : [content];
     return { role, content: parts.map((part, index) => (index % 2 === 1 ? part : hide(part))).join('') };
   });
   const text = renderer.render(masked, { generationPrompt });
@@ -44,7 +55,13 @@ export function wholeConversation(
     }
   }
   const { literals, marks } = renderer.splitAtMarks(text);
-  return { literals, contents: marks.map((mark) => hidden[mark] as string) };
+  return { literals, contents: marks.map((mark) => hidden[Number(mark)] as string) };
+}
+
+/** A reply without its reasoning. */
+function answerOf(message: TextMessage, { end, trim }: ReasoningStyle): TextMessage {
+  const at = message.role === 'assistant' ? message.content.lastIndexOf(end) : -1;
+  return at === -1 ? message : { ...message, content: trimStart(message.content.slice(at + end.length), trim) };
 }
 
 /** Its text; a reply that is `unended` stands last, and what the template puts after it is left out. */

@@ -133,16 +133,20 @@ describe('client-side', () => {
   });
 });
 
-describe('a template under which turns cannot be appended', () => {
+describe('a template under which all of a conversation changes with each message', () => {
   const chatTemplate =
     "{{ '' ~ (messages | length) }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>' }}" +
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-  it('tokenized is refused, raw and client-side are not', async () => {
+  it('is followed in every mode, and the reply says what is evaluated again', async () => {
     const rig = await contextManagerRig({ chatTemplate });
-    expect(await codeOf(rig.turn({ session: 's', turn: 1 }))).toBe('mode_unavailable');
-    expect(await rig.turn({ session: 's', turn: 1, mode: 'raw' })).toMatchObject({ turn: 1 });
-    expect(await rig.turn({ session: 's', turn: 2 })).toMatchObject({ turn: 2, mode: 'raw' });
+    const first = await rig.turn({ session: 's', turn: 1 });
+    expect(first).toMatchObject({ mode: 'tokenized', rewrittenTokens: 0 });
+    const second = await rig.turn({ session: 's', turn: 2 });
+    expect(second.rewrittenTokens).toBe(first.promptTokens + first.replyIds.length);
+    expect(rig.llm.generations.at(-1)?.prompt[0]).toBe('3'.charCodeAt(0));
+    expect(await rig.turn({ session: 'r', turn: 1, mode: 'raw' })).toMatchObject({ turn: 1 });
+    expect(await rig.turn({ session: 'r', turn: 2 })).toMatchObject({ turn: 2, mode: 'raw', rewrittenTokens: 0 });
     expect(await rig.forward({ prompt: ['x'] })).toMatchObject({ text: expect.any(String) });
   });
 });

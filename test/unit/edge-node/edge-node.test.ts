@@ -114,32 +114,38 @@ describe('an LLM Service that fails', () => {
   });
 });
 
-describe('a template under which earlier turns change', () => {
+describe('a template that cannot carry a conversation', () => {
   const forgetful = (): LlmService => {
     const { llm } = failing();
     return { ...llm, description: { ...llm.description, chatTemplate: FORGETFUL_TEMPLATE } };
   };
 
-  it('keeps a node from starting in tokenized, and the message offers raw', async () => {
-    await expect(start(forgetful())).rejects.toMatchObject({
-      code: 'model_unusable',
-      message: expect.stringMatching(/tokenized[\s\S]*--mode raw/),
-    });
-  });
+  it.each(['tokenized', 'raw'] as const)(
+    'keeps a node from starting in %s, and the message offers what works',
+    async (mode) => {
+      await expect(start(forgetful(), { mode })).rejects.toMatchObject({
+        code: 'model_unusable',
+        message: expect.stringMatching(/leaves out assistant messages[\s\S]*--mode client-side/),
+      });
+    },
+  );
 
-  it('lets it start in raw, where tokenized is refused turn by turn', async () => {
-    const node = await start(forgetful(), { mode: 'raw' });
-    expect(await node.turn({ prompt: 'x' })).toMatchObject({ mode: 'raw' });
-    const answer = await node.post('/completion', { prompt: 'x', mode: 'tokenized' });
-    expect(answer.status).toBe(400);
-    expect(answer.body.error).toMatchObject({
-      type: 'mode_unavailable',
-      param: 'mode',
-      message: expect.stringContaining('raw'),
-    });
+  it('lets it start in client-side, where contexts are refused turn by turn', async () => {
+    const node = await start(forgetful(), { mode: 'client-side' });
+    expect(await node.turn({ prompt: 'x' })).toMatchObject({ mode: 'client-side' });
+    for (const mode of ['tokenized', 'raw']) {
+      const answer = await node.post('/completion', { prompt: 'x', mode });
+      expect(answer.status).toBe(400);
+      expect(answer.body.error).toMatchObject({
+        type: 'mode_unavailable',
+        param: 'mode',
+        message: expect.stringContaining('client-side'),
+      });
+    }
     expect((await node.get('/props')).body).toMatchObject({
-      modes: ['raw', 'client-side'],
-      tokenized_unavailable: expect.any(String),
+      modes: ['client-side'],
+      template_classes: [{ trait: 'plain', class: 'refused' }],
+      template_unusable: expect.any(String),
     });
   });
 });

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { TextMessage } from '../../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import { APPENDABLE_STYLES } from '../../support/chat-template-styles.ts';
-import { compiledStyle, expectedReply, STYLE_NAMES, written } from '../../support/compiled-style.ts';
+import { compiledStyle, expectedReply, nextSegment, STYLE_NAMES, written } from '../../support/compiled-style.ts';
 
 const RUNS = { numRuns: 60 };
 const MARKS = ['\ue000', '\ue0000\ue000', '{{ bos_token }}', '{% raw %}', '</think>', '<think>', '$&', '\u0000'];
@@ -48,7 +48,7 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
           const text = expectedReply(style, conversation, reply);
           const replyIds = await tokenizer.tokenize(text, { parseSpecial: true });
           const message: TextMessage = { role: 'user', content: next };
-          ids.push(...replyIds, ...(await template.continueSession(replyIds, [message])).ids);
+          ids.push(...replyIds, ...(await nextSegment(template, replyIds, [message])).ids);
           conversation.push({ role: 'assistant', content: reply }, message);
         }
         expect(tokenizer.text(ids)).toBe(written(style, conversation));
@@ -70,9 +70,9 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
         const user: TextMessage = { role: 'user', content: next };
         const calm: TextMessage = { role: 'user', content: 'x' };
         const first = await template.openSession(messages);
-        const later = await template.continueSession([], [user]);
+        const later = await nextSegment(template, [], [user]);
         expect(controlsOf(first.ids)).toEqual(controlsOf((await template.openSession(harmless)).ids));
-        expect(controlsOf(later.ids)).toEqual(controlsOf((await template.continueSession([], [calm])).ids));
+        expect(controlsOf(later.ids)).toEqual(controlsOf((await nextSegment(template, [], [calm])).ids));
         for (const [segment, given] of [
           [first, messages],
           [later, [user]],

@@ -8,7 +8,14 @@ import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';
 import { JinjaTemplate } from '../../../src/llm-service/jinja/template.ts';
 import { APPENDABLE_STYLES, CHANGING_STYLES } from '../../support/chat-template-styles.ts';
-import { compiledStyle, expectedReply, JANUARY_31, STYLE_NAMES, written } from '../../support/compiled-style.ts';
+import {
+  compiledStyle,
+  expectedReply,
+  JANUARY_31,
+  nextSegment,
+  STYLE_NAMES,
+  written,
+} from '../../support/compiled-style.ts';
 import { byteTokenizer, templateDescription, wordTokenizer } from '../../support/toy-tokenizer.ts';
 
 const user = (content: string): TextMessage => ({ role: 'user', content });
@@ -31,7 +38,7 @@ async function chatml(options: Parameters<typeof templateDescription>[1] = {}) {
 describe.each(OPENINGS)('under the %s style, %s system message', (name, _, opening) => {
   test('three turns read as the template writes them, and only add', async () => {
     const { style, tokenizer, template } = await compiledStyle(name);
-    expect(template.whyNotAppendable).toBeUndefined();
+    expect(template.whyUnusable).toBeUndefined();
     const messages: TextMessage[] = [...opening];
     let segment = await template.openSession(messages);
     const ids = [...segment.ids];
@@ -41,7 +48,7 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
     ] as const) {
       expect(tokenizer.text(ids)).toBe(written(style, messages));
       const replyIds = await tokenizer.tokenize(expectedReply(style, messages, reply), { parseSpecial: true });
-      segment = await template.continueSession(replyIds, [user(next)]);
+      segment = await nextSegment(template, replyIds, [user(next)]);
       ids.push(...replyIds, ...segment.ids);
       messages.push(assistant(reply), user(next));
     }
@@ -52,7 +59,7 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
     const { style, tokenizer, template } = await compiledStyle(name);
     const cut = expectedReply(style, opening, 'A map').slice(0, -style.end.length);
     const replyIds = await tokenizer.tokenize(cut.trimEnd(), { parseSpecial: false });
-    const { ids, leadLength } = await template.continueSession(replyIds, [user('Go on')]);
+    const { ids, leadLength } = await nextSegment(template, replyIds, [user('Go on')]);
     const prompt = written(style, opening);
     const history = written(style, [...opening, assistant('A map'), user('Go on')]);
     expect(prompt + tokenizer.text([...replyIds, ...ids])).toBe(history);
@@ -74,12 +81,12 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
     const next = user('And EKF?');
     for (const ending of ['cut', style.end]) {
       const replyIds = await tokenizer.tokenize(ending, { parseSpecial: true });
-      const later = await template.continueSession(replyIds, [next]);
+      const later = await nextSegment(template, replyIds, [next]);
       const moved = [...first.ids.slice(0, first.leadLength), ...later.ids.slice(later.leadLength)];
       const fresh = await template.openSession([...opening.slice(0, -1), next]);
       if (!inside) expect(tokenizer.text(moved)).toBe(tokenizer.text(fresh.ids));
     }
-    if (opening.length > 1) expect(template.preambleIsolated).toBe(!inside);
+    if (opening.length > 1) expect(template.keepsSystem).toBe(!inside);
     if (inside) expect(first.leadLength).toBe(0);
   });
 
@@ -100,7 +107,7 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
     });
     const end = whole.indexOf(tokenizer.control(style.end), ids.length) + 1;
     const replyIds = whole.slice(ids.length, end);
-    ids.push(...replyIds, ...(await template.continueSession(replyIds, [user(next)])).ids);
+    ids.push(...replyIds, ...(await nextSegment(template, replyIds, [user(next)])).ids);
     expect(ids).toEqual(whole);
     expect(await template.renderWhole([...messages, assistant(reply), user(next)])).toEqual(whole);
   });
@@ -108,11 +115,11 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
   test('a turn costs one tokenize call per message and no template run', async () => {
     const { tokenizer, template } = await compiledStyle(name);
     await template.openSession(opening);
-    await template.continueSession([], [user('warm')]);
+    await nextSegment(template, [], [user('warm')]);
     tokenizer.calls.length = 0;
     const runs = vi.spyOn(JinjaTemplate.prototype, 'render');
     await template.openSession(opening);
-    await template.continueSession([], [user('And EKF?')]);
+    await nextSegment(template, [], [user('And EKF?')]);
     expect(tokenizer.calls).toEqual(
       [...opening, user('And EKF?')].map(({ content }) => ({ text: content, parseSpecial: false })),
     );
@@ -121,20 +128,16 @@ describe.each(OPENINGS)('under the %s style, %s system message', (name, _, openi
   });
 });
 
-describe.each(Object.entries(CHANGING_STYLES))('a template that %s', (_, { source, reason }) => {
+describe.each(Object.entries(CHANGING_STYLES))('a template that %s', (_, { source, classes, why }) => {
   const description = templateDescription(source, { eosText: '<|im_end|>' });
   const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
 
-  test('is found out, and refused for appending', async () => {
+  test('is found out', async () => {
     const template = await compileChatTemplate(description, tokenizer.tokenize);
-    expect(template.whyNotAppendable).toMatch(/^The model's chat template .*\.$/);
-    expect(template.whyNotAppendable).toMatch(reason);
-    for (const refused of [template.openSession([user('a')]), template.continueSession([], [user('a')])]) {
-      await expect(refused).rejects.toMatchObject({
-        code: 'mode_unavailable',
-        message: expect.stringMatching(/"raw"/),
-      });
-    }
+    expect(Object.fromEntries(template.classes.map((found) => [found.trait, found.class]))).toMatchObject(classes);
+    const reasons = template.classes.flatMap((found) => found.why ?? []).join('; ');
+    if (why !== undefined) expect(reasons).toMatch(why);
+    expect(template.whyUnusable === undefined).toBe(classes.plain !== 'refused');
   });
 
   test('is rendered whole as it would be on the real contents', async () => {
@@ -142,10 +145,16 @@ describe.each(Object.entries(CHANGING_STYLES))('a template that %s', (_, { sourc
     const style = { source, bosText: '', eosText: '<|im_end|>' };
     const one = [user(' first ')];
     const two = [...one, assistant('<think>\nwhy\n</think>\n\n because '), user('second')];
+    if (template.whyUnusable !== undefined) {
+      await expect(template.renderWhole(two)).rejects.toMatchObject({ code: 'mode_unavailable' });
+      await expect(template.openSession(one)).rejects.toMatchObject({
+        code: 'mode_unavailable',
+        message: expect.stringMatching(/"client-side"/),
+      });
+      return;
+    }
     expect(tokenizer.text(await template.renderWhole(one))).toBe(written(style, one));
-    const whole = template.renderWhole(two);
-    if (/one turn|keeps only/.test(_)) await expect(whole).rejects.toMatchObject({ code: 'invalid_request' });
-    else expect(tokenizer.text(await whole)).toBe(written(style, two));
+    expect(tokenizer.text(await template.renderWhole(two))).toBe(written(style, two));
   });
 });
 
@@ -166,7 +175,7 @@ describe('the end of a reply', () => {
     const tokens = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
     const { tokenizer, template } = await chatml({ endOfGeneration: known.map((text) => tokens.control(text)) });
     const replyIds = await tokenizer.tokenize(last, { parseSpecial: true });
-    const { ids, leadLength, spans } = await template.continueSession(replyIds, [user('B')]);
+    const { ids, leadLength, spans } = await nextSegment(template, replyIds, [user('B')]);
     expect(tokenizer.text(ids)).toBe(expected);
     expect(tokenizer.text(ids.slice(leadLength))).toBe(NEXT.slice(1));
     expect(spans.map(({ start, length }) => tokenizer.text(ids.slice(start, start + length)))).toEqual(['B']);
@@ -182,7 +191,7 @@ describe('the end of a reply', () => {
     const endOfGeneration = ['<|user|>', '<|endoftext|>'].map((text) => tokenizer.control(text));
     const template = await compileChatTemplate(templateDescription(source, { endOfGeneration }), tokenizer.tokenize);
     const replyIds = await tokenizer.tokenize(last, { parseSpecial: true });
-    const { ids, leadLength } = await template.continueSession(replyIds, [user('B')]);
+    const { ids, leadLength } = await nextSegment(template, replyIds, [user('B')]);
     expect(tokenizer.text(ids)).toBe(expected);
     expect(leadLength).toBe(0);
   });
@@ -194,7 +203,7 @@ describe('the end of a reply', () => {
   ])('a line break that closes a reply is not taken for an end token by %s tokenizer', async (_, tokenizer) => {
     const template = await compileChatTemplate(templateDescription(undefined), tokenizer.tokenize);
     const replyIds = await tokenizer.tokenize('ends in a line break\n', { parseSpecial: true });
-    expect(tokenizer.text((await template.continueSession(replyIds, [user('B')])).ids)).toBe('\nUser: B\nAssistant:');
+    expect(tokenizer.text((await nextSegment(template, replyIds, [user('B')])).ids)).toBe('\nUser: B\nAssistant:');
   });
 });
 
@@ -211,7 +220,7 @@ describe('BOS', () => {
     );
     expect((await template.openSession([system('S'), user('A')])).ids.filter((id) => id === BOS)).toHaveLength(1);
     expect((await template.renderWhole([user('A')])).slice(0, 2)).toEqual([BOS, tokenizer.control('<|im_start|>')]);
-    expect((await template.continueSession([], [user('A')])).ids).not.toContain(BOS);
+    expect((await nextSegment(template, [], [user('A')])).ids).not.toContain(BOS);
   });
 
   test('is not put twice where the template writes it', async () => {
@@ -265,28 +274,36 @@ describe('messages that a template does not take', () => {
 
   test('a later message that would change earlier turns is an invalid request', async () => {
     const { template } = await compiledStyle('deepseek');
-    await expect(template.continueSession([], [system('S'), user('A')])).rejects.toMatchObject({
+    await expect(nextSegment(template, [], [system('S'), user('A')])).rejects.toMatchObject({
       code: 'invalid_request',
     });
   });
 
-  test('a later message that rewrites the first turn is an invalid request', async () => {
-    const source = `{% for m in messages %}{% if m.role == 'tool' %}{% set ns.tools = true %}{% endif %}{% endfor %}{{ 'with tools\\n' if ns.tools }}${CHATML}`;
+  test('a later message that rewrites the first turn does so, however long ago that was', async () => {
+    const source = `{% for m in messages %}{% if m.role == 'tool' %}{% set ns.tools = true %}{% endif %}{% endfor %}{{ 'with tools\n' if ns.tools }}${CHATML}`;
     const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
     const template = await compileChatTemplate(
       templateDescription(`{% set ns = namespace(tools=false) %}${source}`),
       tokenizer.tokenize,
     );
-    expect(template.whyNotAppendable).toBeUndefined();
-    await expect(template.continueSession([], [{ role: 'tool', content: '42' }])).rejects.toMatchObject({
-      code: 'invalid_request',
-      message: expect.stringMatching(/changes earlier turns/),
-    });
+    const turn = {
+      roles: ['user' as const],
+      content: () => [65 as TokenId],
+      generationPrompt: [],
+      replyIds: [66 as TokenId],
+      reasoningLength: 0,
+    };
+    const turns = Array.from({ length: 9 }, () => turn);
+    const conversation = { turns, fromStart: true, system: undefined };
+    const { changes } = await template.continueSession(conversation, [{ role: 'tool', content: '42' }]);
+    expect(changes).toHaveLength(9);
+    expect(tokenizer.text(changes[0]?.messages?.ids ?? [])).toBe('with tools\n<|im_start|>user\nA');
+    expect(changes.slice(1).every((change) => change === undefined)).toBe(true);
   });
 
   test('no message at all is an invalid request', async () => {
     const { template } = await chatml();
-    for (const refused of [template.openSession([]), template.continueSession([], []), template.renderWhole([])]) {
+    for (const refused of [template.openSession([]), nextSegment(template, [], []), template.renderWhole([])]) {
       await expect(refused).rejects.toMatchObject({ code: 'invalid_request' });
     }
   });
@@ -311,7 +328,7 @@ describe('a template that is not there or not usable', () => {
     ['calls what does not exist', '{{ nothing_here(messages) }}'],
   ])('%s: every use says so', async (_, source) => {
     const template = await compileChatTemplate(templateDescription(source), byteTokenizer([]).tokenize);
-    expect(template.whyNotAppendable).toMatch(/cannot be (parsed|rendered)/);
+    expect(template.whyUnusable).toMatch(/cannot be (parsed|rendered)/);
     await expect(template.openSession([user('A')])).rejects.toMatchObject({ code: 'mode_unavailable' });
     await expect(template.renderWhole([user('A')])).rejects.toMatchObject({ code: 'mode_unavailable' });
   });
@@ -328,9 +345,9 @@ describe('a template that is not there or not usable', () => {
   test('a model without one and without ChatML tokens gets labelled lines', async () => {
     const tokenizer = byteTokenizer([]);
     const template = await compileChatTemplate(templateDescription(undefined), tokenizer.tokenize);
-    expect(template).toMatchObject({ origin: 'plain', whyNotAppendable: undefined, preambleIsolated: true });
+    expect(template).toMatchObject({ origin: 'plain', whyUnusable: undefined, keepsSystem: true });
     const { ids } = await template.openSession([system('S'), user('A')]);
-    const { ids: later } = await template.continueSession([], [user('B')]);
+    const { ids: later } = await nextSegment(template, [], [user('B')]);
     expect(tokenizer.text(ids)).toBe('S\n\nUser: A\nAssistant:');
     expect(tokenizer.text(later)).toBe('\nUser: B\nAssistant:');
   });
@@ -361,9 +378,9 @@ describe('a template that prints the date', () => {
     const clock = { now: () => (now += 1000) };
     const tokenizer = byteTokenizer(style.controls);
     const template = await compileChatTemplate(templateDescription(seconds, style), tokenizer.tokenize, clock);
-    expect(template.whyNotAppendable).toBeUndefined();
+    expect(template.whyUnusable).toBeUndefined();
     await template.openSession([user('A')]);
-    const { ids } = await template.continueSession([], [user('B')]);
+    const { ids } = await nextSegment(template, [], [user('B')]);
     expect(tokenizer.text(ids)).not.toMatch(/Today/);
   });
 
@@ -400,7 +417,7 @@ describe('a template that contains the characters used as marks', () => {
     const tokenizer = byteTokenizer(APPENDABLE_STYLES.chatml.controls);
     const style = { ...APPENDABLE_STYLES.chatml, source: `\ue0000\ue000\ue001${CHATML}` };
     const template = await compileChatTemplate(templateDescription(style.source), tokenizer.tokenize);
-    expect(template.whyNotAppendable).toBeUndefined();
+    expect(template.whyUnusable).toBeUndefined();
     const { ids } = await template.openSession([user('\ue0020\ue002')]);
     expect(tokenizer.text(ids)).toBe(written(style, [user('\ue0020\ue002')]));
   });
@@ -416,7 +433,7 @@ describe('a tokenizer that fails', () => {
     });
     const uses = [
       () => template.openSession([user('A')]),
-      () => template.continueSession([], [user('A')]),
+      () => nextSegment(template, [], [user('A')]),
       () => template.renderWhole([user('A')]),
     ];
     down = true;
@@ -441,7 +458,7 @@ describe('kept shapes', () => {
     const user: TextMessage = { role: 'user', content: 'x' };
     await template.openSession([user]);
     const runs = vi.spyOn(JinjaTemplate.prototype, 'render');
-    for (let length = 2; length <= 60; length++) {
+    for (let length = 2; length <= 70; length++) {
       await template.openSession(Array.from({ length }, () => user));
       runs.mockClear();
       await template.openSession([user]);
@@ -454,12 +471,12 @@ describe('kept shapes', () => {
     const { template, tokenizer } = await chatml();
     const opening = (length: number): TextMessage[] =>
       Array.from({ length }, (_, index) => ({ role: (index % 2 === 0 ? 'user' : 'assistant') as Role, content: 'x' }));
-    for (let length = 1; length <= 60; length++) {
+    for (let length = 1; length <= 70; length++) {
       const { ids } = await template.openSession(opening(length));
       expect(tokenizer.text(ids)).toBe(written(APPENDABLE_STYLES.chatml, opening(length)));
     }
     const runs = vi.spyOn(JinjaTemplate.prototype, 'render');
-    await template.openSession(opening(60));
+    await template.openSession(opening(70));
     expect(runs).not.toHaveBeenCalled();
     await template.openSession(opening(1));
     expect(runs).toHaveBeenCalled();

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { CONSISTENCIES, WRITE_CONCERNS } from '../../../domain/consistency.ts';
 import { OVERFLOW_POLICIES } from '../../../domain/context-window.ts';
 import { CONTEXT_MODES } from '../../../domain/record/turn-record.ts';
+import { REASONING_POLICIES } from '../../../llm-service/chat-template.ts';
 import { ModelChoice } from '../../model-choice.ts';
 import {
   choice,
@@ -86,6 +87,12 @@ const UNMISTAKABLE_FIELDS = {
     choice(OVERFLOW_POLICIES, {
       description:
         'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns.',
+    }),
+  ),
+  reasoning: Type.Optional(
+    choice(REASONING_POLICIES, {
+      description:
+        'What becomes of the reasoning in earlier replies: `as-template` does what the chat template does, `keep` leaves it where it was written, `drop` leaves it out.',
     }),
   ),
 };

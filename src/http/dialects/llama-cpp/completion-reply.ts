@@ -76,6 +76,10 @@ const FIELDS = {
     count('Turns at the beginning of the session that the model no longer saw.'),
     ({ turn }) => turn?.droppedTurns ?? 0,
   ),
+  tokens_rewritten: always(
+    count('Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.'),
+    ({ turn }) => turn?.rewrittenTokens ?? 0,
+  ),
   exact_ids: always(
     Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
     ({ reply }) => reply.exact,

@@ -52,6 +52,7 @@ export function completionOf(
     replicatedWaitMs: Math.min(body.replicated_wait_ms ?? options.replicatedWaitMs, options.maxWaitMsLimit),
     ttlSeconds: allowedTtl(body.ttl_seconds, options),
     overflow: body.overflow ?? options.defaultOverflow,
+    reasoning: body.reasoning ?? 'as-template',
   };
   return { kind: 'turn', request };
 }

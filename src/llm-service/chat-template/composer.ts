@@ -1,0 +1,341 @@
+import type { Role, TextMessage } from '../../domain/record/turn-record.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import type { LlmDescription } from '../llm-service.ts';
+import type { ChangedTurn, Continuation, Conversation, ConversationTurn } from './conversation.ts';
+import {
+  type ConversationOutline,
+  conversationForm,
+  messageMarks,
+  SYSTEM_MARK,
+  type TurnForm,
+  type TurnOutline,
+} from './conversation-form.ts';
+import { type WindowRule, windowStart } from './conversation-window.ts';
+import { type PieceTokenizer, startsWith } from './piece-tokenizer.ts';
+import {
+  type FormIds,
+  fillForm,
+  fillSegment,
+  formIds,
+  type Lead,
+  type SegmentShape,
+  type TurnSegment,
+} from './segment-shape.ts';
+import { type Dated, ShapeCache } from './shape-cache.ts';
+import type { TemplateFacts } from './template-classes.ts';
+import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
+import { PADDINGS, TextEnds } from './text-ends.ts';
+import { type ReasoningPolicy, type TurnChange, turnChange } from './turn-change.ts';
+
+export interface ComposerParts {
+  readonly description: LlmDescription;
+  readonly facts: TemplateFacts;
+  readonly renderer: TemplateRenderer;
+  readonly pieces: PieceTokenizer;
+}
+
+/** A new turn's segment, and what of its lead a reply that ends in one of `end.ids` has already. */
+interface NextShape extends Dated {
+  readonly segment: SegmentShape;
+  readonly end: ReplyEnd;
+  readonly changes: readonly (ChangeShape | undefined)[];
+  /** Whether such a turn changes what is before all of these. */
+  readonly reachesBeyond: boolean;
+}
+
+interface ReplyEnd {
+  readonly ids: ReadonlySet<TokenId>;
+  readonly length: number;
+}
+
+/** A {@link TurnChange} in ids. */
+interface ChangeShape {
+  readonly messages: { readonly form: FormIds; readonly end: ReplyEnd } | undefined;
+  readonly reply:
+    | 'written'
+    | { readonly literal: TokenSequence; readonly unless: TokenSequence | undefined }
+    | undefined;
+}
+
+/**
+ * Composes prompts of contents' ids and a template's. What the template's part is depends on the kind of a turn and its
+ * place only, so it is rendered and tokenized once for each kind, and a turn costs one tokenize call for each new message
+ * and no template run. Every method throws {@link TemplateRefusal}.
+ */
+export class Composer {
+  readonly #parts: ComposerParts;
+  readonly #openings: ShapeCache<Dated & { readonly segment: SegmentShape }>;
+  readonly #continuations: ShapeCache<NextShape>;
+
+  constructor(parts: ComposerParts) {
+    this.#parts = parts;
+    this.#openings = new ShapeCache(parts.renderer);
+    this.#continuations = new ShapeCache(parts.renderer);
+  }
+
+  async open(messages: readonly TextMessage[]): Promise<TurnSegment> {
+    const roles = messages.map(({ role }) => role);
+    const { segment } = await this.#openings.get(roles.join(), () => this.#openingShape(roles));
+    return fillSegment(segment, messages, { pieces: this.#parts.pieces, skip: 0, system: undefined });
+  }
+
+  async goOn(
+    conversation: Conversation,
+    messages: readonly TextMessage[],
+    policy: ReasoningPolicy,
+  ): Promise<Continuation> {
+    const roles = messages.map(({ role }) => role);
+    const { shape, changes } = await this.#next(conversation, roles, policy);
+    const { turns, system } = conversation;
+    const skip = skipAfter(changes.at(-1)?.reply ?? turns.at(-1)?.replyIds, shape.end);
+    const segment = await fillSegment(shape.segment, messages, { pieces: this.#parts.pieces, skip, system });
+    return { changes, segment };
+  }
+
+  async turnsUnder(
+    conversation: Conversation,
+    roles: readonly Role[],
+    policy: ReasoningPolicy,
+  ): Promise<Continuation['changes']> {
+    return (await this.#next(conversation, roles, policy)).changes;
+  }
+
+  async #next(
+    conversation: Conversation,
+    roles: readonly Role[],
+    policy: ReasoningPolicy,
+    rule: WindowRule = this.#parts.facts.window,
+  ): Promise<{ shape: NextShape; changes: Continuation['changes'] }> {
+    const { turns, fromStart, system } = conversation;
+    const start = windowStart(turns, rule);
+    const window = turns.slice(start);
+    const outline = {
+      system: system !== undefined,
+      fromStart: fromStart && start === 0,
+      turns: [...window.map(outlineOf), { roles, reply: undefined }],
+    };
+    const shape = await this.#continuations.get(keyOf(outline, policy), () => this.#nextShape(outline, policy));
+    if (shape.reachesBeyond && start > 0) return this.#next(conversation, roles, policy, 'whole');
+    const changes = window.map((turn, index) =>
+      changed(turn, shape.changes[index], { system, replyBefore: turns[start + index - 1]?.replyIds }),
+    );
+    return { shape, changes };
+  }
+
+  /** The id that closes a reply in the template's words. */
+  async endOfReply(): Promise<TokenId | undefined> {
+    const turns: TurnOutline[] = [
+      { roles: ['user'], reply: 'plain' },
+      { roles: ['user'], reply: undefined },
+    ];
+    const outline = { system: false, fromStart: false, turns };
+    const { end, segment } = await this.#continuations.get(keyOf(outline, 'as-template'), () =>
+      this.#nextShape(outline, 'as-template'),
+    );
+    return end.length === 0 ? undefined : segment.form.literals[0]?.[end.length - 1];
+  }
+
+  /** Whether the system message does not go with turn 1: it stands before the first message, or in a later turn. */
+  keepsSystem(): boolean {
+    try {
+      const opening = this.#form({
+        system: true,
+        fromStart: true,
+        turns: [{ roles: ['system', 'user'], reply: undefined }],
+      });
+      const [first] = opening.turns;
+      if (first !== undefined && this.#preambleOf(first) !== undefined) return true;
+      const turns: TurnOutline[] = [
+        { roles: ['system', 'user'], reply: 'plain' },
+        { roles: ['user'], reply: undefined },
+      ];
+      return !this.#form({ system: true, fromStart: true, turns }).turns[0]?.marks.includes(SYSTEM_MARK);
+    } catch (error) {
+      if (error instanceof TemplateRefusal) return false;
+      throw error;
+    }
+  }
+
+  /** The BOS id where the model wants one and the template does not write it. */
+  bosBefore(first: string): TokenId[] {
+    const { bosText, prependBos } = this.#parts.description;
+    const written = bosText !== '' && first.startsWith(bosText);
+    return prependBos === undefined || written ? [] : [prependBos];
+  }
+
+  async #openingShape(roles: readonly Role[]): Promise<Dated & { readonly segment: SegmentShape }> {
+    const outline = { system: roles[0] === 'system', fromStart: true, turns: [{ roles, reply: undefined }] };
+    const { turns, dates } = this.#form(outline);
+    return { segment: await this.#segmentShape(outline, turns[0] as TurnForm, dates), dates };
+  }
+
+  async #nextShape(outline: ConversationOutline, policy: ReasoningPolicy): Promise<NextShape> {
+    const seen = policy === 'as-template' ? outline : withoutReasoning(outline);
+    const before = this.#form({ ...seen, turns: asked(seen.turns.slice(0, -1)) });
+    const now = this.#form(seen, before.dates);
+    const newest = now.turns.at(-1) as TurnForm;
+    const segment = await this.#segmentShape(seen, newest, now.dates);
+    const changes: (ChangeShape | undefined)[] = [];
+    for (const [index, form] of before.turns.entries()) {
+      const { reply } = outline.turns[index] as TurnOutline;
+      const change = turnChange(form, now.turns[index] as TurnForm, reply, policy);
+      changes.push(change && (await this.#changeShape(change, outline.fromStart && index === 0)));
+    }
+    return {
+      segment,
+      end: await this.#replyEnd(segment.form, newest.literals[0] as string),
+      changes,
+      reachesBeyond: before.before !== now.before,
+      dates: now.dates,
+    };
+  }
+
+  async #segmentShape(
+    outline: ConversationOutline,
+    form: TurnForm,
+    dates: ReadonlyMap<string, string>,
+  ): Promise<SegmentShape> {
+    const { roles } = outline.turns.at(-1) as TurnOutline;
+    const opens = outline.fromStart && outline.turns.length === 1;
+    const padded = (kind: keyof typeof PADDINGS) => this.#form(outline, dates, PADDINGS[kind]).turns.at(-1) as TurnForm;
+    const paddedForms = { mixed: padded('mixed'), lines: padded('lines') };
+    const ends = roles.map((_, message) => {
+      const place = form.marks.indexOf(opens && message === 0 && roles[0] === 'system' ? SYSTEM_MARK : String(message));
+      const around = ({ literals }: TurnForm) => [literals[place] as string, literals[place + 1] as string] as const;
+      return TextEnds.between(...around(form), (kind) => around(paddedForms[kind]));
+    });
+    return { form: await this.#formIds(form, opens), roles, ends };
+  }
+
+  /** `opens`: the turn is a session's first. `literals`: how many of the form's, where not all. */
+  #formIds(form: TurnForm, opens: boolean, literals?: number): Promise<FormIds> {
+    const first = form.literals[0] as string;
+    return formIds(form, {
+      pieces: this.#parts.pieces,
+      place: opens ? 'start' : 'after-text',
+      bos: opens ? this.bosBefore(first) : [],
+      lead: opens ? (this.#preambleOf(form) ?? { literal: 0, text: this.#bosOnly(first) }) : this.#closingOf(first),
+      ...(literals !== undefined && { literals }),
+    });
+  }
+
+  async #changeShape({ messages, reply }: TurnChange, opens: boolean): Promise<ChangeShape> {
+    const { pieces } = this.#parts;
+    const form = messages && (await this.#formIds(messages, opens, messageMarks(messages)));
+    return {
+      messages: form && { form, end: await this.#replyEnd(form, messages?.literals[0] as string) },
+      reply:
+        reply === undefined || reply === 'written'
+          ? reply
+          : {
+              literal: await pieces.literal(reply.literal, 'after-text'),
+              unless: reply.unless === undefined ? undefined : await pieces.literal(reply.unless, 'after-text'),
+            },
+    };
+  }
+
+  async #replyEnd({ literals, lead }: FormIds, text: string): Promise<ReplyEnd> {
+    const { endOfGeneration } = this.#parts.description;
+    const ids = literals[0] as TokenSequence;
+    const known = ids.slice(0, lead.ids).findIndex((id) => endOfGeneration.has(id));
+    if (known >= 0) return { ids: endOfGeneration, length: known + 1 };
+    // A service may not name every end token, and some models end a reply with the token that opens the next message:
+    // a control token at the very start that the reply has already is not written again.
+    const [first] = ids;
+    const [unparsed] = await this.#parts.pieces.content(text, 'continued');
+    return first === undefined || first === unparsed
+      ? { ids: new Set(), length: 0 }
+      : { ids: new Set([first]), length: 1 };
+  }
+
+  /** The text before the first user message's opener, and the literal that it ends in. */
+  #preambleOf({ literals, marks }: TurnForm): Lead | undefined {
+    const { opener } = this.#parts.facts;
+    const literal = marks.findIndex((mark) => mark !== SYSTEM_MARK);
+    const text = literals[literal];
+    if (opener === undefined || text === undefined || !text.endsWith(opener)) return undefined;
+    return { literal, text: text.slice(0, text.length - opener.length) };
+  }
+
+  /** The end of the previous reply, at the beginning of a turn. */
+  #closingOf(first: string): Lead {
+    const closing = this.#parts.facts.closing ?? '';
+    return { literal: 0, text: first.startsWith(closing) ? closing : '' };
+  }
+
+  /** BOS as text, unless every turn opens with one of its own. */
+  #bosOnly(first: string): string {
+    const { bosText } = this.#parts.description;
+    const opensEveryTurn = this.#parts.facts.opener?.startsWith(bosText) ?? false;
+    return first.startsWith(bosText) && !opensEveryTurn ? bosText : '';
+  }
+
+  #form(
+    outline: ConversationOutline,
+    dates?: ReadonlyMap<string, string>,
+    padding?: (typeof PADDINGS)['mixed' | 'lines'],
+  ) {
+    const { renderer, facts } = this.#parts;
+    return conversationForm(renderer, outline, {
+      style: facts.style,
+      ...(dates !== undefined && { dates }),
+      ...(padding !== undefined && { padding }),
+    });
+  }
+}
+
+function outlineOf({ roles, reasoningLength }: ConversationTurn): TurnOutline {
+  return { roles, reply: reasoningLength > 0 ? 'reasoned' : 'plain' };
+}
+
+/** The same turns when the last of them was still to be answered. */
+function asked(turns: readonly TurnOutline[]): TurnOutline[] {
+  return turns.map((turn, index) => (index === turns.length - 1 ? { ...turn, reply: undefined } : turn));
+}
+
+function withoutReasoning(outline: ConversationOutline): ConversationOutline {
+  const turns = outline.turns.map((turn) => ({ ...turn, reply: turn.reply && ('plain' as const) }));
+  return { ...outline, turns };
+}
+
+function keyOf({ system, fromStart, turns }: ConversationOutline, policy: ReasoningPolicy): string {
+  const kinds = turns.map(({ roles, reply }) => `${roles.join()}>${reply ?? ''}`);
+  return [policy, system ? 'system' : '', fromStart ? 'start' : '', ...kinds].join('|');
+}
+
+function changed(
+  turn: ConversationTurn,
+  shape: ChangeShape | undefined,
+  { system, replyBefore }: { system: TokenSequence | undefined; replyBefore: TokenSequence | undefined },
+): ChangedTurn | undefined {
+  if (shape === undefined) return undefined;
+  const reply = changedReply(turn, shape.reply);
+  if (shape.messages === undefined) return reply && { messages: undefined, reply };
+  const { form, end } = shape.messages;
+  const contents = form.marks.map((mark) => (mark === SYSTEM_MARK ? (system ?? []) : turn.content(Number(mark))));
+  return { messages: fillForm(form, contents, skipAfter(replyBefore, end)), reply };
+}
+
+/** How many ids of a turn's lead the reply before it has already. */
+function skipAfter(replyIds: TokenSequence | undefined, end: ReplyEnd): number {
+  const last = replyIds?.at(-1);
+  return last !== undefined && end.ids.has(last) ? end.length : 0;
+}
+
+function changedReply(
+  { generationPrompt, replyIds, reasoningLength }: ConversationTurn,
+  change: ChangeShape['reply'],
+): TokenSequence | undefined {
+  if (change === undefined) return undefined;
+  if (change === 'written') return joined(generationPrompt, replyIds);
+  const { literal, unless } = change;
+  if (reasoningLength === 0 && unless !== undefined && startsWith(replyIds, unless)) return undefined;
+  return joined(literal, replyIds.slice(reasoningLength));
+}
+
+function joined(a: TokenSequence, b: TokenSequence): TokenId[] {
+  const ids: TokenId[] = [];
+  appendTokens(ids, a);
+  appendTokens(ids, b);
+  return ids;
+}

@@ -1,0 +1,89 @@
+import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
+import { PADDINGS, type Trim } from './text-ends.ts';
+
+/** How a model that thinks writes it, and how its template is given it. */
+export interface ReasoningStyle {
+  /** The text that ends the reasoning in a reply, for example `</think>`: what stands before it is not the answer. */
+  readonly end: string;
+  /** What the template removes between that and the answer where it leaves the reasoning out. */
+  readonly trim: Trim;
+  /** An assistant message's fields, beside its role. */
+  message(reasoning: string, answer: string): Readonly<Record<string, string>>;
+}
+
+/** Fields in which templates look for a reply's reasoning. */
+const FIELDS = ['reasoning_content', 'thinking', 'reasoning'] as const;
+
+/** Marks that models put around reasoning, for templates that look for them inside a reply's text. */
+const INLINE: readonly { readonly start: string; readonly end: string }[] = [
+  { start: '<think>', end: '</think>' },
+  { start: '[THINK]', end: '[/THINK]' },
+  { start: '<|START_THINKING|>', end: '<|END_THINKING|>' },
+  { start: '<seed:think>', end: '</seed:think>' },
+  { start: '<|channel>thought', end: '<channel|>' },
+  { start: '<thought>', end: '</thought>' },
+  { start: '<reasoning>', end: '</reasoning>' },
+];
+
+/** What a template knows of reasoning, found by rendering replies that have some; `undefined`: nothing. */
+export function reasoningStyle(renderer: TemplateRenderer): ReasoningStyle | undefined {
+  for (const field of FIELDS) {
+    const message = (reasoning: string, answer: string) => ({ content: answer, [field]: reasoning });
+    const end = endShown(renderer, message);
+    // Whoever takes a reply apart for such a field takes the white space between as well.
+    if (end !== undefined) return { end, trim: 'white-space', message };
+  }
+  const known = INLINE.find(({ end }) => renderer.mentions(end));
+  if (known === undefined) return undefined;
+  const message = (reasoning: string, answer: string) => ({ content: known.start + reasoning + known.end + answer });
+  return { end: known.end, trim: trimOf(renderer, message), message };
+}
+
+/** White space is no part of an answer where the template never leaves reasoning out, and so does not say. */
+function trimOf(renderer: TemplateRenderer, message: ReasoningStyle['message']): Trim {
+  const asked = { role: 'user', content: 'x' };
+  const before = (padding: string) => {
+    const reply = { role: 'assistant', ...message(renderer.mark('r'), padding + renderer.mark('a')) };
+    const shown = rendered(renderer, [asked, reply, asked], true);
+    return shown === undefined || shown.marks[0] !== 'a' ? undefined : shown.literals[0];
+  };
+  const bare = before('');
+  if (bare === undefined || before(PADDINGS.mixed.start) === bare) return 'white-space';
+  return before(PADDINGS.lines.start) === bare ? 'line-breaks' : 'nothing';
+}
+
+/** The text between reasoning and answer, in the first of some conversations in which the template shows both. */
+function endShown(renderer: TemplateRenderer, message: ReasoningStyle['message']): string | undefined {
+  const [asked, reply] = [
+    { role: 'user', content: 'x' },
+    { role: 'assistant', ...message(renderer.mark('r'), renderer.mark('a')) },
+  ];
+  const conversations = [
+    [asked, reply],
+    [asked, reply, { role: 'tool', content: 'x' }],
+    [asked, reply, asked],
+  ];
+  for (const [index, messages] of conversations.entries()) {
+    const shown = shownBetween(renderer, messages, index > 0);
+    if (shown !== undefined) return shown;
+  }
+  return undefined;
+}
+
+function shownBetween(renderer: TemplateRenderer, messages: readonly object[], generationPrompt: boolean) {
+  const { literals, marks } = rendered(renderer, messages, generationPrompt) ?? { literals: [], marks: [] };
+  const reasoning = marks.indexOf('r');
+  if (reasoning === -1 || marks[reasoning + 1] !== 'a') return undefined;
+  const between = (literals[reasoning + 1] as string).trim();
+  return between === '' ? undefined : between;
+}
+
+/** `undefined` where the template refuses the conversation. */
+function rendered(renderer: TemplateRenderer, messages: readonly object[], generationPrompt: boolean) {
+  try {
+    return renderer.splitAtMarks(renderer.render(messages, { generationPrompt }));
+  } catch (error) {
+    if (error instanceof TemplateRefusal) return undefined;
+    throw error;
+  }
+}
