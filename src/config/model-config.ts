@@ -9,9 +9,10 @@ export interface ModelConfig {
   readonly source: ModelSource;
   /** `undefined`: the model's own. */
   readonly name: string | undefined;
-  /** `undefined`: the model's own. */
+  /** `undefined`: the model's own, as far as memory allows. */
   readonly contextTokens: number | undefined;
-  readonly parallel: number;
+  /** `undefined`: as memory allows. */
+  readonly parallel: number | undefined;
   /** Path of a Jinja template; `undefined`: the model's own. */
   readonly chatTemplateFile: string | undefined;
   /** Context mode of requests that name none. */

@@ -60,21 +60,23 @@ export const MODEL_SETTINGS = {
       minimum: 64,
       maximum: 1_048_576,
       unit: 'tokens',
-      defaultText: "the model's",
+      defaultText: "the model's, or shorter where memory is",
       description:
-        'Length of the context window, for less memory than the model would take. From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
+        'Length of the context window. The default is what the model was trained with, halved until it fits into three quarters of the available memory (docs/operations.md). From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
     }),
   ),
-  parallel: integer({
-    group: 'LLM Service',
-    modelKey: 'parallel',
-    minimum: 1,
-    maximum: 64,
-    default: 4,
-    unit: 'turns',
-    description:
-      'Turns that the embedded LLM Service works on at once; further ones wait. Each takes memory for a whole context window, hence at most 64.',
-  }),
+  parallel: Type.Optional(
+    integer({
+      group: 'LLM Service',
+      modelKey: 'parallel',
+      minimum: 1,
+      maximum: 64,
+      unit: 'turns',
+      defaultText: '4, or fewer where memory is short',
+      description:
+        'Turns that the embedded LLM Service works on at once; further ones wait. Each takes memory for a whole context window, hence at most 64. What the default comes to is in docs/operations.md.',
+    }),
+  ),
 };
 
 /** Stands among the settings of contexts. */

@@ -1,23 +1,27 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { isEmbedded } from '../config/engine-kinds.ts';
+import { availableMemoryBytes } from '../edge-node/available-memory.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
-import { memoryNeed } from '../llm-service/embedded/memory-need.ts';
+import { chooseWindow } from '../llm-service/embedded/choose-window.ts';
+import { planMemory } from '../llm-service/embedded/memory-need.ts';
 import type { Check } from './check.ts';
 
 /** Whether the embedded models fit in memory beside each other; says nothing where that cannot be told beforehand. */
 export async function checkMemory({ models, prefillChunkTokens, gpu }: EdgeNodeConfig): Promise<Check[]> {
   if (gpu) return [];
+  const availableBytes = availableMemoryBytes();
   const needs = await Promise.all(
     models.map(async ({ source, contextTokens, parallel }) => {
       if (!isEmbedded(source) || source.model.startsWith('hf:')) return undefined;
-      const modelPath = source.model === 'demo' ? DEMO_MODEL_PATH : source.model;
-      return memoryNeed({ modelPath, contextTokens, parallel, batchTokens: prefillChunkTokens });
+      const plan = await planMemory(source.model === 'demo' ? DEMO_MODEL_PATH : source.model, prefillChunkTokens);
+      return (
+        plan && chooseWindow({ contextTokens, parallel }, { plan, availableBytes: availableBytes / models.length })
+      );
     }),
   );
-  const known = needs.filter((bytes) => bytes !== undefined);
+  const known = needs.filter((need) => need !== undefined);
   if (known.length === 0) return [];
-  const neededBytes = known.reduce((sum, bytes) => sum + bytes, 0);
-  const availableBytes = process.availableMemory();
+  const neededBytes = known.reduce((sum, need) => sum + need.neededBytes, 0);
   const name = 'memory';
   const found = `${known.length === 1 ? 'the model needs' : `${known.length} models need`} ${gib(neededBytes)}, ${gib(availableBytes)} available`;
   if (neededBytes <= availableBytes) return [{ name, outcome: 'ok', found }];

@@ -9,7 +9,7 @@ import {
 } from '../config/engine-kinds.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { memoryNeed } from '../llm-service/embedded/memory-need.ts';
+import type { ChosenWindow } from '../llm-service/embedded/choose-window.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
 
@@ -27,6 +27,8 @@ export interface EngineStart {
   readonly environment: Environment;
   /** With a budget a model is loaded only when it fits into it; what it takes of it it keeps. */
   readonly memory: MemoryBudget | undefined;
+  /** Main memory that the model may count on, where its size can be chosen. */
+  readonly availableBytes: number;
   /** Told how far a model's download has come. */
   readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Aborts a start that takes long, such as a download. */
@@ -87,8 +89,10 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   const where = { cacheDir, demoPath: DEMO_MODEL_PATH, onProgress, signal };
   const modelPath = await resolveModelFile(file, where, environment);
   const gpu = node.gpu ? 'auto' : false;
-  const model = { modelPath, modelName, chatTemplate, contextTokens, parallel };
-  const giveBack = memory && (await setAside(memory, { file, ...model, batchTokens: prefillChunkTokens }));
+  const chosen = await fitWindow(modelPath, start);
+  const giveBack = chosen && memory?.take(file, chosen.neededBytes);
+  const window = { contextTokens: contextTokens ?? chosen?.contextTokens, parallel: parallel ?? chosen?.parallel };
+  const model = { modelPath, modelName, chatTemplate, ...window };
   try {
     return await startEmbedded({ ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs }, environment);
   } catch (error) {
@@ -97,12 +101,26 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   }
 }
 
-/** `undefined` where it cannot be told how much the model needs: then it is tried. */
-async function setAside(
-  memory: MemoryBudget,
-  { file, ...model }: Parameters<typeof memoryNeed>[0] & { readonly file: string },
-): Promise<(() => void) | undefined> {
-  const { memoryNeed } = await import('../llm-service/embedded/memory-need.ts');
-  const neededBytes = await memoryNeed(model);
-  return neededBytes === undefined ? undefined : memory.take(file, neededBytes);
+/**
+ * The window and the parallel turns of a model, as asked for or as its part of the memory allows, and what they need.
+ * `undefined` where that cannot be told: then the model is tried.
+ */
+async function fitWindow(
+  modelPath: string,
+  { model, node, environment, availableBytes: mainBytes }: EngineStart,
+): Promise<ChosenWindow | undefined> {
+  const [{ freeVideoMemoryBytes, planMemory }, { chooseWindow }] = await Promise.all([
+    import('../llm-service/embedded/memory-need.ts'),
+    import('../llm-service/embedded/choose-window.ts'),
+  ]);
+  const plan = await planMemory(modelPath, node.prefillChunkTokens);
+  if (plan === undefined) return undefined;
+  const availableBytes = mainBytes + (node.gpu ? await freeVideoMemoryBytes() : 0);
+  const chosen = await chooseWindow(model, { plan, availableBytes });
+  const { contextTokens, parallel, neededBytes, fits } = chosen;
+  const facts = { modelPath, contextTokens, parallel, trainedTokens: plan.trainedTokens, neededBytes, availableBytes };
+  const advice = 'context-tokens and parallel set the window and the turns at once';
+  if (fits) environment.logger.info('llm.window_chosen', { ...facts, advice });
+  else environment.logger.warn('llm.memory_short', { ...facts, advice });
+  return chosen;
 }

@@ -11,6 +11,11 @@ export class MemoryBudget {
     this.#leftBytes = Math.max(0, Math.floor(availableBytes));
   }
 
+  /** A part for one of so many models that are still to be started. */
+  shareOf(models: number): number {
+    return this.#leftBytes / models;
+  }
+
   /** Sets memory aside; the returned function gives it back. Throws `model_unusable` when there is not so much. */
   take(model: string, neededBytes: number): () => void {
     if (neededBytes > this.#leftBytes) {

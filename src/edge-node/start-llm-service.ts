@@ -4,8 +4,8 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
+import { availableMemoryBytes } from './available-memory.ts';
 import { type EngineStart, type Engines, engineOf } from './engines.ts';
-import type { MemoryBudget } from './memory-budget.ts';
 import type { OpenableStores } from './open-context-store.ts';
 
 export interface StartOptions extends Pick<EngineStart, 'onModelProgress' | 'signal'> {
@@ -15,7 +15,7 @@ export interface StartOptions extends Pick<EngineStart, 'onModelProgress' | 'sig
   readonly engines?: Engines | undefined;
   /** The kinds of context store there are; those of this package when left out. */
   readonly stores?: OpenableStores | undefined;
-  /** Main memory that several models may take together; what the system has available when left out. */
+  /** Main memory that the models may take together; what the system has available when left out. */
   readonly memoryBytes?: number | undefined;
 }
 
@@ -31,13 +31,16 @@ export async function startLlmService(
   node: EdgeNodeConfig,
   environment: Environment,
   options: StartOptions,
-  memory?: MemoryBudget,
+  memory: Pick<EngineStart, 'memory' | 'availableBytes'> = {
+    memory: undefined,
+    availableBytes: availableMemoryBytes(),
+  },
 ): Promise<StartedLlmService> {
   if (options.llm !== undefined) return { llm: options.llm, name: 'given' };
   const engine = engineOf(model, options.engines);
   const { onModelProgress, signal } = options;
   const chatTemplate = await readChatTemplate(model);
-  const start = { model, chatTemplate, node, environment, memory, onModelProgress, signal };
+  const start = { model, chatTemplate, node, environment, ...memory, onModelProgress, signal };
   return { llm: await engine.start(model.source, start), name: engine.describe(model.source) };
 }
 

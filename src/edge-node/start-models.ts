@@ -5,8 +5,9 @@ import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
 import type { Environment } from '../environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
+import { availableMemoryBytes } from './available-memory.ts';
 import type { Closing } from './closing.ts';
-import { type Engines, engineOf } from './engines.ts';
+import { type EngineStart, type Engines, engineOf } from './engines.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type StartOptions, startLlmService } from './start-llm-service.ts';
 
@@ -54,10 +55,12 @@ export async function startModels(
   const unserved: UnservedModel[] = [];
   const failures: DiscedgeError[] = [];
   const models = parts.options.llm === undefined ? config.models : config.models.slice(0, 1);
-  const memory = models.length > 1 ? memoryFor(config, parts.options) : undefined;
-  for (const model of models) {
+  const budget = new MemoryBudget((parts.options.memoryBytes ?? availableMemoryBytes()) - config.contextCacheBytes);
+  const memory = models.length > 1 && !config.gpu ? budget : undefined;
+  for (const [place, model] of models.entries()) {
     try {
-      const started = await startModel(model, config, { ...parts, memory });
+      const availableBytes = budget.shareOf(models.length - place);
+      const started = await startModel(model, config, { ...parts, memory, availableBytes });
       refuseSecondOf(started.name, served);
       served.push(started);
     } catch (error) {
@@ -84,15 +87,12 @@ export async function startModels(
  * tried, whatever is available, as who asks for it has no other to fall back on. With a GPU the library spreads a model over
  * both memories, and llama.cpp itself says when it does not fit.
  */
-function memoryFor({ gpu, contextCacheBytes }: EdgeNodeConfig, options: StartOptions): MemoryBudget | undefined {
-  if (gpu) return undefined;
-  return new MemoryBudget((options.memoryBytes ?? process.availableMemory()) - contextCacheBytes);
-}
+type ModelsMemory = Pick<EngineStart, 'memory' | 'availableBytes'>;
 
 async function startModel(
   config: ModelConfig,
   node: EdgeNodeConfig,
-  { environment, options, closing, memory }: Parameters<typeof startModels>[1] & { memory: MemoryBudget | undefined },
+  { environment, options, closing, ...memory }: Parameters<typeof startModels>[1] & ModelsMemory,
 ): Promise<StartedModel> {
   const { llm, name: serviceName } = await startLlmService(config, node, environment, options, memory);
   const { name } = llm.description.identity;

@@ -1,30 +1,49 @@
 import { loadLlamaLibrary, startLlama } from '../llama-library.ts';
-import type { EngineOptions } from './engine.ts';
 
-/**
- * Bytes of main memory that a model takes once it is loaded: the weights, which llama.cpp maps and has to keep resident to
- * run at their speed, and the KV cache with its buffers, as llama.cpp plans them; no GPU. Nothing is loaded for it.
- * `undefined` where it cannot be told, as of a file that is not a model: then loading it tells what is wrong.
- */
-export async function memoryNeed({
-  modelPath,
-  contextTokens = Number.POSITIVE_INFINITY,
-  parallel: sequences,
-  batchTokens: batchSize,
-}: Pick<EngineOptions, 'modelPath' | 'contextTokens' | 'parallel' | 'batchTokens'>): Promise<number | undefined> {
+/** What of a model's memory can be chosen. */
+export interface Window {
+  /** Ids of each KV sequence. */
+  readonly contextTokens: number;
+  /** KV sequences. */
+  readonly parallel: number;
+}
+
+/** How much memory a model takes, as llama.cpp plans it; nothing is loaded for it. */
+export interface MemoryPlan {
+  /** Ids that the model was trained with. */
+  readonly trainedTokens: number;
+  /**
+   * Bytes of main memory, without a GPU: the weights, which llama.cpp maps and has to keep resident to run at their speed, and the
+   * KV cache with its buffers.
+   */
+  neededBytes(window: Window): Promise<number>;
+}
+
+/** `undefined` where it cannot be told, as of a file that is not a model: then loading it tells what is wrong. */
+export async function planMemory(modelPath: string, batchTokens: number): Promise<MemoryPlan | undefined> {
   const library = await loadLlamaLibrary();
   try {
     const file = await library.readGgufFileInfo(modelPath, { logWarnings: false });
     const insights = await library.GgufInsights.from(file, await startLlama(library, false));
-    const contextSize = Math.min(contextTokens, insights.trainContextSize ?? contextTokens);
-    if (!Number.isFinite(contextSize)) return undefined;
-    const weights = await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 });
-    const context = await insights.estimateContextResourceRequirementsV2({
-      ...{ contextSize, sequences, batchSize },
-      modelGpuLayers: 0,
-    });
-    return weights.cpuRam + context.cpuRam;
+    const { trainContextSize: trainedTokens } = insights;
+    if (trainedTokens === undefined) return undefined;
+    const { cpuRam: weightBytes } = await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 });
+    const neededBytes = async ({ contextTokens: contextSize, parallel: sequences }: Window) => {
+      const context = { contextSize, sequences, batchSize: batchTokens, modelGpuLayers: 0 };
+      return weightBytes + (await insights.estimateContextResourceRequirementsV2(context)).cpuRam;
+    };
+    // Fails here, if at all.
+    await neededBytes({ contextTokens: Math.min(trainedTokens, batchTokens), parallel: 1 });
+    return { trainedTokens, neededBytes };
   } catch {
     return undefined;
   }
+}
+
+/** Memory of GPUs that is free and not main memory too; 0 where llama.cpp finds none. */
+export async function freeVideoMemoryBytes(): Promise<number> {
+  const llama = await startLlama(await loadLlamaLibrary(), 'auto');
+  if (llama.gpu === false) return 0;
+  const { free, unifiedSize } = await llama.getVramState();
+  return Math.max(0, free - unifiedSize);
 }

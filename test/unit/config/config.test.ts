@@ -53,7 +53,7 @@ describe('defaults', () => {
       listen: { host: '127.0.0.1', port: 8081 },
       dataDir: resolve('.discedge'),
       store: { name: 'lmdb', shares: false },
-      models: [{ source: { kind: 'embedded', model: 'demo' }, name: undefined, parallel: 4, mode: 'tokenized' }],
+      models: [{ source: { kind: 'embedded', model: 'demo' }, name: undefined, mode: 'tokenized' }],
       maxWaitMs: 1000,
       ttlSeconds: 86_400,
     });
