@@ -295,6 +295,78 @@ export function llmServiceSuite(
         }
       });
 
+      check('n_probs tells of every id what the model said', async () => {
+        if (options.kind === 'script') return;
+        const prompt = await ask(service);
+        const sampling = { temperature: 0, n_probs: 3 };
+        for (const stream of [true, false]) {
+          const { parts, end } = await generate(service, prompt, { stream, sampling });
+          const told = (stream ? parts : [end]).flatMap(({ fields }) => probabilitiesIn(fields));
+          expect(told.map(({ id }) => id)).toEqual(end.ids);
+          for (const { id, logprob, top_logprobs: top } of told) {
+            expect(top).toHaveLength(3);
+            // At temperature 0 the most probable id is taken.
+            expect(top[0]).toMatchObject({ id, logprob });
+            expect(top.map((one) => one.logprob)).toEqual(top.map((one) => one.logprob).sort((a, b) => b - a));
+            const together = top.reduce((sum, one) => sum + Math.exp(one.logprob), 0);
+            expect(together).toBeGreaterThan(0);
+            expect(together).toBeLessThan(1.001);
+          }
+          expect(told.map(({ token }) => token).join('')).toBe(end.text);
+          expect(told.flatMap(({ bytes }) => bytes)).toEqual([...Buffer.from(end.text)]);
+        }
+      });
+
+      check('post_sampling_probs tells what was left to draw from', async () => {
+        if (options.kind === 'script') return;
+        const prompt = await ask(service);
+        const sampling = {
+          temperature: 2,
+          top_k: 4,
+          top_p: 1,
+          min_p: 0,
+          seed: 7,
+          n_probs: 10,
+          post_sampling_probs: true,
+        };
+        const { end } = await generate(service, prompt, { stream: false, sampling, maxTokens: 8 });
+        for (const { id, prob, top_probs: top } of probabilitiesIn(end.fields)) {
+          expect(top).toHaveLength(4);
+          expect(top.find((one) => one.id === id)?.prob).toBe(prob);
+          expect(top.reduce((sum, one) => sum + one.prob, 0)).toBeCloseTo(1, 3);
+        }
+      });
+
+      check('json_schema gives a reply of that shape', async () => {
+        if (options.kind === 'script') return;
+        const schema = {
+          type: 'object',
+          properties: {
+            name: { type: 'string', maxLength: 12 },
+            age: { type: 'integer', minimum: 1, maximum: 99 },
+            colour: { enum: ['red', 'green'] },
+            tags: { type: 'array', items: { type: 'boolean' }, maxItems: 2 },
+          },
+          required: ['name', 'age', 'colour', 'tags'],
+        };
+        for (const seed of [1, 2, 3]) {
+          const sampling = { json_schema: schema, temperature: 1.5, seed };
+          const { end } = await generate(service, await ask(service), { sampling, maxTokens: 200 });
+          expect(end.stop).toEqual({ kind: 'end' });
+          const reply = JSON.parse(end.text);
+          expect(Object.keys(reply)).toEqual(['name', 'age', 'colour', 'tags']);
+          expect(Number.isInteger(reply.age) && reply.age >= 1 && reply.age <= 99).toBe(true);
+          expect(['red', 'green']).toContain(reply.colour);
+        }
+      });
+
+      check('a json_schema that no grammar can be made of is refused', async () => {
+        if (options.kind === 'script') return;
+        for (const json_schema of [{ type: 'strang' }, { $ref: '#/nowhere' }, { enum: [] }, 'x']) {
+          await expectError('invalid_request', generate(service, await ask(service), { sampling: { json_schema } }));
+        }
+      });
+
       check('many at once do not mix', async () => {
         const prompts = await Promise.all(NAMES.map((who) => ask(service, `My name is ${who}.`, 'What is my name?')));
         const texts = async (at: 'once' | 'turns') => {
@@ -480,6 +552,20 @@ const ROUND_TRIP_TEXTS = [
 ];
 
 /** Long enough never to end by itself before the test does. */
+interface ToldToken {
+  readonly id: number;
+  readonly token: string;
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+  readonly prob: number;
+  readonly top_logprobs: readonly { readonly id: number; readonly logprob: number }[];
+  readonly top_probs: readonly { readonly id: number; readonly prob: number }[];
+}
+
+function probabilitiesIn(fields: Readonly<Record<string, unknown>> | undefined): readonly ToldToken[] {
+  return (fields?.completion_probabilities ?? []) as readonly ToldToken[];
+}
+
 const LONG_REPLY = { maxTokens: 2000, sampling: { temperature: 0, ignore_eos: true } } as const;
 
 const never = (): AbortSignal => new AbortController().signal;

@@ -240,6 +240,14 @@ describe('with the demo model', () => {
     expect((await reply({ ...hot })).ids).not.toEqual((await reply({ ...hot })).ids);
     expect((await reply({ ...hot, min_p: 0.99, seed: 3 })).ids[0]).toBe(greedy.ids[0]);
 
+    // What the samplers of the node leave where each leaves one is what llama.cpp's leave.
+    expect((await reply({ typical_p: 0.999, top_p: 0.01, seed: 1 })).ids).toEqual(greedy.ids);
+    expect((await reply({ min_keep: 2, temperature: 0 })).ids).toEqual(greedy.ids);
+    const dynamic = { temperature: 5, dynatemp_range: 4, dynatemp_exponent: 0, top_p: 1, min_p: 0, n_probs: 2 };
+    const drawn = await reply({ ...dynamic, seed: 1 });
+    expect((await reply({ ...dynamic, seed: 1 })).ids).toEqual(drawn.ids);
+    expect((await reply({ ...dynamic, seed: 2 })).ids).not.toEqual(drawn.ids);
+
     const first = greedy.ids[0] as TokenId;
     expect((await reply({ temperature: 0, logit_bias: [[first, false]] })).ids).not.toContain(first);
     expect(new Set((await reply({ temperature: 0, logit_bias: [[first, 1000]] })).ids)).toEqual(new Set([first]));
@@ -290,11 +298,28 @@ test('a llama-server with the same model has the same identity and ids', async (
     expect(await askOf(remote, 'My name is Zorvik.', 'What is my name?')).toEqual(prompt);
     // Not equal replies: greedy choices may differ where two builds add floats in another order.
     for (const service of [local, remote]) expect((await generate(service, prompt)).end.text).toContain('Zorvik');
+
+    const told = async (service: LlmService, more: object = {}) => {
+      const sampling = { temperature: 0, n_probs: 3, ...more };
+      const { end } = await generate(service, prompt, { stream: false, sampling });
+      return end.fields?.completion_probabilities;
+    };
+    const first = prompt.at(-1) as TokenId;
+    for (const more of [{}, { logit_bias: [[first, 5]] }, { post_sampling_probs: true }]) {
+      expect(await told(local, more)).toEqual(nearly(await told(remote, more)));
+    }
   } finally {
     await Promise.all([local.close(), remote.close()]);
     await server.stop();
   }
 });
+
+/** The same, but for fractions: two builds add floats in another order, and ones near 0 in another way. */
+function nearly(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value), (_, inner) =>
+    typeof inner === 'number' && !Number.isInteger(inner) ? expect.closeTo(inner, 1) : inner,
+  );
+}
 
 async function askOf(service: LlmService, ...messages: string[]): Promise<TokenId[]> {
   const texts = messages.map((text) => `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`);

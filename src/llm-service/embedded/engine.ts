@@ -14,6 +14,8 @@ import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 import { containSampling } from './contain-sampling.ts';
 import { checkGrammar } from './grammar-check.ts';
+import { LogitReader } from './next-token-logits.ts';
+import { SamplingSteps } from './sampling-steps.ts';
 import { VocabularyBytes } from './vocabulary-bytes.ts';
 
 export interface EngineOptions {
@@ -40,6 +42,9 @@ export interface EmbeddedEngine {
   /** False for control tokens, and for text that begins with NUL, where C ends it. */
   hasText(id: TokenId): boolean;
   newTokenBias(): TokenBias;
+  /** Takes steps where ids are sampled. */
+  readonly steps: SamplingSteps;
+  newLogitReader(): LogitReader;
   /** Throws `invalid_request` for what is not GBNF, and for what llama.cpp would not survive. */
   startGrammar(grammar: string): Promise<LlamaGrammarEvaluationState>;
   dispose(): Promise<void>;
@@ -61,6 +66,8 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
     }
     const context = await createContext(model, { ...options, contextTokens });
     containSampling(context);
+    // After it: what a step throws is contained too.
+    const steps = new SamplingSteps(context);
     complaints.loaded();
     const vocabulary = new VocabularyBytes(model.fileInfo.metadata.tokenizer?.ggml);
     return {
@@ -74,6 +81,8 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
       hasText: (id) =>
         !model.isSpecialToken(id as number as Token) && !model.detokenize(tokens([id])).startsWith('\u0000'),
       newTokenBias: () => new library.TokenBias(model.tokenizer),
+      steps,
+      newLogitReader: () => new LogitReader({ llama, model, context }),
       startGrammar: async (text) => {
         checkGrammar(text);
         const grammar = await llama.createGrammar({ grammar: text }).catch((cause: unknown) => {

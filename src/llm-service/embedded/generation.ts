@@ -7,6 +7,7 @@ import { ReplyText } from '../reply-text.ts';
 import { SamplingFailed } from './contain-sampling.ts';
 import { type EmbeddedEngine, tokens } from './engine.ts';
 import { ReplyDecoder } from './reply-decoder.ts';
+import { probabilityFields, sampledIds, type TokenProbabilities } from './reply-probabilities.ts';
 import { type BiasContext, type EmbeddedSampling, evaluateOptions, isForbidden } from './sampling.ts';
 import { samplingSettings } from './sampling-settings.ts';
 
@@ -58,7 +59,7 @@ export async function runGeneration(
   const told = () => (request.tell?.usage ? { usage: usageAt(clock.monotonic()) } : {});
   const end = {
     ...({ kind: 'end', exact: true, slot } as const),
-    settings: samplingSettings(request.sampling, generation.seed),
+    settings: samplingSettings({ ...request.sampling, grammar: generation.sampling.grammar }, generation.seed),
   };
   if (request.maxTokens === 0) {
     if (rest.length > 0) await sequence.evaluateWithoutGeneratingNewTokens(tokens(rest));
@@ -73,19 +74,24 @@ export async function runGeneration(
     request.prompt,
   );
   const reply = new ReplyText(request.stop);
-  for await (const token of sequence.evaluate(tokens(rest), options(generation, { engine, ids }))) {
+  const probabilities: TokenProbabilities[] = [];
+  const sampled = sampledIds(generation.sampling, {
+    ...{ engine, sequence, rest },
+    options: options(generation, { engine, ids }),
+  });
+  for await (const { id, said } of sampled) {
     if (promptedMs === undefined) {
       promptedMs = clock.monotonic();
       tellProgress();
     }
     generation.progressed();
     generation.signal.throwIfAborted();
-    const id = token as number as TokenId;
     if (forbidden(id)) throw new SamplingFailed('no token was left to sample');
     ids.push(id);
     const { text, stoppedBy } = reply.push(decoder.push(id));
     shown.push(text);
-    emit({ kind: 'part', text, ids: [id], ...told() });
+    if (said !== undefined && !request.stream) probabilities.push(said);
+    emit({ kind: 'part', text, ids: [id], ...told(), ...probabilityFields(request.stream && said ? [said] : []) });
     stop = stopReason(generation, { ids, word: stoppedBy, contextTokens: engine.contextTokens });
     if (stop !== undefined) break;
   }
@@ -93,7 +99,8 @@ export async function runGeneration(
   if (last !== '') emit({ kind: 'part', text: last, ids: [], ...told() });
 
   const text = shown.join('') + last;
-  emit({ ...end, ids, text, stop: stop ?? { kind: 'end' }, usage: usageAt(clock.monotonic()) });
+  const usage = usageAt(clock.monotonic());
+  emit({ ...end, ids, text, stop: stop ?? { kind: 'end' }, usage, ...probabilityFields(probabilities) });
 }
 
 /**

@@ -18,6 +18,13 @@ export const OPTIONAL_ROW_MAX = 16;
  * on stderr when it refuses one, overflows its stack, or samples for hours in a thread that nothing can stop.
  */
 export function checkGrammar(grammar: string): void {
+  const problem = grammarProblem(grammar);
+  if (problem === undefined) return;
+  throw new DiscedgeError('invalid_request', `grammar cannot be used: ${problem}`, { param: 'grammar' });
+}
+
+/** What {@link checkGrammar} refuses it for. */
+export function grammarProblem(grammar: string): string | undefined {
   try {
     if (Buffer.byteLength(grammar) > GRAMMAR_BYTES_MAX) {
       throw new GrammarProblem(`it has more than ${GRAMMAR_BYTES_MAX} bytes`);
@@ -27,10 +34,10 @@ export function checkGrammar(grammar: string): void {
     if (root === undefined) throw new GrammarProblem('there is no rule "root"');
     if (rules.some((rule) => rule === undefined)) throw new GrammarProblem('a rule that is named is not defined');
     checkBreadth(rules);
+    return undefined;
   } catch (error) {
     if (!(error instanceof GrammarProblem)) throw error;
-    const message = `grammar cannot be used: ${error.message}`;
-    throw new DiscedgeError('invalid_request', message, { param: 'grammar', cause: error });
+    return error.message;
   }
 }
 

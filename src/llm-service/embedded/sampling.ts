@@ -1,6 +1,8 @@
 import type { SequenceEvaluateOptions, Token, TokenBias } from 'node-llama-cpp';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
+import type { CandidateChain } from './candidate-chain.ts';
+import { schemaGrammar } from './json-schema/schema-grammar.ts';
 
 /** llama.cpp's `/completion` sampling parameters as the embedded service can honour them, checked. */
 export interface EmbeddedSampling {
@@ -16,9 +18,26 @@ export interface EmbeddedSampling {
   readonly penalties: SamplingPenalties | undefined;
   readonly ignoreEos: boolean;
   readonly logitBias: readonly LogitBias[];
-  /** GBNF. */
+  /** GBNF, of `grammar` or made of `json_schema`. */
   readonly grammar: string | undefined;
+  readonly probabilities: ProbabilitiesAsked | undefined;
+  /** Where llama.cpp's samplers after top-k have to be our own, as node-llama-cpp lacks one of those that were asked for. */
+  readonly chain: CandidateChain | undefined;
 }
+
+/** `n_probs`: what the reply tells of each id that was sampled. */
+export interface ProbabilitiesAsked {
+  /** How many of the most probable ids to name, 1 … {@link N_PROBS_MAX}. */
+  readonly count: number;
+  /** `post_sampling_probs`: of what sampling had left to draw from, in place of what the model said. */
+  readonly afterSampling: boolean;
+}
+
+/** A reply holds as many candidates for each of its ids: a whole window of them has to fit in memory, and in a reply. */
+export const N_PROBS_MAX = 100;
+
+/** Candidates that sampling may leave where they are all read, at every id. */
+const CANDIDATES_MAX = 1_000;
 
 export interface SamplingPenalties {
   /** How many of the latest ids are penalized; -1: all. */
@@ -59,6 +78,8 @@ export function parseSampling(given: Readonly<Record<string, unknown>>): Embedde
     presence: read.number('presence_penalty', 0),
     frequency: read.number('frequency_penalty', 0),
   };
+  const grammar = grammarOf(read, given);
+  const probabilities = probabilitiesAsked(read, grammar);
   const penalizes = penalties.repeat !== 1 || penalties.presence !== 0 || penalties.frequency !== 0;
   return {
     temperature: read.number('temperature', 0.8),
@@ -70,8 +91,71 @@ export function parseSampling(given: Readonly<Record<string, unknown>>): Embedde
     penalties: penalizes && penalties.lastTokens !== 0 ? penalties : undefined,
     ignoreEos: read.boolean('ignore_eos', false),
     logitBias: read.logitBias(),
-    grammar: read.text('grammar') || undefined,
+    grammar,
+    probabilities,
+    chain: chainOf(read, { grammar, probabilities }),
   };
+}
+
+function grammarOf(read: Reader, { json_schema: schema }: Readonly<Record<string, unknown>>): string | undefined {
+  const grammar = read.text('grammar') || undefined;
+  if (schema === undefined || schema === null) return grammar;
+  if (grammar === undefined) return schemaGrammar(schema);
+  const message = 'grammar and json_schema exclude each other: a reply can be held to one of them';
+  throw new DiscedgeError('invalid_request', message, { param: 'json_schema' });
+}
+
+function probabilitiesAsked(read: Reader, grammar: string | undefined): ProbabilitiesAsked | undefined {
+  const count = read.number('n_probs', 0, { maximum: N_PROBS_MAX, whole: true });
+  const afterSampling = read.boolean('post_sampling_probs', false);
+  if (count <= 0) return undefined;
+  const topK = read.number('top_k', 40);
+  const isGreedy = read.number('temperature', 0.8) <= 0;
+  if (afterSampling && !isGreedy) {
+    const limit = `together with top_k from 1 to ${CANDIDATES_MAX} and without a grammar`;
+    if (topK < 1 || topK > CANDIDATES_MAX || grammar !== undefined) throw unsupported('post_sampling_probs', limit);
+  }
+  return { count, afterSampling };
+}
+
+/** Throws `unsupported_parameter` where the candidates are too many to be read at every id, or a grammar would choose among them. */
+function chainOf(
+  read: Reader,
+  { grammar, probabilities }: Pick<EmbeddedSampling, 'grammar' | 'probabilities'>,
+): CandidateChain | undefined {
+  const asked = {
+    typical_p: read.number('typical_p', 1, { minimum: 0 }),
+    min_keep: read.number('min_keep', 0, { minimum: 0, maximum: 0x7fff_ffff, whole: true }),
+    dynatemp_range: read.number('dynatemp_range', 0, { minimum: 0 }),
+  };
+  const exponent = read.number('dynatemp_exponent', 1);
+  const isAsked = {
+    typical_p: asked.typical_p < 1,
+    min_keep: asked.min_keep > 1,
+    dynatemp_range: asked.dynatemp_range > 0,
+  };
+  const param = Object.entries(isAsked).find(([, is]) => is)?.[0];
+  if (param === undefined) return undefined;
+  const topK = read.number('top_k', 40);
+  if (topK < 1 || topK > CANDIDATES_MAX || grammar !== undefined || probabilities?.afterSampling) {
+    throw unsupported(param, `with top_k from 1 to ${CANDIDATES_MAX}, and without a grammar and post_sampling_probs`);
+  }
+  const xtc = read.number('xtc_probability', 0);
+  return {
+    typicalP: asked.typical_p,
+    topP: read.number('top_p', 0.95),
+    minP: read.number('min_p', 0.05),
+    minKeep: asked.min_keep,
+    xtc: xtc === 0 ? undefined : { probability: xtc, threshold: read.number('xtc_threshold', 0.1) },
+    temperature: read.number('temperature', 0.8),
+    dynamicRange: asked.dynatemp_range,
+    dynamicExponent: exponent,
+  };
+}
+
+function unsupported(param: string, only: string): DiscedgeError {
+  const message = `the embedded LLM Service can honour ${param} only ${only}; or serve the model with llama-server`;
+  return new DiscedgeError('unsupported_parameter', message, { param });
 }
 
 const isFalse = (value: unknown) => value === false;
@@ -82,27 +166,20 @@ const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
 
 /**
  * Parameters that node-llama-cpp cannot honour, with the values that change nothing. `dry_multiplier` is among them
- * because its DRY sees only the ids sampled since the last prompt, not the prompt as llama-server's does; `json_schema`,
- * because its schemas are not JSON Schema (`{}` allows nothing but null).
+ * because its DRY sees only the ids sampled since the last prompt, not the prompt as llama-server's does.
  */
 const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
-  dynatemp_range: isZero,
-  typical_p: isOne,
   top_n_sigma: atMostZero,
   mirostat: isZero,
   dry_multiplier: isZero,
   adaptive_target: (value) => typeof value === 'number' && value < 0,
-  n_probs: isZero,
-  min_keep: (value) => value === 0 || value === 1,
   n_indent: isZero,
   n: isOne,
   n_cmpl: isOne,
   t_max_predict_ms: atMostZero,
-  post_sampling_probs: isFalse,
   backend_sampling: isFalse,
   grammar_lazy: isFalse,
   grammar_triggers: isEmpty,
-  json_schema: () => false,
   lora: isEmpty,
   samplers: isDefaultOrder,
 };

@@ -3,7 +3,7 @@
 import type { TokenBias } from 'node-llama-cpp';
 import { describe, expect, test } from 'vitest';
 import type { TokenId, TokenSequence } from '../../../src/domain/token-sequence.ts';
-import { evaluateOptions, parseSampling } from '../../../src/llm-service/embedded/sampling.ts';
+import { evaluateOptions, N_PROBS_MAX, parseSampling } from '../../../src/llm-service/embedded/sampling.ts';
 
 const refusal = (given: Record<string, unknown>) => {
   try {
@@ -28,6 +28,8 @@ describe('sampling parameters', () => {
       ignoreEos: false,
       logitBias: [],
       grammar: undefined,
+      probabilities: undefined,
+      chain: undefined,
     };
     expect(parseSampling({})).toEqual(defaults);
     const names = ['temperature', 'top_k', 'seed', 'grammar', 'json_schema', 'logit_bias', 'ignore_eos', 'mirostat'];
@@ -76,6 +78,12 @@ describe('sampling parameters', () => {
     ['logit_bias', [[-1, 1]]],
     ['logit_bias', [[1, true]]],
     ['logit_bias', { 5: 'x' }],
+    ['json_schema', 'x'],
+    ['json_schema', { type: 'strang' }],
+    ['n_probs', 'a'],
+    ['n_probs', 1.5],
+    ['n_probs', N_PROBS_MAX + 1],
+    ['post_sampling_probs', 1],
   ])('%s: %j is refused by name', (param, value) => {
     expect(refusal({ [param]: value })).toEqual({ code: 'invalid_request', param });
   });
@@ -84,18 +92,38 @@ describe('sampling parameters', () => {
     ['n', 2],
     ['n_cmpl', 2],
     ['mirostat', 2],
-    ['typical_p', 0.9],
-    ['dynatemp_range', 0.5],
     ['top_n_sigma', 1],
     ['dry_multiplier', 0.8],
-    ['n_probs', 5],
-    ['json_schema', {}],
     ['samplers', ['top_k']],
     ['lora', [{ id: 0, scale: 1 }]],
     ['t_max_predict_ms', 500],
     ['grammar_lazy', true],
   ])('%s: %j cannot be honoured and says so', (param, value) => {
     expect(refusal({ [param]: value })).toEqual({ code: 'unsupported_parameter', param });
+  });
+
+  test('samplers of our own take what top-k leaves, and nothing else', () => {
+    for (const [param, value] of [
+      ['typical_p', 0.9],
+      ['dynatemp_range', 0.5],
+      ['min_keep', 3],
+    ] as const) {
+      expect(parseSampling({ [param]: value }).chain).toMatchObject({ topP: 0.95, minP: 0.05, temperature: 0.8 });
+      for (const more of [{ top_k: 0 }, { top_k: 5000 }, { grammar: 'root ::= "a"' }, { json_schema: {} }]) {
+        expect(refusal({ [param]: value, ...more })).toEqual({ code: 'unsupported_parameter', param });
+      }
+    }
+  });
+
+  test('probabilities after sampling are given where they are few, and else refused', () => {
+    expect(parseSampling({ n_probs: 3 }).probabilities).toEqual({ count: 3, afterSampling: false });
+    const asked = { n_probs: 3, post_sampling_probs: true };
+    expect(parseSampling(asked).probabilities).toEqual({ count: 3, afterSampling: true });
+    expect(parseSampling({ ...asked, temperature: 0, top_k: 0 }).probabilities).toBeDefined();
+    expect(parseSampling({ n_probs: -1, post_sampling_probs: true }).probabilities).toBeUndefined();
+    for (const more of [{ top_k: 0 }, { top_k: 5000 }, { grammar: 'root ::= "a"' }]) {
+      expect(refusal({ ...asked, ...more })).toEqual({ code: 'unsupported_parameter', param: 'post_sampling_probs' });
+    }
   });
 
   test('that change nothing, and names llama-server does not know, are ignored', () => {
