@@ -16,6 +16,11 @@ export interface Reply {
   readonly stoppingWord: string;
   /** The turn had been stored before, and this is its stored reply. */
   readonly replayed: boolean;
+  /**
+   * False when the node could not make sure that no other one answers this very turn, as when a link is cut: the session may
+   * then have a second branch.
+   */
+  readonly arbitrated: boolean;
   /** The last turn that the reply takes into account; below `turn` − 1 only under `available`. */
   readonly basedOnTurn: number;
   /** Earlier turns left out because the context exceeded the window. */
@@ -61,6 +66,7 @@ export function parseReply(wire: unknown, text?: string): Reply | undefined {
     stopType: textOf(fields.stop_type),
     stoppingWord: textOf(fields.stopping_word),
     replayed: fields.replayed === true,
+    arbitrated: fields.arbitrated !== false,
     basedOnTurn: numberOf(fields.based_on_turn, turn - 1),
     droppedTurns: numberOf(fields.dropped_turns),
     waitedMs: numberOf(fields.waited_ms),

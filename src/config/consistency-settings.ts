@@ -51,6 +51,15 @@ export const CONSISTENCY_SETTINGS = {
     description:
       "With `turn-gate: fixed`, how long before each of them: the paper's 10. From 1, so that waiting is not a busy loop, to 60,000.",
   }),
+  arbiterWaitMs: integer({
+    group: 'Contexts',
+    minimum: 0,
+    maximum: 60_000,
+    default: 100,
+    unit: 'milliseconds',
+    description:
+      'How long the node that tells whether another one is at a turn may take to answer, beyond the delay that was measured to it; then the turn is answered all the same, and the reply says so (`arbitrated`). The default lets a busy node come to it; a link that is cut keeps a turn as long until the cut is noticed.',
+  }),
   writeConcern: choice(WRITE_CONCERNS, {
     group: 'Contexts',
     default: 'local',

@@ -1,3 +1,4 @@
+import { OutcomeUnknown } from '../context-store/outcome-unknown.ts';
 import { replyReserve } from '../domain/context-window.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
@@ -7,6 +8,7 @@ import type { Turn } from '../domain/session-history.ts';
 import type { TurnPlace } from '../domain/turn-decision.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
+import type { EnteredPass } from './arbitration/arbitration.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
 import type { Kept, Mode, Prompt } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
@@ -121,11 +123,39 @@ export class ContextManager {
     observer: TurnObserver;
     turn: RunningTurn;
   }): Promise<AnsweredTurn> {
-    const pass = await this.#gate.pass(key, request, turn.waiting);
-    this.#node.metrics.gatePassed(pass);
+    const { arbitration, metrics, records } = this.#node;
+    const entering = { key, request, isNew: request.sessionId === undefined };
+    const pass = await arbitration.enter(entering, turn.waiting, () => this.#gate.pass(key, request, turn.waiting));
+    metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass, observer);
-    this.#node.records.requireKnown(key);
+    let isStored = false;
+    try {
+      records.requireKnown(key);
+      const answered = await this.#answer({ key, request, observer, turn, pass });
+      isStored = true;
+      return answered;
+    } catch (error) {
+      // As far as anybody knows it is.
+      isStored = error instanceof OutcomeUnknown;
+      throw error;
+    } finally {
+      pass.held.end({ isStored });
+    }
+  }
 
+  async #answer({
+    key,
+    request,
+    observer,
+    turn,
+    pass,
+  }: {
+    key: SessionKey;
+    request: TurnRequest;
+    observer: TurnObserver;
+    turn: RunningTurn;
+    pass: EnteredPass;
+  }): Promise<AnsweredTurn> {
     const { session, base } = pass;
     const mode = this.#modes[modeOf(request, base) ?? this.#openingMode];
     refuseLateSystem(request, base);

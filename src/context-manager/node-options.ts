@@ -17,4 +17,6 @@ export interface NodeOptions {
   readonly replyTokensDefault: number;
   readonly replyTokensMax: number;
   readonly finishAbandonedMs: number;
+  /** How long an arbiter may take to answer, beyond the delay that was measured to it. */
+  readonly arbiterWaitMs: number;
 }

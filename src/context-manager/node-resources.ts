@@ -3,6 +3,9 @@ import { sessionKeyText } from '../domain/identifiers.ts';
 import type { NodeTime } from '../domain/node-time.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
+import { Arbitration } from './arbitration/arbitration.ts';
+import { NodeArbiter } from './arbitration/node-arbiter.ts';
+import { TurnGrants } from './arbitration/turn-grants.ts';
 import type { NodeOptions } from './node-options.ts';
 import { Arrivals } from './sessions/arrivals.ts';
 import { SessionRecords } from './sessions/session-records.ts';
@@ -32,6 +35,7 @@ export class NodeResources {
   readonly queue: SessionQueue;
   readonly running: RunningTurns;
   readonly replica: ReplicaWait;
+  readonly arbitration: Arbitration;
   readonly metrics: TurnMetrics;
   readonly writeConcerns: WriteConcerns;
   readonly #endGate: () => void;
@@ -61,6 +65,7 @@ export class NodeResources {
     });
     const policy = store.sharing && this.#gatePolicy(arrivals);
     this.replica = new ReplicaWait({ clock, records: this.records, policy });
+    this.arbitration = this.#startArbitration(arrivals);
   }
 
   /** Turns of all models, waiting ones included. */
@@ -77,6 +82,21 @@ export class NodeResources {
   async close(graceMs: number): Promise<void> {
     await this.running.drain(graceMs);
     this.#endGate();
+  }
+
+  #startArbitration(arrivals: Arrivals): Arbitration {
+    const { records } = this;
+    const { nodeId, arbiterWaitMs: patienceMs } = this.options;
+    const { clock } = this.environment;
+    const others = records.sharing?.arbitration;
+    const grants = new TurnGrants(clock);
+    if (others !== undefined) {
+      records.onRecord(({ record }) => {
+        if (record.kind === 'turn') grants.settle(sessionKeyOf(record), record.parent);
+      });
+      others.serve(new NodeArbiter({ nodeId, records, grants }));
+    }
+    return new Arbitration({ nodeId, others, records, grants, arrivals, clock, patienceMs });
   }
 
   #gatePolicy(arrivals: Arrivals): LookAgainPolicy {

@@ -2,6 +2,7 @@ import type { ContextId, KeygroupId, SessionKey, UserId } from '../domain/identi
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { OnlyHereStatus, ReplicationStatus } from './replication-status.ts';
+import type { TurnArbitration } from './turn-arbitration.ts';
 
 /**
  * The replica of turn records on this node (paper §3.3). Absence is `undefined`; failure throws `store_unavailable`
@@ -71,6 +72,8 @@ export type RemovalListener = (key: SessionKey) => void;
 
 /** What a store knows of the other nodes that have its records. */
 export interface SharedContexts {
+  /** `undefined` where nodes cannot ask each other about turns. */
+  readonly arbitration?: TurnArbitration;
   status(): ReplicationStatus;
   /** What this node alone has of what it wrote, as far as its peers have said since it started; empty when they have it all. */
   onlyHere(): OnlyHereStatus[];

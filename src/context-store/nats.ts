@@ -26,6 +26,7 @@ import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peers/peer-protocol.ts';
+import { TurnQuestions } from './nats/peers/turn-questions.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
 import { OnlyHere } from './nats/publish/only-here.ts';
 import { ReplicaAcks } from './nats/publish/replica-acks.ts';
@@ -105,6 +106,7 @@ class SharedReplica implements NatsStore {
   readonly #home: HomeServer;
   readonly #directory: PeerDirectory;
   readonly #fetches: SessionFetches;
+  readonly #turns: TurnQuestions;
   readonly #instance: string;
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -114,7 +116,21 @@ class SharedReplica implements NatsStore {
     this.incarnation = replica.incarnation;
     this.#options = options;
     this.#replica = replica;
+    const { clock, logger } = environment;
+    const applier = new Applier({ replica, logger });
+    const holders = (keygroup: KeygroupId) =>
+      options.keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
+    this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
+    this.#turns = new TurnQuestions({
+      replica,
+      fetches: this.#fetches,
+      nodes: (keygroup) => this.#directory.arbiters(keygroup),
+      peer: (...args) => this.#directory.askedPeer(...args),
+      clock,
+      logger,
+    });
     this.sharing = {
+      arbitration: this.#turns,
       status: () => this.#status(),
       onlyHere: () => this.#onlyHere.rows,
       refresh: () => this.#refresh(),
@@ -126,7 +142,6 @@ class SharedReplica implements NatsStore {
     const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
     this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, environment.clock);
     this.#onlyHere = new OnlyHere({ replica, acks: this.#acks, announce: (news) => this.#home.announce(news) });
-    const applier = new Applier({ replica, logger: environment.logger });
     this.#home = new HomeServer(
       {
         url: options.serverUrl,
@@ -138,6 +153,7 @@ class SharedReplica implements NatsStore {
         describe: () => this.#describe(),
         onHello: (hello) => this.#greeted(hello),
         onKnock: (hello) => this.#knocked(hello),
+        turns: this.#turns,
         onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
         hasHub: () => this.#directory.hasHub,
       },
@@ -158,10 +174,6 @@ class SharedReplica implements NatsStore {
       },
       environment,
     );
-    const holders = (keygroup: KeygroupId) =>
-      options.keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
-    const { clock, logger } = environment;
-    this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
   }
 
   start(): void {
@@ -276,6 +288,7 @@ class SharedReplica implements NatsStore {
       ...(location !== undefined && location),
       ...(load !== undefined && { load }),
       handsOutSessions: true,
+      arbitratesTurns: true,
     };
   }
 }

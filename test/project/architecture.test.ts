@@ -46,6 +46,7 @@ const PORT_FILES = [
   'context-store/context-store.ts',
   'context-store/outcome-unknown.ts',
   'context-store/replication-status.ts',
+  'context-store/turn-arbitration.ts',
   'environment/environment.ts',
 ];
 const PORT_FOLDERS = ['llm-service', 'context-store', 'environment'];

@@ -10,9 +10,16 @@ import { requestOf } from '../support/context-manager-rig.ts';
 import { type Parcel, SimulatedNetwork } from './simulated-network.ts';
 import { type SimulatedNode as Node, startSimulatedNode } from './simulated-node.ts';
 
-/** Runs one history; throws when a promise is broken. Returns how often what happened. */
-export async function simulateNodes(seed: number, steps: number): Promise<ReadonlyMap<string, number>> {
-  const world = await World.create(seed);
+/**
+ * Runs one history; throws when a promise is broken. Returns how often what happened. In one without faults no link is cut
+ * and no disk lost, and then no turn has a second effect.
+ */
+export async function simulateNodes(
+  seed: number,
+  steps: number,
+  { hasFaults = true } = {},
+): Promise<ReadonlyMap<string, number>> {
+  const world = await World.create(seed, hasFaults);
   for (let step = 0; step < steps; step++) await world.act();
   await world.heal();
   return world.events;
@@ -26,7 +33,8 @@ interface Client {
   contextId: ContextId | undefined;
   /** Sent, and no answer heard; sent again until there is one. */
   pending: string | undefined;
-  underWay: boolean;
+  /** The request that it waits for. */
+  underWay: AbortController | undefined;
   /** It or its session is no more. */
   over: boolean;
 }
@@ -36,10 +44,13 @@ const CLIENTS = 4;
 const USER = 'ada';
 const WAIT_MS = 40;
 /** More rounds than anything that may still be under way takes. */
-const IDLE_ROUNDS_MAX = 200;
+const IDLE_ROUNDS_MAX = 400;
+/** Before each part of a reply. */
+const PART_MS = 3;
 
 class World {
   readonly events = new Map<string, number>();
+  readonly #hasFaults: boolean;
   readonly #chance: Chance;
   readonly #environment: VirtualEnvironment;
   readonly #llm: LlmService;
@@ -55,16 +66,37 @@ class World {
   #messages = 0;
   #wiped = false;
   #healed = false;
+  /** How often the LLM was asked to answer each message. */
+  readonly #generated: Map<string, number>;
+  /** Messages that were sent under `available` at least once, which promises less. */
+  readonly #available = new Set<string>();
 
-  static async create(seed: number): Promise<World> {
+  static async create(seed: number, hasFaults: boolean): Promise<World> {
     const environment = virtualEnvironment({ seed });
+    const generated = new Map<string, number>();
     // The reply is what the model read: every message of the user.
-    const llm = startScripted({ reply: (prompt) => messagesIn(prompt).join('|') }, environment);
+    const reply = (prompt: string) => {
+      const read = messagesIn(prompt);
+      const last = read.at(-1) as string;
+      generated.set(last, (generated.get(last) ?? 0) + 1);
+      return read.join('|');
+    };
+    const llm = startScripted({ reply, delayMs: PART_MS }, environment);
     const template = await compileChatTemplate(llm.description, (text, how) => llm.tokenize(text, how));
-    return new World(new Chance(seed), environment, llm, template);
+    return new World({ chance: new Chance(seed), environment, llm, template, generated, hasFaults });
   }
 
-  private constructor(chance: Chance, environment: VirtualEnvironment, llm: LlmService, template: ChatTemplate) {
+  private constructor(parts: {
+    chance: Chance;
+    environment: VirtualEnvironment;
+    llm: LlmService;
+    template: ChatTemplate;
+    generated: Map<string, number>;
+    hasFaults: boolean;
+  }) {
+    const { chance, environment, llm, template, generated, hasFaults } = parts;
+    this.#hasFaults = hasFaults;
+    this.#generated = generated;
     this.#chance = chance;
     this.#environment = environment;
     this.#llm = llm;
@@ -79,11 +111,12 @@ class World {
     const act = this.#chance.weighted<() => unknown>([
       [30, () => this.#send(client)],
       [40, () => this.#carry()],
-      [8, () => this.#environment.advance(this.#chance.below(30))],
-      [4, () => this.#toggleLink()],
+      [20, () => this.#environment.advance(this.#chance.below(30))],
+      [12, () => this.#giveUp(client)],
+      [this.#hasFaults ? 4 : 0, () => this.#toggleLink()],
       [3, () => this.#fork(client)],
       [1, () => this.#delete(client)],
-      [1, () => this.#wipe()],
+      [this.#hasFaults ? 1 : 0, () => this.#wipe()],
     ]);
     await act();
     await yielded(this.#chance.below(8));
@@ -95,6 +128,7 @@ class World {
     this.#healed = true;
     this.#network.heal();
     await this.#idle();
+    if (!this.#hasFaults) this.#checkEffects();
     for (const [hash, { session }] of this.#acknowledged) {
       if (this.#deleted.includes(session)) continue;
       for (const node of this.#nodes)
@@ -115,8 +149,25 @@ class World {
     }
   }
 
+  #checkEffects(): void {
+    for (const [message, times] of this.#generated) {
+      if (this.#available.has(message)) continue;
+      check(times === 1, 'a message was answered more than once', { message, times });
+      this.#count('one effect');
+    }
+  }
+
+  /** The client no longer waits; it sends the same again, perhaps elsewhere, while the first request may still run. */
+  #giveUp(client: Client): void {
+    if (client.underWay === undefined) return;
+    client.underWay.abort();
+    client.underWay = undefined;
+    this.#count('given up');
+    if (this.#chance.oneIn(2)) this.#send(client);
+  }
+
   #send(client: Client, consistency = this.#chance.oneIn(6) ? ('available' as const) : ('strong' as const)): void {
-    if (client.underWay) return;
+    if (client.underWay !== undefined) return;
     client.pending ??= `m${++this.#messages}`;
     const [text, node, asked] = [client.pending, this.#chance.of(this.#nodes), this.#chance.of(CONCERNS)];
     const { session, contextId, said } = client;
@@ -124,15 +175,22 @@ class World {
       ...{ user: USER, session, text, consistency, turn: said.length + 1, contextId },
       ...{ writeConcern: asked, maxWaitMs: WAIT_MS, replicatedWaitMs: WAIT_MS },
     });
-    client.underWay = true;
+    const waiting = new AbortController();
+    client.underWay = waiting;
+    if (consistency === 'available') this.#available.add(text);
+    const ifHeard = (hear: () => void) => {
+      if (client.underWay === waiting) hear();
+    };
     node.manager
-      .takeTurn(request, { part: () => {}, gone: new AbortController().signal })
-      .then((reply) => this.#onReply(client, node, reply, { text, consistency }))
-      .catch((error) => this.#onError(client, node, error))
+      .takeTurn(request, { part: () => {}, gone: waiting.signal })
+      .then((reply) => ifHeard(() => this.#onReply(client, node, reply, { text, consistency })))
+      .catch((error) => ifHeard(() => this.#onError(client, node, error)))
       .catch((broken) => this.#broken.push(broken))
-      .finally(() => {
-        client.underWay = false;
-      });
+      .finally(() =>
+        ifHeard(() => {
+          client.underWay = undefined;
+        }),
+      );
   }
 
   #onReply(client: Client, node: Node, reply: TurnReply, sent: { text: string; consistency: string }): void {
@@ -141,6 +199,9 @@ class World {
       this.#count('answer lost');
       return;
     }
+    const isSure = this.#hasFaults || sent.consistency === 'available' || reply.arbitrated !== false;
+    check(isSure, 'a turn was not arbitrated though all nodes were there', { reply });
+    if (reply.arbitrated === false) this.#count('not arbitrated');
     const read = reply.text.split('|');
     const expected = [...client.said, sent.text];
     if (sent.consistency === 'strong') {
@@ -185,7 +246,7 @@ class World {
   }
 
   async #fork(client: Client): Promise<void> {
-    if (client.contextId === undefined || client.underWay || this.#clients.length >= 2 * CLIENTS) return;
+    if (client.contextId === undefined || client.underWay !== undefined || this.#clients.length >= 2 * CLIENTS) return;
     const turn = 1 + this.#chance.below(client.said.length);
     const node = this.#chance.of(this.#nodes);
     const { contextId, session } = client;
@@ -201,10 +262,11 @@ class World {
       maxWaitMs: 0,
     };
     try {
-      const fork = await node.manager.fork(request as never, new AbortController().signal);
+      // It may have to wait for a turn that its client has given up.
+      const fork = await this.#meanwhile(node.manager.fork(request as never, new AbortController().signal));
       this.#acknowledged.set(fork.contextId, { session: newSessionId, replicated: false });
       const forked = { session: newSessionId, said, contextId: fork.contextId };
-      this.#clients.push({ ...forked, pending: undefined, underWay: false, over: false });
+      this.#clients.push({ ...forked, pending: undefined, underWay: undefined, over: false });
       this.#count('forked');
     } catch (error) {
       const code = error instanceof DiscedgeError ? error.code : 'defect';
@@ -212,8 +274,19 @@ class World {
     }
   }
 
+  /** Time goes on until `work` has ended. */
+  async #meanwhile<T>(work: Promise<T>): Promise<T> {
+    let isOver = false;
+    const over = () => {
+      isOver = true;
+    };
+    work.then(over, over);
+    while (!isOver) await this.#environment.advance(PART_MS);
+    return work;
+  }
+
   async #delete(client: Client): Promise<void> {
-    if (client.contextId === undefined || client.underWay) return;
+    if (client.contextId === undefined || client.underWay !== undefined) return;
     try {
       await this.#chance.of(this.#nodes).manager.sessions.delete(USER as never, client.session as never);
     } catch (error) {
@@ -269,12 +342,15 @@ class World {
 
   #newClient(): Client {
     const session = `s${++this.#sessions}`;
-    return { session, said: [], contextId: undefined, pending: undefined, underWay: false, over: false };
+    return { session, said: [], contextId: undefined, pending: undefined, underWay: undefined, over: false };
   }
 
   #startNode(name: string, incarnation: string): Node {
-    const parts = { environment: this.#environment, llm: this.#llm, template: this.#template, chance: this.#chance };
-    const node = startSimulatedNode(name, incarnation, parts);
+    const node = startSimulatedNode(name, incarnation, {
+      ...{ environment: this.#environment, llm: this.#llm, template: this.#template, chance: this.#chance },
+      others: () => this.#nodes,
+      isOpen: (from, to) => this.#network.isOpen(from, to),
+    });
     node.replica.onWritten = (sealed) => {
       for (const to of NODES) this.#network.send(name, to, [sealed]);
     };
@@ -290,7 +366,7 @@ class World {
   }
 
   async #idle(): Promise<void> {
-    const isBusy = () => this.#clients.some(({ underWay }) => underWay) || !this.#network.isEmpty;
+    const isBusy = () => this.#clients.some(({ underWay }) => underWay !== undefined) || !this.#network.isEmpty;
     for (let rounds = 0; isBusy(); rounds++) {
       check(rounds < IDLE_ROUNDS_MAX, 'requests never ended');
       for (const parcel of this.#network.takeAll()) await this.#deliver(parcel);

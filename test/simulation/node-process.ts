@@ -71,6 +71,7 @@ export class NodeProcess {
         replyTokensDefault: 64,
         replyTokensMax: 64,
         finishAbandonedMs: 2000,
+        arbiterWaitMs: 50,
       },
     });
     const llm = this.#llm(environment, onPrompt);

@@ -30,6 +30,10 @@ export class SimulatedNetwork {
     }
   }
 
+  isOpen(from: string, to: string): boolean {
+    return this.#ways.some((way) => way.from === from && way.to === to && !way.isCut);
+  }
+
   /** Some of what waits on one way. */
   take(): Parcel[] {
     const open = this.#ways.filter(({ parcels, isCut }) => parcels.length > 0 && !isCut);

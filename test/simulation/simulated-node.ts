@@ -1,5 +1,6 @@
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
+import type { TurnArbiter } from '../../src/context-store/turn-arbitration.ts';
 import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { ContextMode } from '../../src/domain/record/turn-record.ts';
 import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
@@ -7,12 +8,15 @@ import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import type { Chance } from '../../tools/chance.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
+import { type AskedNode, simulatedArbitration } from './simulated-arbitration.ts';
 import { SimulatedReplica } from './simulated-replica.ts';
 
 export interface SimulatedNode {
   readonly name: string;
   readonly replica: SimulatedReplica;
   readonly manager: ContextManager;
+  /** What it answers the others. */
+  readonly arbiter: TurnArbiter | undefined;
   /** Its disk is gone, and whatever it would still say is not heard. */
   dead: boolean;
 }
@@ -24,9 +28,16 @@ const SKEW_MS = 5 * 60_000;
 export function startSimulatedNode(
   name: string,
   incarnation: string,
-  parts: { environment: VirtualEnvironment; llm: LlmService; template: ChatTemplate; chance: Chance },
+  parts: {
+    environment: VirtualEnvironment;
+    llm: LlmService;
+    template: ChatTemplate;
+    chance: Chance;
+    others: () => readonly SimulatedNode[];
+    isOpen: (from: string, to: string) => boolean;
+  },
 ): SimulatedNode {
-  const { llm, template, chance } = parts;
+  const { llm, template, chance, others, isOpen } = parts;
   const { clock, random, logger } = parts.environment;
   const skewMs = chance.below(2 * SKEW_MS) - SKEW_MS;
   const { metrics } = virtualEnvironment();
@@ -34,7 +45,30 @@ export function startSimulatedNode(
   const settings = { clockToleranceMs: 60_000, ttlSecondsMax: 1e6, kept: undefined, isShared: false };
   const time = nodeTimeOver(skewed.clock, settings);
   const environment = timedEnvironment(skewed, time);
-  const replica = new SimulatedReplica(environment);
+  const asked = (other: SimulatedNode): AskedNode => ({
+    name: other.name,
+    arbiter: () => other.arbiter,
+    held: () => other.replica.held.values(),
+    isDead: () => other.dead,
+  });
+  let arbiter: TurnArbiter | undefined;
+  const arbitration = simulatedArbitration(
+    { name, arbiter: () => arbiter, held: () => [], isDead: () => started.dead },
+    {
+      environment,
+      chance,
+      others: () =>
+        others()
+          .filter((other) => other.name !== name)
+          .map(asked),
+      isOpen,
+      serve: (served) => {
+        arbiter = served;
+      },
+      receive: (sealed) => replica.receive(sealed),
+    },
+  );
+  const replica = new SimulatedReplica(environment, arbitration);
   const defaultMode = chance.of<ContextMode>(['tokenized', 'raw']);
   const node = new NodeResources({
     store: replica,
@@ -55,8 +89,10 @@ export function startSimulatedNode(
       replyTokensDefault: 4096,
       replyTokensMax: 4096,
       finishAbandonedMs: 2000,
+      arbiterWaitMs: 50,
     },
   });
   const manager = new ContextManager({ llm, template, node, defaultMode });
-  return { name, replica, manager, dead: false };
+  const started: SimulatedNode = { name, replica, manager, arbiter, dead: false };
+  return started;
 }

@@ -8,6 +8,7 @@ import type {
 } from '../../src/context-store/context-store.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
+import type { TurnArbitration } from '../../src/context-store/turn-arbitration.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -15,12 +16,7 @@ import type { Environment } from '../../src/environment/environment.ts';
 
 /** One node's replica: what it writes waits to be carried to the others, in order, when the simulation says so. */
 export class SimulatedReplica implements ContextStore {
-  readonly sharing: SharedContexts = {
-    status: () => ({ peers: [] }) as unknown as ReplicationStatus,
-    onlyHere: notAsked,
-    refresh: notAsked,
-    awaitReplicated: (...args) => this.#awaitReplicated(...args),
-  };
+  readonly sharing: SharedContexts;
   /** On its disk, whoever wrote it. */
   readonly held = new Map<ContextId, SealedRecord>();
   /** Told of each record written here. */
@@ -33,7 +29,14 @@ export class SimulatedReplica implements ContextStore {
   readonly #peersWith = new Map<ContextId, number>();
   readonly #waiting = new Map<ContextId, Set<() => void>>();
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, arbitration: TurnArbitration) {
+    this.sharing = {
+      arbitration,
+      status: () => ({ peers: [] }) as unknown as ReplicationStatus,
+      onlyHere: notAsked,
+      refresh: notAsked,
+      awaitReplicated: (...args) => this.#awaitReplicated(...args),
+    };
     this.#environment = environment;
     this.#inner = memoryStore({}, environment);
   }

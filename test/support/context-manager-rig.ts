@@ -175,6 +175,7 @@ async function rigOver<Store extends ProbedStore>(
       replyTokensDefault: 256,
       replyTokensMax: 1024,
       finishAbandonedMs: 60_000,
+      arbiterWaitMs: 50,
       ...options,
     },
   });

@@ -79,12 +79,17 @@ export class SessionRecords {
    * read, as what was acknowledged; to go on from it could give one turn two records.
    */
   requireKnown(key: SessionKey): void {
-    if (!this.#inDoubt.has(sessionKeyText(key))) return;
+    if (!this.isInDoubt(key)) return;
     throw new DiscedgeError(
       'store_unavailable',
       'the disk has not said yet whether the last write to this session is stored; ask again',
       { retryAfterMs: DOUBT_RETRY_MS },
     );
+  }
+
+  /** Whether a write to this session may still be stored. */
+  isInDoubt(key: SessionKey): boolean {
+    return this.#inDoubt.has(sessionKeyText(key));
   }
 
   /** The record is durable on this node when it resolves (DESIGN §3.8). Throws what `append` throws. */

@@ -1,5 +1,6 @@
 import type { Turn } from '../../domain/session-history.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
+import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { StoredReply } from '../modes/mode.ts';
 import type { Reply, TurnReply } from './turn.ts';
 import type { GatePass } from './turn-gate.ts';
@@ -10,9 +11,10 @@ export function answeredReply(
   turn: Turn,
   end: GenerationEnd,
   { promptTokens, rewrittenTokens }: Pick<TurnReply, 'promptTokens' | 'rewrittenTokens'>,
-  pass: GatePass,
+  pass: EnteredPass,
 ): TurnReply {
-  return { ...placeOf(turn, pass), ...generatedReply(end, promptTokens), rewrittenTokens, replayed: false };
+  const { isArbitrated: arbitrated } = pass.held;
+  return { ...placeOf(turn, pass), ...generatedReply(end, promptTokens), rewrittenTokens, replayed: false, arbitrated };
 }
 
 /** A reply that was stored before, whole. */
@@ -21,6 +23,7 @@ export function replayedReply(turn: Turn, { reply, replyIds, exact }: StoredRepl
     ...placeOf(turn, pass),
     replayed: true,
     rewrittenTokens: 0,
+    arbitrated: undefined,
     text: reply,
     replyIds,
     exact,

@@ -94,6 +94,11 @@ export interface TurnReply extends Reply {
   /** The history it was answered from; `undefined` for turn 1. Under `available` perhaps not the one that was named. */
   readonly basedOnContext: ContextId | undefined;
   readonly replayed: boolean;
+  /**
+   * Whether no other node can have answered this very turn; `false` where the one that tells could not be asked, or, under
+   * `available`, was not. `undefined` for a replay, which says nothing of it.
+   */
+  readonly arbitrated: boolean | undefined;
   readonly waitedMs: number;
   /** How often the gate looked again. */
   readonly retries: number;

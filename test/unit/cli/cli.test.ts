@@ -156,6 +156,7 @@ describe('the line under a reply', () => {
     stopType: 'eos',
     stoppingWord: '',
     replayed: false,
+    arbitrated: true,
     basedOnTurn: 2,
     droppedTurns: 0,
     writeConcern: 'local',

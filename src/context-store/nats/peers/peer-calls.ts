@@ -4,8 +4,9 @@ import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { PeerClock } from '../../../domain/node-time.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
+import type { TurnAttempt } from '../../turn-arbitration.ts';
 import { backfillSubject, knockSubject } from '../names.ts';
-import type { SessionHolder } from '../pull/session-fetches.ts';
+import { PeerDelay } from './peer-delay.ts';
 import {
   decodePage,
   decodeRecords,
@@ -16,13 +17,16 @@ import {
   parseMessage,
 } from './peer-protocol.ts';
 import { decodeSessionPage } from './session-page.ts';
+import type { AskedPeer } from './turn-questions.ts';
+import { type CarriedVerdict, decodeVerdict } from './turn-verdict.ts';
 
 const ANSWER_WAIT_MS = 5_000;
 
 /** What this node asks and tells one peer, over whichever connection there is at the time. */
-export class PeerCalls implements SessionHolder {
+export class PeerCalls implements AskedPeer {
   readonly nodeId: NodeId;
   readonly #clock: Clock;
+  readonly #delay = new PeerDelay();
   #nats: NatsConnection | undefined;
   #peerClock: PeerClock | undefined;
 
@@ -39,6 +43,14 @@ export class PeerCalls implements SessionHolder {
   /** The connection from now on; `undefined` when there is none, and then whatever is asked fails. */
   use(nats: NatsConnection | undefined): void {
     this.#nats = nats;
+    nats?.rtt().then(
+      (ms) => this.#delay.note(ms),
+      () => {},
+    );
+  }
+
+  get delayMs(): number {
+    return this.#delay.mostMs;
   }
 
   /** Throws when the peer does not answer, or not as a node does. */
@@ -72,6 +84,15 @@ export class PeerCalls implements SessionHolder {
     return decoded(answer, (data) => decodeSessionPage(data, keygroup));
   }
 
+  async turn(attempt: TurnAttempt, from: NodeId): Promise<CarriedVerdict> {
+    const answer = await this.#measured(this.#ask({ kind: 'turn', ...carried(attempt, from) }));
+    return decoded(answer, (data) => decodeVerdict(data, attempt.key.keygroup));
+  }
+
+  tellOfGrant(attempt: TurnAttempt, from: NodeId, isOver: boolean): void {
+    this.tell({ kind: 'grant', ...carried(attempt, from), isOver });
+  }
+
   /** Says something that needs no answer; lost with the connection. */
   tell(request: PeerRequest): void {
     this.#publish(backfillSubject(this.nodeId), request);
@@ -87,6 +108,14 @@ export class PeerCalls implements SessionHolder {
     return reply;
   }
 
+  /** Also one that comes too late for whoever asked: the next is waited for accordingly. */
+  async #measured<T>(answer: Promise<T>): Promise<T> {
+    const askedMs = this.#clock.monotonic();
+    const answered = await answer;
+    this.#delay.note(this.#clock.monotonic() - askedMs);
+    return answered;
+  }
+
   async #ask(request: PeerRequest, timeout = ANSWER_WAIT_MS): Promise<Uint8Array> {
     if (this.#nats === undefined) throw new Error(`${this.nodeId} is not connected`);
     const subject = backfillSubject(this.nodeId);
@@ -99,6 +128,11 @@ export class PeerCalls implements SessionHolder {
       this.#nats?.publish(subject, encodeMessage(request));
     } catch {}
   }
+}
+
+function carried({ key, turn, parent, attempt }: TurnAttempt, nodeId: NodeId) {
+  const { keygroup, userId, sessionId } = key;
+  return { nodeId, keygroup, userId, sessionId, turn, ...(parent !== undefined && { parent }), attempt };
 }
 
 function decoded<T>(data: Uint8Array, decode: (data: Uint8Array) => T): T {

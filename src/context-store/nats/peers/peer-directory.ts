@@ -3,6 +3,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
 import type { PeerStatus } from '../../replication-status.ts';
+import type { ArbiterNode } from '../../turn-arbitration.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
 import type { ReplicaAcks } from '../publish/replica-acks.ts';
 import type { Applier } from '../pull/applier.ts';
@@ -20,6 +21,7 @@ import {
 } from './peer-protocol.ts';
 import { directRoute, hubRoute, isLoopbackUrl, type PeerRoute, requireProtected } from './peer-route.ts';
 import { forgetEndedLogs, toldLogs } from './told-logs.ts';
+import type { AskedPeer } from './turn-questions.ts';
 
 export interface PeerDirectoryOptions {
   readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];
@@ -102,6 +104,18 @@ export class PeerDirectory {
   /** Those that may have a session of the keygroup, and can be asked for it now. */
   sessionHolders(keygroup: KeygroupId): SessionHolder[] {
     return [...this.#links.values()].flatMap((link) => link.sessionHolder(keygroup) ?? []);
+  }
+
+  /** Those that share the keygroup, as far as is known, whether they can be asked about turns now or not. */
+  arbiters(keygroup: KeygroupId): ArbiterNode[] {
+    return [...this.#links.values()].flatMap((link) => {
+      if (link.node?.keygroups.includes(keygroup) !== true) return [];
+      return [{ nodeId: link.nodeId, isReachable: link.askedPeer(keygroup) !== undefined }];
+    });
+  }
+
+  askedPeer(nodeId: NodeId, keygroup: KeygroupId): AskedPeer | undefined {
+    return this.#links.get(nodeId)?.askedPeer(keygroup);
   }
 
   /** What a node that greets this one is told. */

@@ -40,6 +40,7 @@ import {
 import { upgradeReason, whyRefused } from './peer-refusal.ts';
 import type { PeerRoute } from './peer-route.ts';
 import { PeerStateLog } from './peer-state-log.ts';
+import type { AskedPeer } from './turn-questions.ts';
 
 /** Between two greetings while all is well: they carry membership, load and what each holds, 1 kB together. */
 const HELLO_EVERY_MS = 300_000;
@@ -121,6 +122,12 @@ export class PeerLink {
   /** The peer, where it can be asked now for a session of the keygroup. */
   sessionHolder(keygroup: KeygroupId): SessionHolder | undefined {
     const answers = this.node?.handsOutSessions === true && this.node.keygroups.includes(keygroup);
+    return answers && this.state === 'connected' ? this.calls : undefined;
+  }
+
+  /** The peer, where it can be asked now about turns of the keygroup. */
+  askedPeer(keygroup: KeygroupId): AskedPeer | undefined {
+    const answers = this.node?.arbitratesTurns === true && this.node.keygroups.includes(keygroup);
     return answers && this.state === 'connected' ? this.calls : undefined;
   }
 

@@ -55,6 +55,8 @@ const node = Type.Object({
   load: Type.Optional(Type.Number()),
   /** It answers `session`; nodes of earlier versions do not. */
   handsOutSessions: Type.Optional(Type.Literal(true)),
+  /** It answers `turn`; nodes of earlier versions do not. */
+  arbitratesTurns: Type.Optional(Type.Literal(true)),
 });
 export type NodeAnnouncement = Static<typeof node>;
 
@@ -82,6 +84,18 @@ const hello = Type.Object({
 });
 export type Hello = Static<typeof hello>;
 
+const turnAttempt = {
+  /** The node whose attempt it is. */
+  nodeId,
+  keygroup,
+  userId: text(),
+  sessionId: text(),
+  turn: sequence,
+  /** The turn before it; none for the first. */
+  parent: Type.Optional(Type.Unsafe<ContextId>(text('^[0-9a-f]{32}$'))),
+  attempt: sequence,
+};
+
 const request = Type.Union([
   hello,
   /** Only the description is asked for; nothing is learned of the asking node. */
@@ -94,12 +108,18 @@ const request = Type.Union([
   }),
   /** What is held of one session, from that turn on. */
   Type.Object({ kind: Type.Literal('session'), keygroup, userId: text(), sessionId: text(), fromTurn: sequence }),
+  /** The asking node is about to answer a turn. */
+  Type.Object({ kind: Type.Literal('turn'), ...turnAttempt }),
+  /** The asking node is at the turn that it asked about, still, or is not any more and has stored nothing. */
+  Type.Object({ kind: Type.Literal('grant'), ...turnAttempt, isOver: Type.Boolean() }),
   /** The asking node finds no stream for this keygroup. */
   Type.Object({ kind: Type.Literal('check'), keygroup }),
   /** The asking node has the asked node's records up to here, durable. */
   Type.Object({ kind: Type.Literal('report'), nodeId, log, sequence }),
 ]);
 export type PeerRequest = Static<typeof request>;
+
+export type TurnRequest = Extract<PeerRequest, { readonly kind: 'turn' | 'grant' }>;
 
 /** Nodes of later versions may have others. */
 export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded' | 'cluster_full';

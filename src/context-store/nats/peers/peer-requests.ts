@@ -1,8 +1,9 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import type { KeygroupId, NodeId, SessionKey } from '../../../domain/identifiers.ts';
+import type { KeygroupId, NodeId, SessionKey, TurnNumber } from '../../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { TurnAttempt } from '../../turn-arbitration.ts';
 import { isInbox } from '../names.ts';
 import {
   encodeMessage,
@@ -17,8 +18,11 @@ import {
   type NodeAnnouncement,
   type PeerRequest,
   parseMessage,
+  type TurnRequest,
 } from './peer-protocol.ts';
 import { encodeSessionPage, type SessionPage } from './session-page.ts';
+import type { TurnQuestions } from './turn-questions.ts';
+import { encodeVerdict } from './turn-verdict.ts';
 
 type SessionRequest = Extract<PeerRequest, { readonly kind: 'session' }>;
 
@@ -30,6 +34,7 @@ export interface PeerRequestsParts {
   readonly onHello: (hello: Hello) => Promise<HelloReply>;
   readonly onKnock: (hello: Hello) => Promise<void>;
   readonly onCheck: (keygroup: KeygroupId) => void;
+  readonly turns: Pick<TurnQuestions, 'answer' | 'note'>;
   readonly onReport: (peer: NodeId, log: OriginLog, sequence: number) => void;
 }
 
@@ -59,6 +64,15 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
     case 'session':
       respond(message, encodeSessionPage(sessionOf(parts.replica, request)));
       return;
+    case 'turn':
+      parts.turns.answer(attemptOf(request), request.nodeId).then(
+        (verdict) => verdict && respond(message, encodeVerdict(verdict)),
+        (error) => parts.logger.warn('peer_request_failed', { kind: request.kind }, error),
+      );
+      return;
+    case 'grant':
+      parts.turns.note(attemptOf(request), request.nodeId, request.isOver);
+      return;
     case 'check':
       parts.onCheck(request.keygroup);
       return;
@@ -68,6 +82,11 @@ export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection
     default:
       request satisfies never;
   }
+}
+
+function attemptOf({ keygroup, userId, sessionId, turn, parent, attempt }: TurnRequest): TurnAttempt {
+  const key = { keygroup, userId, sessionId } as SessionKey;
+  return { key, turn: turn as TurnNumber, parent, attempt };
 }
 
 /** A node that its server does not know yet may say only this. The answer is that the server lets it in. */

@@ -10,7 +10,8 @@ import { type Announcement, encodeBeacon, encodeMessage } from '../peers/peer-pr
 import { answerPeerRequest, hearKnock, type PeerRequestsParts } from '../peers/peer-requests.ts';
 import { Publisher } from './publisher.ts';
 
-export interface HomeServerOptions extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onKnock' | 'onReport'> {
+export interface HomeServerOptions
+  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onKnock' | 'onReport' | 'turns'> {
   readonly url: string;
   readonly tls: NatsConnectionOptions['tls'];
   readonly replica: ReplicaStore;

@@ -56,6 +56,15 @@ export class SessionFetches {
     return within({ clock: this.#parts.clock, waitMs }, abortable(fetching, signal), () => 0);
   }
 
+  /**
+   * Gets what one peer holds of a session and this node does not, of which it has handed out the first page already. Bounded
+   * as a fetch is; a peer that does not hand it out is told of in the log.
+   */
+  async take(holder: SessionHolder, key: SessionKey, page: SessionPage): Promise<void> {
+    const fetch = new OneFetch(key, this.#parts);
+    await this.#bounded(fetch, [this.#fromOne(fetch, holder, page)]);
+  }
+
   #start(key: SessionKey): Promise<number> {
     const holders = this.#parts.holders(key.keygroup);
     if (holders.length === 0 || this.#underWay.size >= FETCHES_MAX) return Promise.resolve(0);
@@ -66,18 +75,29 @@ export class SessionFetches {
   }
 
   async #fetchFrom(holders: readonly SessionHolder[], key: SessionKey): Promise<number> {
-    const { clock, logger } = this.#parts;
     const fetch = new OneFetch(key, this.#parts);
-    const fromEach = holders.map((holder) =>
-      fetch.from(holder).catch((error) => {
-        // No fault of the peer: the session waits for an upgrade of this node, as its log does.
-        if (!(error instanceof NewerRecord)) logger.warn('session_fetch_failed', { peer: holder.nodeId }, error);
-      }),
+    await this.#bounded(
+      fetch,
+      holders.map((holder) => this.#fromOne(fetch, holder)),
     );
+    return fetch.records;
+  }
+
+  async #fromOne(fetch: OneFetch, holder: SessionHolder, firstPage?: SessionPage): Promise<void> {
+    try {
+      await fetch.from(holder, firstPage);
+    } catch (error) {
+      // No fault of the peer: the session waits for an upgrade of this node, as its log does.
+      if (error instanceof NewerRecord) return;
+      this.#parts.logger.warn('session_fetch_failed', { peer: holder.nodeId }, error);
+    }
+  }
+
+  async #bounded(fetch: OneFetch, fromEach: readonly Promise<void>[]): Promise<void> {
+    const { clock, logger } = this.#parts;
     await within<unknown>({ clock, waitMs: FETCH_MS_MAX }, Promise.all(fromEach), () => fetch.end());
     const { records, bytes } = fetch;
     if (records > 0) logger.info('session_fetched', { records, bytes });
-    return records;
   }
 }
 
@@ -98,9 +118,11 @@ class OneFetch {
     this.#isOver = true;
   }
 
-  async from(holder: SessionHolder): Promise<void> {
+  async from(holder: SessionHolder, firstPage?: SessionPage): Promise<void> {
+    let handedOut = firstPage;
     for (let fromTurn = 0; !this.#isSpent; ) {
-      const page = await holder.session(this.#key, fromTurn);
+      const page = handedOut ?? (await holder.session(this.#key, fromTurn));
+      handedOut = undefined;
       const taken = this.#taking.then(() => this.#take(holder, page));
       // What one peer has handed out, the next need not.
       this.#taking = taken.catch(() => {});

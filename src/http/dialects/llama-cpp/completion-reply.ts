@@ -62,6 +62,13 @@ const FIELDS = {
     ({ turn }) => turn?.basedOnContext,
   ),
   replayed: always(Type.Boolean(), ({ turn }) => turn?.replayed ?? false),
+  arbitrated: maybe(
+    Type.Boolean({
+      description:
+        'False when the node that tells whether another one is answering this very turn did not answer, or, under `available`, was not asked: there may be a second answer. Absent from a replay, and where nothing is stored.',
+    }),
+    ({ turn }) => turn?.arbitrated,
+  ),
   write_concern: maybe(
     text('What was reached, `local` or `replicated`; absent where nothing is stored.'),
     ({ turn }) => turn?.writeConcern,

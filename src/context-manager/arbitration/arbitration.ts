@@ -1,0 +1,217 @@
+import type { TurnArbitration, TurnAttempt, TurnVerdict } from '../../context-store/turn-arbitration.ts';
+import { arbiterRanking } from '../../domain/arbiter-ranking.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { type NodeId, type SessionKey, sessionKeyText, type TurnNumber } from '../../domain/identifiers.ts';
+import type { Clock } from '../../environment/environment.ts';
+import { abortable } from '../../waiting/abortable.ts';
+import type { Arrivals } from '../sessions/arrivals.ts';
+import type { SessionRecords } from '../sessions/session-records.ts';
+import type { TurnRequest } from '../turn/turn.ts';
+import { type AnsweredPass, type GatePass, type OpenPass, STALE_RETRY_MS } from '../turn/turn-gate.ts';
+import { HeldTurn } from './held-turn.ts';
+import { isAnswered } from './node-arbiter.ts';
+import type { TurnGrants } from './turn-grants.ts';
+
+/** How soon an arbiter is asked again that has said who is at the turn; its record usually arrives before. */
+const ASK_AGAIN_FIRST_MS = 50;
+const ASK_AGAIN_MAX_MS = 1_000;
+/** For one that was there a moment ago: busy, and not cut off. */
+const ASK_AGAIN_PATIENCE_MS = 2_000;
+/** Nodes asked while none answers: the one named by the session, and one that stands in for it. */
+const UNANSWERED_MAX = 2;
+
+/** A turn that may be answered now, and is this node's until it is ended. */
+export interface EnteredPass extends OpenPass {
+  readonly held: HeldTurn;
+}
+
+export interface ArbitrationParts {
+  readonly nodeId: NodeId;
+  /** `undefined` where no other node can be asked: then every turn is this node's. */
+  readonly others: TurnArbitration | undefined;
+  readonly records: SessionRecords;
+  readonly grants: TurnGrants;
+  readonly arrivals: Arrivals;
+  readonly clock: Clock;
+  /** Beyond the delay that was measured to an arbiter. */
+  readonly patienceMs: number;
+}
+
+/**
+ * One effect per turn on all nodes that reach each other: who wrote the turn before arbitrates this one, and a first turn is
+ * arbitrated by a node that the session's id names. A node that arbitrates itself, as for a client that stays, asks nobody.
+ * Where no arbiter answers the turn is answered all the same, and the reply says so.
+ */
+export class Arbitration {
+  readonly #parts: ArbitrationParts;
+  #attempts = 0;
+
+  constructor(parts: ArbitrationParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Passes the gate, and then waits for as long as another node is at the turn, to pass the gate again with what that node
+   * has stored. Throws what the gate throws; `context_stale` when the turn is answered elsewhere and that answer does not
+   * arrive within the request's longest wait; `signal.reason` on abort.
+   */
+  async enter(
+    { key, request, isNew }: { readonly key: SessionKey; readonly request: TurnRequest; readonly isNew: boolean },
+    signal: AbortSignal,
+    passGate: () => Promise<GatePass>,
+  ): Promise<AnsweredPass | EnteredPass> {
+    const { clock, arrivals } = this.#parts;
+    const startedMs = clock.monotonic();
+    const asking = new Asking();
+    for (let rounds = 0; ; rounds++) {
+      const gate = await passGate();
+      const waited = { waitedMs: clock.monotonic() - startedMs, retries: gate.retries + rounds };
+      const pass = rounds === 0 ? gate : { ...gate, ...waited };
+      if (pass.answered !== undefined) return pass;
+      const { base } = pass;
+      const turn = ((base?.record.turn ?? 0) + 1) as TurnNumber;
+      const attempt: TurnAttempt = { key, turn, parent: base?.hash, attempt: ++this.#attempts };
+      const isOwn = isNew || this.#parts.others === undefined;
+      const held = isOwn
+        ? HeldTurn.unshared
+        : await this.#take(attempt, base?.record.origin, { request, asking, signal });
+      if (held === 'look again') continue;
+      if (held !== undefined) return { ...pass, held };
+      signal.throwIfAborted();
+      if (asking.answeredMs !== undefined && clock.monotonic() - asking.answeredMs >= request.maxWaitMs)
+        throw elsewhere(turn);
+      await arrivals.next(sessionKeyText(key), asking.nextPauseMs(), signal);
+    }
+  }
+
+  /** `undefined` while another node is at the turn, or has answered it. */
+  async #take(
+    attempt: TurnAttempt,
+    writer: NodeId | undefined,
+    { request, asking, signal }: { request: TurnRequest; asking: Asking; signal: AbortSignal },
+  ): Promise<HeldTurn | 'look again' | undefined> {
+    const { nodeId, grants, records } = this.#parts;
+    // It may have arrived since the gate looked; from here to the grant nothing comes between.
+    const session = await records.load(attempt.key);
+    if (request.consistency === 'strong' && isAnswered(session, attempt.parent)) return 'look again';
+    const own = grants.take(nodeId, attempt, { isEndless: true });
+    const arbiters = this.#arbitersOf(attempt, writer);
+    const isArbiter = arbiters[0]?.nodeId === nodeId;
+    // Whoever accepts less than all waits for nobody.
+    if (request.consistency === 'available')
+      return this.#held(attempt, { isArbitrated: isArbiter && own.kind === 'taken' && own.isSure });
+    if (own.kind === 'held') {
+      asking.at = own.by;
+      return undefined;
+    }
+    if (isArbiter) return this.#held(attempt, { isArbitrated: own.isSure });
+    let isHeld = false;
+    try {
+      const outcome = await this.#ask(attempt, arbiters, asking, signal);
+      isHeld = outcome.isOurs;
+      return outcome.isOurs ? this.#held(attempt, outcome) : undefined;
+    } finally {
+      if (!isHeld) grants.giveBack(nodeId, attempt);
+    }
+  }
+
+  async #ask(
+    attempt: TurnAttempt,
+    arbiters: readonly Candidate[],
+    asking: Asking,
+    signal: AbortSignal,
+  ): Promise<{ isOurs: boolean; isArbitrated: boolean; asked: readonly NodeId[] }> {
+    const { nodeId, clock } = this.#parts;
+    const asked: NodeId[] = [];
+    for (const arbiter of askedFirst(arbiters, asking.at)) {
+      if (!arbiter.isReachable) continue;
+      if (arbiter.nodeId === nodeId || asked.length === UNANSWERED_MAX) break;
+      asked.push(arbiter.nodeId);
+      const patienceMs = asking.heard.has(arbiter.nodeId)
+        ? Math.max(this.#parts.patienceMs, ASK_AGAIN_PATIENCE_MS)
+        : this.#parts.patienceMs;
+      const verdict = await this.#askOne(arbiter.nodeId, attempt, { patienceMs, signal });
+      if (verdict === undefined) continue;
+      asking.heard.add(arbiter.nodeId);
+      if (verdict.kind === 'go') return { isOurs: true, isArbitrated: arbiter.isNamed && verdict.isSure, asked };
+      if (verdict.kind === 'answered') asking.answeredMs ??= clock.monotonic();
+      else asking.at = verdict.at;
+      return { isOurs: false, isArbitrated: false, asked };
+    }
+    return { isOurs: true, isArbitrated: false, asked };
+  }
+
+  /** Throws `signal.reason` on abort; what is granted after that is given back. */
+  async #askOne(
+    arbiter: NodeId,
+    attempt: TurnAttempt,
+    { patienceMs, signal }: { patienceMs: number; signal: AbortSignal },
+  ): Promise<TurnVerdict | undefined> {
+    const { others } = this.#parts;
+    const asking = others?.ask(arbiter, attempt, patienceMs) ?? Promise.resolve(undefined);
+    try {
+      return await abortable(asking, signal);
+    } catch (error) {
+      void asking.then((verdict) => {
+        if (verdict?.kind === 'go') others?.tell(arbiter, attempt, 'over');
+      });
+      throw error;
+    }
+  }
+
+  #held(
+    attempt: TurnAttempt,
+    { isArbitrated, asked = [] }: { isArbitrated: boolean; asked?: readonly NodeId[] },
+  ): HeldTurn {
+    const { nodeId, others, grants, clock } = this.#parts;
+    return new HeldTurn({ nodeId, attempt, isArbitrated, asked, others, grants, clock });
+  }
+
+  /** The node that the session names first, then those that stand in for it. */
+  #arbitersOf({ key }: TurnAttempt, writer: NodeId | undefined): Candidate[] {
+    const { nodeId, others } = this.#parts;
+    if (writer === nodeId) return [{ nodeId, isReachable: true, isNamed: true }];
+    const nodes = others?.nodes(key.keygroup) ?? [];
+    const isReachable = (node: NodeId) =>
+      node === nodeId || nodes.some((other) => other.nodeId === node && other.isReachable);
+    const ranked = arbiterRanking(key, [nodeId, ...nodes.map((other) => other.nodeId)]);
+    const order = writer === undefined ? ranked : [writer, ...ranked.filter((node) => node !== writer)];
+    return order.map((node, at) => ({ nodeId: node, isReachable: isReachable(node), isNamed: at === 0 }));
+  }
+}
+
+interface Candidate {
+  readonly nodeId: NodeId;
+  readonly isReachable: boolean;
+  /** By the session itself, so that all nodes ask it; the others stand in for it. */
+  readonly isNamed: boolean;
+}
+
+/** Next to the named one that which is said to be at the turn: where the named one is gone, it knows. */
+function askedFirst([named, ...others]: readonly Candidate[], at: NodeId | undefined): Candidate[] {
+  const isAt = ({ nodeId }: Candidate) => nodeId === at;
+  return [...(named ? [named] : []), ...others.filter(isAt), ...others.filter((other) => !isAt(other))];
+}
+
+/** One turn's questions. */
+class Asking {
+  /** Who was last said to be at the turn. */
+  at: NodeId | undefined;
+  /** When it was first said that the turn is answered. */
+  answeredMs: number | undefined;
+  readonly heard = new Set<NodeId>();
+  #pauseMs = ASK_AGAIN_FIRST_MS / 2;
+
+  nextPauseMs(): number {
+    this.#pauseMs = Math.min(ASK_AGAIN_MAX_MS, this.#pauseMs * 2);
+    return this.#pauseMs;
+  }
+}
+
+function elsewhere(turn: TurnNumber): DiscedgeError {
+  return new DiscedgeError(
+    'context_stale',
+    `another node has answered turn ${turn}, and its answer has not arrived here; ask again, or another node`,
+    { param: 'turn', retryAfterMs: STALE_RETRY_MS },
+  );
+}
