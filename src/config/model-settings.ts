@@ -50,7 +50,7 @@ export const MODEL_SETTINGS = {
       placeholder: 'FILE',
       defaultText: "the model's own template",
       description:
-        "File with a chat template (Jinja) to use in place of the model's own, as llama-server's option of that name. It is part of the model's identity: nodes with other templates share no contexts.",
+        "File with a chat template to use in place of the model's own, as llama-server's option of that name: Jinja, the `tokenizer_config.json` of a model, or a GGUF with the template in it. It is part of the model's identity: nodes with other templates share no contexts.",
     }),
   ),
   contextTokens: Type.Optional(

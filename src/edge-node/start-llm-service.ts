@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
+import { DEFAULT_TEMPLATE, readTemplateFile } from '../llm-service/chat-template/template-file.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import { availableMemoryBytes } from './available-memory.ts';
 import { type EngineStart, type Engines, engineOf } from './engines.ts';
@@ -47,7 +47,9 @@ export async function startLlmService(
 /** `undefined` for the model's own. */
 async function readChatTemplate({ chatTemplateFile: path }: ModelConfig): Promise<string | undefined> {
   if (path === undefined) return undefined;
-  return readFile(path, 'utf8').catch((cause: Error) => {
-    throw new DiscedgeError('config_invalid', `chat template ${path} cannot be read: ${cause.message}`, { cause });
-  });
+  const templates = await readTemplateFile(path);
+  const chosen = templates.find(({ name }) => name === DEFAULT_TEMPLATE) ?? templates[0];
+  if (chosen === undefined)
+    throw new DiscedgeError('config_invalid', `chat template ${path}: there is none in that file`);
+  return chosen.source;
 }

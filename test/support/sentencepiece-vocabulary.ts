@@ -51,7 +51,7 @@ export async function writeSentencePieceVocabulary(
 }
 
 /** A GGUF file, version 3, with metadata and no tensors. */
-function ggufMetadata(metadata: Readonly<Record<string, MetadataValue>>): Buffer {
+export function ggufMetadata(metadata: Readonly<Record<string, MetadataValue>>): Buffer {
   const entries = Object.entries(metadata);
   const head = Buffer.concat([Buffer.from('GGUF'), uint32(3), uint64(0), uint64(entries.length)]);
   return Buffer.concat([head, ...entries.flatMap(([key, value]) => [text(key), metadataValue(value)])]);
