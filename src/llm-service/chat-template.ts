@@ -3,12 +3,12 @@ import type { Role, TextMessage } from '../domain/record/turn-record.ts';
 import { appendTokens, type TokenId } from '../domain/token-sequence.ts';
 import type { Clock } from '../environment/environment.ts';
 import { Composer } from './chat-template/composer.ts';
-import type { ChangedTurn, Continuation, Conversation } from './chat-template/conversation.ts';
+import type { ChangedTurn, Continuation, Conversation, ConversationTurn } from './chat-template/conversation.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
 import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
 import type { ReasoningStyle } from './chat-template/reasoning-style.ts';
 import type { TurnSegment } from './chat-template/segment-shape.ts';
-import { type TraitClass, templateFacts } from './chat-template/template-classes.ts';
+import { type TemplateFacts, type TraitClass, templateFacts } from './chat-template/template-classes.ts';
 import { TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
 import type { ReasoningPolicy } from './chat-template/turn-change.ts';
 import { textOfWhole, tokenizeWhole, wholeConversation } from './chat-template/whole-conversation.ts';
@@ -50,8 +50,6 @@ export interface ChatTemplate {
   readonly keepsSystem: boolean;
   /** How replies of this model carry reasoning; `undefined`: its template knows none. */
   readonly reasoning: ReasoningStyle | undefined;
-  /** The id that ends a reply in the template's words; `undefined` where it closes none. */
-  endOfReply(): Promise<TokenId | undefined>;
   /**
    * Ids of the first turn, BOS to generation prompt. An optional system message first, then at least one other; a whole
    * conversation is as good, and then replies in it are text like all other contents.
@@ -63,10 +61,10 @@ export interface ChatTemplate {
     messages: readonly TextMessage[],
     policy?: ReasoningPolicy,
   ): Promise<Continuation>;
-  /** How the turns before stand under a next one of messages with these roles; see {@link Continuation.changes}. */
+  /** How the turns before stand under one that was written after them; see {@link Continuation.changes}. */
   turnsUnder(
     conversation: Conversation,
-    roles: readonly Role[],
+    next: Pick<ConversationTurn, 'roles' | 'promptIds'>,
     policy: ReasoningPolicy,
   ): Promise<readonly (ChangedTurn | undefined)[]>;
   /** Raw mode: ids of the whole conversation with its generation prompt, rendered and tokenized anew. */
@@ -97,14 +95,34 @@ export async function compileChatTemplate(
   try {
     const nowMs = clock?.now();
     const still = nowMs === undefined ? undefined : { now: () => nowMs };
-    const facts = templateFacts(new TemplateRenderer(source, { bosText, eosText, clock: still }), eosText);
-    const renderer = new TemplateRenderer(source, { bosText, eosText, clock });
+    const { facts, contents } = factsOf((how) => {
+      const frozen = new TemplateRenderer(source, { bosText, eosText, clock: still, contents: how });
+      return templateFacts(frozen, eosText);
+    });
+    const renderer = new TemplateRenderer(source, { bosText, eosText, clock, contents });
     const pieces = await PieceTokenizer.create(tokenize);
     const composer = new Composer({ description, facts, renderer, pieces });
     return new RenderedTemplate({ origin, renderer, pieces, composer, facts });
   } catch (error) {
     if (error instanceof TemplateRefusal) return unusableTemplate(`The model's chat template ${error.message}.`);
     throw error;
+  }
+}
+
+/** With contents as texts, or where the template cannot carry a conversation of those, as lists of parts. */
+function factsOf(probe: (contents: 'text' | 'parts') => TemplateFacts): {
+  facts: TemplateFacts;
+  contents: 'text' | 'parts';
+} {
+  try {
+    return { facts: probe('text'), contents: 'text' };
+  } catch (error) {
+    if (!(error instanceof TemplateRefusal)) throw error;
+    try {
+      return { facts: probe('parts'), contents: 'parts' };
+    } catch {
+      throw error;
+    }
   }
 }
 
@@ -132,10 +150,6 @@ class RenderedTemplate implements ChatTemplate {
     this.keepsSystem = parts.composer.keepsSystem();
   }
 
-  async endOfReply(): Promise<TokenId | undefined> {
-    return refusalsAreInvalid(['user'], () => this.#parts.composer.endOfReply());
-  }
-
   async openSession(messages: readonly TextMessage[]): Promise<TurnSegment> {
     return refusalsAreInvalid(turnRoles(messages), () => this.#parts.composer.open(messages));
   }
@@ -157,10 +171,10 @@ class RenderedTemplate implements ChatTemplate {
 
   async turnsUnder(
     conversation: Conversation,
-    roles: readonly Role[],
+    next: Pick<ConversationTurn, 'roles' | 'promptIds'>,
     policy: ReasoningPolicy,
   ): Promise<readonly (ChangedTurn | undefined)[]> {
-    return refusalsAreInvalid(roles, () => this.#parts.composer.turnsUnder(conversation, roles, policy));
+    return refusalsAreInvalid(next.roles, () => this.#parts.composer.turnsUnder(conversation, next, policy));
   }
 
   async renderWhole(messages: readonly TextMessage[], policy: ReasoningPolicy = 'as-template'): Promise<TokenId[]> {
@@ -213,7 +227,6 @@ function unusableTemplate(reason: string): ChatTemplate {
     classes: [{ trait: 'plain', class: 'refused', reach: 0, why: reason }],
     keepsSystem: false,
     reasoning: undefined,
-    endOfReply: refuse,
     openSession: refuse,
     continueSession: refuse,
     turnsUnder: refuse,

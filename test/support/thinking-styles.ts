@@ -10,6 +10,8 @@ export interface ThinkingStyle {
   /** Control tokens that end a reply. */
   readonly ends: readonly string[];
   readonly thinks: boolean;
+  /** Whether the template wants contents as lists of parts. */
+  readonly inParts?: boolean;
   readonly classes: Partial<Record<ConversationTrait, TemplateClass>>;
   /** What the model writes after a prompt. */
   reply(reply: { thought?: string; answer: string }, prompt: string): string;
@@ -153,6 +155,29 @@ export const THINKING_STYLES: Readonly<Record<string, ThinkingStyle>> = {
 {{- '<start_of_turn>' + ('model' if m.role == 'assistant' else 'user') + '\\n' + (prefix if loop.first else '') + m.content | trim + '<end_of_turn>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<start_of_turn>model\\n' -}}{%- endif -%}`,
+  },
+  'closes no reply: the model ends it with the opener of a question, which a tool result has not (GLM)': {
+    controls: ['<|user|>', '<|assistant|>', '<|observation|>', '<think>', '</think>'],
+    bosText: '',
+    eosText: '<|user|>',
+    ends: ['<|user|>', '<|observation|>'],
+    thinks: false,
+    reply: ({ answer }) => `<think></think>\n${answer}<|user|>`,
+    message: ({ answer }) => ({ role: 'assistant', content: answer }),
+    classes: { plain: 'follow' },
+    source: `{%- for m in messages -%}
+{%- if m.role == 'assistant' -%}{{- '<|assistant|>\n<think></think>\n' + m.content.split('</think>')[-1].strip() -}}
+{%- elif m.role == 'tool' -%}{{- '<|observation|>\n' + m.content -}}
+{%- else -%}{{- '<|' + m.role + '|>\n' + m.content -}}{%- endif -%}
+{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|assistant|>\n' -}}{%- endif -%}`,
+  },
+  'takes contents in parts only (models that see pictures)': {
+    ...CHATML,
+    ...inline,
+    thinks: false,
+    inParts: true,
+    classes: { plain: 'append', system: 'append', tools: 'append' },
+    source: `{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' }}{%- for part in m.content if part.type == 'text' -%}{{ part.text }}{%- endfor -%}{{ '<|im_end|>\\n' }}{%- endfor -%}${ASK}`,
   },
   'numbers the rounds': {
     controls: ['<|eos|>'],

@@ -48,7 +48,7 @@ export class TokenContext {
     for (const { payload } of [context.#opening, ...turns]) refuseMedia(payload);
     for (const turn of turns) {
       if (context.#turns.length > 0) {
-        context.#change(await template.turnsUnder(context.conversation, turn.roles, policy));
+        context.#change(await template.turnsUnder(context.conversation, turn, policy));
       }
       context.#turns.push(turn);
     }

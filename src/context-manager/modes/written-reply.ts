@@ -28,7 +28,7 @@ interface Parts {
  */
 export async function writtenReply(reply: GenerationEnd, { llm, template }: Parts): Promise<WrittenReply> {
   const text = await llm.detokenize(reply.ids).catch(() => undefined);
-  const end = (await replyEnd(reply, text, { llm, template }).catch(() => undefined)) ?? { hidden: 0, instead: [] };
+  const end = (await replyEnd(reply, text, llm).catch(() => undefined)) ?? { hidden: 0, instead: [] };
   const { reasoning } = template;
   const length =
     reasoning === undefined ? 0 : await reasoningLength(reply.ids, reasoning, { llm, template }).catch(() => 0);
@@ -51,15 +51,12 @@ export function shown(text: string, { stop }: Pick<GenerationEnd, 'stop'>): stri
 async function replyEnd(
   reply: GenerationEnd,
   written: string | undefined,
-  { llm, template }: Parts,
+  llm: LlmService,
 ): Promise<ReplyEnd | undefined> {
   const { ids, stop, text } = reply;
   switch (stop.kind) {
-    case 'end': {
-      const [closing, last] = [await template.endOfReply(), ids.at(-1)];
-      const isForeign = last !== undefined && last !== closing && llm.description.endOfGeneration.has(last);
-      return closing !== undefined && isForeign ? { hidden: 1, instead: [] } : undefined;
-    }
+    case 'end':
+      return undefined;
     case 'limit': {
       const hidden = idsOfHalfCharacter(await llm.pieces(ids.slice(-CHARACTER_BYTES_MAX)));
       return { hidden, instead: [] };

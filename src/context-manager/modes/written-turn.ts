@@ -11,6 +11,7 @@ export class WrittenTurn implements ConversationTurn {
   readonly payload: TokenizedPayload;
   readonly roles: readonly Role[];
   readonly replyIds: TokenSequence;
+  readonly ended: boolean;
   readonly reasoningLength: number;
   readonly #messagesEnd: number;
   #messages: ChangedTurn['messages'];
@@ -19,14 +20,20 @@ export class WrittenTurn implements ConversationTurn {
   /** Any record but a tokenized turn is a defect. */
   constructor(written: { readonly record: SessionRecord }) {
     this.payload = tokenizedPayload(written);
+    const record = written.record as TurnRecord;
     const { spans, marks, replyIds } = this.payload;
     this.roles = spans.map(({ role }) => role);
-    this.replyIds = conversationIds(replyIds, replyEndOf(written.record as TurnRecord));
+    this.replyIds = conversationIds(replyIds, replyEndOf(record));
+    this.ended = record.stop.kind === 'end';
     const thinking = marks?.find(
       ({ part, segment, start }) => part.type === 'thinking' && segment === 'reply' && start === 0,
     );
     this.reasoningLength = Math.min(thinking?.length ?? 0, this.replyIds.length);
     this.#messagesEnd = spans.reduce((end, { start, length }) => Math.max(end, start + length), 0);
+  }
+
+  get promptIds(): TokenSequence {
+    return this.payload.promptIds;
   }
 
   content(message: number): TokenSequence {

@@ -5,7 +5,7 @@ import type { TurnRecord } from './turn-record.ts';
 
 /**
  * The end of a reply that is no part of the conversation, though the model wrote it: a stop word, which the client does not see,
- * half a character, an end token that is not the template's.
+ * and what of a character a limit left.
  */
 export interface ReplyEnd {
   /** So many of the reply's last ids. */

@@ -34,7 +34,7 @@ export interface ComposerParts {
   readonly pieces: PieceTokenizer;
 }
 
-/** A new turn's segment, and what of its lead a reply that ends in one of `end.ids` has already. */
+/** A new turn's segment, and what of its lead a reply that ends in `end.id` has already. */
 interface NextShape extends Dated {
   readonly segment: SegmentShape;
   readonly end: ReplyEnd;
@@ -44,7 +44,7 @@ interface NextShape extends Dated {
 }
 
 interface ReplyEnd {
-  readonly ids: ReadonlySet<TokenId>;
+  readonly id: TokenId | undefined;
   readonly length: number;
 }
 
@@ -85,7 +85,7 @@ export class Composer {
     policy: ReasoningPolicy,
   ): Promise<Continuation> {
     const roles = messages.map(({ role }) => role);
-    const { shape, changes } = await this.#next(conversation, roles, policy);
+    const { shape, changes } = await this.#next(conversation, { roles, promptIds: undefined }, policy);
     const { turns, system } = conversation;
     const skip = skipAfter(changes.at(-1)?.reply ?? turns.at(-1)?.replyIds, shape.end);
     const segment = await fillSegment(shape.segment, messages, { pieces: this.#parts.pieces, skip, system });
@@ -94,15 +94,16 @@ export class Composer {
 
   async turnsUnder(
     conversation: Conversation,
-    roles: readonly Role[],
+    next: Pick<ConversationTurn, 'roles' | 'promptIds'>,
     policy: ReasoningPolicy,
   ): Promise<Continuation['changes']> {
-    return (await this.#next(conversation, roles, policy)).changes;
+    return (await this.#next(conversation, next, policy)).changes;
   }
 
+  /** `promptIds` of a next turn that was written before, by this rule or an earlier one. */
   async #next(
     conversation: Conversation,
-    roles: readonly Role[],
+    next: { readonly roles: readonly Role[]; readonly promptIds: TokenSequence | undefined },
     policy: ReasoningPolicy,
     rule: WindowRule = this.#parts.facts.window,
   ): Promise<{ shape: NextShape; changes: Continuation['changes'] }> {
@@ -112,27 +113,31 @@ export class Composer {
     const outline = {
       system: system !== undefined,
       fromStart: fromStart && start === 0,
-      turns: [...window.map(outlineOf), { roles, reply: undefined }],
+      turns: [...window.map(outlineOf), { roles: next.roles, reply: undefined }],
     };
     const shape = await this.#continuations.get(keyOf(outline, policy), () => this.#nextShape(outline, policy));
-    if (shape.reachesBeyond && start > 0) return this.#next(conversation, roles, policy, 'whole');
+    if (shape.reachesBeyond && start > 0) return this.#next(conversation, next, policy, 'whole');
     const changes = window.map((turn, index) =>
       changed(turn, shape.changes[index], { system, replyBefore: turns[start + index - 1]?.replyIds }),
     );
+    const [newest] = turns.slice(-1);
+    if (newest !== undefined && this.#endsOtherwise(newest, shape, next.promptIds)) {
+      const { messages, reply = joined(newest.generationPrompt, newest.replyIds) } = changes.pop() ?? {};
+      changes.push({ messages, reply: reply.slice(0, -1) });
+    }
     return { shape, changes };
   }
 
-  /** The id that closes a reply in the template's words. */
-  async endOfReply(): Promise<TokenId | undefined> {
-    const turns: TurnOutline[] = [
-      { roles: ['user'], reply: 'plain' },
-      { roles: ['user'], reply: undefined },
-    ];
-    const outline = { system: false, fromStart: false, turns };
-    const { end, segment } = await this.#continuations.get(keyOf(outline, 'as-template'), () =>
-      this.#nextShape(outline, 'as-template'),
-    );
-    return end.length === 0 ? undefined : segment.form.literals[0]?.[end.length - 1];
+  /** Whether a reply ended by another token than what the template writes after it here, which takes that one's place. */
+  #endsOtherwise(
+    { ended, replyIds }: ConversationTurn,
+    { end, segment }: NextShape,
+    promptIds: TokenSequence | undefined,
+  ): boolean {
+    const last = replyIds.at(-1);
+    const closing = (segment.form.literals[0] as TokenSequence).slice(0, end.length);
+    if (!ended || last === undefined || last === closing.at(-1)) return false;
+    return promptIds === undefined || startsWith(promptIds, closing);
   }
 
   /** Whether the system message does not go with turn 1: it stands before the first message, or in a later turn. */
@@ -238,14 +243,12 @@ export class Composer {
     const { endOfGeneration } = this.#parts.description;
     const ids = literals[0] as TokenSequence;
     const known = ids.slice(0, lead.ids).findIndex((id) => endOfGeneration.has(id));
-    if (known >= 0) return { ids: endOfGeneration, length: known + 1 };
+    if (known >= 0) return { id: ids[known], length: known + 1 };
     // A service may not name every end token, and some models end a reply with the token that opens the next message:
     // a control token at the very start that the reply has already is not written again.
     const [first] = ids;
     const [unparsed] = await this.#parts.pieces.content(text, 'continued');
-    return first === undefined || first === unparsed
-      ? { ids: new Set(), length: 0 }
-      : { ids: new Set([first]), length: 1 };
+    return first === undefined || first === unparsed ? { id: undefined, length: 0 } : { id: first, length: 1 };
   }
 
   /** The text before the first user message's opener, and the literal that it ends in. */
@@ -317,9 +320,8 @@ function changed(
 }
 
 /** How many ids of a turn's lead the reply before it has already. */
-function skipAfter(replyIds: TokenSequence | undefined, end: ReplyEnd): number {
-  const last = replyIds?.at(-1);
-  return last !== undefined && end.ids.has(last) ? end.length : 0;
+function skipAfter(replyIds: TokenSequence | undefined, { id, length }: ReplyEnd): number {
+  return id !== undefined && replyIds?.at(-1) === id ? length : 0;
 }
 
 function changedReply(

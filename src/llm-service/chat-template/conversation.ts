@@ -5,12 +5,16 @@ import type { TurnSegment } from './segment-shape.ts';
 /** A turn as it was read and written, of which later prompts are composed. */
 export interface ConversationTurn {
   readonly roles: readonly Role[];
+  /** Its own part of its prompt. */
+  readonly promptIds: TokenSequence;
   /** The exact ids of its messages' contents, in order. */
   content(message: number): TokenSequence;
   /** What follows its messages in its own prompt: the generation prompt. */
   readonly generationPrompt: TokenSequence;
   /** The ids that the model wrote, as far as they are part of the conversation. */
   readonly replyIds: TokenSequence;
+  /** Whether the last of them is the token by which the model ended it. */
+  readonly ended: boolean;
   /** How many of them, at the beginning, are reasoning and the marks around it. */
   readonly reasoningLength: number;
 }
@@ -41,6 +45,9 @@ export interface Continuation {
 
 /** A conversation of which only the last reply is known: what follows is what follows any plain exchange but the first. */
 export function afterReply(replyIds: TokenSequence): Conversation {
-  const turn = { roles: ['user' as const], content: () => [], generationPrompt: [], replyIds, reasoningLength: 0 };
+  const turn = {
+    ...{ roles: ['user' as const], promptIds: [], content: () => [], generationPrompt: [] },
+    ...{ replyIds, ended: false, reasoningLength: 0 },
+  };
   return { turns: [turn], fromStart: false, system: undefined };
 }

@@ -35,6 +35,12 @@ export function reasoningStyle(renderer: TemplateRenderer): ReasoningStyle | und
   }
   const known = INLINE.find(({ end }) => renderer.mentions(end));
   if (known === undefined) return undefined;
+  const field = FIELDS.find((name) => renderer.mentions(name));
+  if (field !== undefined) {
+    // It is shown in conversations that were not tried, and is no part of the content in any.
+    const message = (reasoning: string, answer: string) => ({ content: answer, [field]: reasoning });
+    return { end: known.end, trim: 'white-space', message };
+  }
   const message = (reasoning: string, answer: string) => ({ content: known.start + reasoning + known.end + answer });
   return { end: known.end, trim: trimOf(renderer, message), message };
 }

@@ -15,9 +15,21 @@ export class TemplateRenderer {
   readonly #globals: Readonly<Record<string, unknown>>;
   readonly #clock: { now(): number } | undefined;
   readonly #delimiter: string;
+  readonly #inParts: boolean;
 
-  /** Throws {@link TemplateRefusal} when the source is not Jinja. `clock` undefined: the template gets no date. */
-  constructor(source: string, options: { bosText: string; eosText: string; clock: { now(): number } | undefined }) {
+  /**
+   * Throws {@link TemplateRefusal} when the source is not Jinja. `clock` undefined: the template gets no date. `contents`: what it
+   * gets for a content, its text or a list of one part, as templates of models that see pictures want it.
+   */
+  constructor(
+    source: string,
+    options: {
+      readonly bosText: string;
+      readonly eosText: string;
+      readonly clock: { now(): number } | undefined;
+      readonly contents?: 'text' | 'parts';
+    },
+  ) {
     try {
       this.#template = new JinjaTemplate(source);
     } catch (error) {
@@ -26,6 +38,7 @@ export class TemplateRenderer {
     }
     this.#globals = { bos_token: options.bosText, eos_token: options.eosText };
     this.#clock = options.clock;
+    this.#inParts = options.contents === 'parts';
     this.#delimiter = unusedCharacter(source + options.bosText + options.eosText);
     this.#source = source;
   }
@@ -81,7 +94,8 @@ export class TemplateRenderer {
       },
       ...(clock === undefined ? {} : { strftime_now: printDate }),
     };
-    const variables = { ...this.#globals, messages, add_generation_prompt: generationPrompt };
+    const given = this.#inParts ? messages.map(inParts) : messages;
+    const variables = { ...this.#globals, messages: given, add_generation_prompt: generationPrompt };
     try {
       return this.#template.render(variables, functions);
     } catch (error) {
@@ -89,6 +103,11 @@ export class TemplateRenderer {
       throw error;
     }
   }
+}
+
+function inParts(message: object): object {
+  const { content } = message as { content?: unknown };
+  return typeof content === 'string' ? { ...message, content: [{ type: 'text', text: content }] } : message;
 }
 
 /** A private-use character that the template does not contain, so that marks are found again without doubt. */

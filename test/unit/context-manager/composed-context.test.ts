@@ -7,7 +7,7 @@ import { writtenReply } from '../../../src/context-manager/modes/written-reply.t
 import type { ContextId } from '../../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { replyEndExtension } from '../../../src/domain/record/reply-end.ts';
-import type { TextMessage, TurnRecord } from '../../../src/domain/record/turn-record.ts';
+import type { Message, TextMessage, TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import type { Turn } from '../../../src/domain/session-history.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import {
@@ -73,7 +73,8 @@ class Session {
     context.offer(segment);
     this.messages.push(...added);
     const prompt = tokenizer.text(context.ids);
-    if (this.policy === 'as-template') expect(prompt).toBe(written(style, this.messages));
+    if (this.policy === 'as-template')
+      expect(prompt).toBe(written(style, style.inParts ? this.messages.map(inParts) : this.messages));
     const promptIds = segment.ids;
     const text = style.reply(reply, prompt);
     const ids = await tokenizer.tokenize(text, { parseSpecial: true });
@@ -91,6 +92,7 @@ class Session {
       kind: 'turn',
       turn: this.line.length + 1,
       contextStart: context.firstTurn,
+      stop: { kind: 'end' },
       ...(extensions !== undefined && { extensions }),
       payload: {
         mode: 'tokenized',
@@ -115,6 +117,10 @@ class Session {
   }
 }
 
+const inParts = (message: TextMessage): Message => ({
+  ...message,
+  content: [{ type: 'text', text: message.content }],
+});
 const user = (content: string): TextMessage => ({ role: 'user', content });
 const system: TextMessage = { role: 'system', content: 'Be brief.' };
 const tool = (content: string): TextMessage => ({ role: 'tool', content });

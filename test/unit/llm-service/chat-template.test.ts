@@ -164,7 +164,7 @@ describe('the end of a reply', () => {
 
   test.each([
     ['known to the service', [END], END, NEXT],
-    ['another one that the service knows', [END, TEXT_END], TEXT_END, NEXT],
+    ['another one than the template writes', [END, TEXT_END], TEXT_END, END + NEXT],
     ['not known to the service', [], END, NEXT],
     ['missing', [END], 'x', END + NEXT],
     ['missing, with white space like the closing', [END], '\n', END + NEXT],
@@ -289,8 +289,10 @@ describe('messages that a template does not take', () => {
     const turn = {
       roles: ['user' as const],
       content: () => [65 as TokenId],
+      promptIds: [],
       generationPrompt: [],
       replyIds: [66 as TokenId],
+      ended: false,
       reasoningLength: 0,
     };
     const turns = Array.from({ length: 9 }, () => turn);
