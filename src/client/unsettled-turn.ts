@@ -13,6 +13,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'context_overflow',
   'model_not_found',
   'route_not_found',
+  'method_not_allowed',
+  'headers_too_large',
   'session_not_found',
   'session_deleted',
   'turn_conflict',

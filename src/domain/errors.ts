@@ -41,6 +41,12 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'This principal has no such session here, or it has expired.',
   },
+  method_not_allowed: {
+    status: 405,
+    retry: false,
+    meaning: 'The path has no such method; the header `allow` lists those that it has.',
+  },
+  request_timeout: { status: 408, retry: true, meaning: 'The request took too long to arrive.' },
   session_deleted: {
     status: 410,
     retry: false,
@@ -53,9 +59,14 @@ export const ERROR_TABLE = {
     meaning: 'A fork was to get the id of a session that is there already, and is not this fork.',
   },
   payload_too_large: { status: 413, retry: false, meaning: 'The request body exceeds the configured limit.' },
-  unsupported_media_type: { status: 415, retry: false, meaning: 'The request body is not application/json.' },
+  unsupported_media_type: {
+    status: 415,
+    retry: false,
+    meaning: 'The request body is not application/json, or is compressed.',
+  },
   turn_cancelled: { status: 422, retry: false, meaning: 'The turn was cancelled by its owner; nothing was stored.' },
   session_busy: { status: 429, retry: true, meaning: 'Too many requests are waiting for this session.' },
+  headers_too_large: { status: 431, retry: false, meaning: 'The URL and the headers are longer than a node reads.' },
   internal_error: {
     status: 500,
     retry: false,

@@ -3,9 +3,11 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import Fastify, { type FastifyInstance } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
+import { BrokenRequests } from './broken-requests.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
-import { answerErrors, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
+import { answerErrors, answerUnknownRoutes, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
+import { KnownPaths } from './known-paths.ts';
 import { leaveOutNothing } from './left-out.ts';
 import { describeRoutes } from './openapi.ts';
 import { nodeRoutes } from './routes/node.ts';
@@ -34,11 +36,15 @@ export const DIALECTS: readonly Dialect[] = [llamaCpp];
 export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<App> {
   const { options } = parts;
   const { environment } = parts.node;
+  const broken = new BrokenRequests(llamaCpp.errors, environment.random);
   const app = Fastify({
     logger: false,
     bodyLimit: options.bodyBytesMax,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX },
+    routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX, ignoreTrailingSlash: true },
+    // Asked for below: Node.js would answer without a body.
+    http: { requireHostHeader: false },
+    clientErrorHandler: (error, socket) => broken.answer(error, socket),
     forceCloseConnections: 'idle',
     // Fastify's own answer is not in the API's form; the Context Manager refuses what comes too late.
     return503OnClosing: false,
@@ -56,15 +62,28 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   app.decorateRequest('bodyBytes', 0);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    if (request.headers.host === undefined && request.raw.httpVersion !== '1.0') {
+      throw new DiscedgeError('invalid_request', 'the header host is missing');
+    }
     // What cannot be decoded would be taken as it stands.
     if (!isDecodable(request.url.slice(request.url.indexOf('?') + 1))) {
       throw new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
     }
   });
+  const paths = new KnownPaths();
+  paths.watch(app);
+  answerUnknownRoutes(app, paths);
+  broken.watch(app);
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser(['application/json', 'text/plain']);
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     request.bodyBytes = body.length;
+    const { 'content-encoding': encoding = 'identity' } = request.headers;
+    if (encoding.toLowerCase() !== 'identity') {
+      const message = 'the request body is compressed; send it as it is, without content-encoding';
+      done(new DiscedgeError('unsupported_media_type', message));
+      return;
+    }
     if (!isUtf8(body)) {
       done(new DiscedgeError('invalid_request', 'the request body is not UTF-8'));
       return;

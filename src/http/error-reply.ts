@@ -1,8 +1,9 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
 import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts';
 import { ID_PATTERN, ID_RULE } from '../domain/identifiers.ts';
 import type { Logger } from '../environment/environment.ts';
+import type { KnownPaths } from './known-paths.ts';
 import { OF_A_BODY, OF_ANY_REQUEST } from './possible-errors.ts';
 import type { TypedApp } from './typed-app.ts';
 
@@ -37,18 +38,30 @@ export function answerErrors(
   { errors, logger, unknownRoutes }: { errors: ErrorEnvelope; logger: Logger; unknownRoutes: boolean },
 ): void {
   app.setErrorHandler((error, request, reply) => sendError(reply, asDiscedgeError(error, logger, request), errors));
-  if (!unknownRoutes) return;
-  app.setNotFoundHandler((request, reply) => {
-    const route = `${request.method} ${request.url.split('?')[0]}`;
-    sendError(reply, new DiscedgeError('route_not_found', `no route ${route}; see /openapi.json`), errors);
+  // Not called, see below; but it is what gives unknown routes of this scope its error handler.
+  if (unknownRoutes) app.setNotFoundHandler(() => {});
+}
+
+/** Answers what no route takes, before the body is looked at; scopes say it in their own envelope. */
+export function answerUnknownRoutes(app: FastifyInstance, paths: KnownPaths): void {
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return;
+    const path = request.url.split('?')[0] as string;
+    const allow = paths.allowedAt(path);
+    if (allow === undefined)
+      throw new DiscedgeError('route_not_found', `no route ${request.method} ${path}; see /openapi.json`);
+    reply.header('allow', allow);
+    if (request.method === 'OPTIONS') return reply.status(204).send();
+    throw new DiscedgeError('method_not_allowed', `${path} has no ${request.method}, but ${allow}`);
   });
 }
 
 /** Adds to the replies of the scope's routes what can go wrong: what their schemas name, and what can in any request. */
 export function describeErrors(app: TypedApp, envelope: ErrorEnvelope): void {
-  app.addHook('onRoute', ({ schema }) => {
+  app.addHook('onRoute', ({ method, schema }) => {
     if (schema === undefined) return;
-    const codes = [...OF_ANY_REQUEST, ...(schema.body === undefined ? [] : OF_A_BODY), ...(schema.errors ?? [])];
+    const isRead = [method].flat().every((one) => one === 'GET' || one === 'HEAD');
+    const codes = [...OF_ANY_REQUEST, ...(isRead ? [] : OF_A_BODY), ...(schema.errors ?? [])];
     const byStatus: Record<number, ErrorCode[]> = {};
     for (const code of new Set(codes)) {
       const status = ERROR_TABLE[code].status ?? 500;
@@ -83,12 +96,17 @@ export function asDiscedgeError(error: unknown, logger: Logger, request: Fastify
 
 /** Sends an error with the headers stock clients obey: `x-should-retry`, `retry-after-ms`. */
 export function sendError(reply: FastifyReply, error: DiscedgeError, envelope: ErrorEnvelope): void {
-  reply.header('x-should-retry', String(error.retry));
-  if (error.retryAfterMs !== undefined) {
-    reply.header('retry-after-ms', String(error.retryAfterMs));
-    reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)));
-  }
-  reply.status(error.status).send(envelope.body(error));
+  reply.status(error.status).headers(errorHeaders(error)).send(envelope.body(error));
+}
+
+export function errorHeaders({ retry, retryAfterMs }: DiscedgeError): Record<string, string> {
+  return {
+    'x-should-retry': String(retry),
+    ...(retryAfterMs !== undefined && {
+      'retry-after-ms': String(retryAfterMs),
+      'retry-after': String(Math.ceil(retryAfterMs / 1000)),
+    }),
+  };
 }
 
 /** Of the errors of a union the one that says more than that another type was expected too. */
@@ -117,6 +135,8 @@ function fromFastify(error: FastifyError): DiscedgeError | undefined {
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new DiscedgeError('invalid_request', 'the request body is not valid JSON');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new DiscedgeError('invalid_request', 'a part of the path is longer than any id');
     default:
       if (error instanceof SyntaxError || (error.statusCode ?? 500) < 500)
         return new DiscedgeError('invalid_request', 'the request cannot be read');

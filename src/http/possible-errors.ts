@@ -10,7 +10,8 @@ declare module 'fastify' {
 type Codes = readonly ErrorCode[];
 
 /** Before a route has seen it. */
-export const OF_ANY_REQUEST: Codes = ['invalid_request', 'internal_error'];
+export const OF_ANY_REQUEST: Codes = ['invalid_request', 'request_timeout', 'headers_too_large', 'internal_error'];
+/** Where a request may have a body, whether or not the route has a use for it. */
 export const OF_A_BODY: Codes = ['payload_too_large', 'unsupported_media_type'];
 /** Where a model is named, and asked. */
 export const OF_A_MODEL: Codes = ['model_not_found', 'llm_unavailable', 'llm_timeout', 'llm_bad_reply'];

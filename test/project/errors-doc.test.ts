@@ -11,6 +11,6 @@ it('the table is ordered by status, and a retry is only promised where the reque
   const statuses = Object.values(ERROR_TABLE).map(({ status }) => status ?? 1000);
   expect(statuses).toEqual([...statuses].sort((a, b) => a - b));
   for (const [code, { status, retry }] of Object.entries(ERROR_TABLE)) {
-    expect(retry, code).toBe(status !== undefined && [429, 502, 503, 504].includes(status));
+    expect(retry, code).toBe(status !== undefined && [408, 429, 502, 503, 504].includes(status));
   }
 });

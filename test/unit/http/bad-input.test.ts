@@ -300,7 +300,6 @@ describe('connections', () => {
 
   it('unknown routes, methods and query parameters out of range', async () => {
     expectError(await node.get('/nope'), 404, 'route_not_found');
-    expectError(await node.get('/completion'), 404, 'route_not_found');
     expectError(await node.get('/sessions?limit=0'), 400, 'invalid_request', 'limit');
     expectError(await node.get('/sessions?limit=many'), 400, 'invalid_request', 'limit');
     expectError(await node.get(`/sessions/${'x'.repeat(200)}`), 400, 'invalid_request', 'session_id');

@@ -102,7 +102,8 @@ describe('what goes wrong is said in its envelope', () => {
     ['not JSON', 'POST', '/toy/say', '{', 400, { what: 'invalid_request' }],
     ['too much', 'POST', '/toy/say', { to: 's', words: 'x'.repeat(5000) }, 413, { what: 'payload_too_large' }],
     ['an unknown route', 'GET', '/toy/nothing', undefined, 404, { what: 'route_not_found' }],
-    ['another method', 'GET', '/toy/say', undefined, 404, { what: 'route_not_found' }],
+    ['another method', 'GET', '/toy/say', undefined, 405, { what: 'method_not_allowed' }],
+    ['another method with a body', 'PUT', '/toy/say', '{', 405, { what: 'method_not_allowed' }],
     ['its bare prefix', 'GET', '/toy', undefined, 404, { what: 'route_not_found' }],
     ['a path that cannot be read', 'GET', '/toy/%E0%A4%A', undefined, 400, { what: 'invalid_request' }],
   ])('%s', async (_, method, path, body, status, expected) => {
