@@ -76,7 +76,8 @@ export function errorOfEvent(event: unknown, node: string): DiscedgeClientError 
   return new DiscedgeClientError(details.message ?? `${node} ended the reply with status ${status}`, {
     code: details.type ?? `http_${status}`,
     status,
-    retry: mayPass(status),
+    retry: typeof details.retry === 'boolean' ? details.retry : mayPass(status),
+    retryAfterMs: typeof details.retry_after_ms === 'number' ? details.retry_after_ms : undefined,
     param: details.param,
     node,
   });
@@ -92,6 +93,8 @@ interface WireError {
   readonly message?: string;
   readonly type?: string;
   readonly param?: string;
+  readonly retry?: unknown;
+  readonly retry_after_ms?: unknown;
 }
 
 function errorObject(body: unknown): WireError | undefined {

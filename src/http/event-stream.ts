@@ -1,11 +1,22 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import type { Clock } from '../environment/environment.ts';
 
 /**
  * What may wait for a client that has stopped reading. A turn that is stored can be had again as a replay, so its
  * connection is given up rather than the node's memory.
  */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
+ * How long a turn may be waited for before the reply begins without it. Until then one that cannot be taken is answered with
+ * its HTTP status, as nearly all are; then who waits for headers should have them.
+ */
+export const HEADERS_AFTER_MS = 5_000;
+/** Between two signs of life: proxies commonly cut what is silent for 60 s, and one of these may be late. */
+export const SILENCE_MS_MAX = 15_000;
+/** Clients pass it over (HTML standard, 9.2.6). */
+const SIGN_OF_LIFE = ': the turn is under way\n\n';
 
 /** One server-sent event. */
 export interface ServerSentEvent {
@@ -19,16 +30,22 @@ export interface ServerSentEvent {
 
 /**
  * Server-sent events on a reply, written straight to the socket. Nothing is sent before the first event, so that a turn
- * which fails early still gets its HTTP status.
+ * which fails early still gets its HTTP status, but not for long: then come headers, and comments while there are no events.
  */
 export class EventStream {
   readonly #reply: FastifyReply;
   readonly #raw: ServerResponse;
+  readonly #clock: Clock;
   #open = false;
+  #lastSentMs = 0;
+  #stopWatch: () => void = () => {};
 
-  constructor(reply: FastifyReply) {
+  /** To be closed, however the turn ends. */
+  constructor(reply: FastifyReply, clock: Clock) {
     this.#reply = reply;
     this.#raw = reply.raw;
+    this.#clock = clock;
+    this.#watchSilence(HEADERS_AFTER_MS);
   }
 
   /** Whether the client has already been sent a 200 and part of the answer. */
@@ -38,15 +55,33 @@ export class EventStream {
 
   /** A client that reads slowly is buffered for, up to a bound; then its connection is closed. */
   send(event: ServerSentEvent): void {
-    if (!this.#open) this.#begin();
-    if (this.#raw.destroyed) return;
-    this.#raw.write(eventText(event));
-    if (this.#raw.writableLength > UNREAD_BYTES_MAX) this.#raw.destroy();
+    this.#write(eventText(event));
   }
 
   end(): void {
     if (!this.#open) this.#begin();
     if (!this.#raw.destroyed) this.#raw.end();
+  }
+
+  /** No more signs of life. */
+  close(): void {
+    this.#stopWatch();
+  }
+
+  #write(text: string): void {
+    if (!this.#open) this.#begin();
+    if (this.#raw.destroyed) return;
+    this.#lastSentMs = this.#clock.monotonic();
+    this.#raw.write(text);
+    if (this.#raw.writableLength > UNREAD_BYTES_MAX) this.#raw.destroy();
+  }
+
+  #watchSilence(delayMs: number): void {
+    this.#stopWatch = this.#clock.after(delayMs, () => {
+      const leftMs = this.#open ? this.#lastSentMs + SILENCE_MS_MAX - this.#clock.monotonic() : 0;
+      if (leftMs <= 0) this.#write(SIGN_OF_LIFE);
+      if (!this.#raw.destroyed) this.#watchSilence(leftMs > 0 ? leftMs : SILENCE_MS_MAX);
+    });
   }
 
   #begin(): void {

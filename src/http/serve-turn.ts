@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { TurnObserver } from '../context-manager/turn/turn.ts';
 import type { DiscedgeError } from '../domain/errors.ts';
 import type { TokenSequence } from '../domain/token-sequence.ts';
-import type { Logger } from '../environment/environment.ts';
+import type { Environment } from '../environment/environment.ts';
 import { clientGone } from './client-gone.ts';
 import { asDiscedgeError } from './error-reply.ts';
 import { EventStream, type ServerSentEvent } from './event-stream.ts';
@@ -21,7 +21,10 @@ export interface TurnStream<Done> {
   part(piece: ReplyPart): readonly ServerSentEvent[];
   /** After the last piece. */
   end(done: Done, told: TurnTold): readonly ServerSentEvent[];
-  /** Instead of the end, when the turn fails after its first event; before that it is answered as any other error. */
+  /**
+   * Instead of the end, when the turn fails after the reply has begun; before that it is answered as any other error. What
+   * headers would have said, whether and when a retry makes sense, is said here.
+   */
   error(error: DiscedgeError): readonly ServerSentEvent[];
 }
 
@@ -43,7 +46,7 @@ export interface TurnTold {
  * the turn; an error is thrown, for the scope's error handler, unless part of the answer has been sent already.
  */
 export async function serveTurn<Done, Whole>(
-  { request, reply, logger }: { request: FastifyRequest; reply: FastifyReply; logger: Logger },
+  { request, reply, environment }: { request: FastifyRequest; reply: FastifyReply; environment: Environment },
   turn: ServedTurn<Done, Whole>,
 ): Promise<Whole | FastifyReply> {
   const gone = clientGone(reply);
@@ -51,7 +54,7 @@ export async function serveTurn<Done, Whole>(
   const { stream } = turn;
   if (stream === undefined) return turn.whole(await turn.run({ part: () => {}, gone }), told);
 
-  const events = new EventStream(reply);
+  const events = new EventStream(reply, environment.clock);
   const send = (some: readonly ServerSentEvent[]) => {
     for (const event of some) events.send(event);
   };
@@ -61,7 +64,9 @@ export async function serveTurn<Done, Whole>(
     send(stream.end(await turn.run({ part, gone }), told));
   } catch (error) {
     if (!events.begun) throw error;
-    send(stream.error(asDiscedgeError(error, logger, request)));
+    send(stream.error(asDiscedgeError(error, environment.logger, request)));
+  } finally {
+    events.close();
   }
   events.end();
   return reply;

@@ -24,10 +24,10 @@ export const toyDialect: Dialect = {
   errors: oops,
   routes(app, { models, node }) {
     const { contextManager } = models.default;
-    const { logger } = node.environment;
+    const { environment } = node;
     app.post('/say', { schema: { body: Say, response: { 200: Said } } }, async (request, reply) =>
       serveTurn(
-        { request, reply, logger },
+        { request, reply, environment },
         {
           run: (observer) => contextManager.takeTurn(turnOf(request.body), observer),
           whole: ({ text, turn }, { requestBytes }) => ({ words: text, place: turn, bytes: requestBytes }),
@@ -37,7 +37,7 @@ export const toyDialect: Dialect = {
     );
     app.post('/finish', { schema: { body: Finish, response: { 200: Finished } } }, async (request, reply) =>
       serveTurn(
-        { request, reply, logger },
+        { request, reply, environment },
         {
           run: (observer) => contextManager.forward({ ...plain, prompt: [request.body.text] }, observer),
           whole: ({ text }) => ({ text }),

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ModelDirectory } from '../../../src/context-manager/model-directory.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { type App, createApp, DIALECTS } from '../../../src/http/app.ts';
-import { eventText } from '../../../src/http/event-stream.ts';
+import { eventText, HEADERS_AFTER_MS, SILENCE_MS_MAX } from '../../../src/http/event-stream.ts';
 import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';
 import { NodeUnderTest } from '../../../tools/test-node.ts';
 import { contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
@@ -128,6 +128,72 @@ describe('what goes wrong is said in its envelope', () => {
     expect(answer.status).toBe(200);
     const last = answer.text.trimEnd().split('\n\n').at(-1);
     expect(last).toMatch(/^event: oops\nid: \d+\ndata: \{"oops":\{"what":"llm_unavailable"\}\}$/);
+  });
+});
+
+describe.each([
+  ['the toy', '/toy/say', () => ({ to: session, words: 'hello', live: true })],
+  ['llama.cpp', '/completion', () => ({ session_id: session, prompt: 'hello', stream: true })],
+])('a stream that has nothing to say, %s', (_, path, body) => {
+  /** The turn is with the LLM Service, which does not answer. */
+  async function held() {
+    const hold = rig.llm.hold();
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body()) };
+    let isBegun = false;
+    const begun = fetch(node.url + path, init).then((response) => {
+      isBegun = true;
+      return response;
+    });
+    await hold.entered;
+    return { hold, begun, isBegun: () => isBegun };
+  }
+
+  async function reading(response: Response) {
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    return async () => new TextDecoder().decode((await reader.read()).value);
+  }
+
+  it('has its headers after some seconds, and then a comment in time, however long it takes', async () => {
+    const { hold, begun, isBegun } = await held();
+    await rig.environment.advance(HEADERS_AFTER_MS - 1);
+    await node.get('/health');
+    expect(isBegun()).toBe(false);
+    await rig.environment.advance(1);
+    const next = await reading(await begun);
+    expect(await next()).toBe(': the turn is under way\n\n');
+    for (let round = 0; round < 4; round++) {
+      await rig.environment.advance(SILENCE_MS_MAX);
+      expect(await next()).toBe(': the turn is under way\n\n');
+    }
+    hold.release();
+    let rest = '';
+    for (let text = await next(); text !== ''; text = await next()) rest += text;
+    expect(rest).toMatch(/hello|"o"/);
+    expect(rest).not.toContain(': the turn');
+  });
+
+  it('says then in an event what goes wrong', async () => {
+    const { begun } = await held();
+    await rig.environment.advance(HEADERS_AFTER_MS);
+    const response = await begun;
+    expect(response.status).toBe(200);
+    expect((await node.post(`/sessions/${session}/cancel`, {})).body).toEqual({ cancelled: true });
+    const text = await response.text();
+    expect(text.split('\n\n')[0]).toBe(': the turn is under way');
+    expect(text.trimEnd().split('\n\n').at(-1)).toContain('turn_cancelled');
+  });
+
+  it('leaves no timer behind', async () => {
+    const timers = rig.environment.pendingTimers;
+    const { hold, begun } = await held();
+    await rig.environment.advance(HEADERS_AFTER_MS);
+    hold.release();
+    await (await begun).text();
+    expect(rig.environment.pendingTimers).toBe(timers);
+    rig.llm.failNext('at once');
+    session = `session-${++sessions}`;
+    expect((await node.post(path, body())).status).toBe(503);
+    expect(rig.environment.pendingTimers).toBe(timers);
   });
 });
 

@@ -1,4 +1,5 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
+import type { DiscedgeError } from '../../../domain/errors.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
 import { CompletionReply } from './completion-reply.ts';
@@ -14,10 +15,35 @@ const CompletionPart = Type.Object(
   { additionalProperties: true, title: 'CompletionPart' },
 );
 
-const CompletionFailure = Type.Object(llamaCppErrorOf([...OF_A_TURN, 'internal_error']).properties, {
-  title: 'CompletionFailure',
-  description: 'The last event of a reply that could not be finished.',
-});
+const { error } = llamaCppErrorOf([...OF_A_TURN, 'internal_error']).properties;
+const CompletionFailure = Type.Object(
+  {
+    error: Type.Object({
+      ...error.properties,
+      retry: Type.Boolean({ description: 'Whether the same request can succeed.' }),
+      retry_after_ms: Type.Optional(Type.Number({ description: 'When a retry makes sense, where that is known.' })),
+    }),
+  },
+  { title: 'CompletionFailure', description: 'The last event of a reply that had begun and could not be finished.' },
+);
+type CompletionFailure = Static<typeof CompletionFailure>;
+
+export function completionFailure({
+  status,
+  message,
+  code,
+  param,
+  retry,
+  retryAfterMs,
+}: DiscedgeError): CompletionFailure {
+  return {
+    error: {
+      ...{ code: status, message, type: code, retry },
+      ...(param !== undefined && { param }),
+      ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }),
+    },
+  };
+}
 
 /** The data of an event of a streamed reply: any number of parts, then the whole reply without its text, or what went wrong. */
 export const CompletionEvent = Type.Union([CompletionPart, CompletionReply, CompletionFailure], {

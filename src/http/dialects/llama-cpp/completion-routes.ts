@@ -3,19 +3,18 @@ import { OF_A_TURN } from '../../possible-errors.ts';
 import { type ServedTurn, serveTurn, type TurnStream } from '../../serve-turn.ts';
 import type { TypedApp } from '../../typed-app.ts';
 import { CompletionBody } from './completion-body.ts';
-import { CompletionEvent } from './completion-events.ts';
+import { CompletionEvent, completionFailure } from './completion-events.ts';
 import { type Answered, CompletionReply, completionReply } from './completion-reply.ts';
 import { completionOf } from './completion-request.ts';
-import { llamaCppErrors } from './error-envelope.ts';
 
 /** llama.cpp's `/completion`, with sessions: one turn of a conversation. */
 export function completionRoutes(app: TypedApp, parts: AppParts): void {
-  const { logger } = parts.node.environment;
+  const { environment } = parts.node;
   const schema = {
     tags: ['turns'],
     summary: 'Take one turn',
     description:
-      'With `stream: true` the reply is a stream of server-sent events; the last one carries every field of the reply.',
+      'With `stream: true` the reply is a stream of server-sent events; the last one carries every field of the reply. A turn that waits for more than five seconds has its headers sent, and a comment at least every 15 seconds; an error that is found later is the last event.',
     body: CompletionBody,
     response: {
       200: {
@@ -30,7 +29,7 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     ['/completions', 'takeTurnAtCompletions'],
   ] as const) {
     app.post(url, { schema: { ...schema, operationId } }, async (request, reply) =>
-      serveTurn({ request, reply, logger }, completion(request.body, parts)),
+      serveTurn({ request, reply, environment }, completion(request.body, parts)),
     );
   }
 }
@@ -61,5 +60,5 @@ const STREAM: TurnStream<Done> = {
     return [{ data: { ...fields, index: 0, content: text, tokens: ids, stop: false } }];
   },
   end: (done, told) => [{ data: { ...completionReply({ ...done, ...told }), content: '' } }],
-  error: (error) => [{ data: llamaCppErrors.body(error) }],
+  error: (error) => [{ data: completionFailure(error) }],
 };
