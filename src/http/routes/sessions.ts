@@ -52,30 +52,36 @@ const ListQuery = Type.Object({
   ),
   after: Type.Optional(sessionId({ description: 'Go on after this session id.' })),
 });
-const ForkBody = Type.Object(
-  {
-    turn: Type.Optional(
-      turnNumber({
-        description: 'The last turn that the new session is to have. May be left out with `context_id`.',
-      }),
+const forkTurn = turnNumber({ description: 'The last turn that the new session is to have.' });
+const forkContext = contextId({
+  description: 'Any turn of the branch that is meant, at or after `turn`; left out: the main line.',
+});
+const FORK_FIELDS = {
+  session_id: Type.Optional(
+    sessionId({
+      description:
+        'Id of the new session; left out: a new one. Choose it to be able to send the request again: then it is found done.',
+    }),
+  ),
+  ttl_seconds: Type.Optional(
+    Type.Integer({ minimum: 1, description: "How long the new session lives; left out: the node's default." }),
+  ),
+  max_wait_ms: Type.Optional(
+    milliseconds({ description: 'How long to wait for that turn to arrive from another node.' }),
+  ),
+};
+const ForkBody = Type.Union(
+  [
+    Type.Object(
+      { turn: forkTurn, context_id: Type.Optional(forkContext), ...FORK_FIELDS },
+      { additionalProperties: false },
     ),
-    context_id: Type.Optional(
-      contextId({ description: 'Any turn of the branch that is meant, at or after `turn`; left out: the main line.' }),
+    Type.Object(
+      { turn: Type.Optional(forkTurn), context_id: forkContext, ...FORK_FIELDS },
+      { additionalProperties: false },
     ),
-    session_id: Type.Optional(
-      sessionId({
-        description:
-          'Id of the new session; left out: a new one. Choose it to be able to send the request again: then it is found done.',
-      }),
-    ),
-    ttl_seconds: Type.Optional(
-      Type.Integer({ minimum: 1, description: "How long the new session lives; left out: the node's default." }),
-    ),
-    max_wait_ms: Type.Optional(
-      milliseconds({ description: 'How long to wait for that turn to arrive from another node.' }),
-    ),
-  },
-  { additionalProperties: false, anyOf: [{ required: ['turn'] }, { required: ['context_id'] }], title: 'ForkRequest' },
+  ],
+  { title: 'ForkRequest' },
 );
 const SessionPath = Type.Object({ session_id: sessionId() });
 const LIST_LIMIT = 100;

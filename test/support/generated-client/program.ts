@@ -1,0 +1,87 @@
+// What somebody writes who has a stock generator make types of /openapi.json: every operation once, its answer used as its
+// type says. Compiled with the generated `api.ts` beside it, and run with the node's URL.
+import createClient from 'openapi-fetch';
+import type { components, operations, paths } from './api.ts';
+
+type Content<Operation> = Operation extends { responses: { 200: { content: infer Types } } }
+  ? Types[keyof Types]
+  : never;
+type IsUntyped<Type> = [Type] extends [never] ? true : unknown extends Type ? true : false;
+/** Operations whose success a client could not use. */
+type Untyped = { [Name in keyof operations]: IsUntyped<Content<operations[Name]>> extends true ? Name : never };
+const untyped: [Untyped[keyof operations]] extends [never] ? [] : never = [];
+
+const url = process.argv[2] as string;
+const client = createClient<paths>({ baseUrl: url });
+const session_id = 'generated-client';
+const path = { session_id };
+
+/** The answer, which must not be an error. */
+function ok<Answer>({ data, error }: { data?: Answer; error?: unknown }): Answer {
+  if (data === undefined) throw new Error(JSON.stringify(error));
+  return data;
+}
+
+async function streamed(body: components['schemas']['CompletionRequest']): Promise<string> {
+  const { data } = await client.POST('/completion', { body: { ...body, stream: true }, parseAs: 'text' });
+  const events = String(data)
+    .split('\n\n')
+    .filter((event) => event.startsWith('data: '))
+    .map((event): components['schemas']['CompletionEvent'] => JSON.parse(event.slice('data: '.length)));
+  let text = '';
+  for (const event of events) {
+    if (!('content' in event)) throw new Error(`${event.error.type}: ${event.error.message}`);
+    text += event.content;
+  }
+  return text;
+}
+
+/** In this order. One that is missing here, or no longer there, does not compile. */
+const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
+  health: async () => ok(await client.GET('/health')).status satisfies 'ok',
+  healthUnderV1: async () => ok(await client.GET('/v1/health')).status,
+  ready: async () => ok(await client.GET('/ready')).models.length,
+  props: async () => ok(await client.GET('/props')).default_generation_settings.n_ctx > 0,
+  listModels: async () => ok(await client.GET('/v1/models')).data.map(({ meta }) => meta.n_ctx > 0),
+  listModelsAtRoot: async () => ok(await client.GET('/models')).data.length,
+  listSlots: async () => ok(await client.GET('/slots')).every(({ is_processing }) => !is_processing),
+  metrics: async () => ok(await client.GET('/metrics', { parseAs: 'text' })).includes('discedge_'),
+  listNodes: async () =>
+    ok(await client.GET('/nodes', { params: { query: { probe: false } } })).nodes.map(({ state }) => state),
+  takeTurn: async () => {
+    const reply = ok(await client.POST('/completion', { body: { prompt: 'one', session_id, turn: 1 } }));
+    if (!('timings' in reply)) throw new Error('a reply that was not asked for as a stream is whole');
+    const { context_id, timings } = reply as components['schemas']['Completion'];
+    return [typeof context_id, timings.predicted_n > 0, await streamed({ prompt: 'two', session_id, turn: 2 })];
+  },
+  takeTurnAtCompletions: async () => {
+    const { error, response } = await client.POST('/completions', { body: { prompt: 'x', session_id, turn: 9 } });
+    return [response.status, error?.error.type, response.headers.get('x-should-retry')];
+  },
+  tokenize: async () => ok(await client.POST('/tokenize', { body: { content: 'ab' } })).tokens,
+  detokenize: async () => ok(await client.POST('/detokenize', { body: { tokens: [97, 98] } })).content,
+  applyTemplate: async () =>
+    ok(await client.POST('/apply-template', { body: { messages: [{ role: 'user', content: 'hi' }] } })).prompt.includes(
+      'hi',
+    ),
+  listSessions: async () => ok(await client.GET('/sessions')).data.map((summary) => summary.turns),
+  showSession: async () =>
+    ok(await client.GET('/sessions/{session_id}', { params: { path, query: { turn: 2 } } })).turns.map(
+      ({ user }) => user,
+    ),
+  exportSession: async () =>
+    ok(await client.GET('/sessions/{session_id}/export', { params: { path } })).turns.map(
+      ({ reply_ids }) => (reply_ids?.length ?? 0) > 0,
+    ),
+  forkSession: async () =>
+    ok(await client.POST('/sessions/{session_id}/fork', { params: { path }, body: { turn: 1 } })).forked_from.turn,
+  cancelTurn: async () => ok(await client.POST('/sessions/{session_id}/cancel', { params: { path } })).cancelled,
+  deleteSession: async () => ok(await client.DELETE('/sessions/{session_id}', { params: { path } })).deleted,
+};
+
+// @ts-expect-error a fork needs its place
+export const placeless: components['schemas']['ForkRequest'] = {};
+
+const answers: Record<string, unknown> = {};
+for (const [name, use] of Object.entries(uses)) answers[name] = await use();
+console.log(JSON.stringify({ untyped, answers }));
