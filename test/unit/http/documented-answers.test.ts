@@ -1,0 +1,89 @@
+// Lets the node's OpenAPI document be what asks it: for every operation, requests that the document allows and requests that it
+// does not, with types, numbers and characters that nobody expects. Whatever is answered must be in the document: its status,
+// its content type, its every field. A route added later is asked as well, without a word here.
+//
+//     DISCEDGE_TEST_REQUESTS=5000 DISCEDGE_TEST_SEED=7 npx vitest run test/unit/http/documented-answers.test.ts
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
+import { arbitraryRequests, type DrawnRequest, type KnownValues } from '../../support/arbitrary-requests.ts';
+import { resolved, undocumented } from '../../support/documented-answer.ts';
+
+/** Of each operation. */
+const REQUESTS = Number(process.env.DISCEDGE_TEST_REQUESTS ?? 80);
+const SEED = Number(process.env.DISCEDGE_TEST_SEED ?? 1);
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD'];
+
+let node: InProcessNode;
+let paths: Json;
+const operations: { path: string; method: string; operation: Json }[] = [];
+beforeAll(async () => {
+  node = await startTestNode({
+    llm: ['first=scripted', 'second=scripted'],
+    maxWaitMs: 1,
+    replyTokensDefault: 32,
+    replyTokensMax: 64,
+  });
+  paths = resolved((await node.get('/openapi.json')).body);
+  for (const [path, methods] of Object.entries<Json>(paths))
+    for (const [method, operation] of Object.entries<Json>(methods)) operations.push({ path, method, operation });
+});
+afterAll(() => node.close());
+
+/** Sessions of the operation's own, since others are deleted. */
+async function knownValues(operationId: string): Promise<KnownValues> {
+  const contexts: string[] = [];
+  const sessions = Array.from({ length: 8 }, (_, place) => `${operationId}-${place}`);
+  for (const session_id of sessions) {
+    await node.turn({ prompt: 'one', session_id });
+    contexts.push((await node.turn({ prompt: 'two', session_id, turn: 2 })).context_id);
+  }
+  return {
+    session_id: fc.constantFrom(...sessions),
+    context_id: fc.constantFrom(...contexts),
+    turn: fc.constantFrom(1, 2, 3),
+    user_id: fc.constantFrom('', 'anonymous', 'ada'),
+    model: fc.constantFrom('first', ''),
+    prompt: fc.constantFrom('one', 'two', 'three'),
+    mode: fc.constantFrom('tokenized', 'client-side'),
+  };
+}
+
+async function ask(method: string, { path, body, headers }: DrawnRequest) {
+  return node.request(method.toUpperCase(), path, { headers, ...(body !== undefined && { body }) });
+}
+
+it('no operation answers what its document does not say, and each succeeds and refuses', async () => {
+  expect(operations.length).toBeGreaterThan(15);
+  const outcomes: Record<string, { succeeds: boolean; refuses: boolean }> = {};
+  for (const { path, method, operation } of operations) {
+    const known = await knownValues(operation.operationId);
+    const statuses = new Set<number>();
+    await fc.assert(
+      fc.asyncProperty(arbitraryRequests(path, operation, known), async (request) => {
+        const answer = await ask(method, request);
+        statuses.add(answer.status);
+        expect(undocumented(operation, answer), `${method} ${path}`).toEqual([]);
+      }),
+      { numRuns: REQUESTS, seed: SEED },
+    );
+    const canBeRefused = operation.requestBody !== undefined || operation.parameters !== undefined;
+    const refuses = [...statuses].some((status) => status >= 400) || !canBeRefused;
+    outcomes[operation.operationId] = { succeeds: statuses.has(200), refuses };
+  }
+  const all = operations.map(({ operation }) => [operation.operationId, { succeeds: true, refuses: true }]);
+  expect(outcomes).toEqual(Object.fromEntries(all));
+  expect((await node.get('/health')).status).toBe(200);
+}, 600_000);
+
+it('a method that the document does not list is 405, and told those that it does', async () => {
+  for (const [path, methods] of Object.entries<Json>(paths)) {
+    const listed = Object.keys(methods).map((method) => method.toUpperCase());
+    if (listed.includes('GET')) listed.push('HEAD');
+    for (const method of METHODS.filter((one) => !listed.includes(one))) {
+      const answer = await node.request(method, path.replace(/\{\w+\}/g, 'x'));
+      const allow = (answer.headers.get('allow') ?? '').split(', ').sort();
+      expect([answer.status, allow], `${method} ${path}`).toEqual([405, [...listed, 'OPTIONS'].sort()]);
+    }
+  }
+});
