@@ -49,7 +49,7 @@ export async function errorOfResponse(response: Response, node: string): Promise
   const details = errorObject(body);
   const shouldRetry = response.headers.get('x-should-retry');
   return new DiscedgeClientError(details?.message ?? `${node} answered with status ${response.status}`, {
-    code: details?.type ?? `http_${response.status}`,
+    code: codeOf(details) ?? `http_${response.status}`,
     status: response.status,
     retry: shouldRetry === null ? mayPass(response.status) : shouldRetry === 'true',
     retryAfterMs: retryAfterMsOf(response.headers),
@@ -74,7 +74,7 @@ export function errorOfEvent(event: unknown, node: string): DiscedgeClientError 
   if (details === undefined) return undefined;
   const status = typeof details.code === 'number' ? details.code : 500;
   return new DiscedgeClientError(details.message ?? `${node} ended the reply with status ${status}`, {
-    code: details.type ?? `http_${status}`,
+    code: codeOf(details) ?? `http_${status}`,
     status,
     retry: typeof details.retry === 'boolean' ? details.retry : mayPass(status),
     retryAfterMs: typeof details.retry_after_ms === 'number' ? details.retry_after_ms : undefined,
@@ -95,6 +95,11 @@ interface WireError {
   readonly param?: string;
   readonly retry?: unknown;
   readonly retry_after_ms?: unknown;
+}
+
+/** The node names one of its errors as llama.cpp's clients know it. */
+function codeOf(error: WireError | undefined): string | undefined {
+  return error?.type === 'exceed_context_size_error' ? 'context_overflow' : error?.type;
 }
 
 function errorObject(body: unknown): WireError | undefined {

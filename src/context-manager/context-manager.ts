@@ -7,7 +7,7 @@ import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-
 import type { Turn } from '../domain/session-history.ts';
 import type { TurnPlace } from '../domain/turn-decision.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
-import type { GenerationEnd, LlmService } from '../llm-service/llm-service.ts';
+import type { LlmService } from '../llm-service/llm-service.ts';
 import type { EnteredPass } from './arbitration/arbitration.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
 import type { Kept, Mode, Prompt } from './modes/mode.ts';
@@ -19,9 +19,17 @@ import { Sessions } from './sessions/sessions.ts';
 import { generateReply } from './turn/generate-reply.ts';
 import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
-import type { ForwardRequest, Reply, ReplyOptions, TurnObserver, TurnReply, TurnRequest } from './turn/turn.ts';
-import { type AnsweredPass, TurnGate } from './turn/turn-gate.ts';
-import { answeredReply, generatedReply, replayedReply } from './turn/turn-reply.ts';
+import type {
+  EvaluatedTurn,
+  ForwardedReply,
+  ForwardRequest,
+  ReplyOptions,
+  TurnObserver,
+  TurnReply,
+  TurnRequest,
+} from './turn/turn.ts';
+import { type AnsweredPass, type OpenPass, TurnGate } from './turn/turn-gate.ts';
+import { answeredReply, evaluatedTurn, type Generated, generatedReply, replayedReply } from './turn/turn-reply.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
@@ -97,14 +105,33 @@ export class ContextManager {
    * Answers a prompt whose context its client keeps, and stores nothing: there is no session to queue for, to wait for or to
    * commit to. Throws DiscedgeError.
    */
-  forward(request: ForwardRequest, observer: TurnObserver): Promise<Reply> {
+  forward(request: ForwardRequest, observer: TurnObserver): Promise<ForwardedReply> {
     const forward = () =>
       this.#node.running.run(undefined, observer.gone, async (turn) => {
         const prompt = await clientSidePrompt(request, this.#parts);
-        const end = await this.#generate(prompt, undefined, request, observer, turn);
-        return generatedReply(end, prompt.length);
+        const generated = await this.#generate(prompt, undefined, request, observer, turn);
+        return { ...generatedReply(generated), prompt };
       });
     return this.#node.metrics.observe(this.#model, forward, () => ({ mode: 'client-side', replayed: false }));
+  }
+
+  /**
+   * Evaluates the prompt that a turn would have into the KV cache, so that the turn, when it comes, finds it there. The turn is
+   * not taken, and nothing is stored. Throws as `takeTurn` does.
+   */
+  evaluate(request: TurnRequest, observer: TurnObserver): Promise<EvaluatedTurn> {
+    const key = this.#keyOf(request);
+    const keyText = sessionKeyText(key);
+    return this.#node.running.run(keyText, observer.gone, (turn) =>
+      this.#node.queue.run(keyText, turn.signal, async () => {
+        const pass = await this.#gate.pass(key, request, turn.waiting);
+        if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
+        this.#node.records.requireKnown(key);
+        const { mode, prompt } = await this.#build(request, pass);
+        const generated = await this.#generate(prompt.ids, keyText, { ...request, maxTokens: 0 }, observer, turn);
+        return evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
+      }),
+    );
   }
 
   /** A new session that begins as another one does; see {@link Forks.fork}. */
@@ -156,12 +183,8 @@ export class ContextManager {
     turn: RunningTurn;
     pass: EnteredPass;
   }): Promise<AnsweredTurn> {
-    const { session, base } = pass;
-    const mode = this.#modes[modeOf(request, base) ?? this.#openingMode];
-    refuseLateSystem(request, base);
     turn.startGenerating();
-    const prompt = await mode.build({ request, session, base, replyTokens: this.#replyReserve(request) });
-    const sizes = { promptTokens: prompt.ids.length, rewrittenTokens: prompt.rewrittenTokens };
+    const { prompt } = await this.#build(request, pass);
     const { environment, options, records } = this.#node;
     const recordOf = (stop: StopReason, kept: Kept) => {
       const answer = {
@@ -175,21 +198,30 @@ export class ContextManager {
     };
     const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft));
     const reply = { ...request, maxTokens: Math.min(this.#maxTokens(request), heldTokens) };
-    const end = await this.#generate(prompt.ids, sessionKeyText(key), reply, observer, turn);
+    const generated = await this.#generate(prompt.ids, sessionKeyText(key), reply, observer, turn);
+    const { end } = generated;
     const kept = await prompt.record(end);
     turn.startCommitting();
     const record = recordOf(end.stop, kept);
     const sealed = await records.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
-    return { answered, reply: answeredReply(answered, end, sizes, pass) };
+    return { answered, reply: answeredReply(answered, generated, prompt, pass) };
+  }
+
+  async #build(request: TurnRequest, { session, base }: OpenPass): Promise<{ mode: StoredMode; prompt: Prompt }> {
+    const mode = modeOf(request, base) ?? this.#openingMode;
+    refuseLateSystem(request, base);
+    const replyTokens = this.#replyReserve(request);
+    return { mode, prompt: await this.#modes[mode].build({ request, session, base, replyTokens }) };
   }
 
   async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<AnsweredTurn> {
     const { answered } = pass;
     const text = await this.#modes[answered.record.payload.mode].readReply(answered);
-    observer.part(text.reply, text.replyIds, undefined);
-    return { answered, reply: replayedReply(answered, text, pass) };
+    observer.part({ text: text.reply, ids: text.replyIds, promptTokens: 0 });
+    const { contextTokens: windowTokens } = this.#parts.llm.description;
+    return { answered, reply: replayedReply(answered, text, pass, { windowTokens }) };
   }
 
   async #generate(
@@ -198,13 +230,15 @@ export class ContextManager {
     options: ReplyOptions,
     observer: TurnObserver,
     { signal }: RunningTurn,
-  ): Promise<GenerationEnd> {
+  ): Promise<Generated> {
     const { llm } = this.#parts;
-    const roomTokens = llm.description.contextTokens - prompt.length;
-    const maxTokens = Math.max(1, Math.min(this.#maxTokens(options), roomTokens));
+    const { contextTokens: windowTokens } = llm.description;
+    const promptTokens = prompt.length;
+    const allowedTokens = this.#maxTokens(options);
+    const maxTokens = Math.min(allowedTokens, Math.max(1, windowTokens - promptTokens));
     const end = await generateReply(llm, { prompt, maxTokens, affinity, options, observer, signal });
     this.#node.metrics.generated(this.#model, end.usage);
-    return end;
+    return { end, promptTokens, maxTokens: allowedTokens, windowTokens };
   }
 
   get #model(): string {

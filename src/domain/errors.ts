@@ -158,6 +158,12 @@ export const ERROR_TABLE = {
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
 
+/** Lengths in ids. */
+export interface ContextOverflow {
+  readonly promptTokens: number;
+  readonly windowTokens: number;
+}
+
 /**
  * The one error class that crosses module borders. `message` says what happened, to what, and what to do about it;
  * it never carries a prompt, token or secret. `cause` keeps the foreign error of an adapter.
@@ -168,17 +174,25 @@ export class DiscedgeError extends Error {
   readonly param: string | undefined;
   /** Milliseconds after which a retry makes sense, where that is known. */
   readonly retryAfterMs: number | undefined;
+  /** Of a prompt that is too long, where that is known. */
+  readonly overflow: ContextOverflow | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    details: { param?: string | undefined; retryAfterMs?: number | undefined; cause?: unknown } = {},
+    details: {
+      param?: string | undefined;
+      retryAfterMs?: number | undefined;
+      overflow?: ContextOverflow | undefined;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'DiscedgeError';
     this.code = code;
     this.param = details.param;
     this.retryAfterMs = details.retryAfterMs;
+    this.overflow = details.overflow;
   }
 
   /** HTTP status; 500 for errors that can only happen at start. */

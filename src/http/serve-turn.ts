@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { TurnObserver } from '../context-manager/turn/turn.ts';
+import type { PromptProgress, ReplyPiece, TurnObserver } from '../context-manager/turn/turn.ts';
 import type { DiscedgeError } from '../domain/errors.ts';
-import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { clientGone } from './client-gone.ts';
 import { asDiscedgeError } from './error-reply.ts';
@@ -18,7 +17,9 @@ export interface ServedTurn<Done, Whole> {
 /** The events of one reply. It is made for each request, so it may count. */
 export interface TurnStream<Done> {
   /** A piece of the reply as it becomes certain; its text may be empty. */
-  part(piece: ReplyPart): readonly ServerSentEvent[];
+  part(piece: ReplyPiece): readonly ServerSentEvent[];
+  /** How far the prompt is, before the first piece; where the turn asks for it. */
+  progress?(progress: PromptProgress): readonly ServerSentEvent[];
   /** After the last piece. */
   end(done: Done, told: TurnTold): readonly ServerSentEvent[];
   /**
@@ -26,13 +27,6 @@ export interface TurnStream<Done> {
    * headers would have said, whether and when a retry makes sense, is said here.
    */
   error(error: DiscedgeError): readonly ServerSentEvent[];
-}
-
-export interface ReplyPart {
-  readonly text: string;
-  readonly ids: TokenSequence;
-  /** Further fields of the LLM Service's own reply. */
-  readonly fields: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** What is known of the request beside what it says. */
@@ -59,9 +53,9 @@ export async function serveTurn<Done, Whole>(
     for (const event of some) events.send(event);
   };
   try {
-    const part = (text: string, ids: TokenSequence, fields: ReplyPart['fields']) =>
-      send(stream.part({ text, ids, fields }));
-    send(stream.end(await turn.run({ part, gone }), told));
+    const part = (piece: ReplyPiece) => send(stream.part(piece));
+    const progress = (progress: PromptProgress) => send(stream.progress?.(progress) ?? []);
+    send(stream.end(await turn.run({ part, progress, gone }), told));
   } catch (error) {
     if (!events.begun) throw error;
     send(stream.error(asDiscedgeError(error, environment.logger, request)));

@@ -200,10 +200,10 @@ class ScriptedLlm implements LlmService {
     this.#kept.clear();
   }
 
-  /** Copies: the prompt is the caller's live array. */
+  /** Copies: the prompt is the caller's live array. The last id is kept by no engine: it was not evaluated. */
   #keep(affinity: string, prompt: TokenSequence, ids: TokenSequence): void {
     this.#kept.delete(affinity);
-    this.#kept.set(affinity, prompt.concat(ids));
+    this.#kept.set(affinity, prompt.concat(ids.slice(0, -1)));
     if (this.#kept.size > CACHED_PROMPTS_MAX) this.#kept.delete(this.#kept.keys().next().value as string);
   }
 

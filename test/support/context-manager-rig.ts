@@ -3,7 +3,7 @@ import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import type { NodeOptions } from '../../src/context-manager/node-options.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { ReadTurn } from '../../src/context-manager/sessions/sessions.ts';
-import type { ForwardRequest, Reply, TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
+import type { ForwardedReply, ForwardRequest, TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -85,11 +85,11 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   /** Takes a turn as a client that stays. */
   turn(ask: Ask): Promise<TurnReply> {
     const { onPart = () => {}, gone = new AbortController().signal } = ask;
-    return this.manager.takeTurn(requestOf(ask), { part: onPart, gone });
+    return this.manager.takeTurn(requestOf(ask), { part: ({ text, ids }) => onPart(text, ids), gone });
   }
 
   /** Has a prompt answered that its client keeps, as a client that stays. */
-  forward(ask: Partial<ForwardRequest> & { gone?: AbortSignal }): Promise<Reply> {
+  forward(ask: Partial<ForwardRequest> & { gone?: AbortSignal }): Promise<ForwardedReply> {
     const { gone = new AbortController().signal, ...request } = ask;
     const plain = { prompt: ['hello'], maxTokens: undefined, stop: [], sampling: {}, stream: false };
     return this.manager.forward({ ...plain, ...request }, { part: () => {}, gone });

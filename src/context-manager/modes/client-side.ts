@@ -22,8 +22,10 @@ export async function clientSidePrompt(
     'conversation' in prompt
       ? await template.renderWhole(textMessages(prompt.conversation))
       : await asItIs(prompt, llm);
-  const neededTokens = ids.length + REPLY_TOKENS_MIN;
-  if (neededTokens > contextTokens) throw overflowError('prompt', { neededTokens, windowTokens: contextTokens });
+  if (ids.length + REPLY_TOKENS_MIN > contextTokens) {
+    const replyTokens = REPLY_TOKENS_MIN;
+    throw overflowError('prompt', { promptTokens: ids.length, replyTokens, windowTokens: contextTokens });
+  }
   return ids;
 }
 

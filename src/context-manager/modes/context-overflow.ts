@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../../domain/errors.ts';
+import { type ContextOverflow, DiscedgeError } from '../../domain/errors.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 
 /** What does not fit, and so what the client can do about it. */
@@ -14,14 +14,16 @@ export function openingPart({ place }: Pick<TurnRequest, 'place'>): keyof typeof
   return 'opens' in place && place.history !== undefined && place.history.length > 0 ? 'history' : 'message';
 }
 
-/** What to say when prompt and reply do not fit; `neededTokens` counts both. */
+/** What to say when prompt and reply do not fit. */
 export function overflowError(
   what: keyof typeof ADVICE,
-  { neededTokens, windowTokens }: { neededTokens: number; windowTokens: number },
+  { replyTokens, ...overflow }: ContextOverflow & { readonly replyTokens: number },
 ): DiscedgeError {
+  const { promptTokens, windowTokens } = overflow;
+  const neededTokens = promptTokens + replyTokens;
   return new DiscedgeError(
     'context_overflow',
     `${neededTokens} ids are needed and the context window holds ${windowTokens}: ${ADVICE[what]}`,
-    { param: 'prompt' },
+    { param: 'prompt', overflow },
   );
 }

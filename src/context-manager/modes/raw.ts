@@ -61,13 +61,13 @@ async function fit(
   const whole = await render(start);
   if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start as TurnNumber };
   if (turns.length > 0 && request.overflow === 'error') {
-    throw overflowError('context', { neededTokens: whole.length + replyTokens, windowTokens });
+    throw overflowError('context', { promptTokens: whole.length, replyTokens, windowTokens });
   }
   let high = turns.length + 1;
   let best = await render(high);
   if (best.length + replyTokens > windowTokens) {
     const part = base === undefined ? openingPart(request) : 'message';
-    throw overflowError(part, { neededTokens: best.length + replyTokens, windowTokens });
+    throw overflowError(part, { promptTokens: best.length, replyTokens, windowTokens });
   }
   const target = Math.min(windowTokens - replyTokens, Math.floor(windowTokens / 2));
   let low = start + 1;

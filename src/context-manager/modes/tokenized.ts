@@ -95,10 +95,11 @@ function makeRoom(
   { session, base, request, replyTokens }: BuildInput,
   { windowTokens, template }: { windowTokens: number; template: ChatTemplate },
 ): void {
-  const neededTokens = context.ids.length + segment.ids.length + replyTokens;
-  if (neededTokens <= windowTokens) return;
-  if (base === undefined) throw overflowError(openingPart(request), { neededTokens, windowTokens });
-  if (request.overflow === 'error') throw overflowError('context', { neededTokens, windowTokens });
+  const promptTokens = context.ids.length + segment.ids.length;
+  if (promptTokens + replyTokens <= windowTokens) return;
+  const lengths = { promptTokens, replyTokens, windowTokens };
+  if (base === undefined) throw overflowError(openingPart(request), lengths);
+  if (request.overflow === 'error') throw overflowError('context', lengths);
   if (!template.keepsSystem && opensWithSystem(session.history.line(base)[0])) {
     throw new DiscedgeError(
       'context_overflow',
@@ -116,7 +117,7 @@ function makeRoom(
     newTokens,
   });
   if (count === undefined) {
-    throw overflowError('message', { neededTokens: preambleTokens + newTokens + replyTokens, windowTokens });
+    throw overflowError('message', { ...lengths, promptTokens: preambleTokens + newTokens });
   }
   context.drop(count);
 }

@@ -19,10 +19,14 @@ export async function generateReply(
   },
 ): Promise<GenerationEnd> {
   const { prompt, maxTokens, affinity, observer, signal } = parts;
-  const { sampling, stop, stream } = parts.options;
-  for await (const event of llm.generate({ prompt, maxTokens, stop, sampling, affinity, stream }, signal)) {
+  const { sampling, stop, stream, tell } = parts.options;
+  const promptTokens = prompt.length;
+  const asked = { prompt, maxTokens, stop, sampling, affinity, stream, ...(tell && { tell }) };
+  for await (const event of llm.generate(asked, signal)) {
     if (event.kind === 'end') return event;
-    if (event.kind === 'part' && !observer.gone.aborted) observer.part(event.text, event.ids, event.fields);
+    if (observer.gone.aborted) continue;
+    if (event.kind === 'part') observer.part({ ...event, promptTokens });
+    else observer.progress?.(event);
   }
   throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
 }

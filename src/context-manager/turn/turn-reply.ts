@@ -1,24 +1,40 @@
+import type { SessionKey, TurnNumber } from '../../domain/identifiers.ts';
+import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { StoredReply } from '../modes/mode.ts';
-import type { Reply, TurnReply } from './turn.ts';
-import type { GatePass } from './turn-gate.ts';
+import type { EvaluatedTurn, Reply, TurnReply } from './turn.ts';
+import type { GatePass, OpenPass } from './turn-gate.ts';
 import { LOCAL } from './write-concerns.ts';
 
-/** The reply to a turn that was answered now; `promptTokens` is the length of its prompt. */
+/** What came of a prompt. */
+export interface Generated {
+  readonly end: GenerationEnd;
+  readonly promptTokens: number;
+  /** Most ids that the reply was allowed, whatever there was room for. */
+  readonly maxTokens: number;
+  readonly windowTokens: number;
+}
+
+/** The reply to a turn that was answered now. */
 export function answeredReply(
   turn: Turn,
-  end: GenerationEnd,
-  { promptTokens, rewrittenTokens }: Pick<TurnReply, 'promptTokens' | 'rewrittenTokens'>,
+  generated: Generated,
+  { rewrittenTokens }: Pick<TurnReply, 'rewrittenTokens'>,
   pass: EnteredPass,
 ): TurnReply {
   const { isArbitrated: arbitrated } = pass.held;
-  return { ...placeOf(turn, pass), ...generatedReply(end, promptTokens), rewrittenTokens, replayed: false, arbitrated };
+  return { ...placeOf(turn, pass), ...generatedReply(generated), rewrittenTokens, replayed: false, arbitrated };
 }
 
 /** A reply that was stored before, whole. */
-export function replayedReply(turn: Turn, { reply, replyIds, exact }: StoredReply, pass: GatePass): TurnReply {
+export function replayedReply(
+  turn: Turn,
+  { reply, replyIds, exact }: StoredReply,
+  pass: GatePass,
+  { windowTokens }: { readonly windowTokens: number },
+): TurnReply {
   return {
     ...placeOf(turn, pass),
     replayed: true,
@@ -29,8 +45,26 @@ export function replayedReply(turn: Turn, { reply, replyIds, exact }: StoredRepl
     exact,
     promptTokens: 0,
     stop: turn.record.stop,
+    windowIsFull: filledWindow(turn, pass, windowTokens),
+    made: undefined,
     usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
     fields: {},
+  };
+}
+
+/** What is told of a turn that was evaluated and not taken. */
+export function evaluatedTurn(
+  { userId, sessionId }: SessionKey,
+  { mode, contextStart }: { readonly mode: StoredMode; readonly contextStart: TurnNumber },
+  generated: Generated,
+  { base, waitedMs, retries }: OpenPass,
+): EvaluatedTurn {
+  return {
+    ...generatedReply(generated),
+    ...{ userId, sessionId, mode, waitedMs, retries },
+    basedOnTurn: base?.record.turn ?? 0,
+    basedOnContext: base?.hash,
+    droppedTurns: contextStart - 1,
   };
 }
 
@@ -50,15 +84,33 @@ function placeOf({ record, hash }: Turn, { waitedMs, retries }: GatePass) {
   };
 }
 
+/** By the ids as they are stored, which a template may have changed since. Of messages it is not known how many they were. */
+function filledWindow(turn: Turn, { session }: GatePass, windowTokens: number): boolean {
+  const { stop, contextStart } = turn.record;
+  if (stop.kind !== 'limit') return false;
+  const line = session.history.line(turn);
+  const dropped = contextStart > 1 ? leadOf(line[0]) - leadOf(line[contextStart - 1]) : 0;
+  const ids = line.slice(contextStart - 1).reduce((sum, { record }) => sum + idsOf(record), dropped);
+  return ids >= windowTokens;
+}
+
+const leadOf = (turn: Turn | undefined) =>
+  turn?.record.payload.mode === 'tokenized' ? turn.record.payload.leadLength : 0;
+
+const idsOf = ({ payload }: TurnRecord) =>
+  payload.mode === 'tokenized' ? payload.promptIds.length + payload.replyIds.length : 0;
+
 /** A reply as it was generated, whether it is stored or not. */
-export function generatedReply(end: GenerationEnd, promptTokens: number): Reply {
+export function generatedReply({ end, promptTokens, maxTokens, windowTokens }: Generated): Reply {
   return {
     text: end.text,
     replyIds: end.ids,
     exact: end.exact,
     promptTokens,
     stop: end.stop,
+    windowIsFull: end.stop.kind === 'limit' && promptTokens + end.usage.predictedTokens >= windowTokens,
     usage: end.usage,
+    made: { maxTokens, slot: end.slot, settings: end.settings },
     fields: end.fields ?? {},
   };
 }

@@ -5,7 +5,7 @@ import type { Message, StopReason, StoredMode } from '../../domain/record/turn-r
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
-import type { GenerationUsage } from '../../llm-service/llm-service.ts';
+import type { GenerationProgress, GenerationRequest, GenerationUsage } from '../../llm-service/llm-service.ts';
 
 /** How a reply is to be made, whatever its prompt. */
 export interface ReplyOptions {
@@ -16,6 +16,8 @@ export interface ReplyOptions {
   readonly sampling: Readonly<Record<string, unknown>>;
   /** Whether someone reads the parts as they come. */
   readonly stream: boolean;
+  /** What its reader is told beside them; nothing if left out. */
+  readonly tell?: GenerationRequest['tell'];
 }
 
 /** What a client asks of one turn, which is then stored; already authenticated and checked for shape. */
@@ -62,9 +64,24 @@ export type ClientPrompt = ReadonlyArray<string | TokenSequence> | { readonly co
 /** Whoever waits for the reply. */
 export interface TurnObserver {
   /** Called with each piece of the reply as it becomes certain; must not throw. */
-  part(text: string, ids: TokenSequence, fields: Readonly<Record<string, unknown>> | undefined): void;
+  part(piece: ReplyPiece): void;
+  /** Called before the first piece, where the request asks for it; must not throw. */
+  progress?(progress: PromptProgress): void;
   /** Aborts when the client has left. A turn that has begun to generate is finished and stored all the same. */
   readonly gone: AbortSignal;
+}
+
+export type PromptProgress = Omit<GenerationProgress, 'kind'>;
+
+export interface ReplyPiece {
+  readonly text: string;
+  readonly ids: TokenSequence;
+  /** Length of the whole prompt, in ids; 0 for a replay. */
+  readonly promptTokens: number;
+  /** Of the reply up to here, where the request asks for it. */
+  readonly usage?: GenerationUsage;
+  /** Further fields of the LLM Service's own reply. */
+  readonly fields?: Readonly<Record<string, unknown>>;
 }
 
 /** A whole reply, as it was generated or stored. */
@@ -76,38 +93,60 @@ export interface Reply {
   /** Length of the whole prompt, in ids; 0 for a replay. */
   readonly promptTokens: number;
   readonly stop: StopReason;
+  /** Whether it was the context window that ended the reply. */
+  readonly windowIsFull: boolean;
   readonly usage: GenerationUsage;
+  /** How it was made; `undefined` for a replay. */
+  readonly made: ReplyMaking | undefined;
   /** Further fields of the LLM Service's own reply. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** The reply to a turn, and the place that the turn now has in its session. */
-export interface TurnReply extends Reply {
+/** To a prompt of a client that keeps its context. */
+export interface ForwardedReply extends Reply {
+  /** The whole prompt, as the model read it. */
+  readonly prompt: TokenSequence;
+}
+
+export interface ReplyMaking {
+  /** Most ids that the reply was allowed, within the node's limit and whatever there was room for. */
+  readonly maxTokens: number;
+  /** As the LLM Service tells it. */
+  readonly slot: number | undefined;
+  readonly settings: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** The reply of no ids to a turn that is not taken, and the place in its session that it would have had. */
+export interface EvaluatedTurn extends Reply {
   readonly userId: UserId;
   readonly sessionId: SessionId;
   readonly mode: StoredMode;
-  readonly turn: TurnNumber;
-  /** Names the history up to and including this turn. */
-  readonly contextId: ContextId;
   /** The turn this one was answered from: `turn − 1` under `strong`, perhaps less under `available`. */
   readonly basedOnTurn: number;
   /** The history it was answered from; `undefined` for turn 1. Under `available` perhaps not the one that was named. */
   readonly basedOnContext: ContextId | undefined;
+  readonly waitedMs: number;
+  /** How often the gate looked again. */
+  readonly retries: number;
+  /** Turns at the beginning of the session that the model no longer saw. */
+  readonly droppedTurns: number;
+}
+
+/** The reply to a turn, and the place that the turn now has in its session. */
+export interface TurnReply extends EvaluatedTurn {
+  readonly turn: TurnNumber;
+  /** Names the history up to and including this turn. */
+  readonly contextId: ContextId;
   readonly replayed: boolean;
   /**
    * Whether no other node can have answered this very turn; `false` where the one that tells could not be asked, or, under
    * `available`, was not. `undefined` for a replay, which says nothing of it.
    */
   readonly arbitrated: boolean | undefined;
-  readonly waitedMs: number;
-  /** How often the gate looked again. */
-  readonly retries: number;
   /** What was reached of the write concern asked for. */
   readonly writeConcern: WriteConcern;
   /** Nodes known to have the record on disk, this one included. */
   readonly replicas: number;
-  /** Turns at the beginning of the session that the model no longer saw. */
-  readonly droppedTurns: number;
   /** Ids of the context before that were evaluated again because the template has earlier turns otherwise; 0 for a replay. */
   readonly rewrittenTokens: number;
 }

@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../../domain/errors.ts';
+import { type ContextOverflow, DiscedgeError } from '../../domain/errors.ts';
 
 /** A llama-server's message is a line; anything longer comes from something else. */
 const MESSAGE_CHARS_MAX = 300;
@@ -35,11 +35,11 @@ export function isClosed(): DiscedgeError {
  * only have a status.
  */
 export function errorOfReply(url: URL, status: number, body: unknown): DiscedgeError {
-  const { message, type } = readError(body);
+  const { message, type, overflow } = readError(body);
   const said = `llama-server at ${url.origin} answered ${status}${message === undefined ? '' : `: ${message}`}`;
   if (status === 400) {
     return type === 'exceed_context_size_error'
-      ? new DiscedgeError('context_overflow', "The prompt is longer than llama-server's context window.")
+      ? new DiscedgeError('context_overflow', "The prompt is longer than llama-server's context window.", { overflow })
       : new DiscedgeError('invalid_request', message ?? said);
   }
   if (status === 401 || status === 403) {
@@ -53,10 +53,22 @@ export function errorOfReply(url: URL, status: number, body: unknown): DiscedgeE
     : new DiscedgeError('llm_bad_reply', `${said}; is it a llama-server?`);
 }
 
-function readError(body: unknown): { message: string | undefined; type: unknown } {
-  const { error } = (body ?? {}) as { error?: { message?: unknown; type?: unknown } };
+interface ServerError {
+  readonly message: string | undefined;
+  readonly type: unknown;
+  readonly overflow: ContextOverflow | undefined;
+}
+
+function readError(body: unknown): ServerError {
+  const { error } = (body ?? {}) as { error?: Record<string, unknown> };
+  const { n_prompt_tokens: promptTokens, n_ctx: windowTokens } = error ?? {};
+  const isTold = typeof promptTokens === 'number' && typeof windowTokens === 'number';
   const message = typeof error?.message === 'string' ? error.message : undefined;
   // Its JSON parser quotes what it could not read, and that may be a prompt.
   const isShowable = message !== undefined && !message.includes('parse_error') && !message.includes('last read');
-  return { message: isShowable ? message.slice(0, MESSAGE_CHARS_MAX) : undefined, type: error?.type };
+  return {
+    message: isShowable ? message.slice(0, MESSAGE_CHARS_MAX) : undefined,
+    type: error?.type,
+    overflow: isTold ? { promptTokens, windowTokens } : undefined,
+  };
 }

@@ -109,7 +109,6 @@ describe('fields of the wrong type or range', () => {
     ['max_wait_ms', 'soon'],
     ['ttl_seconds', 0],
     ['ttl_seconds', 10 ** 12],
-    ['n_predict', 0],
     ['n_predict', -2],
     ['n_predict', 2 ** 53],
     ['max_tokens', 2 ** 53],
@@ -227,14 +226,14 @@ describe('turns out of place', () => {
 
 describe('messages that do not fit', () => {
   it.each([false, true])('10⁶ characters, stream %s', async (stream) => {
-    expectError(await turnThree({ prompt: 'x'.repeat(1_000_000), stream }), 400, 'context_overflow', 'prompt');
+    expectError(await turnThree({ prompt: 'x'.repeat(1_000_000), stream }), 400, 'exceed_context_size_error', 'prompt');
   });
 
   it('drop-oldest does not help when the message alone is too long', async () => {
     expectError(
       await turnThree({ prompt: 'x'.repeat(30_000), overflow: 'drop-oldest' }),
       400,
-      'context_overflow',
+      'exceed_context_size_error',
       'prompt',
     );
   });

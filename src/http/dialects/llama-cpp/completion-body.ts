@@ -19,12 +19,12 @@ import {
 const STOP_WORDS_MAX = 16;
 const stopWord = Type.String({ maxLength: 256 });
 
+/** Most fields that a request may pick out of its reply, and how long their paths may be. */
+const RESPONSE_FIELDS_MAX = 256;
+const RESPONSE_FIELD_CHARS_MAX = 256;
+
 const replyTokens = (description: string) =>
-  Type.Refine(
-    Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER, description }),
-    (tokens) => tokens !== 0,
-    () => 'must be at least 1, or -1 for as many as the node allows',
-  );
+  Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER, description });
 
 /** What a request says beside its sampling parameters. */
 const REQUEST_FIELDS = {
@@ -43,10 +43,24 @@ const REQUEST_FIELDS = {
       description: 'Answer as `text/event-stream`: parts, then an event with every field of the reply.',
     }),
   ),
-  n_predict: Type.Optional(replyTokens('Most tokens to reply with; −1: as many as the node allows.')),
+  n_predict: Type.Optional(
+    replyTokens(
+      'Most tokens to reply with; −1: as many as the node allows; 0: the prompt is only evaluated, for a turn to come, and no turn is taken.',
+    ),
+  ),
   max_tokens: Type.Optional(replyTokens('The same as n_predict.')),
   stop: Type.Optional(Type.Union([stopWord, Type.Array(stopWord, { maxItems: STOP_WORDS_MAX })])),
   return_tokens: Type.Optional(Type.Boolean({ description: 'Add the ids of the reply.' })),
+  response_fields: Type.Optional(
+    Type.Array(Type.String({ maxLength: RESPONSE_FIELD_CHARS_MAX }), {
+      maxItems: RESPONSE_FIELDS_MAX,
+      description: 'Answer with these fields only; `timings/prompt_n` is one inside another.',
+    }),
+  ),
+  return_progress: Type.Optional(
+    Type.Boolean({ description: 'Begin the stream with events that say how far the prompt is.' }),
+  ),
+  timings_per_token: Type.Optional(Type.Boolean({ description: 'Add `timings` to each event of a stream.' })),
   ...ModelChoice,
 };
 
@@ -104,12 +118,10 @@ const SAMPLING_FIELDS = {
 };
 
 /**
- * llama.cpp's fields that steer its KV cache or the form of its reply. They are the node's own business here and dropped,
- * since a client that set them could only break the prefix.
+ * llama.cpp's fields that steer its KV cache. They are the node's own business here and dropped, since a client that set them
+ * could only break the prefix.
  */
-const DROPPED_FIELDS = [
-  ...['cache_prompt', 'id_slot', 'n_keep', 'n_discard', 'return_progress', 'timings_per_token', 'response_fields'],
-];
+const DROPPED_FIELDS = ['cache_prompt', 'id_slot', 'n_keep', 'n_discard'];
 
 /**
  * llama.cpp's `/completion` with DisCEdge's fields. Every further field is a sampling parameter and goes to the LLM

@@ -1,15 +1,20 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import type { Reply, TurnReply } from '../../../context-manager/turn/turn.ts';
+import type { EvaluatedTurn, Reply, TurnReply } from '../../../context-manager/turn/turn.ts';
 import { ANONYMOUS } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
 import type { CompletionBody } from './completion-body.ts';
+import { rounded, Timings, timingsOf } from './timings.ts';
 
 /** What the fields of a reply are made of. */
 export interface Answered {
   readonly reply: Reply;
-  /** The turn as it is stored; `undefined` for a forwarded prompt, of which the request's own words are given back. */
-  readonly turn: TurnReply | undefined;
+  /**
+   * The turn as it is stored, or without a place in the session where it was only evaluated; `undefined` for a forwarded
+   * prompt, of which the request's own words are given back.
+   */
+  readonly turn: (EvaluatedTurn & Partial<TurnReply>) | undefined;
+  readonly prompt: string;
   readonly body: CompletionBody;
   readonly requestBytes: number;
   readonly model: string;
@@ -36,16 +41,18 @@ const count = (description?: string) => Type.Integer(description === undefined ?
 
 /** llama.cpp's fields and DisCEdge's (DESIGN §10), in the order in which they are sent. */
 const FIELDS = {
+  index: always(count(), () => 0),
   content: always(text(), ({ reply }) => reply.text),
   tokens: always(Type.Array(Type.Integer({ minimum: 0, maximum: TOKEN_ID_MAX })), ({ reply, body }) =>
     body.return_tokens ? [...reply.replyIds] : [],
   ),
+  id_slot: always(count('The slot that worked on it; −1 for a replay.'), ({ reply }) => reply.made?.slot ?? -1),
   stop: always(Type.Boolean(), () => true),
   model: always(text(), ({ model }) => model),
   session_id: maybe(text(), ({ turn, body }) => turn?.sessionId ?? body.session_id),
   user_id: always(text(), ({ turn, body }) => turn?.userId ?? body.user_id ?? ANONYMOUS),
   mode: always(text(), ({ turn }) => turn?.mode ?? 'client-side'),
-  turn: maybe(count(), ({ turn, body }) => turn?.turn ?? body.turn),
+  turn: maybe(count('Absent where no turn was taken.'), ({ turn, body }) => (turn ?? body).turn),
   context_id: maybe(text(), ({ turn }) => turn?.contextId),
   node: always(text(), ({ node }) => node),
   request_size: always(count('Bytes of the request body.'), ({ requestBytes }) => requestBytes),
@@ -95,34 +102,29 @@ const FIELDS = {
   stopping_word: always(text(), ({ reply: { stop } }) => (stop.kind === 'word' ? stop.word : '')),
   tokens_predicted: always(count(), ({ reply }) => reply.usage.predictedTokens),
   tokens_evaluated: always(count('Ids of the whole prompt.'), ({ reply }) => reply.promptTokens),
-  tokens_cached: always(count("Ids in the KV cache after the turn (llama.cpp's meaning)."), ({ reply, turn }) =>
-    turn?.replayed ? 0 : reply.promptTokens + reply.usage.predictedTokens,
+  tokens_cached: always(
+    count('Ids in the KV cache after the turn: all but the last, which was not evaluated. 0 for a replay.'),
+    ({ reply, turn }) => (turn?.replayed ? 0 : reply.promptTokens + Math.max(0, reply.usage.predictedTokens - 1)),
   ),
-  truncated: always(Type.Boolean(), ({ turn }) => (turn?.droppedTurns ?? 0) > 0),
-  timings: always(
-    Type.Object({
-      cache_n: count('Prompt ids found in the KV cache.'),
-      prompt_n: count('Prompt ids evaluated.'),
-      prompt_ms: Type.Number(),
-      prompt_per_token_ms: Type.Number(),
-      prompt_per_second: Type.Number(),
-      predicted_n: count(),
-      predicted_ms: Type.Number(),
-      predicted_per_token_ms: Type.Number(),
-      predicted_per_second: Type.Number(),
-    }),
-    ({ reply: { usage } }) => ({
-      cache_n: usage.cachedTokens,
-      prompt_n: usage.evaluatedTokens,
-      prompt_ms: rounded(usage.promptMs),
-      prompt_per_token_ms: ratio(usage.promptMs, usage.evaluatedTokens),
-      prompt_per_second: ratio(usage.evaluatedTokens * 1000, usage.promptMs),
-      predicted_n: usage.predictedTokens,
-      predicted_ms: rounded(usage.predictedMs),
-      predicted_per_token_ms: ratio(usage.predictedMs, usage.predictedTokens),
-      predicted_per_second: ratio(usage.predictedTokens * 1000, usage.predictedMs),
-    }),
+  truncated: always(
+    Type.Boolean({ description: 'Whether the context window cut the reply, or turns before it.' }),
+    ({ reply, turn }) => reply.windowIsFull || (turn?.droppedTurns ?? 0) > 0,
   ),
+  has_new_line: always(Type.Boolean(), ({ reply }) => reply.text.includes('\n')),
+  prompt: always(text('The message; in `client-side` the whole prompt, as the model read it.'), ({ prompt }) => prompt),
+  generation_settings: maybe(
+    Type.Object(
+      { n_predict: count(), max_tokens: count(), stop: Type.Array(Type.String()), stream: Type.Boolean() },
+      { additionalProperties: true, description: 'What applied, sampling parameters included. Absent from a replay.' },
+    ),
+    ({ reply: { made }, body: { stop = [], stream = false } }) =>
+      made && {
+        ...made.settings,
+        ...{ n_predict: made.maxTokens, max_tokens: made.maxTokens, stream },
+        stop: typeof stop === 'string' ? [stop] : stop,
+      },
+  ),
+  timings: always(Timings, ({ reply: { usage } }) => timingsOf(usage)),
 } as const satisfies Record<string, Field>;
 
 type Schemas = { [Name in keyof typeof FIELDS]: (typeof FIELDS)[Name]['schema'] };
@@ -141,12 +143,4 @@ export function completionReply(answered: Answered): CompletionReply {
     if (value !== undefined) reply[name] = value;
   }
   return reply as CompletionReply;
-}
-
-function ratio(over: number, under: number): number {
-  return under === 0 ? 0 : rounded(over / under);
-}
-
-function rounded(value: number): number {
-  return Math.round(value * 1000) / 1000;
 }

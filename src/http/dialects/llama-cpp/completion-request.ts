@@ -30,12 +30,14 @@ export function completionOf(
     );
   }
   const { n_predict, max_tokens, stop = [], stream = false } = body;
+  const { return_progress: progress = false, timings_per_token: usage = false } = body;
   const asked = n_predict ?? max_tokens;
   const reply: ReplyOptions = {
     maxTokens: asked === -1 ? 'most' : asked,
     stop: (typeof stop === 'string' ? [stop] : stop).filter((word) => word !== ''),
     sampling: samplingOf(body),
     stream,
+    ...(stream && (progress || usage) && { tell: { progress, usage } }),
   };
   const mode = body.mode ?? defaultMode;
   if (mode === 'client-side') return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt) } };

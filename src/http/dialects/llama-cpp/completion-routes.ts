@@ -1,11 +1,13 @@
 import type { AppParts } from '../../app-parts.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
-import { type ServedTurn, serveTurn, type TurnStream } from '../../serve-turn.ts';
+import { type ServedTurn, serveTurn } from '../../serve-turn.ts';
 import type { TypedApp } from '../../typed-app.ts';
 import { CompletionBody } from './completion-body.ts';
-import { CompletionEvent, completionFailure } from './completion-events.ts';
-import { type Answered, CompletionReply, completionReply } from './completion-reply.ts';
+import { CompletionEvent } from './completion-events.ts';
+import { CompletionReply, completionReply } from './completion-reply.ts';
 import { completionOf } from './completion-request.ts';
+import { completionStream, type Done } from './completion-stream.ts';
+import { onlyFields } from './response-fields.ts';
 
 /** llama.cpp's `/completion`, with sessions: one turn of a conversation. */
 export function completionRoutes(app: TypedApp, parts: AppParts): void {
@@ -28,37 +30,32 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     ['/completion', 'takeTurn'],
     ['/completions', 'takeTurnAtCompletions'],
   ] as const) {
-    app.post(url, { schema: { ...schema, operationId } }, async (request, reply) =>
-      serveTurn({ request, reply, environment }, completion(request.body, parts)),
-    );
+    app.post(url, { schema: { ...schema, operationId } }, async (request, reply) => {
+      // Of a reply that the client wants in part the schema does not hold.
+      if (request.body.response_fields?.length) reply.serializer(JSON.stringify);
+      return serveTurn({ request, reply, environment }, completion(request.body, parts));
+    });
   }
 }
 
-/** What the turn resolves with: all that its reply is made of but what is known of the request. */
-type Done = Omit<Answered, 'requestBytes'>;
-
 function completion(body: CompletionBody, { models, options }: AppParts): ServedTurn<Done, CompletionReply> {
-  const { name: model, contextManager } = models.find(body.model);
+  const { name: model, contextManager, llm } = models.find(body.model);
   const { kind, request } = completionOf(body, options, contextManager);
   const rest = { body, model, node: options.nodeId };
   return {
     async run(observer) {
       if (kind === 'forward') {
-        return { reply: await contextManager.forward(request, observer), turn: undefined, ...rest };
+        const reply = await contextManager.forward(request, observer);
+        const prompt = await llm.detokenize(reply.prompt, { special: true });
+        return { reply, turn: undefined, prompt, ...rest };
       }
-      const turn = await contextManager.takeTurn(request, observer);
-      return { reply: turn, turn, ...rest };
+      const turn = await (request.maxTokens === 0
+        ? contextManager.evaluate(request, observer)
+        : contextManager.takeTurn(request, observer));
+      return { reply: turn, turn, prompt: body.prompt as string, ...rest };
     },
-    whole: (done, told) => completionReply({ ...done, ...told }),
-    stream: request.stream ? STREAM : undefined,
+    whole: (done, told) =>
+      onlyFields(completionReply({ ...done, ...told }), body.response_fields ?? []) as CompletionReply,
+    stream: request.stream ? completionStream(body) : undefined,
   };
 }
-
-const STREAM: TurnStream<Done> = {
-  part({ text, ids, fields }) {
-    if (text === '' && ids.length === 0) return [];
-    return [{ data: { ...fields, index: 0, content: text, tokens: ids, stop: false } }];
-  },
-  end: (done, told) => [{ data: { ...completionReply({ ...done, ...told }), content: '' } }],
-  error: (error) => [{ data: completionFailure(error) }],
-};
