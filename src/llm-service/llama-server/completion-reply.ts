@@ -44,7 +44,7 @@ const isFinal = Compile(Final);
 /** Fields left out of the reply's extras: translated into our own, too large, or of interest to one request only. */
 const OWN_FIELDS = new Set([
   ...['index', 'content', 'tokens', 'stop', 'prompt', 'id_slot', 'tokens_predicted', 'tokens_evaluated'],
-  ...['timings', 'prompt_progress', 'generation_settings'],
+  ...['prompt_progress', 'generation_settings'],
 ]);
 
 export interface CompletionChunk {

@@ -438,7 +438,7 @@ describe('what the server adds', () => {
     if (end?.kind !== 'end') throw new Error('no end');
     expect(end.settings).toEqual({ seed: 7 });
     expect(end.fields).toMatchObject({ completion_probabilities: [1], has_new_line: true });
-    for (const own of ['prompt', 'tokens', 'content', 'timings']) expect(end.fields).not.toHaveProperty(own);
+    for (const own of ['prompt', 'tokens', 'content']) expect(end.fields).not.toHaveProperty(own);
   });
 
   test('in progress events shows only to who asked, and their id is none', async () => {
