@@ -32,7 +32,8 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
   ] as const) {
     app.post(url, { schema: { ...schema, operationId } }, async (request, reply) => {
       // Of a reply that the client wants in part the schema does not hold.
-      if (request.body.response_fields?.length) reply.serializer(JSON.stringify);
+      if (request.body.response_fields?.length)
+        reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
       return serveTurn({ request, reply, environment }, completion(request.body, parts));
     });
   }
