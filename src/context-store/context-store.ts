@@ -87,6 +87,8 @@ export interface SharedContexts {
    * there is, 0 included; 0 at once for a record that is not this node's or is gone. Throws `signal.reason` on abort.
    */
   awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number>;
+  /** Ends, and never rejects, with the fetch of that session that is under way; `undefined` where none is. */
+  fetching?(key: SessionKey): Promise<unknown> | undefined;
   /**
    * Gets what peers hold of a session and this node does not; a store need not be able to. Resolves with how many records
    * came, which are durable, told to listeners and count as used, once every peer that can be reached has been asked; after

@@ -136,6 +136,7 @@ class SharedReplica implements NatsStore {
       refresh: () => this.#refresh(),
       awaitReplicated: (...args) => this.#awaitReplicated(...args),
       fetch: (...args) => this.#fetches.fetch(...args),
+      fetching: (key) => this.#fetches.underWay(key),
     };
     this.#instance = environment.random.uuid();
     const { nodeId, incarnation } = replica;

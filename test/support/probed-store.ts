@@ -210,7 +210,9 @@ export class ProbedFetchingStore extends ProbedReplica {
     onlyHere: () => [],
     refresh: async () => {},
     fetch: (key, wait) => this.#fetch(key, wait),
+    fetching: () => this.#underWay,
   };
+  #underWay: Promise<unknown> | undefined;
   readonly #clock: Environment['clock'];
 
   constructor(environment: Environment) {
@@ -228,7 +230,14 @@ export class ProbedFetchingStore extends ProbedReplica {
   #fetch(key: SessionKey, { waitMs, signal }: { waitMs: number; signal: AbortSignal }): Promise<number> {
     signal.throwIfAborted();
     this.fetches.push(key);
-    return within({ clock: this.#clock, waitMs }, abortable(this.#bring(key), signal), () => 0);
+    const bringing = this.#bring(key);
+    const under = bringing
+      .catch(() => {})
+      .finally(() => {
+        if (this.#underWay === under) this.#underWay = undefined;
+      });
+    this.#underWay = under;
+    return within({ clock: this.#clock, waitMs }, abortable(bringing, signal), () => 0);
   }
 
   async #bring(key: SessionKey): Promise<number> {

@@ -2,7 +2,9 @@ import type { SharedContexts } from '../../context-store/context-store.ts';
 import { type Outlook, outlookFor } from '../../context-store/replication-status.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
+import { abortable } from '../../waiting/abortable.ts';
 import { pause } from '../../waiting/pause.ts';
+import { within } from '../../waiting/within.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
@@ -110,6 +112,7 @@ export class ReplicaWait {
     const startedMs = this.#clock.monotonic();
     const asking = new Asking(this.#records.sharing, key);
     let retries = 0;
+    await this.#untilFetched(key, Math.min(maxWaitMs, FETCH_PATIENCE_MS), signal);
     for (;;) {
       const session = await this.#records.load(key);
       const waitedMs = this.#clock.monotonic() - startedMs;
@@ -130,6 +133,13 @@ export class ReplicaWait {
       }
       await asking.ask(lack === 'arrival' ? Math.min(leftMs, FETCH_PATIENCE_MS) : leftMs, signal);
     }
+  }
+
+  /** What another request is having fetched is not looked at in part. */
+  async #untilFetched(key: SessionKey, waitMs: number, signal: AbortSignal): Promise<void> {
+    const fetching = this.#records.sharing?.fetching?.(key);
+    if (fetching === undefined || waitMs <= 0) return;
+    await within<unknown>({ clock: this.#clock, waitMs }, abortable(fetching, signal), () => {});
   }
 }
 

@@ -236,3 +236,26 @@ describe('who says what they have seen of a session', () => {
     await at[0].delete(at[1], at[2], { turn: 1 as never });
   });
 });
+
+describe('while a session is being fetched', () => {
+  it('nobody else sees a part of it, and who waits for that waits no longer than half a second', async () => {
+    const hold = rig.store.holdFetch();
+    const first = show();
+    await rig.settled();
+    await rig.store.arrive(records[0] as SealedRecord);
+    const second = show();
+    await rig.settled();
+    hold.release();
+    expect((await second).turns).toHaveLength(5);
+    expect((await first).turns).toHaveLength(5);
+    const held = rig.store.holdFetch();
+    const third = codeOf(show({ turn: 6, maxWaitMs: 200 }));
+    await rig.settled();
+    await rig.environment.advance(200);
+    expect(await third).toBe('context_stale');
+    const fourth = show();
+    await rig.environment.advance(500);
+    expect((await fourth).turns).toHaveLength(5);
+    held.release();
+  });
+});

@@ -56,6 +56,11 @@ export class SessionFetches {
     return within({ clock: this.#parts.clock, waitMs }, abortable(fetching, signal), () => 0);
   }
 
+  /** See `SharedContexts.fetching`. */
+  underWay(key: SessionKey): Promise<unknown> | undefined {
+    return this.#underWay.get(sessionKeyText(key))?.catch(() => {});
+  }
+
   /**
    * Gets what one peer holds of a session and this node does not, of which it has handed out the first page already. Bounded
    * as a fetch is; a peer that does not hand it out is told of in the log.
