@@ -279,6 +279,7 @@ export const CASES: readonly ApiCase[] = [
     method: 'DELETE',
     path: '/completion',
     only: [],
+    decisions: refusal('There is a route, and `allow` says for which methods.'),
   },
 
   {

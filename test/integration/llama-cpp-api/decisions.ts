@@ -11,10 +11,10 @@ const inReply = (names: string) => new RegExp(`^(end\\.)?(${names})$`);
 export const GENERAL_DECISIONS: readonly GeneralDecision[] = [
   {
     fields: inReply(
-      'session_id|user_id|mode|turn|context_id|node|request_size|retries|waited_ms|based_on_turn|based_on_context|replayed|arbitrated|write_concern|replicas|dropped_turns|exact_ids',
+      'session_id|user_id|mode|turn|context_id|node|request_size|retries|waited_ms|based_on_turn|based_on_context|replayed|arbitrated|write_concern|replicas|dropped_turns|tokens_rewritten|exact_ids',
     ),
     named:
-      '`user_id`, `mode`, `node`, `request_size`, `retries`, `waited_ms`, `replayed`, `dropped_turns`, `exact_ids`',
+      '`user_id`, `mode`, `node`, `request_size`, `retries`, `waited_ms`, `replayed`, `dropped_turns`, `tokens_rewritten`, `exact_ids`',
     why: "DisCEdge's own fields come with every reply; a client of llama.cpp passes over them.",
   },
   {
