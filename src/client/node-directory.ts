@@ -32,6 +32,10 @@ export interface ListedNode {
   readonly lastSeenAgoMs: number | undefined;
   /** Models that the asked node serves under the same name, with another tokenizer or chat template: they share no sessions. */
   readonly unlikeModels: readonly string[];
+  /** Of the asked node: why its clock is not to be relied on, in one word; nothing expires there meanwhile. */
+  readonly clockDoubt: string | undefined;
+  /** How far its time is ahead of the asked node's, in milliseconds; `undefined` where it has not said. */
+  readonly clockAheadMs: number | undefined;
   /** Records of it that were not taken in, by reason. */
   readonly refusedRecords: Readonly<Record<string, number>>;
 }
@@ -55,6 +59,7 @@ interface WireNode
   readonly only_here?: number;
   readonly last_seen_ms_ago?: number;
   readonly unlike_models?: readonly string[];
+  readonly clock?: { readonly doubt?: string; readonly ahead_ms?: number };
   readonly refused_records?: ListedNode['refusedRecords'];
 }
 
@@ -72,6 +77,8 @@ function listedNode(wire: WireNode): ListedNode {
     lag: wire.lag ?? wire.unpublished ?? 0,
     onlyHere: wire.only_here,
     lastSeenAgoMs: state === 'self' ? 0 : wire.last_seen_ms_ago,
+    clockDoubt: wire.clock?.doubt,
+    clockAheadMs: wire.clock?.ahead_ms,
     unlikeModels: wire.unlike_models ?? [],
     refusedRecords: wire.refused_records ?? {},
   };

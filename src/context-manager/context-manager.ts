@@ -193,6 +193,7 @@ export class ContextManager {
         kept,
         writtenAtMs: environment.clock.now(),
         isOver: (ms: number) => records.isOver(ms),
+        marks: records.marks,
       };
       return newTurnRecord(request, pass, answer, options);
     };

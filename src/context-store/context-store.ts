@@ -102,6 +102,8 @@ export interface StoredSession {
   readonly deleted: boolean;
   /** Turn records only; empty when deleted. */
   readonly records: readonly SealedRecord[];
+  /** Later than its records name where their times are unsure; absent when deleted. */
+  readonly keptUntilMs?: number;
   /** Records of this session that could not be decoded. */
   readonly corrupt: number;
 }

@@ -109,7 +109,7 @@ export class LmdbContextStore implements ContextStore {
         this.#corruptRecords += lost;
         this.#environment.logger.warn('lost_records', { records: lost });
       }
-      return { deleted: false, records, corrupt: corrupt + lost };
+      return { deleted: false, records, keptUntilMs: row.expiresAtMs, corrupt: corrupt + lost };
     });
   }
 

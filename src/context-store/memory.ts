@@ -77,7 +77,8 @@ class MemoryStore implements ContextStore {
     if (usedAtMs - session.row.lastUsedAtMs >= USE_NOTED_EVERY_MS)
       this.#replace(session, { ...session, row: { ...session.row, lastUsedAtMs: usedAtMs } });
     if (session.row.deleted) return { deleted: true, records: [], corrupt: 0 };
-    return { deleted: false, records: [...session.records.values()].sort(inTurnOrder), corrupt: 0 };
+    const records = [...session.records.values()].sort(inTurnOrder);
+    return { deleted: false, records, keptUntilMs: session.row.expiresAtMs, corrupt: 0 };
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {

@@ -2,6 +2,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { StoredMode } from '../domain/record/turn-record.ts';
+import { keepsUntilMs } from '../domain/record/unsure-time.ts';
 import type { AppendOptions, SessionSummary } from './context-store.ts';
 
 /** What a store knows of a session without opening its records. Follows from the records, whatever order they came in. */
@@ -16,7 +17,7 @@ export interface SessionRow {
   readonly deleted: boolean;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
-  /** The latest any of its records names; a tombstone does not shorten it. */
+  /** The latest any of its records names, or keeps it until where its times are unsure; a tombstone does not shorten it. */
   readonly expiresAtMs: number;
   readonly lastUsedAtMs: number;
 }
@@ -36,7 +37,7 @@ export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedA
     deleted: record.kind === 'tombstone',
     createdAtMs: Math.min(row?.createdAtMs ?? record.writtenAtMs, record.writtenAtMs),
     updatedAtMs: Math.max(row?.updatedAtMs ?? 0, record.writtenAtMs),
-    expiresAtMs: Math.max(row?.expiresAtMs ?? 0, record.expiresAtMs),
+    expiresAtMs: Math.max(row?.expiresAtMs ?? 0, keepsUntilMs(record, usedAtMs)),
     lastUsedAtMs: Math.max(row?.lastUsedAtMs ?? 0, usedAtMs),
   };
 }

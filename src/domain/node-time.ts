@@ -43,7 +43,7 @@ export interface NodeTimeOptions {
 }
 
 /** No record is older than the software: a clock before it was never set. 2025-01-01. */
-const FLOOR_MS = 1_735_689_600_000;
+export const FLOOR_MS = 1_735_689_600_000;
 /** NTP lets a clock run faster or slower by half of this. */
 const SLEW = 0.001;
 /** Two clocks are read one after the other, and the steady one in steps of 10 ms. */
@@ -106,6 +106,12 @@ export class NodeTime {
     if (this.#step !== undefined) return this.#step.offsetMs < 0 && !this.#isConfirmed ? 'behind' : 'stepped';
     if (this.#disagreeing) return 'peers';
     return this.#isConfirmed ? undefined : 'starting';
+  }
+
+  /** Whether what is stamped now may be far off: nobody has confirmed the time, or most contradict it. */
+  get isUnsure(): boolean {
+    this.#look();
+    return !this.#isConfirmed || this.#disagreeing;
   }
 
   /** How far the machine's clock is ahead of the node's time; what it jumped by, until that is followed. */

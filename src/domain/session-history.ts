@@ -2,6 +2,7 @@ import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
 import { Lifetimes } from './lifetimes.ts';
 import type { SealedRecord } from './record/record-codec.ts';
 import type { StoredMode, TurnRecord } from './record/turn-record.ts';
+import { isTimeUnsure } from './record/unsure-time.ts';
 
 /** One turn record in its place in the tree. */
 export interface Turn {
@@ -53,7 +54,12 @@ export class SessionHistory {
     return this.#turns.size - this.#settle().size;
   }
 
-  /** The latest expiry any record names (DESIGN §4), waiting ones included. */
+  /** It lives until then, whatever its records name. */
+  keepUntil(ms: number): void {
+    this.#expiresAtMs = Math.max(this.#expiresAtMs, ms);
+  }
+
+  /** The latest expiry any record names (DESIGN §4), waiting ones included, or what it is kept until. */
   get expiresAtMs(): number {
     return this.#expiresAtMs;
   }
@@ -144,8 +150,11 @@ export class SessionHistory {
       openingOf.set(turn.hash, opening);
       expiresAtMs.set(opening, Math.max(expiresAtMs.get(opening) ?? 0, turn.record.expiresAtMs));
     }
+    // Times that are unsure say nothing of what was before what.
+    const dated = this.#openings.filter(({ record }) => !isTimeUnsure(record));
     const isReplaced = (opening: Turn) =>
-      this.#openings.some(
+      !isTimeUnsure(opening.record) &&
+      dated.some(
         ({ record: { writtenAtMs } }) =>
           writtenAtMs > opening.record.writtenAtMs &&
           Lifetimes.shared.isOver(expiresAtMs.get(opening) as number, writtenAtMs),

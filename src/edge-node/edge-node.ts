@@ -95,7 +95,7 @@ async function assemble(
     httpUrl: () => told.httpUrl,
     load: () => told.node?.turnsInFlight ?? 0,
   });
-  if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics);
+  if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics, time);
   const node = new NodeResources({ store, environment, time, options: { ...config, incarnation: opened.incarnation } });
   told.node = node;
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;

@@ -17,7 +17,7 @@ export interface KeptTimeParts {
 /** Weighs the clocks again and again, says in the log when they come to be doubted or trusted, and keeps the time. Returns what ends it. */
 export function keepTime(
   { time, sharing, keep }: KeptTimeParts,
-  { clock, logger }: Pick<Environment, 'clock' | 'logger'>,
+  { clock, logger, metrics }: Pick<Environment, 'clock' | 'logger' | 'metrics'>,
 ): () => Promise<void> {
   let told: ClockDoubt | undefined = 'starting';
   let cancel = () => {};
@@ -43,6 +43,10 @@ export function keepTime(
     keeping = keeping.then(() => keep?.(kept)).catch((error) => logger.warn('time_not_kept', {}, error));
   };
 
+  metrics.gauge(
+    { name: 'discedge_clock_trusted', help: '1 while the clock is not in doubt; else 0, and nothing expires' },
+    () => (time.doubt === undefined ? 1 : 0),
+  );
   look();
   return async () => {
     cancel();

@@ -1,11 +1,25 @@
 import type { SharedContexts } from '../context-store/context-store.ts';
 import type { PeerStatus } from '../context-store/replication-status.ts';
+import type { NodeTime } from '../domain/node-time.ts';
 import type { LabelledValue, Metrics } from '../environment/environment.ts';
 
 /** What a node tells of its part in the cluster. Peers are labels: a cluster has at most a few dozen. */
-export function exposeReplication(sharing: SharedContexts, metrics: Metrics): void {
+export function exposeReplication(sharing: SharedContexts, metrics: Metrics, time: NodeTime): void {
   const eachPeer = (value: (peer: PeerStatus) => number) => () =>
     sharing.status().peers.map((peer) => ({ labels: { peer: peer.nodeId }, value: value(peer) }));
+  metrics.gauge(
+    {
+      name: 'discedge_peer_clock_ahead_seconds',
+      help: "How far the peer's time is ahead of this node's, as it last said",
+      labels: ['peer'],
+    },
+    () =>
+      sharing
+        .status()
+        .peers.flatMap(({ nodeId: peer, clock }) =>
+          clock === undefined ? [] : [{ labels: { peer }, value: time.aheadMs(clock) / 1000 }],
+        ),
+  );
   metrics.gauge(
     { name: 'discedge_peer_connected', help: '1 when the peer answers, else 0', labels: ['peer'] },
     eachPeer(({ state }) => (state === 'connected' ? 1 : 0)),

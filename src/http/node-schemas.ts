@@ -102,12 +102,32 @@ const DESCRIPTION_FIELDS = {
   nats_url: Type.Optional(Type.String({ description: 'Where its records are fetched.' })),
 };
 
+const OwnClock = Type.Object({
+  time: Type.String({ description: "The node's time, by which it stamps and expires." }),
+  trusted: Type.Boolean({ description: 'While it is not, nothing expires here.' }),
+  doubt: Type.Optional(
+    choice(['starting', 'behind', 'stepped', 'peers'], {
+      description:
+        '`starting`: nobody has confirmed it yet. `behind`: the machine has a time that is long over. `stepped`: its clock has jumped. `peers`: most other nodes have another time.',
+    }),
+  ),
+  machine_ahead_ms: Type.Integer({
+    description: "How far the machine's clock is ahead of the node's time; negative: behind.",
+  }),
+});
+
+const PeerClockSeen = Type.Object({
+  ahead_ms: Type.Integer({ description: "How far its time is ahead of this node's; negative: behind." }),
+  plus_minus_ms: count('Half of the round trip in which it was asked.'),
+});
+
 const OwnNode = Type.Object(
   {
     ...DESCRIPTION_FIELDS,
     node: Type.String(),
     state: choice(['self']),
     version: Type.String(),
+    clock: OwnClock,
     nats_connected: Type.Optional(Type.Boolean({ description: 'Whether its own nats-server answers.' })),
     unpublished: Type.Optional(count('Records written here that its nats-server does not have yet.')),
     only_here: Type.Optional(count('Records written here that no other node is known to have.')),
@@ -132,6 +152,7 @@ const PeerNode = Type.Object(
         'Models that both serve under one name, with another tokenizer or chat template: they share no sessions of these.',
       ),
     ),
+    clock: Type.Optional(PeerClockSeen),
     last_seen_ms_ago: Type.Optional(Type.Number({ description: 'Since it last answered.' })),
     lag: count('Records of it that are not here yet.'),
     logs: Type.Array(

@@ -9,8 +9,9 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionPage, SessionQuery, SessionSummary } from '../../src/context-store/context-store.ts';
 import type { SessionKey } from '../../src/domain/identifiers.ts';
-import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
+import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
+import { markUnsure } from '../../src/domain/record/unsure-time.ts';
 import {
   HOUR_MS,
   KEYGROUP,
@@ -271,6 +272,16 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
 
     describe('expiry', () => {
       const at = (hours: number) => NOW_MS + hours * HOUR_MS;
+
+      test('counts from when it came where the times of a record are unsure', async () => {
+        const { record } = sealedTurn({ writtenAtMs: 1_000, expiresAtMs: 1_000 + HOUR_MS });
+        const sealed = sealRecord({ ...record, ...markUnsure(true) });
+        const cameAtMs = environment.clock.now();
+        await store.append(sealed);
+        expect((await store.read(sessionKey()))?.keptUntilMs).toBe(cameAtMs + HOUR_MS);
+        expect(await store.expire(cameAtMs + HOUR_MS - 1)).toBe(0);
+        expect(await store.expire(cameAtMs + HOUR_MS)).toBe(1);
+      });
 
       test('removes one session alone where that is asked, if it has expired', async () => {
         const [over, other, living] = [sessionKey('over'), sessionKey('other'), sessionKey('living')];
@@ -585,7 +596,7 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await store.close();
         await damage(folder, mine, 'record flipped');
         await reopen();
-        expect(await store.read(sessionKey())).toEqual({ deleted: false, records: [], corrupt: 1 });
+        expect(await store.read(sessionKey())).toMatchObject({ deleted: false, records: [], corrupt: 1 });
         expect(await stored(sessionKey('other'))).toEqual([other.hash]);
       });
     });
@@ -636,7 +647,7 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await damage(folder, turn, 'record flipped');
         await damage(folder, turn, what);
         await reopen();
-        expect(await store.read(sessionKey())).toEqual({ deleted: false, records: [], corrupt: 1 });
+        expect(await store.read(sessionKey())).toMatchObject({ deleted: false, records: [], corrupt: 1 });
       });
     });
 

@@ -38,10 +38,19 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
   ].join('\n');
 }
 
-function troubles({ nodeId, state, reason, refusedRecords, onlyHere = 0, unlikeModels }: ListedNode): string[] {
+function troubles({
+  nodeId,
+  state,
+  reason,
+  refusedRecords,
+  onlyHere = 0,
+  unlikeModels,
+  ...node
+}: ListedNode): string[] {
   const records = Object.entries(refusedRecords).map(([why, count]) => `${count} ${why.replaceAll('_', ' ')}`);
   return [
     ...(reason === undefined ? [] : [`${nodeId} is ${state}: ${reason}`]),
+    ...clockTroubles({ nodeId, ...node }),
     ...unlikeModels.map(
       (name) => `${nodeId} serves ${name} with another tokenizer or chat template: no session of it is shared with it`,
     ),
@@ -49,6 +58,23 @@ function troubles({ nodeId, state, reason, refusedRecords, onlyHere = 0, unlikeM
       ? []
       : [`${nodeId} has ${onlyHere} records that are on no other node (see "discedge nodes drain")`]),
     ...(records.length === 0 ? [] : [`${nodeId} sent records that were refused: ${records.join(', ')}`]),
+  ];
+}
+
+/** Beyond it clocks that nobody keeps differ, too; shared sessions live ten minutes longer for that. */
+const AHEAD_MS_MAX = 60_000;
+
+function clockTroubles({
+  nodeId,
+  clockDoubt,
+  clockAheadMs = 0,
+}: Pick<ListedNode, 'nodeId' | 'clockDoubt' | 'clockAheadMs'>) {
+  const apart = `${Math.round(Math.abs(clockAheadMs) / 1000)} s ${clockAheadMs > 0 ? 'ahead' : 'behind'}`;
+  return [
+    ...(clockDoubt === undefined || clockDoubt === 'starting'
+      ? []
+      : [`${nodeId} doubts its clock (${clockDoubt}): nothing expires there until it is right`]),
+    ...(Math.abs(clockAheadMs) <= AHEAD_MS_MAX ? [] : [`the clock of ${nodeId} is ${apart}`]),
   ];
 }
 

@@ -5,6 +5,7 @@ import type { NodeTime } from '../../domain/node-time.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { formatVersionOf } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
+import { keepsUntilMs } from '../../domain/record/unsure-time.ts';
 import { SessionHistory } from '../../domain/session-history.ts';
 import type { TokenContext } from '../modes/token-context.ts';
 
@@ -93,6 +94,7 @@ export class SessionCache {
     if (entry === undefined) return;
     if (sealed.record.kind === 'tombstone') this.#drop(keyText);
     else if (entry.session.history.add(sealed)) {
+      entry.session.history.keepUntil(keepsUntilMs(sealed.record, this.#time.nowMs));
       const added = costBytes(sealed);
       entry.bytes += added;
       this.#bytes += added;
@@ -147,6 +149,8 @@ export class SessionCache {
     const history = new SessionHistory();
     let bytes = SESSION_OVERHEAD_BYTES;
     for (const sealed of deleted ? [] : records) if (history.add(sealed)) bytes += costBytes(sealed);
+    history.keepUntil(stored?.keptUntilMs ?? 0);
+    for (const { record } of reading.arrived) history.keepUntil(keepsUntilMs(record, this.#time.nowMs));
     const session: CachedSession = { key, history, deleted, corrupt: stored?.corrupt ?? 0, tokens: undefined };
     const forgotten = this.#reads.get(keyText) !== reading;
     if (!deleted && !forgotten) this.#keep(keyText, session, bytes);

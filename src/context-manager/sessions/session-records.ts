@@ -14,6 +14,7 @@ import { Lifetimes } from '../../domain/lifetimes.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { type SessionRecord, sessionKeyOf } from '../../domain/record/turn-record.ts';
+import { markUnsure } from '../../domain/record/unsure-time.ts';
 import { type CachedSession, SessionCache } from './session-cache.ts';
 
 /** How soon it makes sense to ask whether a slow disk has ended a write. */
@@ -137,6 +138,11 @@ export class SessionRecords {
     const key = sessionKeyOf(record);
     await sharing.fetch(key, { waitMs: FETCH_WAIT_MS, signal: new AbortController().signal });
     return (await this.load(key)).history.get(record.parent) !== undefined;
+  }
+
+  /** What a record carries that is written now and here: whether its times are to be believed elsewhere. */
+  get marks(): Pick<SessionRecord, 'extensions'> {
+    return markUnsure(this.sharing !== undefined && this.#time.isUnsure);
   }
 
   /** Whether a session whose records live until `expiresAtMs` is over. */

@@ -118,6 +118,7 @@ export class Sessions {
     await records.write({
       kind: 'tombstone',
       ...key,
+      ...records.marks,
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,

@@ -18,16 +18,18 @@ export function newTurnRecord(
     readonly kept: Kept;
     readonly writtenAtMs: number;
     readonly isOver: (expiresAtMs: number) => boolean;
+    readonly marks: Pick<TurnRecord, 'extensions'>;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, stop, kept, writtenAtMs, isOver } = answer;
+  const { prompt, stop, kept, writtenAtMs, isOver, marks } = answer;
   const { expiresAtMs } = session.history;
   if (base !== undefined && isOver(expiresAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
       param: 'session_id',
     });
   }
+  const extensions = new Map([...(kept.extensions ?? []), ...(marks.extensions ?? [])]);
   return {
     kind: 'turn',
     ...session.key,
@@ -46,6 +48,7 @@ export function newTurnRecord(
       maxTokens: request.maxTokens === 'most' ? options.replyTokensMax : request.maxTokens,
     },
     ...kept,
+    ...(extensions.size > 0 && { extensions }),
   };
 }
 

@@ -7,6 +7,7 @@ import type {
   PeerStatus,
   ReplicationStatus,
 } from '../../context-store/replication-status.ts';
+import type { NodeTime } from '../../domain/node-time.ts';
 import type { AppParts } from '../app-parts.ts';
 import { NodeListReply } from '../node-schemas.ts';
 import type { TypedApp } from '../typed-app.ts';
@@ -43,6 +44,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         models: models.all.map(({ name }) => name),
         keygroups: models.all.map(({ keygroup }) => keygroup),
         load: node.turnsInFlight,
+        clock: ownClock(node.time),
       };
       if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
       if (query.probe !== false) await records.sharing.refresh();
@@ -53,12 +55,22 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         cluster: status.cluster,
         nodes: [
           { ...self, ...ownView(status, onlyHere) },
-          ...status.peers.map((peer) => peerView(peer, { nowMs, models })),
+          ...status.peers.map((peer) => peerView(peer, { nowMs, models, time: node.time })),
         ],
         refused: status.refusedNodes,
       };
     },
   );
+}
+
+function ownClock(time: NodeTime) {
+  const { doubt } = time;
+  return {
+    time: new Date(time.nowMs).toISOString(),
+    trusted: doubt === undefined,
+    ...(doubt !== undefined && { doubt }),
+    machine_ahead_ms: time.wallAheadMs,
+  };
 }
 
 function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: readonly OnlyHereStatus[]) {
@@ -71,7 +83,11 @@ function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: reado
   };
 }
 
-function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: ModelDirectory }) {
+function peerView(
+  peer: PeerStatus,
+  { nowMs, models, time }: { nowMs: number; models: ModelDirectory; time: NodeTime },
+) {
+  const { clock } = peer;
   const { nodeId, state, reason, needsRecordVersion, url, node, logs, lastSeenMs, refusedRecords, bytesIn, bytesOut } =
     peer;
   return {
@@ -82,6 +98,9 @@ function peerView(peer: PeerStatus, { nowMs, models }: { nowMs: number; models: 
     nats_url: url,
     ...(node && descriptionView(node)),
     ...(node && { unlike_models: unlikeModels(node, models) }),
+    ...(clock !== undefined && {
+      clock: { ahead_ms: time.aheadMs(clock), plus_minus_ms: Math.ceil(clock.plusMinusMs) },
+    }),
     ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
     lag: logs.reduce((sum, { lag }) => sum + lag, 0),
     logs: logs.map((log) => logView(log, models)),

@@ -2,7 +2,7 @@
 // acknowledged must be there for its whole life, be found by whoever asks, and end after it.
 import { expect, it } from 'vitest';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 
 const SECOND = 1_000;
@@ -80,3 +80,38 @@ it('a clock that is put back revives nothing that was deleted', async () => {
   await passes(rig, 24 * HOUR);
   await expect(rig.turn({ session: 's', turn: 1 })).rejects.toThrow(DiscedgeError);
 });
+
+it('what a node in 1970 writes lives its whole life at the others, from when it comes there, and not longer', async () => {
+  const lost = await sharedRig(virtualEnvironment({ startMs: 0 }));
+  await lost.turns('s', { to: 2 });
+  const here = await replicaRig(DAY_LONG);
+  for (const sealed of lost.records('s')) await here.store.arrive(sealed);
+  const isThere = async () => {
+    await sweep(here);
+    expect(await listed(here)).toBe(1);
+    expect(await turnsOf(here)).toBe(2);
+  };
+  await isThere();
+  await passes(here, 23 * HOUR);
+  await isThere();
+  here.restart();
+  await isThere();
+  await passes(here, 2 * HOUR);
+  await expect(turnsOf(here)).rejects.toThrow(DiscedgeError);
+  expect(await here.store.status()).toMatchObject({ sessions: 0 });
+});
+
+it('a conversation written in 1970 is not taken for one that ended before the other under its id began', async () => {
+  const lost = await sharedRig(virtualEnvironment({ startMs: 0 }));
+  await lost.turns('s', { to: 2, text: 'of the lost' });
+  const here = await replicaRig(DAY_LONG);
+  await here.turn({ session: 's', turn: 1 });
+  for (const sealed of lost.records('s')) await here.store.arrive(sealed);
+  const contextId = lost.records('s')[1]?.hash as string;
+  expect(await here.turn({ session: 's', turn: 3, contextId })).toMatchObject({ basedOnTurn: 2 });
+});
+
+/** One of several nodes, whose peers have not confirmed its clock. */
+function sharedRig(environment: VirtualEnvironment) {
+  return replicaRig({ ...DAY_LONG, environment });
+}
