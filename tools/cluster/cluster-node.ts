@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, closeSync, ftruncateSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { appendFileSync, closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { serversOf } from '../../src/context-store/nats/server/left-over-servers.ts';
 import { CLI_PATH } from '../node-process.ts';
 import { type RunningProcess, startProcess } from '../processes.ts';
 import { type Json, NodeUnderTest } from '../test-node.ts';
+import { ClockFile } from './clock-file.ts';
 
 export interface NodeOptions {
   readonly id: string;
@@ -39,7 +40,7 @@ export class ClusterNode extends NodeUnderTest {
   readonly #options: NodeOptions;
   readonly #dataDir: string;
   readonly #foreignFile: string;
-  readonly #clockFile: string;
+  readonly #clock: ClockFile;
   #process: RunningProcess | undefined;
   #isStopped = false;
 
@@ -49,14 +50,11 @@ export class ClusterNode extends NodeUnderTest {
     this.#options = options;
     this.#dataDir = join(options.folder, 'data');
     this.#foreignFile = join(options.folder, 'foreign');
-    this.#clockFile = `${options.folder}.clock`;
     mkdirSync(options.folder, { recursive: true });
     if (options.diskBytes !== undefined) {
       execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${options.diskBytes}`, 'tmpfs', options.folder]);
     }
-    const clock = openSync(this.#clockFile, 'w');
-    ftruncateSync(clock, 8);
-    closeSync(clock);
+    this.#clock = new ClockFile(`${options.folder}.clock`);
   }
 
   /** Of its nats-server, as peers reach it. */
@@ -93,7 +91,7 @@ export class ClusterNode extends NodeUnderTest {
       ...['--nats-program', natsProgram, '--nats-bytes-max', NATS_BYTES_MAX],
       ...(certsDir === undefined ? [] : ['--certs-dir', certsDir]),
     ]);
-    const env = clockLibrary === undefined ? {} : { LD_PRELOAD: clockLibrary, SKEWED_CLOCK: this.#clockFile };
+    const env = clockLibrary === undefined ? {} : { LD_PRELOAD: clockLibrary, SKEWED_CLOCK: this.#clock.path };
     this.#process = await startProcess({ name: id, command, args, env });
     const { exited, log } = this.#process;
     void exited.then(({ code, signal }) =>
@@ -163,11 +161,7 @@ export class ClusterNode extends NodeUnderTest {
 
   /** From now on the node takes it to be that much later. */
   skewClock(aheadMs: number): void {
-    const file = openSync(this.#clockFile, 'r+');
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigInt64LE(BigInt(aheadMs));
-    writeSync(file, bytes, 0, 8, 0);
-    closeSync(file);
+    this.#clock.set(aheadMs);
   }
 
   /** Undoes everything that lasts; the node may have to be started after it. */

@@ -169,6 +169,22 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'a clock is a day ahead, or in 1970',
+    needs: 'clocks',
+    run: async ({ chance, holdMs, note, node }) => {
+      const aheadMs = chance.of([25 * 60 * MINUTE_MS, -25 * 60 * MINUTE_MS, -Date.now()]);
+      const restarts = chance.of([true, false]);
+      note(`${node.id} by ${Math.round(aheadMs / MINUTE_MS)} minutes${restarts ? ', and it starts with that' : ''}`);
+      node.skewClock(aheadMs);
+      if (restarts) {
+        await node.kill();
+        await node.start();
+      }
+      await hold(holdMs);
+      node.skewClock(0);
+    },
+  },
+  {
     name: 'a JetStream folder is wiped',
     run: async ({ note, node }) => {
       note(node.id);
