@@ -35,7 +35,7 @@ export function reasoningStyle(renderer: TemplateRenderer): ReasoningStyle | und
   }
   const known = INLINE.find(({ end }) => renderer.mentions(end));
   if (known === undefined) return undefined;
-  const field = FIELDS.find((name) => renderer.mentions(name));
+  const field = FIELDS.find((name) => renderer.reads(name));
   if (field !== undefined) {
     // It is shown in conversations that were not tried, and is no part of the content in any.
     const message = (reasoning: string, answer: string) => ({ content: answer, [field]: reasoning });

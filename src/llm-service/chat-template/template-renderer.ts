@@ -53,6 +53,11 @@ export class TemplateRenderer {
     return this.#source.includes(text);
   }
 
+  /** Whether the template's source looks at this field of a message, which it calls so or by an abbreviation. */
+  reads(field: string): boolean {
+    return new RegExp(`\\b(?:message|msg|m)(?:\\.|\\[['"]|\\.get\\(['"])${field}\\b`).test(this.#source);
+  }
+
   /**
    * The text of a conversation whose contents are marks, or harmless text with marks in it. Throws {@link TemplateRefusal}
    * where the template raises an exception. Dates in `dates` are printed again, and those that are new are added.
@@ -99,7 +104,7 @@ export class TemplateRenderer {
     try {
       return this.#template.render(variables, functions);
     } catch (error) {
-      if (error instanceof JinjaError) throw new TemplateRefusal(`cannot be rendered (it ${error.message})`);
+      if (error instanceof JinjaError) throw new TemplateRefusal(`cannot be rendered (${error.message})`);
       throw error;
     }
   }
