@@ -24,6 +24,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/doctor.ts'),
   },
   {
+    name: 'template',
+    description: 'Say what conversations under a chat template can count on.',
+    load: () => import('./commands/template.ts'),
+  },
+  {
     name: 'certs',
     description: 'Make certificates for edge nodes that replicate with each other.',
     load: () => import('./commands/certs.ts'),

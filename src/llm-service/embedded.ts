@@ -12,6 +12,7 @@ import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts
 import { parseSampling } from './embedded/sampling.ts';
 import { type SequenceLease, SequencePool } from './embedded/sequence-pool.ts';
 import { StuckWatch } from './embedded/stuck-watch.ts';
+import { textEndsOf } from './embedded/vocabulary.ts';
 import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService, SlotState } from './llm-service.ts';
 import { modelNameFromFile } from './model-name.ts';
 
@@ -60,8 +61,6 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
 function describe(engine: EmbeddedEngine, name: string, ownTemplate: string | undefined): LlmDescription {
   const { model, tokenize, contextTokens, vocabularySize } = engine;
   const chatTemplate = ownTemplate ?? model.fileInfo.metadata.tokenizer?.chat_template;
-  const bos = model.tokens.shouldPrependBosToken ? model.tokens.bos : null;
-  const everyToken = [...model.iterateAllTokens()];
   return {
     identity: {
       name,
@@ -71,10 +70,7 @@ function describe(engine: EmbeddedEngine, name: string, ownTemplate: string | un
     contextTokens,
     vocabularySize,
     chatTemplate,
-    bosText: model.tokens.bosString ?? '',
-    eosText: model.tokens.eosString ?? '',
-    prependBos: bos === null ? undefined : (bos as number as TokenId),
-    endOfGeneration: new Set(everyToken.filter((token) => model.isEogToken(token)) as number[] as TokenId[]),
+    ...textEndsOf(model),
   };
 }
 

@@ -13,7 +13,11 @@ const NO_VOCABULARY = [undefined, 'none', 'no_vocab'];
  * Refuses what cannot be a text model before llama.cpp sees it, because llama.cpp ends the process over some of these
  * files and says nothing but "failed" over others. Throws `model_unusable` that says what is wrong and what to do.
  */
-export async function checkGgufFile(path: string, read: (path: string) => Promise<GgufFileInfo>): Promise<void> {
+export async function checkGgufFile(
+  path: string,
+  read: (path: string) => Promise<GgufFileInfo>,
+  { weights = true }: { /** False: a vocabulary without them will do. */ readonly weights?: boolean } = {},
+): Promise<void> {
   const file = await open(path).catch((cause: unknown) => {
     throw unusable(path, OPEN_PROBLEMS[codeOf(cause)] ?? `cannot be read (${codeOf(cause)})`, cause);
   });
@@ -23,7 +27,8 @@ export async function checkGgufFile(path: string, read: (path: string) => Promis
     const info = await read(path).catch((cause: unknown) => {
       throw unusable(path, TRUNCATED, cause);
     });
-    const problem = contentProblem(info, (await file.stat()).size);
+    const { size } = await file.stat();
+    const problem = (weights ? weightsProblem(info, size) : undefined) ?? vocabularyProblem(info, size);
     if (problem !== undefined) throw unusable(path, problem);
   } finally {
     await file.close();
@@ -54,10 +59,15 @@ async function headerProblem(file: FileHandle): Promise<string | undefined> {
   return undefined;
 }
 
-function contentProblem(info: GgufFileInfo, fileBytes: number): string | undefined {
+function weightsProblem(info: GgufFileInfo, fileBytes: number): string | undefined {
   const ends = [info.infoEndOffset ?? 0, ...(info.tensorInfo ?? []).map((tensor) => tensor.fileOffset)];
   if (ends.some((end) => end > fileBytes)) return TRUNCATED;
-  if (info.totalTensorCount === 0) return 'has no weights; choose a model, not a vocabulary';
+  return info.totalTensorCount === 0 ? 'has no weights; choose a model, not a vocabulary' : undefined;
+}
+
+function vocabularyProblem(info: GgufFileInfo, fileBytes: number): string | undefined {
+  // Behind the end of a file the library reads zeros.
+  if (info.metadataSize > fileBytes) return TRUNCATED;
   const vocabulary = info.metadata.tokenizer?.ggml;
   if (NO_VOCABULARY.includes(vocabulary?.model) || !vocabulary?.tokens?.length) {
     return 'has no vocabulary; choose a text generation model';

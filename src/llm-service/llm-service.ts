@@ -68,6 +68,9 @@ export interface LlmDescription {
   readonly endOfGeneration: ReadonlySet<TokenId>;
 }
 
+/** What of an LLM Service needs no generation. */
+export type Vocabulary = Pick<LlmService, 'description' | 'tokenize' | 'detokenize' | 'pieces'>;
+
 export interface GenerationRequest {
   readonly prompt: TokenSequence;
   /** 0: the prompt is evaluated into the KV cache, for a request to come, and nothing is sampled. */

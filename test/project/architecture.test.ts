@@ -35,7 +35,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'config',
     'certificates',
   ],
-  doctor: ['domain', 'environment', 'llm-service', 'context-store', 'config', 'certificates', 'edge-node'],
+  doctor: [
+    'domain',
+    'environment',
+    'llm-service',
+    'context-store',
+    'context-manager',
+    'config',
+    'certificates',
+    'edge-node',
+  ],
   cli: ['domain', 'client', 'config', 'certificates', 'doctor', 'edge-node'],
 };
 

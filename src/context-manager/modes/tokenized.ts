@@ -4,7 +4,7 @@ import { replyEndExtension } from '../../domain/record/reply-end.ts';
 import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
-import type { LlmService } from '../../llm-service/llm-service.ts';
+import type { Vocabulary } from '../../llm-service/llm-service.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
@@ -14,7 +14,7 @@ import { shown, writtenReply } from './written-reply.ts';
 import { tokenizedPayload } from './written-turn.ts';
 
 /** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix holds as far as the template lets it. */
-export function tokenizedMode(llm: LlmService, template: ChatTemplate): Mode {
+export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
   return {
     name: 'tokenized',
 

@@ -2,7 +2,7 @@ import type { IdMark } from '../../domain/record/message-content.ts';
 import type { ReplyEnd } from '../../domain/record/reply-end.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import { type ChatTemplate, type ReasoningStyle, trimStart } from '../../llm-service/chat-template.ts';
-import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
+import type { GenerationEnd, Vocabulary } from '../../llm-service/llm-service.ts';
 
 /** What the ids of a reply are, beside its answer. */
 export interface WrittenReply {
@@ -18,7 +18,7 @@ const WHITE_SPACE_IDS_MAX = 8;
 const CHARACTER_BYTES_MAX = 4;
 
 interface Parts {
-  readonly llm: LlmService;
+  readonly llm: Vocabulary;
   readonly template: ChatTemplate;
 }
 
@@ -51,7 +51,7 @@ export function shown(text: string, { stop }: Pick<GenerationEnd, 'stop'>): stri
 async function replyEnd(
   reply: GenerationEnd,
   written: string | undefined,
-  llm: LlmService,
+  llm: Vocabulary,
 ): Promise<ReplyEnd | undefined> {
   const { ids, stop, text } = reply;
   switch (stop.kind) {
@@ -81,7 +81,7 @@ function idsOfHalfCharacter(pieces: readonly Uint8Array[]): number {
   return ids;
 }
 
-async function endsInHalf(ids: TokenSequence, llm: LlmService): Promise<boolean> {
+async function endsInHalf(ids: TokenSequence, llm: Vocabulary): Promise<boolean> {
   return halfCharacterBytes(Buffer.concat(await llm.pieces(ids.slice(-CHARACTER_BYTES_MAX)))) > 0;
 }
 
@@ -98,7 +98,7 @@ function halfCharacterBytes(bytes: Uint8Array): number {
 }
 
 /** What of the ids is behind `text`, with which they begin. The id in which it ends may show more than that. */
-async function behindText(ids: TokenSequence, text: string, llm: LlmService): Promise<ReplyEnd | undefined> {
+async function behindText(ids: TokenSequence, text: string, llm: Vocabulary): Promise<ReplyEnd | undefined> {
   let count = ids.length;
   let before = await llm.detokenize(ids);
   let all = before;
@@ -142,7 +142,7 @@ function endOfLast(ids: TokenSequence, part: TokenSequence): number {
 }
 
 /** A mark of ordinary ids may have been written in others: found by its text. Control tokens have none. */
-async function endOfText(ids: TokenSequence, end: string, mark: TokenSequence, llm: LlmService): Promise<number> {
+async function endOfText(ids: TokenSequence, end: string, mark: TokenSequence, llm: Vocabulary): Promise<number> {
   if (mark.length === 1) return 0;
   const at = (await llm.detokenize(ids)).lastIndexOf(end);
   if (at === -1) return 0;

@@ -1,0 +1,102 @@
+import { tokenizedMode } from '../context-manager/modes/tokenized.ts';
+import type { CachedSession } from '../context-manager/sessions/session-cache.ts';
+import type { TurnRequest } from '../context-manager/turn/turn.ts';
+import type {
+  ContextId,
+  Incarnation,
+  KeygroupId,
+  NodeId,
+  RequestDigest,
+  SessionId,
+  TurnNumber,
+  UserId,
+} from '../domain/identifiers.ts';
+import { sealRecord } from '../domain/record/record-codec.ts';
+import type { TextMessage, TurnRecord } from '../domain/record/turn-record.ts';
+import { SessionHistory } from '../domain/session-history.ts';
+import type { ChatTemplate, ConversationTrait } from '../llm-service/chat-template.ts';
+import type { Vocabulary } from '../llm-service/llm-service.ts';
+
+/** Turns of the standard conversation. */
+export const REHEARSED_TURNS = 6;
+
+const SYSTEM = 'You are a helpful assistant who answers in one sentence.';
+const QUESTION = 'What is the capital of the country that lies north of the one we spoke of just now?';
+const RESULT = '{"country": "Denmark", "capital": "Copenhagen", "inhabitants": 660842}';
+const THOUGHT = 'The country before was Germany, north of it is Denmark, and so it is the capital of that.';
+const ANSWER = 'It is Copenhagen, which lies on the islands of Zealand and Amager.';
+
+const KEY = {
+  keygroup: '0'.repeat(16) as KeygroupId,
+  userId: 'rehearsal' as UserId,
+  sessionId: 'rehearsal' as SessionId,
+};
+const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
+
+/**
+ * Ids of the context so far that each turn of the standard conversation evaluates again because of the template: six turns
+ * of about forty ids with the trait, as a node composes them. Throws what the template throws.
+ */
+export async function rehearse(
+  trait: ConversationTrait,
+  template: ChatTemplate,
+  { vocabulary, endToken }: { readonly vocabulary: Vocabulary; readonly endToken: string },
+): Promise<number[]> {
+  const mode = tokenizedMode(vocabulary, template);
+  const session: CachedSession = {
+    key: KEY,
+    history: new SessionHistory(),
+    deleted: false,
+    corrupt: 0,
+    tokens: undefined,
+  };
+  const text = (trait === 'thinking' ? `${THOUGHT}${template.reasoning?.end ?? ''}\n\n` : '') + ANSWER;
+  const ids = await vocabulary.tokenize(text + endToken, { parseSpecial: true });
+  const rewritten: number[] = [];
+  for (let turn = 1; turn <= REHEARSED_TURNS; turn++) {
+    const base = session.history.tip;
+    const prompt = await mode.build({ request: requestOf(messagesOf(trait, turn)), session, base, replyTokens: 1 });
+    const reply = { kind: 'end', ids, text, exact: true, stop: { kind: 'end' }, usage: NO_USAGE } as const;
+    const sealed = sealRecord(recordOf(turn, base?.hash, await prompt.record(reply)));
+    session.history.add(sealed);
+    prompt.kept(sealed);
+    rewritten.push(prompt.rewrittenTokens);
+  }
+  return rewritten;
+}
+
+function messagesOf(trait: ConversationTrait, turn: number): TextMessage[] {
+  if (trait === 'tools' && turn % 2 === 0) return [{ role: 'tool', content: RESULT }];
+  const asked: TextMessage = { role: 'user', content: QUESTION };
+  return trait === 'system' && turn === 1 ? [{ role: 'system', content: SYSTEM }, asked] : [asked];
+}
+
+function requestOf(messages: readonly TextMessage[]): TurnRequest {
+  return {
+    ...{ userId: KEY.userId, sessionId: KEY.sessionId, place: { tip: 'new' }, mode: 'tokenized', messages },
+    ...{ consistency: 'strong', maxWaitMs: 0, writeConcern: 'local', replicatedWaitMs: 0, ttlSeconds: undefined },
+    ...{ overflow: 'error', reasoning: 'as-template', maxTokens: undefined, stop: [], sampling: {}, stream: false },
+  };
+}
+
+function recordOf(
+  turn: number,
+  parent: ContextId | undefined,
+  kept: Pick<TurnRecord, 'payload' | 'extensions'>,
+): TurnRecord {
+  return {
+    kind: 'turn',
+    ...KEY,
+    origin: 'rehearsal' as NodeId,
+    incarnation: '0'.repeat(8) as Incarnation,
+    writtenAtMs: 0,
+    expiresAtMs: 0,
+    turn: turn as TurnNumber,
+    parent,
+    requestDigest: String(turn).padStart(16, '0') as RequestDigest,
+    contextStart: 1 as TurnNumber,
+    stop: { kind: 'end' },
+    sampling: { temperature: undefined, seed: undefined, maxTokens: undefined },
+    ...kept,
+  };
+}
