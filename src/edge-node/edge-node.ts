@@ -18,6 +18,7 @@ import { createApp } from '../http/app.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
+import { exposeEngines } from './engine-metrics.ts';
 import { keepTime } from './keep-time.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openContextStore } from './open-context-store.ts';
@@ -87,6 +88,7 @@ async function assemble(
   closing.later('context store', () => opened.close());
 
   const { served, unserved } = await startModels(config, { environment, options, closing });
+  exposeEngines(served, environment.metrics);
   const keygroups = served.map(({ name, llm }) => ({ name, keygroup: keygroupOf(llm.description.identity) }));
 
   const told: { httpUrl?: string | undefined; node?: NodeResources } = {};

@@ -10,6 +10,7 @@ import {
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ChosenWindow } from '../llm-service/embedded/choose-window.ts';
+import type { EmbeddedOptions } from '../llm-service/embedded.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
 
@@ -79,8 +80,9 @@ async function connectServer({ url, apiKey }: LlamaServerSource, start: EngineSt
 }
 
 async function startEmbeddedModel({ model: file }: EmbeddedSource, start: EngineStart): Promise<LlmService> {
-  const [{ startEmbedded }, { resolveModelFile }] = await Promise.all([
-    import('../llm-service/embedded.ts'),
+  const [{ startEngineProcess }, { EMBEDDED_PROGRAM, launchEngine }, { resolveModelFile }] = await Promise.all([
+    import('../llm-service/engine-process.ts'),
+    import('./engine-process/launch-engine.ts'),
     import('../llm-service/model-file.ts'),
   ]);
   const { node, environment, chatTemplate, memory, onModelProgress: onProgress, signal } = start;
@@ -94,7 +96,8 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   const window = { contextTokens: contextTokens ?? chosen?.contextTokens, parallel: parallel ?? chosen?.parallel };
   const model = { modelPath, modelName, chatTemplate, ...window };
   try {
-    return await startEmbedded({ ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs }, environment);
+    const options: EmbeddedOptions = { ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs };
+    return await startEngineProcess(() => launchEngine(EMBEDDED_PROGRAM, options), environment, signal);
   } catch (error) {
     giveBack?.();
     throw error;

@@ -9,7 +9,25 @@ const count = (description?: string) => Type.Integer({ minimum: 0, ...(descripti
 const names = (description?: string) =>
   Type.Array(Type.String(), { ...(description !== undefined && { description }) });
 
-export const HealthReply = Type.Object({ status: choice(['ok']) }, { title: 'Health' });
+export const HealthReply = Type.Object(
+  {
+    status: choice(['ok']),
+    engines: Type.Optional(
+      Type.Array(
+        Type.Object({
+          model: Type.String(),
+          is_up: Type.Boolean({
+            description: 'False from the end of its process until another one has loaded the model.',
+          }),
+          pid: Type.Optional(count('Left out while there is none.')),
+          restarts: count('Since the start of the node.'),
+        }),
+        { description: 'The processes that embedded models live in; left out where there are none.' },
+      ),
+    ),
+  },
+  { title: 'Health' },
+);
 
 export const ReadyReply = Type.Object(
   {

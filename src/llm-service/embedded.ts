@@ -5,7 +5,6 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
-import { within } from '../waiting/within.ts';
 import { SamplingFailed } from './embedded/contain-sampling.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
 import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts';
@@ -15,6 +14,7 @@ import { StuckWatch } from './embedded/stuck-watch.ts';
 import { textEndsOf } from './embedded/vocabulary.ts';
 import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService, SlotState } from './llm-service.ts';
 import { modelNameFromFile } from './model-name.ts';
+import { assertPrompt, assertVocabulary } from './prompt-checks.ts';
 
 export interface EmbeddedOptions {
   /** A GGUF file. */
@@ -34,14 +34,14 @@ export interface EmbeddedOptions {
   readonly gpu?: 'auto' | false | undefined;
   /** A generation that produces neither an id nor a prefill chunk for this long ends with `llm_timeout`. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Told when a call into llama.cpp has been given up: its sequence, and a thread, may be gone until this process ends. */
+  readonly onStuck?: (() => void) | undefined;
 }
 
-/** How long closing waits for calls into llama.cpp that ignore the abort. */
-const CLOSE_STUCK_MS = 3_000;
-
 /**
- * llama.cpp in this process, through node-llama-cpp. Throws `model_unusable` when this llama.cpp cannot run
- * the file, or when it does not fit in memory.
+ * llama.cpp in this process, through node-llama-cpp; a node starts it in one of its own. Throws `model_unusable` when
+ * this llama.cpp cannot run the file, or when it does not fit in memory. Closing waits for every call into llama.cpp, as
+ * freeing what a thread works on would end the process.
  */
 export async function startEmbedded(options: EmbeddedOptions, environment: Environment): Promise<LlmService> {
   const { parallel = 4, threads = Math.max(1, availableParallelism() - 1), prefillChunkTokens = 256 } = options;
@@ -54,6 +54,7 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
     environment,
     prefillChunkTokens,
     idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
+    onStuck: options.onStuck ?? (() => {}),
     description: describe(engine, modelName ?? modelNameFromFile(modelPath), options.chatTemplate),
   });
 }
@@ -80,6 +81,7 @@ class EmbeddedLlmService implements LlmService {
   readonly #environment: Environment;
   readonly #prefillChunkTokens: number;
   readonly #idleTimeoutMs: number;
+  readonly #onStuck: () => void;
   readonly #pool: SequencePool<PooledSequence>;
   /** Generations from their queueing to their end. */
   readonly #running = new Set<Running>();
@@ -94,6 +96,7 @@ class EmbeddedLlmService implements LlmService {
       environment: Environment;
       prefillChunkTokens: number;
       idleTimeoutMs: number;
+      onStuck: () => void;
     },
   ) {
     this.#engine = engine;
@@ -101,6 +104,7 @@ class EmbeddedLlmService implements LlmService {
     this.#environment = options.environment;
     this.#prefillChunkTokens = options.prefillChunkTokens;
     this.#idleTimeoutMs = options.idleTimeoutMs;
+    this.#onStuck = options.onStuck;
     this.#pool = new SequencePool(engine.sequences.map((sequence, slot) => new PooledSequence(sequence, slot)));
   }
 
@@ -111,13 +115,13 @@ class EmbeddedLlmService implements LlmService {
 
   async detokenize(ids: TokenSequence, { special } = { special: false }): Promise<string> {
     this.#assertOpen();
-    this.#assertVocabulary(ids);
+    assertVocabulary(ids, this.description);
     return this.#engine.detokenize(ids, { before: [], special });
   }
 
   async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
     this.#assertOpen();
-    this.#assertVocabulary(ids);
+    assertVocabulary(ids, this.description);
     return ids.map((id) => this.#engine.bytesOf(id));
   }
 
@@ -127,7 +131,6 @@ class EmbeddedLlmService implements LlmService {
 
   async ready(): Promise<void> {
     this.#assertOpen();
-    if (this.#pool.allLost) throw new DiscedgeError('llm_unavailable', 'llama.cpp hangs in all sequences');
   }
 
   /**
@@ -138,7 +141,7 @@ class EmbeddedLlmService implements LlmService {
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     signal.throwIfAborted();
     this.#assertOpen();
-    this.#assertPrompt(request);
+    assertPrompt(request, this.description);
     const abort = new AbortController();
     const onAbort = () => abort.abort(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
@@ -167,15 +170,8 @@ class EmbeddedLlmService implements LlmService {
   async #close(): Promise<void> {
     for (const { abort } of this.#running) abort.abort(closed());
     await Promise.all([...this.#running].map(({ done }) => done));
-    if (await this.#evaluationsEnded()) return this.#engine.dispose();
-    // Freeing what a thread works on would end the process.
-    this.#environment.logger.error('llm.close_gave_up', { stuck: this.#evaluating.size, waitedMs: CLOSE_STUCK_MS });
-  }
-
-  /** False when some still run after {@link CLOSE_STUCK_MS}. */
-  #evaluationsEnded(): Promise<boolean> {
-    const ended = Promise.all(this.#evaluating).then(() => true);
-    return within({ clock: this.#environment.clock, waitMs: CLOSE_STUCK_MS }, ended, () => false);
+    await Promise.all(this.#evaluating);
+    await this.#engine.dispose();
   }
 
   /** Runs a generation to its end. `done` never rejects: what went wrong is told to the reader of `events`. */
@@ -217,8 +213,8 @@ class EmbeddedLlmService implements LlmService {
       progressed: watch.progressed,
     });
     const gaveUp = watch.gaveUp.catch((reason: unknown) => {
-      lease.lose();
       logger.error('llm.sequence_stuck', { promptTokens: request.prompt.length, grammar: state !== undefined });
+      this.#onStuck();
       throw reason;
     });
     await Promise.race([evaluation, gaveUp]).finally(() => watch.end());
@@ -248,27 +244,6 @@ class EmbeddedLlmService implements LlmService {
 
   #assertOpen(): void {
     if (this.#closing !== undefined) throw closed();
-  }
-
-  #assertPrompt({ prompt, maxTokens }: GenerationRequest): void {
-    const { contextTokens } = this.description;
-    if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'the prompt is empty', { param: 'prompt' });
-    if (maxTokens < 0) {
-      throw new DiscedgeError('invalid_request', 'n_predict must not be negative', { param: 'n_predict' });
-    }
-    if (prompt.length >= contextTokens) {
-      const message = `the prompt has ${prompt.length} ids, and the context window ${contextTokens} with the reply`;
-      throw new DiscedgeError('context_overflow', message, { param: 'prompt' });
-    }
-    this.#assertVocabulary(prompt);
-  }
-
-  /** llama.cpp ends the process on an id that it does not know. */
-  #assertVocabulary(ids: TokenSequence): void {
-    const { vocabularySize } = this.description;
-    if (ids.every((id) => Number.isInteger(id) && id >= 0 && id < vocabularySize)) return;
-    const message = `the prompt has an id outside the vocabulary (0 to ${vocabularySize - 1})`;
-    throw new DiscedgeError('invalid_request', message, { param: 'prompt' });
   }
 }
 

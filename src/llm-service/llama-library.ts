@@ -13,7 +13,7 @@ export const LLAMA_PACKAGE = { name: 'node-llama-cpp', version: '3.22.1' } as co
 export function loadLlamaLibrary(): Promise<LlamaLibrary> {
   const wanted = {
     ...LLAMA_PACKAGE,
-    need: 'without a llama-server (--llm http://HOST:PORT) a model runs in this process, with',
+    need: 'without a llama-server (--llm http://HOST:PORT) a model runs on this machine, with',
   };
   return fromOptionalPackage(wanted, () => import('node-llama-cpp'));
 }

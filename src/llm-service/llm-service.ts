@@ -14,6 +14,9 @@ import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 export interface LlmService {
   readonly description: LlmDescription;
 
+  /** The process that the engine lives in, where the node runs one for it. */
+  readonly process?: EngineProcessStatus;
+
   /** Ids of a text, without BOS. With `parseSpecial` off, control-token text becomes ordinary ids. */
   tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]>;
 
@@ -49,6 +52,15 @@ const FAILURES: ReadonlySet<ErrorCode> = new Set(['llm_unavailable', 'llm_bad_re
 
 export interface SlotState {
   readonly busy: boolean;
+}
+
+export interface EngineProcessStatus {
+  /** False from the process's end until another one has loaded the model. */
+  readonly isUp: boolean;
+  /** `undefined` while there is none. */
+  readonly pid: number | undefined;
+  /** Times that it ended, or hung and was ended, and was started again. */
+  readonly restarts: number;
 }
 
 /** Fixed once the service has started. */

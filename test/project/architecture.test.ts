@@ -148,6 +148,7 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     .map((path) => readFileSync(join(TEST, path), 'utf8'));
   const adapters = [
     ['llm-service/embedded.ts', 'llmServiceSuite'],
+    ['llm-service/engine-process.ts', 'llmServiceSuite'],
     ['llm-service/llama-server.ts', 'llmServiceSuite'],
     ['llm-service/scripted.ts', 'llmServiceSuite'],
     ['context-store/memory.ts', 'contextStoreSuite'],

@@ -40,14 +40,4 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
   }
   await stop.requested;
   await node.close();
-  setTimeout(endBySignal, EXIT_MS).unref();
-}
-
-/** How long a process with nothing left to do may take to end by itself. */
-const EXIT_MS = 1_000;
-
-/** A thread that llama.cpp does not come back from keeps the process, and process.exit() waits for it too. */
-function endBySignal(): void {
-  process.removeAllListeners('SIGTERM');
-  process.kill(process.pid, 'SIGTERM');
 }

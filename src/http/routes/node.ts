@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import type { ServedModel } from '../../context-manager/model-directory.ts';
 import type { StoreStatus } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
@@ -19,8 +19,15 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   ] as const) {
     app.get(
       url,
-      { schema: { operationId, tags: ['node'], summary: 'Whether the process lives', response: { 200: HealthReply } } },
-      async () => ({ status: 'ok' as const }),
+      {
+        schema: {
+          operationId,
+          tags: ['node'],
+          summary: 'Whether the process lives, and those that its engines live in',
+          response: { 200: HealthReply },
+        },
+      },
+      async () => ({ status: 'ok' as const, ...enginesOf(models.all) }),
     );
   }
 
@@ -100,6 +107,15 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
       return reply.header('content-type', contentType).send(text);
     },
   );
+}
+
+function enginesOf(models: readonly ServedModel[]): Pick<Static<typeof HealthReply>, 'engines'> {
+  const engines = models.flatMap(({ name: model, llm }) => {
+    if (llm.process === undefined) return [];
+    const { isUp, pid, restarts } = llm.process;
+    return [{ model, is_up: isUp, ...(pid !== undefined && { pid }), restarts }];
+  });
+  return engines.length === 0 ? {} : { engines };
 }
 
 /** Throws for the first that is not ready, and names all that are not where there are several. */

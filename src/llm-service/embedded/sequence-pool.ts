@@ -18,8 +18,6 @@ export interface SequenceRequest {
 
 export interface SequenceLease<S> {
   readonly sequence: S;
-  /** A call into llama.cpp does not return, so the sequence may never be released. Should it return, `release` still works. */
-  lose(): void;
   release(): void;
 }
 
@@ -29,7 +27,6 @@ interface Slot<S> {
   /** Counts releases: the slot with the smallest was used longest ago. */
   usedAt: number;
   busy: boolean;
-  lost: boolean;
 }
 
 /** Hands each generation the idle sequence that spares it most; those that find none wait in the order they came. */
@@ -39,28 +36,23 @@ export class SequencePool<S extends KvSequence> {
   #releases = 0;
 
   constructor(sequences: readonly S[]) {
-    this.#slots = sequences.map((sequence) => ({ sequence, affinity: undefined, usedAt: 0, busy: false, lost: false }));
+    this.#slots = sequences.map((sequence) => ({ sequence, affinity: undefined, usedAt: 0, busy: false }));
   }
 
   /**
-   * Throws `llm_unavailable` when {@link WAITING_GENERATIONS_MAX} already wait or all sequences are lost, and
-   * `signal.reason` when that is aborted before there is a sequence.
+   * Throws `llm_unavailable` when {@link WAITING_GENERATIONS_MAX} already wait, and `signal.reason` when that is aborted
+   * before there is a sequence.
    */
   async acquire(request: SequenceRequest, signal: AbortSignal): Promise<SequenceLease<S>> {
     signal.throwIfAborted();
     const idle = this.#slots.filter((slot) => !slot.busy);
     if (idle.length > 0) return this.#lease(chooseSlot(idle, request), request);
-    if (this.allLost) throw allLost();
     return this.#lease(await this.#line.join(signal), request);
   }
 
   /** In the order of the sequences. */
   states(): { readonly busy: boolean }[] {
     return this.#slots.map(({ busy }) => ({ busy }));
-  }
-
-  get allLost(): boolean {
-    return this.#slots.every((slot) => slot.lost);
   }
 
   #lease(slot: Slot<S>, request: SequenceRequest): SequenceLease<S> {
@@ -70,21 +62,11 @@ export class SequencePool<S extends KvSequence> {
     const release = () => {
       if (!held) return;
       held = false;
-      slot.lost = false;
       slot.usedAt = ++this.#releases;
       slot.busy = this.#line.serveNext(slot);
     };
-    const lose = () => {
-      if (!held) return;
-      slot.lost = true;
-      if (this.allLost) this.#line.refuseAll(allLost());
-    };
-    return { sequence: slot.sequence, lose, release };
+    return { sequence: slot.sequence, release };
   }
-}
-
-function allLost(): DiscedgeError {
-  return new DiscedgeError('llm_unavailable', 'llama.cpp hangs in all sequences of this node; ask another one');
 }
 
 function tooManyWait(waiting: number): DiscedgeError {

@@ -1,4 +1,4 @@
-// Tries to make the pool hand a sequence to two generations, lose one, overtake, wait without bound, or give a session
+// Tries to make the pool hand a sequence to two generations, overtake, wait without bound, or give a session
 // a sequence that costs more evaluation than another would have.
 import { describe, expect, test } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
@@ -197,37 +197,5 @@ describe('the pool', () => {
     await expect(waiting[0]).resolves.toBeDefined();
     void pool.acquire(request('4'), never());
     await expect(pool.acquire(request('5'), never())).rejects.toMatchObject({ code: 'llm_unavailable' });
-  });
-});
-
-describe('a lost sequence', () => {
-  test('is not given to anyone, and is again once it has come back', async () => {
-    const pool = new SequencePool([sequence('a', ''), sequence('b', '')]);
-    const lost = await pool.acquire(request('x'), never());
-    lost.lose();
-    for (let turns = 0; turns < 3; turns++) {
-      const lease = await pool.acquire(request('x'), never());
-      expect(lease.sequence).not.toBe(lost.sequence);
-      lease.release();
-    }
-    const other = await pool.acquire(request('x'), never());
-    lost.release();
-    expect((await pool.acquire(request('x'), never())).sequence).toBe(lost.sequence);
-    other.release();
-  });
-
-  test('when it is the last, refuses those who wait and those who come, until one has come back', async () => {
-    const pool = new SequencePool([sequence('a', ''), sequence('b', '')]);
-    const leases = [await pool.acquire(request('x'), never()), await pool.acquire(request('x'), never())];
-    const waiting = pool.acquire(request('x'), never());
-    const refused = expect(waiting).rejects.toMatchObject({ code: 'llm_unavailable' });
-    for (const lease of leases) lease.lose();
-    await refused;
-    await expect(pool.acquire(request('x'), never())).rejects.toMatchObject({ code: 'llm_unavailable' });
-    expect(pool.allLost).toBe(true);
-    leases[0]?.release();
-    leases[0]?.lose();
-    expect(pool.allLost).toBe(false);
-    await pool.acquire(request('x'), never());
   });
 });

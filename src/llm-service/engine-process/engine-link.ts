@@ -1,0 +1,236 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { TokenId } from '../../domain/token-sequence.ts';
+import type { Clock, Environment, Logger } from '../../environment/environment.ts';
+import { within } from '../../waiting/within.ts';
+import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from '../llm-service.ts';
+import type { AnswerValue, FromEngine, ToEngine } from './messages.ts';
+import { receivedError } from './sent-error.ts';
+
+/** One process with an engine in it, as whoever starts it hands it over. */
+export interface EngineProcess {
+  readonly pid: number | undefined;
+  send(message: ToEngine): void;
+  onMessage(listener: (message: FromEngine) => void): void;
+  /** Resolves when the process is gone, or could not be started, with how: "SIGKILL", "exit code 1". Never rejects. */
+  readonly ended: Promise<string>;
+  /** kill -9: an engine has nothing to lose. */
+  kill(): void;
+}
+
+export interface StartedEngine {
+  readonly description: LlmDescription;
+  /** Generations that it runs side by side. */
+  readonly slots: number;
+}
+
+interface Call {
+  onEvent(event: GenerationEvent): void;
+  onEnd(value: AnswerValue): void;
+  onError(error: unknown): void;
+}
+
+/** One that says nothing for so long after it was asked has an event loop that hangs: an 8 MiB text is tokenized by then. */
+const SILENT_MS = 60_000;
+/** How long the readiness of an engine may take to be told. */
+const READY_MS = 5_000;
+
+/** The node's end of one engine process: its calls under way. All of them end with it. One that hangs is ended. */
+export class EngineLink {
+  /** Rejects when the engine cannot be started, with what it says, or with `model_unusable` when it just ends. */
+  readonly started: Promise<StartedEngine>;
+  readonly ended: Promise<string>;
+  readonly pid: number | undefined;
+  readonly #process: EngineProcess;
+  readonly #clock: Clock;
+  readonly #calls = new Map<number, Call>();
+  #lastCall = 0;
+  #gone: DiscedgeError | undefined;
+  #idle: () => void = () => {};
+  #cancelWatch: () => void = () => {};
+  #wasHeard = true;
+
+  constructor(process: EngineProcess, { clock, logger }: Environment, onStuck: () => void) {
+    this.#process = process;
+    this.#clock = clock;
+    this.pid = process.pid;
+    this.started = new Promise((resolve, reject) => {
+      process.onMessage((message) => {
+        this.#wasHeard = true;
+        if (message.kind === 'started') {
+          this.#watch();
+          resolve(message);
+        } else if (message.kind === 'not-started') reject(receivedError(message.error));
+        else if (message.kind === 'stuck') onStuck();
+        else if (message.kind === 'log') writeLine(logger, message);
+        else this.#onAnswer(message);
+      });
+      void process.ended.then((how) => reject(endedAtStart(how)));
+    });
+    this.started.catch(() => undefined);
+    this.ended = process.ended.then((how) => {
+      this.#end(engineEnded(how));
+      return how;
+    });
+  }
+
+  async tokenize(...args: Parameters<LlmService['tokenize']>): Promise<TokenId[]> {
+    const ids = await this.#call((call) => ({ kind: 'tokenize', call, args }));
+    return Array.from(ids as Int32Array) as TokenId[];
+  }
+
+  async detokenize(...args: Parameters<LlmService['detokenize']>): Promise<string> {
+    return (await this.#call((call) => ({ kind: 'detokenize', call, args }))) as string;
+  }
+
+  async pieces(...args: Parameters<LlmService['pieces']>): Promise<Uint8Array[]> {
+    return (await this.#call((call) => ({ kind: 'pieces', call, args }))) as Uint8Array[];
+  }
+
+  async ready(): Promise<void> {
+    await within({ clock: this.#clock, waitMs: READY_MS }, this.#ask(), () => {
+      throw hangs(READY_MS);
+    });
+  }
+
+  /** Breaking off the iteration resolves when the engine has ended the generation. */
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+    signal.throwIfAborted();
+    const events: GenerationEvent[] = [];
+    let wake: () => void = () => {};
+    let outcome: { readonly error: unknown } | undefined;
+    const end = (error: unknown) => {
+      outcome = { error };
+      wake();
+    };
+    const call = this.#open({
+      onEvent: (event) => {
+        events.push(event);
+        wake();
+      },
+      onEnd: () => end(undefined),
+      onError: end,
+    });
+    if (call !== undefined) {
+      this.#process.send({ kind: 'generate', call, request: { ...request, prompt: Int32Array.from(request.prompt) } });
+    }
+    const abort = () => {
+      if (outcome === undefined && call !== undefined) this.#process.send({ kind: 'abort', call });
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    const more = () =>
+      new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    try {
+      for (let read = 0; ; ) {
+        if (signal.aborted) break;
+        const event = events[read];
+        if (event !== undefined) {
+          read++;
+          yield event;
+        } else if (outcome !== undefined) break;
+        else await more();
+      }
+    } finally {
+      signal.removeEventListener('abort', abort);
+      abort();
+      while (outcome === undefined) await more();
+    }
+    signal.throwIfAborted();
+    if (outcome?.error !== undefined) throw outcome.error;
+  }
+
+  /** Resolves when no call is under way. */
+  idle(): Promise<void> {
+    if (this.#calls.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idle = resolve;
+    });
+  }
+
+  /** Ends every call with `error`, and the process. */
+  kill(error: DiscedgeError): void {
+    this.#end(error);
+    this.#process.kill();
+  }
+
+  /** An event loop that hangs can tell of nothing by itself. */
+  #watch(): void {
+    if (this.#gone !== undefined) return;
+    if (!this.#wasHeard) {
+      this.kill(hangs(SILENT_MS));
+      return;
+    }
+    this.#wasHeard = false;
+    this.#ask().catch(() => undefined);
+    this.#cancelWatch = this.#clock.after(SILENT_MS, () => this.#watch());
+  }
+
+  async #ask(): Promise<void> {
+    await this.#call((call) => ({ kind: 'ready', call }));
+  }
+
+  #call(message: (call: number) => ToEngine): Promise<AnswerValue> {
+    return new Promise((onEnd, onError) => {
+      const call = this.#open({ onEvent: () => {}, onEnd, onError });
+      if (call !== undefined) this.#process.send(message(call));
+    });
+  }
+
+  #open(call: Call): number | undefined {
+    if (this.#gone !== undefined) {
+      call.onError(this.#gone);
+      return undefined;
+    }
+    this.#calls.set(++this.#lastCall, call);
+    return this.#lastCall;
+  }
+
+  #onAnswer(message: Extract<FromEngine, { readonly call: number }>): void {
+    const call = this.#calls.get(message.call);
+    if (call === undefined) return;
+    if (message.kind === 'event') {
+      call.onEvent(message.event);
+      return;
+    }
+    this.#calls.delete(message.call);
+    if (message.kind === 'answer') call.onEnd(message.value);
+    else call.onError(receivedError(message.error));
+    if (this.#calls.size === 0) this.#idle();
+  }
+
+  #end(error: DiscedgeError): void {
+    this.#gone ??= error;
+    this.#cancelWatch();
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const call of calls) call.onError(this.#gone);
+    this.#idle();
+  }
+}
+
+function engineEnded(how: string): DiscedgeError {
+  return new DiscedgeError(
+    'llm_unavailable',
+    `the process that llama.cpp runs in has ended (${how}) and is started again; nothing of this turn was stored`,
+    { retryAfterMs: RETRY_AFTER_MS },
+  );
+}
+
+function endedAtStart(how: string): DiscedgeError {
+  const message = `the process that loads the model has ended (${how}); if the system ended it, the model needs more memory than there is`;
+  return new DiscedgeError('model_unusable', message);
+}
+
+function hangs(waitedMs: number): DiscedgeError {
+  const message = `the process that llama.cpp runs in says nothing for ${waitedMs} ms; nothing of this turn was stored`;
+  return new DiscedgeError('llm_unavailable', message, { retryAfterMs: RETRY_AFTER_MS });
+}
+
+/** A small model has been loaded again by then. */
+const RETRY_AFTER_MS = 1_000;
+
+function writeLine(logger: Logger, line: Extract<FromEngine, { readonly kind: 'log' }>): void {
+  const { level, event, fields } = line;
+  logger[level](event, fields, line.error && receivedError(line.error));
+}

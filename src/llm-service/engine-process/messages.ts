@@ -1,0 +1,47 @@
+import type { ContextOverflow, ErrorCode } from '../../domain/errors.ts';
+import type { LogFields, Logger } from '../../environment/environment.ts';
+import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from '../llm-service.ts';
+
+/** What the node tells an engine process. Sent by structured clone; many ids as 32-bit integers, 4 bytes each. */
+export type ToEngine =
+  | { readonly kind: 'tokenize'; readonly call: number; readonly args: Parameters<LlmService['tokenize']> }
+  | { readonly kind: 'detokenize'; readonly call: number; readonly args: Parameters<LlmService['detokenize']> }
+  | { readonly kind: 'pieces'; readonly call: number; readonly args: Parameters<LlmService['pieces']> }
+  | { readonly kind: 'ready'; readonly call: number }
+  | { readonly kind: 'generate'; readonly call: number; readonly request: SentRequest }
+  | { readonly kind: 'abort'; readonly call: number };
+
+export type SentRequest = Omit<GenerationRequest, 'prompt'> & { readonly prompt: Int32Array };
+
+/** Text, ids, bytes of ids, or nothing. */
+export type AnswerValue = string | Int32Array | Uint8Array[] | undefined;
+
+/** What an engine process tells the node. Each call is answered once; a generation's events come before its answer. */
+export type FromEngine =
+  | { readonly kind: 'started'; readonly description: LlmDescription; readonly slots: number }
+  | { readonly kind: 'not-started'; readonly error: SentError }
+  | { readonly kind: 'event'; readonly call: number; readonly event: GenerationEvent }
+  | { readonly kind: 'answer'; readonly call: number; readonly value: AnswerValue }
+  | { readonly kind: 'refused'; readonly call: number; readonly error: SentError }
+  /** Something in it hangs for good: it should be ended once what still runs in it has ended. */
+  | { readonly kind: 'stuck' }
+  | {
+      readonly kind: 'log';
+      readonly level: keyof Logger;
+      readonly event: string;
+      readonly fields: LogFields | undefined;
+      readonly error: SentError | undefined;
+    };
+
+/** A thrown value as data. */
+export interface SentError {
+  /** `undefined` for what is no DiscedgeError. */
+  readonly code: ErrorCode | undefined;
+  readonly name: string;
+  readonly message: string;
+  readonly param: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly overflow: ContextOverflow | undefined;
+  readonly stack: string | undefined;
+  readonly cause: SentError | undefined;
+}

@@ -1,0 +1,19 @@
+// The LLM Service conformance suite against llama.cpp in a process of its own, with the demo model.
+import { fileURLToPath } from 'node:url';
+import { EMBEDDED_PROGRAM, launchEngine } from '../../src/edge-node/engine-process/launch-engine.ts';
+import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { startEngineProcess } from '../../src/llm-service/engine-process.ts';
+import { llmServiceSuite } from './llm-service-suite.ts';
+
+const modelPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
+
+llmServiceSuite(
+  'an engine process',
+  async () => {
+    const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
+    const options = { modelPath, contextTokens: 2048 };
+    const service = await startEngineProcess(() => launchEngine(EMBEDDED_PROGRAM, options), environment);
+    return { service, stop: () => service.close() };
+  },
+  { kind: 'model', streamExact: true },
+);

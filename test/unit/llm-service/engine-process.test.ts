@@ -1,0 +1,253 @@
+// Engine processes that end, hang, come back as another model or not at all, in virtual time: what is under way must end
+// with a retryable error, what comes later must wait for the next one, and nothing may be started twice or after the close.
+import { afterEach, expect, test } from 'vitest';
+import { DiscedgeError } from '../../../src/domain/errors.ts';
+import { hostEngine } from '../../../src/llm-service/engine-process/engine-host.ts';
+import type { EngineProcess } from '../../../src/llm-service/engine-process/engine-link.ts';
+import type { FromEngine, ToEngine } from '../../../src/llm-service/engine-process/messages.ts';
+import { sentError } from '../../../src/llm-service/engine-process/sent-error.ts';
+import { startEngineProcess } from '../../../src/llm-service/engine-process.ts';
+import type { GenerationRequest, LlmService } from '../../../src/llm-service/llm-service.ts';
+import { startScripted } from '../../../src/llm-service/scripted.ts';
+import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
+
+/** A process that never was one: messages are cloned as between two, and it ends when told to. */
+class ProcessDouble implements EngineProcess {
+  readonly pid: number;
+  readonly ended: Promise<string>;
+  killed = false;
+  #end: (how: string) => void = () => {};
+  #listener: (message: FromEngine) => void = () => {};
+  #host: ((message: ToEngine) => void) | undefined;
+  hasEnded = false;
+  /** Says nothing more. */
+  isFrozen = false;
+
+  constructor(pid: number, start: { readonly service?: LlmService; readonly error?: Error }) {
+    this.pid = pid;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    setImmediate(() => {
+      if (start.error !== undefined) return this.say({ kind: 'not-started', error: sentError(start.error) });
+      if (start.service === undefined) return;
+      this.#host = hostEngine(start.service, (message) => this.say(message));
+      const { description } = start.service;
+      this.say({ kind: 'started', description, slots: start.service.slots().length });
+    });
+  }
+
+  say(message: FromEngine): void {
+    if (!this.hasEnded && !this.isFrozen) this.#listener(structuredClone(message));
+  }
+
+  send(message: ToEngine): void {
+    if (!this.hasEnded) this.#host?.(structuredClone(message));
+  }
+
+  onMessage(listener: (message: FromEngine) => void): void {
+    this.#listener = listener;
+  }
+
+  die(how: string): void {
+    this.hasEnded = true;
+    this.#end(how);
+  }
+
+  kill(): void {
+    this.killed = true;
+    this.die('SIGKILL');
+  }
+}
+
+let environment: VirtualEnvironment;
+let processes: ProcessDouble[];
+let nextStart: () => { readonly service?: LlmService; readonly error?: Error };
+let service: LlmService | undefined;
+
+function launch(): ProcessDouble {
+  const made = new ProcessDouble(processes.length + 1, nextStart());
+  processes.push(made);
+  return made;
+}
+
+async function started(): Promise<LlmService> {
+  environment = virtualEnvironment();
+  processes = [];
+  nextStart = () => ({ service: startScripted({ delayMs: 10 }, environment) });
+  service = await startEngineProcess(launch, environment);
+  return service;
+}
+afterEach(() => service?.close());
+
+const last = () => processes.at(-1) as ProcessDouble;
+
+async function request(llm: LlmService): Promise<GenerationRequest> {
+  const prompt = await llm.tokenize('hello there', { parseSpecial: false });
+  return { prompt, maxTokens: 50, stop: [], sampling: {}, affinity: undefined, stream: true };
+}
+
+async function generate(llm: LlmService, signal = new AbortController().signal): Promise<string> {
+  let text = '';
+  for await (const event of llm.generate(await request(llm), signal)) if (event.kind === 'part') text += event.text;
+  return text;
+}
+
+test('what runs when the process ends fails with a retryable error; what comes after that waits for the next', async () => {
+  const llm = await started();
+  const running = generate(llm);
+  const failed = expect(running).rejects.toMatchObject({
+    code: 'llm_unavailable',
+    retry: true,
+    message: expect.stringContaining('SIGABRT'),
+  });
+  await environment.advance(5);
+  last().die('SIGABRT');
+  await failed;
+  expect(llm.process).toEqual({ isUp: false, pid: undefined, restarts: 0 });
+  await expect(llm.ready()).rejects.toMatchObject({ code: 'llm_unavailable' });
+  const waiting = generate(llm);
+  await environment.advance(200);
+  await environment.advance(1_000);
+  expect(await waiting).not.toBe('');
+  expect(llm.process).toEqual({ isUp: true, pid: 2, restarts: 1 });
+  await llm.ready();
+  expect(environment.logLines.map(({ event }) => event)).toEqual(['llm.engine_ended', 'llm.engine_restarted']);
+});
+
+test('one that ends again and again is started ever more seldom, and a call that waits is told so', async () => {
+  const llm = await started();
+  nextStart = () => ({ error: new DiscedgeError('model_unusable', 'gone') });
+  last().die('SIGKILL');
+  const waiting = expect(llm.tokenize('x', { parseSpecial: false })).rejects.toMatchObject({
+    code: 'llm_unavailable',
+    retryAfterMs: expect.any(Number),
+  });
+  await environment.advance(10_000);
+  await waiting;
+  const soon = processes.length;
+  expect(soon).toBeLessThanOrEqual(8);
+  await environment.advance(300_000);
+  expect(processes.length - soon).toBeLessThanOrEqual(11);
+  nextStart = () => ({ service: startScripted({}, environment) });
+  await environment.advance(30_000);
+  expect(llm.process?.isUp).toBe(true);
+});
+
+test('another model in the same file is not served', async () => {
+  const llm = await started();
+  nextStart = () => ({ service: startScripted({ modelName: 'another' }, environment) });
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  expect(llm.process?.isUp).toBe(false);
+  expect(last().killed).toBe(true);
+  expect(environment.logLines.at(-1)).toMatchObject({ event: 'llm.engine_start_failed' });
+});
+
+test('one that hangs takes no more calls, lets what runs beside end, and is ended then', async () => {
+  const llm = await started();
+  const running = generate(llm);
+  await environment.advance(5);
+  const [first] = processes as [ProcessDouble];
+  first.say({ kind: 'stuck' });
+  const next = generate(llm);
+  await environment.advance(0);
+  expect(first.killed).toBe(false);
+  await environment.advance(1_000);
+  expect(await running).not.toBe('');
+  expect(first.killed).toBe(true);
+  await environment.advance(1_000);
+  expect(await next).not.toBe('');
+  expect(processes).toHaveLength(2);
+});
+
+test('one whose event loop hangs is ended, with the calls that wait for it', async () => {
+  const llm = await started();
+  await environment.advance(600_000);
+  expect(processes).toHaveLength(1);
+  last().isFrozen = true;
+  const silent = expect(generate(llm)).rejects.toMatchObject({ code: 'llm_unavailable', retry: true });
+  const unready = expect(llm.ready()).rejects.toMatchObject({ code: 'llm_unavailable' });
+  await environment.advance(10_000);
+  await unready;
+  await environment.advance(120_000);
+  await silent;
+  expect(processes[0]?.killed).toBe(true);
+  expect(llm.process).toEqual({ isUp: true, pid: 2, restarts: 1 });
+});
+
+test('a machine that has no memory for another process is asked again later', async () => {
+  const llm = await started();
+  nextStart = () => {
+    throw new Error('spawn ENOMEM');
+  };
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  expect(llm.process).toEqual({ isUp: false, pid: undefined, restarts: 0 });
+  expect(environment.logLines.at(-1)).toMatchObject({ event: 'llm.engine_start_failed' });
+  nextStart = () => ({ service: startScripted({}, environment) });
+  await environment.advance(30_000);
+  expect(llm.process).toMatchObject({ isUp: true, restarts: 1 });
+  await llm.close();
+});
+
+test('what does not end beside one that hangs is ended with it', async () => {
+  const llm = await started();
+  nextStart = () => ({ service: startScripted({}, environment) });
+  const endless = { ...(await request(llm)), maxTokens: 1e6, sampling: { ignore_eos: true } };
+  const running = (async () => {
+    for await (const _ of llm.generate(endless, new AbortController().signal));
+  })();
+  const failed = expect(running).rejects.toMatchObject({ code: 'llm_unavailable', retry: true });
+  await environment.advance(5);
+  processes[0]?.say({ kind: 'stuck' });
+  await environment.advance(31_000);
+  await failed;
+  expect(llm.process).toMatchObject({ isUp: true, restarts: 1 });
+});
+
+test('a close does not wait for what runs beside one that hangs', async () => {
+  const llm = await started();
+  const failed = expect(generate(llm)).rejects.toMatchObject({ code: 'llm_unavailable' });
+  await environment.advance(5);
+  last().say({ kind: 'stuck' });
+  await llm.close();
+  await failed;
+  expect(last().killed).toBe(true);
+});
+
+test('a first start that fails says why, one that just ends does too, and neither leaves a process', async () => {
+  environment = virtualEnvironment();
+  processes = [];
+  service = undefined;
+  nextStart = () => ({ error: new DiscedgeError('model_unusable', 'not a GGUF') });
+  await expect(startEngineProcess(launch, environment)).rejects.toMatchObject({ code: 'model_unusable' });
+  expect(last().killed).toBe(true);
+  nextStart = () => ({});
+  const ending = expect(startEngineProcess(launch, environment)).rejects.toMatchObject({
+    code: 'model_unusable',
+    message: expect.stringMatching(/loads the model.*SIGKILL/),
+  });
+  last().die('SIGKILL');
+  await ending;
+  const stop = new AbortController();
+  const aborted = expect(startEngineProcess(launch, environment, stop.signal)).rejects.toThrow();
+  stop.abort();
+  await aborted;
+  expect(last().killed).toBe(true);
+});
+
+test('a close while it is started again ends that start, and nothing is started afterwards', async () => {
+  for (const waitMs of [0, 200]) {
+    const llm = await started();
+    nextStart = () => ({});
+    last().die('SIGKILL');
+    await environment.advance(waitMs);
+    await llm.close();
+    expect(processes.every(({ hasEnded }) => hasEnded)).toBe(true);
+    const { length } = processes;
+    await environment.advance(100_000);
+    expect(processes).toHaveLength(length);
+    await expect(generate(llm)).rejects.toMatchObject({ code: 'llm_unavailable' });
+  }
+});
