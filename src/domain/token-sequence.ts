@@ -8,11 +8,11 @@ export type TokenSequence = readonly TokenId[];
 /** Largest id a record can hold: llama.cpp's `llama_token` is a signed 32-bit integer. */
 export const TOKEN_ID_MAX = 0x7fff_ffff;
 
-/** How many leading ids two sequences share. */
-export function commonPrefixLength(a: TokenSequence, b: TokenSequence): number {
-  const end = Math.min(a.length, b.length);
+/** How many leading ids a sequence shares with another, or with what of that follows its first `from` ids. */
+export function commonPrefixLength(a: TokenSequence, b: TokenSequence, from = 0): number {
+  const end = Math.min(a.length, b.length - from);
   let i = 0;
-  while (i < end && a[i] === b[i]) i++;
+  while (i < end && a[i] === b[from + i]) i++;
   return i;
 }
 

@@ -3,6 +3,7 @@ import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type {
+  ChangedTurn,
   ChatTemplate,
   Continuation,
   Conversation,
@@ -12,22 +13,37 @@ import type {
 import { refuseMedia } from './text-only.ts';
 import { WrittenTurn } from './written-turn.ts';
 
+/** Where a turn stands in the ids of a context. */
+interface Place {
+  /** The first of its own ids; behind the end of the reply before it where that is not there. */
+  readonly start: number;
+  /** How many ids from there on end the reply before it; in the first turn they are not there. */
+  readonly leadLength: number;
+  /** Where its messages end and its reply begins, with the generation prompt before it. */
+  readonly replyStart: number;
+}
+
 /**
  * The fold of one line of token records: the ids that the LLM Service has read and written, as they stand in the next prompt,
  * in one growing array, so that a turn costs what it adds. A turn settles those before it, offers its segment, generates from
- * the array as it stands, and commits.
+ * the array as it stands, and commits. How an earlier turn stands is kept in that array alone.
  */
 export class TokenContext {
   /** How the reasoning in earlier replies is treated in it. */
   readonly policy: ReasoningPolicy;
   /** The last turn folded in; `undefined` before turn 1. */
   #tip: ContextId | undefined;
-  /** The turns in the window, oldest first. */
+  /** The turns in the window, oldest first, and where each of them stands. */
   #turns: WrittenTurn[] = [];
+  #places: Place[] = [];
   /** Turn 1, whether or not it is still in the window. */
   #opening: WrittenTurn | undefined;
   #firstTurn = 1;
   #ids: TokenId[] = [];
+  /** What the ids begin with, whichever turns have been left out: BOS, system message. */
+  #preamble: TokenSequence = [];
+  /** Where in {@link #ids} the next turn begins: behind the last reply. */
+  #end = 0;
 
   private constructor(policy: ReasoningPolicy) {
     this.policy = policy;
@@ -44,15 +60,16 @@ export class TokenContext {
     const { contextStart } = last.record;
     context.#firstTurn = contextStart;
     const turns = line.slice(contextStart - 1).map((turn) => new WrittenTurn(turn));
-    context.#opening = contextStart === 1 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
-    for (const { payload } of [context.#opening, ...turns]) refuseMedia(payload);
+    const opening = contextStart === 1 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
+    for (const { payload } of [opening, ...turns]) refuseMedia(payload);
+    context.#open(opening);
+    appendTokens(context.#ids, context.#preamble);
     for (const turn of turns) {
-      if (context.#turns.length > 0) {
-        context.#change(await template.turnsUnder(context.conversation, turn, policy));
-      }
-      context.#turns.push(turn);
+      if (context.#turns.length > 0) context.settle(await template.turnsUnder(context.conversation, turn, policy));
+      const { promptIds, leadLength } = turn.payload;
+      appendTokens(context.#ids, context.#turns.length === 0 ? promptIds.slice(leadLength) : promptIds);
+      context.#add(turn);
     }
-    context.#fill();
     context.#tip = last.hash;
     return context;
   }
@@ -83,30 +100,58 @@ export class TokenContext {
 
   /** Ids that each turn takes where it stands now, oldest first; they add up to the context without its preamble. */
   turnSizes(): number[] {
-    return this.#turns.map((turn, index) => {
-      const ids: TokenId[] = [];
-      turn.appendTo(ids, index === 0);
-      return ids.length;
-    });
+    return this.#places.map(({ start }, index) => this.#startAfter(index) - start);
   }
 
   /**
-   * Puts the turns as they stand under the next one. Returns how many ids at the end of the context are not where they were:
-   * so many have to be evaluated again.
+   * Puts the turns as they stand under the next one: only ids from the first that changes on are written anew. Returns how
+   * many ids at the end of the context are not where they were: so many have to be evaluated again.
    */
   settle(changes: Continuation['changes']): number {
-    if (changes.every((change) => change === undefined)) return 0;
-    const before = this.#ids;
-    this.#change(changes);
-    this.#fill();
-    return before.length - commonPrefixLength(before, this.#ids);
+    const changed = changes.findIndex((change) => change !== undefined);
+    if (changed === -1) return 0;
+    const first = this.#turns.length - changes.length + changed;
+    const base = first === 0 ? 0 : (this.#places[first] as Place).start;
+    const before = this.#ids.slice(base);
+    const places = this.#places.slice(first);
+    const startsAfter = places.map((_, index) => this.#startAfter(first + index));
+    this.#ids.length = base;
+    this.#places.length = first;
+    for (const [index, { start, leadLength, replyStart }] of places.entries()) {
+      const { messages, reply } = changes[changed + index] ?? {};
+      if (first + index === 0) this.#writePreamble(messages);
+      const newStart = this.#ids.length;
+      const alone = first + index === 0;
+      if (messages === undefined) appendTokens(this.#ids, before.slice(start - base, replyStart - base));
+      else appendTokens(this.#ids, alone ? messages.ids.slice(messages.leadLength) : messages.ids);
+      const newReplyStart = this.#ids.length;
+      appendTokens(this.#ids, reply ?? before.slice(replyStart - base, (startsAfter[index] as number) - base));
+      this.#places.push({
+        start: newStart,
+        leadLength: messages?.leadLength ?? leadLength,
+        replyStart: newReplyStart,
+      });
+    }
+    this.#end = this.#ids.length;
+    return before.length - commonPrefixLength(before, this.#ids, base);
   }
 
   /** Leaves out the `count` oldest turns; the preamble stays. The KV prefix behind the preamble is lost once. */
   drop(count: number): void {
+    const [first] = this.#places.slice(count);
+    const kept = first === undefined ? [] : this.#ids.slice(first.start + first.leadLength, this.#end);
+    const moved = this.#preamble.length + kept.length - this.#end;
     this.#turns = this.#turns.slice(count);
+    this.#places = this.#places.slice(count).map(({ start, leadLength, replyStart }, index) => ({
+      start: index === 0 ? this.#preamble.length : start + moved,
+      leadLength,
+      replyStart: replyStart + moved,
+    }));
     this.#firstTurn += count;
-    this.#fill();
+    this.#ids = [];
+    appendTokens(this.#ids, this.#preamble);
+    appendTokens(this.#ids, kept);
+    this.#end = this.#ids.length;
   }
 
   /** Appends a segment; where no turn is left before it, without the end of a reply that is not there. */
@@ -118,26 +163,36 @@ export class TokenContext {
   /** The offered segment and its reply are now a record. */
   commit(sealed: SealedRecord): void {
     const turn = new WrittenTurn(sealed);
-    this.#opening ??= turn;
-    appendTokens(this.#ids, turn.replyIds);
-    this.#turns.push(turn);
+    if (this.#opening === undefined) this.#open(turn);
+    this.#add(turn);
     this.#tip = sealed.hash;
   }
 
-  get #preamble(): TokenSequence {
-    return this.#opening?.lead ?? [];
+  #open(opening: WrittenTurn): void {
+    this.#opening = opening;
+    this.#preamble = opening.payload.promptIds.slice(0, opening.payload.leadLength);
   }
 
-  #change(changes: Continuation['changes']): void {
-    const first = this.#turns.length - changes.length;
-    for (const [index, change] of changes.entries()) {
-      if (change !== undefined) this.#turns[first + index]?.change(change);
+  /** A turn whose prompt stands at the end of the ids, and its reply. */
+  #add(turn: WrittenTurn): void {
+    const { promptIds, leadLength } = turn.payload;
+    const replyStart = this.#ids.length - (promptIds.length - turn.messagesEnd);
+    const start = this.#turns.length === 0 ? this.#preamble.length : this.#end;
+    appendTokens(this.#ids, turn.replyIds);
+    this.#turns.push(turn);
+    this.#places.push({ start, leadLength, replyStart });
+    this.#end = this.#ids.length;
+  }
+
+  #startAfter(index: number): number {
+    return this.#places[index + 1]?.start ?? this.#end;
+  }
+
+  /** Before the first turn of the window, of which the messages may stand otherwise now. */
+  #writePreamble(messages: ChangedTurn['messages']): void {
+    if (messages !== undefined && this.#turns[0] === this.#opening) {
+      this.#preamble = messages.ids.slice(0, messages.leadLength);
     }
-  }
-
-  #fill(): void {
-    this.#ids = [];
     appendTokens(this.#ids, this.#preamble);
-    for (const [index, turn] of this.#turns.entries()) turn.appendTo(this.#ids, index === 0);
   }
 }

@@ -25,10 +25,14 @@ export interface CachedSession {
 
 /** Rough bytes of a cached session without its turns: maps, key, entry. */
 const SESSION_OVERHEAD_BYTES = 1000;
-/** Rough bytes of a cached turn beside its ids: maps, record object, strings. */
-const TURN_OVERHEAD_BYTES = 1500;
-/** A number in an array, held once in the record and once in the folded context. */
+/** Rough bytes of a cached turn beside its ids: maps, record object, strings, its place in the folded context. */
+const TURN_OVERHEAD_BYTES = 1800;
+/** A number in an array, held once in the record and once in the folded context, whatever a template changes there. */
 const TOKEN_BYTES = 16;
+/** Of an object that says what ids stand for. */
+const MARK_BYTES = 200;
+/** At most, in a record: ids of vocabularies of up to two million tokens. */
+const TOKEN_RECORD_BYTES = 3;
 
 /** A read of the store under way. */
 interface Reading {
@@ -185,11 +189,14 @@ function emptySession(key: SessionKey): CachedSession {
 function costBytes({ record, bytes }: SealedRecord): number {
   if (record.kind !== 'turn') return 0;
   const { payload } = record;
+  const isPlain = formatVersionOf(record) === 1;
+  if (payload.mode === 'raw') {
+    const text = payload.reply.length + payload.messages.reduce((sum, { content }) => sum + content.length, 0);
+    return TURN_OVERHEAD_BYTES + 2 * text + (isPlain ? 0 : 2 * bytes.length);
+  }
+  const { promptIds, replyIds, replyText = '', marks = [] } = payload;
+  const tokens = promptIds.length + replyIds.length;
   // What is there beside ids and plain text is all in the record's bytes.
-  const beside = formatVersionOf(record) === 1 ? 0 : 2 * bytes.length;
-  const kept =
-    payload.mode === 'tokenized'
-      ? TOKEN_BYTES * (payload.promptIds.length + payload.replyIds.length)
-      : 2 * (payload.reply.length + payload.messages.reduce((sum, { content }) => sum + content.length, 0));
-  return TURN_OVERHEAD_BYTES + kept + beside;
+  const beside = isPlain ? 0 : MARK_BYTES * marks.length + 2 * Math.max(0, bytes.length - TOKEN_RECORD_BYTES * tokens);
+  return TURN_OVERHEAD_BYTES + TOKEN_BYTES * tokens + 2 * replyText.length + beside;
 }

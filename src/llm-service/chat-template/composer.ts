@@ -184,7 +184,8 @@ export class Composer {
     for (const [index, form] of before.turns.entries()) {
       const { reply } = outline.turns[index] as TurnOutline;
       const change = turnChange(form, now.turns[index] as TurnForm, reply, policy);
-      changes.push(change && (await this.#changeShape(change, outline.fromStart && index === 0)));
+      const opens = outline.fromStart && index === 0;
+      changes.push(change && (await this.#changeShape(change, opens ? this.#openingLead(outline) : undefined)));
     }
     return {
       segment,
@@ -209,24 +210,30 @@ export class Composer {
       const around = ({ literals }: TurnForm) => [literals[place] as string, literals[place + 1] as string] as const;
       return TextEnds.between(...around(form), (kind) => around(paddedForms[kind]));
     });
-    return { form: await this.#formIds(form, opens), roles, ends };
+    return { form: await this.#formIds(form, opens ? this.#openingLead(outline) : undefined), roles, ends };
   }
 
-  /** `opens`: the turn is a session's first. `literals`: how many of the form's, where not all. */
-  #formIds(form: TurnForm, opens: boolean, literals?: number): Promise<FormIds> {
+  /** `opening`: what a session's first turn begins with, where this is it. `literals`: how many of the form's, where not all. */
+  #formIds(form: TurnForm, opening: Lead | undefined, literals?: number): Promise<FormIds> {
     const first = form.literals[0] as string;
+    const stands = opening !== undefined && (form.literals[opening.literal]?.startsWith(opening.text) ?? false);
     return formIds(form, {
       pieces: this.#parts.pieces,
-      place: opens ? 'start' : 'after-text',
-      bos: opens ? this.bosBefore(first) : [],
-      lead: opens ? (this.#preambleOf(form) ?? { literal: 0, text: this.#bosOnly(first) }) : this.#closingOf(first),
+      place: opening === undefined ? 'after-text' : 'start',
+      bos: opening === undefined ? [] : this.bosBefore(first),
+      lead:
+        opening === undefined
+          ? this.#closingOf(first)
+          : stands
+            ? opening
+            : (this.#preambleOf(form) ?? this.#bosOnly(first)),
       ...(literals !== undefined && { literals }),
     });
   }
 
-  async #changeShape({ messages, reply }: TurnChange, opens: boolean): Promise<ChangeShape> {
+  async #changeShape({ messages, reply }: TurnChange, opening: Lead | undefined): Promise<ChangeShape> {
     const { pieces } = this.#parts;
-    const form = messages && (await this.#formIds(messages, opens, messageMarks(messages)));
+    const form = messages && (await this.#formIds(messages, opening, messageMarks(messages)));
     return {
       messages: form && { form, end: await this.#replyEnd(form, messages?.literals[0] as string) },
       reply:
@@ -267,10 +274,18 @@ export class Composer {
   }
 
   /** BOS as text, unless every turn opens with one of its own. */
-  #bosOnly(first: string): string {
+  #bosOnly(first: string): Lead {
     const { bosText } = this.#parts.description;
     const opensEveryTurn = this.#parts.facts.opener?.startsWith(bosText) ?? false;
-    return first.startsWith(bosText) && !opensEveryTurn ? bosText : '';
+    return { literal: 0, text: first.startsWith(bosText) && !opensEveryTurn ? bosText : '' };
+  }
+
+  /** What is not the first turn's own of how a session opens, in the words of its own prompt: BOS, system message. */
+  #openingLead({ system, turns }: ConversationOutline): Lead {
+    const [first] = turns as [TurnOutline];
+    const opening = this.#form({ system, fromStart: true, turns: [{ ...first, reply: undefined }] })
+      .turns[0] as TurnForm;
+    return this.#preambleOf(opening) ?? this.#bosOnly(opening.literals[0] as string);
   }
 
   #form(

@@ -53,6 +53,7 @@ class Session {
   readonly line: Turn[] = [];
   context: TokenContext | undefined;
   rewritten: number[] = [];
+  #dropped = false;
 
   constructor(parts: Compiled, policy: ReasoningPolicy = 'as-template') {
     this.parts = parts;
@@ -60,7 +61,11 @@ class Session {
   }
 
   /** Asks, checks the prompt against the template's own, and has `reply` written. */
-  async turn(added: readonly TextMessage[], reply: { thought?: string; answer: string }): Promise<void> {
+  async turn(
+    added: readonly TextMessage[],
+    reply: { thought?: string; answer: string },
+    { drop = 0 } = {},
+  ): Promise<void> {
     const { template, tokenizer, style, llm } = this.parts;
     const context = this.context ?? (await TokenContext.of([], template, this.policy));
     const last = context.ids.slice();
@@ -70,10 +75,16 @@ class Session {
         : await template.continueSession(context.conversation, added, this.policy);
     this.rewritten.push(context.settle(changes));
     expect(context.ids.length <= last.length || this.policy !== 'keep').toBe(true);
+    if (drop > 0) {
+      const sizes = context.turnSizes();
+      context.drop(drop);
+      this.#dropped = true;
+      expect(context.turnSizes().slice(1)).toEqual(sizes.slice(drop + 1));
+    }
     context.offer(segment);
     this.messages.push(...added);
     const prompt = tokenizer.text(context.ids);
-    if (this.policy === 'as-template')
+    if (this.policy === 'as-template' && !this.#dropped)
       expect(prompt).toBe(written(style, style.inParts ? this.messages.map(inParts) : this.messages));
     const promptIds = segment.ids;
     const text = style.reply(reply, prompt);
@@ -153,7 +164,11 @@ describe.each(Object.keys(THINKING_STYLES))('under a template that %s', (name) =
           answer: `answer ${turn}`,
           ...(thinks && { thought: `because ${turn}` }),
         });
-        expect((await session.refold()).ids).toEqual(session.context?.ids);
+        const refolded = await session.refold();
+        expect(refolded.ids).toEqual(session.context?.ids);
+        expect(refolded.turnSizes()).toEqual(session.context?.turnSizes());
+        const taken = refolded.turnSizes().reduce((sum, size) => sum + size, refolded.preambleTokens);
+        expect(taken).toBe(refolded.ids.length);
       }
     },
   );
@@ -181,6 +196,21 @@ describe.each(Object.keys(THINKING_STYLES))('under a template that %s', (name) =
     const reach = Math.max(0, ...(await compiled(name)).template.classes.map((found) => found.reach));
     const allowed = reach * 400;
     for (const count of session.rewritten) expect(count).toBeLessThanOrEqual(allowed);
+  });
+
+  test('what is left when the oldest turns are left out is the same context when it is folded anew', async () => {
+    const session = new Session(await compiled(name));
+    for (let turn = 1; turn <= 9; turn++) {
+      const opening = style.classes.system !== 'refused' && turn === 1 ? [system] : [];
+      const reply = { answer: `a${turn}`, ...(style.thinks && { thought: `t${turn}` }) };
+      const drop = turn === 4 || turn === 8 ? 2 : 0;
+      await session.turn([...opening, user(`q${turn}`)], reply, { drop });
+      const refolded = await session.refold();
+      const text = (ids: readonly TokenId[] | undefined) => session.parts.tokenizer.text(ids ?? []);
+      expect(text(refolded.ids)).toBe(text(session.context?.ids));
+      expect(refolded.turnSizes()).toEqual(session.context?.turnSizes());
+      expect(text(refolded.ids).includes('q1')).toBe(turn < 4);
+    }
   });
 
   test('what a client wants kept is kept as it was written', async () => {
