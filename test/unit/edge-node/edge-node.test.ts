@@ -96,7 +96,7 @@ describe('an LLM Service that fails', () => {
     const answer = await node.post('/completion', body);
     expect(answer.status).toBe(200);
     expect(answer.text).toMatch(
-      /"stop":false[\s\S]*\{"error":\{"code":503,"message":"gone","type":"llm_unavailable"\}\}\n\n$/,
+      /"stop":false[\s\S]*\{"error":\{"code":503,"message":"gone","type":"llm_unavailable","retry":true\}\}\n\n$/,
     );
     expect((await node.get('/sessions/cut')).status).toBe(404);
     heal();
