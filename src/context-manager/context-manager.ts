@@ -155,18 +155,17 @@ export class ContextManager {
     const pass = await arbitration.enter(entering, turn.waiting, () => this.#gate.pass(key, request, turn.waiting));
     metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass, observer);
-    let isStored = false;
+    let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
     try {
       records.requireKnown(key);
       const answered = await this.#answer({ key, request, observer, turn, pass });
-      isStored = true;
+      outcome = 'stored';
       return answered;
     } catch (error) {
-      // As far as anybody knows it is.
-      isStored = error instanceof OutcomeUnknown;
+      if (error instanceof OutcomeUnknown) outcome = 'unknown';
       throw error;
     } finally {
-      pass.held.end({ isStored });
+      pass.held.end(outcome);
     }
   }
 

@@ -21,6 +21,8 @@ export interface NodeResourcesParts {
   readonly environment: Environment;
   readonly time: NodeTime;
   readonly options: NodeOptions;
+  /** The node has run before, with what is in its store. */
+  readonly isRestart?: boolean;
 }
 
 /**
@@ -40,7 +42,7 @@ export class NodeResources {
   readonly writeConcerns: WriteConcerns;
   readonly #endGate: () => void;
 
-  constructor({ store, environment, time, options }: NodeResourcesParts) {
+  constructor({ store, environment, time, options, isRestart = false }: NodeResourcesParts) {
     const { clock } = environment;
     this.environment = environment;
     this.time = time;
@@ -65,7 +67,7 @@ export class NodeResources {
     });
     const policy = store.sharing && this.#gatePolicy(arrivals);
     this.replica = new ReplicaWait({ clock, records: this.records, policy });
-    this.arbitration = this.#startArbitration(arrivals);
+    this.arbitration = this.#startArbitration(arrivals, isRestart);
   }
 
   /** Turns of all models, waiting ones included. */
@@ -84,17 +86,17 @@ export class NodeResources {
     this.#endGate();
   }
 
-  #startArbitration(arrivals: Arrivals): Arbitration {
+  #startArbitration(arrivals: Arrivals, isRestart: boolean): Arbitration {
     const { records } = this;
     const { nodeId, arbiterWaitMs: patienceMs } = this.options;
     const { clock } = this.environment;
     const others = records.sharing?.arbitration;
-    const grants = new TurnGrants(clock);
+    const grants = new TurnGrants(clock, { isRestart });
     if (others !== undefined) {
       records.onRecord(({ record }) => {
         if (record.kind === 'turn') grants.settle(sessionKeyOf(record), record.parent);
       });
-      others.serve(new NodeArbiter({ nodeId, records, grants }));
+      others.serve(new NodeArbiter({ records, grants }));
     }
     return new Arbitration({ nodeId, others, records, grants, arrivals, clock, patienceMs });
   }

@@ -5,17 +5,18 @@ export interface TurnAttempt {
   readonly key: SessionKey;
   readonly turn: TurnNumber;
   readonly parent: ContextId | undefined;
-  /** Tells the attempts of one node apart: the end of one says nothing of the next. */
+  /** Tells the attempts of one node apart: the end of one says nothing of the next, which has a greater number. */
   readonly attempt: number;
 }
 
 /**
  * What an arbiter says to a node that is about to answer a turn. `go`: it is at that turn from now on, and others are sent
- * to it; `isSure` where nobody else can have been let go on. `running`: that node is at it. `answered`: it is, or the session
+ * to it; `isSure` where nobody else can have been let go on, and `lapsed` the node that was and of which nothing was heard
+ * again: it may be asked itself. `running`: that node is at it. `answered`: it is, or the session
  * was deleted, and what the arbiter holds of it and the asking node lacks has come along.
  */
 export type TurnVerdict =
-  | { readonly kind: 'go'; readonly isSure: boolean }
+  | { readonly kind: 'go'; readonly isSure: boolean; readonly lapsed?: NodeId }
   | { readonly kind: 'running'; readonly at: NodeId }
   | { readonly kind: 'answered' };
 
@@ -40,10 +41,14 @@ export interface TurnArbitration {
   /** The other nodes that share the keygroup, whether they are there or not. */
   nodes(keygroup: KeygroupId): readonly ArbiterNode[];
   /**
-   * One round trip; where the turn is answered, what is lacked of it is fetched before it resolves. `undefined` when the node
-   * has not answered `patienceMs` beyond the delay that was measured to it. Never rejects.
+   * One round trip; where the turn is answered, what is lacked of it is fetched, and waited for so long. `undefined` when the
+   * node has not answered `patienceMs` beyond the delay that was measured to it. Never rejects.
    */
-  ask(nodeId: NodeId, attempt: TurnAttempt, patienceMs: number): Promise<TurnVerdict | undefined>;
+  ask(
+    nodeId: NodeId,
+    attempt: TurnAttempt,
+    waits: { readonly patienceMs: number; readonly fetchMs: number },
+  ): Promise<TurnVerdict | undefined>;
   /** Needs no answer, and may be lost. */
   tell(nodeId: NodeId, attempt: TurnAttempt, news: GrantNews): void;
   /** Whom others hear when they ask this node. Before that they hear nothing. */

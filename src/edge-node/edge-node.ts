@@ -98,7 +98,9 @@ async function assemble(
     load: () => told.node?.turnsInFlight ?? 0,
   });
   if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics, time);
-  const node = new NodeResources({ store, environment, time, options: { ...config, incarnation: opened.incarnation } });
+  const isRestart = (await store.status()).records > 0;
+  const nodeOptions = { ...config, incarnation: opened.incarnation };
+  const node = new NodeResources({ store, environment, time, options: nodeOptions, isRestart });
   told.node = node;
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
   closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));

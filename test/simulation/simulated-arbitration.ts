@@ -67,7 +67,7 @@ export function simulatedArbitration(
         nodeId: name as NodeId,
         isReachable: reach(name as NodeId) !== undefined || chance.oneIn(2),
       })),
-    ask: (nodeId, attempt, patienceMs) =>
+    ask: (nodeId, attempt, { patienceMs }) =>
       within<TurnVerdict, undefined>(
         { clock, waitMs: patienceMs + 2 * ONE_WAY_MS_MAX },
         answerOf(nodeId, attempt),

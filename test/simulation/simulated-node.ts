@@ -35,9 +35,10 @@ export function startSimulatedNode(
     chance: Chance;
     others: () => readonly SimulatedNode[];
     isOpen: (from: string, to: string) => boolean;
+    isRestart?: boolean;
   },
 ): SimulatedNode {
-  const { llm, template, chance, others, isOpen } = parts;
+  const { llm, template, chance, others, isOpen, isRestart = false } = parts;
   const { clock, random, logger } = parts.environment;
   const skewMs = chance.below(2 * SKEW_MS) - SKEW_MS;
   const { metrics } = virtualEnvironment();
@@ -74,6 +75,7 @@ export function startSimulatedNode(
     store: replica,
     environment,
     time,
+    isRestart,
     options: {
       nodeId: name as NodeId,
       incarnation: incarnation as Incarnation,

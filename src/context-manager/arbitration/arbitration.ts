@@ -44,10 +44,12 @@ export interface ArbitrationParts {
  */
 export class Arbitration {
   readonly #parts: ArbitrationParts;
-  #attempts = 0;
+  #attempts: number;
 
   constructor(parts: ArbitrationParts) {
     this.#parts = parts;
+    // Those of an earlier start have smaller numbers.
+    this.#attempts = parts.clock.now();
   }
 
   /**
@@ -62,7 +64,7 @@ export class Arbitration {
   ): Promise<AnsweredPass | EnteredPass> {
     const { clock, arrivals } = this.#parts;
     const startedMs = clock.monotonic();
-    const asking = new Asking();
+    const asking = new Asking(request.maxWaitMs);
     for (let rounds = 0; ; rounds++) {
       const gate = await passGate();
       const waited = { waitedMs: clock.monotonic() - startedMs, retries: gate.retries + rounds };
@@ -104,12 +106,14 @@ export class Arbitration {
       asking.at = own.by;
       return undefined;
     }
-    if (isArbiter) return this.#held(attempt, { isArbitrated: own.isSure });
     let isHeld = false;
     try {
-      const outcome = await this.#ask(attempt, arbiters, asking, signal);
+      const outcome = isArbiter
+        ? await this.#goOn(attempt, { go: own, isNamed: true, asked: [] }, asking, signal)
+        : await this.#ask(attempt, arbiters, asking, signal);
       isHeld = outcome.isOurs;
-      return outcome.isOurs ? this.#held(attempt, outcome) : undefined;
+      if (outcome.isOurs) return this.#held(attempt, outcome);
+      return isAnswered(await records.load(attempt.key), attempt.parent) ? 'look again' : undefined;
     } finally {
       if (!isHeld) grants.giveBack(nodeId, attempt);
     }
@@ -120,39 +124,70 @@ export class Arbitration {
     arbiters: readonly Candidate[],
     asking: Asking,
     signal: AbortSignal,
-  ): Promise<{ isOurs: boolean; isArbitrated: boolean; asked: readonly NodeId[] }> {
-    const { nodeId, clock } = this.#parts;
+  ): Promise<Outcome> {
+    const { nodeId } = this.#parts;
     const asked: NodeId[] = [];
+    let questions = 0;
     for (const arbiter of askedFirst(arbiters, asking.at)) {
+      // Back before the turn is over, it is told of it.
+      if (arbiter.isNamed) asked.push(arbiter.nodeId);
       if (!arbiter.isReachable) continue;
-      if (arbiter.nodeId === nodeId || asked.length === UNANSWERED_MAX) break;
-      asked.push(arbiter.nodeId);
-      const patienceMs = asking.heard.has(arbiter.nodeId)
-        ? Math.max(this.#parts.patienceMs, ASK_AGAIN_PATIENCE_MS)
-        : this.#parts.patienceMs;
-      const verdict = await this.#askOne(arbiter.nodeId, attempt, { patienceMs, signal });
+      if (arbiter.nodeId === nodeId || questions === UNANSWERED_MAX) break;
+      if (!arbiter.isNamed) asked.push(arbiter.nodeId);
+      questions++;
+      const verdict = await this.#askOne(arbiter.nodeId, attempt, asking, signal);
       if (verdict === undefined) continue;
-      asking.heard.add(arbiter.nodeId);
-      if (verdict.kind === 'go') return { isOurs: true, isArbitrated: arbiter.isNamed && verdict.isSure, asked };
-      if (verdict.kind === 'answered') asking.answeredMs ??= clock.monotonic();
-      else asking.at = verdict.at;
-      return { isOurs: false, isArbitrated: false, asked };
+      if (verdict.kind !== 'go') return NOT_OURS;
+      return this.#goOn(attempt, { go: verdict, isNamed: arbiter.isNamed, asked }, asking, signal);
     }
     return { isOurs: true, isArbitrated: false, asked };
+  }
+
+  /** Let go on by an arbiter; where that has heard nothing more of another node that it had let go on, that one is asked itself. */
+  async #goOn(
+    attempt: TurnAttempt,
+    { go, isNamed, asked }: { go: Go; isNamed: boolean; asked: readonly NodeId[] },
+    asking: Asking,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const { nodeId, others } = this.#parts;
+    const { isSure, lapsed } = go;
+    if (lapsed === undefined || lapsed === nodeId || asked.includes(lapsed))
+      return { isOurs: true, isArbitrated: isNamed && isSure, asked };
+    let verdict: TurnVerdict | undefined;
+    try {
+      verdict = await this.#askOne(lapsed, attempt, asking, signal);
+    } finally {
+      if (verdict?.kind !== 'go' && (verdict !== undefined || signal.aborted))
+        for (const arbiter of asked) others?.tell(arbiter, attempt, 'over');
+    }
+    if (verdict !== undefined && verdict.kind !== 'go') return NOT_OURS;
+    const isArbitrated = isNamed && verdict?.isSure === true;
+    return { isOurs: true, isArbitrated, asked: verdict === undefined ? asked : [...asked, lapsed] };
   }
 
   /** Throws `signal.reason` on abort; what is granted after that is given back. */
   async #askOne(
     arbiter: NodeId,
     attempt: TurnAttempt,
-    { patienceMs, signal }: { patienceMs: number; signal: AbortSignal },
+    asking: Asking,
+    signal: AbortSignal,
   ): Promise<TurnVerdict | undefined> {
-    const { others } = this.#parts;
-    const asking = others?.ask(arbiter, attempt, patienceMs) ?? Promise.resolve(undefined);
+    const { others, clock } = this.#parts;
+    const patienceMs = asking.heard.has(arbiter)
+      ? Math.max(this.#parts.patienceMs, ASK_AGAIN_PATIENCE_MS)
+      : this.#parts.patienceMs;
+    const waits = { patienceMs, fetchMs: asking.maxWaitMs };
+    const answer = others?.ask(arbiter, attempt, waits) ?? Promise.resolve(undefined);
     try {
-      return await abortable(asking, signal);
+      const askedMs = clock.monotonic();
+      const verdict = await abortable(answer, signal);
+      if (verdict !== undefined) asking.heard.add(arbiter);
+      if (verdict?.kind === 'answered') asking.answeredMs ??= askedMs;
+      if (verdict?.kind === 'running') asking.at = verdict.at;
+      return verdict;
     } catch (error) {
-      void asking.then((verdict) => {
+      void answer.then((verdict) => {
         if (verdict?.kind === 'go') others?.tell(arbiter, attempt, 'over');
       });
       throw error;
@@ -180,6 +215,16 @@ export class Arbitration {
   }
 }
 
+type Go = Pick<Extract<TurnVerdict, { readonly kind: 'go' }>, 'isSure' | 'lapsed'>;
+
+interface Outcome {
+  readonly isOurs: boolean;
+  readonly isArbitrated: boolean;
+  readonly asked: readonly NodeId[];
+}
+
+const NOT_OURS: Outcome = { isOurs: false, isArbitrated: false, asked: [] };
+
 interface Candidate {
   readonly nodeId: NodeId;
   readonly isReachable: boolean;
@@ -197,10 +242,16 @@ function askedFirst([named, ...others]: readonly Candidate[], at: NodeId | undef
 class Asking {
   /** Who was last said to be at the turn. */
   at: NodeId | undefined;
-  /** When it was first said that the turn is answered. */
+  /** When the node was asked that first said that the turn is answered. */
   answeredMs: number | undefined;
   readonly heard = new Set<NodeId>();
+  /** How long its client waits for what is elsewhere. */
+  readonly maxWaitMs: number;
   #pauseMs = ASK_AGAIN_FIRST_MS / 2;
+
+  constructor(maxWaitMs: number) {
+    this.maxWaitMs = maxWaitMs;
+  }
 
   nextPauseMs(): number {
     this.#pauseMs = Math.min(ASK_AGAIN_MAX_MS, this.#pauseMs * 2);

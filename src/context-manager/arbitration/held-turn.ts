@@ -1,13 +1,13 @@
 import type { TurnArbitration, TurnAttempt } from '../../context-store/turn-arbitration.ts';
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
-import { CONFIRM_EVERY_MS, type TurnGrants } from './turn-grants.ts';
+import { CONFIRM_EVERY_MS, GRANT_MS, type TurnGrants } from './turn-grants.ts';
 
 interface HeldTurnParts {
   readonly nodeId: NodeId;
   readonly attempt: TurnAttempt;
   readonly isArbitrated: boolean;
-  /** Those that may have this node down as the one at the turn, one that did not answer in time included. */
+  /** Those that may have this node down as the one at the turn, or should: one that did not answer, or was not there, included. */
   readonly asked: readonly NodeId[];
   readonly others: TurnArbitration | undefined;
   readonly grants: TurnGrants;
@@ -19,33 +19,50 @@ export class HeldTurn {
   /** Nobody else can be at it. */
   static readonly unshared = new HeldTurn(undefined);
   readonly #parts: HeldTurnParts | undefined;
+  /** When whoever let it last heard of it, on the clock that goes on while the machine sleeps. */
+  #confirmedMs = 0;
+  #hasLapsed = false;
   #cancelTimer = () => {};
 
   constructor(parts: HeldTurnParts | undefined) {
     this.#parts = parts;
-    if (parts !== undefined && parts.asked.length > 0) this.#confirmLater(parts);
+    if (parts === undefined || parts.asked.length === 0) return;
+    this.#confirmedMs = parts.clock.steady();
+    this.#confirmLater(parts);
   }
 
-  /** Whether no other node can have been let answer it. */
+  /** Whether no other node can have been let answer it; not one that hung, or slept, for longer than its grant lasts. */
   get isArbitrated(): boolean {
-    return this.#parts?.isArbitrated ?? true;
+    if (this.#parts === undefined) return true;
+    this.#look(this.#parts);
+    return this.#parts.isArbitrated && !this.#hasLapsed;
   }
 
-  /** Stored, its record tells of it; until that has arrived where it was asked, the grant lasts. */
-  end({ isStored }: { readonly isStored: boolean }): void {
+  /**
+   * `stored`: its record tells of it, and until that has arrived where it was asked the grant lasts. `unknown`: it may be,
+   * and nobody has to wait for longer than for a node that died at it.
+   */
+  end(outcome: 'stored' | 'nothing' | 'unknown'): void {
     const parts = this.#parts;
     if (parts === undefined) return;
     this.#cancelTimer();
     const { grants, nodeId, attempt } = parts;
-    grants.giveBack(nodeId, attempt);
-    this.#tell(parts, isStored ? 'held' : 'over');
+    if (outcome === 'unknown') grants.take(nodeId, attempt);
+    else grants.giveBack(nodeId, attempt);
+    this.#tell(parts, outcome === 'nothing' ? 'over' : 'held');
   }
 
   #confirmLater(parts: HeldTurnParts): void {
     this.#cancelTimer = parts.clock.after(CONFIRM_EVERY_MS, () => {
+      this.#look(parts);
+      this.#confirmedMs = parts.clock.steady();
       this.#tell(parts, 'held');
       this.#confirmLater(parts);
     });
+  }
+
+  #look({ asked, clock }: HeldTurnParts): void {
+    if (asked.length > 0 && clock.steady() - this.#confirmedMs >= GRANT_MS) this.#hasLapsed = true;
   }
 
   #tell({ asked, others, attempt }: HeldTurnParts, news: 'held' | 'over'): void {

@@ -6,12 +6,10 @@ import type { TurnGrants } from './turn-grants.ts';
 
 /** What this node answers others that are about to answer a turn: it knows what is stored here, and who is at what. */
 export class NodeArbiter implements TurnArbiter {
-  readonly #nodeId: NodeId;
   readonly #records: SessionRecords;
   readonly #grants: TurnGrants;
 
-  constructor(parts: { nodeId: NodeId; records: SessionRecords; grants: TurnGrants }) {
-    this.#nodeId = parts.nodeId;
+  constructor(parts: { records: SessionRecords; grants: TurnGrants }) {
     this.#records = parts.records;
     this.#grants = parts.grants;
   }
@@ -24,12 +22,13 @@ export class NodeArbiter implements TurnArbiter {
     if (at !== undefined) return { kind: 'running', at };
     const session = await this.#records.load(key);
     if (isAnswered(session, parent)) return { kind: 'answered' };
-    if (this.#records.isInDoubt(key)) return { kind: 'running', at: this.#nodeId };
     const taken = this.#grants.take(from, attempt);
     if (taken.kind === 'held') return { kind: 'running', at: taken.by };
     // Without the turn before, or with damage, it cannot tell what came after.
     const knows = parent === undefined || session.history.get(parent) !== undefined;
-    return { kind: 'go', isSure: taken.isSure && knows && session.corrupt === 0 };
+    const { isSure, ...lapsed } = taken;
+    const isWhole = session.corrupt === 0 && !this.#records.isInDoubt(key);
+    return { ...lapsed, kind: 'go', isSure: isSure && knows && isWhole };
   }
 
   note(attempt: TurnAttempt, from: NodeId, news: GrantNews): void {

@@ -14,23 +14,33 @@ const LAPSED_KEPT_MS = 60_000;
 const GRANTS_MAX = 10_000;
 
 export type Taken =
-  /** `isSure`: as far as this node knows nobody else is, or was left, at it. */
-  { readonly kind: 'taken'; readonly isSure: boolean } | { readonly kind: 'held'; readonly by: NodeId };
+  /**
+   * `isSure`: as far as this node knows nobody else is, or was left, at it. `lapsed` is the node of which nothing was heard
+   * again that was.
+   */
+  | { readonly kind: 'taken'; readonly isSure: boolean; readonly lapsed?: NodeId }
+  | { readonly kind: 'held'; readonly by: NodeId };
 
 interface Grant {
   readonly by: NodeId;
   readonly attempt: number;
   /** On the monotonic clock. A node's own lasts until it is given back. */
-  untilMs: number;
+  readonly untilMs: number;
+  /** The one before it, of which nothing was heard again: remembered until the turn is answered. */
+  readonly lapsed: Grant | undefined;
 }
 
 /** Which node is at which turn, as this one has let them, itself included. In memory: it outlives no node. */
 export class TurnGrants {
   readonly #clock: Clock;
+  /** Until then the life before of this node may have let others on. */
+  readonly #unsureUntilMs: number;
   readonly #grants = new Map<string, Grant>();
 
-  constructor(clock: Clock) {
+  /** `isRestart`: the node has had a life before, whose grants are forgotten until they are confirmed. */
+  constructor(clock: Clock, { isRestart = false } = {}) {
     this.#clock = clock;
+    this.#unsureUntilMs = isRestart ? clock.monotonic() + GRANT_MS : 0;
   }
 
   /** The node that is at the turn after `parent`, where it is another than `nodeId`. */
@@ -52,15 +62,21 @@ export class TurnGrants {
     this.#grants.delete(spot);
     const nowMs = this.#clock.monotonic();
     const untilMs = isEndless ? Number.POSITIVE_INFINITY : nowMs + GRANT_MS;
-    this.#grants.set(spot, { by, attempt: attempt.attempt, untilMs });
-    return { kind: 'taken', isSure: before === undefined || !isNew };
+    const lapsed = isNew ? before && { ...before, lapsed: undefined } : before.lapsed;
+    // Word of an attempt that is over may come after the next one's.
+    const latest = isNew ? attempt.attempt : Math.max(before.attempt, attempt.attempt);
+    this.#grants.set(spot, { by, attempt: latest, untilMs, lapsed });
+    if (lapsed !== undefined) return { kind: 'taken', isSure: false, lapsed: lapsed.by };
+    return { kind: 'taken', isSure: nowMs >= this.#unsureUntilMs };
   }
 
   /** The node is not at it any more, and nothing is stored. */
   giveBack(by: NodeId, { key, parent, attempt }: TurnAttempt): void {
     const spot = spotText(key, parent);
     const grant = this.#grants.get(spot);
-    if (grant?.by === by && grant.attempt === attempt) this.#grants.delete(spot);
+    if (grant?.by !== by || grant.attempt !== attempt) return;
+    this.#grants.delete(spot);
+    if (grant.lapsed !== undefined) this.#grants.set(spot, grant.lapsed);
   }
 
   /** The turn is answered: whoever asks finds its record. */
@@ -73,7 +89,8 @@ export class TurnGrants {
     for (const [spot, { untilMs }] of this.#grants) {
       if (untilMs + LAPSED_KEPT_MS > nowMs && this.#grants.size < GRANTS_MAX) break;
       if (untilMs <= nowMs) this.#grants.delete(spot);
-      else if (this.#grants.size < GRANTS_MAX) break;
+      // Those behind one that is held were taken later, and are held, too; only a node's own last out of turn.
+      else if (this.#grants.size < GRANTS_MAX || untilMs !== Number.POSITIVE_INFINITY) break;
     }
     return this.#grants.size < GRANTS_MAX;
   }

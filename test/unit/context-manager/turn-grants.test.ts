@@ -51,7 +51,33 @@ test('it lasts for as long as it is confirmed, and after that nobody can be sure
   await advance(GRANT_MS - 1);
   expect(grants.take(E2, attempt())).toEqual({ kind: 'held', by: E1 });
   await advance(1);
-  expect(grants.take(E2, attempt())).toEqual({ kind: 'taken', isSure: false });
+  expect(grants.take(E2, attempt())).toEqual({ kind: 'taken', isSure: false, lapsed: E1 });
+});
+
+test('who was at it and was not heard of again is remembered, whoever takes it and gives it back meanwhile', async () => {
+  const { grants, advance } = grantsAt();
+  grants.take(E1, attempt());
+  await advance(GRANT_MS);
+  expect(grants.take(E2, attempt(1))).toMatchObject({ isSure: false, lapsed: E1 });
+  expect(grants.take(E2, attempt(2))).toMatchObject({ isSure: false, lapsed: E1 });
+  grants.giveBack(E2, attempt(2));
+  expect(grants.take(E3, attempt())).toMatchObject({ isSure: false, lapsed: E1 });
+});
+
+test('word of an attempt that is over may come after the next has begun, and does not end it', () => {
+  const { grants } = grantsAt();
+  grants.take(E1, attempt(2));
+  grants.take(E1, attempt(1));
+  grants.giveBack(E1, attempt(1));
+  expect(grants.take(E2, attempt())).toEqual({ kind: 'held', by: E1 });
+});
+
+test('after a restart nothing is sure until what was granted before it has been confirmed, or is over', async () => {
+  const { clock, advance } = virtualEnvironment();
+  const grants = new TurnGrants(clock, { isRestart: true });
+  expect(grants.take(E1, attempt())).toEqual({ kind: 'taken', isSure: false });
+  await advance(GRANT_MS);
+  expect(grants.take(E1, attempt(1, 'other'))).toEqual(SURE);
 });
 
 test("a node's own lasts until it ends, and what is answered is forgotten", async () => {

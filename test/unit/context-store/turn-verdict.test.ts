@@ -15,6 +15,7 @@ const page = { entries: [{ log, sequence: 7, turn: 2, hash: 'ab'.repeat(16) as C
 const verdicts: TurnVerdict[] = [
   { kind: 'go', isSure: true },
   { kind: 'go', isSure: false },
+  { kind: 'go', isSure: false, lapsed: 'e2' as NodeId },
   { kind: 'running', at: 'e2' as NodeId },
   { kind: 'answered' },
 ];

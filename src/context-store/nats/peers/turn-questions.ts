@@ -44,7 +44,11 @@ export class TurnQuestions implements TurnArbitration {
     return this.#parts.nodes(keygroup);
   }
 
-  async ask(nodeId: NodeId, attempt: TurnAttempt, patienceMs: number): Promise<TurnVerdict | undefined> {
+  async ask(
+    nodeId: NodeId,
+    attempt: TurnAttempt,
+    { patienceMs, fetchMs }: { readonly patienceMs: number; readonly fetchMs: number },
+  ): Promise<TurnVerdict | undefined> {
     const { peer, replica, fetches, clock, logger } = this.#parts;
     const { key } = attempt;
     const asked = peer(nodeId, key.keygroup);
@@ -55,7 +59,8 @@ export class TurnQuestions implements TurnArbitration {
     });
     const waitMs = asked.delayMs + patienceMs;
     const carried = await within<CarriedVerdict | undefined>({ clock, waitMs }, answer, () => undefined);
-    if (carried?.verdict.kind === 'answered') await fetches.take(asked, key, carried.page);
+    if (carried?.verdict.kind === 'answered')
+      await within({ clock, waitMs: fetchMs }, fetches.take(asked, key, carried.page), () => {});
     return carried?.verdict;
   }
 

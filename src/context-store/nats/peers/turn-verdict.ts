@@ -17,7 +17,7 @@ export function encodeVerdict({ verdict, page }: CarriedVerdict): Uint8Array {
   const writer = new ByteWriter(64);
   const kind = verdict.kind === 'go' && !verdict.isSure ? 'go_unsure' : verdict.kind;
   writer.byte(KINDS.indexOf(kind));
-  writer.text(verdict.kind === 'running' ? verdict.at : '');
+  writer.text(nodeOf(verdict) ?? '');
   writer.raw(encodeSessionPage(page));
   return writer.view();
 }
@@ -26,14 +26,19 @@ export function encodeVerdict({ verdict, page }: CarriedVerdict): Uint8Array {
 export function decodeVerdict(data: Uint8Array, keygroup: KeygroupId): CarriedVerdict {
   const reader = new ByteReader(data);
   const kind = pick(KINDS, reader.byte(), 'verdict');
-  const at = reader.text(NODE_ID_BYTES_MAX) as NodeId;
+  const node = reader.text(NODE_ID_BYTES_MAX) as NodeId;
   const page = decodeSessionPage(reader.raw(reader.remaining), keygroup);
   switch (kind) {
     case 'running':
-      return { verdict: { kind, at }, page };
+      return { verdict: { kind, at: node }, page };
     case 'answered':
       return { verdict: { kind }, page };
     default:
-      return { verdict: { kind: 'go', isSure: kind === 'go' }, page };
+      return { verdict: { kind: 'go', isSure: kind === 'go', ...(node !== '' && { lapsed: node }) }, page };
   }
+}
+
+function nodeOf(verdict: TurnVerdict): NodeId | undefined {
+  if (verdict.kind === 'running') return verdict.at;
+  return verdict.kind === 'go' ? verdict.lapsed : undefined;
 }

@@ -63,27 +63,25 @@ export class SessionFetches {
 
   /**
    * Gets what one peer holds of a session and this node does not, of which it has handed out the first page already. Bounded
-   * as a fetch is; a peer that does not hand it out is told of in the log.
+   * as a fetch is, and left to one that is under way; a peer that does not hand it out is told of in the log.
    */
   async take(holder: SessionHolder, key: SessionKey, page: SessionPage): Promise<void> {
-    const fetch = new OneFetch(key, this.#parts);
-    await this.#bounded(fetch, [this.#fromOne(fetch, holder, page)]);
+    await (this.#underWay.get(sessionKeyText(key)) ?? this.#start(key, [holder], page));
   }
 
-  #start(key: SessionKey): Promise<number> {
-    const holders = this.#parts.holders(key.keygroup);
+  #start(key: SessionKey, holders = this.#parts.holders(key.keygroup), firstPage?: SessionPage): Promise<number> {
     if (holders.length === 0 || this.#underWay.size >= FETCHES_MAX) return Promise.resolve(0);
     const keyText = sessionKeyText(key);
-    const fetching = this.#fetchFrom(holders, key).finally(() => this.#underWay.delete(keyText));
+    const fetching = this.#fetchFrom(holders, key, firstPage).finally(() => this.#underWay.delete(keyText));
     this.#underWay.set(keyText, fetching);
     return fetching;
   }
 
-  async #fetchFrom(holders: readonly SessionHolder[], key: SessionKey): Promise<number> {
+  async #fetchFrom(holders: readonly SessionHolder[], key: SessionKey, firstPage?: SessionPage): Promise<number> {
     const fetch = new OneFetch(key, this.#parts);
     await this.#bounded(
       fetch,
-      holders.map((holder) => this.#fromOne(fetch, holder)),
+      holders.map((holder) => this.#fromOne(fetch, holder, firstPage)),
     );
     return fetch.records;
   }
