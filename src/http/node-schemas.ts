@@ -9,23 +9,18 @@ const count = (description?: string) => Type.Integer({ minimum: 0, ...(descripti
 const names = (description?: string) =>
   Type.Array(Type.String(), { ...(description !== undefined && { description }) });
 
+export const EngineStates = Type.Array(
+  Type.Object({
+    model: Type.String(),
+    is_up: Type.Boolean({ description: 'False from the end of its process until another one has loaded the model.' }),
+    pid: Type.Optional(count('Left out while there is none.')),
+    restarts: count('Since the start of the node.'),
+  }),
+  { description: 'The processes that embedded models live in; left out where there are none.' },
+);
+
 export const HealthReply = Type.Object(
-  {
-    status: choice(['ok']),
-    engines: Type.Optional(
-      Type.Array(
-        Type.Object({
-          model: Type.String(),
-          is_up: Type.Boolean({
-            description: 'False from the end of its process until another one has loaded the model.',
-          }),
-          pid: Type.Optional(count('Left out while there is none.')),
-          restarts: count('Since the start of the node.'),
-        }),
-        { description: 'The processes that embedded models live in; left out where there are none.' },
-      ),
-    ),
-  },
+  { status: choice(['ok']), engines: Type.Optional(EngineStates) },
   { title: 'Health' },
 );
 
@@ -145,6 +140,7 @@ const OwnNode = Type.Object(
     node: Type.String(),
     state: choice(['self']),
     version: Type.String(),
+    engines: Type.Optional(EngineStates),
     clock: OwnClock,
     nats_connected: Type.Optional(Type.Boolean({ description: 'Whether its own nats-server answers.' })),
     unpublished: Type.Optional(count('Records written here that its nats-server does not have yet.')),

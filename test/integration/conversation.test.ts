@@ -152,7 +152,8 @@ it.each([false, true])(
       asRecorded.push([...context, ...prompt_ids]);
       context = [...context, ...prompt_ids, ...reply_ids];
     }
-    expect(proxy.prompts).toEqual(asRecorded);
+    // One id, asked of the server for its vocabulary, is of no turn.
+    expect(proxy.prompts.filter(({ length }) => length > 1)).toEqual(asRecorded);
     await proxy.close();
   },
 );

@@ -77,6 +77,7 @@ describe('an engine that ends in the middle of a stream', () => {
     const { engines } = (await node.get('/health')).body;
     expect(engines).toEqual([{ model: 'own', is_up: true, pid: expect.any(Number), restarts: 1 }]);
     expect(engines[0].pid).not.toBe(first);
+    expect((await node.get('/nodes')).body.nodes[0]).toMatchObject({ state: 'self', engines });
     const metrics = (await node.get('/metrics')).text;
     expect(metrics).toContain('discedge_engine_up{model="own"} 1');
     expect(metrics).toContain('discedge_engine_restarts{model="own"} 1');

@@ -1,9 +1,10 @@
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import type { ServedModel } from '../../context-manager/model-directory.ts';
 import type { StoreStatus } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
 import type { AppParts } from '../app-parts.ts';
+import { enginesView } from '../engines-view.ts';
 import { ModelChoice } from '../model-choice.ts';
 import { HealthReply, MetricsReply, ModelListReply, PropsReply, ReadyReply } from '../node-schemas.ts';
 import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';
@@ -27,7 +28,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
           response: { 200: HealthReply },
         },
       },
-      async () => ({ status: 'ok' as const, ...enginesOf(models.all) }),
+      async () => ({ status: 'ok' as const, ...enginesView(models.all) }),
     );
   }
 
@@ -107,15 +108,6 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
       return reply.header('content-type', contentType).send(text);
     },
   );
-}
-
-function enginesOf(models: readonly ServedModel[]): Pick<Static<typeof HealthReply>, 'engines'> {
-  const engines = models.flatMap(({ name: model, llm }) => {
-    if (llm.process === undefined) return [];
-    const { isUp, pid, restarts } = llm.process;
-    return [{ model, is_up: isUp, ...(pid !== undefined && { pid }), restarts }];
-  });
-  return engines.length === 0 ? {} : { engines };
 }
 
 /** Throws for the first that is not ready, and names all that are not where there are several. */

@@ -9,6 +9,7 @@ import type {
 } from '../../context-store/replication-status.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
 import type { AppParts } from '../app-parts.ts';
+import { enginesView } from '../engines-view.ts';
 import { NodeListReply } from '../node-schemas.ts';
 import type { TypedApp } from '../typed-app.ts';
 
@@ -44,6 +45,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
         models: models.all.map(({ name }) => name),
         keygroups: models.all.map(({ keygroup }) => keygroup),
         load: node.turnsInFlight,
+        ...enginesView(models.all),
         clock: ownClock(node.time),
       };
       if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };

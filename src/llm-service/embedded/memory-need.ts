@@ -8,13 +8,16 @@ export interface Window {
   readonly parallel: number;
 }
 
-/** How much memory a model takes, as llama.cpp plans it; nothing is loaded for it. */
+/** Of the process that a model lives in, with nothing loaded: Node, node-llama-cpp and llama.cpp (`npm run bench:engine-process`). */
+const PROCESS_BYTES = 100 * 2 ** 20;
+
+/** How much memory a model takes, as llama.cpp plans it, with its process; nothing is loaded for it. */
 export interface MemoryPlan {
   /** Ids that the model was trained with. */
   readonly trainedTokens: number;
   /**
-   * Bytes of main memory, without a GPU: the weights, which llama.cpp maps and has to keep resident to run at their speed, and the
-   * KV cache with its buffers.
+   * Bytes of main memory, without a GPU: the weights, which llama.cpp maps and has to keep resident to run at their speed, the KV
+   * cache with its buffers, and the process.
    */
   neededBytes(window: Window): Promise<number>;
 }
@@ -30,7 +33,7 @@ export async function planMemory(modelPath: string, batchTokens: number): Promis
     const { cpuRam: weightBytes } = await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 });
     const neededBytes = async ({ contextTokens: contextSize, parallel: sequences }: Window) => {
       const context = { contextSize, sequences, batchSize: batchTokens, modelGpuLayers: 0 };
-      return weightBytes + (await insights.estimateContextResourceRequirementsV2(context)).cpuRam;
+      return PROCESS_BYTES + weightBytes + (await insights.estimateContextResourceRequirementsV2(context)).cpuRam;
     };
     // Fails here, if at all.
     await neededBytes({ contextTokens: Math.min(trainedTokens, batchTokens), parallel: 1 });
