@@ -1,3 +1,5 @@
+import { HeldBack, type HeldBackPart } from './held-back.ts';
+
 /** What the machine says: its time of day, which may jump, and a time that only goes forward, also while the machine sleeps. */
 export interface ClockReading {
   readonly wallMs: number;
@@ -24,8 +26,7 @@ export interface KeptTime {
   /** What was to end by then had ended. */
   readonly endedUpToMs: number;
   /** How far endings are held back, and for how much longer. */
-  readonly heldBackMs: number;
-  readonly heldBackForMs: number;
+  readonly heldBack: readonly HeldBackPart[];
 }
 
 export interface NodeTimeOptions {
@@ -66,8 +67,7 @@ export class NodeTime {
   #disagreeing = false;
   /** The jump that has not been followed, and since when it has been there. */
   #step: { readonly offsetMs: number; readonly sinceSteadyMs: number } | undefined;
-  #heldBackMs: number;
-  #heldBackUntilSteadyMs: number;
+  readonly #heldBack: HeldBack;
   /** Holds while there is a doubt. */
   #endedUpToMs: number;
   readonly #startedSteadyMs: number;
@@ -82,8 +82,7 @@ export class NodeTime {
     this.#step = isBehind ? { offsetMs: wallMs - earliestMs, sinceSteadyMs: steadyMs } : undefined;
     // A node without peers can lose nothing by a clock that has hardly moved since, or when it is new.
     this.#isConfirmed = !isShared && !isBehind && (kept === undefined || wallMs <= kept.timeMs + toleranceMs);
-    this.#heldBackMs = kept?.heldBackMs ?? 0;
-    this.#heldBackUntilSteadyMs = steadyMs + (kept?.heldBackForMs ?? 0);
+    this.#heldBack = new HeldBack(options.lifetimeMsMax, kept?.heldBack ?? [], steadyMs);
     this.#endedUpToMs = kept?.endedUpToMs ?? 0;
     this.#startedSteadyMs = steadyMs;
   }
@@ -96,7 +95,7 @@ export class NodeTime {
   /** What was to end by then has ended. While there is a doubt it stands still. */
   get endedUpToMs(): number {
     const { steadyMs } = this.#look();
-    if (this.doubt === undefined) this.#endedUpToMs = Math.floor(this.#lineAt(steadyMs) - this.#heldBackAt(steadyMs));
+    if (this.doubt === undefined) this.#endedUpToMs = Math.floor(this.#lineAt(steadyMs) - this.#heldBack.at(steadyMs));
     return this.#endedUpToMs;
   }
 
@@ -125,8 +124,7 @@ export class NodeTime {
     return {
       timeMs: this.nowMs,
       endedUpToMs: this.endedUpToMs,
-      heldBackMs: this.#heldBackAt(steadyMs),
-      heldBackForMs: Math.max(0, this.#heldBackUntilSteadyMs - steadyMs),
+      heldBack: this.#heldBack.keptAt(steadyMs),
     };
   }
 
@@ -184,20 +182,13 @@ export class NodeTime {
 
   #follow(reading: ClockReading): void {
     const { wallMs, steadyMs } = reading;
-    const forwardMs = wallMs - this.#lineAt(steadyMs);
-    const heldBackMs = Math.max(0, this.#heldBackAt(steadyMs) + forwardMs);
-    if (forwardMs > 0) this.#heldBackUntilSteadyMs = steadyMs + this.#options.lifetimeMsMax;
-    this.#heldBackMs = heldBackMs;
+    this.#heldBack.put(wallMs - this.#lineAt(steadyMs), steadyMs);
     this.#anchor = reading;
     this.#step = undefined;
-    this.#endedUpToMs = Math.min(this.#endedUpToMs, Math.floor(wallMs - heldBackMs));
+    this.#endedUpToMs = Math.min(this.#endedUpToMs, Math.floor(wallMs - this.#heldBack.at(steadyMs)));
   }
 
   #lineAt(steadyMs: number): number {
     return this.#anchor.wallMs + (steadyMs - this.#anchor.steadyMs);
-  }
-
-  #heldBackAt(steadyMs: number): number {
-    return steadyMs < this.#heldBackUntilSteadyMs ? this.#heldBackMs : 0;
   }
 }

@@ -13,11 +13,9 @@ function fileIn(folder: string): string {
 /** `undefined` where there is none, or none that can be read. */
 export async function readKeptTime(folder: string): Promise<KeptTime | undefined> {
   try {
-    const { timeMs, endedUpToMs, heldBackMs, heldBackForMs } = JSON.parse(await readFile(fileIn(folder), 'utf8'));
-    const all = [timeMs, endedUpToMs, heldBackMs, heldBackForMs];
-    return all.every((ms) => Number.isFinite(ms) && ms >= 0)
-      ? { timeMs, endedUpToMs, heldBackMs, heldBackForMs }
-      : undefined;
+    const { timeMs, endedUpToMs, heldBack } = JSON.parse(await readFile(fileIn(folder), 'utf8')) as KeptTime;
+    const all = [timeMs, endedUpToMs, ...heldBack.flatMap(({ ms, forMs }) => [ms, forMs])];
+    return all.every((ms) => Number.isFinite(ms) && ms >= 0) ? { timeMs, endedUpToMs, heldBack } : undefined;
   } catch {
     return undefined;
   }

@@ -164,6 +164,30 @@ describe('started again', () => {
     expect([again.doubt, again.nowMs]).toEqual([undefined, m.trueMs + 25 * HOUR]);
     expect(again.endedUpToMs).toBeLessThan(ends);
   });
+
+  it('every morning, with a clock that stood still at night: what it holds back stays within the longest life', () => {
+    const m = machine();
+    let kept: KeptTime | undefined;
+    let lagMs = 0;
+    for (let day = 0; day < 200; day++) {
+      const time = m.boot(kept === undefined ? {} : { kept });
+      m.passes(SETTLE_MS);
+      m.offMs = 0;
+      for (let hour = 0; hour < 16; hour++) {
+        m.passes(HOUR);
+        time.consider([]);
+      }
+      expect(time.doubt).toBeUndefined();
+      lagMs = time.nowMs - time.endedUpToMs;
+      kept = time.kept;
+      m.passes(8 * HOUR);
+      m.offMs = -8 * HOUR;
+    }
+    // What is up for 16 h a day lives through so many nights.
+    const nights = ((LIFETIME_MS_MAX / DAY) * 24) / 16;
+    expect(lagMs).toBeLessThanOrEqual(nights * 1.25 * 8 * HOUR);
+    expect(lagMs).toBeGreaterThan(8 * HOUR);
+  });
 });
 
 describe('a node with peers', () => {
@@ -283,7 +307,7 @@ describe('whatever clocks do', () => {
     );
   });
 
-  it('with a right clock things end on time once the longest life has passed', () => {
+  it('with a right clock things end on time once the longest life has passed, and an eighth', () => {
     fc.assert(
       fc.property(fc.array(act, { maxLength: 40 }), (acts) => {
         const m = machine();
@@ -298,7 +322,7 @@ describe('whatever clocks do', () => {
         time.consider([]);
         m.passes(SETTLE_MS);
         time.consider([]);
-        m.passes(LIFETIME_MS_MAX);
+        m.passes((LIFETIME_MS_MAX * 9) / 8);
         time.consider([]);
         expect([time.doubt, time.nowMs, time.endedUpToMs]).toEqual([undefined, m.trueMs, m.trueMs]);
       }),

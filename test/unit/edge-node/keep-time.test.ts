@@ -13,7 +13,7 @@ import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const HOUR_MS = 3_600_000;
 const SETTINGS = { clockToleranceMs: 60_000, ttlSecondsMax: 86_400, kept: undefined, isShared: false };
-const KEPT: KeptTime = { timeMs: Date.UTC(2026, 5, 1), endedUpToMs: 1, heldBackMs: 2, heldBackForMs: 3 };
+const KEPT: KeptTime = { timeMs: Date.UTC(2026, 5, 1), endedUpToMs: 1, heldBack: [{ ms: 2, forMs: 3 }] };
 
 let folder: string;
 beforeEach(async () => {
@@ -61,7 +61,7 @@ it('is read as it was written, and not at all from a file that is damaged', asyn
   await writeKeptTime(folder, KEPT);
   expect(await readKeptTime(folder)).toEqual(KEPT);
   const [file = ''] = await readdir(folder);
-  for (const damaged of ['', '{', '{"timeMs":1}', '{"timeMs":-1,"endedUpToMs":0,"heldBackMs":0,"heldBackForMs":0}']) {
+  for (const damaged of ['', '{', '{"timeMs":1}', '{"timeMs":-1,"endedUpToMs":0,"heldBack":[]}']) {
     await writeFile(join(folder, file), damaged);
     expect(await readKeptTime(folder)).toBeUndefined();
   }
