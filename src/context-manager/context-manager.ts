@@ -129,6 +129,7 @@ export class ContextManager {
         this.#node.records.requireKnown(key);
         const { mode, prompt } = await this.#build(request, pass);
         const generated = await this.#generate(prompt.ids, keyText, { ...request, maxTokens: 0 }, observer, turn);
+        prompt.evaluated();
         return evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
       }),
     );

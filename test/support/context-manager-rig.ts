@@ -3,7 +3,13 @@ import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import type { NodeOptions } from '../../src/context-manager/node-options.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { ReadTurn } from '../../src/context-manager/sessions/sessions.ts';
-import type { ForwardedReply, ForwardRequest, TurnReply, TurnRequest } from '../../src/context-manager/turn/turn.ts';
+import type {
+  EvaluatedTurn,
+  ForwardedReply,
+  ForwardRequest,
+  TurnReply,
+  TurnRequest,
+} from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -86,6 +92,12 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   turn(ask: Ask): Promise<TurnReply> {
     const { onPart = () => {}, gone = new AbortController().signal } = ask;
     return this.manager.takeTurn(requestOf(ask), { part: ({ text, ids }) => onPart(text, ids), gone });
+  }
+
+  /** Evaluates the prompt of a turn, as a client that stays. */
+  evaluate(ask: Ask): Promise<EvaluatedTurn> {
+    const { gone = new AbortController().signal } = ask;
+    return this.manager.evaluate(requestOf(ask), { part: () => {}, gone });
   }
 
   /** Has a prompt answered that its client keeps, as a client that stays. */

@@ -34,7 +34,7 @@ export interface BuildInput {
 }
 
 export interface Prompt {
-  /** Unchanged until {@link kept} is called. */
+  /** Unchanged until {@link kept} or {@link evaluated} is called. */
   readonly ids: TokenSequence;
   /** The first turn the prompt contains. */
   readonly contextStart: TurnNumber;
@@ -44,8 +44,10 @@ export interface Prompt {
   readonly draft: Kept;
   /** The same with its reply. */
   record(reply: GenerationEnd): Promise<Kept>;
-  /** The record is durable. A prompt of which this is never called leaves no trace. */
+  /** The record is durable. A prompt of which neither this nor {@link evaluated} is called leaves no trace. */
   kept(sealed: SealedRecord): void;
+  /** It is in the KV cache and no turn is taken: what was folded for it serves the turn to come. */
+  evaluated(): void;
 }
 
 /** What a mode keeps of a turn, beside what every record has. */

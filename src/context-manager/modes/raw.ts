@@ -26,6 +26,7 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
         draft: { payload: draft },
         record: async (reply) => ({ payload: { ...draft, reply: reply.text } }),
         kept: () => {},
+        evaluated: () => {},
       };
     },
 

@@ -23,6 +23,15 @@ interface Place {
   readonly replyStart: number;
 }
 
+/** What {@link TokenContext.settle} has written over: the ids from one place on, and the places of the turns in them. */
+interface Unsettled {
+  readonly base: number;
+  readonly ids: TokenSequence;
+  readonly first: number;
+  readonly places: readonly Place[];
+  readonly preamble: TokenSequence;
+}
+
 /**
  * The fold of one line of token records: the ids that the LLM Service has read and written, as they stand in the next prompt,
  * in one growing array, so that a turn costs what it adds. A turn settles those before it, offers its segment, generates from
@@ -44,6 +53,8 @@ export class TokenContext {
   #preamble: TokenSequence = [];
   /** Where in {@link #ids} the next turn begins: behind the last reply. */
   #end = 0;
+  /** As it was before the last {@link settle}; `undefined` where turns have been left out or added since. */
+  #unsettled: Unsettled | undefined;
 
   private constructor(policy: ReasoningPolicy) {
     this.policy = policy;
@@ -109,11 +120,16 @@ export class TokenContext {
    */
   settle(changes: Continuation['changes']): number {
     const changed = changes.findIndex((change) => change !== undefined);
-    if (changed === -1) return 0;
+    const preamble = this.#preamble;
+    if (changed === -1) {
+      this.#unsettled = { base: this.#end, ids: [], first: this.#places.length, places: [], preamble };
+      return 0;
+    }
     const first = this.#turns.length - changes.length + changed;
     const base = first === 0 ? 0 : (this.#places[first] as Place).start;
     const before = this.#ids.slice(base);
     const places = this.#places.slice(first);
+    this.#unsettled = { base, ids: before, first, places, preamble };
     const startsAfter = places.map((_, index) => this.#startAfter(first + index));
     this.#ids.length = base;
     this.#places.length = first;
@@ -138,6 +154,7 @@ export class TokenContext {
 
   /** Leaves out the `count` oldest turns; the preamble stays. The KV prefix behind the preamble is lost once. */
   drop(count: number): void {
+    this.#unsettled = undefined;
     const [first] = this.#places.slice(count);
     const kept = first === undefined ? [] : this.#ids.slice(first.start + first.leadLength, this.#end);
     const moved = this.#preamble.length + kept.length - this.#end;
@@ -160,8 +177,23 @@ export class TokenContext {
     appendTokens(this.#ids, alone ? segment.ids.slice(segment.leadLength) : segment.ids);
   }
 
+  /** Takes the offered segment back, and what was settled for it. False where turns were left out for it: they are gone. */
+  withdraw(): boolean {
+    if (this.#unsettled === undefined) return false;
+    const { base, ids, first, places, preamble } = this.#unsettled;
+    this.#unsettled = undefined;
+    this.#ids.length = base;
+    appendTokens(this.#ids, ids);
+    this.#end = this.#ids.length;
+    this.#places.length = first;
+    this.#places.push(...places);
+    this.#preamble = preamble;
+    return true;
+  }
+
   /** The offered segment and its reply are now a record. */
   commit(sealed: SealedRecord): void {
+    this.#unsettled = undefined;
     const turn = new WrittenTurn(sealed);
     if (this.#opening === undefined) this.#open(turn);
     this.#add(turn);

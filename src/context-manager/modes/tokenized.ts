@@ -61,6 +61,9 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
           context.commit(sealed);
           session.tokens = context;
         },
+        evaluated() {
+          if (context.withdraw()) session.tokens = context;
+        },
       };
     },
 
