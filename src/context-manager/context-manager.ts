@@ -109,8 +109,13 @@ export class ContextManager {
     const forward = () =>
       this.#node.running.run(undefined, observer.gone, async (turn) => {
         const prompt = await clientSidePrompt(request, this.#parts);
-        const generated = await this.#generate(prompt, undefined, request, observer, turn);
-        return { ...generatedReply(generated), prompt };
+        // Beside the reply: it neither comes later for it nor fails with it.
+        const text = request.promptText ? prompt.text() : undefined;
+        const [generated, promptText] = await Promise.all([
+          this.#generate(prompt.ids, undefined, request, observer, turn),
+          text,
+        ]);
+        return { ...generatedReply(generated), promptText };
       });
     return this.#node.metrics.observe(this.#model, forward, () => ({ mode: 'client-side', replayed: false }));
   }

@@ -53,6 +53,8 @@ export function addedMessages({ place, messages }: Pick<TurnRequest, 'place' | '
 /** A prompt whose context its client keeps (mode `client-side`): it is answered, and nothing is stored. */
 export interface ForwardRequest extends ReplyOptions {
   readonly prompt: ClientPrompt;
+  /** Whether the reply tells the prompt in words. */
+  readonly promptText?: boolean;
 }
 
 /**
@@ -104,8 +106,8 @@ export interface Reply {
 
 /** To a prompt of a client that keeps its context. */
 export interface ForwardedReply extends Reply {
-  /** The whole prompt, as the model read it. */
-  readonly prompt: TokenSequence;
+  /** The whole prompt in words; `undefined` where that is not asked for, and where its ids cannot be put into words. */
+  readonly promptText: string | undefined;
 }
 
 export interface ReplyMaking {

@@ -71,7 +71,7 @@ export function documentOf(results: readonly CaseResult[]): string {
     '',
     '## What a session makes of it',
     '',
-    '- `prompt` is the message; the reply gives it back as `prompt`, where in `client-side` it is the whole prompt as the model read it.',
+    '- `prompt` is the message; the reply gives it back as `prompt`, where in `client-side` it is the whole prompt, texts as they were sent and ids put into words.',
     '- `n_predict: 0` evaluates the prompt that the turn would have, so that the turn, sent after it, finds it in the KV cache. No turn is',
     '  taken and nothing is stored: the reply has no `turn` and no `context_id`, and `based_on_turn` says what the turn would follow.',
     "- `cache_prompt`, `id_slot`, `n_keep` and `n_discard` are taken and change nothing: where a session's context is kept is the node's business.",

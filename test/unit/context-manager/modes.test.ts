@@ -1,7 +1,7 @@
 // Mixes modes: a session must keep the one it was opened in, `raw` must render the whole conversation as messages,
 // `client-side` must store nothing and touch no session, system messages belong to turn 1, and content that a model cannot
 // be shown must not go missing.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { SessionId } from '../../../src/domain/identifiers.ts';
 import type { ContentPart } from '../../../src/domain/record/message-content.ts';
 import { sealRecord } from '../../../src/domain/record/record-codec.ts';
@@ -74,12 +74,41 @@ describe('client-side', () => {
     const reply = await rig.forward({ prompt });
     expect(rig.llm.generations[0]?.prompt).toEqual([IM_START, ...bytes('user\nhi'), IM_END, ...bytes('\n')]);
     expect(rig.llm.generations[0]?.request.affinity).toBeUndefined();
-    expect(reply.prompt).toEqual(rig.llm.generations[0]?.prompt);
     for (const place of ['turn', 'contextId', 'sessionId', 'replayed']) expect(reply).not.toHaveProperty(place);
     expect(rig.store.appended).toHaveLength(0);
     expect(rig.store.reads).toBe(0);
     await rig.forward({ prompt });
     expect(rig.llm.generations).toHaveLength(2);
+  });
+
+  it('tells the prompt in words, of which only ids are asked for, before the reply is there', async () => {
+    const rig = await contextManagerRig();
+    const asked = vi.spyOn(rig.llm, 'detokenize');
+    expect(await rig.forward({ prompt: ['<|im_start|>hi'], promptText: true })).toMatchObject({
+      promptText: '<|im_start|>hi',
+    });
+    expect((await rig.forward({ prompt: [[IM_START]] })).promptText).toBeUndefined();
+    expect(asked).not.toHaveBeenCalled();
+
+    const hold = rig.llm.hold();
+    const mixed = rig.forward({ prompt: [[IM_START], 'hi', [IM_END, ...bytes('!')]], promptText: true });
+    await hold.entered;
+    await rig.settled();
+    expect(asked).toHaveBeenCalledTimes(2);
+    hold.release();
+    expect((await mixed).promptText).toBe('<|im_start|>hi<|im_end|>!');
+
+    Object.assign(rig.llm.description, { prependBos: IM_START, bosText: '<|im_start|>' });
+    for (const prompt of [['hi'], ['<|im_start|>hi'], [[IM_START], 'hi']]) {
+      expect((await rig.forward({ prompt, promptText: true })).promptText).toBe('<|im_start|>hi');
+    }
+  });
+
+  it('a reply whose prompt cannot be put into words is a reply', async () => {
+    const rig = await contextManagerRig();
+    rig.llm.isGone = true;
+    const reply = await rig.forward({ prompt: [bytes('hi')], promptText: true });
+    expect(reply).toMatchObject({ text: expect.any(String), promptText: undefined });
   });
 
   it('does not touch a stored session', async () => {

@@ -1,6 +1,7 @@
 // What llama.cpp's clients read beside the text: fields of replies and of events, and what they ask for by name. Tries to make
 // a field say something else than what happened, and a request for one be dropped without a word.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isWanted } from '../../../src/http/dialects/llama-cpp/response-fields.ts';
 import { eventsOf, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
@@ -55,6 +56,12 @@ describe('response_fields', () => {
     expect(events.at(-1)).toMatchObject({ content: '', 'generation_settings/n_predict': 50 });
     expect(Object.keys(events.at(-1))).toHaveLength(4);
     expect(events[0]).toMatchObject({ stop: false, content: 'Turn' });
+  });
+
+  it('that leave a field out are known to', () => {
+    for (const names of [undefined, [], ['content', 'prompt'], ['prompt/x']])
+      expect(isWanted('prompt', names)).toBe(true);
+    for (const names of [['content'], ['promptly', 'a/prompt']]) expect(isWanted('prompt', names)).toBe(false);
   });
 
   it('that name none leave all, and an error is whole', async () => {

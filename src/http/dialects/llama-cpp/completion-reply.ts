@@ -14,7 +14,7 @@ export interface Answered {
    * prompt, of which the request's own words are given back.
    */
   readonly turn: (EvaluatedTurn & Partial<TurnReply>) | undefined;
-  readonly prompt: string;
+  readonly prompt: string | undefined;
   readonly body: CompletionBody;
   readonly requestBytes: number;
   readonly model: string;
@@ -111,7 +111,12 @@ const FIELDS = {
     ({ reply, turn }) => reply.windowIsFull || (turn?.droppedTurns ?? 0) > 0,
   ),
   has_new_line: always(Type.Boolean(), ({ reply }) => reply.text.includes('\n')),
-  prompt: always(text('The message; in `client-side` the whole prompt, as the model read it.'), ({ prompt }) => prompt),
+  prompt: maybe(
+    text(
+      'The message; in `client-side` the whole prompt, its ids put into words. Absent where the LLM Service could not do that.',
+    ),
+    ({ prompt }) => prompt,
+  ),
   generation_settings: maybe(
     Type.Object(
       { n_predict: count(), max_tokens: count(), stop: Type.Array(Type.String()), stream: Type.Boolean() },

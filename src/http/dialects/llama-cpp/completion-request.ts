@@ -8,6 +8,7 @@ import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { allowedTtl } from '../../time-to-live.ts';
 import { type CompletionBody, samplingFields, unmistakableFields } from './completion-body.ts';
+import { isWanted } from './response-fields.ts';
 
 /** Levels of objects and arrays in a parameter; llama.cpp's own go two or three deep, JSON schemas some more. */
 const PARAMETER_DEPTH_MAX = 64;
@@ -40,7 +41,10 @@ export function completionOf(
     ...(stream && (progress || usage) && { tell: { progress, usage } }),
   };
   const mode = body.mode ?? defaultMode;
-  if (mode === 'client-side') return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt) } };
+  if (mode === 'client-side') {
+    const promptText = isWanted('prompt', body.response_fields);
+    return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt), promptText } };
+  }
   const request: TurnRequest = {
     ...reply,
     userId: body.user_id ?? ANONYMOUS,

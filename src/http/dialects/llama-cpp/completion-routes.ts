@@ -40,15 +40,14 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
 }
 
 function completion(body: CompletionBody, { models, options }: AppParts): ServedTurn<Done, CompletionReply> {
-  const { name: model, contextManager, llm } = models.find(body.model);
+  const { name: model, contextManager } = models.find(body.model);
   const { kind, request } = completionOf(body, options, contextManager);
   const rest = { body, model, node: options.nodeId };
   return {
     async run(observer) {
       if (kind === 'forward') {
         const reply = await contextManager.forward(request, observer);
-        const prompt = await llm.detokenize(reply.prompt, { special: true });
-        return { reply, turn: undefined, prompt, ...rest };
+        return { reply, turn: undefined, prompt: reply.promptText, ...rest };
       }
       const turn = await (request.maxTokens === 0
         ? contextManager.evaluate(request, observer)

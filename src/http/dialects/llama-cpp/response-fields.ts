@@ -8,6 +8,11 @@ export function onlyFields<Reply extends object>(reply: Reply, names: readonly s
   return Object.fromEntries(found.filter(([, value]) => value !== undefined)) as Partial<Reply>;
 }
 
+/** Whether any of the field is left. */
+export function isWanted(field: string, names: readonly string[] = []): boolean {
+  return names.length === 0 || names.some((name) => name.split('/')[0] === field);
+}
+
 function valueAt(value: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((inner, name) => {
     const isObject = typeof inner === 'object' && inner !== null && Object.hasOwn(inner, name);
