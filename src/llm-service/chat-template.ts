@@ -48,6 +48,8 @@ export interface ChatTemplate {
   readonly classes: readonly TraitClass[];
   /** Whether the system message survives when turn 1 is dropped. */
   readonly keepsSystem: boolean;
+  /** Whether nothing closes a reply: the token that ends it is the beginning of the next message. */
+  readonly endOpensNext: boolean;
   /** How replies of this model carry reasoning; `undefined`: its template knows none. */
   readonly reasoning: ReasoningStyle | undefined;
   /**
@@ -131,7 +133,7 @@ interface Parts {
   readonly renderer: TemplateRenderer;
   readonly pieces: PieceTokenizer;
   readonly composer: Composer;
-  readonly facts: { readonly classes: readonly TraitClass[]; readonly style: ReasoningStyle | undefined };
+  readonly facts: Pick<TemplateFacts, 'classes' | 'style' | 'closing'>;
 }
 
 class RenderedTemplate implements ChatTemplate {
@@ -140,6 +142,7 @@ class RenderedTemplate implements ChatTemplate {
   readonly classes: readonly TraitClass[];
   readonly reasoning: ReasoningStyle | undefined;
   readonly keepsSystem: boolean;
+  readonly endOpensNext: boolean;
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
@@ -148,6 +151,7 @@ class RenderedTemplate implements ChatTemplate {
     this.classes = parts.facts.classes;
     this.reasoning = parts.facts.style;
     this.keepsSystem = parts.composer.keepsSystem();
+    this.endOpensNext = parts.facts.closing === '';
   }
 
   async openSession(messages: readonly TextMessage[]): Promise<TurnSegment> {
@@ -226,6 +230,7 @@ function unusableTemplate(reason: string): ChatTemplate {
     whyUnusable: reason,
     classes: [{ trait: 'plain', class: 'refused', reach: 0, why: reason }],
     keepsSystem: false,
+    endOpensNext: false,
     reasoning: undefined,
     openSession: refuse,
     continueSession: refuse,

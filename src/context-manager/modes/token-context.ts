@@ -30,6 +30,7 @@ interface Unsettled {
   readonly first: number;
   readonly places: readonly Place[];
   readonly preamble: TokenSequence;
+  readonly sharedEnd: TokenSequence;
 }
 
 /**
@@ -51,6 +52,10 @@ export class TokenContext {
   #ids: TokenId[] = [];
   /** What the ids begin with, whichever turns have been left out: BOS, system message. */
   #preamble: TokenSequence = [];
+  /** Behind that, the end of the last reply that was left out, where it is also how the next message begins. */
+  #sharedEnd: TokenSequence = [];
+  /** The turn whose reply loses its end when the next one is added. */
+  #losesEnd: WrittenTurn | undefined;
   /** Where in {@link #ids} the next turn begins: behind the last reply. */
   #end = 0;
   /** As it was before the last {@link settle}; `undefined` where turns have been left out or added since. */
@@ -74,7 +79,15 @@ export class TokenContext {
     const opening = contextStart === 1 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
     for (const { payload } of [opening, ...turns]) refuseMedia(payload);
     context.#open(opening);
-    appendTokens(context.#ids, context.#preamble);
+    const dropped = line[contextStart - 2];
+    if (dropped !== undefined) {
+      const before = new WrittenTurn(dropped);
+      const alone = { turns: [before], fromStart: false, system: context.#system };
+      const [change] = (await template.turnsUnder(alone, turns[0] as WrittenTurn, policy)).slice(-1);
+      if (change?.losesEnd) before.loseEnd();
+      context.#sharedEnd = endOfDropped(before, template);
+    }
+    context.#begin();
     for (const turn of turns) {
       if (context.#turns.length > 0) context.settle(await template.turnsUnder(context.conversation, turn, policy));
       const { promptIds, leadLength } = turn.payload;
@@ -101,12 +114,15 @@ export class TokenContext {
 
   /** What a next turn follows; not before turn 1. */
   get conversation(): Conversation {
-    const system = this.#opening?.roles[0] === 'system' ? this.#opening.content(0) : undefined;
-    return { turns: this.#turns, fromStart: this.#firstTurn === 1, system };
+    return { turns: this.#turns, fromStart: this.#firstTurn === 1, system: this.#system };
+  }
+
+  get #system(): TokenSequence | undefined {
+    return this.#opening?.roles[0] === 'system' ? this.#opening.content(0) : undefined;
   }
 
   get preambleTokens(): number {
-    return this.#preamble.length;
+    return this.#preamble.length + this.#sharedEnd.length;
   }
 
   /** Ids that each turn takes where it stands now, oldest first; they add up to the context without its preamble. */
@@ -120,21 +136,23 @@ export class TokenContext {
    */
   settle(changes: Continuation['changes']): number {
     const changed = changes.findIndex((change) => change !== undefined);
-    const preamble = this.#preamble;
+    const [preamble, sharedEnd] = [this.#preamble, this.#sharedEnd];
+    this.#losesEnd = undefined;
     if (changed === -1) {
-      this.#unsettled = { base: this.#end, ids: [], first: this.#places.length, places: [], preamble };
+      this.#unsettled = { base: this.#end, ids: [], first: this.#places.length, places: [], preamble, sharedEnd };
       return 0;
     }
     const first = this.#turns.length - changes.length + changed;
     const base = first === 0 ? 0 : (this.#places[first] as Place).start;
     const before = this.#ids.slice(base);
     const places = this.#places.slice(first);
-    this.#unsettled = { base, ids: before, first, places, preamble };
+    this.#unsettled = { base, ids: before, first, places, preamble, sharedEnd };
     const startsAfter = places.map((_, index) => this.#startAfter(first + index));
     this.#ids.length = base;
     this.#places.length = first;
     for (const [index, { start, leadLength, replyStart }] of places.entries()) {
-      const { messages, reply } = changes[changed + index] ?? {};
+      const { messages, reply, losesEnd } = changes[changed + index] ?? {};
+      if (losesEnd) this.#losesEnd = this.#turns[first + index];
       if (first + index === 0) this.#writePreamble(messages);
       const newStart = this.#ids.length;
       const alone = first + index === 0;
@@ -153,20 +171,23 @@ export class TokenContext {
   }
 
   /** Leaves out the `count` oldest turns; the preamble stays. The KV prefix behind the preamble is lost once. */
-  drop(count: number): void {
+  drop(count: number, template: ChatTemplate): void {
     this.#unsettled = undefined;
+    this.#loseEnd();
+    const last = this.#turns[count - 1];
+    if (last !== undefined) this.#sharedEnd = endOfDropped(last, template);
     const [first] = this.#places.slice(count);
     const kept = first === undefined ? [] : this.#ids.slice(first.start + first.leadLength, this.#end);
-    const moved = this.#preamble.length + kept.length - this.#end;
+    const moved = this.preambleTokens + kept.length - this.#end;
     this.#turns = this.#turns.slice(count);
     this.#places = this.#places.slice(count).map(({ start, leadLength, replyStart }, index) => ({
-      start: index === 0 ? this.#preamble.length : start + moved,
+      start: index === 0 ? this.preambleTokens : start + moved,
       leadLength,
       replyStart: replyStart + moved,
     }));
     this.#firstTurn += count;
     this.#ids = [];
-    appendTokens(this.#ids, this.#preamble);
+    this.#begin();
     appendTokens(this.#ids, kept);
     this.#end = this.#ids.length;
   }
@@ -180,7 +201,8 @@ export class TokenContext {
   /** Takes the offered segment back, and what was settled for it. False where turns were left out for it: they are gone. */
   withdraw(): boolean {
     if (this.#unsettled === undefined) return false;
-    const { base, ids, first, places, preamble } = this.#unsettled;
+    const { base, ids, first, places, preamble, sharedEnd } = this.#unsettled;
+    this.#losesEnd = undefined;
     this.#unsettled = undefined;
     this.#ids.length = base;
     appendTokens(this.#ids, ids);
@@ -188,6 +210,7 @@ export class TokenContext {
     this.#places.length = first;
     this.#places.push(...places);
     this.#preamble = preamble;
+    this.#sharedEnd = sharedEnd;
     return true;
   }
 
@@ -207,13 +230,19 @@ export class TokenContext {
 
   /** A turn whose prompt stands at the end of the ids, and its reply. */
   #add(turn: WrittenTurn): void {
+    this.#loseEnd();
     const { promptIds, leadLength } = turn.payload;
     const replyStart = this.#ids.length - (promptIds.length - turn.messagesEnd);
-    const start = this.#turns.length === 0 ? this.#preamble.length : this.#end;
+    const start = this.#turns.length === 0 ? this.preambleTokens : this.#end;
     appendTokens(this.#ids, turn.replyIds);
     this.#turns.push(turn);
     this.#places.push({ start, leadLength, replyStart });
     this.#end = this.#ids.length;
+  }
+
+  #loseEnd(): void {
+    this.#losesEnd?.loseEnd();
+    this.#losesEnd = undefined;
   }
 
   #startAfter(index: number): number {
@@ -225,6 +254,17 @@ export class TokenContext {
     if (messages !== undefined && this.#turns[0] === this.#opening) {
       this.#preamble = messages.ids.slice(0, messages.leadLength);
     }
-    appendTokens(this.#ids, this.#preamble);
+    // They are written with all of their beginning.
+    if (messages !== undefined) this.#sharedEnd = [];
+    this.#begin();
   }
+
+  #begin(): void {
+    appendTokens(this.#ids, this.#preamble);
+    appendTokens(this.#ids, this.#sharedEnd);
+  }
+}
+
+function endOfDropped({ ended, replyIds }: WrittenTurn, { endOpensNext }: ChatTemplate): TokenSequence {
+  return endOpensNext && ended ? replyIds.slice(-1) : [];
 }

@@ -122,7 +122,7 @@ function makeRoom(
   if (count === undefined) {
     throw overflowError('message', { ...lengths, promptTokens: preambleTokens + newTokens });
   }
-  context.drop(count);
+  context.drop(count, template);
 }
 
 function opensWithSystem(first: Turn | undefined): boolean {

@@ -3,15 +3,15 @@ import type { Role, SessionRecord, TokenizedPayload, TurnRecord } from '../../do
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { ConversationTurn } from '../../llm-service/chat-template.ts';
 
-/** A turn of a token record, as it was read and written. */
+/** A turn of a token record, as it was read and written, but for an end of its reply that another has taken the place of. */
 export class WrittenTurn implements ConversationTurn {
   readonly payload: TokenizedPayload;
   readonly roles: readonly Role[];
-  readonly ended: boolean;
   readonly reasoningLength: number;
   /** Where in its prompt's ids its messages end. */
   readonly messagesEnd: number;
-  readonly #replyEnd: ReplyEnd;
+  #replyEnd: ReplyEnd;
+  #ended: boolean;
 
   /** Any record but a tokenized turn is a defect. */
   constructor(written: { readonly record: SessionRecord }) {
@@ -20,7 +20,7 @@ export class WrittenTurn implements ConversationTurn {
     const { spans, marks, leadLength } = this.payload;
     this.roles = spans.map(({ role }) => role);
     this.#replyEnd = replyEndOf(record);
-    this.ended = record.stop.kind === 'end';
+    this.#ended = record.stop.kind === 'end';
     const thinking = marks?.find(
       ({ part, segment, start }) => part.type === 'thinking' && segment === 'reply' && start === 0,
     );
@@ -34,6 +34,17 @@ export class WrittenTurn implements ConversationTurn {
 
   get replyIds(): TokenSequence {
     return conversationIds(this.payload.replyIds, this.#replyEnd);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The token by which it ended is not part of the conversation any more. */
+  loseEnd(): void {
+    const { hidden, instead } = this.#replyEnd;
+    this.#replyEnd = { hidden: hidden + 1, instead };
+    this.#ended = false;
   }
 
   content(message: number): TokenSequence {

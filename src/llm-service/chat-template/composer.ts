@@ -123,7 +123,7 @@ export class Composer {
     const [newest] = turns.slice(-1);
     if (newest !== undefined && this.#endsOtherwise(newest, shape, next.promptIds)) {
       const { messages, reply = joined(newest.generationPrompt, newest.replyIds) } = changes.pop() ?? {};
-      changes.push({ messages, reply: reply.slice(0, -1) });
+      changes.push({ messages, reply: reply.slice(0, -1), losesEnd: true });
     }
     return { shape, changes };
   }
@@ -347,7 +347,9 @@ function changedReply(
   if (change === 'written') return joined(generationPrompt, replyIds);
   const { literal, unless } = change;
   if (reasoningLength === 0 && unless !== undefined && startsWith(replyIds, unless)) return undefined;
-  return joined(literal, replyIds.slice(reasoningLength));
+  const answer = replyIds.slice(reasoningLength);
+  const opening = unless ?? (startsWith(literal, generationPrompt) ? literal.slice(generationPrompt.length) : []);
+  return joined(literal, startsWith(answer, opening) ? answer.slice(opening.length) : answer);
 }
 
 function joined(a: TokenSequence, b: TokenSequence): TokenId[] {

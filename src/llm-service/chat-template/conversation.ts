@@ -35,6 +35,8 @@ export interface ChangedTurn {
   readonly messages: Pick<TurnSegment, 'ids' | 'leadLength'> | undefined;
   /** From the end of its messages on: the beginning of the reply, in the template's words, and the reply. */
   readonly reply: TokenSequence | undefined;
+  /** The token by which the model ended its reply is replaced by another, for good: it is not part of {@link reply}. */
+  readonly losesEnd?: true;
 }
 
 export interface Continuation {

@@ -12,8 +12,8 @@ export interface TurnChange {
 }
 
 /**
- * `written`: it stands again as the model wrote it. Otherwise only its answer stands, behind another literal, unless the model
- * began it with `unless`, which is what the template puts between its generation prompt and an answer.
+ * `written`: it stands again as the model wrote it. Otherwise only its answer stands, behind another literal. `unless` is what the
+ * template puts between its generation prompt and an answer, and the model may have written itself.
  */
 export type ReplyChange = 'written' | { readonly literal: string; readonly unless: string | undefined };
 
@@ -56,10 +56,10 @@ function replyChange(
   if (now.marks[has] === REASONING_MARK) return undefined;
   const asked = before.literals[had] as string;
   const thought = reply === 'reasoned' && (policy === 'drop' || now.marks[has] === ANSWER_MARK);
-  if (thought) return { literal, unless: undefined };
+  const opening = literal.startsWith(asked) ? literal.slice(asked.length) : undefined;
+  if (thought) return { literal, unless: opening };
   // White space between prompt and answer is the model's to write, as part of its first word.
-  if (literal.startsWith(asked) && literal.slice(asked.length).trim() === '') return undefined;
-  return { literal, unless: literal.startsWith(asked) ? literal.slice(asked.length) : undefined };
+  return opening?.trim() === '' ? undefined : { literal, unless: opening };
 }
 
 function equal(a: readonly string[], b: readonly string[]): boolean {

@@ -77,7 +77,7 @@ class Session {
     expect(context.ids.length <= last.length || this.policy !== 'keep').toBe(true);
     if (drop > 0) {
       const sizes = context.turnSizes();
-      context.drop(drop);
+      context.drop(drop, this.parts.template);
       this.#dropped = true;
       expect(context.turnSizes().slice(1)).toEqual(sizes.slice(drop + 1));
     }
