@@ -13,12 +13,12 @@ export interface TurnAttempt {
  * What an arbiter says to a node that is about to answer a turn. `go`: it is at that turn from now on, and others are sent
  * to it; `isSure` where nobody else can have been let go on, and `lapsed` the node that was and of which nothing was heard
  * again: it may be asked itself. `running`: that node is at it. `answered`: it is, or the session
- * was deleted, and what the arbiter holds of it and the asking node lacks has come along.
+ * was deleted, and what the arbiter holds of it and the asking node lacks has come along; all of it where `isHere`.
  */
 export type TurnVerdict =
   | { readonly kind: 'go'; readonly isSure: boolean; readonly lapsed?: NodeId }
   | { readonly kind: 'running'; readonly at: NodeId }
-  | { readonly kind: 'answered' };
+  | { readonly kind: 'answered'; readonly isHere?: boolean };
 
 /** `held`: the node is still at the turn that it was let answer. `over`: it is not any more, and has stored nothing. */
 export type GrantNews = 'held' | 'over';

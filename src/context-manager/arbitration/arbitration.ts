@@ -113,7 +113,10 @@ export class Arbitration {
         : await this.#ask(attempt, arbiters, asking, signal);
       isHeld = outcome.isOurs;
       if (outcome.isOurs) return this.#held(attempt, outcome);
-      return isAnswered(await records.load(attempt.key), attempt.parent) ? 'look again' : undefined;
+      if (isAnswered(await records.load(attempt.key), attempt.parent)) return 'look again';
+      // By the arbiter's clock it is not over yet; by this one's its id may be used again.
+      isHeld = asking.isAnswerHere && (await records.hasEnded(attempt.key));
+      return isHeld ? this.#held(attempt, NOT_SURE) : undefined;
     } finally {
       if (!isHeld) grants.giveBack(nodeId, attempt);
     }
@@ -184,6 +187,7 @@ export class Arbitration {
       const verdict = await abortable(answer, signal);
       if (verdict !== undefined) asking.heard.add(arbiter);
       if (verdict?.kind === 'answered') asking.answeredMs ??= askedMs;
+      asking.isAnswerHere = verdict?.kind === 'answered' && verdict.isHere === true;
       if (verdict?.kind === 'running') asking.at = verdict.at;
       return verdict;
     } catch (error) {
@@ -225,6 +229,8 @@ interface Outcome {
 
 const NOT_OURS: Outcome = { isOurs: false, isArbitrated: false, asked: [] };
 
+const NOT_SURE = { isArbitrated: false };
+
 interface Candidate {
   readonly nodeId: NodeId;
   readonly isReachable: boolean;
@@ -244,6 +250,8 @@ class Asking {
   at: NodeId | undefined;
   /** When the node was asked that first said that the turn is answered. */
   answeredMs: number | undefined;
+  /** All that was last said to be the answer is in this node's store, whatever has become of it. */
+  isAnswerHere = false;
   readonly heard = new Set<NodeId>();
   /** How long its client waits for what is elsewhere. */
   readonly maxWaitMs: number;

@@ -90,6 +90,12 @@ export class SessionCache {
     return this.#held(key);
   }
 
+  /** Whether there is something of the session, all of it over. Throws what the store throws. */
+  async hasEnded(key: SessionKey): Promise<boolean> {
+    const { expiresAtMs } = (await this.#held(key)).history;
+    return expiresAtMs !== 0 && this.#lifetimes.isOver(expiresAtMs, this.#time.endedUpToMs);
+  }
+
   /** Takes in a record that is durable in the store. */
   add(sealed: SealedRecord): void {
     const keyText = sessionKeyText(sessionKeyOf(sealed.record));

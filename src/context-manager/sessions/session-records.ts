@@ -65,6 +65,11 @@ export class SessionRecords {
     return this.#cache.load(key);
   }
 
+  /** Whether there is something of the session here, all of it over; see {@link SessionCache.hasEnded}. */
+  hasEnded(key: SessionKey): Promise<boolean> {
+    return this.#cache.hasEnded(key);
+  }
+
   /** The next load reads the store. */
   forget(key: SessionKey): void {
     this.#cache.forget(key);

@@ -73,7 +73,7 @@ test('what it says is answered and does not hand out is waited for no longer tha
   await advance(waits.fetchMs - 1);
   expect(verdicts).toEqual([]);
   await advance(1);
-  expect(verdicts).toEqual([{ kind: 'answered' }]);
+  expect(verdicts).toEqual([{ kind: 'answered', isHere: false }]);
   ask();
   await advance(waits.fetchMs);
   expect(verdicts.length).toBe(2);

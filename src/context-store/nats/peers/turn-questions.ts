@@ -1,7 +1,7 @@
-import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { KeygroupId, NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
 import { within } from '../../../waiting/within.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { ReplicaStore, SessionEntry } from '../../lmdb/replica.ts';
 import type { ArbiterNode, TurnArbiter, TurnArbitration, TurnAttempt, TurnVerdict } from '../../turn-arbitration.ts';
 import type { SessionFetches, SessionHolder } from '../pull/session-fetches.ts';
 import { LIST_ENTRIES_MAX } from './peer-protocol.ts';
@@ -59,9 +59,14 @@ export class TurnQuestions implements TurnArbitration {
     });
     const waitMs = asked.delayMs + patienceMs;
     const carried = await within<CarriedVerdict | undefined>({ clock, waitMs }, answer, () => undefined);
-    if (carried?.verdict.kind === 'answered')
-      await within({ clock, waitMs: fetchMs }, fetches.take(asked, key, carried.page), () => {});
-    return carried?.verdict;
+    if (carried?.verdict.kind !== 'answered') return carried?.verdict;
+    await within({ clock, waitMs: fetchMs }, fetches.take(asked, key, carried.page), () => {});
+    return { kind: 'answered', isHere: this.#holds(key, carried.page) };
+  }
+
+  #holds({ keygroup }: SessionKey, { entries, more }: SessionPage): boolean {
+    const isHere = ({ hash }: SessionEntry) => this.#parts.replica.positionOf(hash, keygroup) !== undefined;
+    return entries.length > 0 && !more && entries.every(isHere);
   }
 
   tell(nodeId: NodeId, attempt: TurnAttempt, news: 'held' | 'over'): void {
