@@ -9,6 +9,7 @@ import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
 import { answerErrors, answerUnknownRoutes, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
 import { KnownPaths } from './known-paths.ts';
 import { leaveOutNothing } from './left-out.ts';
+import { closeWithoutRequests } from './open-connections.ts';
 import { describeRoutes } from './openapi.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
@@ -45,7 +46,6 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     // Asked for below: Node.js would answer without a body.
     http: { requireHostHeader: false },
     clientErrorHandler: (error, socket) => broken.answer(error, socket),
-    forceCloseConnections: 'idle',
     // Fastify's own answer is not in the API's form; the Context Manager refuses what comes too late.
     return503OnClosing: false,
     genReqId: () => environment.random.uuid(),
@@ -74,6 +74,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   paths.watch(app);
   answerUnknownRoutes(app, paths);
   broken.watch(app);
+  closeWithoutRequests(app);
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser(['application/json', 'text/plain']);
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
