@@ -31,6 +31,7 @@ import { HomeServer } from './nats/publish/home-server.ts';
 import { OnlyHere } from './nats/publish/only-here.ts';
 import { ReplicaAcks } from './nats/publish/replica-acks.ts';
 import { Applier } from './nats/pull/applier.ts';
+import { GapFills } from './nats/pull/gap-fills.ts';
 import { SessionFetches } from './nats/pull/session-fetches.ts';
 import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
 
@@ -106,6 +107,7 @@ class SharedReplica implements NatsStore {
   readonly #home: HomeServer;
   readonly #directory: PeerDirectory;
   readonly #fetches: SessionFetches;
+  readonly #gapFills: GapFills;
   readonly #turns: TurnQuestions;
   readonly #instance: string;
   #refreshing: Promise<void> | undefined;
@@ -121,6 +123,14 @@ class SharedReplica implements NatsStore {
     const holders = (keygroup: KeygroupId) =>
       options.keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
     this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
+    this.#gapFills = new GapFills({
+      replica,
+      applier,
+      holders,
+      mayHold: (keygroup) => this.#directory.mayHold(keygroup),
+      clock,
+      logger,
+    });
     this.#turns = new TurnQuestions({
       replica,
       fetches: this.#fetches,
@@ -167,6 +177,7 @@ class SharedReplica implements NatsStore {
         acks: this.#acks,
         describe: () => this.#describe(),
         home: this.#home.connection,
+        onAccepted: () => this.#gapFills.look(),
         onDeparted: (nodeId) => options.onDeparted?.(nodeId),
         onMember: (member) => {
           options.onMember?.(member.nodeId);
@@ -180,6 +191,7 @@ class SharedReplica implements NatsStore {
   start(): void {
     this.#home.start();
     this.#directory.start();
+    this.#gapFills.start();
   }
 
   async append(...args: Parameters<ReplicaStore['append']>): Promise<void> {
@@ -254,6 +266,7 @@ class SharedReplica implements NatsStore {
   async #close(): Promise<void> {
     this.#acks.close();
     await Promise.all([this.#directory.close(), this.#home.close()]);
+    await this.#gapFills.close();
     await this.#replica.close();
   }
 

@@ -43,9 +43,9 @@ export interface ReplicaStore extends LmdbStore {
   forgetLogs(logs: readonly OriginLog[]): Promise<void>;
   /**
    * Takes in records of a log that were asked for by themselves, and moves no cursor; late turns of deleted sessions are left
-   * out. Their sessions count as used now. Durable when it resolves.
+   * out. Their sessions count as used now, or as never used by this: those go first when there is no room. Durable when it resolves.
    */
-  receiveFetched(log: OriginLog, records: ReceivedBatch['records']): Promise<void>;
+  receiveFetched(log: OriginLog, records: ReceivedBatch['records'], use: { readonly areUsed: boolean }): Promise<void>;
   /** A small text kept with the store under a name. */
   note(name: string, text: string): Promise<void>;
   noted(name: string): string | undefined;
@@ -76,14 +76,16 @@ export async function openReplica(options: LmdbStoreOptions, environment: Enviro
   }
 }
 
+/** When a session was last used that nobody has used. */
+const NEVER_MS = 0;
+
 /** What was there before is appended once more, which only logs it. */
 async function beginLog(lmdb: LmdbEnvironment): Promise<void> {
   const log = lmdb.keepLog();
   for (const key of lmdb.read((tables) => [...tables.sessions.getKeys()].map(sessionKeyFrom))) {
     const records = lmdb.read((tables) => readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }));
-    const usedAtMs = 0;
     await lmdb.write((changes) => {
-      for (const sealed of records) appendUnlessLate(changes, sealed, usedAtMs);
+      for (const sealed of records) appendUnlessLate(changes, sealed, NEVER_MS);
     });
   }
   await log.complete();
@@ -151,11 +153,15 @@ class LoggedReplica extends LmdbContextStore implements ReplicaStore {
     });
   }
 
-  async receiveFetched(log: OriginLog, records: ReceivedBatch['records']): Promise<void> {
+  async receiveFetched(
+    log: OriginLog,
+    records: ReceivedBatch['records'],
+    { areUsed }: { readonly areUsed: boolean },
+  ): Promise<void> {
     if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#lmdb.requireRoom();
     await this.#lmdb.write((changes) => {
-      const nowMs = this.#clock.now();
-      for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, nowMs, { log, sequence });
+      const usedAtMs = areUsed ? this.#clock.now() : NEVER_MS;
+      for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, usedAtMs, { log, sequence });
     });
   }
 

@@ -39,6 +39,8 @@ export interface PeerDirectoryOptions {
   readonly acks: ReplicaAcks;
   readonly describe: () => NodeAnnouncement;
   readonly onMember: (member: Member) => void;
+  /** A peer can be asked now, or again. */
+  readonly onAccepted: () => void;
   /** A node has been away for too long, and is forgotten. */
   readonly onDeparted: (nodeId: NodeId) => void;
 }
@@ -112,6 +114,13 @@ export class PeerDirectory {
       if (link.node?.keygroups.includes(keygroup) !== true) return [];
       return [{ nodeId: link.nodeId, isReachable: link.askedPeer(keygroup) !== undefined }];
     });
+  }
+
+  /** Those that may have records of the keygroup, as far as is known, whether they can be asked now or not. */
+  mayHold(keygroup: KeygroupId): NodeId[] {
+    return [...this.#links.values()].flatMap(({ nodeId, node }) =>
+      node === undefined || node.keygroups.includes(keygroup) ? [nodeId] : [],
+    );
   }
 
   askedPeer(nodeId: NodeId, keygroup: KeygroupId): AskedPeer | undefined {
@@ -206,7 +215,10 @@ export class PeerDirectory {
         nodeId,
         route,
         known: node,
-        onAccepted: () => this.#remember(),
+        onAccepted: () => {
+          this.#remember();
+          this.#options.onAccepted();
+        },
         onMembers: (members) => {
           for (const told of members) this.#learn(told);
         },

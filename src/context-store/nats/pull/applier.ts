@@ -7,7 +7,9 @@ import type { LogCursor, OriginLog } from '../../lmdb/origin-log.ts';
 import type { ReplicaStore } from '../../lmdb/replica.ts';
 import type { RecordRefusal } from '../../replication-status.ts';
 import { openDelta } from '../delta/delta-record.ts';
+import { LIST_ENTRIES_MAX } from '../peers/peer-protocol.ts';
 import { HeldLogs } from './held-logs.ts';
+import { LogGaps } from './log-gaps.ts';
 
 /** A record as it came. */
 export interface ReceivedRecord {
@@ -37,6 +39,7 @@ export class Applier {
   readonly #replica: ReplicaStore;
   readonly #logger: Logger;
   readonly held = new HeldLogs();
+  readonly gaps = new LogGaps();
   readonly #refused = new Map<NodeId, Map<RecordRefusal, number>>();
 
   constructor(parts: { replica: ReplicaStore; logger: Logger }) {
@@ -84,11 +87,15 @@ export class Applier {
   async take(batch: SoundRecords): Promise<void> {
     if (!(await this.#replica.receive(batch))) throw new CursorMoved();
     this.held.settle(batch.log, batch.to.sequence);
+    this.#noteGaps(batch);
   }
 
-  /** Takes these in and leaves the cursor where it is. Durable when it resolves; throws `store_unavailable`. */
-  takeFetched(log: OriginLog, records: readonly SoundRecord[]): Promise<void> {
-    return this.#replica.receiveFetched(log, records);
+  /**
+   * Takes these in and leaves the cursor where it is; their sessions count as used now, or as never. Durable when it resolves;
+   * throws `store_unavailable`.
+   */
+  takeFetched(log: OriginLog, records: readonly SoundRecord[], use = { areUsed: true }): Promise<void> {
+    return this.#replica.receiveFetched(log, records, use);
   }
 
   refuse(peer: NodeId, reason: RecordRefusal): void {
@@ -101,6 +108,16 @@ export class Applier {
 
   refusedBy(peer: NodeId): Partial<Record<RecordRefusal, number>> {
     return Object.fromEntries(this.#refused.get(peer) ?? []);
+  }
+
+  /** What the log was settled past and is not here. Of a long stretch that others have handed out only the first part is looked at. */
+  #noteGaps({ log, records, from, to }: SoundRecords): void {
+    if (records.length >= to.sequence - from.sequence) return;
+    const entries = this.#replica.readLog(log, { after: from.sequence, limit: LIST_ENTRIES_MAX });
+    const here = [...new Set([...records, ...entries].map(({ sequence }) => sequence))]
+      .filter((sequence) => sequence <= to.sequence)
+      .sort((a, b) => a - b);
+    this.gaps.note(log, { after: from.sequence, through: to.sequence, here });
   }
 
   #hold(log: OriginLog, at: { sequence: number; version: number }): void {
