@@ -20,7 +20,8 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     body: CompletionBody,
     response: {
       200: {
-        description: 'Whole, or with `stream: true` as events, of which the schema is that of their data.',
+        description:
+          'Whole, or with `stream: true` as events, of which the schema is that of their data. With `response_fields` only what these name is left of the reply, under their names.',
         content: { 'application/json': { schema: CompletionReply }, 'text/event-stream': { schema: CompletionEvent } },
       },
     },
@@ -31,10 +32,11 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     ['/completions', 'takeTurnAtCompletions'],
   ] as const) {
     app.post(url, { schema: { ...schema, operationId } }, async (request, reply) => {
-      // Of a reply that the client wants in part the schema does not hold.
+      const answer = await serveTurn({ request, reply, environment }, completion(request.body, parts));
+      // Of a reply that the client wants in part the schema does not hold; of an error it does.
       if (request.body.response_fields?.length)
         reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
-      return serveTurn({ request, reply, environment }, completion(request.body, parts));
+      return answer;
     });
   }
 }
