@@ -25,6 +25,8 @@ export interface Reply {
   readonly basedOnTurn: number;
   /** Earlier turns left out because the context exceeded the window. */
   readonly droppedTurns: number;
+  /** Ids of the context so far that were evaluated again because the chat template has earlier turns otherwise now. */
+  readonly rewrittenTokens: number;
   /** How long the node waited for the turn before, in milliseconds. */
   readonly waitedMs: number;
   /** What was reached, `local` or `replicated`. */
@@ -69,6 +71,7 @@ export function parseReply(wire: unknown, text?: string): Reply | undefined {
     arbitrated: fields.arbitrated !== false,
     basedOnTurn: numberOf(fields.based_on_turn, turn - 1),
     droppedTurns: numberOf(fields.dropped_turns),
+    rewrittenTokens: numberOf(fields.tokens_rewritten),
     waitedMs: numberOf(fields.waited_ms),
     writeConcern: textOf(fields.write_concern),
     replicas: numberOf(fields.replicas, 1),

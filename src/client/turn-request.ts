@@ -17,6 +17,8 @@ export interface TurnOptions {
   /** How long the session is to live after this turn. */
   readonly ttlSeconds?: number | undefined;
   readonly overflow?: 'error' | 'drop-oldest' | undefined;
+  /** What becomes of the reasoning in earlier replies: what the chat template does (the default), or it stays, or it goes. */
+  readonly reasoning?: 'as-template' | 'keep' | 'drop' | undefined;
 }
 
 /** What only says how a turn is answered, under its wire name: a turn sent again may say it anew. */
@@ -27,6 +29,7 @@ const HOW_ANSWERED: ReadonlySet<string> = new Set([
   'replicated_wait_ms',
   'ttl_seconds',
   'overflow',
+  'reasoning',
 ]);
 /** What makes a request the same turn: its place and its message. */
 const SAME_TURN = ['session_id', 'user_id', 'turn', 'context_id', 'mode', 'system', 'prompt'] as const;
@@ -67,6 +70,7 @@ export function turnRequest(
     replicated_wait_ms: options.replicatedWaitMs,
     ttl_seconds: options.ttlSeconds,
     overflow: options.overflow,
+    reasoning: options.reasoning,
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { TurnOptions } from '../../client/turn-request.ts';
 import { Chat } from '../chat/chat.ts';
 import { openChatInput } from '../chat/chat-input.ts';
 import { addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';
@@ -10,6 +11,7 @@ interface ChatOptions extends ConnectionOptions {
   readonly mode?: 'tokenized' | 'raw';
   readonly system?: string;
   readonly writeConcern?: 'local' | 'replicated';
+  readonly reasoning?: TurnOptions['reasoning'];
 }
 
 /** A turn is worth more patience than a look: with growing waits, a node may take some seconds to come back. */
@@ -31,6 +33,12 @@ export function define(command: Command): void {
         "whether a reply waits until a second node has its turn (default: the node's)",
       ).choices(['local', 'replicated']),
     )
+    .addOption(
+      new Option(
+        '--reasoning <POLICY>',
+        'what becomes of the reasoning in earlier replies (default: as-template)',
+      ).choices(['as-template', 'keep', 'drop']),
+    )
     .addHelpText(
       'after',
       paragraph(
@@ -44,8 +52,8 @@ async function run(options: ChatOptions): Promise<void> {
   let chat: Chat | undefined;
   await connect(options).health();
   const client = connect(options, { retriesMax: TURN_RETRIES_MAX, onRetry: (event) => chat?.tellRetry(event) });
-  const { mode, system, writeConcern } = options;
-  const sessionOptions = { mode, system, turnOptions: { writeConcern } };
+  const { mode, system, writeConcern, reasoning } = options;
+  const sessionOptions = { mode, system, turnOptions: { writeConcern, reasoning } };
   const session =
     options.session === undefined
       ? client.session(sessionOptions)

@@ -8,7 +8,7 @@ import { addedMessages, type TurnRequest } from './turn.ts';
  * has arrived. Hashed is what the request says, never what a node makes of it (its default or greatest reply length, its
  * LLM Service's sampling), so that all nodes agree.
  *
- * Left out is what only says how to answer (streaming, waiting, consistency, expiry, overflow): a retry may change it.
+ * Left out is what only says how to answer (streaming, waiting, consistency, expiry, overflow, reasoning of earlier replies): a retry may change it.
  * So may it name the mode, or not: a session has one, and {@link decideTurn} compares it. Stop words keep their order,
  * since of two that end at one place the first is reported; a sampling parameter that is spelled out is not the same as
  * one left to the LLM Service, whose default need not be another's.

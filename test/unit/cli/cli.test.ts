@@ -159,6 +159,7 @@ describe('the line under a reply', () => {
     arbitrated: true,
     basedOnTurn: 2,
     droppedTurns: 0,
+    rewrittenTokens: 0,
     writeConcern: 'local',
     replicas: 1,
     waitedMs: 0,

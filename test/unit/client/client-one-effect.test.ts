@@ -60,6 +60,7 @@ describe('the same message after its reply was lost', () => {
     [{ maxWaitMs: 7 }],
     [{ ttlSeconds: 60 }],
     [{ overflow: 'drop-oldest' }],
+    [{ reasoning: 'drop' }],
     [{ writeConcern: 'replicated' }],
   ] as const)('is the same turn, answered as it is asked for now: %j', async (now) => {
     const edge = await node(lost, reply);

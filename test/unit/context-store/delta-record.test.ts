@@ -9,13 +9,16 @@ import {
   openDelta,
 } from '../../../src/context-store/nats/delta/delta-record.ts';
 import type { SessionId, TurnNumber, UserId } from '../../../src/domain/identifiers.ts';
+import type { Extensions } from '../../../src/domain/record/extensions.ts';
 import { CorruptRecord, openRecord, type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-version.ts';
+import { replyEndExtension } from '../../../src/domain/record/reply-end.ts';
 import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import { sealedTombstone, sealedTurn, structured, turnRecord } from '../../../tools/turn-records.ts';
 import { sessionRecords, turnRecords } from '../../support/arbitrary-records.ts';
 
+const replyEnd = { extensions: replyEndExtension({ hidden: 3, instead: [7 as TokenId] }) as Extensions };
 const none = () => undefined;
 const logOf = ({ record: { keygroup, origin, incarnation } }: SealedRecord) => ({ keygroup, origin, incarnation });
 /** A log whose record so many before is the parent. */
@@ -61,6 +64,18 @@ const families = fc
     const sealed = sealRecord({ ...record, expiresAtMs: isWritable ? expiresAtMs : record.writtenAtMs });
     return { sealed, parent: { distance, sealed: parent } };
   });
+
+test('reasoning and a stop word add a few bytes to a turn, beside their ids', () => {
+  const parent = sealedTurn({ replyTokens: 400 });
+  const plain = turnRecord({ parent, replyTokens: 400 });
+  if (plain.payload.mode !== 'tokenized') throw new TypeError('not a tokenized turn');
+  const marks = [{ segment: 'reply', start: 0, length: 300, part: { type: 'thinking' } }] as const;
+  const reasoned = { ...plain, payload: { ...plain.payload, marks } };
+  const stopped = { ...plain, ...replyEnd };
+  const sizeOf = (record: TurnRecord) => deltaBytes(sealRecord(record), { distance: 1, sealed: parent }).length;
+  expect(sizeOf(reasoned) - sizeOf(plain)).toBeLessThanOrEqual(8);
+  expect(sizeOf(stopped) - sizeOf(plain)).toBeLessThanOrEqual(28);
+});
 
 describe('the delta form of a record', () => {
   test('gives back the record, its bytes and its hash', () => {
