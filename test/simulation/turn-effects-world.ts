@@ -142,7 +142,9 @@ class World {
     this.#underWay.set(waiting, what);
     const { node } = place;
     const named = this.#chance.oneIn(2) ? contextId : undefined;
-    const request = requestOf({ session: session.name, text, turn, contextId: named, maxWaitMs: WAIT_MS });
+    const mayPromiseLess = this.#faults.length > 0 && this.#chance.oneIn(10);
+    const consistency = mayPromiseLess ? 'available' : 'strong';
+    const request = requestOf({ session: session.name, text, turn, contextId: named, consistency, maxWaitMs: WAIT_MS });
     node.manager
       .takeTurn(request, { part: () => {}, gone: waiting.signal })
       .then((reply) => node.dead || this.#onReply(session, what, reply, { turn, isOther }))
@@ -157,7 +159,8 @@ class World {
     this.#count(reply.replayed ? 'replayed' : reply.arbitrated ? 'sure' : 'unsure');
     if (reply.arbitrated === true) this.#sure.set(contextId, what);
     if (session.turn !== sent.turn) return;
-    session.turn++;
+    // Under `available` from less than the client has seen.
+    session.turn = (reply.basedOnTurn ?? 0) + 2;
     session.contextId = contextId;
   }
 
