@@ -8,6 +8,7 @@ import { checkMemory } from './memory-check.ts';
 import { checkDataDir, checkDiskSpace, checkPort } from './node-checks.ts';
 import { checkOptionalPrograms } from './program-checks.ts';
 import { checkReplication } from './replication-checks.ts';
+import { checkChatTemplates } from './template-checks.ts';
 
 /**
  * Whether an edge node with this configuration could start here, and whether the running nodes of `urls` are well.
@@ -18,6 +19,7 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[], n
     checkNodeVersion(),
     checkThreads(config),
     ...(await checkLlmServices(config)),
+    ...(await checkChatTemplates(config, nowMs)),
     await checkDataDir(config),
     await checkDiskSpace(config),
     await checkClock(config, nowMs),

@@ -19,6 +19,8 @@ export interface TemplateReport {
   readonly name: string;
   /** Why the template, or the file, is of no use; `undefined` where it can be rendered. */
   readonly refused: string | undefined;
+  /** Whether that is because there was no template to be read. */
+  readonly missing: boolean;
   /** For each trait of a conversation; without `thinking` where the template knows no reasoning. */
   readonly classes: readonly TraitClass[];
   /** The text that ends the reasoning in a reply. */
@@ -53,7 +55,8 @@ export async function checkTemplates(
     const reports: TemplateReport[] = [];
     for (const file of files) {
       const templates = await templatesOf(file);
-      if (typeof templates === 'string') reports.push(refusal({ file, name: DEFAULT_TEMPLATE }, templates));
+      if (typeof templates === 'string')
+        reports.push(refusal({ file, name: DEFAULT_TEMPLATE, missing: true }, templates));
       else for (const template of templates) reports.push(await reportOf(file, template, { vocabulary, nowMs }));
     }
     return reports;
@@ -81,11 +84,12 @@ async function reportOf(
   const description = { ...(vocabulary?.description ?? WITHOUT_VOCABULARY), chatTemplate: source };
   const tokenize = vocabulary?.tokenize ?? bytesOf;
   const template = await compileChatTemplate(description, tokenize, { now: () => nowMs });
-  if (template.whyUnusable !== undefined) return refusal({ file, name }, template.whyUnusable);
+  if (template.whyUnusable !== undefined) return refusal({ file, name, missing: false }, template.whyUnusable);
   return {
     file,
     name,
     refused: undefined,
+    missing: false,
     classes: template.classes,
     reasoningEnd: template.reasoning?.end,
     keepsSystem: template.keepsSystem,
@@ -93,7 +97,7 @@ async function reportOf(
   };
 }
 
-function refusal(which: Pick<TemplateReport, 'file' | 'name'>, why: string): TemplateReport {
+function refusal(which: Pick<TemplateReport, 'file' | 'name' | 'missing'>, why: string): TemplateReport {
   const nothing = { classes: [], reasoningEnd: undefined, keepsSystem: false, ids: undefined };
   return { ...which, refused: why, ...nothing };
 }

@@ -19,6 +19,7 @@ const EXAMINED = [
   'natsProgram',
   'certsDir',
   'model',
+  'chatTemplateFile',
   'llm',
   'llmApiKey',
   'contextTokens',

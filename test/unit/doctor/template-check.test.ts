@@ -9,7 +9,9 @@ import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { define } from '../../../src/cli/commands/template.ts';
 import { markdownReport, terminalReport } from '../../../src/cli/template-report.ts';
+import { loadConfig } from '../../../src/config/config.ts';
 import { checkTemplates } from '../../../src/doctor/template-check.ts';
+import { checkChatTemplates } from '../../../src/doctor/template-checks.ts';
 import { DEMO_MODEL_PATH } from '../../../src/edge-node/demo-model.ts';
 
 const family = (name: string) => fileURLToPath(new URL(`../../support/chat-templates/${name}.jinja`, import.meta.url));
@@ -105,6 +107,30 @@ describe('a check of templates', () => {
   it('refuses a vocabulary that is none', async () => {
     const checking = checkTemplates([family('qwen3')], { ...NOW, vocabularyFile: file('v.gguf', 'not a model') });
     await expect(checking).rejects.toThrow('is not a GGUF file');
+  });
+});
+
+describe('discedge doctor', () => {
+  const checked = (settings: Readonly<Record<string, unknown>>) =>
+    checkChatTemplates(loadConfig({ flags: settings, env: {} }), NOW.nowMs);
+
+  it('says the class of a template that is in reach, and why', async () => {
+    const [own] = await checked({ model: 'demo' });
+    expect(own).toMatchObject({
+      name: 'chat template',
+      outcome: 'ok',
+      found: expect.stringMatching(/^plain append, /),
+    });
+    const [given] = await checked({ llm: 'http://127.0.0.1:9', chatTemplateFile: family('qwen3') });
+    expect(given?.found).toContain('thinking follow (it leaves the reasoning out of past replies)');
+    const [bad] = await checked({ llm: 'http://127.0.0.1:9', chatTemplateFile: file('bad.jinja', '{% if %}') });
+    expect(bad).toMatchObject({ outcome: 'warn', found: expect.stringContaining('cannot be parsed') });
+  });
+
+  it('says nothing of one that is not', async () => {
+    expect(await checked({ llm: 'http://127.0.0.1:9' })).toEqual([]);
+    expect(await checked({ model: 'hf:some/model:file.gguf' })).toEqual([]);
+    expect(await checked({ model: join(folder, 'nowhere.gguf') })).toEqual([]);
   });
 });
 
