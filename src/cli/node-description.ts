@@ -39,8 +39,9 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
 
 /** Where there are several, which of them is the default one, and each one's mode. */
 function modelLine(model: ModelDescription, { place, of }: { place: number; of: number }): string {
-  const { llm, llmName } = model;
-  const facts = [`${llm.contextTokens.toLocaleString('en')} tokens of context`, llmName];
+  const { llm, llmName, parallel } = model;
+  const window = `${llm.contextTokens.toLocaleString('en')} tokens of context, ${parallel} turn${parallel === 1 ? '' : 's'} at once`;
+  const facts = [window, llmName];
   if (of > 1) facts.push(modeLine(model), ...(place === 0 ? ['the default one'] : []));
   return `${llm.identity.name} (${facts.join('; ')})`;
 }

@@ -9,8 +9,13 @@ export interface StopRequest {
   readonly requested: Promise<void>;
 }
 
-/** Turns the first SIGINT or SIGTERM into a request to stop in good order; the second ends the process at once. */
-export function stopRequested(): StopRequest {
+const PARENT_LOOKED_AT_MS = 500;
+
+/**
+ * Turns the first SIGINT or SIGTERM into a request to stop in good order; the second ends the process at once. So does the end
+ * of the npm that started it: npm passes a signal on to the shell between them, which passes it to nobody.
+ */
+export function stopRequested({ startedByNpm = false }: { readonly startedByNpm?: boolean } = {}): StopRequest {
   const controller = new AbortController();
   const requested = new Promise<void>((resolve) => {
     controller.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -22,5 +27,21 @@ export function stopRequested(): StopRequest {
       controller.abort(new Error(`stopped by ${name}`));
     });
   }
+  if (startedByNpm) {
+    onParentGone(() => {
+      process.stderr.write('discedge: stopping, since the npm that started it has ended\n');
+      controller.abort(new Error('npm has ended'));
+    });
+  }
   return { signal: controller.signal, requested };
+}
+
+function onParentGone(act: () => void): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    act();
+  }, PARENT_LOOKED_AT_MS);
+  timer.unref();
 }

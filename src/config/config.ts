@@ -1,4 +1,4 @@
-import { availableParallelism, homedir, hostname } from 'node:os';
+import { availableParallelism, homedir, hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
@@ -108,7 +108,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     replication,
     advertisedUrl,
     dataDir: resolve(settings.dataDir),
-    modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env), 'discedge', 'models')),
+    modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env) ?? settings.dataDir, 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),
   };
 }
@@ -254,8 +254,30 @@ function keyOf(name: SettingName): string {
   return SETTINGS.find((setting) => setting.name === name)?.key ?? name;
 }
 
-function userCacheDir(env: Readonly<Record<string, string | undefined>>): string {
-  if (process.platform === 'win32') return env.LOCALAPPDATA || join(homedir(), 'AppData', 'Local');
-  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches');
-  return env.XDG_CACHE_HOME || join(homedir(), '.cache');
+/** Whether npm started this process, and so with a shell in between that passes no signal on. */
+export function startedByNpm(): boolean {
+  return process.env.npm_lifecycle_event !== undefined;
 }
+
+/** `undefined` for a user without a home, as in a container that runs under a number that no account has. */
+function userCacheDir(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const home = homeDir();
+  if (process.platform === 'win32' && env.LOCALAPPDATA) return env.LOCALAPPDATA;
+  if (process.platform !== 'win32' && process.platform !== 'darwin' && env.XDG_CACHE_HOME) return env.XDG_CACHE_HOME;
+  return home === undefined ? undefined : join(home, ...(CACHE_IN_HOME[process.platform] ?? ['.cache']));
+}
+
+/** Where there is none, the process gets one for as long as it lasts: node-llama-cpp asks for it while it loads. */
+function homeDir(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    process.env.HOME = tmpdir();
+    return undefined;
+  }
+}
+
+const CACHE_IN_HOME: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
+  win32: ['AppData', 'Local'],
+  darwin: ['Library', 'Caches'],
+};

@@ -52,6 +52,8 @@ export interface ModelDescription {
   readonly llmName: string;
   readonly keygroup: KeygroupId;
   readonly mode: ContextMode;
+  /** Turns that it takes at once. */
+  readonly parallel: number;
   readonly template: Pick<ChatTemplate, 'classes' | 'whyUnusable'>;
 }
 
@@ -162,6 +164,7 @@ function describeModel({ config, llm, serviceName, template }: StartedModel): Mo
     llmName: serviceName,
     keygroup: keygroupOf(llm.description.identity),
     mode: config.mode,
+    parallel: llm.slots().length,
     template,
   };
 }

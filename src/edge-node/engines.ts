@@ -40,8 +40,8 @@ export interface EngineStart {
 export interface Engine<Source extends ModelSource = ModelSource> extends EngineTraits<Source> {
   /** Throws a start code (`model_unusable`, `llm_unavailable`, …), and then leaves nothing open. */
   start(source: Source, start: EngineStart): Promise<LlmService>;
-  /** For people: which service, and where. */
-  describe(source: Source): string;
+  /** For people: which service, and where; and which of the model's settings were left to it. */
+  describe(source: Source, model: Pick<ModelConfig, 'contextTokens' | 'parallel'>): string;
 }
 
 export type Engines = Readonly<Record<string, Engine>>;
@@ -54,8 +54,15 @@ export const ENGINES: Readonly<Record<EngineName, Engine>> = {
     describe: ({ url }: LlamaServerSource) => `llama-server at ${url}`,
   },
   scripted: { ...ENGINE_KINDS.scripted, start: startScriptedService, describe: () => 'scripted' },
-  embedded: { ...ENGINE_KINDS.embedded, start: startEmbeddedModel, describe: () => 'embedded llama.cpp' },
+  embedded: { ...ENGINE_KINDS.embedded, start: startEmbeddedModel, describe: (_, model) => describeEmbedded(model) },
 };
+
+function describeEmbedded({ contextTokens, parallel }: Pick<ModelConfig, 'contextTokens' | 'parallel'>): string {
+  const isFitted = contextTokens === undefined || parallel === undefined;
+  return isFitted
+    ? 'embedded llama.cpp, sized by the memory there is: --context-tokens and --parallel set it'
+    : 'embedded llama.cpp';
+}
 
 /** The engine of a model. The configuration was read with the same engines. */
 export function engineOf({ source }: ModelConfig, engines: Engines = ENGINES): Engine {

@@ -41,7 +41,7 @@ export async function startLlmService(
   const { onModelProgress, signal } = options;
   const chatTemplate = await readChatTemplate(model);
   const start = { model, chatTemplate, node, environment, ...memory, onModelProgress, signal };
-  return { llm: await engine.start(model.source, start), name: engine.describe(model.source) };
+  return { llm: await engine.start(model.source, start), name: engine.describe(model.source, model) };
 }
 
 /** `undefined` for the model's own. */

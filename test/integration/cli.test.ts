@@ -8,10 +8,12 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLI_PATH, type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 import { findProgram, startProcess } from '../../tools/processes.ts';
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const folder = temporaryFolder();
 let node: NodeProcess;
 beforeAll(async () => {
@@ -140,6 +142,17 @@ describe('serve', () => {
     own.process.kill(signal);
     expect(await own.process.exited).toEqual({ code: 0, signal: null });
     expect(own.process.log()).toContain(`stopping (${signal})`);
+  });
+
+  it('npm start ends with its npm, though the shell between them passes no signal on', async () => {
+    const args = ['start', '--silent', '--', '--llm', 'scripted', '--store', 'memory', '--listen', '127.0.0.1:0'];
+    const npm = spawn('npm', args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+    // Whoever still runs holds the pipe open.
+    const ended = new Promise((resolve) => npm.on('close', resolve));
+    npm.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (text.includes('/openapi.json')) npm.kill('SIGTERM');
+    });
+    await ended;
   });
 
   it('a second signal ends it at once', async () => {

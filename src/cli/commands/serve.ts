@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../../config/config.ts';
+import { loadConfig, startedByNpm } from '../../config/config.ts';
 import { isLoopbackHost } from '../../domain/loopback.ts';
 import { downloadProgress } from '../download-progress.ts';
 import { paragraph } from '../help-layout.ts';
@@ -22,7 +22,7 @@ export function define(command: Command): void {
 
 async function serve(options: Readonly<Record<string, unknown>>): Promise<void> {
   const config = loadConfig({ flags: settingFlags(options), file: options.config as string | undefined });
-  const stop = stopRequested();
+  const stop = stopRequested({ startedByNpm: startedByNpm() });
   const { startEdgeNode } = await import('../../edge-node/edge-node.ts');
   const node = await startEdgeNode(config, { signal: stop.signal, onModelProgress: downloadProgress() }).catch(
     (error) => {
