@@ -6,8 +6,8 @@ export class TemplateRefusal extends Error {}
 
 /**
  * A chat template's Jinja source, parsed once. Message contents never go through Jinja: it sees marks in their place,
- * so that no content can act as template text. There is no bound on a template's own run time: a model file is trusted
- * as much as the weights in it.
+ * so that no content can act as template text. What a template may do is bounded in `jinja/work.ts`: one that never ends is
+ * refused when the node starts.
  */
 export class TemplateRenderer {
   readonly #source: string;

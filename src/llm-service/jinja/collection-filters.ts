@@ -19,6 +19,7 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { spend } from './work.ts';
 
 /** Filters and tests by name, for the filters that take the name of another. */
 export interface Library {
@@ -172,6 +173,7 @@ const PLAIN: Readonly<Record<string, Filter>> = {
   batch(of, args) {
     const [size, fill = null] = bind(args, 'linecount', 'fill_with?');
     const count = integerOf(size as Value, 'a size');
+    if (fill !== null) spend(count);
     const rows: Value[][] = [];
     for (const item of iterate(of)) {
       const row = rows.at(-1);
@@ -185,6 +187,7 @@ const PLAIN: Readonly<Record<string, Filter>> = {
   slice(of, args) {
     const [slices, fill = null] = bind(args, 'slices', 'fill_with?');
     const [items, count] = [listOf(of), integerOf(slices as Value, 'a number of slices')];
+    spend(count);
     const [size, longer] = [Math.floor(items.length / count), items.length % count];
     const starts = Array.from({ length: count + 1 }, (_, index) => index * size + Math.min(index, longer));
     const row = (index: number) => items.slice(starts[index], starts[index + 1]);

@@ -16,10 +16,31 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { spend, spendOnMaking, spendOnReading } from './work.ts';
+
+/** Expressions whose value is made, and may be larger than what it is made of. */
+const MAKING: ReadonlySet<Expression['kind']> = new Set(['concatenation', 'slice', 'call', 'filter', 'arithmetic']);
 
 /** The value of an expression under the names of a scope. Throws JinjaError where Jinja2 raises. */
 export function evaluate(expression: Expression, scope: Scope): Value {
+  spend(1);
+  const value = valueUnder(expression, scope);
+  if (MAKING.has(expression.kind)) spendOnMaking(value);
+  return value;
+}
+
+function valueUnder(expression: Expression, scope: Scope): Value {
   const valueIn = (part: Expression) => evaluate(part, scope);
+  const readIn = (part: Expression) => {
+    const value = valueIn(part);
+    spendOnReading(value);
+    return value;
+  };
+  const ofText = (part: Expression) => {
+    const value = valueIn(part);
+    if (typeof value === 'string') spendOnReading(value);
+    return value;
+  };
   switch (expression.kind) {
     case 'constant':
       return expression.value;
@@ -34,9 +55,9 @@ export function evaluate(expression: Expression, scope: Scope): Value {
     case 'concatenation':
       return expression.items.map((item) => str(valueIn(item))).join('');
     case 'attribute':
-      return getAttribute(valueIn(expression.of), expression.name);
+      return getAttribute(ofText(expression.of), expression.name);
     case 'item':
-      return getItem(valueIn(expression.of), valueIn(expression.key));
+      return getItem(ofText(expression.of), valueIn(expression.key));
     case 'slice': {
       const bound = (part: Expression | undefined) => part && valueIn(part);
       const { of, start, stop, step } = expression;
@@ -45,9 +66,9 @@ export function evaluate(expression: Expression, scope: Scope): Value {
     case 'call':
       return call(valueIn(expression.of), argumentsOf(expression.args, scope));
     case 'filter':
-      return filtered(valueIn(expression.of), [expression], scope);
+      return filtered(readIn(expression.of), [expression], scope);
     case 'test':
-      return LIBRARY.test(expression.name)(valueIn(expression.of), argumentsOf(expression.args, scope));
+      return LIBRARY.test(expression.name)(readIn(expression.of), argumentsOf(expression.args, scope));
     case 'not':
       return !isTrue(valueIn(expression.of));
     case 'sign':
@@ -63,9 +84,9 @@ export function evaluate(expression: Expression, scope: Scope): Value {
     case 'arithmetic':
       return calculate(expression.operator, valueIn(expression.left), valueIn(expression.right));
     case 'comparison': {
-      let left = valueIn(expression.first);
+      let left = ofText(expression.first);
       for (const { operator, right } of expression.rest) {
-        const value = valueIn(right);
+        const value = ofText(right);
         if (!holds(operator, left, value)) return false;
         left = value;
       }

@@ -16,6 +16,7 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { spend, spendOnMaking } from './work.ts';
 
 /** How a body ended: at its end, or by a tag that leaves the loop around it or its round. */
 type Ending = 'end' | 'break' | 'continue';
@@ -36,12 +37,13 @@ function run(body: Body, scope: Scope, out: string[]): Ending {
 }
 
 function runOne(statement: Statement, scope: Scope, out: string[]): Ending {
+  spend(1);
   switch (statement.kind) {
     case 'text':
-      out.push(statement.text);
+      print(statement.text, out);
       return 'end';
     case 'print':
-      out.push(str(evaluate(statement.value, scope)));
+      print(str(evaluate(statement.value, scope)), out);
       return 'end';
     case 'if': {
       const branch = statement.branches.find(({ test }) => isTrue(evaluate(test, scope)));
@@ -82,8 +84,14 @@ function runOne(statement: Statement, scope: Scope, out: string[]): Ending {
   }
 }
 
+function print(text: string, out: string[]): void {
+  spendOnMaking(text);
+  out.push(text);
+}
+
 function loopOver(of: Value, statement: ForStatement, { scope, depth }: { scope: Scope; depth: number }): string {
   const out: string[] = [];
+  spendOnMaking(of);
   const items = [...iterate(of)].filter((item) => passes(item, statement, scope));
   const recurse = statement.recursive
     ? (inner: Value) => loopOver(inner, statement, { scope, depth: depth + 1 })

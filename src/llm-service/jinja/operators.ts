@@ -14,6 +14,7 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { spend } from './work.ts';
 
 export function calculate(operator: Arithmetic, left: Value, right: Value): Value {
   if (operator === '%' && typeof left === 'string') return percentFormat(left, right);
@@ -60,6 +61,8 @@ function calculateNumbers(operator: Arithmetic, a: number, b: number): number {
 
 function repeat(value: Value, times: number): Value | undefined {
   const count = Math.max(0, times);
+  const items = value instanceof Tuple ? value.items : value;
+  if (typeof items === 'string' || isList(items)) spend(items.length * count);
   if (typeof value === 'string') return value.repeat(count);
   if (isList(value)) return Array.from({ length: count }, () => value).flat(1) as Value[];
   if (value instanceof Tuple) return new Tuple(repeat(value.items, count) as readonly Value[]);
@@ -102,6 +105,7 @@ export function holds(operator: Comparison['operator'], left: Value, right: Valu
 }
 
 export function equal(left: Value, right: Value): boolean {
+  spend(1);
   if (left === right) return true;
   const [a, b] = [numberOf(left), numberOf(right)];
   if (a !== undefined || b !== undefined) return a === b;

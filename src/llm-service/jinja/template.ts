@@ -4,6 +4,7 @@ import { parse } from './parser.ts';
 import { Scope } from './scope.ts';
 import type { Body } from './syntax.ts';
 import { Callable, fromJson, JinjaError, type Value } from './values.ts';
+import { withinWork } from './work.ts';
 
 export { JinjaError } from './values.ts';
 
@@ -16,7 +17,12 @@ export class JinjaTemplate {
 
   /** Throws {@link JinjaError} when `source` cannot be parsed. */
   constructor(source: string) {
-    this.#body = parse(source);
+    try {
+      this.#body = parse(source);
+    } catch (error) {
+      if (error instanceof RangeError) throw new JinjaError('nests too deeply', { cause: error });
+      throw error;
+    }
   }
 
   /**
@@ -27,6 +33,13 @@ export class JinjaTemplate {
     variables: Readonly<Record<string, unknown>>,
     functions: Readonly<Record<string, (...args: readonly Value[]) => unknown>> = {},
   ): string {
+    return withinWork(() => this.#render(variables, functions));
+  }
+
+  #render(
+    variables: Readonly<Record<string, unknown>>,
+    functions: Readonly<Record<string, (...args: readonly Value[]) => unknown>>,
+  ): string {
     const scope = new Scope();
     for (const [name, value] of globalNames()) scope.set(name, value);
     for (const [name, value] of Object.entries(functions)) {
@@ -36,8 +49,9 @@ export class JinjaTemplate {
     try {
       return execute(this.#body, new Scope(scope));
     } catch (error) {
-      if (error instanceof RangeError) throw new JinjaError('calls itself without end', { cause: error });
-      throw error;
+      if (!(error instanceof RangeError)) throw error;
+      const isDeep = error.message.includes('call stack');
+      throw new JinjaError(isDeep ? 'calls itself without end' : 'makes more than fits', { cause: error });
     }
   }
 }

@@ -15,6 +15,7 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { spend } from './work.ts';
 
 export type Filter = (of: Value, args: Arguments) => Value;
 
@@ -50,8 +51,9 @@ export const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
   },
   indent(of, args) {
     const [width = 4, first = false, blank = false] = bind(args, 'width?', 'first?', 'blank?');
-    const indention = typeof width === 'string' ? width : ' '.repeat(integerOf(width, 'a width'));
+    const indention = typeof width === 'string' ? width : spaces(width);
     const [head = '', ...rest] = str(of).split('\n');
+    spend(indention.length * rest.length);
     const lines = rest.map((line) => (line !== '' || isTrue(blank) ? indention + line : line));
     return (isTrue(first) ? indention : '') + [head, ...lines].join('\n');
   },
@@ -59,7 +61,7 @@ export const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
     const [width = 80] = bind(args, 'width?');
     const missing = Math.max(0, integerOf(width, 'a width') - [...str(of)].length);
     const left = (missing >> 1) + (missing & integerOf(width, 'a width') & 1);
-    return ' '.repeat(left) + str(of) + ' '.repeat(missing - left);
+    return spaces(left) + str(of) + spaces(missing - left);
   },
   truncate(of, args) {
     const [length = 255, killwords = false, end = '...', leeway = null] = bind(
@@ -104,8 +106,7 @@ export const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
     const [item, key] = separators instanceof Tuple ? separators.items.map(str) : [];
     return toJson(of, {
       ensureAscii: isTrue(ascii),
-      indent:
-        indent === null ? undefined : typeof indent === 'string' ? indent : ' '.repeat(integerOf(indent, 'indent')),
+      indent: indent === null ? undefined : typeof indent === 'string' ? indent : spaces(indent),
       separators: { item: item ?? (indent === null ? ', ' : ','), key: key ?? ': ' },
       sortKeys: isTrue(sortKeys),
     });
@@ -120,6 +121,12 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
   '"': '&#34;',
 };
+
+function spaces(count: Value): string {
+  const length = Math.max(0, integerOf(count, 'a width'));
+  spend(length);
+  return ' '.repeat(length);
+}
 
 function escaped(text: string): string {
   return text.replace(/[&<>'"]/g, (character) => ENTITIES[character] as string);

@@ -1,4 +1,5 @@
 import { Callable, Dict, Float, isList, JinjaError, Lazy, Tuple, Undefined, type Value } from './values.ts';
+import { spend } from './work.ts';
 
 /** Python's `str()`. */
 export function str(value: Value): string {
@@ -9,6 +10,7 @@ export function str(value: Value): string {
 
 /** Python's `repr()`. */
 export function repr(value: Value): string {
+  spend(1);
   if (typeof value === 'string') return quoted(value);
   if (typeof value === 'number') return String(value);
   if (typeof value === 'boolean') return value ? 'True' : 'False';
@@ -69,6 +71,7 @@ export interface JsonOptions {
 
 /** Python's `json.dumps`, which transformers gives templates as `tojson`. */
 export function toJson(value: Value, options: JsonOptions, level = 0): string {
+  spend(1 + level * (options.indent?.length ?? 0));
   if (typeof value === 'string') return jsonString(value, options);
   if (value === null) return 'null';
   if (typeof value === 'boolean' || typeof value === 'number') return String(value);
