@@ -48,8 +48,8 @@ export interface ChatTemplate {
   readonly classes: readonly TraitClass[];
   /** Whether the system message survives when turn 1 is dropped. */
   readonly keepsSystem: boolean;
-  /** Whether nothing closes a reply: the token that ends it is the beginning of the next message. */
-  readonly endOpensNext: boolean;
+  /** Whether a token that ends a reply is also the beginning of the next message, as nothing else closes the reply. */
+  endOpensNext(id: TokenId): boolean;
   /** How replies of this model carry reasoning; `undefined`: its template knows none. */
   readonly reasoning: ReasoningStyle | undefined;
   /**
@@ -104,7 +104,8 @@ export async function compileChatTemplate(
     const renderer = new TemplateRenderer(source, { bosText, eosText, clock, contents });
     const pieces = await PieceTokenizer.create(tokenize);
     const composer = new Composer({ description, facts, renderer, pieces });
-    return new RenderedTemplate({ origin, renderer, pieces, composer, facts });
+    const { endOfGeneration } = description;
+    return new RenderedTemplate({ origin, renderer, pieces, composer, endOfGeneration, facts });
   } catch (error) {
     if (error instanceof TemplateRefusal) return unusableTemplate(`The model's chat template ${error.message}.`);
     throw error;
@@ -133,6 +134,7 @@ interface Parts {
   readonly renderer: TemplateRenderer;
   readonly pieces: PieceTokenizer;
   readonly composer: Composer;
+  readonly endOfGeneration: ReadonlySet<TokenId>;
   readonly facts: Pick<TemplateFacts, 'classes' | 'style' | 'closing'>;
 }
 
@@ -142,7 +144,6 @@ class RenderedTemplate implements ChatTemplate {
   readonly classes: readonly TraitClass[];
   readonly reasoning: ReasoningStyle | undefined;
   readonly keepsSystem: boolean;
-  readonly endOpensNext: boolean;
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
@@ -151,7 +152,10 @@ class RenderedTemplate implements ChatTemplate {
     this.classes = parts.facts.classes;
     this.reasoning = parts.facts.style;
     this.keepsSystem = parts.composer.keepsSystem();
-    this.endOpensNext = parts.facts.closing === '';
+  }
+
+  endOpensNext(id: TokenId): boolean {
+    return this.#parts.facts.closing === '' && this.#parts.endOfGeneration.has(id);
   }
 
   async openSession(messages: readonly TextMessage[]): Promise<TurnSegment> {
@@ -230,7 +234,7 @@ function unusableTemplate(reason: string): ChatTemplate {
     whyUnusable: reason,
     classes: [{ trait: 'plain', class: 'refused', reach: 0, why: reason }],
     keepsSystem: false,
-    endOpensNext: false,
+    endOpensNext: () => false,
     reasoning: undefined,
     openSession: refuse,
     continueSession: refuse,

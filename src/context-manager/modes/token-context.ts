@@ -265,6 +265,7 @@ export class TokenContext {
   }
 }
 
-function endOfDropped({ ended, replyIds }: WrittenTurn, { endOpensNext }: ChatTemplate): TokenSequence {
-  return endOpensNext && ended ? replyIds.slice(-1) : [];
+function endOfDropped({ ended, replyIds }: WrittenTurn, template: ChatTemplate): TokenSequence {
+  const last = replyIds.slice(-1);
+  return ended && last.every((id) => template.endOpensNext(id)) ? last : [];
 }

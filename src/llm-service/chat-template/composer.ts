@@ -137,6 +137,8 @@ export class Composer {
     const last = replyIds.at(-1);
     const closing = (segment.form.literals[0] as TokenSequence).slice(0, end.length);
     if (!ended || last === undefined || last === closing.at(-1)) return false;
+    // A service that has lost ids of a reply may have lost its end.
+    if (!this.#parts.description.endOfGeneration.has(last)) return false;
     return promptIds === undefined || startsWith(promptIds, closing);
   }
 

@@ -145,6 +145,17 @@ describe.each(FAMILIES.map((family) => [family.name, family] as const))('%s', (n
     }
   });
 
+  test('a reply whose end token its LLM Service has lost keeps its answer', async () => {
+    const session = new ComposedSession(await compiled(family));
+    const messages = [user('question')];
+    const whole = replyAfter(family, messages, { answer: 'answer 1' });
+    const text = whole.slice(0, whole.indexOf('answer 1') + 'answer 1'.length);
+    await (await session.build(messages)).written(text, { kind: 'end' });
+    messages.push(messageOf(family, { answer: 'answer 1' }), user('more'));
+    const built = await session.build(messages.slice(-1));
+    expect(session.model.tokenizer.text(built.ids)).toBe(writtenBy(family, messages));
+  });
+
   test('evaluates again no more than its class promises', async () => {
     const model = await compiled(family);
     for (const { trait, class: found, reach } of model.template.classes) {
