@@ -40,21 +40,23 @@ export function wholeConversation(
     hidden.push(core);
     return text.replace(core, renderer.mark(hidden.length - 1));
   };
-  const firstMarks: string[] = [];
+  const firstMarks: (string | undefined)[] = [];
   const masked = messages.map(({ role, content }) => {
-    firstMarks.push(renderer.mark(hidden.length));
+    const first = hidden.length;
     const parts = seesReasoning && role === 'assistant' ? content.split(REASONING) : [content];
-    return { role, content: parts.map((part, index) => (index % 2 === 1 ? part : hide(part))).join('') };
+    const shown = parts.map((part, index) => (index % 2 === 1 ? part : hide(part))).join('');
+    firstMarks.push(hidden.length > first ? String(first) : undefined);
+    return { role, content: shown };
   });
-  const text = renderer.render(masked, { generationPrompt });
-  for (const [index, { role, content }] of masked.entries()) {
+  const { literals, marks } = renderer.splitAtMarks(renderer.render(masked, { generationPrompt }));
+  const kept = new Set(marks);
+  for (const [index, { role }] of masked.entries()) {
     // A template may drop a reply's reasoning, and so all of a reply that was only reasoning.
-    const mark = firstMarks[index] as string;
-    if (role !== 'assistant' && content.includes(mark) && !text.includes(mark)) {
+    const mark = firstMarks[index];
+    if (role !== 'assistant' && mark !== undefined && !kept.has(mark)) {
       throw new TemplateRefusal(`leaves out ${role} messages`);
     }
   }
-  const { literals, marks } = renderer.splitAtMarks(text);
   return { literals, contents: marks.map((mark) => hidden[Number(mark)] as string) };
 }
 
