@@ -33,7 +33,11 @@ export class JinjaTemplate {
     variables: Readonly<Record<string, unknown>>,
     functions: Readonly<Record<string, (...args: readonly Value[]) => unknown>> = {},
   ): string {
-    return withinWork(() => this.#render(variables, functions));
+    const items = Object.values(variables).reduce<number>(
+      (sum, value) => sum + (Array.isArray(value) ? value.length : 0),
+      0,
+    );
+    return withinWork(items, () => this.#render(variables, functions));
   }
 
   #render(

@@ -5,15 +5,17 @@ import { Dict, isList, JinjaError, Tuple, type Value } from './values.ts';
  * thousands for a conversation of a hundred messages; this much takes about a second, and fits in memory.
  */
 const WORK_MAX = 2_000_000;
+/** Beside that, for each value that the template is given a list of, such as messages. */
+const WORK_PER_ITEM = 2_000;
 /** Reading a text costs less than making it. */
 const READ_COST = 1 / 64;
 
 /** Of the rendering under way; one renders at a time, for nothing in it waits. */
 let left = 0;
 
-/** Renders with a fresh {@link WORK_MAX}. Throws JinjaError where that is not enough. */
-export function withinWork<T>(render: () => T): T {
-  left = WORK_MAX;
+/** Renders with a fresh {@link WORK_MAX}, and more for `items` that are given. Throws JinjaError where that is not enough. */
+export function withinWork<T>(items: number, render: () => T): T {
+  left = WORK_MAX + WORK_PER_ITEM * items;
   return render();
 }
 

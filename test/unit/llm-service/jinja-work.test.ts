@@ -57,8 +57,11 @@ describe('one rendering after another', () => {
   });
 });
 
-it('a conversation of 4,000 messages is rendered, with a look at its length in every round', () => {
-  const messages = Array.from({ length: 4_000 }, (_, at) => ({ role: at % 2 ? 'assistant' : 'user', content: 'mark' }));
+it('a conversation of 20,000 messages is rendered, with a look at its length in every round', () => {
+  const messages = Array.from({ length: 20_000 }, (_, at) => ({
+    role: at % 2 ? 'assistant' : 'user',
+    content: 'mark',
+  }));
   const source =
     '{% for m in messages %}{{ m.role ~ m.content }}{% if loop.index == messages|length %}!{% endif %}{% endfor %}';
   expect(new JinjaTemplate(source).render({ messages }).endsWith('mark!')).toBe(true);
