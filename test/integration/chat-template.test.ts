@@ -77,7 +77,7 @@ describe.each([
     fc.array(fc.record({ reply: content, next: content }), count);
 
   test('turns can be appended, and a system message stands alone', () => {
-    expect(template).toMatchObject({ origin: 'model', whyUnusable: undefined, preambleIsolated: true });
+    expect(template).toMatchObject({ origin: 'model', whyUnusable: undefined, keepsSystem: true });
   });
 
   test('the pieces of ordinary text give the ids of the whole text', async () => {
