@@ -103,7 +103,7 @@ export function holdComposedContexts(start: (chatTemplateFile: string) => Promis
 }
 
 /** What a client says, and what the whole of it is under the template. */
-class Conversation {
+export class Conversation {
   readonly #node: InProcessNode;
   readonly #template: WholeTemplate;
   readonly #said: SaidMessage[] = [];
@@ -132,13 +132,14 @@ class Conversation {
     return this.last.length - at + BEFORE_QUESTION_MAX;
   }
 
-  async turn(fields: Readonly<Record<string, unknown>>, thinks: boolean) {
+  /** At the node that tokenizes for it, or another one. */
+  async turn(fields: Readonly<Record<string, unknown>>, thinks: boolean, node = this.#node) {
     const asked = `What is number ${fields.turn}?`;
     const answer = `It is ${fields.turn}0 today.`;
     const written = thinks ? `<think>\nThey ask for ${fields.turn}.\n</think>\n\n${answer}` : answer;
     const grammar = `root ::= ${JSON.stringify(written)}`;
     const body = { ...fields, prompt: asked, grammar, return_tokens: true, temperature: 0, n_predict: 128 };
-    const reply = await this.#node.turn(body);
+    const reply = await node.turn(body);
     expect(reply).toMatchObject({ content: written, exact_ids: true, stop_type: 'eos' });
     if (typeof fields.system === 'string') await this.#say('system', fields.system);
     await this.#say('user', asked);
