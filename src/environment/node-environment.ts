@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client';
 import type { Clock, Environment, LogFields, Logger, MetricSpec, Metrics, Random } from './environment.ts';
 import { readableLogLine } from './readable-log.ts';
+import { steadyTime } from './steady-time.ts';
 
 export interface NodeEnvironment extends Environment {
   /** All metrics in Prometheus text format. */
@@ -24,32 +25,6 @@ export function nodeEnvironment(options: { logLevel: LogLevel; nodeId: string })
   };
 }
 
-const nodeClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  steady: steadyTime(),
-  after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
-    timer.unref();
-    return () => clearTimeout(timer);
-  },
-};
-
-/** A sleep is longer; the machine's uptime comes in steps of 10 ms. */
-const SLEEP_MS_MIN = 1_000;
-
-/** `performance.now()` stands still while the machine sleeps, the machine's uptime does not; it is the coarser one. */
-function steadyTime(): () => number {
-  let asleepMs = 0;
-  const awakeFromMs = uptimeMs() - performance.now();
-  return () => {
-    const awakeMs = performance.now();
-    const missingMs = uptimeMs() - awakeFromMs - awakeMs - asleepMs;
-    if (missingMs > SLEEP_MS_MIN) asleepMs += missingMs;
-    return awakeMs + asleepMs;
-  };
-}
-
 /** Some sandboxes do not tell; then a sleep looks like a clock that was put forward. */
 function uptimeMs(): number {
   try {
@@ -58,6 +33,17 @@ function uptimeMs(): number {
     return 0;
   }
 }
+
+const nodeClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  steady: steadyTime({ wallMs: () => Date.now(), awakeMs: () => performance.now(), uptimeMs }),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
 
 const nodeRandom: Random = {
   bytes: (length) => randomBytes(length),
