@@ -129,9 +129,10 @@ export class ContextManager {
     const keyText = sessionKeyText(key);
     return this.#node.running.run(keyText, observer.gone, (turn) =>
       this.#node.queue.run(keyText, turn.signal, async () => {
+        const wasInDoubt = this.#node.records.isInDoubt(key);
         const pass = await this.#gate.pass(key, request, turn.waiting);
         if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
-        this.#node.records.requireKnown(key);
+        this.#node.records.requireKnown(key, { wasInDoubt });
         const { mode, prompt } = await this.#build(request, pass);
         const generated = await this.#generate(prompt.ids, keyText, { ...request, maxTokens: 0 }, observer, turn);
         prompt.evaluated();
@@ -158,12 +159,13 @@ export class ContextManager {
   }): Promise<AnsweredTurn> {
     const { arbitration, metrics, records } = this.#node;
     const entering = { key, request, isNew: request.sessionId === undefined };
+    const wasInDoubt = records.isInDoubt(key);
     const pass = await arbitration.enter(entering, turn.waiting, () => this.#gate.pass(key, request, turn.waiting));
     metrics.gatePassed(pass);
     if (pass.answered !== undefined) return this.#replay(pass, observer);
     let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
     try {
-      records.requireKnown(key);
+      records.requireKnown(key, { wasInDoubt });
       const answered = await this.#answer({ key, request, observer, turn, pass });
       outcome = 'stored';
       return answered;

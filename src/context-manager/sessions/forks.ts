@@ -108,8 +108,9 @@ export class Forks {
   /** What is there under the fork's id, oldest turn first. */
   async #held(key: SessionKey): Promise<readonly Turn[]> {
     const { records } = this.#parts.node;
+    const wasInDoubt = records.isInDoubt(key);
     const { history, deleted, corrupt } = await records.load(key);
-    records.requireKnown(key);
+    records.requireKnown(key, { wasInDoubt });
     if (deleted) {
       throw new DiscedgeError('session_deleted', 'a session with the id for the fork was deleted; choose another id', {
         param: 'session_id',

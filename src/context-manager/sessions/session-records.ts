@@ -82,10 +82,11 @@ export class SessionRecords {
 
   /**
    * Throws `store_unavailable` while a write to this session may still be stored. Until that is known the session can be
-   * read, as what was acknowledged; to go on from it could give one turn two records.
+   * read, as what was acknowledged; to go on from it could give one turn two records. `wasInDoubt`: whether that was so when
+   * what is gone on from began to be read, which may have missed what has been stored since.
    */
-  requireKnown(key: SessionKey): void {
-    if (!this.isInDoubt(key)) return;
+  requireKnown(key: SessionKey, { wasInDoubt }: { readonly wasInDoubt: boolean }): void {
+    if (!wasInDoubt && !this.isInDoubt(key)) return;
     throw new DiscedgeError(
       'store_unavailable',
       'the disk has not said yet whether the last write to this session is stored; ask again',
