@@ -26,6 +26,11 @@ export const GENERAL_DECISIONS: readonly GeneralDecision[] = [
     why: 'What the embedded LLM Service does not have, it does not say. In front of a llama-server they are there.',
   },
   {
+    fields: /^engines\b/,
+    named: 'embedded, in `/health`: `engines`',
+    why: 'Each embedded model has a process of its own, and an operator wants to see whether it is up.',
+  },
+  {
     fields: /^progress\.(tokens|timings\..*)$/,
     named: '`tokens` and `timings` of events with `prompt_progress`',
     why: 'Before the reply no id has been sampled (llama.cpp shows a 0 that is none) and there is nothing to time but the prompt: `prompt_progress.time_ms`.',
