@@ -1,7 +1,8 @@
 import type { Role, TextMessage } from '../../domain/record/turn-record.ts';
-import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { LlmDescription } from '../llm-service.ts';
-import type { ChangedTurn, Continuation, Conversation, ConversationTurn } from './conversation.ts';
+import { type ChangeShape, changed, joined, type ReplyEnd, skipAfter } from './change-shape.ts';
+import type { Continuation, Conversation, ConversationTurn } from './conversation.ts';
 import {
   type ConversationOutline,
   conversationForm,
@@ -12,15 +13,7 @@ import {
 } from './conversation-form.ts';
 import { type WindowRule, windowStart } from './conversation-window.ts';
 import { type PieceTokenizer, startsWith } from './piece-tokenizer.ts';
-import {
-  type FormIds,
-  fillForm,
-  fillSegment,
-  formIds,
-  type Lead,
-  type SegmentShape,
-  type TurnSegment,
-} from './segment-shape.ts';
+import { type FormIds, fillSegment, formIds, type Lead, type SegmentShape, type TurnSegment } from './segment-shape.ts';
 import { type Dated, ShapeCache } from './shape-cache.ts';
 import type { TemplateFacts } from './template-classes.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
@@ -41,20 +34,6 @@ interface NextShape extends Dated {
   readonly changes: readonly (ChangeShape | undefined)[];
   /** Whether such a turn changes what is before all of these. */
   readonly reachesBeyond: boolean;
-}
-
-interface ReplyEnd {
-  readonly id: TokenId | undefined;
-  readonly length: number;
-}
-
-/** A {@link TurnChange} in ids. */
-interface ChangeShape {
-  readonly messages: { readonly form: FormIds; readonly end: ReplyEnd } | undefined;
-  readonly reply:
-    | 'written'
-    | { readonly literal: TokenSequence; readonly unless: TokenSequence | undefined }
-    | undefined;
 }
 
 /**
@@ -321,42 +300,4 @@ function withoutReasoning(outline: ConversationOutline): ConversationOutline {
 function keyOf({ system, fromStart, turns }: ConversationOutline, policy: ReasoningPolicy): string {
   const kinds = turns.map(({ roles, reply }) => `${roles.join()}>${reply ?? ''}`);
   return [policy, system ? 'system' : '', fromStart ? 'start' : '', ...kinds].join('|');
-}
-
-function changed(
-  turn: ConversationTurn,
-  shape: ChangeShape | undefined,
-  { system, replyBefore }: { system: TokenSequence | undefined; replyBefore: TokenSequence | undefined },
-): ChangedTurn | undefined {
-  if (shape === undefined) return undefined;
-  const reply = changedReply(turn, shape.reply);
-  if (shape.messages === undefined) return reply && { messages: undefined, reply };
-  const { form, end } = shape.messages;
-  const contents = form.marks.map((mark) => (mark === SYSTEM_MARK ? (system ?? []) : turn.content(Number(mark))));
-  return { messages: fillForm(form, contents, skipAfter(replyBefore, end)), reply };
-}
-
-/** How many ids of a turn's lead the reply before it has already. */
-function skipAfter(replyIds: TokenSequence | undefined, { id, length }: ReplyEnd): number {
-  return id !== undefined && replyIds?.at(-1) === id ? length : 0;
-}
-
-function changedReply(
-  { generationPrompt, replyIds, reasoningLength }: ConversationTurn,
-  change: ChangeShape['reply'],
-): TokenSequence | undefined {
-  if (change === undefined) return undefined;
-  if (change === 'written') return joined(generationPrompt, replyIds);
-  const { literal, unless } = change;
-  if (reasoningLength === 0 && unless !== undefined && startsWith(replyIds, unless)) return undefined;
-  const answer = replyIds.slice(reasoningLength);
-  const opening = unless ?? (startsWith(literal, generationPrompt) ? literal.slice(generationPrompt.length) : []);
-  return joined(literal, startsWith(answer, opening) ? answer.slice(opening.length) : answer);
-}
-
-function joined(a: TokenSequence, b: TokenSequence): TokenId[] {
-  const ids: TokenId[] = [];
-  appendTokens(ids, a);
-  appendTokens(ids, b);
-  return ids;
 }
