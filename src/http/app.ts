@@ -6,6 +6,7 @@ import type { AppParts } from './app-parts.ts';
 import { BrokenRequests } from './broken-requests.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
+import { openAi } from './dialects/openai/openai.ts';
 import { answerErrors, answerUnknownRoutes, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
 import { KnownPaths } from './known-paths.ts';
 import { leaveOutNothing } from './left-out.ts';
@@ -31,7 +32,7 @@ const PATH_PARAMETER_CHARS_MAX = 384;
 export type App = FastifyInstance;
 
 /** The APIs that a node speaks beside its own routes. */
-export const DIALECTS: readonly Dialect[] = [llamaCpp];
+export const DIALECTS: readonly Dialect[] = [llamaCpp, openAi];
 
 /** The HTTP API of one edge node (DESIGN §10). Does not listen yet. */
 export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<App> {

@@ -31,8 +31,9 @@ export async function addDialect(app: TypedApp, dialect: Dialect, parts: AppPart
   );
 }
 
-/** The dialect whose path this is: for errors that come before a route is found. */
+/** The dialect whose path this is, that of the longest prefix: for errors that come before a route is found. */
 export function dialectAt(url: string, dialects: readonly Dialect[]): Dialect | undefined {
   const path = url.split('?')[0] as string;
-  return dialects.find(({ prefix }) => prefix !== '' && (path === prefix || path.startsWith(`${prefix}/`)));
+  const isUnder = ({ prefix }: Dialect) => prefix !== '' && (path === prefix || path.startsWith(`${prefix}/`));
+  return dialects.filter(isUnder).sort((a, b) => b.prefix.length - a.prefix.length)[0];
 }

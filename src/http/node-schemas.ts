@@ -81,22 +81,6 @@ export const PropsReply = Type.Object(
   { title: 'Props' },
 );
 
-export const ModelListReply = Type.Object(
-  {
-    object: choice(['list']),
-    data: Type.Array(
-      Type.Object({
-        id: Type.String(),
-        object: choice(['model']),
-        created: Type.Integer(),
-        owned_by: Type.String(),
-        meta: Type.Object({ n_vocab: count(), n_ctx: count(), keygroup: Type.String() }),
-      }),
-    ),
-  },
-  { title: 'ModelList' },
-);
-
 export const MetricsReply = {
   description: 'Prometheus text.',
   content: { 'text/plain': { schema: Type.String() } },

@@ -10,7 +10,7 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
         title: 'DisCEdge edge node',
         version,
         description:
-          'llama.cpp-compatible completions with context kept by the node. Whatever goes wrong is in one envelope, `type` being a code of docs/errors.md. A method that a path does not have is answered 405 with `allow`.',
+          "llama.cpp's and OpenAI's APIs with context kept by the node. Whatever goes wrong is in the envelope of its API: llama.cpp's, where `type` is a code of docs/errors.md, and under `/v1` OpenAI's, where `code` is. A method that a path does not have is answered 405 with `allow`.",
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [

@@ -50,7 +50,15 @@ it('a generated client compiles, types every success, and runs against the node'
   await runIn(join(packages, 'typescript/bin/tsc'), '-p', 'tsconfig.json');
   const { answers } = JSON.parse(await runIn(join(folder, 'out/program.js'), node.url));
   expect(answers).toEqual({
-    ...{ health: 'ok', healthUnderV1: 'ok', ready: 1, props: true, listModels: [true], listModelsAtRoot: 1 },
+    ...{
+      health: 'ok',
+      healthUnderV1: 'ok',
+      ready: 1,
+      props: true,
+      listModels: [true],
+      retrieveModel: true,
+      listModelsAtRoot: 1,
+    },
     ...{ listSlots: true, metrics: true, listNodes: ['self'] },
     takeTurn: ['string', true, 'Turn 2: two'],
     takeTurnAtCompletions: [503, 'context_stale', 'true'],

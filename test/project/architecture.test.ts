@@ -113,7 +113,10 @@ it('a dialect is known to the app alone, and knows no other', () => {
       .filter((imported) => dialectOf(imported) !== undefined && dialectOf(imported) !== dialectOf(path))
       .map((imported) => `${path} → ${imported}`),
   );
-  expect(known).toEqual(['http/app.ts → http/dialects/llama-cpp/llama-cpp.ts']);
+  expect(known).toEqual([
+    'http/app.ts → http/dialects/llama-cpp/llama-cpp.ts',
+    'http/app.ts → http/dialects/openai/openai.ts',
+  ]);
 });
 
 it('the domain is pure, the client stands alone, and waiting needs a clock and nothing else', () => {

@@ -6,7 +6,8 @@ import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
 import type { AppParts } from '../app-parts.ts';
 import { enginesView } from '../engines-view.ts';
 import { ModelChoice } from '../model-choice.ts';
-import { HealthReply, MetricsReply, ModelListReply, PropsReply, ReadyReply } from '../node-schemas.ts';
+import { ModelListReply, modelList } from '../model-list.ts';
+import { HealthReply, MetricsReply, PropsReply, ReadyReply } from '../node-schemas.ts';
 import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';
 import type { TypedApp } from '../typed-app.ts';
 
@@ -75,23 +76,18 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     }),
   );
 
-  for (const [url, operationId] of [
-    ['/v1/models', 'listModels'],
-    ['/models', 'listModelsAtRoot'],
-  ] as const) {
-    app.get(
-      url,
-      {
-        schema: {
-          operationId,
-          tags: ['node'],
-          summary: 'The models served here, the default one first',
-          response: { 200: ModelListReply },
-        },
+  app.get(
+    '/models',
+    {
+      schema: {
+        operationId: 'listModelsAtRoot',
+        tags: ['node'],
+        summary: 'The models served here, the default one first',
+        response: { 200: ModelListReply },
       },
-      async () => ({ object: 'list' as const, data: models.all.map(modelEntry) }),
-    );
-  }
+    },
+    async () => modelList(models.all),
+  );
 
   app.get(
     '/metrics',
@@ -126,12 +122,6 @@ async function requireReady(models: readonly ServedModel[]): Promise<void> {
 /** Only a DiscedgeError's message may reach a client. */
 function textOf(error: unknown): string {
   return error instanceof DiscedgeError ? error.message : 'internal error';
-}
-
-function modelEntry({ name, llm, keygroup }: ServedModel) {
-  const { vocabularySize, contextTokens } = llm.description;
-  const meta = { n_vocab: vocabularySize, n_ctx: contextTokens, keygroup };
-  return { id: name, object: 'model' as const, created: 0, owned_by: 'discedge', meta };
 }
 
 function modelProperties({ llm, template, keygroup, contextManager }: ServedModel) {

@@ -1,10 +1,10 @@
 import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
-import { ANONYMOUS } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
 import { jsonStream } from '../json-stream.ts';
+import { ownerOf } from '../owner.ts';
 import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';
 import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
 import {
@@ -93,7 +93,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
   const modelView = (model: string) => (models.all.length > 1 ? { model } : {});
   const named = ({ params, query }: SessionRequest) => ({
     model: query.model,
-    userId: query.user_id ?? ANONYMOUS,
+    userId: ownerOf(query.user_id),
     sessionId: params.session_id,
   });
   app.get(
@@ -113,7 +113,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
     async ({ query }) => {
       const { sessions, next } = await nodeSessions.list({
         model: query.model,
-        userId: query.user_id ?? ANONYMOUS,
+        userId: ownerOf(query.user_id),
         after: query.after,
         limit: query.limit ?? LIST_LIMIT,
       });

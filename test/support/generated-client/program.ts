@@ -43,6 +43,8 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
   ready: async () => ok(await client.GET('/ready')).models.length,
   props: async () => ok(await client.GET('/props')).default_generation_settings.n_ctx > 0,
   listModels: async () => ok(await client.GET('/v1/models')).data.map(({ meta }) => meta.n_ctx > 0),
+  retrieveModel: async () =>
+    ok(await client.GET('/v1/models/{model}', { params: { path: { model: 'scripted' } } })).meta.n_ctx > 0,
   listModelsAtRoot: async () => ok(await client.GET('/models')).data.length,
   listSlots: async () => ok(await client.GET('/slots')).every(({ is_processing }) => !is_processing),
   metrics: async () => ok(await client.GET('/metrics', { parseAs: 'text' })).includes('discedge_'),

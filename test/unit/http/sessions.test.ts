@@ -231,6 +231,7 @@ it('describes every route in /openapi.json', async () => {
     '/tokenize',
     '/v1/health',
     '/v1/models',
+    '/v1/models/{model}',
   ]);
 });
 

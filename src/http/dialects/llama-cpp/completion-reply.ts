@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import type { EvaluatedTurn, Reply, TurnReply } from '../../../context-manager/turn/turn.ts';
-import { ANONYMOUS } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
+import { ownerOf } from '../../owner.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
 import type { CompletionBody } from './completion-body.ts';
 import { rounded, Timings, timingsOf } from './timings.ts';
@@ -50,7 +50,7 @@ const FIELDS = {
   stop: always(Type.Boolean(), () => true),
   model: always(text(), ({ model }) => model),
   session_id: maybe(text(), ({ turn, body }) => turn?.sessionId ?? body.session_id),
-  user_id: always(text(), ({ turn, body }) => turn?.userId ?? body.user_id ?? ANONYMOUS),
+  user_id: always(text(), ({ turn, body }) => turn?.userId ?? ownerOf(body.user_id)),
   mode: always(text(), ({ turn }) => turn?.mode ?? 'client-side'),
   turn: maybe(count('Absent where no turn was taken.'), ({ turn, body }) => (turn ?? body).turn),
   context_id: maybe(text(), ({ turn }) => turn?.contextId),

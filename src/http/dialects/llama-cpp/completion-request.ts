@@ -1,11 +1,11 @@
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../domain/errors.ts';
-import { ANONYMOUS } from '../../../domain/identifiers.ts';
 import { nearest } from '../../../domain/nearest.ts';
 import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../app-parts.ts';
+import { ownerOf } from '../../owner.ts';
 import { allowedTtl } from '../../time-to-live.ts';
 import { type CompletionBody, samplingFields, unmistakableFields } from './completion-body.ts';
 import { isWanted } from './response-fields.ts';
@@ -47,7 +47,7 @@ export function completionOf(
   }
   const request: TurnRequest = {
     ...reply,
-    userId: body.user_id ?? ANONYMOUS,
+    userId: ownerOf(body.user_id),
     sessionId: body.session_id,
     place: placeOf(body),
     mode: body.mode === undefined ? undefined : mode,

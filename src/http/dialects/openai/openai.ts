@@ -1,0 +1,14 @@
+import type { Dialect } from '../../dialect.ts';
+import { leaveOutNothing } from '../../left-out.ts';
+import { openAiErrors } from './error-envelope.ts';
+import { modelsRoutes } from './models-routes.ts';
+
+/** OpenAI's API on contexts that the node keeps. */
+export const openAi: Dialect = {
+  prefix: '/v1',
+  errors: openAiErrors,
+  routes(app, parts) {
+    leaveOutNothing(app);
+    modelsRoutes(app, parts);
+  },
+};
