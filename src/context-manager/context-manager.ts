@@ -18,6 +18,7 @@ import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { generateReply } from './turn/generate-reply.ts';
 import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
+import { refuseForms, withInstructions } from './turn/preamble-message.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import type {
   EvaluatedTurn,
@@ -108,6 +109,9 @@ export class ContextManager {
   forward(request: ForwardRequest, observer: TurnObserver): Promise<ForwardedReply> {
     const forward = () =>
       this.#node.running.run(undefined, observer.gone, async (turn) => {
+        refuseForms(request);
+        if (request.preamble?.instructions !== undefined)
+          throw new DiscedgeError('unsupported_parameter', 'instructions');
         const prompt = await clientSidePrompt(request, this.#parts);
         // Beside the reply: it neither comes later for it nor fails with it.
         const text = request.promptText ? prompt.text() : undefined;
@@ -221,13 +225,19 @@ export class ContextManager {
     const mode = modeOf(request, base) ?? this.#openingMode;
     refuseLateSystem(request, base);
     const replyTokens = this.#replyReserve(request);
-    return { mode, prompt: await this.#modes[mode].build({ request, session, base, replyTokens }) };
+    refuseForms(request);
+    const first = base === undefined ? undefined : session.history.line(base)[0];
+    const seen = request.preamble && first && (await this.#modes[mode].read(first));
+    const asked = withInstructions(request, base && (seen?.messages ?? []));
+    return { mode, prompt: await this.#modes[mode].build({ request: asked, session, base, replyTokens }) };
   }
 
   async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<AnsweredTurn> {
     const { answered } = pass;
     const text = await this.#modes[answered.record.payload.mode].readReply(answered);
-    observer.part({ text: text.reply, ids: text.replyIds, promptTokens: 0 });
+    const { reply, replyIds: ids } = text;
+    const parts = reply === '' ? [] : [{ index: 0, type: 'text' as const, text: reply }];
+    observer.part({ text: reply, ids, parts, promptTokens: 0 });
     const { contextTokens: windowTokens } = this.#parts.llm.description;
     return { answered, reply: replayedReply(answered, text, pass, { windowTokens }) };
   }

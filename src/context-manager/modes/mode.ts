@@ -1,4 +1,6 @@
 import type { TurnNumber } from '../../domain/identifiers.ts';
+import type { ContentPart } from '../../domain/record/message-content.ts';
+import type { Preamble } from '../../domain/record/preamble.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -55,10 +57,14 @@ export type Kept = Pick<TurnRecord, 'payload' | 'extensions'>;
 
 export interface TurnText extends StoredReply {
   readonly messages: readonly Message[];
+  /** What stood before the conversation, where the turn's request said so and it was not what stood there already. */
+  readonly preamble?: Preamble;
 }
 
 export interface StoredReply {
   readonly reply: string;
+  /** The same as thinking, text and tool calls. */
+  readonly parts: readonly ContentPart[];
   /** Empty where the mode keeps no ids. */
   readonly replyIds: TokenSequence;
   readonly exact: boolean;

@@ -1,11 +1,12 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
-import { textOf } from '../../domain/record/message-content.ts';
+import { type ContentPart, type MessageContent, textOf } from '../../domain/record/message-content.ts';
 import type { RawPayload, TextMessage } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts';
+import { textParts } from '../turn/reply-parts.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
@@ -32,7 +33,7 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
 
     async read(turn: Turn) {
       const { messages, reply } = rawPayload(turn);
-      return { messages, reply: textOf(reply), replyIds: [], exact: true };
+      return { messages, reply: textOf(reply), parts: partsOf(reply), replyIds: [], exact: true };
     },
 
     async readReply(turn: Turn) {
@@ -42,9 +43,13 @@ export function rawMode(llm: LlmService, template: ChatTemplate): Mode {
         if (isLlmFailure(error)) return [];
         throw error;
       });
-      return { reply, replyIds, exact: false };
+      return { reply, parts: textParts(reply), replyIds, exact: false };
     },
   };
+}
+
+function partsOf(content: MessageContent): readonly ContentPart[] {
+  return typeof content === 'string' ? textParts(content) : content;
 }
 
 /** Renders as much of the conversation as the window and the overflow policy allow. */

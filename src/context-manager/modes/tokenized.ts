@@ -5,6 +5,7 @@ import type { Message, TokenizedPayload } from '../../domain/record/turn-record.
 import type { Turn } from '../../domain/session-history.ts';
 import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
+import { textParts } from '../turn/reply-parts.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError } from './context-overflow.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
@@ -78,7 +79,8 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
 
     async readReply(turn: Turn) {
       const { replyText, replyIds, exact } = tokenizedPayload(turn);
-      return { reply: replyText ?? shown(await llm.detokenize(replyIds), turn.record), replyIds, exact };
+      const reply = replyText ?? shown(await llm.detokenize(replyIds), turn.record);
+      return { reply, parts: textParts(reply), replyIds, exact };
     },
   };
 }

@@ -25,8 +25,10 @@ export async function generateReply(
   for await (const event of llm.generate(asked, signal)) {
     if (event.kind === 'end') return event;
     if (observer.gone.aborted) continue;
-    if (event.kind === 'part') observer.part({ ...event, promptTokens });
+    if (event.kind === 'part') observer.part({ ...event, parts: textDelta(event.text), promptTokens });
     else observer.progress?.(event);
   }
   throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
 }
+
+const textDelta = (text: string) => (text === '' ? [] : [{ index: 0, type: 'text' as const, text }]);

@@ -29,7 +29,7 @@ export function newTurnRecord(
       param: 'session_id',
     });
   }
-  const extensions = new Map([...(kept.extensions ?? []), ...(marks.extensions ?? [])]);
+  const extensions = new Map([...(request.extensions ?? []), ...(kept.extensions ?? []), ...(marks.extensions ?? [])]);
   return {
     kind: 'turn',
     ...session.key,

@@ -14,6 +14,7 @@ import { addedMessages, type TurnRequest } from './turn.ts';
  * one left to the LLM Service, whose default need not be another's.
  */
 export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined): RequestDigest {
+  const { preamble, form } = request;
   const decisive = [
     turn ?? atTip(request.place),
     // Here stood the mode that was named; most requests named none, and are still found by what was stored for them.
@@ -22,6 +23,8 @@ export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined
     request.maxTokens ?? null,
     request.stop,
     sorted(request.sampling),
+    // Requests that say nothing of these are still found by what was stored for them before there were such.
+    ...(preamble === undefined && form === undefined ? [] : [sorted(preamble ?? null), sorted(form ?? null)]),
   ];
   return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 16) as RequestDigest;
 }

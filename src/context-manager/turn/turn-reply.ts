@@ -4,6 +4,7 @@ import type { Turn } from '../../domain/session-history.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { StoredReply } from '../modes/mode.ts';
+import { textParts } from './reply-parts.ts';
 import type { EvaluatedTurn, Reply, TurnReply } from './turn.ts';
 import type { GatePass, OpenPass } from './turn-gate.ts';
 import { LOCAL } from './write-concerns.ts';
@@ -31,7 +32,7 @@ export function answeredReply(
 /** A reply that was stored before, whole. */
 export function replayedReply(
   turn: Turn,
-  { reply, replyIds, exact }: StoredReply,
+  { reply, parts, replyIds, exact }: StoredReply,
   pass: GatePass,
   { windowTokens }: { readonly windowTokens: number },
 ): TurnReply {
@@ -41,6 +42,7 @@ export function replayedReply(
     rewrittenTokens: 0,
     arbitrated: undefined,
     text: reply,
+    parts,
     replyIds,
     exact,
     promptTokens: 0,
@@ -104,6 +106,7 @@ const idsOf = ({ payload }: TurnRecord) =>
 export function generatedReply({ end, promptTokens, maxTokens, windowTokens }: Generated): Reply {
   return {
     text: end.text,
+    parts: textParts(end.text),
     replyIds: end.ids,
     exact: end.exact,
     promptTokens,

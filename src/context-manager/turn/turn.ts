@@ -1,11 +1,16 @@
 import type { Consistency, WriteConcern } from '../../domain/consistency.ts';
 import type { OverflowPolicy } from '../../domain/context-window.ts';
 import type { ContextId, SessionId, TurnNumber, UserId } from '../../domain/identifiers.ts';
+import type { Extensions } from '../../domain/record/extensions.ts';
+import type { ContentPart } from '../../domain/record/message-content.ts';
+import type { Preamble } from '../../domain/record/preamble.ts';
 import type { Message, StopReason, StoredMode } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
 import type { GenerationProgress, GenerationRequest, GenerationUsage } from '../../llm-service/llm-service.ts';
+import type { ReplyForm } from './reply-form.ts';
+import type { PartDelta } from './reply-parts.ts';
 
 /** How a reply is to be made, whatever its prompt. */
 export interface ReplyOptions {
@@ -18,6 +23,8 @@ export interface ReplyOptions {
   readonly stream: boolean;
   /** What its reader is told beside them; nothing if left out. */
   readonly tell?: GenerationRequest['tell'];
+  /** What the reply has to be; absent: what the model makes of it. */
+  readonly form?: ReplyForm;
 }
 
 /** What a client asks of one turn, which is then stored; already authenticated and checked for shape. */
@@ -28,8 +35,12 @@ export interface TurnRequest extends ReplyOptions {
   readonly place: TurnPlace;
   /** `undefined`: the session's own, or for a new one what the node opens sessions in. */
   readonly mode: StoredMode | undefined;
-  /** The new messages: an optional system message (turn 1 only) and the user's. */
+  /** The new messages: an optional system message (turn 1 only), then the user's, or tools' results, or several of both. */
   readonly messages: readonly Message[];
+  /** What stands before the conversation in this turn's prompt alone; absent: what the session's turn before had. */
+  readonly preamble?: Preamble;
+  /** Kept with the record, for whoever asks; see {@link Extensions}. */
+  readonly extensions?: Extensions;
   readonly consistency: Consistency;
   /** How long the turn gate may wait for the turn before this one. */
   readonly maxWaitMs: number;
@@ -53,6 +64,8 @@ export function addedMessages({ place, messages }: Pick<TurnRequest, 'place' | '
 /** A prompt whose context its client keeps (mode `client-side`): it is answered, and nothing is stored. */
 export interface ForwardRequest extends ReplyOptions {
   readonly prompt: ClientPrompt;
+  /** Before a conversation; not with any other prompt. */
+  readonly preamble?: Preamble;
   /** Whether the reply tells the prompt in words. */
   readonly promptText?: boolean;
 }
@@ -78,6 +91,8 @@ export type PromptProgress = Omit<GenerationProgress, 'kind'>;
 export interface ReplyPiece {
   readonly text: string;
   readonly ids: TokenSequence;
+  /** What it adds to the parts of the reply, in order. */
+  readonly parts?: readonly PartDelta[];
   /** Length of the whole prompt, in ids; 0 for a replay. */
   readonly promptTokens: number;
   /** Of the reply up to here, where the request asks for it. */
@@ -88,7 +103,10 @@ export interface ReplyPiece {
 
 /** A whole reply, as it was generated or stored. */
 export interface Reply {
+  /** All that was shown of what the model wrote; {@link parts} have the same taken apart. */
   readonly text: string;
+  /** Thinking, text and tool calls, in order. */
+  readonly parts: readonly ContentPart[];
   readonly replyIds: TokenSequence;
   /** False when the reply's ids were recovered from its text. */
   readonly exact: boolean;

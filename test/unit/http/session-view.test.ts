@@ -24,7 +24,13 @@ it('a turn without text says why, and gives its ids to whoever exports it', () =
 });
 
 it('the client tells it from one that says nothing', () => {
-  const silent = { reply: '', messages: [{ role: 'user' as const, content: '' }], replyIds: [], exact: true };
+  const silent = {
+    reply: '',
+    messages: [{ role: 'user' as const, content: '' }],
+    replyIds: [],
+    parts: [],
+    exact: true,
+  };
   const turns = [turnView({ turn, text }), turnView({ turn, text: silent })];
   const { turns: read } = sessionOf(JSON.parse(JSON.stringify({ turns })));
   expect(read).toMatchObject([
