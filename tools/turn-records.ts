@@ -9,6 +9,7 @@ import type {
   TurnNumber,
   UserId,
 } from '../src/domain/identifiers.ts';
+import { type ConversationDigest, conversationExtension } from '../src/domain/record/conversation-digest.ts';
 import type { ContentPart, IdMark, MediaPart, ToolCallPart } from '../src/domain/record/message-content.ts';
 import { type SealedRecord, sealRecord } from '../src/domain/record/record-codec.ts';
 import type { TombstoneRecord, TurnRecord } from '../src/domain/record/turn-record.ts';
@@ -34,6 +35,8 @@ export interface TurnOptions {
   readonly replyTokens?: number;
   readonly writtenAtMs?: number;
   readonly expiresAtMs?: number;
+  /** By what conversations it is found: the one that it answers, then those with its reply. */
+  readonly conversations?: readonly [ConversationDigest, ...ConversationDigest[]];
 }
 
 export function turnRecord(options: TurnOptions = {}): TurnRecord {
@@ -41,6 +44,7 @@ export function turnRecord(options: TurnOptions = {}): TurnRecord {
   const turn = (options.turn ?? before + 1) as TurnNumber;
   const parent = turn === 1 ? undefined : (options.parent?.hash ?? ('ab'.repeat(16) as ContextId));
   const writtenAtMs = options.writtenAtMs ?? WRITTEN_AT_MS;
+  const [asked, ...answered] = options.conversations ?? [];
   return {
     kind: 'turn',
     ...(options.key ?? sessionKey()),
@@ -63,6 +67,7 @@ export function turnRecord(options: TurnOptions = {}): TurnRecord {
       spans: [{ role: 'user', start: 1, length: 2 }],
       replyText: undefined,
     },
+    ...(asked !== undefined && { extensions: conversationExtension({ asked, answered }) }),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ContextId, KeygroupId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
+import type { ConversationIndex } from './conversation-index.ts';
 import type { OnlyHereStatus, ReplicationStatus } from './replication-status.ts';
 import type { TurnArbitration } from './turn-arbitration.ts';
 
@@ -11,6 +12,9 @@ import type { TurnArbitration } from './turn-arbitration.ts';
 export interface ContextStore {
   /** `undefined` when the contexts here are shared with no other node. */
   readonly sharing: SharedContexts | undefined;
+
+  /** Absent where records are found by their session alone. */
+  readonly conversations?: ConversationIndex;
 
   /**
    * Durable when it resolves: a crash of process or machine right after loses nothing. Idempotent by hash. A tombstone

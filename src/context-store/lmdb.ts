@@ -15,6 +15,8 @@ import type {
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
+import type { ConversationIndex } from './conversation-index.ts';
+import { findConversations } from './lmdb/conversation-table.ts';
 import { takeDataFolder } from './lmdb/data-folder.ts';
 import { DiskReserve } from './lmdb/disk-reserve.ts';
 import { LmdbEnvironment } from './lmdb/lmdb-environment.ts';
@@ -32,7 +34,10 @@ export interface LmdbStoreOptions {
   readonly bytesMax: number;
 }
 
-export type LmdbStore = ContextStore & { readonly incarnation: Incarnation };
+export type LmdbStore = ContextStore & {
+  readonly incarnation: Incarnation;
+  readonly conversations: ConversationIndex;
+};
 
 /**
  * The context store of a single node, without a server (DESIGN §7). An append is one transaction over records, session
@@ -61,6 +66,7 @@ export async function openLmdbEnvironment(
 
 export class LmdbContextStore implements ContextStore {
   readonly sharing: SharedContexts | undefined = undefined;
+  readonly conversations: ConversationIndex;
   readonly #lmdb: LmdbEnvironment;
   readonly #environment: Environment;
   #corruptRecords = 0;
@@ -68,6 +74,7 @@ export class LmdbContextStore implements ContextStore {
   constructor(lmdb: LmdbEnvironment, environment: Environment) {
     this.#lmdb = lmdb;
     this.#environment = environment;
+    this.conversations = { find: async (wanted) => lmdb.read((tables) => findConversations(tables, wanted)) };
   }
 
   get nodeId(): NodeId {

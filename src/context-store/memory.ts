@@ -14,6 +14,8 @@ import type {
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
+import type { ConversationIndex } from './conversation-index.ts';
+import { ConversationPlaces } from './conversation-places.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow, summaryOf } from './session-row.ts';
 import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
 import { StoreListeners } from './store-listeners.ts';
@@ -34,6 +36,13 @@ export function memoryStore(options: { readonly bytesMax?: number }, environment
 
 class MemoryStore implements ContextStore {
   readonly sharing = undefined;
+  readonly conversations: ConversationIndex = {
+    find: async (wanted) => {
+      this.#assertOpen();
+      return this.#conversations.find(wanted);
+    },
+  };
+  readonly #conversations = new ConversationPlaces();
   /** Least recently used first: a session is put at the end when it is used. */
   readonly #sessions = new Map<SessionKeyText, MemorySession>();
   readonly #bytesMax: number;
@@ -64,6 +73,8 @@ class MemoryStore implements ContextStore {
     const row = rowWith(session?.row, sealed, this.#environment.clock.now());
     const bytesBefore = this.#bytes;
     this.#replace(session, { key, row, records });
+    if (first) this.#forgetConversations(session);
+    this.#conversations.add(sealed);
     if (first) this.#listeners.tellRemoved(key);
     if (this.#bytes > Math.max(this.#bytesMax, bytesBefore)) this.#evict(sessionKeyText(key));
     this.#listeners.tell(sealed, 'here');
@@ -149,7 +160,12 @@ class MemoryStore implements ContextStore {
 
   #remove(session: MemorySession): void {
     this.#replace(session, undefined);
+    this.#forgetConversations(session);
     this.#listeners.tellRemoved(session.key);
+  }
+
+  #forgetConversations({ records }: MemorySession): void {
+    for (const sealed of records.values()) this.#conversations.remove(sealed);
   }
 
   #evict(justWritten: SessionKeyText): void {

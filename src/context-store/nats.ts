@@ -20,6 +20,7 @@ import type {
   StoredSession,
   StoreStatus,
 } from './context-store.ts';
+import type { ConversationIndex } from './conversation-index.ts';
 import type { OriginLog } from './lmdb/origin-log.ts';
 import type { ReplicaStore } from './lmdb/replica.ts';
 import { requireDistinctCodes } from './nats/names.ts';
@@ -197,6 +198,10 @@ class SharedReplica implements NatsStore {
   async append(...args: Parameters<ReplicaStore['append']>): Promise<void> {
     await this.#replica.append(...args);
     this.#home.wake();
+  }
+
+  get conversations(): ConversationIndex {
+    return this.#replica.conversations;
   }
 
   read(key: SessionKey): Promise<StoredSession | undefined> {

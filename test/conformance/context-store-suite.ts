@@ -22,6 +22,7 @@ import {
   WRITTEN_AT_MS,
 } from '../../tools/turn-records.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
+import { conversationIndexSuite } from './conversation-index-suite.ts';
 
 export type Damage = 'record flipped' | 'record lost' | 'row flipped' | 'row lost';
 
@@ -814,6 +815,8 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         expect(environment.logLines.filter(({ event }) => event === 'record_listener_failed')).toHaveLength(1);
       });
     });
+
+    conversationIndexSuite({ store: () => store, reopen, ifPersistent });
 
     describe('closed', () => {
       test('fails every call with store_unavailable and never looks empty', async () => {

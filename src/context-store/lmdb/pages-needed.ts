@@ -15,7 +15,7 @@ export interface TreeStats {
 }
 
 /** Each tree may get a new root, and the tree of trees changes, too. */
-const TREES = 9;
+const TREES = 11;
 /** A value of this part of a page or more has pages of its own. */
 const OVERFLOW_PART = 4;
 /** A page's header, in front of a value that has pages of its own. */
@@ -23,6 +23,16 @@ const HEADER_BYTES = 16;
 /** A split page takes at least this many more keys before it is split again: keys are a few hundred bytes at most. */
 const KEYS_BETWEEN_SPLITS = 4;
 const PAGE_NUMBER_BYTES = 8;
+
+/** As if one tree were as deep and as wide as the deeper and the wider of both. */
+export function largest(a: TreeStats, b: TreeStats): TreeStats {
+  return {
+    ...a,
+    treeDepth: Math.max(a.treeDepth, b.treeDepth),
+    treeBranchPageCount: Math.max(a.treeBranchPageCount, b.treeBranchPageCount),
+    overflowPages: Math.max(a.overflowPages, b.overflowPages),
+  };
+}
 
 /**
  * How many pages a transaction takes from the end of the file at most, as if no free page were used. Every put or remove

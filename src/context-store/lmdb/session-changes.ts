@@ -10,6 +10,7 @@ import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions, RecordSource } from '../context-store.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
+import { putConversations, removeConversations } from './conversation-table.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
 import { encodeRow } from './row-codec.ts';
 import {
@@ -181,8 +182,15 @@ export class SessionChanges {
   #writeSession({ key, before, after, added, removed }: SessionChange): void {
     const { records, sessions, byExpiry, byUse } = this.#tables;
     const inTable = tableKey(key);
-    for (const record of removed ?? []) records.remove(record);
-    for (const sealed of added.values()) records.put(recordKey(sealed), sealed.bytes);
+    for (const record of removed ?? []) {
+      records.remove(record);
+      removeConversations(this.#tables, record);
+    }
+    for (const sealed of added.values()) {
+      const inRecords = recordKey(sealed);
+      records.put(inRecords, sealed.bytes);
+      putConversations(this.#tables, sealed, inRecords);
+    }
     if (after === undefined) sessions.remove(inTable);
     else sessions.put(inTable, encodeRow(after));
 

@@ -5,8 +5,9 @@ import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/recor
 import { NewerRecord } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
+import type { ConversationKey, ConversationTables } from './conversation-table.ts';
 import { DataRoom } from './data-room.ts';
-import { pagesNeeded, type TreeStats } from './pages-needed.ts';
+import { largest, pagesNeeded, type TreeStats } from './pages-needed.ts';
 import { PendingWrites, type Table } from './pending-writes.ts';
 import { decodeRow } from './row-codec.ts';
 
@@ -16,7 +17,7 @@ type IndexKey = [atMs: number, ...SessionTableKey];
 type OriginLogKey = [origin: string, incarnation: string, keygroup: string];
 
 /** The tables of one LMDB environment. Everything is read synchronously, from memory-mapped pages. */
-export interface Tables {
+export interface Tables extends ConversationTables {
   /** JSON values by name. */
   readonly meta: Table<string, string>;
   readonly records: Table<Uint8Array, RecordKey>;
@@ -64,8 +65,10 @@ export function openTables(path: string): Tables {
   });
   const room = new DataRoom(join(path, DATA_FILE));
   const pending = new PendingWrites();
-  // The largest tree: no other has as many entries, nor as long ones.
+  // Of the others none has as many entries, nor as long ones.
   const records = environment.openDB<Uint8Array, RecordKey>('records', { encoding: 'binary' });
+  // May have more entries than that: several of a record.
+  const byConversation = environment.openDB<Uint8Array, ConversationKey>('byConversation', { encoding: 'binary' });
   return {
     meta: pending.table(environment.openDB('meta', { encoding: 'string' })),
     records: pending.table(records),
@@ -75,9 +78,11 @@ export function openTables(path: string): Tables {
     log: pending.table(environment.openDB('log', { encoding: 'ordered-binary' })),
     positions: pending.table(environment.openDB('positions', { encoding: 'ordered-binary' })),
     cursors: pending.table(environment.openDB('cursors', { encoding: 'string' })),
+    byConversation: pending.table(byConversation),
+    conversationsOf: pending.table(environment.openDB('conversationsOf', { encoding: 'ordered-binary' })),
     async write(ops) {
       const writes = pending.collect(ops);
-      const stats = records.getStats() as TreeStats;
+      const stats = largest(records.getStats() as TreeStats, byConversation.getStats() as TreeStats);
       const { pageSize, lastPageNumber } = stats;
       await room.require((lastPageNumber + 1) * pageSize, pagesNeeded(writes, stats) * pageSize);
       try {
