@@ -2,7 +2,7 @@
 // server ends a request because its bytes are used up.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { sealedTurn, sessionKey } from '../../tools/turn-records.ts';
-import { type Cluster, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, eventually, startCluster } from '../support/nats-cluster.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {
@@ -26,6 +26,8 @@ test('all of them come, a bounded number of bytes at a time', async () => {
       });
     }),
   );
+  // Until its stream is there, whoever wants to read it begins again and again.
+  await eventually(() => expect(a.store.sharing.status().outbox[0]?.published).toBe(written.length));
   await b.open([a]);
   await b.eventuallyHolds(written);
   const restarts = b.environment.logLines.filter(({ event }) => event === 'pull_restarted');

@@ -123,29 +123,37 @@ export class SessionChanges {
   }
 
   /**
-   * Where these changes make `totals` grow and exceed `bytesMax`: removes the least recently used sessions that this
-   * group does not touch, until they are well below it. Returns how many.
+   * Where these changes make `totals` grow and exceed `bytesMax`: removes the least recently used sessions to which this
+   * group adds nothing, until they are well below it. Returns how many.
    */
   evict(totals: StoreTotals, bytesMax: number): number {
     let { bytes } = this.totalsAfter(totals);
     if (bytes <= bytesMax || bytes <= totals.bytes) return 0;
-    const inUse = new Set([...this.#changes.values()].filter(changed).map((change) => sessionKeyText(change.key)));
     let removed = 0;
     let records = 0;
-    for (const entry of this.#tables.byUse.getKeys()) {
+    for (const change of this.#leastRecentlyUsed()) {
       if (bytes <= bytesMax * EVICTION_TARGET) break;
       if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
-      const [atMs, ...rest] = entry;
-      const key = sessionKeyFrom(rest);
-      const change = this.#of(key);
-      if (change.before?.lastUsedAtMs !== atMs) this.#staleIndexEntries.push(() => this.#tables.byUse.remove(entry));
-      if (change.after === undefined || change.after.deleted || inUse.has(sessionKeyText(key))) continue;
+      if (change.after === undefined || change.after.deleted || change.added.size > 0) continue;
       bytes -= change.after.bytes;
       records += change.after.records;
       removed++;
       this.#remove(change);
     }
     return removed;
+  }
+
+  /** Sessions of the index by use; last those whose use this group notes, which is later than any in the index. */
+  *#leastRecentlyUsed(): Iterable<SessionChange> {
+    const usedNow = [...this.#changes.values()].filter(({ before, after }) => usedAt(before) !== usedAt(after));
+    const isUsedNow = new Set(usedNow);
+    for (const entry of this.#tables.byUse.getKeys()) {
+      const [atMs, ...rest] = entry;
+      const change = this.#of(sessionKeyFrom(rest));
+      if (change.before?.lastUsedAtMs !== atMs) this.#staleIndexEntries.push(() => this.#tables.byUse.remove(entry));
+      else if (!isUsedNow.has(change)) yield change;
+    }
+    yield* usedNow.sort((a, b) => (usedAt(a.after) ?? 0) - (usedAt(b.after) ?? 0));
   }
 
   totalsAfter(totals: StoreTotals): StoreTotals {
