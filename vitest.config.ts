@@ -1,6 +1,21 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-/** `fast` is the inner loop (no built package, no real servers); `full` needs what test/support/global-setup.ts brings. */
+const FAST = [
+  ...['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
+  'evaluation/test/unit/**/*.test.ts',
+];
+/** Those that keep both cores busy by themselves, or test a bound on real time: nothing else may run beside them. */
+const ALONE = [
+  'test/faults/cluster-faults.test.ts',
+  'test/integration/embedded-stuck.test.ts',
+  'test/integration/nodes-wrong-clock.test.ts',
+];
+const TWO_LANES = Math.min(2, availableParallelism());
+/** What test/support/global-setup.ts brings: the built package, and real servers. */
+const realParts = { globalSetup: ['test/support/global-setup.ts'], testTimeout: 180_000, hookTimeout: 180_000 };
+
+/** Three lanes, one after the other; CONTRIBUTING.md says which one a test file goes into. */
 export default defineConfig({
   // What the evaluation imports of the node by package name is its source here, as it is for the compiler.
   resolve: { tsconfigPaths: true },
@@ -11,12 +26,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'fast',
-          include: [
-            ...['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
-            'evaluation/test/unit/**/*.test.ts',
-          ],
-          testTimeout: 30_000,
+          include: FAST,
+          testTimeout: 60_000,
           hookTimeout: 60_000,
+          maxWorkers: TWO_LANES,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -27,11 +41,15 @@ export default defineConfig({
             ...['integration', 'faults'].map((folder) => `test/${folder}/**/*.test.ts`),
             'evaluation/test/integration/**/*.test.ts',
           ],
-          globalSetup: ['test/support/global-setup.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
-          fileParallelism: false,
+          exclude: ALONE,
+          ...realParts,
+          maxWorkers: TWO_LANES,
+          sequence: { groupOrder: 2 },
         },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE, ...realParts, fileParallelism: false, sequence: { groupOrder: 3 } },
       },
     ],
   },

@@ -7,15 +7,21 @@ import { inboxPrefix } from '../src/context-store/nats/names.ts';
 import { type NatsServerProcess, superviseNatsServer } from '../src/context-store/nats/server/nats-server-process.ts';
 import type { NatsServerTls } from '../src/context-store/nats/server/server-config.ts';
 import type { ClusterName, NodeId } from '../src/domain/identifiers.ts';
-import type { Environment } from '../src/environment/environment.ts';
+import type { Clock, Environment } from '../src/environment/environment.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { CLI_PATH } from './node-process.ts';
 import { type VirtualEnvironment, virtualEnvironment } from './virtual-environment.ts';
 
-/** Real time, and a log and metrics that can be looked at. */
-export function watchedEnvironment(): Environment & Pick<VirtualEnvironment, 'logLines' | 'metric'> {
+/** Real time, for durations `speed` times as fast, and a log and metrics that can be looked at. */
+export function watchedEnvironment(speed = 1): Environment & Pick<VirtualEnvironment, 'logLines' | 'metric'> {
   const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
-  return { ...virtualEnvironment(), clock };
+  const faster: Clock = {
+    now: clock.now,
+    monotonic: () => clock.monotonic() * speed,
+    steady: () => clock.steady() * speed,
+    after: (delayMs, callback) => clock.after(delayMs / speed, callback),
+  };
+  return { ...virtualEnvironment(), clock: faster };
 }
 
 /** Starts a supervised server in `folder`; `config` is made for its JetStream folder. */

@@ -224,6 +224,8 @@ describe.each(await natsPrograms())('a supervised $name', ({ path: program }) =>
     expect((await serversOf(configFile())).sort()).toEqual([leftOver.pid, stuck.pid].sort());
     expect((await fromPs(configFile())).sort()).toEqual([leftOver.pid, stuck.pid].sort());
 
+    // Ten seconds are given to each, by this clock.
+    environment = watchedEnvironment(10);
     const server = await start();
     expect(leftOver.hasExited && stuck.hasExited).toBe(true);
     expect(bystander.hasExited).toBe(false);

@@ -1,11 +1,12 @@
 // Does what the README says, with nothing but the README: its curl lines and its client snippet against a node started as
 // it says, its npm scripts, its links. A README that lies is the first thing a new user meets.
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type NodeProcess, startNodeProcess } from '../../tools/node-process.ts';
+import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const README = readFileSync(`${ROOT}/README.md`, 'utf8');
@@ -16,7 +17,11 @@ let node: NodeProcess;
 beforeAll(async () => {
   node = await startNodeProcess(['--store', 'memory']);
 });
-afterAll(() => node.process.stop());
+const folder = temporaryFolder();
+afterAll(async () => {
+  await node.process.stop();
+  folder.remove();
+});
 
 const blocks = (language: string) =>
   [...README.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1] as string);
@@ -40,15 +45,13 @@ it('the curl lines give the answer that is printed below them', async () => {
 
 it('the client snippet runs as it stands', async () => {
   const [snippet] = blocks('ts');
-  // Inside the package, so that `discedge/client` resolves as it does for a user of it.
-  const file = `${ROOT}/dist/readme-snippet.mjs`;
+  // Beside the package, so that `discedge/client` resolves as it does for a user of it.
+  mkdirSync(join(folder.path, 'node_modules'));
+  symlinkSync(ROOT, join(folder.path, 'node_modules/discedge'));
+  const file = join(folder.path, 'readme-snippet.mjs');
   writeFileSync(file, (snippet as string).replace(DOCUMENTED_URL, node.url));
-  try {
-    const { stdout } = await run(process.execPath, [file]);
-    expect(stdout).toContain('Ada');
-  } finally {
-    rmSync(file);
-  }
+  const { stdout } = await run(process.execPath, [file]);
+  expect(stdout).toContain('Ada');
 });
 
 it('every npm script, command and file it names exists', async () => {

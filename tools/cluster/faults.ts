@@ -14,9 +14,9 @@ export interface FaultContext {
   readonly observations: Observations;
   /** How long the fault lasts. */
   readonly holdMs: number;
-  /** Nobody asks the node any more, all that it has written is on every other node, and that stays so until `undo`. */
   /** Resolves when everything is on every node, as it must be before a disk may be lost once more. */
   readonly settled: () => Promise<void>;
+  /** Nobody asks the node any more, all that it has written is on every other node, and that stays so until `undo`. */
   readonly drain: (node: ClusterNode) => Promise<{ undo(): void }>;
   /** A session of which a guest may write one turn. */
   readonly guestSession: () => { readonly sessionId: string; readonly userId: string };
@@ -40,8 +40,24 @@ const MINUTE_MS = 60_000;
 const FLAP_MS_MAX = 1_000;
 const SKEW_MINUTES_MAX = 10;
 
-/** Each kind of fault that issue and DESIGN §4 name, once. */
+/** Each kind of fault, once. What a wiped node has to get back grows with the run: that one comes first. */
 export const FAULTS: readonly Fault[] = [
+  {
+    name: 'a node is wiped',
+    isAlone: true,
+    run: async ({ settled, drain, note, node }) => {
+      note(node.id);
+      await settled();
+      const drained = await drain(node);
+      try {
+        await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
+        node.wipe();
+        await node.start();
+      } finally {
+        drained.undo();
+      }
+    },
+  },
   {
     name: 'a node dies under load, and its nats-server with it',
     isAlone: true,
@@ -201,22 +217,6 @@ export const FAULTS: readonly Fault[] = [
       await node.signalServer('SIGKILL');
       node.wipeJetStream();
       await hold(holdMs);
-    },
-  },
-  {
-    name: 'a node is wiped',
-    isAlone: true,
-    run: async ({ settled, drain, note, node }) => {
-      note(node.id);
-      await settled();
-      const drained = await drain(node);
-      try {
-        await Promise.all([node.signalServer('SIGKILL'), node.kill()]);
-        node.wipe();
-        await node.start();
-      } finally {
-        drained.undo();
-      }
     },
   },
   {

@@ -18,7 +18,7 @@ const VIOLATIONS_SHOWN_MAX = 20;
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
-    /** Random faults for so long; without it each kind once, in a random order. */
+    /** Random faults for so long; without it each kind once, in the order of their list. */
     minutes: { type: 'string' },
     clients: { type: 'string', default: '8' },
     only: { type: 'string' },

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,6 +56,8 @@ export interface OwnNodes {
 
 const LOOPBACK = '127.0.0.1';
 const NATS_PORT = 4222;
+/** Below those that systems hand out by themselves, to whoever asks for any port and to whoever connects. */
+const FREE_PORTS = { first: 20_000, count: 12_000 };
 /** Nodes on one machine find each other within moments of their start. */
 const CONNECT_WAIT_MS = 30_000;
 const CONNECT_POLL_MS = 50;
@@ -188,13 +190,27 @@ async function peerPortsAt(hosts: readonly string[]): Promise<readonly number[]>
   return hosts.includes(LOOPBACK) ? freePorts(hosts.length) : hosts.map(() => NATS_PORT);
 }
 
-/** Ports that nobody uses now; all are held until the last is found, so that they differ. */
+/** Ports that nobody uses now, nor takes before the nodes do unless it asks for these very ports. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((server) => once(server.listen(0, LOOPBACK), 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  const ports: number[] = [];
+  let port = FREE_PORTS.first + Math.floor(Math.random() * FREE_PORTS.count);
+  for (let tries = 0; ports.length < count; tries++) {
+    if (tries === FREE_PORTS.count) throw new DiscedgeError('nats_unavailable', `${LOOPBACK} has no free ports`);
+    if (await isFree(port)) ports.push(port);
+    port = port + 1 < FREE_PORTS.first + FREE_PORTS.count ? port + 1 : FREE_PORTS.first;
+  }
   return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen(port, LOOPBACK), 'listening');
+  } catch {
+    return false;
+  }
+  await once(server.close(), 'close');
+  return true;
 }
 
 /** Node ids, which are more narrow than the names a scenario may use. */

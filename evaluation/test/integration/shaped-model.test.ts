@@ -33,9 +33,11 @@ const SHAPES = {
 const TYPES = Object.keys(SHAPES) as (keyof typeof SHAPES)[];
 
 let folder: string;
+/** What the command said of each. */
+const told: Partial<Record<keyof typeof SHAPES, string>> = {};
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'discedge-shaped-'));
-  for (const type of TYPES) await make(type, modelOf(type), SHAPES[type]);
+  for (const type of TYPES) told[type] = await make(type, modelOf(type), SHAPES[type]);
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -99,14 +101,14 @@ it('has the tensors, types and size of what llama-quantize makes', async () => {
   const { 'llama-quantize': program } = await ensureServers(['llama-quantize']);
   const source = join(folder, 'source.gguf');
   await make('f16', source, SHAPES.q4_k);
-  for (const [type, theirs] of [
-    ['q8_0', 'Q8_0'],
-    ['q4_k', 'Q4_K_M'],
+  const q8 = join(folder, 'direct-q8_0.gguf');
+  await make('q8_0', q8, SHAPES.q4_k);
+  for (const [direct, theirs] of [
+    [q8, 'Q8_0'],
+    [modelOf('q4_k'), 'Q4_K_M'],
   ] as const) {
-    const quantized = join(folder, `quantized-${type}.gguf`);
+    const quantized = join(folder, `quantized-${theirs}.gguf`);
     await run(program.command, [...program.argsPrefix, source, quantized, theirs, '1'], { env: { ...program.env } });
-    const direct = join(folder, `direct-${type}.gguf`);
-    await make(type, direct, SHAPES.q4_k);
     expect(await tensorsOf(direct)).toEqual(await tensorsOf(quantized));
     expect((await stat(direct)).size).toBe((await stat(quantized)).size);
     expect((await readGgufFileInfo(direct)).metadata.general.file_type).toBe(
@@ -129,9 +131,9 @@ describe('the command', () => {
       ({ code, stderr }: { code: number; stderr: string }) => ({ code, stderr }),
     );
 
-  it('says what it made and what to do with it', async () => {
-    const path = join(folder, 'told.gguf');
-    expect(await make('f16', path, SHAPES.f16)).toMatch(
+  it('says what it made and what to do with it', () => {
+    const path = modelOf('f16');
+    expect(told.f16).toMatch(
       new RegExp(
         `^${path}: \\d+ MB, 20 million weights, 151936 ids, of which it says 4096\nNext: .*--model ${path}\n$`,
       ),
