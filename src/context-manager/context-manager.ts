@@ -19,6 +19,7 @@ import { Sessions } from './sessions/sessions.ts';
 import { generateReply } from './turn/generate-reply.ts';
 import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
 import { refuseForms, withInstructions } from './turn/preamble-message.ts';
+import { type RepairParts, repairTurns } from './turn/repair-turns.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import type {
   EvaluatedTurn,
@@ -39,6 +40,14 @@ export interface ContextManagerParts {
   readonly defaultMode: ContextMode;
   /** What all Context Managers of the node share. */
   readonly node: NodeResources;
+}
+
+/** A turn whose session is its own for as long as it takes. */
+interface QueuedTurn {
+  readonly key: SessionKey;
+  readonly request: TurnRequest;
+  readonly observer: TurnObserver;
+  readonly turn: RunningTurn;
 }
 
 interface AnsweredTurn {
@@ -62,6 +71,7 @@ export class ContextManager {
   readonly #node: NodeResources;
   readonly #gate: TurnGate;
   readonly #forks: Forks;
+  readonly #repair: RepairParts;
 
   constructor(parts: ContextManagerParts) {
     const { llm, template, node } = parts;
@@ -78,6 +88,7 @@ export class ContextManager {
     this.#gate = new TurnGate(node.replica);
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
+    this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? this.#openingMode] };
   }
 
   /**
@@ -150,17 +161,8 @@ export class ContextManager {
     return this.#forks.fork(request, gone);
   }
 
-  async #takeQueuedTurn({
-    key,
-    request,
-    observer,
-    turn,
-  }: {
-    key: SessionKey;
-    request: TurnRequest;
-    observer: TurnObserver;
-    turn: RunningTurn;
-  }): Promise<AnsweredTurn> {
+  async #takeQueuedTurn(queued: QueuedTurn): Promise<AnsweredTurn> {
+    const { key, request, observer, turn } = queued;
     const { arbitration, metrics, records } = this.#node;
     const entering = { key, request, isNew: request.sessionId === undefined };
     const wasInDoubt = records.isInDoubt(key);
@@ -170,7 +172,7 @@ export class ContextManager {
     let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
     try {
       records.requireKnown(key, { wasInDoubt });
-      const answered = await this.#answer({ key, request, observer, turn, pass });
+      const answered = await this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#repair) });
       outcome = 'stored';
       return answered;
     } catch (error) {
@@ -181,19 +183,7 @@ export class ContextManager {
     }
   }
 
-  async #answer({
-    key,
-    request,
-    observer,
-    turn,
-    pass,
-  }: {
-    key: SessionKey;
-    request: TurnRequest;
-    observer: TurnObserver;
-    turn: RunningTurn;
-    pass: EnteredPass;
-  }): Promise<AnsweredTurn> {
+  async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<AnsweredTurn> {
     turn.startGenerating();
     const { prompt } = await this.#build(request, pass);
     const { environment, options, records } = this.#node;

@@ -88,6 +88,12 @@ export const ERROR_TABLE = {
     meaning:
       'The replica does not hold the turn before this one, and none came from the peers in time; see `retry-after-ms`.',
   },
+  repair_incomplete: {
+    status: 503,
+    retry: true,
+    meaning:
+      'The turns handed over in `repair` reach back neither to a turn that this node holds nor to turn 1; a node that holds more may do.',
+  },
   overloaded: { status: 503, retry: true, meaning: 'The node has as many turns in flight as it allows.' },
   llm_unavailable: { status: 503, retry: true, meaning: 'The LLM Service cannot be reached or refuses work.' },
   store_unavailable: {

@@ -1,6 +1,7 @@
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
 import { Lifetimes } from './lifetimes.ts';
 import type { SealedRecord } from './record/record-codec.ts';
+import { repairedOf } from './record/repaired.ts';
 import type { StoredMode, TurnRecord } from './record/turn-record.ts';
 import { isTimeUnsure } from './record/unsure-time.ts';
 
@@ -23,6 +24,8 @@ export class SessionHistory {
   readonly #turns = new Map<ContextId, Turn>();
   readonly #byDigest = new Map<RequestDigest, Turn[]>();
   readonly #waiting = new Map<ContextId, Turn[]>();
+  /** Turns that stand for lost ones, by the context id of the lost one. */
+  readonly #repairs = new Map<ContextId, Turn[]>();
   readonly #parents = new Set<ContextId>();
   /** Turns 1; more than one where the session was opened twice. */
   readonly #openings: Turn[] = [];
@@ -78,6 +81,24 @@ export class SessionHistory {
     return this.#settle().has(hash) ? undefined : this.#turns.get(hash);
   }
 
+  /** Turns that stand for that one, which was lost; several where several nodes were told of it. */
+  repairsOf(lost: ContextId): readonly Turn[] {
+    const over = this.#settle();
+    return (this.#repairs.get(lost) ?? []).filter(({ hash }) => !over.has(hash));
+  }
+
+  /** The turn of that name, or else the one that stands for it: of several, the one that every node chooses. */
+  standingFor(hash: ContextId): Turn | undefined {
+    return this.get(hash) ?? this.mainLineFirst(this.repairsOf(hash));
+  }
+
+  /** Of several turns, made on either side of a partition, the one that every node chooses. */
+  mainLineFirst(turns: readonly Turn[]): Turn | undefined {
+    if (turns.length < 2) return turns[0];
+    const main = turns.find((turn) => this.onMainLine(turn.record.turn) === turn);
+    return main ?? turns.reduce((least, turn) => (turn.hash < least.hash ? turn : least));
+  }
+
   /** Whether some turn continues this one. */
   hasChild(hash: ContextId): boolean {
     return this.#parents.has(hash);
@@ -130,6 +151,8 @@ export class SessionHistory {
       const same = this.#byDigest.get(turn.record.requestDigest);
       if (same === undefined) this.#byDigest.set(turn.record.requestDigest, [turn]);
       else same.push(turn);
+      const lost = repairedOf(turn.record);
+      if (lost !== undefined) this.#repairs.set(lost, [...(this.#repairs.get(lost) ?? []), turn]);
       if (this.#tip === undefined || mainLineOrder(turn, this.#tip) < 0) this.#tip = turn;
       for (const child of this.#waiting.get(turn.hash) ?? []) {
         if (this.#fits(child, turn.hash)) linkable.push(child);

@@ -81,7 +81,7 @@ export function decideTurn(history: SessionHistory, claim: TurnClaim): TurnDecis
     if (place.turn > 1 || place.contextId === undefined) return decideNumbered(history, claim, place);
     return { kind: 'doubt', about: 'opening_after' };
   }
-  const base = history.get(place.after);
+  const base = history.standingFor(place.after);
   if (base === undefined) return { kind: 'doubt', about: 'unknown_context' };
   const turn = (base.record.turn + 1) as TurnNumber;
   return decideNumbered(history, claim, { turn, contextId: place.after });
@@ -89,7 +89,7 @@ export function decideTurn(history: SessionHistory, claim: TurnClaim): TurnDecis
 
 function decideOpening(history: SessionHistory, claim: TurnClaim): TurnDecision {
   const digest = claim.digestAs(FIRST);
-  const answered = mainLineFirst(answersTo(claim, digest, history), history);
+  const answered = history.mainLineFirst(answersTo(claim, digest, history));
   if (answered !== undefined) return { kind: 'replay', turn: answered };
   return history.size === 0 ? { kind: 'go', base: undefined, digest } : { kind: 'doubt', about: 'turn_missing' };
 }
@@ -99,7 +99,7 @@ function decideAtTip(history: SessionHistory, claim: TurnClaim, repeat: TipRepea
   const { tip } = history;
   if (repeat !== 'new') {
     const answers = answersTo(claim, digest, history);
-    const answered = repeat === 'repeated' ? answers.find((turn) => turn === tip) : mainLineFirst(answers, history);
+    const answered = repeat === 'repeated' ? answers.find((turn) => turn === tip) : history.mainLineFirst(answers);
     if (answered !== undefined) return { kind: 'replay', turn: answered };
   }
   return { kind: 'go', base: tip, digest };
@@ -114,9 +114,10 @@ function decideNumbered(
   const answers = answersTo(claim, digest, history).filter(
     ({ record }) => claim.consistency === 'available' || record.turn === turn,
   );
-  const answered = mainLineFirst(
-    contextId === undefined ? answers : answers.filter(({ record }) => record.parent === contextId),
-    history,
+  // What a client knows by the name of a lost turn may have been answered after one that stands for it.
+  const bases = contextId && new Set([contextId, ...history.repairsOf(contextId).map(({ hash }) => hash)]);
+  const answered = history.mainLineFirst(
+    bases === undefined ? answers : answers.filter(({ record }) => record.parent && bases.has(record.parent)),
   );
   if (answered !== undefined) return { kind: 'replay', turn: answered };
   if (contextId === undefined) {
@@ -125,9 +126,9 @@ function decideNumbered(
     if (depth === turn - 1) return { kind: 'go', base: history.tip, digest };
     return { kind: 'stale', turn, base: history.tip, digest };
   }
-  const base = history.get(contextId);
+  const base = history.standingFor(contextId);
   if (base === undefined) {
-    const early = claim.consistency === 'available' ? mainLineFirst(answers, history) : undefined;
+    const early = claim.consistency === 'available' ? history.mainLineFirst(answers) : undefined;
     if (early !== undefined) return { kind: 'replay', turn: early };
     const nearest = history.onMainLine((turn - 1) as TurnNumber) ?? history.tip;
     return { kind: 'stale', turn, base: nearest, digest };
@@ -139,11 +140,4 @@ function decideNumbered(
 function answersTo({ mode }: TurnClaim, digest: RequestDigest, history: SessionHistory): readonly Turn[] {
   const answers = history.answering(digest);
   return mode === undefined ? answers : answers.filter(({ record }) => record.payload.mode === mode);
-}
-
-/** Of several answers to one request, given on either side of a partition, the one that every node chooses. */
-function mainLineFirst(answers: readonly Turn[], history: SessionHistory): Turn | undefined {
-  if (answers.length < 2) return answers[0];
-  const main = answers.find((turn) => history.onMainLine(turn.record.turn) === turn);
-  return main ?? answers.reduce((least, turn) => (turn.hash < least.hash ? turn : least));
 }

@@ -25,5 +25,5 @@ export const OF_A_SESSION: Codes = [
 export const OF_A_TURN: Codes = [
   ...OF_A_SESSION,
   ...(['unsupported_parameter', 'mode_mismatch', 'mode_unavailable', 'context_overflow'] as const),
-  ...(['turn_conflict', 'turn_cancelled', 'session_busy'] as const),
+  ...(['turn_conflict', 'turn_cancelled', 'session_busy', 'repair_incomplete'] as const),
 ];

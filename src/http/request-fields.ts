@@ -54,6 +54,14 @@ export const modelText = (said: Said = {}) =>
     (text) => faultOf(text) ?? '',
   );
 
+/** Real Unicode, or nothing. */
+export const unicodeText = (said: Said = {}) =>
+  Type.Refine(
+    Type.String(said),
+    (text) => text === '' || faultOf(text) === undefined,
+    (text) => faultOf(text) ?? '',
+  );
+
 function faultOf(text: string): string | undefined {
   if (text === '') return 'is empty';
   return text.isWellFormed() ? undefined : 'has half a surrogate pair: it is not Unicode text';

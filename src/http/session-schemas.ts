@@ -50,6 +50,12 @@ const STORED_TURN_FIELDS = {
   parent: Type.Union([Type.String(), Type.Null()], {
     description: 'The `context_id` of the turn before; null for turn 1.',
   }),
+  repairs: Type.Optional(
+    Type.String({
+      description:
+        'The `context_id` of a turn that was lost with its node: this one is what the client told of it, and was not answered here.',
+    }),
+  ),
   system: Type.Optional(Type.String()),
   user: Type.Optional(Type.String()),
   messages: Type.Optional(

@@ -4,6 +4,7 @@ import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessi
 import type { SessionSummary } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { textOf } from '../domain/record/message-content.ts';
+import { repairedOf } from '../domain/record/repaired.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
 import { STOP_TYPES } from './stop-types.ts';
@@ -48,9 +49,11 @@ function branchView<TurnReply>({ tip, partsFrom, turns }: ReadBranch, viewTurn: 
 export function turnView({ turn, text }: ReadTurn): StoredTurnReply {
   const { record } = turn;
   const { payload } = record;
+  const lost = repairedOf(record);
   return {
     ...placeView(turn),
     parent: record.parent ?? null,
+    ...(lost !== undefined && { repairs: lost }),
     ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : textView(text)),
     stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,

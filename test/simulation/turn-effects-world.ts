@@ -1,20 +1,24 @@
 import type { TurnReply } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { ContextId } from '../../src/domain/identifiers.ts';
+import type { ContextId, TurnNumber } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
-import type { Clock } from '../../src/environment/environment.ts';
+import type { RememberedTurn } from '../../src/domain/turn-repair.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';
-import { pause } from '../../src/waiting/pause.ts';
 import { Chance, yielded } from '../../tools/chance.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { requestOf } from '../support/context-manager-rig.ts';
+import { HaltingClock, slowed } from './halting-clock.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 import { type SimulatedNode, startSimulatedNode } from './simulated-node.ts';
+import { missingFromLine } from './told-turns.ts';
 
-/** What may go wrong with nodes while clients send one turn to several of them. */
-export type NodeFault = 'restart' | 'hang' | 'cut';
+/**
+ * What may go wrong with nodes while clients send one turn to several of them. `loss`: a node dies before what it wrote last has
+ * reached another, and is back with its disk at the end at the latest; clients repair what they have seen.
+ */
+export type NodeFault = 'restart' | 'hang' | 'cut' | 'loss';
 
 const NODES = ['a', 'b', 'c'];
 const SESSIONS = 3;
@@ -26,18 +30,25 @@ interface Session {
   readonly name: string;
   turn: number;
   contextId: ContextId | undefined;
+  /** Every turn as it was answered, oldest first. */
+  readonly told: RememberedTurn[];
+  /** A node has said that it lacks the turns before the next one. */
+  isLost: boolean;
 }
 
 interface Place {
   readonly name: string;
   readonly clock: HaltingClock;
   node: SimulatedNode;
+  /** Nothing that was on its way to or from it arrives. */
+  isLost?: boolean;
 }
 
 /**
  * Clients that send the same turn of a session to several nodes at once, give up, and send it again, while nodes are killed
  * and started again, hang, and lose each other. Throws when two effects of one turn are both said to be the only one, and
- * where nothing goes wrong when there are two at all. Returns how often what happened.
+ * where nothing goes wrong when there are two at all; and when a turn that a client was answered is not part of what it goes
+ * on from in the end. Returns how often what happened.
  */
 export async function simulateTurnEffects(
   seed: number,
@@ -109,6 +120,7 @@ class World {
       [faulty('cut', 3), () => this.#network.toggle()],
       [faulty('hang', 3), () => this.#hang()],
       [faulty('restart', 3), () => this.#restart()],
+      [faulty('loss', 3), () => this.#lose()],
     ]);
     await act();
     await yielded(this.#chance.below(6));
@@ -120,14 +132,22 @@ class World {
     this.#network.heal();
     for (const place of this.#places) {
       place.clock.goOn();
-      if (place.node.dead) place.node = this.#start(place.name, place.clock, place.node);
+      if (place.node.dead) this.#return(place);
     }
     for (let ms = 0; this.#underWay.size > 0; ms += WAIT_MS) {
       if (ms > ENDS_MS) throw this.#broken('requests never ended', [...this.#underWay.values()]);
       await this.#deliver(this.#network.takeAll());
       await this.#environment.advance(WAIT_MS);
     }
+    while (!this.#network.isEmpty) await this.#deliver(this.#network.takeAll());
     this.#check();
+    if (!this.#faults.includes('loss')) return;
+    const held = new Map(this.#places.flatMap(({ node }) => [...node.replica.held]));
+    for (const { name, told } of this.#sessions) {
+      const turn = missingFromLine(told, held);
+      if (turn !== undefined)
+        throw this.#broken('a turn that was answered is not part of what its client goes on from', { name, turn });
+    }
   }
 
   #send(session: Session): void {
@@ -141,19 +161,29 @@ class World {
     this.#log(`send ${what}`);
     this.#underWay.set(waiting, what);
     const { node } = place;
-    const named = this.#chance.oneIn(2) ? contextId : undefined;
-    const mayPromiseLess = this.#faults.length > 0 && this.#chance.oneIn(10);
+    const loses = this.#faults.includes('loss');
+    const named = loses || this.#chance.oneIn(2) ? contextId : undefined;
+    const repair = loses && session.isLost && session.told.length > 0 ? { repair: session.told.slice(-8) } : {};
+    const mayPromiseLess = this.#faults.length > 0 && !loses && this.#chance.oneIn(10);
     const consistency = mayPromiseLess ? 'available' : 'strong';
-    const request = requestOf({ session: session.name, text, turn, contextId: named, consistency, maxWaitMs: WAIT_MS });
+    const request = requestOf({
+      session: session.name,
+      text,
+      turn,
+      contextId: named,
+      consistency,
+      maxWaitMs: WAIT_MS,
+      ...repair,
+    });
     node.manager
       .takeTurn(request, { part: () => {}, gone: waiting.signal })
-      .then((reply) => node.dead || this.#onReply(session, what, reply, { turn, isOther }))
-      .catch((error) => node.dead || this.#onError(what, error))
+      .then((reply) => node.dead || this.#onReply(session, what, reply, { turn, text }))
+      .catch((error) => node.dead || this.#onError(session, what, error))
       .catch((broken) => this.#defects.push(broken))
       .finally(() => this.#underWay.delete(waiting));
   }
 
-  #onReply(session: Session, what: string, reply: TurnReply, sent: { turn: number; isOther: boolean }): void {
+  #onReply(session: Session, what: string, reply: TurnReply, sent: { turn: number; text: string }): void {
     const contextId = reply.contextId as ContextId;
     this.#log(`answered ${what}: ${contextId.slice(0, 6)} ${reply.replayed ? 'replayed' : reply.arbitrated}`);
     this.#count(reply.replayed ? 'replayed' : reply.arbitrated ? 'sure' : 'unsure');
@@ -162,12 +192,17 @@ class World {
     // Under `available` from less than the client has seen.
     session.turn = (reply.basedOnTurn ?? 0) + 2;
     session.contextId = contextId;
+    session.isLost = false;
+    session.told.push({ turn: sent.turn as TurnNumber, contextId, prompt: sent.text, reply: reply.text });
+    if (reply.repairedTurns > 0) this.#count('repaired');
   }
 
-  #onError(what: string, error: unknown): void {
+  #onError(session: Session, what: string, error: unknown): void {
     const code = error instanceof DiscedgeError ? error.code : String(error);
     this.#log(`failed ${what}: ${code}`);
     this.#count(code);
+    if (code === 'context_stale') session.isLost = true;
+    if (code === 'repair_incomplete' && this.#faults.includes('loss')) return;
     if (code === 'turn_cancelled' || code === 'context_stale' || code === 'turn_conflict') return;
     throw error;
   }
@@ -190,9 +225,34 @@ class World {
   #restart(): void {
     const place = this.#chance.of(this.#places);
     this.#log(`${place.node.dead ? 'starts' : 'dies'} ${place.name}`);
-    if (place.node.dead) place.node = this.#start(place.name, place.clock, place.node);
+    if (place.node.dead) this.#return(place);
     else place.node.dead = true;
     this.#count('restart');
+  }
+
+  /** Dies with what has not reached another node. */
+  #lose(): void {
+    const place = this.#chance.of(this.#places);
+    if (place.node.dead) {
+      this.#return(place);
+      return;
+    }
+    this.#log(`is lost ${place.name}`);
+    place.node.dead = true;
+    place.isLost = true;
+    this.#network.forget(place.name);
+    this.#count('loss');
+  }
+
+  /** With what is on its disk; after a loss all nodes are told of what they lack of each other. */
+  #return(place: Place): void {
+    place.node = this.#start(place.name, place.clock, place.node);
+    if (!place.isLost) return;
+    place.isLost = false;
+    for (const other of this.#places) {
+      this.#network.send(place.name, other.name, [...place.node.replica.held.values()]);
+      this.#network.send(other.name, place.name, [...other.node.replica.held.values()]);
+    }
   }
 
   #start(name: string, clock: HaltingClock, before?: SimulatedNode): SimulatedNode {
@@ -251,7 +311,7 @@ class World {
   }
 
   #newSession(): Session {
-    return { name: `s${this.#chance.below(1e6)}`, turn: 1, contextId: undefined };
+    return { name: `s${this.#chance.below(1e6)}`, turn: 1, contextId: undefined, told: [], isLost: false };
   }
 
   #count(event: string): void {
@@ -265,57 +325,4 @@ class World {
   #broken(promise: string, about: object): Error {
     return new Error(`${promise}: ${JSON.stringify(about)}\n${this.#trace.slice(-60).join('\n')}`);
   }
-}
-
-/** A clock whose timers stand still while its process hangs, and are late then. */
-class HaltingClock implements Clock {
-  readonly #clock: Clock;
-  readonly #late: (() => void)[] = [];
-  isHalted = false;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  readonly now = () => this.#clock.now();
-  readonly monotonic = () => this.#clock.monotonic();
-  readonly steady = () => this.#clock.steady();
-
-  readonly after = (delayMs: number, callback: () => void): (() => void) => {
-    let isCancelled = false;
-    const run = () => {
-      if (isCancelled) return;
-      if (this.isHalted) this.#late.push(run);
-      else callback();
-    };
-    const cancel = this.#clock.after(delayMs, run);
-    return () => {
-      isCancelled = true;
-      cancel();
-    };
-  };
-
-  halt(): void {
-    this.isHalted = true;
-  }
-
-  goOn(): void {
-    this.isHalted = false;
-    for (const run of this.#late.splice(0)) run();
-  }
-}
-
-/** An LLM Service that takes its time before it begins. */
-function slowed(llm: LlmService, clock: Clock, waitMs: () => number): LlmService {
-  return new Proxy(llm, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (name !== 'generate') return typeof value === 'function' ? value.bind(target) : value;
-      return async function* (...[request, signal]: Parameters<LlmService['generate']>) {
-        await pause(clock, waitMs(), signal);
-        signal.throwIfAborted();
-        yield* target.generate(request, signal);
-      };
-    },
-  });
 }

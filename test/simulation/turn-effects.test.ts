@@ -1,6 +1,7 @@
 // Clients send one turn to several of three nodes at once, with the same message or another one, give up and send it again, while
 // turns take from milliseconds to longer than a grant lasts, and records reach the other nodes seconds later. Tries to have two
 // effects of one turn that are both said to be the only one; and, where no node dies, hangs or is cut off, to have two at all.
+// Where nodes die before their records have reached another, clients hand over what they were answered: tries to lose a turn of it.
 //
 // SIMULATION_RUNS says how many histories (default 12), SIMULATION_SEED replays one.
 import { expect, test } from 'vitest';
@@ -18,6 +19,8 @@ test.each<{ faults: readonly NodeFault[]; met: readonly string[] }>([
   { faults: [], met: ['sure', 'replayed', 'turn_conflict'] },
   { faults: ['restart'], met: ['sure', 'unsure', 'restart'] },
   { faults: ['hang'], met: ['sure', 'unsure', 'hang', 'two effects'] },
+  { faults: ['loss'], met: ['sure', 'unsure', 'loss', 'context_stale', 'repaired'] },
+  { faults: [...all, 'loss'], met: ['repaired'] },
   { faults: all, met: ['sure', 'unsure', 'restart', 'hang', 'two effects'] },
 ])('a turn has one effect, or it is said; with $faults', async ({ faults, met }) => {
   const events = new Map<string, number>();

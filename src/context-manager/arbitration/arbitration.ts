@@ -74,9 +74,13 @@ export class Arbitration {
       const turn = ((base?.record.turn ?? 0) + 1) as TurnNumber;
       const attempt: TurnAttempt = { key, turn, parent: base?.hash, attempt: ++this.#attempts };
       const isOwn = isNew || this.#parts.others === undefined;
+      // Another branch goes on after it already, and nobody tells of two.
+      const partsHere = pass.lost !== undefined && isAnswered(pass.session, base?.hash);
       const held = isOwn
         ? HeldTurn.unshared
-        : await this.#take(attempt, base?.record.origin, { request, asking, signal });
+        : partsHere
+          ? this.#held(attempt, NOT_SURE)
+          : await this.#take(attempt, base?.record.origin, { request, asking, signal });
       if (held === 'look again') continue;
       if (held !== undefined) return { ...pass, held };
       signal.throwIfAborted();

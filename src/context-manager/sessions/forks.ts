@@ -177,7 +177,7 @@ function copyOf({ record }: Turn, key: SessionKey, parent: ContextId | undefined
 /** Throws `invalid_request` when the branch named ends before the turn named. */
 function lastTurnOf(history: SessionHistory, { turn, contextId }: ForkRequest): Turn | undefined {
   if (contextId === undefined) return turn === undefined ? undefined : history.onMainLine(turn);
-  const named = history.get(contextId);
+  const named = history.standingFor(contextId);
   if (named === undefined || turn === undefined) return named;
   if (turn <= named.record.turn) return history.line(named)[turn - 1];
   throw new DiscedgeError(

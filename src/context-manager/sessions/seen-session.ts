@@ -42,7 +42,7 @@ export async function seenSession(replica: ReplicaWait, key: SessionKey, seen: S
 /** Damaged, it is shown and deleted as it is. */
 function lackIn({ history, corrupt }: CachedSession, { turn, contextId, isOpening }: SeenBefore): Lack | undefined {
   if (corrupt > 0 || (isOpening === true && history.size === 0)) return undefined;
-  if (contextId !== undefined && history.get(contextId) === undefined) return 'arrival';
+  if (contextId !== undefined && history.standingFor(contextId) === undefined) return 'arrival';
   if (turn !== undefined) return (history.tip?.record.turn ?? 0) < turn ? 'arrival' : undefined;
   return history.size === 0 ? 'elsewhere' : undefined;
 }

@@ -3,6 +3,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionKey, TurnNumber } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { decideTurn, type TurnClaim, type TurnDecision, type TurnDoubt } from '../../domain/turn-decision.ts';
+import { planRepair, type RememberedTurn } from '../../domain/turn-repair.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Lack, ReplicaWait } from './replica-wait.ts';
 import { requestDigest } from './request-digest.ts';
@@ -28,7 +29,12 @@ export interface OpenPass extends Waited {
   readonly base: Turn | undefined;
   /** What the turn is to be stored under. */
   readonly digest: RequestDigest;
+  /** Turns between `base` and this one that are lost, and that the client has in words, oldest first. */
+  readonly lost?: readonly RememberedTurn[];
 }
+
+/** Before turns are taken for lost, what is on its way has had time to arrive, and every peer to be asked. */
+const REPAIR_WAIT_MS_MIN = 1_000;
 
 /** How soon a client may ask again after `context_stale`: one LAN replication delay with room to spare. */
 export const STALE_RETRY_MS = 250;
@@ -45,11 +51,11 @@ export class TurnGate {
   }
 
   /**
-   * Throws `turn_conflict`, `session_deleted`, `session_not_found`, `context_stale`, `context_corrupt`, or
-   * `invalid_request` when turn and context id leave a doubt; `signal.reason` on abort.
+   * Throws `turn_conflict`, `session_deleted`, `session_not_found`, `context_stale`, `context_corrupt`, `repair_incomplete`,
+   * or `invalid_request` when turn and context id leave a doubt; `signal.reason` on abort.
    */
   async pass(key: SessionKey, request: TurnRequest, signal: AbortSignal): Promise<GatePass> {
-    const { place, mode, consistency } = request;
+    const { place, mode, consistency, repair } = request;
     const claim: TurnClaim = { place, mode, consistency, digestAs: (turn) => requestDigest(request, turn) };
     const {
       session,
@@ -58,7 +64,7 @@ export class TurnGate {
       retries,
     } = await this.#replica.until(
       key,
-      { maxWaitMs: request.maxWaitMs, signal },
+      { maxWaitMs: repair === undefined ? request.maxWaitMs : Math.max(request.maxWaitMs, REPAIR_WAIT_MS_MIN), signal },
       (session) => {
         if (session.deleted)
           throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
@@ -87,6 +93,11 @@ export class TurnGate {
     }
     if (session.corrupt > 0) throw corrupt(session);
     const { base, digest } = decision;
+    if (repair !== undefined) {
+      const plan = planRepair(session.history, repair);
+      if (plan === undefined) throw unrepairable(session);
+      return { ...pass, answered: undefined, digest, ...plan };
+    }
     if (base === undefined && this.#replica.isAlone) {
       throw new DiscedgeError('session_not_found', 'no such session; turn 1 opens one', { param: 'session_id' });
     }
@@ -146,6 +157,15 @@ const DOUBTS: Readonly<Record<TurnDoubt, { readonly message: string; readonly pa
   },
   opening_after: { message: 'turn 1 opens a session and has no context_id before it', param: 'context_id' },
 };
+
+function unrepairable({ history }: CachedSession): DiscedgeError {
+  const held = history.tip?.record.turn ?? 0;
+  return new DiscedgeError(
+    'repair_incomplete',
+    `this node holds ${held} turn(s) of the session, and the turns in repair reach back neither to one of them nor to turn 1: ask another node, or open a new session`,
+    { param: 'repair', retryAfterMs: STALE_RETRY_MS },
+  );
+}
 
 function corrupt(session: CachedSession): DiscedgeError {
   return new DiscedgeError(

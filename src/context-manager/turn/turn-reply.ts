@@ -1,6 +1,7 @@
 import type { SessionKey, TurnNumber } from '../../domain/identifiers.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
+import { repairedBefore } from '../../domain/turn-repair.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { StoredReply } from '../modes/mode.ts';
@@ -70,7 +71,8 @@ export function evaluatedTurn(
   };
 }
 
-function placeOf({ record, hash }: Turn, { waitedMs, retries }: GatePass) {
+function placeOf(turn: Turn, { session, waitedMs, retries }: GatePass) {
+  const { record, hash } = turn;
   return {
     userId: record.userId,
     sessionId: record.sessionId,
@@ -80,6 +82,7 @@ function placeOf({ record, hash }: Turn, { waitedMs, retries }: GatePass) {
     basedOnTurn: record.turn - 1,
     basedOnContext: record.parent,
     droppedTurns: record.contextStart - 1,
+    repairedTurns: repairedBefore(session.history, turn),
     waitedMs,
     retries,
     ...LOCAL,

@@ -7,6 +7,7 @@ import type { Preamble } from '../../domain/record/preamble.ts';
 import type { Message, StopReason, StoredMode } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { RememberedTurn } from '../../domain/turn-repair.ts';
 import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
 import type { GenerationProgress, GenerationRequest, GenerationUsage } from '../../llm-service/llm-service.ts';
 import type { ReplyForm } from './reply-form.ts';
@@ -53,6 +54,11 @@ export interface TurnRequest extends ReplyOptions {
   readonly overflow: OverflowPolicy;
   /** What becomes of the reasoning in earlier replies. */
   readonly reasoning: ReasoningPolicy;
+  /**
+   * The turns right before this one, oldest first, as the client was answered: they take the place of those that are lost. Left
+   * out, a turn whose history is lost is refused.
+   */
+  readonly repair?: readonly RememberedTurn[];
 }
 
 /** What a turn adds to its session: the conversation that it begins with, where it does, and the new messages. */
@@ -169,4 +175,6 @@ export interface TurnReply extends EvaluatedTurn {
   readonly replicas: number;
   /** Ids of the context before that were evaluated again because the template has earlier turns otherwise; 0 for a replay. */
   readonly rewrittenTokens: number;
+  /** How many turns right before it were told by the client in place of lost ones. */
+  readonly repairedTurns: number;
 }

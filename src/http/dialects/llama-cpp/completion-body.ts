@@ -12,6 +12,7 @@ import {
   sessionId,
   tokenId,
   turnNumber,
+  unicodeText,
   userId,
 } from '../../request-fields.ts';
 
@@ -25,6 +26,21 @@ const RESPONSE_FIELD_CHARS_MAX = 256;
 
 const replyTokens = (description: string) =>
   Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER, description });
+
+/** Turns that a client may hand over, and their texts together: what is lost with a node is its last seconds. */
+const REPAIR_TURNS_MAX = 32;
+export const REPAIR_TEXT_CHARS_MAX = 262_144;
+
+const rememberedTurn = Type.Object(
+  {
+    turn: turnNumber(),
+    context_id: contextId({ description: 'As the node called it that answered it.' }),
+    system: Type.Optional(modelText({ description: 'Of turn 1 alone.' })),
+    prompt: modelText({ description: 'What was said.' }),
+    reply: unicodeText({ description: 'What was answered.' }),
+  },
+  { additionalProperties: false },
+);
 
 /** What a request says beside its sampling parameters. */
 const REQUEST_FIELDS = {
@@ -101,6 +117,13 @@ const UNMISTAKABLE_FIELDS = {
     choice(OVERFLOW_POLICIES, {
       description:
         'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns.',
+    }),
+  ),
+  repair: Type.Optional(
+    Type.Array(rememberedTurn, {
+      minItems: 1,
+      maxItems: REPAIR_TURNS_MAX,
+      description: `The turns right before this one, oldest first, as the client was answered. Should they be lost with the node that had them, they are stored again as told, and marked so; as long as any reachable node has them, that is what counts. Needs \`turn\` and \`context_id\`; up to ${REPAIR_TEXT_CHARS_MAX} characters.`,
     }),
   ),
   reasoning: Type.Optional(

@@ -94,6 +94,12 @@ const FIELDS = {
     count('Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.'),
     ({ turn }) => turn?.rewrittenTokens ?? 0,
   ),
+  repaired_turns: maybe(
+    count(
+      'Turns right before this one that were lost, and are what `repair` told of them; absent where there are none.',
+    ),
+    ({ turn }) => turn?.repairedTurns || undefined,
+  ),
   exact_ids: always(
     Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
     ({ reply }) => reply.exact,

@@ -4,10 +4,11 @@ import { nearest } from '../../../domain/nearest.ts';
 import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../../domain/turn-decision.ts';
+import { type RememberedTurn, rememberedFault } from '../../../domain/turn-repair.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { ownerOf } from '../../owner.ts';
 import { allowedTtl } from '../../time-to-live.ts';
-import { type CompletionBody, samplingFields, unmistakableFields } from './completion-body.ts';
+import { type CompletionBody, REPAIR_TEXT_CHARS_MAX, samplingFields, unmistakableFields } from './completion-body.ts';
 import { isWanted } from './response-fields.ts';
 
 /** Levels of objects and arrays in a parameter; llama.cpp's own go two or three deep, JSON schemas some more. */
@@ -41,6 +42,7 @@ export function completionOf(
     ...(stream && (progress || usage) && { tell: { progress, usage } }),
   };
   const mode = body.mode ?? defaultMode;
+  const repair = repairOf(body, { ...reply, mode });
   if (mode === 'client-side') {
     const promptText = isWanted('prompt', body.response_fields);
     return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt), promptText } };
@@ -59,6 +61,7 @@ export function completionOf(
     ttlSeconds: allowedTtl(body.ttl_seconds, options),
     overflow: body.overflow ?? options.defaultOverflow,
     reasoning: body.reasoning ?? 'as-template',
+    ...(repair !== undefined && { repair }),
   };
   return { kind: 'turn', request };
 }
@@ -66,6 +69,26 @@ export function completionOf(
 function placeOf({ turn, context_id: contextId }: CompletionBody): TurnPlace {
   if (turn !== undefined) return { turn, contextId };
   return contextId === undefined ? { opens: true } : { after: contextId };
+}
+
+function repairOf(
+  { repair, turn, context_id: contextId }: CompletionBody,
+  { maxTokens, mode }: Pick<ReplyOptions, 'maxTokens'> & { readonly mode: ContextMode },
+): readonly RememberedTurn[] | undefined {
+  if (repair === undefined) return undefined;
+  if (mode === 'client-side')
+    throw invalid('repair', 'repair is for sessions; in mode "client-side" nothing is stored');
+  if (maxTokens === 0) throw invalid('repair', 'repair comes with a turn; n_predict 0 takes none');
+  const told = repair.map(({ context_id: contextId, ...rest }): RememberedTurn => ({ ...rest, contextId }));
+  const fault = rememberedFault(told, { turn, contextId });
+  if (fault !== undefined) throw invalid('repair', `repair ${fault}`);
+  const chars = told.reduce(
+    (sum, { system = '', prompt, reply }) => sum + system.length + prompt.length + reply.length,
+    0,
+  );
+  if (chars > REPAIR_TEXT_CHARS_MAX)
+    throw invalid('repair', `repair holds more than ${REPAIR_TEXT_CHARS_MAX} characters`);
+  return told;
 }
 
 function samplingOf(body: CompletionBody): ReplyOptions['sampling'] {
