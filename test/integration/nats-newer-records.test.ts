@@ -60,7 +60,7 @@ test('a log waits at a newer record, the node says so, and everything else goes 
       logs: [{ cursor: 1 }],
     }),
   );
-  expect(b.peer(a).logs[0]?.lag).toBeGreaterThan(0);
+  await eventually(() => expect(b.peer(a).logs[0]?.lag).toBeGreaterThan(0));
   const [own, others] = [await b.writeMany(5, 'own'), await c.writeMany(5, 'others')];
   await Promise.all([a.eventuallyHolds([...own, ...others]), b.eventuallyHolds([before, ...others])]);
   await c.eventuallyHolds([before, ...own]);

@@ -34,7 +34,7 @@ test('records travel to every other node once, in the order of their origin, and
   );
   await eventually(() => expect(c.arrived).toHaveLength(600));
   await eventually(() => expect(seen).toEqual(fromA.map(() => true)));
-  expect(c.peer(a).logs).toMatchObject([{ cursor: 300, lag: 0 }]);
+  await eventually(() => expect(c.peer(a).logs).toMatchObject([{ cursor: 300, lag: 0 }]));
   // Peers can have the last records before the server's answer to them is back.
   await eventually(() =>
     expect(a.store.sharing.status()).toMatchObject({

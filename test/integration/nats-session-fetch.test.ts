@@ -84,7 +84,7 @@ test("a session of this node's own that only a peer still has comes back, too, a
   expect(await held(small)).toEqual(hashes(records));
   const next = await small.write({ key: OLD, parent: records.at(-1) });
   await large.eventuallyHolds([next]);
-  expect(large.peer(small).logs).toMatchObject([{ cursor: 6, lag: 0 }]);
+  await eventually(() => expect(large.peer(small).logs).toMatchObject([{ cursor: 6, lag: 0 }]));
 });
 
 test('what nobody has is said at once, and what a peer has deleted is deleted here', async () => {
