@@ -117,7 +117,9 @@ test('an older node waits at what it cannot read, says so, serves all else, and 
     expect(seen.lag).toBeGreaterThan(0);
   };
   for (const id of ['a', 'c'] as const) await eventually(() => waits(id));
-  expect(await peerOf('b', 'a')).toMatchObject({ record_version: RECORD_FORMAT_VERSION, lag: 0 });
+  await eventually(async () =>
+    expect(await peerOf('b', 'a')).toMatchObject({ record_version: RECORD_FORMAT_VERSION, lag: 0 }),
+  );
   expect((await at('a').get('/metrics')).text).toMatch(/^discedge_peer_needs_upgrade\{peer="b"\} 1$/m);
   expect(
     at('a')

@@ -61,6 +61,7 @@ test('an evicted session comes back whole when it is asked for, and logs stay wh
   await small.eventuallyHolds(records);
   await crowdOut(small, large);
   expect(await held(small)).toEqual([]);
+  await eventually(() => expect(small.peer(large).logs).toMatchObject([{ lag: 0 }]));
   const before = { here: small.peer(large).logs, there: await large.store.status() };
   const arrivedBefore = small.arrived.length;
   expect(await fetch(small)).toBe(30);
