@@ -23,17 +23,22 @@ export class ByteWriter {
     if (!(value >= 0 && Number.isSafeInteger(value))) throw new RangeError(`${value} is not a whole number`);
     this.#reserve(8);
     let rest = value;
-    while (rest > 0x7f) {
+    while (rest > 0x7fff_ffff) {
       this.#buffer[this.#length++] = (rest % 128) | 0x80;
       rest = Math.floor(rest / 128);
+    }
+    while (rest > 0x7f) {
+      this.#buffer[this.#length++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
     }
     this.#buffer[this.#length++] = rest;
   }
 
   text(value: string): void {
-    const bytes = Buffer.from(value, 'utf8');
-    this.varint(bytes.length);
-    this.raw(bytes);
+    const bytes = Buffer.byteLength(value, 'utf8');
+    this.varint(bytes);
+    this.#reserve(bytes);
+    this.#length += this.#buffer.write(value, this.#length, bytes, 'utf8');
   }
 
   /** Bytes whose number the reader knows. */
@@ -45,9 +50,11 @@ export class ByteWriter {
 
   /** `bytes` bytes, given as twice as many hex digits. */
   hex(digits: string, bytes: number): void {
-    const decoded = Buffer.from(digits, 'hex');
-    if (decoded.length !== bytes || digits.length !== 2 * bytes) throw new RangeError(`not ${bytes} bytes in hex`);
-    this.raw(decoded);
+    this.#reserve(bytes);
+    // Stops before what is no hex digit.
+    const written = digits.length === 2 * bytes ? this.#buffer.write(digits, this.#length, bytes, 'hex') : 0;
+    if (written !== bytes) throw new RangeError(`not ${bytes} bytes in hex`);
+    this.#length += bytes;
   }
 
   /** Any number but NaN, which has many forms. */

@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
-import { RECORD_BYTES_MAX, sealRecord } from '../../domain/record/record-codec.ts';
+import type { Extensions } from '../../domain/record/extensions.ts';
+import { RECORD_BYTES_MAX, sealedLength } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { Kept, Prompt } from '../modes/mode.ts';
@@ -29,10 +30,13 @@ export function newTurnRecord(
       param: 'session_id',
     });
   }
-  const extensions = new Map([...(request.extensions ?? []), ...(kept.extensions ?? []), ...(marks.extensions ?? [])]);
+  const { keygroup, userId, sessionId } = session.key;
+  const extensions = joined(request.extensions, kept.extensions, marks.extensions);
   return {
     kind: 'turn',
-    ...session.key,
+    keygroup,
+    userId,
+    sessionId,
     origin: options.nodeId,
     incarnation: options.incarnation,
     writtenAtMs,
@@ -47,9 +51,15 @@ export function newTurnRecord(
       seed: numberOr(request.sampling.seed),
       maxTokens: request.maxTokens === 'most' ? options.replyTokensMax : request.maxTokens,
     },
-    ...kept,
-    ...(extensions.size > 0 && { extensions }),
+    payload: kept.payload,
+    ...(extensions && { extensions }),
   };
+}
+
+/** What several carry, the later ones before the earlier. */
+function joined(...several: readonly (Extensions | undefined)[]): Extensions | undefined {
+  const [first, ...rest] = several.filter((one) => one !== undefined && one.size > 0) as Extensions[];
+  return rest.length === 0 ? first : new Map([first, ...rest].flatMap((one) => [...(one as Extensions)]));
 }
 
 /**
@@ -63,15 +73,15 @@ const REPLY_TOKEN_BYTES = 64;
  * record holds, whatever the reply: the LLM would be asked in vain, and again whenever the turn is sent again.
  */
 export function replyTokensHeld(draft: TurnRecord): number {
-  const tokens = Math.floor((RECORD_BYTES_MAX - sealedBytes(draft)) / REPLY_TOKEN_BYTES);
+  const tokens = Math.floor((RECORD_BYTES_MAX - lengthOf(draft)) / REPLY_TOKEN_BYTES);
   if (tokens < 1)
     throw unholdable(`its prompt leaves no room for a reply in the ${RECORD_BYTES_MAX} bytes of a record`);
   return tokens;
 }
 
-function sealedBytes(record: TurnRecord): number {
+function lengthOf(draft: TurnRecord): number {
   try {
-    return sealRecord(record).bytes.length;
+    return sealedLength(draft);
   } catch (error) {
     if (error instanceof RangeError) throw unholdable(error.message);
     throw error;

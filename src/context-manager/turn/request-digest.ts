@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import { addedMessages, type TurnRequest } from './turn.ts';
@@ -26,7 +26,7 @@ export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined
     // Requests that say nothing of these are still found by what was stored for them before there were such.
     ...(preamble === undefined && form === undefined ? [] : [sorted(preamble ?? null), sorted(form ?? null)]),
   ];
-  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 16) as RequestDigest;
+  return hash('sha256', JSON.stringify(decisive)).slice(0, 16) as RequestDigest;
 }
 
 /** What stands for the number of a turn that has none yet. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digestOf } from 'node:crypto';
 import { ByteReader, ByteWriter, MalformedBytes, pick } from '../bytes.ts';
 import {
   type ContextId,
@@ -67,6 +67,22 @@ const MODES = ['raw', 'tokenized'] as const;
  * again: a turn that is acknowledged can be read.
  */
 export function sealRecord(record: SessionRecord): SealedRecord {
+  const writer = written(record);
+  const digest = digestOf('sha256', writer.view(), 'buffer');
+  writer.raw(digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES));
+  const bytes = new Uint8Array(writer.view());
+  if (bytes.length > RECORD_BYTES_MAX)
+    throw new RangeError(`record of ${bytes.length} bytes exceeds ${RECORD_BYTES_MAX}`);
+  return { record, bytes, hash: digest.toString('hex', 0, HASH_BYTES) as ContextId };
+}
+
+/** How many bytes a record has once it is sealed. Throws RangeError for what no record may say. */
+export function sealedLength(record: SessionRecord): number {
+  return written(record).view().length + CHECKSUM_BYTES;
+}
+
+/** Its canonical bytes. Throws RangeError for what no record may say. */
+function written(record: SessionRecord): ByteWriter {
   const fault = faultOf(record);
   if (fault !== undefined) throw new RangeError(fault);
   const writer = new ByteWriter();
@@ -92,12 +108,7 @@ export function sealRecord(record: SessionRecord): SealedRecord {
     if (record.payload.mode === 'tokenized') writeTokenized(record.payload, version, writer);
     else writeRaw(record.payload, version, writer);
   }
-  const digest = createHash('sha256').update(writer.view()).digest();
-  writer.raw(digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES));
-  const bytes = new Uint8Array(writer.view());
-  if (bytes.length > RECORD_BYTES_MAX)
-    throw new RangeError(`record of ${bytes.length} bytes exceeds ${RECORD_BYTES_MAX}`);
-  return { record, bytes, hash: digest.toString('hex', 0, HASH_BYTES) as ContextId };
+  return writer;
 }
 
 /**
@@ -109,7 +120,7 @@ export function openRecord(bytes: Uint8Array, expectedHash?: ContextId): SealedR
   if (bytes.length < CHECKSUM_BYTES || bytes.length > RECORD_BYTES_MAX)
     throw new CorruptRecord(`${bytes.length} bytes long`);
   const canonical = bytes.subarray(0, bytes.length - CHECKSUM_BYTES);
-  const digest = createHash('sha256').update(canonical).digest();
+  const digest = digestOf('sha256', canonical, 'buffer');
   const checksum = digest.subarray(HASH_BYTES, HASH_BYTES + CHECKSUM_BYTES);
   if (!checksum.equals(bytes.subarray(canonical.length))) throw new CorruptRecord('checksum differs');
   const hash = digest.toString('hex', 0, HASH_BYTES) as ContextId;
