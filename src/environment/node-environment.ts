@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { uptime } from 'node:os';
 import { pino } from 'pino';
-import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client';
-import type { Clock, Environment, LogFields, Logger, MetricSpec, Metrics, Random } from './environment.ts';
+import { Registry } from 'prom-client';
+import type { Clock, Environment, LogFields, Logger, Random } from './environment.ts';
+import { prometheusMetrics } from './prometheus-metrics.ts';
 import { readableLogLine } from './readable-log.ts';
 import { steadyTime } from './steady-time.ts';
 
@@ -71,39 +72,4 @@ function withError(fields: LogFields | undefined, error: unknown): object {
   const code = (error as { code?: unknown }).code;
   const cause = error.cause instanceof Error ? error.cause.message : undefined;
   return { ...fields, error: { name, code, message, cause, stack } };
-}
-
-function prometheusMetrics(registry: Registry): Metrics {
-  const common = ({ name, help, labels }: MetricSpec) => ({
-    name,
-    help,
-    labelNames: [...(labels ?? [])],
-    registers: [registry],
-  });
-  return {
-    counter(spec) {
-      const counter = new PromCounter(common(spec));
-      return {
-        add: (amount, labels) => (labels === undefined ? counter.inc(amount) : counter.inc({ ...labels }, amount)),
-      };
-    },
-    histogram(spec) {
-      const histogram = new PromHistogram({ ...common(spec), buckets: [...spec.buckets] });
-      return {
-        observe: (value, labels) =>
-          labels === undefined ? histogram.observe(value) : histogram.observe({ ...labels }, value),
-      };
-    },
-    gauge(spec, read) {
-      new PromGauge({
-        ...common(spec),
-        collect() {
-          const values = read();
-          if (typeof values === 'number') return this.set(values);
-          this.reset();
-          for (const { labels, value } of values) this.set({ ...labels }, value);
-        },
-      });
-    },
-  };
 }
