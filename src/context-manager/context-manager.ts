@@ -32,6 +32,7 @@ import type {
 } from './turn/turn.ts';
 import { type AnsweredPass, type OpenPass, TurnGate } from './turn/turn-gate.ts';
 import { answeredReply, evaluatedTurn, type Generated, generatedReply, replayedReply } from './turn/turn-reply.ts';
+import { LOCAL } from './turn/write-concerns.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
@@ -102,12 +103,13 @@ export class ContextManager {
       const key = this.#keyOf(request);
       const keyText = sessionKeyText(key);
       return this.#node.running.run(keyText, observer.gone, async (turn) => {
-        const { answered, reply } = await this.#node.queue.run(keyText, turn.signal, () =>
+        const { answered, reply } = await this.#node.queue.run(keyText, turn.stopping, () =>
           this.#takeQueuedTurn({ key, request, observer, turn }),
         );
         const { writeConcern: asked, replicatedWaitMs: waitMs } = request;
-        const patience = turn.startSharing();
-        return { ...reply, ...(await this.#node.writeConcerns.reach(answered, { asked, waitMs, patience })) };
+        turn.startSharing();
+        const reached = await this.#node.writeConcerns.reach(answered, { asked, waitMs }, turn.sharing);
+        return reached === LOCAL ? reply : { ...reply, ...reached };
       });
     };
     return this.#node.metrics.observe(this.#model, take, (reply) => reply);
@@ -143,7 +145,7 @@ export class ContextManager {
     const key = this.#keyOf(request);
     const keyText = sessionKeyText(key);
     return this.#node.running.run(keyText, observer.gone, (turn) =>
-      this.#node.queue.run(keyText, turn.signal, async () => {
+      this.#node.queue.run(keyText, turn.stopping, async () => {
         const wasInDoubt = this.#node.records.isInDoubt(key);
         const pass = await this.#gate.pass(key, request, turn.waiting);
         if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
@@ -237,14 +239,14 @@ export class ContextManager {
     affinity: string | undefined,
     options: ReplyOptions,
     observer: TurnObserver,
-    { signal }: RunningTurn,
+    { stopping }: RunningTurn,
   ): Promise<Generated> {
     const { llm } = this.#parts;
     const { contextTokens: windowTokens } = llm.description;
     const promptTokens = prompt.length;
     const allowedTokens = this.#maxTokens(options);
     const maxTokens = Math.min(allowedTokens, Math.max(1, windowTokens - promptTokens));
-    const end = await generateReply(llm, { prompt, maxTokens, affinity, options, observer, signal });
+    const end = await generateReply(llm, { prompt, maxTokens, affinity, options, observer, signal: stopping.signal });
     this.#node.metrics.generated(this.#model, end.usage);
     return { end, promptTokens, maxTokens: allowedTokens, windowTokens };
   }

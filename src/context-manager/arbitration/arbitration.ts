@@ -4,6 +4,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import { type NodeId, type SessionKey, sessionKeyText, type TurnNumber } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
+import type { StopSign } from '../../waiting/stop.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 import type { TurnRequest } from '../turn/turn.ts';
@@ -55,11 +56,11 @@ export class Arbitration {
   /**
    * Passes the gate, and then waits for as long as another node is at the turn, to pass the gate again with what that node
    * has stored. Throws what the gate throws; `context_stale` when the turn is answered elsewhere and that answer does not
-   * arrive within the request's longest wait; `signal.reason` on abort.
+   * arrive within the request's longest wait; the reason of `stop` when that is given.
    */
   async enter(
     { key, request, isNew }: { readonly key: SessionKey; readonly request: TurnRequest; readonly isNew: boolean },
-    signal: AbortSignal,
+    stop: StopSign,
     passGate: () => Promise<GatePass>,
   ): Promise<AnsweredPass | EnteredPass> {
     const { clock, arrivals } = this.#parts;
@@ -80,13 +81,13 @@ export class Arbitration {
         ? HeldTurn.unshared
         : partsHere
           ? this.#held(attempt, NOT_SURE)
-          : await this.#take(attempt, base?.record.origin, { request, asking, signal });
+          : await this.#take(attempt, base?.record.origin, { request, asking, signal: stop.signal });
       if (held === 'look again') continue;
       if (held !== undefined) return { ...pass, held };
-      signal.throwIfAborted();
+      stop.throwIfAborted();
       if (asking.answeredMs !== undefined && clock.monotonic() - asking.answeredMs >= request.maxWaitMs)
         throw elsewhere(turn);
-      await arrivals.next(sessionKeyText(key), asking.nextPauseMs(), signal);
+      await arrivals.next(sessionKeyText(key), asking.nextPauseMs(), stop.signal);
     }
   }
 

@@ -12,6 +12,7 @@ import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { SessionHistory, Turn } from '../../domain/session-history.ts';
+import type { StopSign } from '../../waiting/stop.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { STALE_RETRY_MS } from '../turn/turn-gate.ts';
 import type { CachedSession } from './session-cache.ts';
@@ -80,8 +81,10 @@ export class Forks {
     if (sessionId === request.sessionId) throw exists();
     return running.run(sessionKeyText(key), gone, async (task) => {
       // One after the other, never both at once: two forks into each other's source must not wait for each other.
-      const line = await queue.run(sessionKeyText(source), task.signal, () => this.#line(source, request, task.signal));
-      return queue.run(sessionKeyText(key), task.signal, async () => {
+      const line = await queue.run(sessionKeyText(source), task.stopping, () =>
+        this.#line(source, request, task.stopping),
+      );
+      return queue.run(sessionKeyText(key), task.stopping, async () => {
         const held = await this.#held(key);
         task.startCommitting();
         return this.#copy(line, key, held, request);
@@ -90,11 +93,11 @@ export class Forks {
   }
 
   /** Turns 1 to the one asked for, of the branch asked for. */
-  async #line(source: SessionKey, request: ForkRequest, signal: AbortSignal): Promise<readonly Turn[]> {
+  async #line(source: SessionKey, request: ForkRequest, stop: StopSign): Promise<readonly Turn[]> {
     const { replica } = this.#parts.node;
     const { session, seen: last } = await replica.until(
       source,
-      { maxWaitMs: request.maxWaitMs, signal },
+      { maxWaitMs: request.maxWaitMs, stop },
       (session) => {
         if (session.deleted) throw new DiscedgeError('session_deleted', 'the session to fork was deleted');
         return lastTurnOf(session.history, request);

@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ContextId, SessionKey, TurnNumber } from '../../domain/identifiers.ts';
+import { stopSignOf } from '../../waiting/stop.ts';
 import type { Lack, ReplicaWait } from '../turn/replica-wait.ts';
 import { STALE_RETRY_MS } from '../turn/turn-gate.ts';
 import type { CachedSession } from './session-cache.ts';
@@ -28,7 +29,7 @@ export async function seenSession(replica: ReplicaWait, key: SessionKey, seen: S
   const { maxWaitMs = MAX_WAIT_MS, signal = new AbortController().signal } = seen;
   const found = await replica.until(
     key,
-    { maxWaitMs, signal },
+    { maxWaitMs, stop: stopSignOf(signal) },
     (session) => {
       if (session.deleted) throw deleted();
       return lackIn(session, seen);

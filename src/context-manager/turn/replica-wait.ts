@@ -4,6 +4,7 @@ import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
 import { pause } from '../../waiting/pause.ts';
+import type { StopSign } from '../../waiting/stop.ts';
 import { within } from '../../waiting/within.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
@@ -101,18 +102,20 @@ export class ReplicaWait {
   /**
    * Looks at the session until what is seen lacks nothing, for at most `maxWaitMs`; resolves with what was seen last. A fetch
    * that is under way by then goes on, so that the next one to ask finds what it brings. Throws what `look` and the store
-   * throw; `signal.reason` on abort.
+   * throw; the reason of `stop` when that is given.
    */
   async until<T>(
     key: SessionKey,
-    { maxWaitMs, signal }: { readonly maxWaitMs: number; readonly signal: AbortSignal },
+    { maxWaitMs, stop }: { readonly maxWaitMs: number; readonly stop: StopSign },
     look: (session: CachedSession) => T,
     lackIn: (seen: T) => Lack | undefined,
   ): Promise<Seen<T>> {
     const startedMs = this.#clock.monotonic();
     const asking = new Asking(this.#records.sharing, key);
     let retries = 0;
-    await this.#untilFetched(key, Math.min(maxWaitMs, FETCH_PATIENCE_MS), signal);
+    const fetching = this.#records.sharing?.fetching?.(key);
+    // What another request is having fetched is not looked at in part.
+    if (fetching !== undefined) await this.#untilOver(fetching, Math.min(maxWaitMs, FETCH_PATIENCE_MS), stop.signal);
     for (;;) {
       const session = await this.#records.load(key);
       const waitedMs = this.#clock.monotonic() - startedMs;
@@ -122,7 +125,7 @@ export class ReplicaWait {
       if (lack === undefined) return { session, seen, waitedMs, retries };
       const headStartMs = asking.isOpen ? Math.min(leftMs, FETCH_HEAD_START_MS - waitedMs) : leftMs;
       if (lack === 'arrival' && headStartMs > 0) {
-        if ((await this.#policy?.next(key, { retries, leftMs: headStartMs }, signal)) ?? false) {
+        if ((await this.#policy?.next(key, { retries, leftMs: headStartMs }, stop.signal)) ?? false) {
           retries++;
           continue;
         }
@@ -131,14 +134,12 @@ export class ReplicaWait {
         asking.begin();
         return { session, seen, waitedMs, retries };
       }
-      await asking.ask(lack === 'arrival' ? Math.min(leftMs, FETCH_PATIENCE_MS) : leftMs, signal);
+      await asking.ask(lack === 'arrival' ? Math.min(leftMs, FETCH_PATIENCE_MS) : leftMs, stop.signal);
     }
   }
 
-  /** What another request is having fetched is not looked at in part. */
-  async #untilFetched(key: SessionKey, waitMs: number, signal: AbortSignal): Promise<void> {
-    const fetching = this.#records.sharing?.fetching?.(key);
-    if (fetching === undefined || waitMs <= 0) return;
+  async #untilOver(fetching: Promise<unknown>, waitMs: number, signal: AbortSignal): Promise<void> {
+    if (waitMs <= 0) return;
     await within<unknown>({ clock: this.#clock, waitMs }, abortable(fetching, signal), () => {});
   }
 }

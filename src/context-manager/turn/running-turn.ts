@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { SessionKeyText } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
+import { Stop, type StopSign } from '../../waiting/stop.ts';
 
 /** What its owner's cancelling does to a turn. `undecided`: it is refused unless it is found answered already. */
 export type Cancelling = 'stopped' | 'undecided' | 'too late';
@@ -20,9 +21,9 @@ export class RunningTurn {
   readonly #clock: Clock;
   readonly #finishAbandonedMs: number;
   readonly #gone: AbortSignal;
-  readonly #stopping = new AbortController();
-  readonly #waiting = new AbortController();
-  readonly #impatient = new AbortController();
+  readonly #stopping = new Stop();
+  readonly #waiting = new Stop();
+  readonly #impatient = new Stop();
   #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
   #cancelTimer = () => {};
 
@@ -40,33 +41,37 @@ export class RunningTurn {
     else this.#gone.addEventListener('abort', this.#onGone, { once: true });
   }
 
-  /** Aborts, with a DiscedgeError, when the turn has to stop. */
-  get signal(): AbortSignal {
-    return this.#stopping.signal;
+  /** Given, with a DiscedgeError, when the turn has to stop. */
+  get stopping(): StopSign {
+    return this.#stopping;
   }
 
-  /** Aborts when the turn is to wait no longer for what is not here: with `signal`, and when it was cancelled. */
-  get waiting(): AbortSignal {
-    return this.#waiting.signal;
+  /** Given when the turn is to wait no longer for what is not here: when it has to stop, and when it was cancelled. */
+  get waiting(): StopSign {
+    return this.#waiting;
+  }
+
+  /** Given when the turn is stored and is to wait no longer for peers to have it: its client left, or it would be stopped. */
+  get sharing(): StopSign {
+    return this.#impatient;
   }
 
   /** From here on the turn goes on for `finishAbandonedMs` without its client. Throws when it has been stopped. */
   startGenerating(): void {
-    this.waiting.throwIfAborted();
+    this.#waiting.throwIfAborted();
     this.#phase = 'generating';
   }
 
   /** From here on the turn cannot be stopped. Throws when it has been stopped. */
   startCommitting(): void {
-    this.signal.throwIfAborted();
+    this.#stopping.throwIfAborted();
     this.#phase = 'committing';
   }
 
-  /** The turn is stored. The signal aborts when the client leaves, or must not wait for peers any longer. */
-  startSharing(): AbortSignal {
+  /** The turn is stored. */
+  startSharing(): void {
     this.#phase = 'stored';
     if (this.#gone.aborted) this.#onGone();
-    return this.#impatient.signal;
   }
 
   /** False when it is too late: the turn is being stored, or is. */
@@ -96,7 +101,7 @@ export class RunningTurn {
       return;
     }
     if (this.#phase === 'stored') {
-      this.#impatient.abort();
+      this.#impatient.abort(this.#gone.reason);
       return;
     }
     this.#cancelTimer = this.#clock.after(this.#finishAbandonedMs, () =>

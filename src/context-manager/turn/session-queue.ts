@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { SessionKeyText } from '../../domain/identifiers.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
+import type { StopSign } from '../../waiting/stop.ts';
 
 /**
  * One turn at a time per session, in order of arrival (DESIGN §3.2). The line of a session is bounded; a session with
@@ -21,11 +22,12 @@ export class SessionQueue {
   }
 
   /**
-   * Runs `task` when it is its turn. Throws `session_busy` when the line is full, and `signal.reason` when the signal
-   * aborts while waiting; once `task` has begun the signal is the task's own business.
+   * Runs `task` when it is its turn. Throws `session_busy` when the line is full, and the reason of `stop` when that is
+   * given while waiting; once `task` has begun it is the task's own business.
    */
-  async run<T>(keyText: SessionKeyText, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
-    await this.#enter(keyText, signal);
+  async run<T>(keyText: SessionKeyText, stop: StopSign, task: () => Promise<T>): Promise<T> {
+    const entered = this.#enter(keyText, stop);
+    if (entered !== undefined) await entered;
     try {
       return await task();
     } finally {
@@ -33,14 +35,14 @@ export class SessionQueue {
     }
   }
 
-  #enter(keyText: SessionKeyText, signal: AbortSignal): Promise<void> | undefined {
-    if (signal.aborted) throw signal.reason;
+  #enter(keyText: SessionKeyText, stop: StopSign): Promise<void> | undefined {
+    stop.throwIfAborted();
     const line = this.#lines.get(keyText);
     if (line === undefined) {
       this.#lines.set(keyText, new BoundedLine(this.#waitingMax, busy));
       return undefined;
     }
-    return line.join(signal);
+    return line.join(stop.signal);
   }
 
   #leave(keyText: SessionKeyText): void {

@@ -4,6 +4,7 @@ import type { RequestDigest, SessionKey, TurnNumber } from '../../domain/identif
 import type { Turn } from '../../domain/session-history.ts';
 import { decideTurn, type TurnClaim, type TurnDecision, type TurnDoubt } from '../../domain/turn-decision.ts';
 import { planRepair, type RememberedTurn } from '../../domain/turn-repair.ts';
+import type { StopSign } from '../../waiting/stop.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Lack, ReplicaWait } from './replica-wait.ts';
 import { requestDigest } from './request-digest.ts';
@@ -52,9 +53,9 @@ export class TurnGate {
 
   /**
    * Throws `turn_conflict`, `session_deleted`, `session_not_found`, `context_stale`, `context_corrupt`, `repair_incomplete`,
-   * or `invalid_request` when turn and context id leave a doubt; `signal.reason` on abort.
+   * or `invalid_request` when turn and context id leave a doubt; the reason of `stop` when that is given.
    */
-  async pass(key: SessionKey, request: TurnRequest, signal: AbortSignal): Promise<GatePass> {
+  async pass(key: SessionKey, request: TurnRequest, stop: StopSign): Promise<GatePass> {
     const { place, mode, consistency, repair } = request;
     const claim: TurnClaim = { place, mode, consistency, digestAs: (turn) => requestDigest(request, turn) };
     const {
@@ -64,7 +65,7 @@ export class TurnGate {
       retries,
     } = await this.#replica.until(
       key,
-      { maxWaitMs: repair === undefined ? request.maxWaitMs : Math.max(request.maxWaitMs, REPAIR_WAIT_MS_MIN), signal },
+      { maxWaitMs: repair === undefined ? request.maxWaitMs : Math.max(request.maxWaitMs, REPAIR_WAIT_MS_MIN), stop },
       (session) => {
         if (session.deleted)
           throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
@@ -74,7 +75,7 @@ export class TurnGate {
     );
     const pass = { session, waitedMs, retries };
     if (decision.kind === 'replay') return { ...pass, answered: decision.turn };
-    signal.throwIfAborted();
+    stop.throwIfAborted();
     switch (decision.kind) {
       case 'conflict':
         throw conflict(decision.turn);

@@ -26,8 +26,12 @@ export function answeredReply(
   { rewrittenTokens }: Pick<TurnReply, 'rewrittenTokens'>,
   pass: EnteredPass,
 ): TurnReply {
-  const { isArbitrated: arbitrated } = pass.held;
-  return { ...placeOf(turn, pass), ...generatedReply(generated), rewrittenTokens, replayed: false, arbitrated };
+  return placed(turn, pass, {
+    ...generatedReply(generated),
+    rewrittenTokens,
+    replayed: false,
+    arbitrated: pass.held.isArbitrated,
+  });
 }
 
 /** A reply that was stored before, whole. */
@@ -37,8 +41,7 @@ export function replayedReply(
   pass: GatePass,
   { windowTokens }: { readonly windowTokens: number },
 ): TurnReply {
-  return {
-    ...placeOf(turn, pass),
+  return placed(turn, pass, {
     replayed: true,
     rewrittenTokens: 0,
     arbitrated: undefined,
@@ -52,7 +55,7 @@ export function replayedReply(
     made: undefined,
     usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
     fields: {},
-  };
+  });
 }
 
 /** What is told of a turn that was evaluated and not taken. */
@@ -71,9 +74,15 @@ export function evaluatedTurn(
   };
 }
 
-function placeOf(turn: Turn, { session, waitedMs, retries }: GatePass) {
+/** A reply with its place in the session. */
+function placed(
+  turn: Turn,
+  { session, waitedMs, retries }: GatePass,
+  reply: Reply & Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'>,
+): TurnReply {
   const { record, hash } = turn;
   return {
+    ...reply,
     userId: record.userId,
     sessionId: record.sessionId,
     mode: record.payload.mode,
@@ -85,7 +94,8 @@ function placeOf(turn: Turn, { session, waitedMs, retries }: GatePass) {
     repairedTurns: repairedBefore(session.history, turn),
     waitedMs,
     retries,
-    ...LOCAL,
+    writeConcern: LOCAL.writeConcern,
+    replicas: LOCAL.replicas,
   };
 }
 

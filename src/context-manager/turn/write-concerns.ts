@@ -4,6 +4,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { Environment, Histogram, Logger } from '../../environment/environment.ts';
+import type { StopSign } from '../../waiting/stop.ts';
 
 /** How safely a turn's record is stored, as far as this node knows; it may be safer. */
 export interface Safety {
@@ -54,19 +55,20 @@ export class WriteConcerns {
   }
 
   /**
-   * Resolves as soon as a peer has the turn's record, or after `waitMs`, or when `patience` aborts, with what was reached by
+   * Resolves as soon as a peer has the turn's record, or after `waitMs`, or when `impatient` is given, with what was reached by
    * then. Never throws: the turn stands, and an error would only make its client send it again.
    */
   async reach(
     { hash, record }: Turn,
-    { asked, waitMs, patience }: { asked: WriteConcern; waitMs: number; patience: AbortSignal },
+    { asked, waitMs }: { asked: WriteConcern; waitMs: number },
+    impatient: StopSign,
   ): Promise<Safety> {
     const sharing = this.#sharing;
     if (asked === 'local' || sharing === undefined) return LOCAL;
     // A record that came from elsewhere is there as well; so is one that came back after this node had lost its disk.
     const isOwn = record.origin === this.#own.nodeId && record.incarnation === this.#own.incarnation;
     const startedMs = this.#monotonic();
-    const peers = isOwn ? await this.#peersWith(sharing, hash, waitMs, patience) : 1;
+    const peers = isOwn ? await this.#peersWith(sharing, hash, waitMs, impatient.signal) : 1;
     const reached: Safety = { writeConcern: peers > 0 ? 'replicated' : 'local', replicas: 1 + peers };
     this.#seconds.observe((this.#monotonic() - startedMs) / 1000, { reached: reached.writeConcern });
     return reached;

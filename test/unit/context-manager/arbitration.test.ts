@@ -16,6 +16,7 @@ import type {
 import { arbiterRanking } from '../../../src/domain/arbiter-ranking.ts';
 import type { NodeId, TurnNumber } from '../../../src/domain/identifiers.ts';
 import { SessionHistory } from '../../../src/domain/session-history.ts';
+import { Stop } from '../../../src/waiting/stop.ts';
 import { sessionKey } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { requestOf } from '../../support/context-manager-rig.ts';
@@ -89,7 +90,7 @@ function firstTurn({ verdict, hasEnded }: { verdict: TurnVerdict; hasEnded: bool
   } as unknown as GatePass;
   const key = sessionKey(NAMES_ANOTHER);
   const entering = { key, request: requestOf({ session: NAMES_ANOTHER, turn: 1, maxWaitMs: 500 }), isNew: false };
-  const entered = arbitration.enter(entering, new AbortController().signal, async () => pass);
+  const entered = arbitration.enter(entering, new Stop(), async () => pass);
   return { entered, advance };
 }
 
