@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
 import { BrokenRequests } from './broken-requests.ts';
@@ -61,15 +61,9 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   // A serializer made of the schema leaves out what the schema does not name, without a word.
   app.setSerializerCompiler(() => (reply) => JSON.stringify(reply));
   app.decorateRequest('bodyBytes', 0);
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
-    if (request.headers.host === undefined && request.raw.httpVersion !== '1.0') {
-      throw new DiscedgeError('invalid_request', 'the header host is missing');
-    }
-    // What cannot be decoded would be taken as it stands.
-    if (!isDecodable(request.url.slice(request.url.indexOf('?') + 1))) {
-      throw new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
-    }
+    done(headFault(request));
   });
   const paths = new KnownPaths();
   paths.watch(app);
@@ -93,13 +87,14 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     parseJson(request, body.toString('utf8'), done);
   });
   answerErrors(app, { errors: llamaCpp.errors, logger: environment.logger, unknownRoutes: true });
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     environment.logger.debug('request_answered', {
       request: request.id,
       route: `${request.method} ${request.routeOptions.url ?? '(none)'}`,
       status: reply.statusCode,
       elapsedMs: Math.round(reply.elapsedTime),
     });
+    done();
   });
   await describeRoutes(app, options.version);
   await app.register(async (scope: TypedApp) => {
@@ -115,7 +110,18 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   return app;
 }
 
+/** What is wrong with a request before its body. */
+function headFault({ headers, raw, url }: FastifyRequest): DiscedgeError | undefined {
+  if (headers.host === undefined && raw.httpVersion !== '1.0') {
+    return new DiscedgeError('invalid_request', 'the header host is missing');
+  }
+  // What cannot be decoded would be taken as it stands.
+  if (isDecodable(url.slice(url.indexOf('?') + 1))) return undefined;
+  return new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
+}
+
 function isDecodable(text: string): boolean {
+  if (!text.includes('%')) return true;
   try {
     decodeURIComponent(text);
     return true;

@@ -44,15 +44,15 @@ export function answerErrors(
 
 /** Answers what no route takes, before the body is looked at; scopes say it in their own envelope. */
 export function answerUnknownRoutes(app: FastifyInstance, paths: KnownPaths): void {
-  app.addHook('onRequest', async (request, reply) => {
-    if (!request.is404) return;
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done();
     const path = request.url.split('?')[0] as string;
     const allow = paths.allowedAt(path);
     if (allow === undefined)
-      throw new DiscedgeError('route_not_found', `no route ${request.method} ${path}; see /openapi.json`);
+      return done(new DiscedgeError('route_not_found', `no route ${request.method} ${path}; see /openapi.json`));
     reply.header('allow', allow);
-    if (request.method === 'OPTIONS') return reply.status(204).send();
-    throw new DiscedgeError('method_not_allowed', `${path} has no ${request.method}, but ${allow}`);
+    if (request.method === 'OPTIONS') return void reply.status(204).send();
+    done(new DiscedgeError('method_not_allowed', `${path} has no ${request.method}, but ${allow}`));
   });
 }
 

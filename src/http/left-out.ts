@@ -8,14 +8,16 @@ const NAMES: ReadonlySet<string> = new Set(['session_id', 'user_id', 'model', 'a
  * body as in a query.
  */
 export function leaveOutNothing(app: TypedApp): void {
-  app.addHook('preValidation', async (request) => {
+  app.addHook('preValidation', (request, _reply, done) => {
     request.body = withoutNothing(request.body);
     request.query = withoutNothing(request.query);
+    done();
   });
 }
 
 function withoutNothing(fields: unknown): unknown {
   if (fields === null || typeof fields !== 'object' || Array.isArray(fields)) return fields;
+  const entries = Object.entries(fields);
   const isSaid = ([name, value]: [string, unknown]) => value !== null && !(value === '' && NAMES.has(name));
-  return Object.fromEntries(Object.entries(fields).filter(isSaid));
+  return entries.every(isSaid) ? fields : Object.fromEntries(entries.filter(isSaid));
 }

@@ -96,7 +96,7 @@ export interface GenerationRequest {
   /** Whether someone reads the parts as they come. False lets a service answer in one piece, which is exact and cheaper. */
   readonly stream: boolean;
   /** What is told on the way, to a reader of parts: `progress` events, and `usage` with each part. Nothing if left out. */
-  readonly tell?: { readonly progress: boolean; readonly usage: boolean };
+  readonly tell?: { readonly progress: boolean; readonly usage: boolean } | undefined;
 }
 
 export type GenerationEvent = GenerationProgress | GenerationPart | GenerationEnd;

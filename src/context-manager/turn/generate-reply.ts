@@ -21,7 +21,7 @@ export async function generateReply(
   const { prompt, maxTokens, affinity, observer, signal } = parts;
   const { sampling, stop, stream, tell } = parts.options;
   const promptTokens = prompt.length;
-  const asked = { prompt, maxTokens, stop, sampling, affinity, stream, ...(tell && { tell }) };
+  const asked = { prompt, maxTokens, stop, sampling, affinity, stream, tell };
   for await (const event of llm.generate(asked, signal)) {
     if (event.kind === 'end') return event;
     if (observer.gone.aborted) continue;

@@ -23,7 +23,7 @@ export interface ReplyOptions {
   /** Whether someone reads the parts as they come. */
   readonly stream: boolean;
   /** What its reader is told beside them; nothing if left out. */
-  readonly tell?: GenerationRequest['tell'];
+  readonly tell?: GenerationRequest['tell'] | undefined;
   /** What the reply has to be; absent: what the model makes of it. */
   readonly form?: ReplyForm;
 }

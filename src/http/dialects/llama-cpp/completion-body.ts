@@ -167,7 +167,6 @@ const notSampling: ReadonlySet<string> = new Set([
 
 /** The sampling parameters of a body; `isKnown` are those that its schema has checked. */
 export function samplingFields(body: CompletionBody): { name: string; value: unknown; isKnown: boolean }[] {
-  return Object.entries(body)
-    .filter(([name]) => !notSampling.has(name))
-    .map(([name, value]) => ({ name, value, isKnown: known.has(name) }));
+  const names = Object.keys(body).filter((name) => !notSampling.has(name));
+  return names.map((name) => ({ name, value: body[name as keyof CompletionBody], isKnown: known.has(name) }));
 }

@@ -39,7 +39,7 @@ export function completionOf(
     stop: (typeof stop === 'string' ? [stop] : stop).filter((word) => word !== ''),
     sampling: samplingOf(body),
     stream,
-    ...(stream && (progress || usage) && { tell: { progress, usage } }),
+    tell: stream && (progress || usage) ? { progress, usage } : undefined,
   };
   const mode = body.mode ?? defaultMode;
   const repair = repairOf(body, { ...reply, mode });
@@ -92,14 +92,15 @@ function repairOf(
 }
 
 function samplingOf(body: CompletionBody): ReplyOptions['sampling'] {
-  const fields = samplingFields(body);
-  for (const { name, value, isKnown } of fields) {
+  const sampling: Record<string, unknown> = {};
+  for (const { name, value, isKnown } of samplingFields(body)) {
     const meant = isKnown ? undefined : nearest(name, unmistakableFields);
     if (meant !== undefined) throw invalid(name, `unknown field ${name}: did you mean ${meant}?`);
     if (isDeeperThan(value, PARAMETER_DEPTH_MAX))
       throw invalid(name, `${name} is nested more than ${PARAMETER_DEPTH_MAX} levels deep`);
+    sampling[name] = value;
   }
-  return Object.fromEntries(fields.map(({ name, value }) => [name, value]));
+  return sampling;
 }
 
 function isDeeperThan(value: unknown, levels: number): boolean {
