@@ -1,22 +1,38 @@
+import { DiscedgeClientError } from './errors.ts';
+import { followSignal } from './follow-signal.ts';
 import { type NodeDirectory, nodeDirectoryOf } from './node-directory.ts';
+import { type FindOptions, type FoundNode, findNodes } from './node-finder.ts';
 import { NodeRing } from './node-ring.ts';
-import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent } from './retry.ts';
+import type { Completion } from './reply.ts';
+import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
+import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent, withRetries } from './retry.ts';
+import { savedSession } from './saved-session.ts';
+import { sendPrompt } from './send-turn.ts';
 import { Session } from './session.ts';
 import { SessionDirectory } from './session-directory.ts';
 import type { SessionOptions } from './session-options.ts';
 import { type Fetch, Transport } from './transport.ts';
+import { type PromptOptions, promptRequest } from './turn-request.ts';
 
 export { DiscedgeClientError } from './errors.ts';
 export type { ListedNode, NodeDirectory } from './node-directory.ts';
-export type { Reply, Usage } from './reply.ts';
+export type { Coordinates, FindOptions, FoundNode } from './node-finder.ts';
+export type { Completion, Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';
 export type { ForkOptions, SeenOptions, SessionDirectory, SessionPage } from './session-directory.ts';
-export type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
+export type {
+  LostTurns,
+  Refreshed,
+  RefreshOptions,
+  SendOptions,
+  SessionOptions,
+  SessionState,
+} from './session-options.ts';
 export type { ForkedSession, SessionSummary, StoredBranch, StoredSession, StoredTurn, Wire } from './stored-session.ts';
 export type { Fetch } from './transport.ts';
-export type { TurnOptions } from './turn-request.ts';
+export type { PromptOptions, TurnOptions } from './turn-request.ts';
 
 export interface ClientOptions {
   /** URLs of edge nodes, the nearest first; the others are for when it cannot be reached. */
@@ -29,6 +45,11 @@ export interface ClientOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** In place of the global `fetch`. */
   readonly fetch?: Fetch | undefined;
+  /**
+   * How long a node may say nothing before another one is asked, in milliseconds; 0 for ever. When left out, 45,000 in a reply that is
+   * streamed, of which a node says something at least every 15 seconds, and for ever in one that is sent whole.
+   */
+  readonly silenceMs?: number | undefined;
   /** Attempts after the first, 4 when left out; 0 for none. */
   readonly retriesMax?: number | undefined;
   /** Wait before the first retry in milliseconds, 200 when left out; doubles with each, unless the node names one. */
@@ -37,9 +58,12 @@ export interface ClientOptions {
   readonly onRetry?: ((event: RetryEvent) => void) | undefined;
 }
 
+/** A text in which control tokens are read as such, or texts and token ids in order. */
+export type Prompt = string | readonly (string | number)[];
+
 /**
- * A client of DisCEdge's edge nodes. Needs nothing but a standard `fetch`, so it runs in Node.js, and in a browser page
- * that is served from the node's own origin, through a proxy before both, say: a node sends no CORS headers.
+ * A client of DisCEdge's edge nodes. Needs nothing but a standard `fetch`, so it runs in Node.js and in browsers, where the nodes
+ * have to allow the page's origin (setting `cors-origins`).
  *
  *     const client = new DiscedgeClient({ nodes: ['http://edge-1:8081', 'http://edge-2:8081'] });
  *     const session = client.session();
@@ -64,6 +88,7 @@ export class DiscedgeClient {
       // Wrapped, because a browser's fetch must be called as a function of its window.
       fetch: options.fetch ?? ((input, init) => fetch(input, init)),
       headers: options.headers ?? {},
+      silenceMs: options.silenceMs,
       policy: {
         retriesMax: options.retriesMax ?? RETRIES_MAX_DEFAULT,
         backoffMs: options.backoffMs ?? BACKOFF_MS_DEFAULT,
@@ -84,6 +109,57 @@ export class DiscedgeClient {
     const ring = new NodeRing(this.#ring.urls, options.node);
     const parts = { transport: this.#transport, ring, userId: this.#userId };
     return new Session(parts, { ...options, model: options.model ?? this.#model });
+  }
+
+  /**
+   * A session that `Session.serialize` has written. The string may come from anywhere: one that is not as it has to be is refused
+   * with `invalid_use`, as is another user's, and nodes that this client does not know are not asked.
+   */
+  restore(text: string, options: Pick<SessionOptions, 'turnOptions' | 'repair'> = {}): Session {
+    const { state, userId, mode, system, remembered, unsettled } = savedSession(text);
+    if (userId !== this.#userId) {
+      throw new DiscedgeClientError("this string is another user's session", { code: 'invalid_use' });
+    }
+    const isKnown = (url: string) => this.#ring.knows(url);
+    const node = state.node !== undefined && isKnown(state.node) ? state.node : undefined;
+    const saved = {
+      remembered: options.repair === undefined ? [] : remembered,
+      unsettled: unsettled && { ...unsettled, nodes: unsettled.nodes.filter(([url]) => isKnown(url)) },
+    };
+    const ring = new NodeRing(this.#ring.urls, node);
+    const parts = { transport: this.#transport, ring, userId: this.#userId, saved };
+    return new Session(parts, { ...state, node, mode, system, ...options });
+  }
+
+  /**
+   * Has a whole prompt answered, of which nodes keep nothing (mode `client-side`): texts and token ids as they stand, without a
+   * chat template. Throws DiscedgeClientError, or the signal's reason.
+   */
+  complete(prompt: Prompt, options: PromptOptions = {}): Promise<Completion> {
+    return this.#complete(prompt, options, options.signal, undefined);
+  }
+
+  /** As `complete`, with the text as it is written. */
+  completeStream(prompt: Prompt, options: PromptOptions = {}): ReplyStream<Completion> {
+    const leaving = new AbortController();
+    const unfollow = followSignal(options.signal, leaving);
+    return new ReplyStream(
+      (writer) => this.#complete(prompt, options, leaving.signal, writer).finally(unfollow),
+      () => leaving.abort(new DiscedgeClientError('the reply was not read to its end', { code: 'reply_abandoned' })),
+    );
+  }
+
+  /** URL of the node that is asked first, and with which new sessions begin. */
+  get node(): string {
+    return this.#ring.current;
+  }
+
+  /**
+   * Finds the nearest node, and further ones: it comes first from now on, for sessions that are made afterwards; one that is there
+   * goes to it with `session.moveTo(client.node)`. Returns all that are known, the nearest first.
+   */
+  findNodes(options: FindOptions = {}): Promise<readonly FoundNode[]> {
+    return findNodes({ transport: this.#transport, ring: this.#ring, model: this.#model }, options);
   }
 
   /** A stored session of which only the id is known; its turn is asked of the node. Throws `session_not_found`. */
@@ -117,6 +193,18 @@ export class DiscedgeClient {
   /** The nodes of the cluster, as this one sees them. */
   async nodes(): Promise<NodeDirectory> {
     return nodeDirectoryOf(await this.#get('/nodes'));
+  }
+
+  #complete(
+    prompt: Prompt,
+    options: PromptOptions,
+    signal: AbortSignal | undefined,
+    writer: ReplyWriter | undefined,
+  ): Promise<Completion> {
+    const body = promptRequest(prompt, { model: this.#model, userId: this.#userId }, options);
+    return withRetries(this.#ring, this.#transport.policy, signal, (node) =>
+      sendPrompt(this.#transport, node, body, { signal, writer }),
+    );
   }
 
   #get(path: string): Promise<unknown> {

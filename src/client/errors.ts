@@ -11,7 +11,7 @@ export interface ClientErrorDetails {
 
 /**
  * What went wrong with a request. `code` is the node's own (see docs/errors.md) or one of the client's:
- * `node_unreachable` (no connection), `reply_cut` (the answer ended early), `reply_malformed` (not DisCEdge's answer),
+ * `node_unreachable` (no connection), `node_silent` (it has said nothing for too long), `reply_cut` (the answer ended early), `reply_malformed` (not DisCEdge's answer),
  * `reply_changed` (a retried turn was answered with other words than those already given out), `reply_abandoned` (its
  * reader left), `node_behind` (a refresh found less than was acknowledged), `session_in_use` (the session's turn before is still under way), `invalid_use` (an argument that cannot work).
  */
@@ -62,9 +62,12 @@ export async function errorOfResponse(response: Response, node: string): Promise
 /** DisCEdge's own header, else the standard one, which is in seconds or a date. */
 function retryAfterMsOf(headers: Headers): number | undefined {
   const own = Number.parseFloat(headers.get('retry-after-ms') ?? '');
-  if (Number.isFinite(own)) return own;
+  if (Number.isFinite(own)) return Math.max(0, own);
   const standard = headers.get('retry-after') ?? '';
-  const waitMs = /^\s*\d+\s*$/.test(standard) ? Number(standard) * 1000 : Date.parse(standard) - Date.now();
+  // A date is the node's, and so is what it is counted from: this machine's clock may be another.
+  const sentAtMs = Date.parse(headers.get('date') ?? '');
+  const nowMs = Number.isFinite(sentAtMs) ? sentAtMs : Date.now();
+  const waitMs = /^\s*\d+\s*$/.test(standard) ? Number(standard) * 1000 : Date.parse(standard) - nowMs;
   return Number.isFinite(waitMs) ? Math.max(0, waitMs) : undefined;
 }
 

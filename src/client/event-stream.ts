@@ -5,9 +5,14 @@ const EVENT_CHARS_MAX = 16 * 1024 * 1024;
 
 /**
  * The `data` of each server-sent event, parsed as JSON, in order. Ends with the body. Throws `reply_malformed` for data
- * that is not JSON and `reply_cut` when the body breaks off with an error.
+ * that is not JSON and `reply_cut` when the body breaks off with an error. `heard` is called whenever something comes, comments
+ * included.
  */
-export async function* readEvents(response: Response, node: string): AsyncGenerator<unknown, void, undefined> {
+export async function* readEvents(
+  response: Response,
+  node: string,
+  heard: () => void = () => {},
+): AsyncGenerator<unknown, void, undefined> {
   if (response.body === null) return;
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
@@ -16,6 +21,7 @@ export async function* readEvents(response: Response, node: string): AsyncGenera
     for (;;) {
       const { done, value } = await readChunk(reader, node);
       if (done) return;
+      heard();
       rest += decoder.decode(value, { stream: true });
       if (rest.length > EVENT_CHARS_MAX) throw malformed('an event is too long', node);
       const blocks = rest.split(/\r?\n\r?\n/);

@@ -22,11 +22,23 @@ export class NodeRing {
     return this.#urls;
   }
 
+  /** Whether it is among them. */
+  knows(url: string): boolean {
+    return this.#urls.includes(normalizeNodeUrl(url));
+  }
+
   /** Goes to a node, which becomes known if it was not. */
   moveTo(url: string): void {
     const wanted = normalizeNodeUrl(url);
     if (!this.#urls.includes(wanted)) this.#urls.push(wanted);
     this.#index = this.#urls.indexOf(wanted);
+  }
+
+  /** Knows these in this order, and those that it knew and are not among them after; goes to the first. */
+  arrange(urls: readonly string[]): void {
+    const known = this.#urls.splice(0);
+    this.#urls.push(...new Set([...urls.map(normalizeNodeUrl), ...known]));
+    this.#index = 0;
   }
 
   /** Goes to the next node, if there is another. */
@@ -36,7 +48,7 @@ export class NodeRing {
 }
 
 /** Without a slash at its end, so that paths can be appended. */
-function normalizeNodeUrl(url: string): string {
+export function normalizeNodeUrl(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !['http:', 'https:'].includes(parsed.protocol)) {
     throw new DiscedgeClientError(`a node URL must look like http://HOST:PORT, not "${url}"`, { code: 'invalid_use' });

@@ -1,5 +1,5 @@
 import { DiscedgeClientError } from './errors.ts';
-import type { Reply } from './reply.ts';
+import type { Completion, Reply } from './reply.ts';
 
 /** Gives out pieces of a reply's text; a new attempt starts the text again. */
 export interface ReplyWriter {
@@ -16,8 +16,8 @@ export interface ReplyWriter {
  * turn be answered anew and differ from what has been given out already (it was lost with its node), the loop throws
  * `reply_changed`, while `reply` still resolves to the reply that counts.
  */
-export class ReplyStream implements AsyncIterable<string> {
-  readonly reply: Promise<Reply>;
+export class ReplyStream<Answer extends Completion = Reply> implements AsyncIterable<string> {
+  readonly reply: Promise<Answer>;
   readonly #abandon: () => void;
   readonly #pieces: string[] = [];
   #given = '';
@@ -28,7 +28,7 @@ export class ReplyStream implements AsyncIterable<string> {
   #wake: () => void = () => {};
 
   /** `run` makes the turn; `abandon` is called when the reader leaves before its end. */
-  constructor(run: (writer: ReplyWriter) => Promise<Reply>, abandon: () => void) {
+  constructor(run: (writer: ReplyWriter) => Promise<Answer>, abandon: () => void) {
     this.#abandon = abandon;
     this.reply = run({ restart: () => this.#restart(), write: (text) => this.#write(text) });
     this.reply.then(
@@ -64,11 +64,7 @@ export class ReplyStream implements AsyncIterable<string> {
     const repeated = this.#given.slice(this.#position, this.#position + text.length);
     this.#position += text.length;
     if (!text.startsWith(repeated)) {
-      this.#fail(
-        new DiscedgeClientError('the turn was answered again, and differently from what was already given out', {
-          code: 'reply_changed',
-        }),
-      );
+      this.#fail(changed());
       return;
     }
     const fresh = text.slice(repeated.length);
@@ -79,6 +75,8 @@ export class ReplyStream implements AsyncIterable<string> {
   }
 
   #settle(): void {
+    // The last attempt ended before what an earlier one had given out.
+    if (this.#position < this.#given.length) this.#fail(changed());
     this.#settled = true;
     this.#wake();
   }
@@ -88,4 +86,10 @@ export class ReplyStream implements AsyncIterable<string> {
     this.#failed = true;
     this.#wake();
   }
+}
+
+function changed(): DiscedgeClientError {
+  return new DiscedgeClientError('the turn was answered again, and differently from what was already given out', {
+    code: 'reply_changed',
+  });
 }

@@ -1,6 +1,21 @@
-/** What came of one turn. */
-export interface Reply {
+/** What came of one prompt. */
+export interface Completion {
   readonly text: string;
+  /** Id of the edge node that answered. */
+  readonly node: string;
+  /** Its URL. */
+  readonly url: string;
+  readonly model: string;
+  /** Why the reply ended: `eos` (by itself), `limit` (longest reply reached), `word` (a stop word). */
+  readonly stopType: string;
+  readonly stoppingWord: string;
+  readonly usage: Usage;
+  /** The node's answer as it came: llama.cpp's fields and DisCEdge's. */
+  readonly wire: Readonly<Record<string, unknown>>;
+}
+
+/** What came of one turn. */
+export interface Reply extends Completion {
   readonly sessionId: string;
   readonly userId: string;
   /** Number of the turn that this reply completes. */
@@ -8,12 +23,6 @@ export interface Reply {
   /** Names the exact history up to and including this turn. */
   readonly contextId: string;
   readonly mode: string;
-  /** Id of the edge node that answered. */
-  readonly node: string;
-  readonly model: string;
-  /** Why the reply ended: `eos` (by itself), `limit` (longest reply reached), `word` (a stop word). */
-  readonly stopType: string;
-  readonly stoppingWord: string;
   /** The turn had been stored before, and this is its stored reply. */
   readonly replayed: boolean;
   /**
@@ -23,6 +32,8 @@ export interface Reply {
   readonly arbitrated: boolean;
   /** The last turn that the reply takes into account; below `turn` − 1 only under `available`. */
   readonly basedOnTurn: number;
+  /** Turns right before this one that were lost with their node, and that this client handed over. */
+  readonly repairedTurns: number;
   /** Earlier turns left out because the context exceeded the window. */
   readonly droppedTurns: number;
   /** Ids of the context so far that were evaluated again because the chat template has earlier turns otherwise now. */
@@ -33,9 +44,6 @@ export interface Reply {
   readonly writeConcern: string;
   /** Nodes known to have the turn on disk, the one that answered included. */
   readonly replicas: number;
-  readonly usage: Usage;
-  /** The node's answer as it came: llama.cpp's fields and DisCEdge's. */
-  readonly wire: Readonly<Record<string, unknown>>;
 }
 
 export interface Usage {
@@ -49,32 +57,26 @@ export interface Usage {
   readonly predictedMs: number;
 }
 
-/** Reads a node's answer; `undefined` when it is not one. */
-export function parseReply(wire: unknown, text?: string): Reply | undefined {
+/** Where an answer came from, and its text where it came in pieces. */
+export interface Received {
+  readonly url: string;
+  readonly text?: string | undefined;
+}
+
+/** Reads a node's answer to a prompt that it keeps nothing of; `undefined` when it is not one. */
+export function parseCompletion(wire: unknown, { url, text }: Received): Completion | undefined {
   if (typeof wire !== 'object' || wire === null) return undefined;
   const fields = wire as Readonly<Record<string, unknown>>;
-  const { session_id: sessionId, context_id: contextId, turn, content } = fields;
-  if (typeof sessionId !== 'string' || typeof turn !== 'number' || typeof content !== 'string') return undefined;
+  const { content } = fields;
+  if (typeof content !== 'string') return undefined;
   const timings = (fields.timings ?? {}) as Readonly<Record<string, unknown>>;
   return {
     text: text ?? content,
-    sessionId,
-    userId: textOf(fields.user_id),
-    turn,
-    contextId: textOf(contextId),
-    mode: textOf(fields.mode),
+    url,
     node: textOf(fields.node),
     model: textOf(fields.model),
     stopType: textOf(fields.stop_type),
     stoppingWord: textOf(fields.stopping_word),
-    replayed: fields.replayed === true,
-    arbitrated: fields.arbitrated !== false,
-    basedOnTurn: numberOf(fields.based_on_turn, turn - 1),
-    droppedTurns: numberOf(fields.dropped_turns),
-    rewrittenTokens: numberOf(fields.tokens_rewritten),
-    waitedMs: numberOf(fields.waited_ms),
-    writeConcern: textOf(fields.write_concern),
-    replicas: numberOf(fields.replicas, 1),
     usage: {
       // llama.cpp's `tokens_cached` is the slot's total afterwards; reuse is `timings.cache_n`.
       cachedTokens: numberOf(timings.cache_n),
@@ -84,6 +86,32 @@ export function parseReply(wire: unknown, text?: string): Reply | undefined {
       predictedMs: numberOf(timings.predicted_ms),
     },
     wire: fields,
+  };
+}
+
+/** Reads a node's answer to a turn; `undefined` when it is not one. */
+export function parseReply(wire: unknown, received: Received): Reply | undefined {
+  const completion = parseCompletion(wire, received);
+  if (completion === undefined) return undefined;
+  const fields = completion.wire;
+  const { session_id: sessionId, context_id: contextId, turn } = fields;
+  if (typeof sessionId !== 'string' || typeof contextId !== 'string' || typeof turn !== 'number') return undefined;
+  return {
+    ...completion,
+    sessionId,
+    userId: textOf(fields.user_id),
+    turn,
+    contextId,
+    mode: textOf(fields.mode),
+    replayed: fields.replayed === true,
+    arbitrated: fields.arbitrated !== false,
+    basedOnTurn: numberOf(fields.based_on_turn, turn - 1),
+    repairedTurns: numberOf(fields.repaired_turns),
+    droppedTurns: numberOf(fields.dropped_turns),
+    rewrittenTokens: numberOf(fields.tokens_rewritten),
+    waitedMs: numberOf(fields.waited_ms),
+    writeConcern: textOf(fields.write_concern),
+    replicas: numberOf(fields.replicas, 1),
   };
 }
 

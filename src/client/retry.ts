@@ -28,11 +28,19 @@ const WAIT_MS_MAX = 10_000;
 /** Trouble of one node only, which another may not have. */
 const NODE_TROUBLE: ReadonlySet<string> = new Set([
   'context_stale',
+  'repair_incomplete',
   'node_unreachable',
+  'node_silent',
   'overloaded',
   'llm_unavailable',
+  'llm_timeout',
+  'llm_bad_reply',
   'store_unavailable',
   'shutting_down',
+  // Of a proxy before it.
+  'http_502',
+  'http_503',
+  'http_504',
 ]);
 
 /**

@@ -1,41 +1,70 @@
 import { DiscedgeClientError, errorOfEvent } from './errors.ts';
 import { readEvents } from './event-stream.ts';
-import { parseReply, type Reply } from './reply.ts';
+import { type Completion, parseCompletion, parseReply, type Received, type Reply } from './reply.ts';
 import type { ReplyWriter } from './reply-stream.ts';
+import { Silence } from './silence.ts';
 import type { Transport } from './transport.ts';
 
 export type TurnBody = Readonly<Record<string, unknown>>;
 
+export interface Attempt {
+  readonly signal: AbortSignal | undefined;
+  /** Given the text as it comes. */
+  readonly writer: ReplyWriter | undefined;
+}
+
+/** One attempt of a turn at one node. Throws what {@link sendPrompt} throws. */
+export function sendTurn(transport: Transport, node: string, body: TurnBody, attempt: Attempt): Promise<Reply> {
+  return send(transport, node, body, attempt, (wire, received) => {
+    const reply = parseReply(wire, received);
+    if (reply === undefined || isAnswerTo(body, reply)) return reply;
+    throw malformed(node, `it answers turn ${reply.turn} of session ${reply.sessionId}, which is not what was sent`);
+  });
+}
+
 /**
- * One attempt of a turn at one node; with a `writer`, its text as it comes. Throws DiscedgeClientError (`reply_cut` for an
- * answer without its end, `reply_malformed`), or the signal's reason.
+ * One attempt of a prompt of which nothing is kept. Throws DiscedgeClientError (`reply_cut` for an answer without its end,
+ * `reply_malformed`, `node_silent`), or the signal's reason.
  */
-export async function sendTurn(
+export function sendPrompt(transport: Transport, node: string, body: TurnBody, attempt: Attempt): Promise<Completion> {
+  return send(transport, node, body, attempt, parseCompletion);
+}
+
+/** `read` makes something of the answer, or of the last event; `undefined` when it is none. */
+async function send<Answer>(
   transport: Transport,
   node: string,
   body: TurnBody,
-  { signal, writer }: { readonly signal: AbortSignal | undefined; readonly writer: ReplyWriter | undefined },
-): Promise<Reply> {
-  const request = { method: 'POST', path: '/completion', signal } as const;
-  if (writer === undefined)
-    return requireReply(await transport.sendForJson(node, { ...request, body }), { node, body });
-  const response = await transport.send(node, { ...request, body: { ...body, stream: true } });
-  writer.restart();
-  let text = '';
+  { signal, writer }: Attempt,
+  read: (wire: unknown, received: Received) => Answer | undefined,
+): Promise<Answer> {
+  const answerOf = (wire: unknown, text?: string): Answer => {
+    const answer = read(wire, { url: node, text });
+    if (answer !== undefined) return answer;
+    throw malformed(node, 'is it an edge node?');
+  };
+  const silence = new Silence(node, transport.silenceMsFor({ isStream: writer !== undefined }), signal);
+  const request = { method: 'POST', path: '/completion', signal: silence.signal } as const;
   try {
-    for await (const event of readEvents(response, node)) {
+    if (writer === undefined) return answerOf(await transport.sendForJson(node, { ...request, body }));
+    const response = await transport.send(node, { ...request, body: { ...body, stream: true } });
+    writer.restart();
+    let text = '';
+    for await (const event of readEvents(response, node, () => silence.heard())) {
       const error = errorOfEvent(event, node);
       if (error !== undefined) throw error;
-      const { content, stop } = event as { content?: unknown; stop?: unknown };
+      const { content, stop } = (event ?? {}) as { content?: unknown; stop?: unknown };
       if (typeof content === 'string') {
         text += content;
         writer.write(content);
       }
-      if (stop === true) return requireReply(event, { node, body, text });
+      if (stop === true) return answerOf(event, text);
     }
   } catch (error) {
-    signal?.throwIfAborted();
+    silence.signal.throwIfAborted();
     throw error;
+  } finally {
+    silence.end();
   }
   throw new DiscedgeClientError(`${node} ended a reply before its last event`, {
     code: 'reply_cut',
@@ -44,19 +73,8 @@ export async function sendTurn(
   });
 }
 
-function requireReply(
-  wire: unknown,
-  { node, body, text }: { readonly node: string; readonly body: TurnBody; readonly text?: string },
-): Reply {
-  const reply = parseReply(wire, text);
-  if (reply !== undefined && isAnswerTo(body, reply)) return reply;
-  if (reply !== undefined) {
-    throw new DiscedgeClientError(
-      `${node} answered turn ${reply.turn} of session ${reply.sessionId}, which is not what was sent`,
-      { code: 'reply_malformed', node },
-    );
-  }
-  throw new DiscedgeClientError(`${node} answered with something that is not a DisCEdge reply: is it an edge node?`, {
+function malformed(node: string, why: string): DiscedgeClientError {
+  return new DiscedgeClientError(`${node} answered with something that is not a DisCEdge reply: ${why}`, {
     code: 'reply_malformed',
     node,
   });
@@ -64,7 +82,7 @@ function requireReply(
 
 /** A reply sets the turn counter, so it must be this turn's: under `available` an earlier place is a true answer too. */
 function isAnswerTo({ session_id, turn, consistency }: TurnBody, reply: Reply): boolean {
-  if (reply.sessionId !== session_id) return false;
+  if (reply.sessionId !== session_id || reply.contextId === '') return false;
   const isPlace = Number.isInteger(reply.turn) && reply.turn >= 1 && reply.turn <= Number(turn);
   return isPlace && (consistency !== 'strong' || reply.turn === turn);
 }

@@ -1,3 +1,4 @@
+import type { DiscedgeClientError } from './errors.ts';
 import type { TurnOptions } from './turn-request.ts';
 
 /** What is needed to go on with a session later, elsewhere; JSON. */
@@ -13,6 +14,16 @@ export interface SessionState {
   readonly model?: string | undefined;
 }
 
+/** Turns that were acknowledged, and that no node has which could be asked. */
+export interface LostTurns {
+  /** How many of the last ones can be handed over. */
+  readonly turns: number;
+  /** URL of the node that lacks them, and would store them again. */
+  readonly node: string;
+  /** What the last of all attempts came to. */
+  readonly error: DiscedgeClientError;
+}
+
 export interface SessionOptions extends Partial<SessionState> {
   /** Context mode; the node's default when left out. */
   readonly mode?: 'tokenized' | 'raw' | undefined;
@@ -20,6 +31,12 @@ export interface SessionOptions extends Partial<SessionState> {
   readonly system?: string | undefined;
   /** For every turn, unless the turn says otherwise. */
   readonly turnOptions?: TurnOptions | undefined;
+  /**
+   * What to do when every node that can be reached refuses a turn because those before it are lost, as when the one that
+   * answered them died: hand them over in words, to be stored again (`auto`), or as whoever is asked decides. They are
+   * kept in memory, and in what `serialize` gives, for that: the last 8, of 65,536 characters. Left out, nothing is kept, and the turn fails.
+   */
+  readonly repair?: 'auto' | ((lost: LostTurns) => boolean | Promise<boolean>) | undefined;
 }
 
 export interface SendOptions extends TurnOptions {

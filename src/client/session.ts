@@ -1,67 +1,75 @@
 import { DiscedgeClientError } from './errors.ts';
 import { followSignal } from './follow-signal.ts';
 import { NodeRing } from './node-ring.ts';
+import { RememberedTurns } from './remembered-turns.ts';
 import type { Reply } from './reply.ts';
 import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
-import { withRetries } from './retry.ts';
-import { sendTurn, type TurnBody } from './send-turn.ts';
-import { askAll, SessionAtNodes } from './session-at-nodes.ts';
+import { type SavedSession, savedText } from './saved-session.ts';
+import { SessionAtNodes } from './session-at-nodes.ts';
 import { type SeenOptions, SessionDirectory } from './session-directory.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
 import type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
+import { SessionPlace } from './session-place.ts';
 import { lineThrough, type StoredTurn, type Wire } from './stored-session.ts';
 import type { Transport } from './transport.ts';
-import { isSameTurn, turnAgain, turnRequest } from './turn-request.ts';
+import { TurnTaking } from './turn-taking.ts';
 import { UnsettledTurn } from './unsettled-turn.ts';
 
+export interface SessionParts {
+  readonly transport: Transport;
+  readonly ring: NodeRing;
+  readonly userId: string | undefined;
+  /** What a string said beside the session's state. */
+  readonly saved?: Pick<SavedSession, 'remembered' | 'unsettled'> | undefined;
+}
+
 /**
- * One conversation. Keeps the turn counter (paper §3.4): a turn counts once a node has acknowledged it, and is re-sent
- * under the same number until then, so that it takes effect once however often the network fails.
+ * One conversation, of which the nodes keep the context. Keeps the turn counter (paper §3.4), and goes to whichever node its
+ * user is near.
  */
 export class Session {
   readonly sessionId: string;
   readonly #transport: Transport;
   readonly #ring: NodeRing;
   readonly #directory: SessionDirectory;
-  readonly #atNodes: SessionAtNodes;
   readonly #userId: string | undefined;
   readonly #options: SessionOptions;
-  #turn: number;
-  #contextId: string | undefined;
+  readonly #place: SessionPlace;
+  readonly #remembered: RememberedTurns;
+  readonly #turns: TurnTaking;
   #model: string | undefined;
-  #underWay = false;
-  /** The turn under way, or the last one when it is not known whether a node stored it. */
-  #unsettled: UnsettledTurn | undefined;
-  #cancelling: Promise<void> | undefined;
 
-  constructor(
-    parts: { readonly transport: Transport; readonly ring: NodeRing; readonly userId: string | undefined },
-    options: SessionOptions,
-  ) {
+  constructor(parts: SessionParts, options: SessionOptions) {
     if (options.turn !== undefined && options.turn > 0 && options.sessionId === undefined) {
       throw new DiscedgeClientError('a session that has turns needs its sessionId', { code: 'invalid_use' });
     }
-    this.#transport = parts.transport;
-    this.#ring = parts.ring;
-    this.#userId = parts.userId;
-    this.#directory = new SessionDirectory({ ...parts, model: options.model });
+    const { transport, ring, userId, saved } = parts;
+    this.#transport = transport;
+    this.#ring = ring;
+    this.#userId = userId;
+    this.#directory = new SessionDirectory({ transport, ring, userId, model: options.model });
     this.#options = options;
     // Chosen here, not by the node, so that turn 1 can be re-sent too.
     this.sessionId = options.sessionId === undefined ? newSessionId() : requireSessionId(options.sessionId);
-    this.#turn = options.turn ?? 0;
-    this.#contextId = options.contextId;
+    this.#place = new SessionPlace(options);
     this.#model = options.model;
-    const { transport, userId } = parts;
-    this.#atNodes = new SessionAtNodes({ transport, userId, sessionId: this.sessionId }, () => this.state);
+    this.#remembered = new RememberedTurns(saved?.remembered);
+    const { sessionId } = this;
+    const atNodes = new SessionAtNodes({ transport, userId, sessionId }, () => this.state);
+    const [place, remembered] = [this.#place, this.#remembered];
+    this.#turns = new TurnTaking(
+      { transport, ring, atNodes, sessionId, userId, model: () => this.#model, options, place, remembered },
+      saved?.unsettled && UnsettledTurn.restored(saved.unsettled),
+    );
   }
 
   /** Turns acknowledged so far. */
   get turn(): number {
-    return this.#turn;
+    return this.#place.turn;
   }
 
   get contextId(): string | undefined {
-    return this.#contextId;
+    return this.#place.contextId;
   }
 
   /** URL of the node that gets the next turn. */
@@ -73,11 +81,27 @@ export class Session {
   get state(): SessionState {
     return {
       sessionId: this.sessionId,
-      turn: this.#turn,
-      contextId: this.#contextId,
+      turn: this.turn,
+      contextId: this.contextId,
       node: this.node,
       ...(this.#model !== undefined && { model: this.#model }),
     };
+  }
+
+  /**
+   * All that is needed to go on with it in another process, a turn included of which it is not known whether it was stored:
+   * give it to `client.restore()`. Holds the last turns in words where they are kept for repair.
+   */
+  serialize(): string {
+    const { mode, system } = this.#options;
+    return savedText({
+      state: this.state,
+      userId: this.#userId,
+      mode,
+      system: this.turn === 0 ? system : undefined,
+      remembered: this.#remembered.all,
+      unsettled: this.#turns.unsettled?.saved,
+    });
   }
 
   /** Roams: the next turn goes to this node. */
@@ -91,14 +115,14 @@ export class Session {
    * whatever the options say now. How it is answered (consistency, waits, lifetime, overflow) may be said anew.
    */
   send(text: string, options: SendOptions = {}): Promise<Reply> {
-    return this.#runFollowing(text, options, new AbortController(), undefined);
+    return this.#take(text, options, new AbortController(), undefined);
   }
 
   /** As `send`, with the text as it is written. */
   stream(text: string, options: SendOptions = {}): ReplyStream {
     const leaving = new AbortController();
     return new ReplyStream(
-      (writer) => this.#runFollowing(text, options, leaving, writer),
+      (writer) => this.#take(text, options, leaving, writer),
       () => leaving.abort(new DiscedgeClientError('the reply was not read to its end', { code: 'reply_abandoned' })),
     );
   }
@@ -107,15 +131,8 @@ export class Session {
    * Ends the turn at every node that may be running it; nothing of it is stored where one was. False when none
    * of those that answered was. Throws when none answered.
    */
-  async cancel(): Promise<boolean> {
-    const turn = this.#unsettled;
-    const nodes = turn === undefined || turn.nodes.length === 0 ? [this.node] : turn.nodes;
-    const stopped = await askAll(nodes, async (node) => {
-      const cancelled = await (turn === undefined ? this.#atNodes.cancel(node) : this.#atNodes.stop(node, turn));
-      if (cancelled) turn?.cancelledAt(node);
-      return cancelled;
-    });
-    return stopped.includes(true);
+  cancel(): Promise<boolean> {
+    return this.#turns.cancel();
   }
 
   /**
@@ -124,7 +141,7 @@ export class Session {
    * it does not come in time, and `session_not_found` before the first turn.
    */
   async history(): Promise<readonly StoredTurn[]> {
-    return lineThrough(await this.#directory.show(this.sessionId, this.#seen), this.#contextId);
+    return lineThrough(await this.#directory.show(this.sessionId, this.#seen), this.contextId);
   }
 
   /** Everything that is stored of it, exact token ids included. Throws what `history` throws. */
@@ -142,21 +159,21 @@ export class Session {
    * before the first turn, and what the node throws.
    */
   async fork({
-    turn = this.#turn,
+    turn = this.turn,
     ttlSeconds,
   }: {
     readonly turn?: number;
     readonly ttlSeconds?: number;
   } = {}): Promise<Session> {
-    if (this.#turn === 0) {
+    if (this.turn === 0) {
       throw new DiscedgeClientError('there is nothing to fork before the first turn', { code: 'invalid_use' });
     }
-    const contextId = this.#contextId;
+    const { contextId } = this;
     const forked = await this.#directory.fork(this.sessionId, { turn, contextId, ttlSeconds });
-    const { mode, turnOptions } = this.#options;
+    const { mode, turnOptions, repair } = this.#options;
     const ring = new NodeRing(this.#ring.urls, this.node);
     const parts = { transport: this.#transport, ring, userId: this.#userId };
-    return new Session(parts, { ...forked, mode, model: this.#model, turnOptions });
+    return new Session(parts, { ...forked, mode, model: this.#model, turnOptions, repair });
   }
 
   /**
@@ -166,40 +183,26 @@ export class Session {
    */
   async refresh({ mayGoBack = false }: RefreshOptions = {}): Promise<Refreshed> {
     const stored = await this.#directory.show(this.sessionId);
-    const turns = lineThrough(stored, this.#contextId);
-    if (this.#turn === 0) this.#model ??= stored.model;
-    if (this.#goForward(turns)) return { wentBack: false };
-    const last = turns.at(-1);
-    if (!mayGoBack) {
+    const turns = lineThrough(stored, this.contextId);
+    if (this.turn === 0) this.#model ??= stored.model;
+    const wentBack = !this.#place.goForward(turns);
+    if (wentBack && !mayGoBack) {
+      const held = turns.at(-1)?.turn ?? 0;
       throw new DiscedgeClientError(
-        `what the node holds of this session, ${last?.turn ?? 0} turns, lacks turn ${this.#turn}, which was acknowledged; try again later, or at another node`,
+        `what the node holds of this session, ${held} turns, lacks turn ${this.turn}, which was acknowledged; try again later, or at another node`,
         { code: 'node_behind', retry: true, node: this.node },
       );
     }
-    this.#turn = last?.turn ?? 0;
-    this.#contextId = last?.contextId;
-    return { wentBack: true };
+    if (wentBack) this.#place.goTo(turns);
+    if (this.#options.repair !== undefined) this.#remembered.read(turns);
+    return { wentBack };
   }
 
-  /** This session's own writes, which whatever is asked of a node must see. */
   get #seen(): SeenOptions {
-    if (this.#turn === 0) return {};
-    const { maxWaitMs } = this.#options.turnOptions ?? {};
-    return { turn: this.#turn, contextId: this.#contextId, maxWaitMs };
+    return this.#place.seen(this.#options.turnOptions?.maxWaitMs);
   }
 
-  /** Takes over a line that holds all that was acknowledged; false, and nothing changes, when it does not. */
-  #goForward(turns: readonly StoredTurn[]): boolean {
-    const own = turns.find(({ turn }) => turn === this.#turn);
-    const holdsOwn = own !== undefined && (this.#contextId === undefined || own.contextId === this.#contextId);
-    if (this.#turn > 0 && !holdsOwn) return false;
-    const last = turns.at(-1);
-    this.#turn = last?.turn ?? 0;
-    this.#contextId = last?.contextId;
-    return true;
-  }
-
-  async #runFollowing(
+  async #take(
     text: string,
     options: SendOptions,
     own: AbortController,
@@ -207,95 +210,9 @@ export class Session {
   ): Promise<Reply> {
     const unfollow = followSignal(options.signal, own);
     try {
-      return await this.#run(text, { ...options, signal: own.signal }, writer);
+      return await this.#turns.take(text, { ...options, signal: own.signal }, writer);
     } finally {
       unfollow();
     }
-  }
-
-  async #run(text: string, options: SendOptions, writer: ReplyWriter | undefined): Promise<Reply> {
-    if (this.#underWay) {
-      throw new DiscedgeClientError(`turn ${this.#turn + 1} of this session is still under way`, {
-        code: 'session_in_use',
-      });
-    }
-    this.#underWay = true;
-    const { signal } = options;
-    try {
-      signal?.throwIfAborted();
-      await this.#settle(text, options);
-      const asked = this.#bodyOf(text, options);
-      // The same turn, sent again, may still run where it was sent before.
-      const turn = this.#unsettled ?? new UnsettledTurn(asked);
-      const body = turnAgain(turn.body, asked);
-      this.#unsettled = turn;
-      const reply = await withRetries(this.#ring, this.#transport.policy, signal, async (node) => {
-        turn.sentTo(node);
-        try {
-          return await sendTurn(this.#transport, node, body, { signal, writer });
-        } catch (error) {
-          turn.failedAt(node, error);
-          throw error;
-        }
-      });
-      this.#turn = reply.turn;
-      this.#contextId = reply.contextId;
-      this.#unsettled = undefined;
-      return reply;
-    } catch (error) {
-      this.#forgetSettled();
-      if (signal?.aborted && this.#unsettled !== undefined) this.#cancelling = this.#cancelUnsettled();
-      throw error;
-    } finally {
-      this.#underWay = false;
-    }
-  }
-
-  async #cancelUnsettled(): Promise<void> {
-    try {
-      await this.cancel();
-      this.#forgetSettled();
-    } catch {
-      // The next turn finds out.
-    }
-  }
-
-  #forgetSettled(): void {
-    if (this.#unsettled?.nodes.length === 0) this.#unsettled = undefined;
-  }
-
-  #bodyOf(text: string, options: SendOptions): TurnBody {
-    const { mode, system, turnOptions } = this.#options;
-    const address = {
-      sessionId: this.sessionId,
-      userId: this.#userId,
-      turn: this.#turn + 1,
-      contextId: this.#contextId,
-      mode,
-      model: this.#model,
-      system: this.#turn === 0 ? system : undefined,
-    };
-    const { signal: _, ...own } = options;
-    return turnRequest(text, address, { ...turnOptions, ...own });
-  }
-
-  /**
-   * Finds out about a turn that may or may not have been stored, before another message takes its number. The same
-   * message needs no finding out: the node replays it.
-   */
-  async #settle(text: string, options: SendOptions): Promise<void> {
-    if (this.#unsettled === undefined) return;
-    await this.#cancelling;
-    this.#cancelling = undefined;
-    if (this.#unsettled === undefined) return;
-    if (isSameTurn(this.#bodyOf(text, options), this.#unsettled.body)) return;
-    const turn = this.#unsettled;
-    // The current node too: the turn may have come to it from one that is gone.
-    const lines = await askAll([...new Set([...turn.nodes, this.node])], (node) =>
-      this.#atNodes.lineWithout(node, turn),
-    );
-    // The longest line that goes on from what was acknowledged; a node that knows less changes nothing.
-    for (const line of lines) this.#goForward(line);
-    this.#unsettled = undefined;
   }
 }

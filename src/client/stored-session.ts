@@ -19,6 +19,8 @@ export interface StoredTurn {
   readonly contextId: string;
   /** Context id of the turn before; `undefined` for turn 1. */
   readonly parent: string | undefined;
+  /** Of the turn that opened the session, where it had one. */
+  readonly system: string | undefined;
   readonly user: string;
   readonly reply: string;
   /** Why `user` and `reply` are empty, where the node could not put the ids into words. */
@@ -31,6 +33,8 @@ export interface StoredTurn {
   /** Id of the node that answered it. */
   readonly node: string;
   readonly writtenAt: Date;
+  /** The context id of a turn that was lost with its node: this one is what a client told of it. */
+  readonly repairs: string | undefined;
 }
 
 /** Turns beside the main line: another node took the same turn while the two could not see each other. */
@@ -72,14 +76,26 @@ export interface ForkedSession {
 
 export type Wire = Readonly<Record<string, unknown>>;
 
-/** The deepest line that has the turn `contextId`, oldest turn first; the main line when no line has. */
+/**
+ * The deepest line that has the turn `contextId`, or else one that stands for it, oldest turn first; the main line when no
+ * line has.
+ */
 export function lineThrough({ turns, branches }: StoredSession, contextId: string | undefined): readonly StoredTurn[] {
-  const has = (line: readonly StoredTurn[]) => line.some((turn) => turn.contextId === contextId);
-  const branch = has(turns) ? undefined : branches.find((candidate) => has(candidate.turns));
-  if (branch === undefined) return turns;
-  const all = new Map([turns, ...branches.map((listed) => listed.turns)].flat().map((turn) => [turn.contextId, turn]));
+  const isNamed = (turn: StoredTurn) => turn.contextId === contextId;
+  const standsFor = (turn: StoredTurn) => turn.repairs !== undefined && turn.repairs === contextId;
+  for (const isIt of [isNamed, standsFor]) {
+    if (turns.some(isIt)) return turns;
+    const branch = branches.find((candidate) => candidate.turns.some(isIt));
+    if (branch !== undefined)
+      return lineTo(branch.contextId, [turns, ...branches.map((listed) => listed.turns)].flat());
+  }
+  return turns;
+}
+
+function lineTo(contextId: string, turns: readonly StoredTurn[]): readonly StoredTurn[] {
+  const all = new Map(turns.map((turn) => [turn.contextId, turn]));
   const line: StoredTurn[] = [];
-  for (let turn = all.get(branch.contextId); turn !== undefined; turn = all.get(turn.parent ?? '')) line.push(turn);
+  for (let turn = all.get(contextId); turn !== undefined; turn = all.get(turn.parent ?? '')) line.push(turn);
   return line.reverse();
 }
 
@@ -134,6 +150,10 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
+function optionalTextOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
 function textErrorOf(value: unknown): string | undefined {
   const { message } = (value ?? {}) as { message?: unknown };
   return typeof message === 'string' ? message : undefined;
@@ -144,6 +164,7 @@ function turnOf(wire: Wire): StoredTurn {
     turn: Number(wire.turn),
     contextId: String(wire.context_id),
     parent: typeof wire.parent === 'string' ? wire.parent : undefined,
+    system: optionalTextOf(wire.system),
     user: textOf(wire.user),
     reply: textOf(wire.reply),
     textError: textErrorOf(wire.text_error),
@@ -152,5 +173,6 @@ function turnOf(wire: Wire): StoredTurn {
     replyTokens: typeof wire.reply_tokens === 'number' ? wire.reply_tokens : undefined,
     node: String(wire.node),
     writtenAt: new Date(String(wire.written_at)),
+    repairs: optionalTextOf(wire.repairs),
   };
 }

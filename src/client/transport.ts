@@ -9,7 +9,12 @@ export interface TransportOptions {
   readonly fetch: Fetch;
   readonly headers: Readonly<Record<string, string>>;
   readonly policy: RetryPolicy;
+  /** How long a node may say nothing before it is left, see {@link Transport.silenceMsFor}. */
+  readonly silenceMs?: number | undefined;
 }
+
+/** A node says something at least every 15 seconds while a reply is streamed; three times that is no accident. */
+const STREAM_SILENCE_MS_DEFAULT = 45_000;
 
 export interface ClientRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -24,11 +29,18 @@ export class Transport {
   readonly policy: RetryPolicy;
   readonly #fetch: Fetch;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #silenceMs: number | undefined;
 
-  constructor({ fetch, headers, policy }: TransportOptions) {
+  constructor({ fetch, headers, policy, silenceMs }: TransportOptions) {
     this.#fetch = fetch;
     this.#headers = headers;
     this.policy = policy;
+    this.#silenceMs = silenceMs;
+  }
+
+  /** Milliseconds that a node may say nothing; 0 for ever, as for a reply sent whole, of which nothing comes before its end. */
+  silenceMsFor({ isStream }: { readonly isStream: boolean }): number {
+    return this.#silenceMs ?? (isStream ? STREAM_SILENCE_MS_DEFAULT : 0);
   }
 
   /** The same with one attempt, of at most so many milliseconds. */
@@ -40,6 +52,7 @@ export class Transport {
       },
       headers: this.#headers,
       policy: { ...this.policy, retriesMax: 0 },
+      silenceMs: this.#silenceMs,
     });
   }
 
@@ -62,8 +75,10 @@ export class Transport {
         cause,
       });
     }
-    if (!response.ok) throw await errorOfResponse(response, node);
-    return response;
+    if (response.ok) return response;
+    const error = await errorOfResponse(response, node);
+    signal?.throwIfAborted();
+    throw error;
   }
 
   /** One attempt, its answer read as JSON. */

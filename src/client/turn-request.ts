@@ -1,5 +1,5 @@
-/** What may be said about one turn beside its message. What is left out, the node decides. */
-export interface TurnOptions {
+/** How a reply is made. What is left out, the node decides. */
+export interface ReplyOptions {
   /** Longest reply, in tokens. */
   readonly maxTokens?: number | undefined;
   readonly temperature?: number | undefined;
@@ -8,6 +8,16 @@ export interface TurnOptions {
   readonly stop?: readonly string[] | undefined;
   /** Further llama.cpp sampling parameters, under their own names. */
   readonly sampling?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What may be said about a prompt of which nothing is kept. */
+export interface PromptOptions extends ReplyOptions {
+  /** Aborting ends it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What may be said about one turn beside its message. */
+export interface TurnOptions extends ReplyOptions {
   readonly consistency?: 'strong' | 'available' | undefined;
   /** How long the node may wait for the turn before to arrive, in milliseconds. */
   readonly maxWaitMs?: number | undefined;
@@ -50,8 +60,8 @@ export function turnRequest(
   address: TurnAddress,
   options: TurnOptions,
 ): Readonly<Record<string, unknown>> {
-  const body = {
-    ...options.sampling,
+  return present({
+    ...replyFields(options),
     prompt: text,
     session_id: address.sessionId,
     user_id: address.userId,
@@ -60,10 +70,6 @@ export function turnRequest(
     mode: address.mode,
     model: address.model,
     system: address.system,
-    n_predict: options.maxTokens,
-    temperature: options.temperature,
-    seed: options.seed,
-    stop: options.stop,
     consistency: options.consistency,
     max_wait_ms: options.maxWaitMs,
     write_concern: options.writeConcern,
@@ -71,7 +77,23 @@ export function turnRequest(
     ttl_seconds: options.ttlSeconds,
     overflow: options.overflow,
     reasoning: options.reasoning,
-  };
+  });
+}
+
+/** The same of a whole prompt, of which nothing is kept. */
+export function promptRequest(
+  prompt: string | readonly (string | number)[],
+  { model, userId }: Pick<TurnAddress, 'model' | 'userId'>,
+  options: ReplyOptions,
+): Readonly<Record<string, unknown>> {
+  return present({ ...replyFields(options), prompt, mode: 'client-side', model, user_id: userId });
+}
+
+function replyFields({ sampling, maxTokens, temperature, seed, stop }: ReplyOptions) {
+  return { ...sampling, n_predict: maxTokens, temperature, seed, stop };
+}
+
+function present(body: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
 

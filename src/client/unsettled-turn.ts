@@ -22,6 +22,12 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'unsupported_media_type',
 ]);
 
+/** As it is kept in a string: attempts by node. */
+export interface SavedTurn {
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly nodes: readonly (readonly [url: string, attempts: number])[];
+}
+
 /** A turn that was sent and not answered, and at which nodes it may be stored, or still run. */
 export class UnsettledTurn {
   readonly body: Readonly<Record<string, unknown>>;
@@ -29,6 +35,16 @@ export class UnsettledTurn {
 
   constructor(body: Readonly<Record<string, unknown>>) {
     this.body = body;
+  }
+
+  static restored({ body, nodes }: SavedTurn): UnsettledTurn {
+    const turn = new UnsettledTurn(body);
+    for (const [url, attempts] of nodes) turn.#attempts.set(url, attempts);
+    return turn;
+  }
+
+  get saved(): SavedTurn {
+    return { body: this.body, nodes: [...this.#attempts] };
   }
 
   /** The nodes of which it is not known. */
