@@ -4,8 +4,9 @@ import { makeFolder } from '../context-store/make-folder.ts';
 import { writeWhole } from '../context-store/nats/server/whole-file.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
-import type { Clock } from '../environment/environment.ts';
+import type { Clock, Environment } from '../environment/environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
+import { CLUSTER_KEY_FILE, CLUSTER_KEY_MODE, contentOf, newClusterKey } from './cluster-key.ts';
 import { type Authority, issueAuthority, issueNode, parseHost, readAuthority } from './issue.ts';
 
 export interface NodeCertificateRequest {
@@ -31,10 +32,12 @@ export interface WrittenNodeCertificate extends WrittenCertificate {
   /** Holds all that the node needs and nothing else: this is what is copied to it. */
   readonly folder: string;
   readonly caFile: string;
+  readonly clusterKeyFile: string;
 }
 
 /**
- * Makes the authority of a cluster: `ca.key`, which stays where it is made, and `ca.crt`, in `dir`. Throws
+ * Makes the authority of a cluster: `ca.key`, which stays where it is made, and `ca.crt`, in `dir`; beside them the cluster's
+ * key, unless there is one: ids that it has sealed outlive the authority. Throws
  * `certificate_unusable` when one is there and `force` is not set, or when the folder cannot be written.
  */
 export async function makeAuthority(
@@ -44,6 +47,7 @@ export async function makeAuthority(
   const { keyFile, certFile } = authorityFiles(dir);
   if (!force) await refuseExisting([keyFile, certFile]);
   const issued = await issueAuthority({ cluster, days }, clock.now());
+  await keepClusterKey(dir);
   await writeFiles(dir, [
     { path: keyFile, content: issued.key, mode: KEY_MODE },
     { path: certFile, content: issued.certificate, mode: CERTIFICATE_MODE },
@@ -61,6 +65,7 @@ export async function makeNodeCertificate(
 ): Promise<WrittenNodeCertificate> {
   const folder = join(dir, nodeId);
   const [keyFile, certFile, caFile] = [join(folder, 'node.key'), join(folder, 'node.crt'), join(folder, 'ca.crt')];
+  const clusterKeyFile = join(folder, CLUSTER_KEY_FILE);
   if (!force) await refuseExisting([keyFile, certFile]);
   const authority = await openAuthority(dir);
   const issued = await issueNode({ authority, nodeId, hosts: hosts.map(parseHost), days }, clock.now());
@@ -68,13 +73,29 @@ export async function makeNodeCertificate(
     { path: keyFile, content: issued.key, mode: KEY_MODE },
     { path: certFile, content: issued.certificate, mode: CERTIFICATE_MODE },
     { path: caFile, content: authority.certificate, mode: CERTIFICATE_MODE },
+    { path: clusterKeyFile, content: await keepClusterKey(dir), mode: CLUSTER_KEY_MODE },
   ]);
-  return { cluster: authority.cluster, folder, keyFile, certFile, caFile, notAfterMs: issued.notAfterMs };
+  const files = { keyFile, certFile, caFile, clusterKeyFile };
+  return { cluster: authority.cluster, folder, ...files, notAfterMs: issued.notAfterMs };
+}
+
+/** The cluster's key as its file has it, which is made where there is none: an authority may be of an earlier release. */
+async function keepClusterKey(dir: string): Promise<string> {
+  const path = join(dir, CLUSTER_KEY_FILE);
+  const kept = await contentOf(path);
+  if (kept !== undefined) return kept;
+  const content = newClusterKey(systemEnvironment().random);
+  await writeFiles(dir, [{ path, content, mode: CLUSTER_KEY_MODE }]);
+  return content;
 }
 
 /** The command line's; it starts no node that would have one. */
+function systemEnvironment(): Environment {
+  return nodeEnvironment({ logLevel: 'silent', nodeId: 'certs' });
+}
+
 function systemClock(): Clock {
-  return nodeEnvironment({ logLevel: 'silent', nodeId: 'certs' }).clock;
+  return systemEnvironment().clock;
 }
 
 const KEY_MODE = 0o600;

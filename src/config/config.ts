@@ -29,9 +29,11 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly replication: ReplicationConfig | undefined;
   /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
   readonly advertisedUrl: string | undefined;
+  /** `undefined`: beside the certificate, or the node's own. */
+  readonly clusterKeyFile: string | undefined;
 }
 type ReadFurther =
-  | ('listen' | 'nodeId' | 'store' | 'advertise' | 'mode')
+  | ('listen' | 'nodeId' | 'store' | 'advertise' | 'mode' | 'clusterKeyFile')
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 
@@ -107,6 +109,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     models,
     replication,
     advertisedUrl,
+    clusterKeyFile: settings.clusterKeyFile,
     dataDir: resolve(settings.dataDir),
     modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env) ?? settings.dataDir, 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),

@@ -47,6 +47,15 @@ export const SETTINGS_SCHEMA = Type.Object({
     default: '.discedge',
     description: "Folder of this node's replica of the context store; made when missing. One node at a time.",
   }),
+  clusterKeyFile: Type.Optional(
+    path({
+      group: 'Node',
+      placeholder: 'FILE',
+      defaultText: "`cluster.key` beside the node's certificate, else one that the node makes in its data folder",
+      description:
+        "File with the cluster's key, 64 hex digits: response and conversation ids of OpenAI's API are sealed with it. Nodes that share contexts need the same one, or an id made at one is unknown at the others. Keep it secret: whoever has it can make ids of anybody's sessions.",
+    }),
+  ),
 
   ...MODEL_SETTINGS,
   threads: Type.Optional(

@@ -4,7 +4,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-record.ts';
-import type { Turn } from '../domain/session-history.ts';
+import type { AnsweredTurn, Turn } from '../domain/session-history.ts';
 import type { TurnPlace } from '../domain/turn-decision.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
@@ -16,10 +16,12 @@ import { tokenizedMode } from './modes/tokenized.ts';
 import type { NodeResources } from './node-resources.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
+import { type AddedItems, AddedItemsWriter, type AddRequest, withAdded } from './turn/added-items.ts';
 import { generateReply } from './turn/generate-reply.ts';
 import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
 import { refuseForms, withInstructions } from './turn/preamble-message.ts';
 import { type RepairParts, repairTurns } from './turn/repair-turns.ts';
+import { claimOf } from './turn/request-digest.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import type {
   EvaluatedTurn,
@@ -31,7 +33,14 @@ import type {
   TurnRequest,
 } from './turn/turn.ts';
 import { type AnsweredPass, type OpenPass, TurnGate } from './turn/turn-gate.ts';
-import { answeredReply, evaluatedTurn, type Generated, generatedReply, replayedReply } from './turn/turn-reply.ts';
+import {
+  answeredMode,
+  answeredReply,
+  evaluatedTurn,
+  type Generated,
+  generatedReply,
+  replayedReply,
+} from './turn/turn-reply.ts';
 import { LOCAL } from './turn/write-concerns.ts';
 
 export interface ContextManagerParts {
@@ -51,7 +60,7 @@ interface QueuedTurn {
   readonly turn: RunningTurn;
 }
 
-interface AnsweredTurn {
+interface TakenTurn {
   readonly answered: Turn;
   readonly reply: TurnReply;
 }
@@ -73,6 +82,7 @@ export class ContextManager {
   readonly #gate: TurnGate;
   readonly #forks: Forks;
   readonly #repair: RepairParts;
+  readonly #items: AddedItemsWriter;
 
   constructor(parts: ContextManagerParts) {
     const { llm, template, node } = parts;
@@ -90,6 +100,7 @@ export class ContextManager {
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? this.#openingMode] };
+    this.#items = new AddedItemsWriter({ keygroup: this.keygroup, node, gate: this.#gate });
   }
 
   /**
@@ -147,7 +158,7 @@ export class ContextManager {
     return this.#node.running.run(keyText, observer.gone, (turn) =>
       this.#node.queue.run(keyText, turn.stopping, async () => {
         const wasInDoubt = this.#node.records.isInDoubt(key);
-        const pass = await this.#gate.pass(key, request, turn.waiting);
+        const pass = await this.#gate.pass(key, claimOf(request), turn.waiting);
         if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
         this.#node.records.requireKnown(key, { wasInDoubt });
         const { mode, prompt } = await this.#build(request, pass);
@@ -158,18 +169,26 @@ export class ContextManager {
     );
   }
 
+  /** Adds messages without a generation; see {@link AddedItemsWriter.add}. */
+  add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
+    return this.#items.add(request, gone);
+  }
+
   /** A new session that begins as another one does; see {@link Forks.fork}. */
   fork(request: ForkRequest, gone: AbortSignal): Promise<Fork> {
     return this.#forks.fork(request, gone);
   }
 
-  async #takeQueuedTurn(queued: QueuedTurn): Promise<AnsweredTurn> {
+  async #takeQueuedTurn(queued: QueuedTurn): Promise<TakenTurn> {
     const { key, request, observer, turn } = queued;
     const { arbitration, metrics, records } = this.#node;
-    const entering = { key, request, isNew: request.sessionId === undefined };
+    const entering = { key, request: claimOf(request), isNew: request.sessionId === undefined };
     const wasInDoubt = records.isInDoubt(key);
-    const pass = await arbitration.enter(entering, turn.waiting, () => this.#gate.pass(key, request, turn.waiting));
+    const pass = await arbitration.enter(entering, turn.waiting, () =>
+      this.#gate.pass(key, claimOf(request), turn.waiting),
+    );
     metrics.gatePassed(pass);
+    observer.begun?.({ base: pass.answered === undefined ? pass.base : undefined, answered: pass.answered });
     if (pass.answered !== undefined) return this.#replay(pass, observer);
     let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
     try {
@@ -185,7 +204,7 @@ export class ContextManager {
     }
   }
 
-  async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<AnsweredTurn> {
+  async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<TakenTurn> {
     turn.startGenerating();
     const { prompt } = await this.#build(request, pass);
     const { environment, options, records } = this.#node;
@@ -214,19 +233,21 @@ export class ContextManager {
   }
 
   async #build(request: TurnRequest, { session, base }: OpenPass): Promise<{ mode: StoredMode; prompt: Prompt }> {
-    const mode = modeOf(request, base) ?? this.#openingMode;
-    refuseLateSystem(request, base);
+    const answered = session.history.lastAnswered(base);
+    const added = withAdded(request, session.history.addedUpTo(base));
+    const mode = modeOf(request, answered) ?? this.#openingMode;
+    refuseLateSystem(added, answered);
     const replyTokens = this.#replyReserve(request);
     refuseForms(request);
-    const first = base === undefined ? undefined : session.history.line(base)[0];
-    const seen = request.preamble && first && (await this.#modes[mode].read(first));
-    const asked = withInstructions(request, base && (seen?.messages ?? []));
-    return { mode, prompt: await this.#modes[mode].build({ request: asked, session, base, replyTokens }) };
+    const first = request.preamble && answered && session.history.answeredLine(answered)[0];
+    const seen = first && (await this.#modes[mode].read(first));
+    const asked = withInstructions(added, answered && (seen?.messages ?? []));
+    return { mode, prompt: await this.#modes[mode].build({ request: asked, session, base: answered, replyTokens }) };
   }
 
-  async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<AnsweredTurn> {
+  async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<TakenTurn> {
     const { answered } = pass;
-    const text = await this.#modes[answered.record.payload.mode].readReply(answered);
+    const text = await this.#modes[answeredMode(answered)].readReply(answered);
     const { reply, replyIds: ids } = text;
     const parts = reply === '' ? [] : [{ index: 0, type: 'text' as const, text: reply }];
     observer.part({ text: reply, ids, parts, promptTokens: 0 });
@@ -284,7 +305,7 @@ function goesOn(place: TurnPlace): boolean {
 }
 
 /** A session keeps the mode it was opened in; `undefined` where the request opens it and names none. */
-function modeOf({ mode }: TurnRequest, base: Turn | undefined): StoredMode | undefined {
+function modeOf({ mode }: TurnRequest, base: AnsweredTurn | undefined): StoredMode | undefined {
   const sessionMode = base?.record.payload.mode;
   if (sessionMode === undefined) return mode;
   if (mode === undefined || mode === sessionMode) return sessionMode;

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
-import type { StoredMode } from '../domain/record/turn-record.ts';
+import type { SessionRecord, StoredMode } from '../domain/record/turn-record.ts';
 import { keepsUntilMs } from '../domain/record/unsure-time.ts';
 import type { AppendOptions, SessionSummary } from './context-store.ts';
 
@@ -12,7 +12,7 @@ export interface SessionRow {
   readonly bytes: number;
   /** Deepest turn held; 0 when deleted. */
   readonly turns: number;
-  /** `undefined` when no turn was ever held. */
+  /** `undefined` when no turn that was answered was ever held. */
   readonly mode: StoredMode | undefined;
   readonly deleted: boolean;
   readonly createdAtMs: number;
@@ -33,13 +33,18 @@ export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedA
     records: (held?.records ?? 0) + 1,
     bytes: (held?.bytes ?? 0) + bytes.length,
     turns: record.kind === 'turn' ? Math.max(row?.turns ?? 0, record.turn) : 0,
-    mode: row?.mode ?? (record.kind === 'turn' ? record.payload.mode : undefined),
+    mode: row?.mode ?? answeredMode(record),
     deleted: record.kind === 'tombstone',
     createdAtMs: Math.min(row?.createdAtMs ?? record.writtenAtMs, record.writtenAtMs),
     updatedAtMs: Math.max(row?.updatedAtMs ?? 0, record.writtenAtMs),
     expiresAtMs: Math.max(row?.expiresAtMs ?? 0, keepsUntilMs(record, usedAtMs)),
     lastUsedAtMs: Math.max(row?.lastUsedAtMs ?? 0, usedAtMs),
   };
+}
+
+function answeredMode(record: SessionRecord): StoredMode | undefined {
+  if (record.kind !== 'turn' || record.payload.mode === 'items') return undefined;
+  return record.payload.mode;
 }
 
 /** A turn whose session has been removed would be stored and never served. */

@@ -2,6 +2,7 @@ import type { EdgeNodeConfig } from '../config/config.ts';
 import { isEmbedded, isLlamaServer } from '../config/engine-kinds.ts';
 import type { Check } from './check.ts';
 import { checkClock, checkNodeClock } from './clock-checks.ts';
+import { checkClusterKey } from './cluster-key-check.ts';
 import { checkEdgeNode, checkEmbedded, checkLlamaServer, checkModel } from './llm-checks.ts';
 import { checkNodeVersion, checkThreads } from './machine-checks.ts';
 import { checkMemory } from './memory-check.ts';
@@ -25,6 +26,7 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[], n
     await checkClock(config, nowMs),
     await checkPort(config),
     ...(await checkReplication(config, nowMs)),
+    await checkClusterKey(config),
     ...(await checkOptionalPrograms(config)),
     ...(await Promise.all(urls.map(checkEdgeNode))),
     ...(await Promise.all(urls.map(checkNodeClock))).flat(),

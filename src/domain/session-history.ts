@@ -1,14 +1,25 @@
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
 import { Lifetimes } from './lifetimes.ts';
+import { type AnswerId, answerIdOf } from './record/answer-id.ts';
 import type { SealedRecord } from './record/record-codec.ts';
+import { removedAnswerOf } from './record/removed-answer.ts';
 import { repairedOf } from './record/repaired.ts';
-import type { StoredMode, TurnRecord } from './record/turn-record.ts';
+import type { AnsweredRecord, StoredMode, TurnRecord } from './record/turn-record.ts';
 import { isTimeUnsure } from './record/unsure-time.ts';
 
 /** One turn record in its place in the tree. */
 export interface Turn {
   readonly hash: ContextId;
   readonly record: TurnRecord;
+}
+
+/** A turn with a reply. */
+export interface AnsweredTurn extends Turn {
+  readonly record: AnsweredRecord;
+}
+
+export function isAnswered(turn: Turn): turn is AnsweredTurn {
+  return turn.record.payload.mode !== 'items';
 }
 
 /**
@@ -23,6 +34,8 @@ export interface Turn {
 export class SessionHistory {
   readonly #turns = new Map<ContextId, Turn>();
   readonly #byDigest = new Map<RequestDigest, Turn[]>();
+  readonly #byAnswerId = new Map<AnswerId, Turn>();
+  readonly #removedAnswers = new Set<AnswerId>();
   readonly #waiting = new Map<ContextId, Turn[]>();
   /** Turns that stand for lost ones, by the context id of the lost one. */
   readonly #repairs = new Map<ContextId, Turn[]>();
@@ -67,8 +80,22 @@ export class SessionHistory {
     return this.#expiresAtMs;
   }
 
+  /** How it is kept, once a turn of it was answered. */
   get mode(): StoredMode | undefined {
-    return this.tip?.record.payload.mode;
+    return this.lastAnswered(this.tip)?.record.payload.mode;
+  }
+
+  /** The last turn at or before this one that was answered: messages may have been added since. */
+  lastAnswered(turn: Turn | undefined): AnsweredTurn | undefined {
+    for (let last = turn; last !== undefined; last = this.#parent(last)) if (isAnswered(last)) return last;
+    return undefined;
+  }
+
+  /** What was added since the turn before `turn` that was answered, `turn` included, oldest first. */
+  addedUpTo(turn: Turn | undefined): Turn[] {
+    const added: Turn[] = [];
+    for (let last = turn; last?.record.payload.mode === 'items'; last = this.#parent(last)) added.push(last);
+    return added.reverse();
   }
 
   /** Last turn of the main line: the deepest; among equally deep ones the smallest hash, so that all nodes agree. */
@@ -97,6 +124,22 @@ export class SessionHistory {
     if (turns.length < 2) return turns[0];
     const main = turns.find((turn) => this.onMainLine(turn.record.turn) === turn);
     return main ?? turns.reduce((least, turn) => (turn.hash < least.hash ? turn : least));
+  }
+
+  /** The turn that was answered under this id, unless its owner has removed it. */
+  answer(id: AnswerId): Turn | undefined {
+    const turn = this.#byAnswerId.get(id);
+    if (turn === undefined || this.#removedAnswers.has(id)) return undefined;
+    return this.#settle().has(turn.hash) ? undefined : turn;
+  }
+
+  hasRemoved(id: AnswerId): boolean {
+    return this.#removedAnswers.has(id);
+  }
+
+  /** The turns of a line that were answered, oldest first. */
+  answeredLine(tip: Turn | undefined = this.tip): AnsweredTurn[] {
+    return this.line(tip).filter(isAnswered);
   }
 
   /** Whether some turn continues this one. */
@@ -153,6 +196,10 @@ export class SessionHistory {
       else same.push(turn);
       const lost = repairedOf(turn.record);
       if (lost !== undefined) this.#repairs.set(lost, [...(this.#repairs.get(lost) ?? []), turn]);
+      const answerId = answerIdOf(turn.record);
+      if (answerId !== undefined) this.#byAnswerId.set(answerId, turn);
+      const removed = removedAnswerOf(turn.record);
+      if (removed !== undefined) this.#removedAnswers.add(removed);
       if (this.#tip === undefined || mainLineOrder(turn, this.#tip) < 0) this.#tip = turn;
       for (const child of this.#waiting.get(turn.hash) ?? []) {
         if (this.#fits(child, turn.hash)) linkable.push(child);

@@ -1,5 +1,6 @@
 import type { Consistency } from './consistency.ts';
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
+import type { AnswerId } from './record/answer-id.ts';
 import type { Message, StoredMode } from './record/turn-record.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
@@ -14,6 +15,11 @@ export type TurnPlace =
   | { readonly turn: TurnNumber; readonly contextId: ContextId | undefined }
   /** As the turn after that one, which has to be here: without a number a node cannot tell whether to wait for it. */
   | { readonly after: ContextId }
+  /**
+   * After the answer of that id, which is waited for. Where that has been answered before, `repeat` says whether by this
+   * request; another one makes a branch.
+   */
+  | { readonly afterAnswer: AnswerId; readonly repeat: TipRepeat }
   /** After whatever is last on the main line here, once its turn in the queue has come; opens a session without turns. */
   | { readonly tip: TipRepeat };
 
@@ -43,7 +49,13 @@ export type TurnDecision =
   /** Already answered: give the stored reply again. */
   | { readonly kind: 'replay'; readonly turn: Turn }
   /** The replica is current: extend `base` (`undefined`: open the session). */
-  | { readonly kind: 'go'; readonly base: Turn | undefined; readonly digest: RequestDigest }
+  | {
+      readonly kind: 'go';
+      readonly base: Turn | undefined;
+      readonly digest: RequestDigest;
+      /** Beside other turns after `base`, knowingly. */
+      readonly branches?: true;
+    }
   /** The turn is taken by another request. */
   | { readonly kind: 'conflict'; readonly turn: TurnNumber }
   /** `contextId` names a turn that is not the one before this. */
@@ -77,6 +89,7 @@ export function decideTurn(history: SessionHistory, claim: TurnClaim): TurnDecis
   const { place } = claim;
   if ('opens' in place) return decideOpening(history, claim);
   if ('tip' in place) return decideAtTip(history, claim, place.tip);
+  if ('afterAnswer' in place) return decideAfterAnswer(history, claim, place);
   if ('turn' in place) {
     if (place.turn > 1 || place.contextId === undefined) return decideNumbered(history, claim, place);
     return { kind: 'doubt', about: 'opening_after' };
@@ -103,6 +116,23 @@ function decideAtTip(history: SessionHistory, claim: TurnClaim, repeat: TipRepea
     if (answered !== undefined) return { kind: 'replay', turn: answered };
   }
   return { kind: 'go', base: tip, digest };
+}
+
+function decideAfterAnswer(
+  history: SessionHistory,
+  claim: TurnClaim,
+  { afterAnswer, repeat }: { readonly afterAnswer: AnswerId; readonly repeat: TipRepeat },
+): TurnDecision {
+  const base = history.answer(afterAnswer);
+  const turn = ((base ?? history.tip)?.record.turn ?? 0) + 1;
+  const digest = claim.digestAs(undefined);
+  if (base === undefined) return { kind: 'stale', turn: turn as TurnNumber, base: history.tip, digest };
+  if (repeat !== 'new') {
+    const answers = answersTo(claim, digest, history).filter(({ record }) => record.parent === base.hash);
+    const answered = repeat === 'repeated' ? answers.at(-1) : history.mainLineFirst(answers);
+    if (answered !== undefined) return { kind: 'replay', turn: answered };
+  }
+  return { kind: 'go', base, digest, ...(history.hasChild(base.hash) && { branches: true }) };
 }
 
 function decideNumbered(

@@ -22,6 +22,7 @@ import { exposeEngines } from './engine-metrics.ts';
 import { keepTime } from './keep-time.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openContextStore } from './open-context-store.ts';
+import { openSealedIds } from './open-sealed-ids.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import type { StartOptions } from './start-llm-service.ts';
 import { type StartedModel, startModels, type UnservedModel } from './start-models.ts';
@@ -111,9 +112,11 @@ async function assemble(
     served.map((started) => servedModel(started, node)),
     unserved.map(({ model }) => model),
   );
+  const ids = await openSealedIds(config, environment);
   const app = await createApp({
     models,
     node,
+    ids,
     metricsText: async () => ({
       text: await environment.registry.metrics(),
       contentType: environment.registry.contentType,

@@ -3,11 +3,14 @@ import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { NodeId } from '../domain/identifiers.ts';
+import type { SealedIds } from '../domain/sealed-ids.ts';
 
 /** What the HTTP API stands on. */
 export interface AppParts {
   readonly models: ModelDirectory;
   readonly node: NodeResources;
+  /** Ids that every node of the cluster opens. */
+  readonly ids: SealedIds;
   /** All metrics as Prometheus text, and its content type. */
   readonly metricsText: () => Promise<{ readonly text: string; readonly contentType: string }>;
   readonly options: AppOptions;

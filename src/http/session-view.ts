@@ -81,7 +81,7 @@ function textView({ messages, reply }: TurnText) {
 /** With the ids that the model read and wrote. */
 export function exactTurnView(read: ReadTurn): ExactTurnReply {
   const { payload } = read.turn.record;
-  if (payload.mode === 'raw') return turnView(read);
+  if (payload.mode !== 'tokenized') return turnView(read);
   const { promptIds, replyIds, exact } = payload;
   return { ...turnView(read), prompt_ids: [...promptIds], reply_ids: [...replyIds], exact_ids: exact };
 }

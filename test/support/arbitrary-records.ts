@@ -12,6 +12,7 @@ import type {
 import type { Extensions } from '../../src/domain/record/extensions.ts';
 import type { ContentPart, MarkedPart, MediaPart, MessageContent } from '../../src/domain/record/message-content.ts';
 import type {
+  ItemsPayload,
   RawPayload,
   SessionRecord,
   StopReason,
@@ -139,6 +140,11 @@ const raw: fc.Arbitrary<RawPayload> = fc.record({
   reply: content,
 });
 
+const items: fc.Arbitrary<ItemsPayload> = fc.record({
+  mode: fc.constant('items' as const),
+  messages: fc.array(fc.record({ role, content }), { maxLength: 5 }),
+});
+
 export const tombstoneRecords: fc.Arbitrary<TombstoneRecord> = fc
   .tuple(header, extensions)
   .map(([fields, carried]) => ({ kind: 'tombstone' as const, ...fields, ...carried }));
@@ -156,7 +162,11 @@ export const turnRecords: fc.Arbitrary<TurnRecord> = fc
       seed: fc.option(fc.oneof(fc.nat(), fc.double({ noNaN: true })), { nil: undefined }),
       maxTokens: fc.option(whole, { nil: undefined }),
     }),
-    payload: fc.oneof(tokenized, raw),
+    payload: fc.oneof(
+      { weight: 3, arbitrary: tokenized },
+      { weight: 3, arbitrary: raw },
+      { weight: 1, arbitrary: items },
+    ),
   })
   .map(({ header: fields, turn, parent, contextStart, ...rest }) => ({
     kind: 'turn' as const,

@@ -49,7 +49,7 @@ function heldRecord({ hash, record }: SealedRecord): HeldRecord {
 }
 
 function userText({ payload }: TurnRecord): string {
-  if (payload.mode === 'raw') {
+  if (payload.mode !== 'tokenized') {
     return payload.messages.flatMap(({ role, content }) => (role === 'user' ? [content] : [])).join();
   }
   return Buffer.from(payload.promptIds.filter((id) => id < BYTES)).toString();

@@ -61,6 +61,7 @@ async function certifyNode(nodeId: NodeId, options: FolderOptions & { host: read
     `  ${made.keyFile}   secret`,
     `  ${made.certFile}`,
     `  ${made.caFile}`,
+    `  ${made.clusterKeyFile}   secret: seals the ids of responses, the same for all nodes`,
     `Copy the folder ${made.folder} to node ${nodeId}, and nothing else.`,
   ]);
 }

@@ -7,8 +7,13 @@ import { abortable } from '../../waiting/abortable.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
-import type { TurnRequest } from '../turn/turn.ts';
-import { type AnsweredPass, type GatePass, type OpenPass, STALE_RETRY_MS } from '../turn/turn-gate.ts';
+import {
+  type AnsweredPass,
+  type GatePass,
+  type GateRequest,
+  type OpenPass,
+  STALE_RETRY_MS,
+} from '../turn/turn-gate.ts';
 import { HeldTurn } from './held-turn.ts';
 import { isAnswered } from './node-arbiter.ts';
 import type { TurnGrants } from './turn-grants.ts';
@@ -59,7 +64,7 @@ export class Arbitration {
    * arrive within the request's longest wait; the reason of `stop` when that is given.
    */
   async enter(
-    { key, request, isNew }: { readonly key: SessionKey; readonly request: TurnRequest; readonly isNew: boolean },
+    { key, request, isNew }: { readonly key: SessionKey; readonly request: GateRequest; readonly isNew: boolean },
     stop: StopSign,
     passGate: () => Promise<GatePass>,
   ): Promise<AnsweredPass | EnteredPass> {
@@ -74,7 +79,8 @@ export class Arbitration {
       const { base } = pass;
       const turn = ((base?.record.turn ?? 0) + 1) as TurnNumber;
       const attempt: TurnAttempt = { key, turn, parent: base?.hash, attempt: ++this.#attempts };
-      const isOwn = isNew || this.#parts.others === undefined;
+      // A branch that is meant to be one is no other node's turn.
+      const isOwn = isNew || pass.branches === true || this.#parts.others === undefined;
       // Another branch goes on after it already, and nobody tells of two.
       const partsHere = pass.lost !== undefined && isAnswered(pass.session, base?.hash);
       const held = isOwn
@@ -95,7 +101,7 @@ export class Arbitration {
   async #take(
     attempt: TurnAttempt,
     writer: NodeId | undefined,
-    { request, asking, signal }: { request: TurnRequest; asking: Asking; signal: AbortSignal },
+    { request, asking, signal }: { request: GateRequest; asking: Asking; signal: AbortSignal },
   ): Promise<HeldTurn | 'look again' | undefined> {
     const { nodeId, grants, records } = this.#parts;
     // It may have arrived since the gate looked; from here to the grant nothing comes between.

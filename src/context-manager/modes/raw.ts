@@ -59,7 +59,7 @@ async function fit(
   template: ChatTemplate,
 ): Promise<{ ids: TokenId[]; contextStart: TurnNumber }> {
   const { request, session, base, replyTokens } = input;
-  const turns = base === undefined ? [] : session.history.line(base);
+  const turns = base === undefined ? [] : session.history.answeredLine(base);
   const asked = textMessages(addedMessages(request));
   const start = base?.record.contextStart ?? 1;
   const render = (firstTurn: number) =>
@@ -69,7 +69,7 @@ async function fit(
   if (turns.length > 0 && request.overflow === 'error') {
     throw overflowError('context', { promptTokens: whole.length, replyTokens, windowTokens });
   }
-  let high = turns.length + 1;
+  let high = (turns.at(-1)?.record.turn ?? 0) + 1;
   let best = await render(high);
   if (best.length + replyTokens > windowTokens) {
     const part = base === undefined ? openingPart(request) : 'message';

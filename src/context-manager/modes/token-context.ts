@@ -66,7 +66,7 @@ export class TokenContext {
   }
 
   /**
-   * Folds a line, oldest turn first. Starts where its last turn's prompt started. Throws `unsupported_parameter` for one
+   * Folds the answered turns of a line, oldest first. Starts where its last turn's prompt started. Throws `unsupported_parameter` for one
    * that holds media, and what the template throws.
    */
   static async of(line: readonly Turn[], template: ChatTemplate, policy: ReasoningPolicy): Promise<TokenContext> {
@@ -75,17 +75,19 @@ export class TokenContext {
     if (first === undefined || last === undefined) return context;
     const { contextStart } = last.record;
     context.#firstTurn = contextStart;
-    const turns = line.slice(contextStart - 1).map((turn) => new WrittenTurn(turn));
-    const opening = contextStart === 1 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
+    // Places of messages that were added without a reply are not in the line.
+    const before = line.filter(({ record }) => record.turn < contextStart);
+    const turns = line.slice(before.length).map((turn) => new WrittenTurn(turn));
+    const opening = before.length === 0 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
     for (const { payload } of [opening, ...turns]) refuseMedia(payload);
     context.#open(opening);
-    const dropped = line[contextStart - 2];
-    if (dropped !== undefined) {
-      const before = new WrittenTurn(dropped);
-      const alone = { turns: [before], fromStart: false, system: context.#system };
+    const lastDropped = before.at(-1);
+    if (lastDropped !== undefined) {
+      const dropped = new WrittenTurn(lastDropped);
+      const alone = { turns: [dropped], fromStart: false, system: context.#system };
       const [change] = (await template.turnsUnder(alone, turns[0] as WrittenTurn, policy)).slice(-1);
-      if (change?.losesEnd) before.loseEnd();
-      context.#sharedEnd = endOfDropped(before, template);
+      if (change?.losesEnd) dropped.loseEnd();
+      context.#sharedEnd = endOfDropped(dropped, template);
     }
     context.#begin();
     for (const turn of turns) {
@@ -185,7 +187,7 @@ export class TokenContext {
       leadLength,
       replyStart: replyStart + moved,
     }));
-    this.#firstTurn += count;
+    this.#firstTurn = this.#turns[0]?.number ?? (last === undefined ? this.#firstTurn : last.number + 1);
     this.#ids = [];
     this.#begin();
     appendTokens(this.#ids, kept);

@@ -90,7 +90,7 @@ async function takeContext({ session, base, request }: BuildInput, template: Cha
   const held = session.tokens;
   session.tokens = undefined;
   if (base !== undefined && held?.tip === base.hash && held.policy === request.reasoning) return held;
-  return TokenContext.of(base === undefined ? [] : session.history.line(base), template, request.reasoning);
+  return TokenContext.of(base === undefined ? [] : session.history.answeredLine(base), template, request.reasoning);
 }
 
 /** Drops what the overflow policy allows until the segment and a reply fit. */
@@ -105,7 +105,7 @@ function makeRoom(
   const lengths = { promptTokens, replyTokens, windowTokens };
   if (base === undefined) throw overflowError(openingPart(request), lengths);
   if (request.overflow === 'error') throw overflowError('context', lengths);
-  if (!template.keepsSystem && opensWithSystem(session.history.line(base)[0])) {
+  if (!template.keepsSystem && opensWithSystem(session.history.answeredLine(base)[0])) {
     throw new DiscedgeError(
       'context_overflow',
       "drop-oldest cannot keep the system message: this model's template puts it inside the first user message",

@@ -1,3 +1,4 @@
+import type { TurnNumber } from '../../domain/identifiers.ts';
 import { conversationIds, type ReplyEnd, replyEndOf } from '../../domain/record/reply-end.ts';
 import type { Role, SessionRecord, TokenizedPayload, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
@@ -6,6 +7,7 @@ import type { ConversationTurn } from '../../llm-service/chat-template.ts';
 /** A turn of a token record, as it was read and written, but for an end of its reply that another has taken the place of. */
 export class WrittenTurn implements ConversationTurn {
   readonly payload: TokenizedPayload;
+  readonly number: TurnNumber;
   readonly roles: readonly Role[];
   readonly reasoningLength: number;
   /** Where in its prompt's ids its messages end. */
@@ -17,6 +19,7 @@ export class WrittenTurn implements ConversationTurn {
   constructor(written: { readonly record: SessionRecord }) {
     this.payload = tokenizedPayload(written);
     const record = written.record as TurnRecord;
+    this.number = record.turn;
     const { spans, marks, leadLength } = this.payload;
     this.roles = spans.map(({ role }) => role);
     this.#replyEnd = replyEndOf(record);

@@ -11,7 +11,7 @@ import {
 import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { SessionHistory, Turn } from '../../domain/session-history.ts';
+import { isAnswered, type SessionHistory, type Turn } from '../../domain/session-history.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { STALE_RETRY_MS } from '../turn/turn-gate.ts';
@@ -131,6 +131,7 @@ export class Forks {
   ): Promise<Fork> {
     const { environment, options, records } = this.#parts.node;
     if (held.length > line.length) throw exists();
+    const mode = modeOf(line);
     const writtenAtMs = environment.clock.now();
     const ttlMs = Math.min(ttlSeconds ?? options.ttlSeconds, options.ttlSecondsMax) * 1000;
     const { nodeId: origin, incarnation } = options;
@@ -151,7 +152,7 @@ export class Forks {
     const [sourceTip, tip] = [line.at(-1) as Turn, copies.at(-1) as SealedRecord];
     return {
       key,
-      mode: sourceTip.record.payload.mode,
+      mode,
       turn: sourceTip.record.turn,
       contextId: tip.hash,
       expiresAtMs: tip.record.expiresAtMs,
@@ -159,6 +160,13 @@ export class Forks {
       replayed: held.length === line.length,
     };
   }
+}
+
+/** Throws `invalid_request` where nothing has been answered: there is no way yet in which it is kept. */
+function modeOf(line: readonly Turn[]): StoredMode {
+  const answered = line.findLast(isAnswered);
+  if (answered !== undefined) return answered.record.payload.mode;
+  throw new DiscedgeError('invalid_request', 'nothing has been answered in the session to fork', { param: 'turn' });
 }
 
 /**

@@ -196,6 +196,7 @@ function costBytes({ record, bytes }: SealedRecord): number {
   if (record.kind !== 'turn') return 0;
   const { payload } = record;
   const isPlain = formatVersionOf(record) === 1;
+  if (payload.mode === 'items') return TURN_OVERHEAD_BYTES + 2 * bytes.length;
   if (payload.mode === 'raw') {
     const text = payload.reply.length + payload.messages.reduce((sum, { content }) => sum + content.length, 0);
     return TURN_OVERHEAD_BYTES + 2 * text + (isPlain ? 0 : 2 * bytes.length);

@@ -23,7 +23,10 @@ export class TurnTexts {
 
   /** Where the LLM Service is needed for it and fails, its failure. */
   async of(turn: Turn): Promise<TurnText | DiscedgeError> {
-    const { mode } = turn.record.payload;
+    const { payload } = turn.record;
+    if (payload.mode === 'items')
+      return { messages: payload.messages, reply: '', parts: [], replyIds: [], exact: true };
+    const { mode } = payload;
     this.#read++;
     if (this.#read % AT_A_STRETCH === 0) await setImmediate();
     const failure = this.#failures.get(mode);

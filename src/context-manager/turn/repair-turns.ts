@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import type { RequestDigest } from '../../domain/identifiers.ts';
 import { repairedExtension } from '../../domain/record/repaired.ts';
 import type { Message } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { AnsweredTurn } from '../../domain/session-history.ts';
 import type { RememberedTurn } from '../../domain/turn-repair.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
+import { withAdded } from './added-items.ts';
 import { newTurnRecord } from './new-turn-record.ts';
 import type { TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
@@ -16,7 +17,7 @@ export interface RepairParts {
   readonly llm: Pick<LlmService, 'tokenize'>;
   readonly node: NodeResources;
   /** How the context is kept of a session that goes on from there. */
-  readonly modeOf: (request: TurnRequest, base: Turn | undefined) => Mode;
+  readonly modeOf: (request: TurnRequest, base: AnsweredTurn | undefined) => Mode;
 }
 
 /**
@@ -46,7 +47,10 @@ async function repairTurn<Pass extends OpenPass>(
   const messages = messagesOf(told);
   const { preamble, form, extensions, ...plain } = request;
   const asTold: TurnRequest = { ...plain, messages, sampling: {}, stop: [], maxTokens: undefined };
-  const prompt = await modeOf(request, base).build({ request: asTold, session, base, replyTokens: ids.length });
+  const answered = session.history.lastAnswered(base);
+  const asked = withAdded(asTold, session.history.addedUpTo(base));
+  const input = { request: asked, session, base: answered, replyTokens: ids.length };
+  const prompt = await modeOf(request, answered).build(input);
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
   const kept = await prompt.record({
     kind: 'end',

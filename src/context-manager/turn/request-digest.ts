@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import { addedMessages, type TurnRequest } from './turn.ts';
+import type { GateRequest } from './turn-gate.ts';
 
 /**
  * Names everything in a request that decides its reply, so that a repeated request is recognised wherever the record
@@ -29,9 +30,15 @@ export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined
   return hash('sha256', JSON.stringify(decisive)).slice(0, 16) as RequestDigest;
 }
 
+/** A request as the turn gate sees it. */
+export function claimOf(request: TurnRequest): GateRequest {
+  const { place, mode, consistency, maxWaitMs, repair } = request;
+  return { place, mode, consistency, maxWaitMs, repair, digestAs: (turn) => requestDigest(request, turn) };
+}
+
 /** What stands for the number of a turn that has none yet. */
-function atTip(place: TurnPlace): unknown {
-  const repeat = 'tip' in place ? place.tip : 'new';
+export function atTip(place: TurnPlace): unknown {
+  const repeat = 'tip' in place ? place.tip : 'afterAnswer' in place ? place.repeat : 'new';
   return typeof repeat === 'object' ? ['tip', repeat.key] : 'tip';
 }
 

@@ -7,8 +7,6 @@ import { planRepair, type RememberedTurn } from '../../domain/turn-repair.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Lack, ReplicaWait } from './replica-wait.ts';
-import { requestDigest } from './request-digest.ts';
-import type { TurnRequest } from './turn.ts';
 
 export type GatePass = AnsweredPass | OpenPass;
 
@@ -32,6 +30,15 @@ export interface OpenPass extends Waited {
   readonly digest: RequestDigest;
   /** Turns between `base` and this one that are lost, and that the client has in words, oldest first. */
   readonly lost?: readonly RememberedTurn[];
+  /** Beside turns that go on from there already, as its client means it to. */
+  readonly branches?: true;
+}
+
+/** Whatever is to have a place in a session. */
+export interface GateRequest extends TurnClaim {
+  readonly maxWaitMs: number;
+  /** Turns that its client has in words, should they be lost. */
+  readonly repair?: readonly RememberedTurn[] | undefined;
 }
 
 /** Before turns are taken for lost, what is on its way has had time to arrive, and every peer to be asked. */
@@ -55,9 +62,8 @@ export class TurnGate {
    * Throws `turn_conflict`, `session_deleted`, `session_not_found`, `context_stale`, `context_corrupt`, `repair_incomplete`,
    * or `invalid_request` when turn and context id leave a doubt; the reason of `stop` when that is given.
    */
-  async pass(key: SessionKey, request: TurnRequest, stop: StopSign): Promise<GatePass> {
-    const { place, mode, consistency, repair } = request;
-    const claim: TurnClaim = { place, mode, consistency, digestAs: (turn) => requestDigest(request, turn) };
+  async pass(key: SessionKey, request: GateRequest, stop: StopSign): Promise<GatePass> {
+    const { place, consistency, repair } = request;
     const {
       session,
       seen: decision,
@@ -69,7 +75,7 @@ export class TurnGate {
       (session) => {
         if (session.deleted)
           throw new DiscedgeError('session_deleted', 'this session was deleted; start one with a new session_id');
-        return decideTurn(session.history, claim);
+        return decideTurn(session.history, request);
       },
       lackIn,
     );
@@ -86,7 +92,13 @@ export class TurnGate {
       case 'go':
         // The damaged record may be an answer to this very turn, or one that the client has seen.
         if (session.corrupt > 0) throw corrupt(session);
-        return { ...pass, answered: undefined, base: decision.base, digest: decision.digest };
+        return {
+          ...pass,
+          answered: undefined,
+          base: decision.base,
+          digest: decision.digest,
+          ...(decision.branches && { branches: true }),
+        };
       case 'stale':
         break;
       default:
@@ -102,6 +114,7 @@ export class TurnGate {
     if (base === undefined && this.#replica.isAlone) {
       throw new DiscedgeError('session_not_found', 'no such session; turn 1 opens one', { param: 'session_id' });
     }
+    if ('afterAnswer' in place) throw this.#answerMissing(key, session);
     if (consistency === 'available' && base !== undefined) return { ...pass, answered: undefined, base, digest };
     const namesBranch = 'contextId' in place && place.contextId !== undefined;
     if (namesBranch && this.#replica.isAlone) {
@@ -112,6 +125,18 @@ export class TurnGate {
       );
     }
     throw stale({ turn: decision.turn, namesBranch }, session, this.#adviceFor(key, session));
+  }
+
+  /** An answer that is not here: to be waited for on, unless there is nowhere that it could come from. */
+  #answerMissing(key: SessionKey, { history }: CachedSession): DiscedgeError {
+    const canCome = !this.#replica.isAlone && (history.size > 0 || this.#replica.outlookFor(key) === 'possible');
+    if (!canCome)
+      return new DiscedgeError('session_not_found', 'the answer to go on after is not here, or has expired');
+    return new DiscedgeError(
+      'context_stale',
+      'the answer to go on after has not arrived at this node; ask again, or another node',
+      { retryAfterMs: STALE_RETRY_MS },
+    );
   }
 
   #adviceFor(key: SessionKey, { history }: CachedSession): string {

@@ -76,22 +76,23 @@ export function evaluatedTurn(
 
 /** A reply with its place in the session. */
 function placed(
-  turn: Turn,
+  stored: Turn,
   { session, waitedMs, retries }: GatePass,
   reply: Reply & Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'>,
 ): TurnReply {
-  const { record, hash } = turn;
+  const { record, hash } = stored;
   return {
     ...reply,
+    stored,
     userId: record.userId,
     sessionId: record.sessionId,
-    mode: record.payload.mode,
+    mode: answeredMode(stored),
     turn: record.turn,
     contextId: hash,
     basedOnTurn: record.turn - 1,
     basedOnContext: record.parent,
     droppedTurns: record.contextStart - 1,
-    repairedTurns: repairedBefore(session.history, turn),
+    repairedTurns: repairedBefore(session.history, stored),
     waitedMs,
     retries,
     writeConcern: LOCAL.writeConcern,
@@ -99,13 +100,21 @@ function placed(
   };
 }
 
+/** Of a turn that was answered: no other has a reply. */
+export function answeredMode({ record }: Turn): StoredMode {
+  const { mode } = record.payload;
+  if (mode === 'items') throw new TypeError('messages that were added have no reply');
+  return mode;
+}
+
 /** By the ids as they are stored, which a template may have changed since. Of messages it is not known how many they were. */
 function filledWindow(turn: Turn, { session }: GatePass, windowTokens: number): boolean {
   const { stop, contextStart } = turn.record;
   if (stop.kind !== 'limit') return false;
-  const line = session.history.line(turn);
-  const dropped = contextStart > 1 ? leadOf(line[0]) - leadOf(line[contextStart - 1]) : 0;
-  const ids = line.slice(contextStart - 1).reduce((sum, { record }) => sum + idsOf(record), dropped);
+  const line = session.history.answeredLine(turn);
+  const window = line.filter(({ record }) => record.turn >= contextStart);
+  const dropped = contextStart > 1 ? leadOf(line[0]) - leadOf(window[0]) : 0;
+  const ids = window.reduce((sum, { record }) => sum + idsOf(record), dropped);
   return ids >= windowTokens;
 }
 

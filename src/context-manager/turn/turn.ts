@@ -5,6 +5,7 @@ import type { Extensions } from '../../domain/record/extensions.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import type { Preamble } from '../../domain/record/preamble.ts';
 import type { Message, StopReason, StoredMode } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { RememberedTurn } from '../../domain/turn-repair.ts';
@@ -84,6 +85,8 @@ export type ClientPrompt = ReadonlyArray<string | TokenSequence> | { readonly co
 
 /** Whoever waits for the reply. */
 export interface TurnObserver {
+  /** Called once it is known what the turn goes on from, or that it was answered before; must not throw. */
+  begun?(place: { readonly base: Turn | undefined; readonly answered: Turn | undefined }): void;
   /** Called with each piece of the reply as it becomes certain; must not throw. */
   part(piece: ReplyPiece): void;
   /** Called before the first piece, where the request asks for it; must not throw. */
@@ -163,6 +166,8 @@ export interface TurnReply extends EvaluatedTurn {
   readonly turn: TurnNumber;
   /** Names the history up to and including this turn. */
   readonly contextId: ContextId;
+  /** What is stored of it. */
+  readonly stored: Turn;
   readonly replayed: boolean;
   /**
    * Whether no other node can have answered this very turn; `false` where the one that tells could not be asked, or, under

@@ -22,17 +22,19 @@ import {
   DIGEST_BYTES,
   HASH_BYTES,
   readFrame,
+  readItems,
   readRaw,
   readSampling,
   readStop,
   writeFrame,
+  writeItems,
   writeRaw,
   writeSampling,
   writeStop,
 } from './record-fields.ts';
 import { formatVersionOf, NewerRecord, RECORD_FORMAT_VERSION } from './record-version.ts';
 import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
-import type { RawPayload, SessionRecord, TokenizedPayload } from './turn-record.ts';
+import type { ItemsPayload, RawPayload, SessionRecord, TokenizedPayload, TurnRecord } from './turn-record.ts';
 
 /** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
@@ -60,7 +62,7 @@ export class CorruptRecord extends Error {
 const VERSIONS_END = 0x80;
 
 const KINDS = ['turn', 'tombstone'] as const;
-const MODES = ['raw', 'tokenized'] as const;
+const MODES = ['raw', 'tokenized', 'items'] as const;
 
 /**
  * Encodes and names a record. Throws RangeError when it would exceed {@link RECORD_BYTES_MAX} or could not be opened
@@ -105,8 +107,7 @@ function written(record: SessionRecord): ByteWriter {
     writeStop(record.stop, writer);
     writeSampling(record.sampling, writer);
     writer.byte(MODES.indexOf(record.payload.mode));
-    if (record.payload.mode === 'tokenized') writeTokenized(record.payload, version, writer);
-    else writeRaw(record.payload, version, writer);
+    writePayload(record.payload, version, writer);
   }
   return writer;
 }
@@ -151,15 +152,16 @@ function faultOf(record: SessionRecord): string | undefined {
   if ((turn === 1) !== (parent === undefined)) return 'turn 1 alone has no parent';
   if (!(contextStart >= 1 && contextStart <= turn)) return 'a context that starts outside the session';
   if (!MODES.includes(payload.mode)) return 'a mode that keeps nothing';
-  return payload.mode === 'raw' ? rawFault(payload) : tokenizedFault(payload);
+  return payload.mode === 'tokenized' ? tokenizedFault(payload) : messagesFault(payload);
 }
 
-function rawFault({ messages, reply }: RawPayload): string | undefined {
-  for (const { content } of messages) {
+function messagesFault(payload: RawPayload | ItemsPayload): string | undefined {
+  const contents = payload.messages.map(({ content }) => content);
+  for (const content of payload.mode === 'raw' ? [...contents, payload.reply] : contents) {
     const fault = contentFault(content);
     if (fault !== undefined) return fault;
   }
-  return contentFault(reply);
+  return undefined;
 }
 
 function tokenizedFault({ promptIds, replyIds, leadLength, spans, marks }: TokenizedPayload): string | undefined {
@@ -190,8 +192,37 @@ function readRecord(reader: ByteReader): SessionRecord {
   const stop = readStop(reader);
   const sampling = readSampling(reader);
   const mode = pick(MODES, reader.byte(), 'mode');
-  const payload = mode === 'tokenized' ? readTokenized(reader, version) : readRaw(reader, version);
+  const payload = readPayload(mode, reader, version);
   return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, payload };
+}
+
+function writePayload(payload: TurnRecord['payload'], version: number, writer: ByteWriter): void {
+  switch (payload.mode) {
+    case 'raw':
+      writeRaw(payload, version, writer);
+      break;
+    case 'tokenized':
+      writeTokenized(payload, version, writer);
+      break;
+    case 'items':
+      writeItems(payload, writer);
+      break;
+    default:
+      payload satisfies never;
+  }
+}
+
+function readPayload(mode: (typeof MODES)[number], reader: ByteReader, version: number): TurnRecord['payload'] {
+  switch (mode) {
+    case 'raw':
+      return readRaw(reader, version);
+    case 'tokenized':
+      return readTokenized(reader, version);
+    case 'items':
+      return readItems(reader);
+    default:
+      return mode satisfies never;
+  }
 }
 
 function writeTokenized(payload: TokenizedPayload, version: number, writer: ByteWriter): void {

@@ -2,6 +2,7 @@ import { type ByteReader, type ByteWriter, MalformedBytes, pick } from '../bytes
 import { readContent, writeContent } from './content-codec.ts';
 import type { MessageContent } from './message-content.ts';
 import type {
+  ItemsPayload,
   Message,
   MessageSpan,
   RawPayload,
@@ -51,21 +52,41 @@ export function readFrame(reader: ByteReader): Frame {
 /** In version 1 contents are plain text. */
 export function writeRaw(payload: RawPayload, version: number, writer: ByteWriter): void {
   const write = version === 1 ? writePlain : writeContent;
-  writer.varint(payload.messages.length);
-  for (const message of payload.messages) {
-    writer.byte(ROLES.indexOf(message.role));
-    write(message.content, writer);
-  }
+  writeMessages(payload.messages, write, writer);
   write(payload.reply, writer);
+}
+
+export function writeItems({ messages }: ItemsPayload, writer: ByteWriter): void {
+  writeMessages(messages, writeContent, writer);
+}
+
+function writeMessages(
+  messages: readonly Message[],
+  write: (content: MessageContent, writer: ByteWriter) => void,
+  writer: ByteWriter,
+): void {
+  writer.varint(messages.length);
+  for (const { role, content } of messages) {
+    writer.byte(ROLES.indexOf(role));
+    write(content, writer);
+  }
 }
 
 export function readRaw(reader: ByteReader, version: number): RawPayload {
   const read = version === 1 ? (from: ByteReader) => from.text(from.remaining) : readContent;
+  return { mode: 'raw', messages: readMessages(reader, read), reply: read(reader) };
+}
+
+export function readItems(reader: ByteReader): ItemsPayload {
+  return { mode: 'items', messages: readMessages(reader, readContent) };
+}
+
+function readMessages(reader: ByteReader, read: (reader: ByteReader) => MessageContent): Message[] {
   const messages: Message[] = [];
   for (let left = reader.varint(reader.remaining); left > 0; left--) {
     messages.push({ role: pick(ROLES, reader.byte(), 'role'), content: read(reader) });
   }
-  return { mode: 'raw', messages, reply: read(reader) };
+  return messages;
 }
 
 function writePlain(content: MessageContent, writer: ByteWriter): void {

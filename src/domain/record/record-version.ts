@@ -1,17 +1,19 @@
 import type { SessionRecord } from './turn-record.ts';
 
 /** The newest record format that this build reads and writes; told to other nodes. Version 1 is read for ever. */
-export const RECORD_FORMAT_VERSION = 2;
+export const RECORD_FORMAT_VERSION = 3;
 
 /**
- * The oldest version that can say what a record says, which is the one it is written in: version 2 where it has
- * extensions, content that is not plain text, or marks. So a node of an older build reads everything that it could have
+ * The oldest version that can say what a record says, which is the one it is written in: version 3 for messages added without
+ * a generation, version 2 where it has extensions, content that is not plain text, or marks. So a node of an older build reads everything that it could have
  * written itself, and a record still has one form in bytes.
  */
 export function formatVersionOf(record: SessionRecord): number {
-  if (record.extensions !== undefined && record.extensions.size > 0) return 2;
-  if (record.kind === 'tombstone') return 1;
+  const isExtended = record.extensions !== undefined && record.extensions.size > 0;
+  if (record.kind === 'tombstone') return isExtended ? 2 : 1;
   const { payload } = record;
+  if (payload.mode === 'items') return 3;
+  if (isExtended) return 2;
   if (payload.mode === 'tokenized') return (payload.marks?.length ?? 0) > 0 ? 2 : 1;
   const contents = [...payload.messages.map(({ content }) => content), payload.reply];
   return contents.every((content) => typeof content === 'string') ? 1 : 2;

@@ -62,6 +62,13 @@ export interface TokenizedPayload {
   readonly marks?: readonly IdMark[];
 }
 
+/** Messages that were added without a generation. The next turn that is answered takes them in, before its own. */
+export interface ItemsPayload {
+  readonly mode: 'items';
+  /** None where something is noted in its place, by its extensions. */
+  readonly messages: readonly Message[];
+}
+
 export interface RawPayload {
   readonly mode: 'raw';
   readonly messages: readonly Message[];
@@ -88,7 +95,10 @@ interface RecordHeader {
   readonly extensions?: Extensions;
 }
 
-/** One user message and one reply, immutable once sealed: what is stored and replicated (DESIGN §5). */
+/**
+ * One user message and one reply, immutable once sealed: what is stored and replicated (DESIGN §5). Messages that are added
+ * without a reply have a place in their session too.
+ */
 export interface TurnRecord extends RecordHeader {
   readonly kind: 'turn';
   readonly turn: TurnNumber;
@@ -99,6 +109,11 @@ export interface TurnRecord extends RecordHeader {
   readonly contextStart: TurnNumber;
   readonly stop: StopReason;
   readonly sampling: SamplingSummary;
+  readonly payload: TokenizedPayload | RawPayload | ItemsPayload;
+}
+
+/** A turn that was answered. */
+export interface AnsweredRecord extends TurnRecord {
   readonly payload: TokenizedPayload | RawPayload;
 }
 

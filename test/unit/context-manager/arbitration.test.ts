@@ -6,6 +6,7 @@ import { HeldTurn } from '../../../src/context-manager/arbitration/held-turn.ts'
 import { CONFIRM_EVERY_MS, GRANT_MS, TurnGrants } from '../../../src/context-manager/arbitration/turn-grants.ts';
 import { Arrivals } from '../../../src/context-manager/sessions/arrivals.ts';
 import type { SessionRecords } from '../../../src/context-manager/sessions/session-records.ts';
+import { claimOf } from '../../../src/context-manager/turn/request-digest.ts';
 import type { GatePass } from '../../../src/context-manager/turn/turn-gate.ts';
 import type {
   GrantNews,
@@ -89,7 +90,11 @@ function firstTurn({ verdict, hasEnded }: { verdict: TurnVerdict; hasEnded: bool
     digest: 'd',
   } as unknown as GatePass;
   const key = sessionKey(NAMES_ANOTHER);
-  const entering = { key, request: requestOf({ session: NAMES_ANOTHER, turn: 1, maxWaitMs: 500 }), isNew: false };
+  const entering = {
+    key,
+    request: claimOf(requestOf({ session: NAMES_ANOTHER, turn: 1, maxWaitMs: 500 })),
+    isNew: false,
+  };
   const entered = arbitration.enter(entering, new Stop(), async () => pass);
   return { entered, advance };
 }

@@ -122,8 +122,9 @@ describe('the files', () => {
     expect(statSync(join(dir, 'ca.key')).mode & 0o777).toBe(0o600);
     expect(statSync(join(folder, 'node.key')).mode & 0o777).toBe(0o600);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
-    expect(readdirSync(folder).sort()).toEqual(['ca.crt', 'node.crt', 'node.key']);
-    expect(readdirSync(dir).sort()).toEqual(['ca.crt', 'ca.key', 'e1']);
+    expect(readdirSync(folder).sort()).toEqual(['ca.crt', 'cluster.key', 'node.crt', 'node.key']);
+    expect(statSync(join(folder, 'cluster.key')).mode & 0o777).toBe(0o600);
+    expect(readdirSync(dir).sort()).toEqual(['ca.crt', 'ca.key', 'cluster.key', 'e1']);
   });
 
   it('are never overwritten, unless forced', async () => {

@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ModelDirectory } from '../../../src/context-manager/model-directory.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
+import { SealedIds } from '../../../src/domain/sealed-ids.ts';
 import { type App, createApp, DIALECTS } from '../../../src/http/app.ts';
 import { eventText, HEADERS_AFTER_MS, SILENCE_MS_MAX } from '../../../src/http/event-stream.ts';
 import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';
@@ -24,6 +25,7 @@ beforeAll(async () => {
     {
       models: new ModelDirectory([{ name, llm, template, keygroup: contextManager.keygroup, contextManager }]),
       node: rig.node,
+      ids: new SealedIds(new Uint8Array(32)),
       metricsText: async () => ({ text: '', contentType: 'text/plain' }),
       options: {
         ...{ version: '0', nodeId: 'n' as NodeId, storeName: 'memory', bodyBytesMax: 4096, ttlSecondsMax: 600 },

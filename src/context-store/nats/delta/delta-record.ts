@@ -122,9 +122,10 @@ function deltaTombstone(record: SessionRecord, checksum: Uint8Array): Uint8Array
   return writer.view();
 }
 
-/** `undefined` when it holds more ids than a delta record may. */
+/** `undefined` when it holds more ids than a delta record may, or none: messages alone travel as they are. */
 function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent | undefined): Uint8Array | undefined {
   const { payload } = turn;
+  if (payload.mode === 'items') return undefined;
   const ids = idsOf(payload);
   if (ids.length > IDS_MAX) return undefined;
   const before = parent?.sealed.record.kind === 'turn' ? parent.sealed.record : undefined;

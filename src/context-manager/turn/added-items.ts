@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import {
+  type KeygroupId,
+  type RequestDigest,
+  type SessionId,
+  type SessionKey,
+  sessionKeyText,
+  type TurnNumber,
+  type UserId,
+} from '../../domain/identifiers.ts';
+import type { Extensions } from '../../domain/record/extensions.ts';
+import { sealRecord } from '../../domain/record/record-codec.ts';
+import type { Message, TurnRecord } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { EnteredPass } from '../arbitration/arbitration.ts';
+import type { NodeResources } from '../node-resources.ts';
+import { atTip } from './request-digest.ts';
+import type { RunningTurn } from './running-turn.ts';
+import type { TurnRequest } from './turn.ts';
+import type { GateRequest, TurnGate } from './turn-gate.ts';
+
+/** Messages that are to be added to a session without a generation, and what is to be noted with them. */
+export interface AddRequest {
+  readonly userId: UserId;
+  /** `undefined` opens a session under a new id. */
+  readonly sessionId: SessionId | undefined;
+  readonly place: TurnPlace;
+  readonly messages: readonly Message[];
+  readonly extensions?: Extensions;
+  /** `undefined` keeps the session's, or the node's default. */
+  readonly ttlSeconds: number | undefined;
+  readonly maxWaitMs: number;
+}
+
+export interface AddedItems {
+  readonly key: SessionKey;
+  readonly stored: Turn;
+  /** Found done, by the same request. */
+  readonly replayed: boolean;
+}
+
+export interface AddedItemsWriterParts {
+  readonly keygroup: KeygroupId;
+  readonly node: NodeResources;
+  readonly gate: TurnGate;
+}
+
+/** Writes messages that have a place in a session of their own, as a turn has, and no reply. */
+export class AddedItemsWriter {
+  readonly #parts: AddedItemsWriterParts;
+
+  constructor(parts: AddedItemsWriterParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Durable on this node when it resolves. They wait their turn, and their place is one node's, as a turn's is. Throws what
+   * the turn gate, arbitration and the store throw; `invalid_request` for what no record holds.
+   */
+  add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
+    const { keygroup, node } = this.#parts;
+    const { userId, sessionId = node.environment.random.uuid() as SessionId } = request;
+    const key: SessionKey = { keygroup, userId, sessionId };
+    const keyText = sessionKeyText(key);
+    return node.running.run(keyText, gone, (task) =>
+      node.queue.run(keyText, task.stopping, () => this.#addQueued(key, request, task)),
+    );
+  }
+
+  async #addQueued(key: SessionKey, request: AddRequest, task: RunningTurn): Promise<AddedItems> {
+    const { node, gate } = this.#parts;
+    const { arbitration, records } = node;
+    const claim = claimOf(request);
+    const wasInDoubt = records.isInDoubt(key);
+    const entering = { key, request: claim, isNew: request.sessionId === undefined };
+    const pass = await arbitration.enter(entering, task.waiting, () => gate.pass(key, claim, task.waiting));
+    if (pass.answered !== undefined) return { key, stored: pass.answered, replayed: true };
+    let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
+    try {
+      records.requireKnown(key, { wasInDoubt });
+      const record = sealed(this.#recordOf(key, request, pass));
+      task.startCommitting();
+      await records.writeSealed(record);
+      outcome = 'stored';
+      return { key, stored: { hash: record.hash, record: record.record as TurnRecord }, replayed: false };
+    } catch (error) {
+      if (error instanceof OutcomeUnknown) outcome = 'unknown';
+      throw error;
+    } finally {
+      pass.held.end(outcome);
+    }
+  }
+
+  #recordOf(key: SessionKey, request: AddRequest, { base, digest }: EnteredPass): TurnRecord {
+    const { environment, options, records } = this.#parts.node;
+    const writtenAtMs = environment.clock.now();
+    const kept = base?.record ?? { writtenAtMs: 0, expiresAtMs: options.ttlSeconds * 1000 };
+    const ttlMs = request.ttlSeconds === undefined ? kept.expiresAtMs - kept.writtenAtMs : request.ttlSeconds * 1000;
+    const extensions = new Map([...(request.extensions ?? []), ...(records.marks.extensions ?? [])]);
+    return {
+      kind: 'turn',
+      ...key,
+      origin: options.nodeId,
+      incarnation: options.incarnation,
+      writtenAtMs,
+      expiresAtMs: writtenAtMs + Math.min(ttlMs, options.ttlSecondsMax * 1000),
+      turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
+      parent: base?.hash,
+      requestDigest: digest,
+      contextStart: base?.record.contextStart ?? (1 as TurnNumber),
+      stop: { kind: 'end' },
+      sampling: { temperature: undefined, seed: undefined, maxTokens: undefined },
+      payload: { mode: 'items', messages: request.messages },
+      ...(extensions.size > 0 && { extensions }),
+    };
+  }
+}
+
+/** The request with what was added since the last turn that was answered: now it is read, and becomes part of this one. */
+export function withAdded(request: TurnRequest, added: readonly Turn[]): TurnRequest {
+  const messages = added.flatMap(({ record: { payload } }) => (payload.mode === 'items' ? payload.messages : []));
+  return messages.length === 0 ? request : { ...request, messages: [...messages, ...request.messages] };
+}
+
+function sealed(record: TurnRecord) {
+  try {
+    return sealRecord(record);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DiscedgeError('invalid_request', `this cannot be stored: ${error.message}`);
+  }
+}
+
+function claimOf(request: AddRequest): GateRequest {
+  const { place, maxWaitMs } = request;
+  return { place, maxWaitMs, mode: undefined, consistency: 'strong', digestAs: (turn) => digest(request, turn) };
+}
+
+/** What was added, and where; never what a turn is stored under. */
+function digest({ place, messages, extensions }: AddRequest, turn: TurnNumber | undefined): RequestDigest {
+  const noted = [...(extensions ?? [])].map(([name, value]) => [name, Buffer.from(value).toString('hex')]);
+  const decisive = ['added', turn ?? atTip(place), messages, noted];
+  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 16) as RequestDigest;
+}
