@@ -15,6 +15,8 @@ export type Answer = (request: SeenRequest, response: ServerResponse) => void;
 export interface LlamaServerDouble {
   readonly url: string;
   readonly port: number;
+  /** Connections that were made to it so far. */
+  readonly connections: number;
   /** What it answers, by path without the leading slash; assign to misbehave. */
   readonly answers: Record<string, Answer>;
   /** The next request for this path. */
@@ -47,7 +49,9 @@ export async function startLlamaServerDouble(options: { port?: number } = {}): P
     waiting.get(path)?.(request);
     waiting.delete(path);
   });
+  let connections = 0;
   server.on('connection', (socket) => {
+    connections++;
     sockets.add(socket);
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
   });
@@ -56,6 +60,9 @@ export async function startLlamaServerDouble(options: { port?: number } = {}): P
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    get connections() {
+      return connections;
+    },
     answers,
     next: (path) => new Promise((resolve) => waiting.set(path, resolve)),
     stop: () =>

@@ -7,28 +7,43 @@ const EVENT_CHARS_MAX = 64 * 1024 * 1024;
  * The `data` of server-sent events out of bytes cut anywhere. Comments (llama-server's pings) and other fields are left
  * out; an event that the stream ends in the middle of is dropped.
  */
-export async function* readServerSentEvents(bytes: AsyncIterable<Uint8Array>, url: URL): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let line = '';
-  let data: string | undefined;
-  for await (const chunk of bytes) {
+export class ServerSentEvents {
+  readonly #url: URL;
+  readonly #decoder = new TextDecoder();
+  #line = '';
+  #data: string | undefined;
+
+  constructor(url: URL) {
+    this.#url = url;
+  }
+
+  /** The events that end with these bytes, which follow those before. Throws `llm_bad_reply` at an event without an end. */
+  push(bytes: Uint8Array): string[] {
+    const events: string[] = [];
     // Splitting only what is new: looking for the end of a long event in all of it again and again is quadratic.
-    const pieces = decoder.decode(chunk, { stream: true }).split('\n');
-    for (const [i, piece] of pieces.entries()) {
-      line += piece;
-      if (i === pieces.length - 1) break;
+    const pieces = this.#decoder.decode(bytes, { stream: true }).split('\n');
+    const last = pieces.length - 1;
+    for (let i = 0; i < last; i++) {
+      const line = this.#line + pieces[i];
+      this.#line = '';
+      if (line === '' || line === '\r') {
+        if (this.#data !== undefined) events.push(this.#data);
+        this.#data = undefined;
+        continue;
+      }
       const content = dataOf(line);
-      if (content !== undefined) data = data === undefined ? content : `${data}\n${content}`;
-      const isEventEnd = line === '' || line === '\r';
-      line = '';
-      if (!isEventEnd || data === undefined) continue;
-      yield data;
-      data = undefined;
+      if (content !== undefined) this.#data = this.#data === undefined ? content : `${this.#data}\n${content}`;
     }
-    if (line.length + (data?.length ?? 0) > EVENT_CHARS_MAX) throw badReply(url, 'an endless event');
+    this.#line += pieces[last];
+    if (this.#line.length + (this.#data?.length ?? 0) > EVENT_CHARS_MAX) throw badReply(this.#url, 'an endless event');
+    return events;
   }
 }
 
 function dataOf(line: string): string | undefined {
-  return /^data: ?(.*?)\r?$/s.exec(line)?.[1];
+  if (!line.startsWith('data:')) return undefined;
+  const start = line.charCodeAt(5) === SPACE ? 6 : 5;
+  return line.slice(start, line.endsWith('\r') ? -1 : undefined);
 }
+
+const SPACE = 32;

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { Exchange } from '../http/exchange.ts';
-import { readServerSentEvents } from '../http/server-sent-events.ts';
+import { Exchange, type KeptConnections, keptConnections } from '../http/exchange.ts';
+import { ServerSentEvents } from '../http/server-sent-events.ts';
 import { badReply, brokenConnection, errorOfReply, isClosed } from './server-errors.ts';
 
 export interface LlamaServerApiOptions {
@@ -18,9 +18,12 @@ export interface LlamaServerApiOptions {
 const REPLY_BYTES_MAX = 128 * 1024 * 1024;
 /** An error is a line; what is longer comes from some other server. */
 const ERROR_BYTES_MAX = 64 * 1024;
+/** As many as a large server has slots: each takes a thread of the server's. */
+const UNUSED_CONNECTIONS_MAX = 16;
 
 /**
- * Speaks HTTP with one llama-server. Every failure is a DiscedgeError (`llm_unavailable`, `llm_timeout`,
+ * Speaks HTTP with one llama-server, on connections that are kept while requests follow each other. Nothing that it is asked
+ * changes anything there, so a request may be repeated. Every failure is a DiscedgeError (`llm_unavailable`, `llm_timeout`,
  * `llm_bad_reply`; for a refused request `invalid_request` or `context_overflow`) or the signal's reason.
  */
 export class LlamaServerApi {
@@ -28,10 +31,12 @@ export class LlamaServerApi {
   readonly #options: LlamaServerApiOptions;
   readonly #environment: Environment;
   readonly #open = new Set<Exchange>();
+  readonly #connections: KeptConnections;
   #isClosed = false;
 
   constructor(options: LlamaServerApiOptions, environment: Environment) {
     this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
+    this.#connections = keptConnections(this.url, UNUSED_CONNECTIONS_MAX);
     this.#options = options;
     this.#environment = environment;
   }
@@ -46,12 +51,16 @@ export class LlamaServerApi {
     return this.#json(path, body, signal);
   }
 
-  /** The events of a streamed reply. Leaving the iteration closes the socket, and the server drops the work. */
-  async *stream(path: string, body: string, signal: AbortSignal): AsyncGenerator<string> {
-    const { exchange, end } = this.#start(path, body, signal);
+  /**
+   * The events of a streamed reply, those together that came together. Leaving the iteration closes the connection, and the server
+   * drops the work. It closes the connection after each stream itself, though it advertises keep-alive.
+   */
+  async *stream(path: string, body: string, signal: AbortSignal): AsyncGenerator<readonly string[]> {
+    const { exchange, end } = this.#start(path, body, { signal, isLast: true });
     try {
       await this.#expectOk(exchange);
-      yield* exchange.items((bytes) => readServerSentEvents(bytes, this.url));
+      const events = new ServerSentEvents(this.url);
+      yield* exchange.batches((bytes) => events.push(bytes));
     } finally {
       end();
     }
@@ -61,10 +70,11 @@ export class LlamaServerApi {
   close(): void {
     this.#isClosed = true;
     for (const exchange of this.#open) exchange.end(isClosed());
+    this.#connections.destroy();
   }
 
   async #json(path: string, body: string | undefined, signal: AbortSignal | undefined): Promise<unknown> {
-    const { exchange, end } = this.#start(path, body, signal);
+    const { exchange, end } = this.#start(path, body, { signal, isLast: false });
     try {
       await this.#expectOk(exchange);
       return parseJson(await this.#text(exchange, REPLY_BYTES_MAX)) ?? this.#refuse('something that is not JSON');
@@ -73,7 +83,11 @@ export class LlamaServerApi {
     }
   }
 
-  #start(path: string, body: string | undefined, signal: AbortSignal | undefined) {
+  #start(
+    path: string,
+    body: string | undefined,
+    { signal, isLast }: { readonly signal: AbortSignal | undefined; readonly isLast: boolean },
+  ) {
     if (this.#isClosed) throw isClosed();
     signal?.throwIfAborted();
     const { apiKey, connectTimeoutMs, idleTimeoutMs } = this.#options;
@@ -88,6 +102,8 @@ export class LlamaServerApi {
           ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
         },
         body,
+        isLast,
+        connections: this.#connections,
         connectTimeoutMs,
         idleTimeoutMs,
         errors: {
@@ -120,15 +136,8 @@ export class LlamaServerApi {
     throw errorOfReply(this.url, status, parseJson(await this.#text(exchange, ERROR_BYTES_MAX)));
   }
 
-  async #text(exchange: Exchange, bytesMax: number): Promise<string> {
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of exchange.items((bytes) => bytes)) {
-      length += chunk.length;
-      if (length > bytesMax) this.#refuse(`more than ${bytesMax} bytes`);
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks).toString('utf8');
+  #text(exchange: Exchange, bytesMax: number): Promise<string> {
+    return exchange.text(bytesMax, () => badReply(this.url, `more than ${bytesMax} bytes`));
   }
 
   #refuse(what: string): never {

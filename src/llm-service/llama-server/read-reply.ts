@@ -43,13 +43,14 @@ export function readWholeReply(body: unknown, context: ReplyContext): Reply {
   return endOf(final, { text, ids, exact: true, fields }, context);
 }
 
-/** Reads a streamed reply and returns its end. Throws as `readWholeReply` does. */
+/** Reads a streamed reply, of which events come in batches, and returns its end. Throws as `readWholeReply` does. */
 export async function* readStreamedReply(
-  events: AsyncIterable<string>,
+  batches: AsyncIterable<readonly string[]>,
   context: ReplyContext,
 ): AsyncGenerator<GenerationPart | GenerationProgress, Reply> {
   const { url, facts, signal, tell } = context;
   const { tokenizer, eos, description } = facts;
+  const reader = readerOf(context);
   const ids = new ReplyIds({
     tokenize: (text) => tokenizer.tokenize(text, { parseSpecial: false }, signal),
     endOfGeneration: description.endOfGeneration,
@@ -57,33 +58,47 @@ export async function* readStreamedReply(
   });
   let text = '';
   let given = 0;
-  const part = (more: string, { fields, usage }: Partial<CompletionChunk> = {}): GenerationPart[] => {
-    const settled = ids.ids.slice(given);
-    given += settled.length;
-    text += more;
-    if (more === '' && settled.length === 0 && fields === undefined) return [];
-    return [{ kind: 'part', text: more, ids: settled, ...(usage && { usage }), ...(fields && { fields }) }];
+  let waiting = '';
+  /** What has come since the part before, if anything has. */
+  const part = ({ fields, usage }: Partial<CompletionChunk> = {}): GenerationPart | undefined => {
+    if (waiting === '' && ids.ids.length === given && fields === undefined) return undefined;
+    const settled: GenerationPart = { kind: 'part', text: waiting, ids: ids.ids.slice(given) };
+    given = ids.ids.length;
+    text += waiting;
+    waiting = '';
+    return usage === undefined && fields === undefined
+      ? settled
+      : { ...settled, ...(usage && { usage }), ...(fields && { fields }) };
   };
 
-  for await (const data of events) {
-    const chunk = readCompletion(parseEvent(data, url), readerOf(context));
-    if (chunk.predicted > context.maxTokens) throw badReply(url, 'more ids than were asked for');
-    const { final, progress } = chunk;
-    if (progress !== undefined) {
-      if (tell?.progress) yield progressOf(progress);
-      continue;
+  for await (const batch of batches) {
+    for (const data of batch) {
+      const chunk = readCompletion(parseEvent(data, url), reader);
+      if (chunk.predicted > context.maxTokens) throw badReply(url, 'more ids than were asked for');
+      const { final, progress } = chunk;
+      if (progress !== undefined) {
+        if (tell?.progress) yield progressOf(progress);
+        continue;
+      }
+      if (final === undefined) {
+        if (!(await ids.push(chunk))) throw badReply(url, 'a stream whose counts contradict each other');
+        waiting += chunk.text;
+        // What is told of a part is told of it alone; other parts that came together go on together.
+        const told = chunk.usage === undefined && chunk.fields === undefined ? undefined : part(chunk);
+        if (told !== undefined) yield told;
+        continue;
+      }
+      const { stop_type: stop, stopping_word: stoppingWord } = final;
+      const rest = await ids.end({ predicted: chunk.predicted, stop, stoppingWord });
+      if (rest === undefined) throw badReply(url, 'a stream whose counts contradict each other');
+      const usage = tell?.usage ? usageOf(final.timings, final.tokens_predicted) : undefined;
+      waiting += chunk.text + (await tokenizer.detokenize(rest.unshown, signal));
+      const last = part({ usage });
+      if (last !== undefined) yield last;
+      return endOf(final, { text, ids: ids.ids, exact: ids.isExact, fields: chunk.fields }, context);
     }
-    if (final === undefined) {
-      if (!(await ids.push(chunk))) throw badReply(url, 'a stream whose counts contradict each other');
-      yield* part(chunk.text, chunk);
-      continue;
-    }
-    const { stop_type: stop, stopping_word: stoppingWord } = final;
-    const rest = await ids.end({ predicted: chunk.predicted, stop, stoppingWord });
-    if (rest === undefined) throw badReply(url, 'a stream whose counts contradict each other');
-    const usage = tell?.usage ? usageOf(final.timings, final.tokens_predicted) : undefined;
-    yield* part(chunk.text + (await tokenizer.detokenize(rest.unshown, signal)), { usage });
-    return endOf(final, { text, ids: ids.ids, exact: ids.isExact, fields: chunk.fields }, context);
+    const more = part();
+    if (more !== undefined) yield more;
   }
   throw badReply(url, 'a stream without an end');
 }

@@ -2,48 +2,44 @@
 // memory with an event that never ends.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readServerSentEvents } from '../../../src/llm-service/http/server-sent-events.ts';
+import { ServerSentEvents } from '../../../src/llm-service/http/server-sent-events.ts';
 
 const url = new URL('http://127.0.0.1:1');
 
-async function read(chunks: Iterable<Uint8Array>): Promise<string[]> {
-  const events: string[] = [];
-  for await (const data of readServerSentEvents(asyncly(chunks), url)) events.push(data);
-  return events;
+function read(chunks: Iterable<Uint8Array>): string[] {
+  const events = new ServerSentEvents(url);
+  return [...chunks].flatMap((chunk) => events.push(chunk));
 }
 
-async function* asyncly(chunks: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield* chunks;
-}
-
-test('events come whole however their bytes are cut', async () => {
+test('events come whole however their bytes are cut', () => {
   const event = fc.string({ unit: fc.constantFrom('a', '{', ' ', 'é', '漢', '🤖', ':', 'data: ') });
-  await fc.assert(
-    fc.asyncProperty(
+  fc.assert(
+    fc.property(
       fc.array(event),
       fc.constantFrom('\n', '\r\n'),
       fc.array(fc.nat({ max: 400 })),
-      async (events, newline, cuts) => {
+      (events, newline, cuts) => {
         const text = events.map((data) => `: ping${newline}data: ${data}${newline}id: 1${newline}${newline}`).join('');
         const bytes = Buffer.from(`${text}${newline}${newline}data: never ended`);
         const borders = [0, ...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length];
         const chunks = borders.slice(1).map((end, i) => bytes.subarray(borders[i], end));
-        expect(await read(chunks)).toEqual(events);
+        expect(read(chunks)).toEqual(events);
       },
     ),
     { numRuns: 300 },
   );
 });
 
-test('lines of data are joined, and a space after the colon is optional', async () => {
-  expect(await read([Buffer.from('data:a\ndata: b\n\ndata:\n\n')])).toEqual(['a\nb', '']);
+test('lines of data are joined, and a space after the colon is optional', () => {
+  expect(read([Buffer.from('data:a\ndata: b\n\ndata:\n\n')])).toEqual(['a\nb', '']);
 });
 
-test('an event without an end is refused before it fills the memory', async () => {
+test('an event without an end is refused before it fills the memory', () => {
   const megabyte = Buffer.alloc(1024 * 1024, 'x');
-  function* endless(line: string) {
-    for (;;) yield Buffer.concat([Buffer.from(line), megabyte]);
-  }
-  await expect(read(endless(''))).rejects.toMatchObject({ code: 'llm_bad_reply' });
-  await expect(read(endless('\ndata: '))).rejects.toMatchObject({ code: 'llm_bad_reply' });
+  const readEndless = (line: string) => () => {
+    const events = new ServerSentEvents(url);
+    for (;;) events.push(Buffer.concat([Buffer.from(line), megabyte]));
+  };
+  expect(readEndless('')).toThrow(expect.objectContaining({ code: 'llm_bad_reply' }));
+  expect(readEndless('\ndata: ')).toThrow(expect.objectContaining({ code: 'llm_bad_reply' }));
 });

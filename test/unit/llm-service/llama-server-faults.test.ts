@@ -183,10 +183,16 @@ describe('a server that hangs', () => {
   });
 
   test('is not what a slow reader is', async () => {
+    let goOn = () => {};
+    double.answers.completion = (_, response) => {
+      response.writeHead(200).write(`data: ${JSON.stringify(chunk('o', [111], 1))}\n\n`);
+      goOn = () => response.end(`data: ${JSON.stringify(final(PROMPT.length, 1))}\n\n`);
+    };
     const iterator = service.generate(request(), new AbortController().signal)[Symbol.asyncIterator]();
     expect((await iterator.next()).value).toMatchObject({ kind: 'part', text: 'o' });
     await environment.advance(10 * IDLE_MS);
-    expect((await iterator.next()).value).toMatchObject({ kind: 'part', text: 'k' });
+    goOn();
+    expect((await iterator.next()).value).toMatchObject({ kind: 'end', text: 'o' });
     await iterator.return?.();
   });
 
@@ -252,6 +258,56 @@ describe('a reply that is cut', () => {
     await expectBoth('llm_bad_reply', events([chunk('o', [111], 1)]));
     await expectBoth('llm_bad_reply', events([]));
     await expectBoth('llm_bad_reply', (_, response) => response.writeHead(200).end('data: {"content"'));
+  });
+});
+
+describe('connections', () => {
+  const PIECES = 3;
+
+  test('are kept from request to request, and not beyond a stream', async () => {
+    const before = double.connections;
+    for (let i = 0; i < PIECES; i++) await service.tokenize('hello', { parseSpecial: false });
+    expect(double.connections).toBeLessThanOrEqual(before + 1);
+    await generate({ stream: true });
+    const opened = double.connections;
+    await generate({ stream: false });
+    expect(double.connections).toBe(opened + 1);
+  });
+
+  test('that were kept and are closed when a request comes cost one more, on a new one', async () => {
+    for (const stream of [true, false]) {
+      await service.tokenize('hello', { parseSpecial: false });
+      let refusals = 0;
+      double.answers.completion = (_, response) => {
+        refusals++;
+        double.answers.completion = ok;
+        response.socket?.resetAndDestroy();
+      };
+      expect((await generate({ stream })).at(-1)).toMatchObject({ kind: 'end', text: 'ok' });
+      expect(refusals).toBe(1);
+    }
+  });
+
+  test('that are closed again and again end the request', async () => {
+    let requests = 0;
+    double.answers.completion = (_, response) => {
+      requests++;
+      response.socket?.resetAndDestroy();
+    };
+    await service.tokenize('hello', { parseSpecial: false });
+    await expectFailure('llm_unavailable', generate());
+    expect(requests).toBe(2);
+  });
+
+  test('that are cut within a reply are not tried again', async () => {
+    let requests = 0;
+    double.answers.completion = (_, response) => {
+      requests++;
+      response.writeHead(200, { 'content-length': 100 }).write('{', () => response.socket?.resetAndDestroy());
+    };
+    await service.tokenize('hello', { parseSpecial: false });
+    await expectFailure('llm_unavailable', generate({ stream: false }));
+    expect(requests).toBe(1);
   });
 });
 
