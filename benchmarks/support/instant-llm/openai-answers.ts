@@ -27,6 +27,22 @@ export async function openAiAnswers(
     `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\n`,
     'data: [DONE]\n\n',
   ].join('');
+  const message = {
+    ...{ id: 'msg_#', type: 'message', role: 'assistant', status: 'completed' },
+    content: [{ type: 'output_text', text, annotations: [], logprobs: [] }],
+  };
+  const responsesUsage = {
+    ...{ input_tokens: 1, output_tokens: replyTokens, total_tokens: replyTokens + 1 },
+    ...{ input_tokens_details: { cached_tokens: 0 }, output_tokens_details: { reasoning_tokens: 0 } },
+  };
+  const [response = '', ...rest] = JSON.stringify({
+    ...{ id: 'resp_#', object: 'response', created_at: 1, status: 'completed', model: MODEL, error: null },
+    ...{ incomplete_details: null, instructions: null, metadata: {}, output: [message], parallel_tool_calls: true },
+    ...{ previous_response_id: null, temperature: 0, tool_choice: 'auto', tools: [], top_p: 1, truncation: 'disabled' },
+    ...{ store: false, text: { format: { type: 'text' } }, reasoning: { effort: null, summary: null } },
+    usage: responsesUsage,
+  }).split('#');
+  let responses = 0;
   return {
     '/v1/models': async () => ({
       text: JSON.stringify({
@@ -36,5 +52,10 @@ export async function openAiAnswers(
     }),
     '/v1/chat/completions': async (body) =>
       /"stream":\s*true/.test(body) ? { text: streamed, isStream: true } : { text: whole },
+    // Gateways keep replies and messages under the ids that they have here.
+    '/v1/responses': async () => {
+      const name = `instant${process.pid}x${++responses}`;
+      return { text: response + rest.map((more) => name + more).join('') };
+    },
   };
 }

@@ -5,6 +5,8 @@ export interface CallCounts {
   /** Requests so far, by path. */
   readonly calls: Readonly<Record<string, number>>;
   readonly connections: number;
+  /** Of the newest request, by path: how much of a conversation is sent. */
+  readonly bodyBytes: Readonly<Record<string, number>>;
 }
 
 /** The whole answer to a request's body: JSON, or with `isStream` server-sent events in one piece. */
@@ -18,6 +20,7 @@ export async function serveReplies(
   answers: Readonly<Record<string, Answer>>,
 ): Promise<{ readonly port: number; counts(): CallCounts }> {
   const calls: Record<string, number> = {};
+  const bodyBytes: Record<string, number> = {};
   let connections = 0;
   const server: Server = createServer((request, response) => {
     const path = request.url ?? '';
@@ -25,12 +28,14 @@ export async function serveReplies(
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', async () => {
+      const body = Buffer.concat(chunks);
+      bodyBytes[path] = body.length;
       const answer = answers[path];
       if (answer === undefined) {
         response.writeHead(404, { 'content-length': 0 }).end();
         return;
       }
-      const { text, isStream = false } = await answer(Buffer.concat(chunks).toString());
+      const { text, isStream = false } = await answer(body.toString());
       const type = isStream ? 'text/event-stream' : 'application/json';
       response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
       if (isStream) request.socket.end();
@@ -41,5 +46,5 @@ export async function serveReplies(
     socket.on('error', () => {});
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { port: (server.address() as AddressInfo).port, counts: () => ({ calls, connections }) };
+  return { port: (server.address() as AddressInfo).port, counts: () => ({ calls, connections, bodyBytes }) };
 }
