@@ -57,7 +57,9 @@ const skip = (name: string, why: string) => console.log(`${name} is left out: ${
 const llm = await startInstantLlm();
 const contestants: Contestant[] = [];
 try {
-  console.log(`${info.machine}, Node ${info.node}, commit ${info.commit}${info.dirty ? ' with changes' : ''}\n`);
+  console.log(
+    `${info.machine}, Node ${info.node}, commit ${info.commit}${info.dirty ? ' with changes' : ''}, load before ${info.loadBefore}\n`,
+  );
   const peers = [
     DIRECT,
     edgeNode(info.commit),

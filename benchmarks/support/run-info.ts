@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 
 /** What every row of a benchmark carries, so that it can be judged and repeated. */
 export interface RunInfo {
@@ -11,6 +11,8 @@ export interface RunInfo {
   readonly node: string;
   readonly seed: number;
   readonly startedAt: string;
+  /** Processes that wanted a processor in the minute before: above the number of processors, times are the machine's. */
+  readonly loadBefore: number;
 }
 
 export function runInfo(bench: string, seed: number): RunInfo {
@@ -23,6 +25,7 @@ export function runInfo(bench: string, seed: number): RunInfo {
     node: process.version,
     seed,
     startedAt: new Date().toISOString(),
+    loadBefore: Math.round((loadavg()[0] ?? 0) * 10) / 10,
   };
 }
 

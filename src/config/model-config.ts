@@ -15,6 +15,8 @@ export interface ModelConfig {
   readonly parallel: number | undefined;
   /** Path of a Jinja template; `undefined`: the model's own. */
   readonly chatTemplateFile: string | undefined;
+  /** Who tokenizes for a llama-server: `server`, `told` (here, with the file that it names), or a file's path. */
+  readonly llmTokenizer: string;
   /** Context mode of requests that name none. */
   readonly mode: ContextMode;
 }
@@ -81,8 +83,8 @@ function splitName(text: string): { readonly name: string | undefined; readonly 
 }
 
 /** What every model has unless it says otherwise. */
-export function ownSettings({ contextTokens, parallel, chatTemplateFile, mode }: Settings) {
-  return { contextTokens, parallel, chatTemplateFile, mode };
+export function ownSettings({ contextTokens, parallel, chatTemplateFile, llmTokenizer, mode }: Settings) {
+  return { contextTokens, parallel, chatTemplateFile, llmTokenizer, mode };
 }
 
 export function embedded(model: string): EmbeddedSource {

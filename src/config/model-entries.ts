@@ -102,7 +102,10 @@ function entryModel(values: EntryValues, { settings, engines, place, complain }:
 /** An entry's values; `model` and `llm` are one text here. */
 interface EntryModelValues
   extends Partial<
-    Pick<Settings, 'modelName' | 'llmApiKey' | 'chatTemplateFile' | 'contextTokens' | 'parallel' | 'mode'>
+    Pick<
+      Settings,
+      'modelName' | 'llmApiKey' | 'chatTemplateFile' | 'llmTokenizer' | 'contextTokens' | 'parallel' | 'mode'
+    >
   > {
   readonly model?: string;
   readonly llm?: string;

@@ -53,6 +53,14 @@ export const MODEL_SETTINGS = {
         "File with a chat template to use in place of the model's own, as llama-server's option of that name: Jinja, the `tokenizer_config.json` of a model, or a GGUF with the template in it. It is part of the model's identity: nodes with other templates share no contexts.",
     }),
   ),
+  llmTokenizer: text({
+    group: 'LLM Service',
+    modelKey: 'llm-tokenizer',
+    placeholder: 'WHERE',
+    default: 'server',
+    description:
+      "Where texts become ids in front of a llama-server: `server`, one request for each text; `told`, in a process of the node's, from the model file that llama-server names, where it can be read here; or the path of a GGUF file with that model's vocabulary. Needs node-llama-cpp, takes 150 MB of memory and more, and spares a turn a request: docs/operations.md. Used only if it tokenizes as llama-server does; else, as the start-up line and `/props` say, llama-server is asked.",
+  }),
   contextTokens: Type.Optional(
     integer({
       group: 'LLM Service',

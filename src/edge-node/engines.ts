@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import {
   type EmbeddedSource,
@@ -11,6 +12,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ChosenWindow } from '../llm-service/embedded/choose-window.ts';
 import type { EmbeddedOptions } from '../llm-service/embedded.ts';
+import type { LocalTokenizerOptions } from '../llm-service/llama-server/local-tokenizer.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
 
@@ -80,10 +82,29 @@ async function startScriptedService(_source: ModelSource, start: EngineStart): P
 
 async function connectServer({ url, apiKey }: LlamaServerSource, start: EngineStart): Promise<LlmService> {
   const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
-  const { model, chatTemplate, node, environment } = start;
+  const { model, chatTemplate, node, environment, signal } = start;
   const { llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs } = node;
   const server = { url, modelName: model.name, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs };
-  return connectLlamaServer(server, environment);
+  return connectLlamaServer({ ...server, localTokenizer: localTokenizer(model, environment, signal) }, environment);
+}
+
+/** `undefined` where llama-server is to tokenize. */
+function localTokenizer(
+  { llmTokenizer: where }: ModelConfig,
+  environment: Environment,
+  signal: AbortSignal | undefined,
+): LocalTokenizerOptions | undefined {
+  if (where === 'server') return undefined;
+  return {
+    file: where === 'told' ? { toldBy: 'llama-server' } : { path: resolve(where) },
+    async start(path) {
+      const [{ startEngineProcess }, { VOCABULARY_PROGRAM, launchEngine }] = await Promise.all([
+        import('../llm-service/engine-process.ts'),
+        import('./engine-process/launch-engine.ts'),
+      ]);
+      return startEngineProcess(() => launchEngine(VOCABULARY_PROGRAM, { path }), environment, signal);
+    },
+  };
 }
 
 async function startEmbeddedModel({ model: file }: EmbeddedSource, start: EngineStart): Promise<LlmService> {

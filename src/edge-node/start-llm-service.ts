@@ -41,7 +41,9 @@ export async function startLlmService(
   const { onModelProgress, signal } = options;
   const chatTemplate = await readChatTemplate(model);
   const start = { model, chatTemplate, node, environment, ...memory, onModelProgress, signal };
-  return { llm: await engine.start(model.source, start), name: engine.describe(model.source, model) };
+  const llm = await engine.start(model.source, start);
+  const name = engine.describe(model.source, model);
+  return { llm, name: llm.tokenizer === undefined ? name : `${name}; tokenizer: ${llm.tokenizer}` };
 }
 
 /** `undefined` for the model's own. */

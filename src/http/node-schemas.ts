@@ -48,6 +48,12 @@ export const PropsReply = Type.Object(
     bos_token: Type.String(),
     eos_token: Type.String(),
     keygroup: Type.String({ description: 'Nodes with the same one may share the sessions of this model.' }),
+    tokenizer: Type.Optional(
+      Type.String({
+        description:
+          'In front of a llama-server: where texts become ids, at `llama-server` or `here`, with which file.',
+      }),
+    ),
     tokenizer_digest: Type.String(),
     template_digest: Type.String(),
     vocabulary_size: count(),

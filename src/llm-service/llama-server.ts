@@ -6,6 +6,7 @@ import { within } from '../waiting/within.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { LlamaServerApi } from './llama-server/llama-server-api.ts';
+import { LocalTokenizer, type LocalTokenizerOptions } from './llama-server/local-tokenizer.ts';
 import {
   onlyPrompt,
   type Reply,
@@ -42,6 +43,8 @@ export interface LlamaServerOptions {
    * token; a reply in one piece has to be complete within this time.
    */
   readonly idleTimeoutMs: number;
+  /** Where texts are tokenized; by the server when left out. */
+  readonly localTokenizer?: LocalTokenizerOptions | undefined;
 }
 
 /**
@@ -53,8 +56,10 @@ export async function connectLlamaServer(options: LlamaServerOptions, environmen
   const { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
   const connection = new LlamaServerApi({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
   const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, chatTemplate, signal });
-  const server = new LlamaServer({ connection, facts: await describe(), describe, environment });
-  const { clock } = environment;
+  const facts = await describe();
+  const { clock, logger } = environment;
+  const localTokenizer = options.localTokenizer && (await LocalTokenizer.open(options.localTokenizer, facts, logger));
+  const server = new LlamaServer({ connection, facts, localTokenizer, describe, environment });
   await within({ clock, waitMs: VOCABULARY_WAIT_MS }, server.learnVocabulary(), () => {});
   return server;
 }
@@ -65,6 +70,7 @@ const VOCABULARY_WAIT_MS = 5_000;
 interface LlamaServerParts {
   readonly connection: LlamaServerApi;
   readonly facts: ServerFacts;
+  readonly localTokenizer: LocalTokenizer | undefined;
   readonly describe: (signal?: AbortSignal) => Promise<ServerFacts>;
   readonly environment: Environment;
 }
@@ -91,7 +97,15 @@ class LlamaServer implements LlmService {
     );
   }
 
-  tokenize(text: string, { parseSpecial }: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
+  get tokenizer(): string {
+    const { localTokenizer } = this.#parts;
+    return localTokenizer === undefined ? 'llama-server' : `here, with ${localTokenizer.path}`;
+  }
+
+  async tokenize(text: string, { parseSpecial }: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
+    if (this.#isClosed) throw isClosed();
+    const ids = await this.#parts.localTokenizer?.tokenize(text, { parseSpecial });
+    if (ids !== undefined) return ids;
     return this.#watched(this.#parts.facts.tokenizer.tokenize(text, { parseSpecial }));
   }
 
@@ -168,6 +182,7 @@ class LlamaServer implements LlmService {
     this.#isClosed = true;
     this.#slots.close(isClosed());
     this.#parts.connection.close();
+    await this.#parts.localTokenizer?.close();
   }
 
   async *#reply(
@@ -219,9 +234,9 @@ class LlamaServer implements LlmService {
   /** After a failure another server may answer under the same address: one that reads other things into the same ids. */
   async #expectSameServer(signal?: AbortSignal): Promise<void> {
     if (!this.#isSuspect) return;
-    const { tokenizer: _, ...now } = await this.#parts.describe(signal);
-    const { tokenizer: __, ...atStart } = this.#parts.facts;
-    if (!isDeepStrictEqual(now, atStart)) throw servesAnotherModel(this.#parts.connection.url);
+    const now = await this.#parts.describe(signal);
+    if (!isDeepStrictEqual(servedBy(now), servedBy(this.#parts.facts)))
+      throw servesAnotherModel(this.#parts.connection.url);
     this.#isSuspect = false;
   }
 
@@ -237,6 +252,11 @@ class LlamaServer implements LlmService {
     if (isLlmFailure(error)) this.#isSuspect = true;
     return error;
   }
+}
+
+/** What makes it the same server to a session; where its file lies does not. */
+function servedBy({ tokenizer: _, modelFile: __, ...facts }: ServerFacts) {
+  return facts;
 }
 
 function outcomeOf({ prompt }: GenerationRequest, { end, slot }: Reply): SlotOutcome {

@@ -17,6 +17,9 @@ export interface LlmService {
   /** The process that the engine lives in, where the node runs one for it. */
   readonly process?: EngineProcessStatus;
 
+  /** For people: where texts become ids, of a service that may have them made elsewhere than in the engine. */
+  readonly tokenizer?: string;
+
   /** Ids of a text, without BOS. With `parseSpecial` off, control-token text becomes ordinary ids. */
   tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]>;
 

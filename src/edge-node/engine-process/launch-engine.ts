@@ -38,3 +38,4 @@ function typeScriptLoader(): string {
 }
 
 export const EMBEDDED_PROGRAM = new URL(`./program${import.meta.url.slice(-3)}`, import.meta.url);
+export const VOCABULARY_PROGRAM = new URL(`./vocabulary-program${import.meta.url.slice(-3)}`, import.meta.url);

@@ -135,6 +135,7 @@ function modelProperties({ llm, template, keygroup, contextManager }: ServedMode
     bos_token: bosText,
     eos_token: eosText,
     keygroup,
+    ...(llm.tokenizer !== undefined && { tokenizer: llm.tokenizer }),
     tokenizer_digest: identity.tokenizerDigest,
     template_digest: identity.templateDigest,
     vocabulary_size: vocabularySize,

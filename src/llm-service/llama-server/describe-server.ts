@@ -18,6 +18,8 @@ export interface ServerFacts {
   /** The end token, where the server names one. */
   readonly eos: TokenId | undefined;
   readonly tokenizer: ServerTokenizer;
+  /** Its model's file, by its path there. */
+  readonly modelFile: string | undefined;
 }
 
 /** llama-server `/props`: what we use of it. */
@@ -25,6 +27,7 @@ const Props = Type.Object({
   total_slots: Type.Integer({ minimum: 1 }),
   default_generation_settings: Type.Object({ n_ctx: Type.Integer({ minimum: 1 }) }),
   model_alias: Type.Optional(Type.String()),
+  model_path: Type.Optional(Type.String()),
   chat_template: Type.Optional(Type.String()),
   bos_token: Type.Optional(Type.String()),
   eos_token: Type.Optional(Type.String()),
@@ -45,7 +48,7 @@ const isProps = Compile(Props);
 const isModels = Compile(Models);
 
 /** Texts of tokens that end a reply in the models llama.cpp runs. The server only names the one called EOS. */
-const END_TOKEN_TEXTS = [
+export const END_TOKEN_TEXTS = [
   '<|im_end|>',
   '<|eot_id|>',
   '<|eom_id|>',
@@ -125,5 +128,6 @@ export async function describeServer(
     servedModel,
     eos,
     tokenizer,
+    modelFile: props.model_path,
   };
 }

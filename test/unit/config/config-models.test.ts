@@ -116,6 +116,7 @@ models:
         parallel: 2,
         mode: 'raw',
         chatTemplateFile: undefined,
+        llmTokenizer: 'server',
       },
       {
         source: { kind: 'llama-server', url: 'http://127.0.0.1:8080', apiKey: 'hunter2' },
@@ -124,6 +125,7 @@ models:
         parallel: 3,
         mode: 'tokenized',
         chatTemplateFile: '/etc/chatml.jinja',
+        llmTokenizer: 'server',
       },
     ]);
   });
