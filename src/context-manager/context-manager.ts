@@ -14,6 +14,7 @@ import type { Kept, Mode, Prompt } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
 import type { NodeResources } from './node-resources.ts';
+import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { type AddedItems, AddedItemsWriter, type AddRequest, withAdded } from './turn/added-items.ts';
@@ -27,6 +28,7 @@ import type {
   EvaluatedTurn,
   ForwardedReply,
   ForwardRequest,
+  Reply,
   ReplyOptions,
   TurnObserver,
   TurnReply,
@@ -74,6 +76,7 @@ export class ContextManager {
   /** How a context is kept where a request does not say. */
   readonly defaultMode: ContextMode;
   readonly sessions: Sessions;
+  readonly conversations: Conversations;
   readonly #parts: ContextManagerParts;
   readonly #modes: Readonly<Record<StoredMode, Mode>>;
   /** What a session is opened in where neither its request nor the node says. */
@@ -98,6 +101,7 @@ export class ContextManager {
     this.#openingMode = parts.defaultMode === 'client-side' ? exact : parts.defaultMode;
     this.#gate = new TurnGate(node.replica);
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
+    this.conversations = new Conversations({ keygroup: this.keygroup, node });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? this.#openingMode] };
     this.#items = new AddedItemsWriter({ keygroup: this.keygroup, node, gate: this.#gate });
@@ -182,7 +186,7 @@ export class ContextManager {
   async #takeQueuedTurn(queued: QueuedTurn): Promise<TakenTurn> {
     const { key, request, observer, turn } = queued;
     const { arbitration, metrics, records } = this.#node;
-    const entering = { key, request: claimOf(request), isNew: request.sessionId === undefined };
+    const entering = { key, request: claimOf(request), isNew: isNew(request) };
     const wasInDoubt = records.isInDoubt(key);
     const pass = await arbitration.enter(entering, turn.waiting, () =>
       this.#gate.pass(key, claimOf(request), turn.waiting),
@@ -208,24 +212,25 @@ export class ContextManager {
     turn.startGenerating();
     const { prompt } = await this.#build(request, pass);
     const { environment, options, records } = this.#node;
-    const recordOf = (stop: StopReason, kept: Kept) => {
+    const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts']) => {
       const answer = {
         prompt,
         stop,
         kept,
+        parts,
         writtenAtMs: environment.clock.now(),
         isOver: (ms: number) => records.isOver(ms),
         marks: records.marks,
       };
       return newTurnRecord(request, pass, answer, options);
     };
-    const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft));
+    const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft, []));
     const reply = { ...request, maxTokens: Math.min(this.#maxTokens(request), heldTokens) };
     const generated = await this.#generate(prompt.ids, sessionKeyText(key), reply, observer, turn);
     const { end } = generated;
     const kept = await prompt.record(end);
     turn.startCommitting();
-    const record = recordOf(end.stop, kept);
+    const record = recordOf(end.stop, kept, generatedReply(generated).parts);
     const sealed = await records.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
@@ -302,6 +307,11 @@ export class ContextManager {
 /** Whether the request needs a session that is there. */
 function goesOn(place: TurnPlace): boolean {
   return 'after' in place || ('turn' in place && (place.turn > 1 || place.contextId !== undefined));
+}
+
+/** Whether nobody else can know of its session. */
+function isNew({ sessionId, place }: TurnRequest): boolean {
+  return sessionId === undefined || ('opens' in place && place.drawn === true);
 }
 
 /** A session keeps the mode it was opened in; `undefined` where the request opens it and names none. */

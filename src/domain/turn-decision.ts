@@ -10,7 +10,12 @@ export type TurnPlace =
    * Opens the session; where that has been done by the same request, it is the first turn asked for again. It may begin with
    * a conversation that was had elsewhere, which then is part of its first turn.
    */
-  | { readonly opens: true; readonly history?: readonly Message[] }
+  | {
+      readonly opens: true;
+      readonly history?: readonly Message[];
+      /** The session's id was drawn for it: nobody else can be opening it. */
+      readonly drawn?: boolean;
+    }
   /** As that turn, of the branch that ends in `contextId`, or of the main line. */
   | { readonly turn: TurnNumber; readonly contextId: ContextId | undefined }
   /** As the turn after that one, which has to be here: without a number a node cannot tell whether to wait for it. */
@@ -20,6 +25,11 @@ export type TurnPlace =
    * request; another one makes a branch.
    */
   | { readonly afterAnswer: AnswerId; readonly repeat: TipRepeat }
+  /**
+   * The same, of a client that may go on from any turn, again and again. Where there are turns after it, `repeat` says whether
+   * one of them may be the answer to this request; another request makes a branch.
+   */
+  | { readonly after: ContextId; readonly repeat: TipRepeat }
   /** After whatever is last on the main line here, once its turn in the queue has come; opens a session without turns. */
   | { readonly tip: TipRepeat };
 
@@ -96,6 +106,7 @@ export function decideTurn(history: SessionHistory, claim: TurnClaim): TurnDecis
   }
   const base = history.standingFor(place.after);
   if (base === undefined) return { kind: 'doubt', about: 'unknown_context' };
+  if ('repeat' in place) return decideAnywhere(history, claim, { base, repeat: place.repeat });
   const turn = (base.record.turn + 1) as TurnNumber;
   return decideNumbered(history, claim, { turn, contextId: place.after });
 }
@@ -124,9 +135,17 @@ function decideAfterAnswer(
   { afterAnswer, repeat }: { readonly afterAnswer: AnswerId; readonly repeat: TipRepeat },
 ): TurnDecision {
   const base = history.answer(afterAnswer);
-  const turn = ((base ?? history.tip)?.record.turn ?? 0) + 1;
+  if (base !== undefined) return decideAnywhere(history, claim, { base, repeat });
+  const turn = ((history.tip?.record.turn ?? 0) + 1) as TurnNumber;
+  return { kind: 'stale', turn, base: history.tip, digest: claim.digestAs(undefined) };
+}
+
+function decideAnywhere(
+  history: SessionHistory,
+  claim: TurnClaim,
+  { base, repeat }: { readonly base: Turn; readonly repeat: TipRepeat },
+): TurnDecision {
   const digest = claim.digestAs(undefined);
-  if (base === undefined) return { kind: 'stale', turn: turn as TurnNumber, base: history.tip, digest };
   if (repeat !== 'new') {
     const answers = answersTo(claim, digest, history).filter(({ record }) => record.parent === base.hash);
     const answered = repeat === 'repeated' ? answers.at(-1) : history.mainLineFirst(answers);

@@ -53,6 +53,7 @@ const PORT_FILES = [
   'llm-service/llm-service.ts',
   'llm-service/chat-template.ts',
   'context-store/context-store.ts',
+  'context-store/conversation-index.ts',
   'context-store/outcome-unknown.ts',
   'context-store/replication-status.ts',
   'context-store/turn-arbitration.ts',

@@ -9,6 +9,7 @@ import type {
   StoredSession,
   StoreStatus,
 } from '../../src/context-store/context-store.ts';
+import type { ConversationIndex } from '../../src/context-store/conversation-index.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
 import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
@@ -51,6 +52,10 @@ export class ProbedStore implements ContextStore {
     this.#inner = memoryStore({}, environment);
     this.#inner.onRecord(({ hash }) => void this.#untold.add(hash));
     this.#listeners = new StoreListeners(environment.logger);
+  }
+
+  get conversations() {
+    return this.#inner.conversations as ConversationIndex;
   }
 
   /**

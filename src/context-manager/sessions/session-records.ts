@@ -6,6 +6,7 @@ import type {
   SharedContexts,
   StoreStatus,
 } from '../../context-store/context-store.ts';
+import type { ConversationPlace, WantedConversation } from '../../context-store/conversation-index.ts';
 import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import { hearsFromAll } from '../../context-store/replication-status.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
@@ -164,6 +165,11 @@ export class SessionRecords {
     if (this.#time.doubt !== undefined) return 0;
     const isWhole = this.sharing === undefined || hearsFromAll(this.sharing.status());
     return this.#store.expire(this.lifetimes.removableUpTo(this.#time.endedUpToMs, { hearsFromAll: isWhole }));
+  }
+
+  /** Where a user's client had that conversation, newest first; nowhere, in a store that does not know. */
+  async findConversation(wanted: WantedConversation): Promise<readonly ConversationPlace[]> {
+    return (await this.#store.conversations?.find(wanted)) ?? [];
   }
 
   /** Told of every record that is new here; see {@link ContextStore.onRecord}. A session loaded then holds it already. */

@@ -1,6 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
+import { conversationExtension, digestAfter } from '../../domain/record/conversation-digest.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
+import type { ContentPart } from '../../domain/record/message-content.ts';
 import { RECORD_BYTES_MAX, sealedLength } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -17,6 +19,8 @@ export function newTurnRecord(
     readonly prompt: Prompt;
     readonly stop: StopReason;
     readonly kept: Kept;
+    /** Of the reply. */
+    readonly parts: readonly ContentPart[];
     readonly writtenAtMs: number;
     readonly isOver: (expiresAtMs: number) => boolean;
     readonly marks: Pick<TurnRecord, 'extensions'>;
@@ -31,7 +35,7 @@ export function newTurnRecord(
     });
   }
   const { keygroup, userId, sessionId } = session.key;
-  const extensions = joined(request.extensions, kept.extensions, marks.extensions);
+  const extensions = joined(request.extensions, foundBy(request, answer.parts), kept.extensions, marks.extensions);
   return {
     kind: 'turn',
     keygroup,
@@ -60,6 +64,14 @@ export function newTurnRecord(
 function joined(...several: readonly (Extensions | undefined)[]): Extensions | undefined {
   const [first, ...rest] = several.filter((one) => one !== undefined && one.size > 0) as Extensions[];
   return rest.length === 0 ? first : new Map([first, ...rest].flatMap((one) => [...(one as Extensions)]));
+}
+
+/** A client has the reply with what the model thought, or without. */
+function foundBy({ conversation: asked }: TurnRequest, parts: readonly ContentPart[]): Extensions | undefined {
+  if (asked === undefined) return undefined;
+  const answers = [parts.filter(({ type }) => type !== 'thinking'), parts];
+  const answered = answers.map((content) => digestAfter(asked, { role: 'assistant', content }));
+  return conversationExtension({ asked, answered: [...new Set(answered)] });
 }
 
 /**

@@ -45,7 +45,7 @@ async function repairTurn<Pass extends OpenPass>(
   const { session, base } = pass;
   const ids = told.reply === '' ? [] : await llm.tokenize(told.reply, { parseSpecial: false });
   const messages = messagesOf(told);
-  const { preamble, form, extensions, ...plain } = request;
+  const { preamble, form, extensions, conversation, ...plain } = request;
   const asTold: TurnRequest = { ...plain, messages, sampling: {}, stop: [], maxTokens: undefined };
   const answered = session.history.lastAnswered(base);
   const asked = withAdded(asTold, session.history.addedUpTo(base));
@@ -64,7 +64,7 @@ async function repairTurn<Pass extends OpenPass>(
     asTold,
     { ...pass, digest: digestOf(told) },
     {
-      ...{ prompt, stop: { kind: 'limit' }, kept, writtenAtMs: environment.clock.now() },
+      ...{ prompt, stop: { kind: 'limit' }, kept, parts: [], writtenAtMs: environment.clock.now() },
       isOver: (ms) => records.isOver(ms),
       marks: { extensions: new Map([...repairedExtension(told.contextId), ...(records.marks.extensions ?? [])]) },
     },

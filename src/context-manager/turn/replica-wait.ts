@@ -94,7 +94,7 @@ export class ReplicaWait {
   }
 
   /** Whether what is not here can still come from another node. */
-  outlookFor({ keygroup }: SessionKey): Outlook {
+  outlookFor({ keygroup }: Pick<SessionKey, 'keygroup'>): Outlook {
     const { sharing } = this.#records;
     return sharing === undefined ? 'unshared' : outlookFor(keygroup, sharing.status());
   }

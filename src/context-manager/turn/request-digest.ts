@@ -26,6 +26,7 @@ export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined
     sorted(request.sampling),
     // Requests that say nothing of these are still found by what was stored for them before there were such.
     ...(preamble === undefined && form === undefined ? [] : [sorted(preamble ?? null), sorted(form ?? null)]),
+    ...(request.choice ? [request.choice] : []),
   ];
   return hash('sha256', JSON.stringify(decisive)).slice(0, 16) as RequestDigest;
 }
@@ -38,7 +39,7 @@ export function claimOf(request: TurnRequest): GateRequest {
 
 /** What stands for the number of a turn that has none yet. */
 export function atTip(place: TurnPlace): unknown {
-  const repeat = 'tip' in place ? place.tip : 'afterAnswer' in place ? place.repeat : 'new';
+  const repeat = 'tip' in place ? place.tip : 'repeat' in place ? place.repeat : 'new';
   return typeof repeat === 'object' ? ['tip', repeat.key] : 'tip';
 }
 

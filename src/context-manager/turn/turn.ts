@@ -1,6 +1,7 @@
 import type { Consistency, WriteConcern } from '../../domain/consistency.ts';
 import type { OverflowPolicy } from '../../domain/context-window.ts';
 import type { ContextId, SessionId, TurnNumber, UserId } from '../../domain/identifiers.ts';
+import type { ConversationDigest } from '../../domain/record/conversation-digest.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import type { Preamble } from '../../domain/record/preamble.ts';
@@ -43,6 +44,10 @@ export interface TurnRequest extends ReplyOptions {
   readonly preamble?: Preamble;
   /** Kept with the record, for whoever asks; see {@link Extensions}. */
   readonly extensions?: Extensions;
+  /** The conversation that it answers: its record is found by that, and by what it is with the reply. */
+  readonly conversation?: ConversationDigest;
+  /** Which it is of several replies to one request; absent for the first. */
+  readonly choice?: number;
   readonly consistency: Consistency;
   /** How long the turn gate may wait for the turn before this one. */
   readonly maxWaitMs: number;

@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Extensions } from './extensions.ts';
-import { type ContentPart, type MessageContent, plainText } from './message-content.ts';
+import {
+  type ContentPart,
+  type MessageContent,
+  plainText,
+  type TextPart,
+  type ThinkingPart,
+} from './message-content.ts';
 import type { Message, SessionRecord } from './turn-record.ts';
 
 declare const brand: unique symbol;
@@ -13,11 +19,21 @@ const CONVERSATION = 'discedge.conversation';
 /**
  * The digest of a conversation that goes on with `message`; `before`: of all messages before it, `undefined` where it is the
  * first. It names what people and tools said: a text is the same in one part as in none, and arguments of a call are what they
- * are as JSON, whatever white space they were written with.
+ * are as JSON, whatever white space they were written with; an assistant thinks, says and calls, in whatever order its parts are told.
  */
 export function digestAfter(before: ConversationDigest | undefined, { role, content }: Message): ConversationDigest {
-  const hash = createHash('sha256').update(JSON.stringify([before ?? '', role, said(content)]));
+  const hash = createHash('sha256').update(
+    JSON.stringify([before ?? '', role, role === 'assistant' ? replied(content) : said(content)]),
+  );
   return hash.digest('hex').slice(0, 2 * DIGEST_BYTES) as ConversationDigest;
+}
+
+function replied(content: MessageContent): unknown {
+  if (typeof content === 'string') return ['', content];
+  const joined = (wanted: 'text' | 'thinking') =>
+    content.flatMap((one) => (one.type === wanted ? [(one as TextPart | ThinkingPart).text] : [])).join('');
+  const others = content.filter(({ type }) => type !== 'text' && type !== 'thinking');
+  return [joined('thinking'), joined('text'), ...others.map(part)];
 }
 
 function said(content: MessageContent): unknown {
