@@ -119,6 +119,12 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'What happens to a context longer than the window, where the request does not say: `error` refuses the turn, `drop-oldest` leaves out whole turns and says so.',
   }),
+  keepConversations: onOff({
+    group: 'Contexts',
+    default: true,
+    description:
+      "Keep conversations whose clients send them whole, as OpenAI's chat completions do, where the request's `store` does not say: the next turn then goes on from exact ids, at every node. Off: nothing of them is written.",
+  }),
   ttlSeconds: integer({
     group: 'Contexts',
     minimum: 1,

@@ -29,4 +29,6 @@ export interface AppOptions {
   /** Bounds both waits that a request may ask for. */
   readonly maxWaitMsLimit: number;
   readonly ttlSecondsMax: number;
+  /** Whether conversations that their clients keep are kept here as well, where a request does not say. */
+  readonly keepConversations: boolean;
 }

@@ -30,7 +30,10 @@ export function undocumented(operation: Json, { status, headers, text, body }: A
 
 function eventsOf(text: string): unknown[] {
   const events = text.split('\n\n').filter((event) => event.startsWith('data: '));
-  return events.map((event) => JSON.parse(event.slice('data: '.length)));
+  return events.map((event) => {
+    const data = event.slice('data: '.length);
+    return data === '[DONE]' ? data : JSON.parse(data);
+  });
 }
 
 const compiled = new WeakMap<object, ReturnType<typeof Compile>>();

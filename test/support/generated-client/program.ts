@@ -45,6 +45,15 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
   listModels: async () => ok(await client.GET('/v1/models')).data.map(({ meta }) => meta.n_ctx > 0),
   retrieveModel: async () =>
     ok(await client.GET('/v1/models/{model}', { params: { path: { model: 'scripted' } } })).meta.n_ctx > 0,
+  createChatCompletion: async () => {
+    const body = { messages: [{ role: 'user' as const, content: 'hi' }] };
+    const reply = ok(await client.POST('/v1/chat/completions', { body }));
+    return (reply as components['schemas']['ChatCompletion']).choices.map(({ message }) => message.content);
+  },
+  createCompletion: async () => {
+    const reply = ok(await client.POST('/v1/completions', { body: { prompt: 'hi', max_tokens: 2 } }));
+    return (reply as components['schemas']['PlainCompletion']).choices.map(({ finish_reason }) => finish_reason);
+  },
   listModelsAtRoot: async () => ok(await client.GET('/models')).data.length,
   listSlots: async () => ok(await client.GET('/slots')).every(({ is_processing }) => !is_processing),
   metrics: async () => ok(await client.GET('/metrics', { parseAs: 'text' })).includes('discedge_'),

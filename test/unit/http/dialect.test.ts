@@ -30,7 +30,7 @@ beforeAll(async () => {
       options: {
         ...{ version: '0', nodeId: 'n' as NodeId, storeName: 'memory', bodyBytesMax: 4096, ttlSecondsMax: 600 },
         ...{ defaultConsistency: 'strong', defaultWriteConcern: 'local', defaultOverflow: 'error' },
-        ...{ maxWaitMs: 0, replicatedWaitMs: 0, maxWaitMsLimit: 0 },
+        ...{ maxWaitMs: 0, replicatedWaitMs: 0, maxWaitMsLimit: 0, keepConversations: true },
       },
     },
     [...DIALECTS, toyDialect],

@@ -30,6 +30,15 @@ beforeAll(async () => {
 });
 afterAll(() => node.close());
 
+const CONVERSATIONS = [
+  [{ role: 'user', content: 'one' }],
+  [
+    { role: 'user', content: 'one' },
+    { role: 'assistant', content: 'Turn 1: one' },
+    { role: 'user', content: 'two' },
+  ],
+];
+
 /** Sessions of the operation's own, since others are deleted. */
 async function knownValues(operationId: string): Promise<KnownValues> {
   const contexts: string[] = [];
@@ -46,6 +55,9 @@ async function knownValues(operationId: string): Promise<KnownValues> {
     model: fc.constantFrom('first', ''),
     prompt: fc.constantFrom('one', 'two', 'three'),
     mode: fc.constantFrom('tokenized', 'client-side'),
+    messages: fc.constantFrom(...CONVERSATIONS),
+    ...{ logprobs: fc.constant(true), n: fc.constantFrom(1, 2), tools: fc.constant([]) },
+    ...{ tool_choice: fc.constant('auto'), response_format: fc.constant({ type: 'text' }) },
   };
 }
 

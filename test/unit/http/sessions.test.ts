@@ -229,6 +229,8 @@ it('describes every route in /openapi.json', async () => {
     '/sessions/{session_id}/fork',
     '/slots',
     '/tokenize',
+    '/v1/chat/completions',
+    '/v1/completions',
     '/v1/health',
     '/v1/models',
     '/v1/models/{model}',

@@ -1,13 +1,9 @@
 import { type Static, Type } from 'typebox';
-import { CONSISTENCIES, WRITE_CONCERNS } from '../../../domain/consistency.ts';
-import { OVERFLOW_POLICIES } from '../../../domain/context-window.ts';
 import { CONTEXT_MODES } from '../../../domain/record/turn-record.ts';
-import { REASONING_POLICIES } from '../../../llm-service/chat-template.ts';
 import { ModelChoice } from '../../model-choice.ts';
 import {
   choice,
   contextId,
-  milliseconds,
   modelText,
   sessionId,
   tokenId,
@@ -15,6 +11,7 @@ import {
   unicodeText,
   userId,
 } from '../../request-fields.ts';
+import { TurnOptions } from '../../turn-options.ts';
 
 /** Most stop words a request may name; llama-server checks each of them at every token. */
 const STOP_WORDS_MAX = 16;
@@ -86,39 +83,6 @@ const UNMISTAKABLE_FIELDS = {
   user_id: Type.Optional(userId({ description: 'Whose session it is; default `anonymous`.' })),
   context_id: Type.Optional(contextId({ description: 'The history to go on from, as the last reply named it.' })),
   system: Type.Optional(modelText({ description: 'System message; with turn 1 only.' })),
-  consistency: Type.Optional(
-    choice(CONSISTENCIES, {
-      description:
-        '`strong`: answered from all earlier turns or refused. `available`: answered from what is here; `based_on_turn` says what that was.',
-    }),
-  ),
-  max_wait_ms: Type.Optional(
-    milliseconds({
-      description:
-        'How long to wait for the turn before this one to arrive from another node. A node that shares its sessions with no other has nothing to wait for.',
-    }),
-  ),
-  write_concern: Type.Optional(
-    choice(WRITE_CONCERNS, {
-      description:
-        '`local`: the turn is on the disk of this node when its reply ends. `replicated`: the end of the reply waits until another node has it too, bounded; the reply says what was reached.',
-    }),
-  ),
-  replicated_wait_ms: Type.Optional(
-    milliseconds({
-      description:
-        'How long the end of the reply may wait for that other node. The turn stands however the wait ends: sent again, it is a replay, and waits anew.',
-    }),
-  ),
-  ttl_seconds: Type.Optional(
-    Type.Integer({ minimum: 1, description: 'How long after this turn the session lives on.' }),
-  ),
-  overflow: Type.Optional(
-    choice(OVERFLOW_POLICIES, {
-      description:
-        'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns.',
-    }),
-  ),
   repair: Type.Optional(
     Type.Array(rememberedTurn, {
       minItems: 1,
@@ -126,12 +90,7 @@ const UNMISTAKABLE_FIELDS = {
       description: `The turns right before this one, oldest first, as the client was answered. Should they be lost with the node that had them, they are stored again as told, and marked so; as long as any reachable node has them, that is what counts. Needs \`turn\` and \`context_id\`; up to ${REPAIR_TEXT_CHARS_MAX} characters.`,
     }),
   ),
-  reasoning: Type.Optional(
-    choice(REASONING_POLICIES, {
-      description:
-        'What becomes of the reasoning in earlier replies: `as-template` does what the chat template does, `keep` leaves it where it was written, `drop` leaves it out.',
-    }),
-  ),
+  ...TurnOptions,
 };
 
 /** The sampling parameters whose type is the same for every LLM Service; the others are its own to check. */

@@ -7,7 +7,7 @@ import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import { type RememberedTurn, rememberedFault } from '../../../domain/turn-repair.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { ownerOf } from '../../owner.ts';
-import { allowedTtl } from '../../time-to-live.ts';
+import { turnOptions } from '../../turn-options.ts';
 import { type CompletionBody, REPAIR_TEXT_CHARS_MAX, samplingFields, unmistakableFields } from './completion-body.ts';
 import { isWanted } from './response-fields.ts';
 
@@ -54,13 +54,7 @@ export function completionOf(
     place: placeOf(body),
     mode: body.mode === undefined ? undefined : mode,
     messages: messagesOf(body),
-    consistency: body.consistency ?? options.defaultConsistency,
-    maxWaitMs: Math.min(body.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
-    writeConcern: body.write_concern ?? options.defaultWriteConcern,
-    replicatedWaitMs: Math.min(body.replicated_wait_ms ?? options.replicatedWaitMs, options.maxWaitMsLimit),
-    ttlSeconds: allowedTtl(body.ttl_seconds, options),
-    overflow: body.overflow ?? options.defaultOverflow,
-    reasoning: body.reasoning ?? 'as-template',
+    ...turnOptions(body, options),
     ...(repair !== undefined && { repair }),
   };
   return { kind: 'turn', request };

@@ -1,5 +1,7 @@
 import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
+import { chatRoutes } from './chat/chat-routes.ts';
+import { completionRoutes } from './completions/completion-routes.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
 
@@ -10,5 +12,7 @@ export const openAi: Dialect = {
   routes(app, parts) {
     leaveOutNothing(app);
     modelsRoutes(app, parts);
+    chatRoutes(app, parts);
+    completionRoutes(app, parts);
   },
 };

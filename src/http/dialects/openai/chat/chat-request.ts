@@ -1,0 +1,105 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { WholeConversation } from '../../../../context-manager/sessions/conversations.ts';
+import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../context-manager/turn/turn.ts';
+import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { Preamble } from '../../../../domain/record/preamble.ts';
+import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
+import type { AppOptions } from '../../../app-parts.ts';
+import { ownerOf } from '../../../owner.ts';
+import { turnOptions } from '../../../turn-options.ts';
+import { requireKnown } from '../parameters.ts';
+import { samplingOf } from '../sampling.ts';
+import { formOf, toolsOf } from '../tools.ts';
+import { CHAT_PARAMETERS, type ChatBody } from './chat-body.ts';
+import { messagesOf } from './chat-messages.ts';
+
+/** What one of the choices of a request is made of. */
+export type ChatRequest =
+  /** The client has the conversation and sends it whole. */
+  | { readonly kind: 'whole'; readonly request: WholeConversation; readonly sent: TipRepeat }
+  /** The node has it. */
+  | { readonly kind: 'turn'; readonly request: TurnRequest }
+  /** Nobody keeps it. */
+  | { readonly kind: 'forward'; readonly request: ForwardRequest };
+
+/** A client library's own name for a request that it may send again. */
+const IDEMPOTENCY_KEY_CHARS_MAX = 255;
+
+/** What a request asks for, by choice. Throws `invalid_request` and `unsupported_parameter` for what its schema cannot say. */
+export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOptions): readonly ChatRequest[] {
+  requireKnown(body, CHAT_PARAMETERS);
+  const { n = 1, stream = false, store = options.keepConversations } = body;
+  const messages = messagesOf(body.messages);
+  const preamble = preambleOf(body);
+  const form = formOf(body);
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens;
+  const placed = placeOf(body);
+  if (!store && placed !== undefined)
+    throw invalid('store', 'a turn of a session is kept: leave out store or session_id');
+  return Array.from({ length: n }, (_, choice): ChatRequest => {
+    const reply: ReplyOptions = {
+      ...{ maxTokens, stream },
+      ...samplingOf(body, { choice, probabilities: probabilitiesOf(body) }),
+      ...(form !== undefined && { form }),
+    };
+    const before = preamble !== undefined && { preamble };
+    if (!store) return { kind: 'forward', request: { ...reply, ...before, prompt: { conversation: messages } } };
+    const request: WholeConversation = {
+      ...reply,
+      ...before,
+      ...turnOptions(body, options),
+      userId: ownerOf(body.user),
+      mode: undefined,
+      messages,
+      ...(choice > 0 && { choice }),
+      ...(body.metadata !== undefined && { extensions: metadataExtension(body.metadata) }),
+    };
+    if (placed === undefined) return { kind: 'whole', request, sent };
+    return { kind: 'turn', request: { ...request, ...placed } };
+  });
+}
+
+/** `x-stainless-retry-count` is above 0 where OpenAI's libraries send a request once more. Throws `invalid_request`. */
+export function sentOf(headers: IncomingHttpHeaders): TipRepeat {
+  const { 'idempotency-key': key, 'x-stainless-retry-count': retries } = headers;
+  if (typeof key === 'string' && key !== '') {
+    if (key.length <= IDEMPOTENCY_KEY_CHARS_MAX) return { key };
+    throw invalid('idempotency-key', `the header idempotency-key has up to ${IDEMPOTENCY_KEY_CHARS_MAX} characters`);
+  }
+  return typeof retries === 'string' && Number(retries) > 0 ? 'repeated' : 'new';
+}
+
+function placeOf({
+  session_id,
+  turn,
+  context_id,
+  n = 1,
+}: ChatBody): Pick<TurnRequest, 'sessionId' | 'place'> | undefined {
+  if (session_id === undefined && turn === undefined && context_id === undefined) return undefined;
+  if (n > 1) throw invalid('n', 'a turn of a session has one reply');
+  return { sessionId: session_id, place: turnPlace(turn, context_id) };
+}
+
+function turnPlace(turn: ChatBody['turn'], contextId: ChatBody['context_id']): TurnPlace {
+  if (turn !== undefined) return { turn, contextId };
+  return contextId === undefined ? { opens: true } : { after: contextId };
+}
+
+function preambleOf(body: ChatBody): Preamble | undefined {
+  const tools = toolsOf(body);
+  return tools.length === 0 ? undefined : { instructions: undefined, tools };
+}
+
+function probabilitiesOf({ logprobs = false, top_logprobs: top }: ChatBody): number | undefined {
+  if (top !== undefined && !logprobs) throw invalid('top_logprobs', 'top_logprobs is for logprobs: true');
+  // Without any the LLM Service tells nothing; what is not asked for is left out again.
+  return logprobs ? Math.max(1, top ?? 0) : undefined;
+}
+
+function metadataExtension(metadata: NonNullable<ChatBody['metadata']>) {
+  return new Map([['openai.metadata', new TextEncoder().encode(JSON.stringify(metadata))]]);
+}
+
+function invalid(param: string, message: string): DiscedgeError {
+  return new DiscedgeError('invalid_request', message, { param });
+}

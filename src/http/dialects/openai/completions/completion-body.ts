@@ -1,0 +1,49 @@
+import { type Static, Type } from 'typebox';
+import { ModelChoice } from '../../../model-choice.ts';
+import { modelText, tokenId } from '../../../request-fields.ts';
+import type { Parameters } from '../parameters.ts';
+import { LLAMA_CPP_FIELDS, SamplingFields } from '../sampling.ts';
+
+/** Prompts in one request: each is evaluated and answered by itself. */
+export const PROMPTS_MAX = 16;
+const LOGPROBS_MAX = 5;
+
+const ids = () => Type.Array(tokenId(), { minItems: 1 });
+
+/** OpenAI's create of plain completions: prompts as they are, control tokens and all; nothing is stored. */
+export const CompletionBody = Type.Object(
+  {
+    ...ModelChoice,
+    prompt: Type.Union(
+      [
+        modelText(),
+        Type.Array(modelText(), { minItems: 1, maxItems: PROMPTS_MAX }),
+        ids(),
+        Type.Array(ids(), { minItems: 1, maxItems: PROMPTS_MAX }),
+      ],
+      { description: 'A text, several, ids, or several lists of ids.' },
+    ),
+    ...SamplingFields,
+    max_tokens: Type.Optional(Type.Integer({ minimum: 1, description: 'Most tokens to reply with.' })),
+    echo: Type.Optional(Type.Boolean({ description: 'Begin each text with its prompt.' })),
+    logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: LOGPROBS_MAX })),
+    stream: Type.Optional(Type.Boolean()),
+    stream_options: Type.Optional(
+      Type.Object({
+        include_usage: Type.Optional(Type.Boolean()),
+        include_obfuscation: Type.Optional(Type.Literal(false)),
+      }),
+    ),
+    user: Type.Optional(Type.String({ description: 'Not looked at: nothing is kept.' })),
+  },
+  { additionalProperties: true, title: 'PlainCompletionRequest' },
+);
+export type CompletionBody = Static<typeof CompletionBody>;
+
+export const COMPLETION_PARAMETERS: Parameters = {
+  known: [...Object.keys(CompletionBody.properties), ...LLAMA_CPP_FIELDS],
+  refused: {
+    best_of: 'every reply is given; ask for n',
+    suffix: 'text is gone on with, not filled in',
+  },
+};
