@@ -46,7 +46,7 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
   retrieveModel: async () =>
     ok(await client.GET('/v1/models/{model}', { params: { path: { model: 'scripted' } } })).meta.n_ctx > 0,
   createChatCompletion: async () => {
-    const body = { messages: [{ role: 'user' as const, content: 'hi' }] };
+    const body = { messages: [{ role: 'user' as const, content: 'hi' }], user: 'ada' };
     const reply = ok(await client.POST('/v1/chat/completions', { body }));
     return (reply as components['schemas']['ChatCompletion']).choices.map(({ message }) => message.content);
   },
