@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
+import { readOrigins } from './allowed-origins.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { checkConsistency } from './consistency-rules.ts';
 import { ENGINE_KINDS, type EngineKinds } from './engine-kinds.ts';
@@ -31,9 +32,11 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly advertisedUrl: string | undefined;
   /** `undefined`: beside the certificate, or the node's own. */
   readonly clusterKeyFile: string | undefined;
+  /** Whose pages may call the API from a browser, `*` for any. */
+  readonly corsOrigins: readonly string[];
 }
 type ReadFurther =
-  | ('listen' | 'nodeId' | 'store' | 'advertise' | 'mode' | 'clusterKeyFile')
+  | ('listen' | 'nodeId' | 'store' | 'advertise' | 'mode' | 'clusterKeyFile' | 'corsOrigins')
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 
@@ -96,6 +99,8 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   }
   checkConsistency(values as Settings, store, complain);
   const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
+  const allowed = readOrigins(values.corsOrigins as string | undefined);
+  if ('problem' in allowed) complain('corsOrigins', allowed.problem);
   problems.push(...brokenRules(values, given));
   if (problems.length > 0 || nodeId === undefined || listen === undefined) {
     throw new DiscedgeError('config_invalid', problems.join('\n'));
@@ -110,6 +115,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     replication,
     advertisedUrl,
     clusterKeyFile: settings.clusterKeyFile,
+    corsOrigins: 'origins' in allowed ? allowed.origins : [],
     dataDir: resolve(settings.dataDir),
     modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env) ?? settings.dataDir, 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),

@@ -6,6 +6,7 @@ import { REPLICATION_SETTINGS } from './replication-settings.ts';
 import {
   choice,
   integer,
+  list,
   onOff,
   path,
   type SettingAnnotations,
@@ -169,6 +170,15 @@ export const SETTINGS_SCHEMA = Type.Object({
       'Memory for contexts in use, kept so that a turn does not read its whole session again. 0 keeps none; more than 64 GiB exceeds what the replica can hold hot.',
   }),
 
+  corsOrigins: Type.Optional(
+    list({
+      group: 'Requests',
+      placeholder: 'ORIGIN,…',
+      defaultText: 'none',
+      description:
+        "Origins whose pages may call the API from a browser, such as `https://app.example`; `*` for any. None by default: a page that somebody happens to open must not speak to a node on that person's machine or network.",
+    }),
+  ),
   bodyBytesMax: size({
     group: 'Requests',
     minimum: KIB,

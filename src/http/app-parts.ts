@@ -21,6 +21,8 @@ export interface AppOptions {
   readonly nodeId: NodeId;
   readonly storeName: string;
   readonly bodyBytesMax: number;
+  /** Whose pages may call the API, `*` for any. */
+  readonly corsOrigins: readonly string[];
   readonly defaultConsistency: Consistency;
   readonly defaultWriteConcern: WriteConcern;
   readonly defaultOverflow: OverflowPolicy;

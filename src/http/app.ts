@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
 import { BrokenRequests } from './broken-requests.ts';
+import { allowOrigins } from './cross-origin.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
 import { openAi } from './dialects/openai/openai.ts';
@@ -57,6 +58,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
+  await allowOrigins(app, options.corsOrigins);
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
   // A serializer made of the schema leaves out what the schema does not name, without a word.
   app.setSerializerCompiler(() => (reply) => JSON.stringify(reply));

@@ -297,6 +297,7 @@ const TEXT_SAMPLES: Readonly<Record<string, string>> = {
   store: 'memory',
   advertise: 'http://edge.example:80',
   peers: 'e2=127.0.0.1:1',
+  'cors-origins': 'https://app.example',
 };
 
 /** A value of the setting's that is not its default. */

@@ -28,7 +28,14 @@ beforeAll(async () => {
       ids: new SealedIds(new Uint8Array(32)),
       metricsText: async () => ({ text: '', contentType: 'text/plain' }),
       options: {
-        ...{ version: '0', nodeId: 'n' as NodeId, storeName: 'memory', bodyBytesMax: 4096, ttlSecondsMax: 600 },
+        ...{
+          version: '0',
+          nodeId: 'n' as NodeId,
+          storeName: 'memory',
+          corsOrigins: [],
+          bodyBytesMax: 4096,
+          ttlSecondsMax: 600,
+        },
         ...{ defaultConsistency: 'strong', defaultWriteConcern: 'local', defaultOverflow: 'error' },
         ...{ maxWaitMs: 0, replicatedWaitMs: 0, maxWaitMsLimit: 0, keepConversations: true },
       },
