@@ -93,6 +93,15 @@ export const SETTINGS_SCHEMA = Type.Object({
       description: 'Where downloaded models are kept.',
     }),
   ),
+  llmStartWaitMs: integer({
+    group: 'LLM Service',
+    minimum: 0,
+    maximum: 3_600_000,
+    default: 0,
+    unit: 'milliseconds',
+    description:
+      'How long the start of the node waits for a llama-server that is not there yet or still loads its model, as when both start with the machine; the log says so (`llm.start_waits`). 0: the start fails at once. Until it is over the node does not listen: which sessions are whose model needs the server. At most an hour.',
+  }),
   llmConnectTimeoutMs: integer({
     group: 'LLM Service',
     minimum: 100,

@@ -18,6 +18,7 @@ import type { DownloadProgress } from '../llm-service/model-file.ts';
 
 import { DEMO_MODEL_PATH } from './demo-model.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import { onceAvailable } from './once-available.ts';
 
 export type { DownloadProgress };
 
@@ -83,9 +84,10 @@ async function startScriptedService(_source: ModelSource, start: EngineStart): P
 async function connectServer({ url, apiKey }: LlamaServerSource, start: EngineStart): Promise<LlmService> {
   const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
   const { model, chatTemplate, node, environment, signal } = start;
-  const { llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs } = node;
+  const { llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs, llmStartWaitMs: waitMs } = node;
   const server = { url, modelName: model.name, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs };
-  return connectLlamaServer({ ...server, localTokenizer: localTokenizer(model, environment, signal) }, environment);
+  const options = { ...server, localTokenizer: localTokenizer(model, environment, signal) };
+  return onceAvailable(() => connectLlamaServer(options, environment), { waitMs, signal }, environment);
 }
 
 /** `undefined` where llama-server is to tokenize. */
