@@ -6,7 +6,7 @@ import { Composer } from './chat-template/composer.ts';
 import type { ChangedTurn, Continuation, Conversation, ConversationTurn } from './chat-template/conversation.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
 import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
-import type { ReasoningStyle } from './chat-template/reasoning-style.ts';
+import type { WrittenReasoning } from './chat-template/reasoning-style.ts';
 import type { TurnSegment } from './chat-template/segment-shape.ts';
 import { type TemplateFacts, type TraitClass, templateFacts } from './chat-template/template-classes.ts';
 import { TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
@@ -21,7 +21,7 @@ export {
   type Conversation,
   type ConversationTurn,
 } from './chat-template/conversation.ts';
-export type { ReasoningStyle } from './chat-template/reasoning-style.ts';
+export type { WrittenReasoning } from './chat-template/reasoning-style.ts';
 export type { TurnSegment } from './chat-template/segment-shape.ts';
 export {
   type ConversationTrait,
@@ -51,7 +51,7 @@ export interface ChatTemplate {
   /** Whether a token that ends a reply is also the beginning of the next message, as nothing else closes the reply. */
   endOpensNext(id: TokenId): boolean;
   /** How replies of this model carry reasoning; `undefined`: its template knows none. */
-  readonly reasoning: ReasoningStyle | undefined;
+  readonly reasoning: WrittenReasoning | undefined;
   /**
    * Ids of the first turn, BOS to generation prompt. An optional system message first, then at least one other; a whole
    * conversation is as good, and then replies in it are text like all other contents.
@@ -105,7 +105,9 @@ export async function compileChatTemplate(
     const pieces = await PieceTokenizer.create(tokenize);
     const composer = new Composer({ description, facts, renderer, pieces });
     const { endOfGeneration } = description;
-    return new RenderedTemplate({ origin, renderer, pieces, composer, endOfGeneration, facts });
+    const { style } = facts;
+    const reasoning = style && { ...style, endIds: await tokenize(style.end, { parseSpecial: true }) };
+    return new RenderedTemplate({ origin, renderer, pieces, composer, endOfGeneration, facts, reasoning });
   } catch (error) {
     if (error instanceof TemplateRefusal) return unusableTemplate(`The model's chat template ${error.message}.`);
     throw error;
@@ -135,14 +137,15 @@ interface Parts {
   readonly pieces: PieceTokenizer;
   readonly composer: Composer;
   readonly endOfGeneration: ReadonlySet<TokenId>;
-  readonly facts: Pick<TemplateFacts, 'classes' | 'style' | 'closing'>;
+  readonly facts: Pick<TemplateFacts, 'classes' | 'closing'>;
+  readonly reasoning: WrittenReasoning | undefined;
 }
 
 class RenderedTemplate implements ChatTemplate {
   readonly origin: TemplateOrigin;
   readonly whyUnusable = undefined;
   readonly classes: readonly TraitClass[];
-  readonly reasoning: ReasoningStyle | undefined;
+  readonly reasoning: WrittenReasoning | undefined;
   readonly keepsSystem: boolean;
   readonly #parts: Parts;
 
@@ -150,7 +153,7 @@ class RenderedTemplate implements ChatTemplate {
     this.#parts = parts;
     this.origin = parts.origin;
     this.classes = parts.facts.classes;
-    this.reasoning = parts.facts.style;
+    this.reasoning = parts.reasoning;
     this.keepsSystem = parts.composer.keepsSystem();
   }
 

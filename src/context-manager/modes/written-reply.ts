@@ -1,7 +1,7 @@
 import type { IdMark } from '../../domain/record/message-content.ts';
 import type { ReplyEnd } from '../../domain/record/reply-end.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
-import { type ChatTemplate, type ReasoningStyle, trimStart } from '../../llm-service/chat-template.ts';
+import { type ChatTemplate, trimStart, type WrittenReasoning } from '../../llm-service/chat-template.ts';
 import type { GenerationEnd, Vocabulary } from '../../llm-service/llm-service.ts';
 
 /** What the ids of a reply are, beside its answer. */
@@ -118,8 +118,8 @@ async function behindText(ids: TokenSequence, text: string, llm: Vocabulary): Pr
 }
 
 /** How many ids at the beginning of a reply are reasoning: its marks and the white space after it, where that goes too. */
-async function reasoningLength(ids: TokenSequence, style: ReasoningStyle, { llm }: Parts): Promise<number> {
-  const mark = await llm.tokenize(style.end, { parseSpecial: true });
+async function reasoningLength(ids: TokenSequence, style: WrittenReasoning, { llm }: Parts): Promise<number> {
+  const mark = style.endIds;
   let length = endOfLast(ids, mark);
   if (length === 0) length = await endOfText(ids, style.end, mark, llm);
   if (length === 0) return 0;

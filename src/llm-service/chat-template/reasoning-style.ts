@@ -1,3 +1,4 @@
+import type { TokenSequence } from '../../domain/token-sequence.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 import { PADDINGS, type Trim } from './text-ends.ts';
 
@@ -9,6 +10,12 @@ export interface ReasoningStyle {
   readonly trim: Trim;
   /** An assistant message's fields, beside its role. */
   message(reasoning: string, answer: string): Readonly<Record<string, string>>;
+}
+
+/** The same of a model whose tokenizer is known. */
+export interface WrittenReasoning extends ReasoningStyle {
+  /** The ids of {@link ReasoningStyle.end}; a model may write it in others where they are ordinary text. */
+  readonly endIds: TokenSequence;
 }
 
 /** Fields in which templates look for a reply's reasoning. */
