@@ -26,12 +26,8 @@ export function answeredReply(
   { rewrittenTokens }: Pick<TurnReply, 'rewrittenTokens'>,
   pass: EnteredPass,
 ): TurnReply {
-  return placed(turn, pass, {
-    ...generatedReply(generated),
-    rewrittenTokens,
-    replayed: false,
-    arbitrated: pass.held.isArbitrated,
-  });
+  const told = { rewrittenTokens, replayed: false, arbitrated: pass.held.isArbitrated };
+  return placed(turn, pass, generatedReply(generated), told);
 }
 
 /** A reply that was stored before, whole. */
@@ -41,10 +37,7 @@ export function replayedReply(
   pass: GatePass,
   { windowTokens }: { readonly windowTokens: number },
 ): TurnReply {
-  return placed(turn, pass, {
-    replayed: true,
-    rewrittenTokens: 0,
-    arbitrated: undefined,
+  const stored: Reply = {
     text: reply,
     parts,
     replyIds,
@@ -55,7 +48,8 @@ export function replayedReply(
     made: undefined,
     usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
     fields: {},
-  });
+  };
+  return placed(turn, pass, stored, { rewrittenTokens: 0, replayed: true, arbitrated: undefined });
 }
 
 /** What is told of a turn that was evaluated and not taken. */
@@ -74,16 +68,29 @@ export function evaluatedTurn(
   };
 }
 
-/** A reply with its place in the session. */
+/** A reply with its place in the session. Written down in one piece: it is made for every turn. */
 function placed(
   stored: Turn,
   { session, waitedMs, retries }: GatePass,
-  reply: Reply & Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'>,
+  reply: Reply,
+  told: Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'>,
 ): TurnReply {
   const { record, hash } = stored;
   return {
-    ...reply,
     stored,
+    text: reply.text,
+    parts: reply.parts,
+    replyIds: reply.replyIds,
+    exact: reply.exact,
+    promptTokens: reply.promptTokens,
+    stop: reply.stop,
+    windowIsFull: reply.windowIsFull,
+    usage: reply.usage,
+    made: reply.made,
+    fields: reply.fields,
+    rewrittenTokens: told.rewrittenTokens,
+    replayed: told.replayed,
+    arbitrated: told.arbitrated,
     userId: record.userId,
     sessionId: record.sessionId,
     mode: answeredMode(stored),

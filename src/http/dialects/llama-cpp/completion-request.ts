@@ -48,7 +48,11 @@ export function completionOf(
     return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt), promptText } };
   }
   const request: TurnRequest = {
-    ...reply,
+    maxTokens: reply.maxTokens,
+    stop: reply.stop,
+    sampling: reply.sampling,
+    stream: reply.stream,
+    tell: reply.tell,
     userId: ownerOf(body.user_id),
     sessionId: body.session_id,
     place: placeOf(body),
