@@ -1,59 +1,102 @@
 import { connect, type Socket } from 'node:net';
 
+const HEAD_END = '\r\n\r\n';
+const LAST_CHUNK = Buffer.from('0\r\n\r\n');
+
+interface Waiting {
+  readonly request: string;
+  readonly isSentAgain: boolean;
+  readonly resolve: (body: string) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /**
- * One HTTP/1.1 connection that posts JSON and reads JSON, one request at a time, with as little work as possible: the
- * load generator shares the machine with what it measures. Only for servers that answer with a content-length.
+ * One HTTP/1.1 connection that posts JSON and reads the whole reply, one request at a time, with as little work as possible: the
+ * load generator shares the machine with what it measures. Opened again, and the request sent again, when the server has closed
+ * it before a reply, as a llama-server does after each stream.
  */
 export class KeepAliveClient {
-  readonly #socket: Socket;
-  readonly #host: string;
+  readonly #address: { readonly host: string; readonly port: number };
+  #socket: Socket | undefined;
   #buffer: Buffer = Buffer.alloc(0);
-  #waiting: { resolve: (body: string) => void; reject: (error: Error) => void } | undefined;
+  #waiting: Waiting | undefined;
 
-  private constructor(socket: Socket, host: string) {
-    this.#socket = socket;
-    this.#host = host;
-    socket.setNoDelay(true);
-    socket.on('data', (chunk) => this.#read(chunk));
-    socket.on('error', (error) => this.#waiting?.reject(error));
-    socket.on('close', () => this.#waiting?.reject(new Error('the server closed the connection')));
+  private constructor(address: { host: string; port: number }) {
+    this.#address = address;
   }
 
-  static open({ host, port }: { host: string; port: number }): Promise<KeepAliveClient> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(port, host, () => resolve(new KeepAliveClient(socket, `${host}:${port}`)));
-      socket.once('error', reject);
-    });
+  static async open(address: { host: string; port: number }): Promise<KeepAliveClient> {
+    const client = new KeepAliveClient(address);
+    client.#socket = await client.#connect();
+    return client;
   }
 
-  /** The body of a 200 reply; throws for any other. */
-  post(path: string, body: string): Promise<string> {
+  /** The body of a 200 reply, as it came: of a stream with its framing. Throws for any other. */
+  async post(path: string, body: string): Promise<string> {
+    const { host, port } = this.#address;
+    const request = `POST ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+    this.#socket ??= await this.#connect();
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#socket.write(
-        `POST ${path} HTTP/1.1\r\nhost: ${this.#host}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-      );
+      this.#waiting = { request, isSentAgain: false, resolve, reject };
+      this.#socket?.write(request);
     });
   }
 
   close(): void {
     this.#waiting = undefined;
-    this.#socket.destroy();
+    this.#socket?.destroy();
+  }
+
+  #connect(): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const { host, port } = this.#address;
+      const socket = connect(port, host, () => resolve(socket));
+      socket.setNoDelay(true);
+      socket.on('data', (chunk) => this.#read(chunk));
+      socket.on('error', reject);
+      socket.on('end', () => this.#lost(socket));
+      socket.on('close', () => this.#lost(socket));
+    });
+  }
+
+  async #lost(socket: Socket): Promise<void> {
+    if (this.#socket !== socket) return;
+    socket.destroy();
+    this.#socket = undefined;
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    if (this.#buffer.length > 0 || waiting.isSentAgain)
+      return waiting.reject(new Error('the server closed the connection instead of a reply'));
+    this.#waiting = { ...waiting, isSentAgain: true };
+    try {
+      this.#socket = await this.#connect();
+      this.#socket.write(waiting.request);
+    } catch (error) {
+      waiting.reject(error as Error);
+    }
   }
 
   #read(chunk: Buffer): void {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
-    const headEnd = this.#buffer.indexOf('\r\n\r\n');
+    const headEnd = this.#buffer.indexOf(HEAD_END);
     if (headEnd === -1) return;
     const head = this.#buffer.toString('latin1', 0, headEnd);
-    const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
-    const end = headEnd + 4 + length;
-    if (this.#buffer.length < end) return;
-    const body = this.#buffer.toString('utf8', headEnd + 4, end);
+    const start = headEnd + HEAD_END.length;
+    const end = this.#endOf(head, start);
+    if (end === undefined || this.#buffer.length < end) return;
+    const body = this.#buffer.toString('utf8', start, end);
     this.#buffer = this.#buffer.subarray(end);
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (head.startsWith('HTTP/1.1 200')) waiting?.resolve(body);
     else waiting?.reject(new Error(`${head.split('\r\n')[0]}: ${body}`));
+  }
+
+  /** Where the reply ends; `undefined` while that is not known. */
+  #endOf(head: string, start: number): number | undefined {
+    const length = /content-length: (\d+)/i.exec(head)?.[1];
+    if (length !== undefined) return start + Number(length);
+    const isWhole = this.#buffer.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK);
+    return isWhole ? this.#buffer.length : undefined;
   }
 }

@@ -7,32 +7,45 @@ const TURNS_A_SESSION = 50;
 let sessionsMade = 0;
 
 /** The body of one turn: a message of 65 bytes that asks for 128 ids. */
-export function turnBody(session: string, turn: number): string {
-  return JSON.stringify({ prompt: PROMPT, session_id: session, turn, n_predict: 128, temperature: 0 });
+export function turnBody(session: string, turn: number, { stream = false } = {}): string {
+  const body = { prompt: PROMPT, session_id: session, turn, n_predict: 128, temperature: 0 };
+  return JSON.stringify(stream ? { ...body, stream } : body);
+}
+
+export interface Load {
+  readonly turnMs: number[];
+  readonly elapsedMs: number;
+}
+
+export interface LoadOptions {
+  readonly turns?: number;
+  readonly elapsedMs?: number;
+  readonly stream?: boolean;
+  /** 50 unless told otherwise. */
+  readonly turnsASession?: number;
 }
 
 /**
  * Keeps `clients` connections to a node on this machine busy until so many turns or so much time; every turn's time in
- * milliseconds. Each client goes from session to session, fifty turns in each.
+ * milliseconds. Each client goes from session to session.
  */
-export async function loadWithTurns(
-  port: number,
-  clients: number,
-  until: { readonly turns?: number; readonly elapsedMs?: number },
-): Promise<{ turnMs: number[]; elapsedMs: number }> {
+export async function loadWithTurns(port: number, clients: number, until: LoadOptions): Promise<Load> {
+  const { stream = false, turnsASession = TURNS_A_SESSION } = until;
   const turnMs: number[] = [];
   const startedMs = performance.now();
+  let begun = 0;
   const done = () =>
-    turnMs.length >= (until.turns ?? Number.POSITIVE_INFINITY) ||
+    begun >= (until.turns ?? Number.POSITIVE_INFINITY) ||
     performance.now() - startedMs >= (until.elapsedMs ?? Number.POSITIVE_INFINITY);
   await Promise.all(
     Array.from({ length: clients }, async () => {
       const client = await KeepAliveClient.open({ host: '127.0.0.1', port });
       while (!done()) {
         const session = `load-${sessionsMade++}`;
-        for (let turn = 1; turn <= TURNS_A_SESSION && !done(); turn++) {
+        for (let turn = 1; turn <= turnsASession && !done(); turn++) {
+          begun++;
           const turnStartedMs = performance.now();
-          await client.post('/completion', turnBody(session, turn));
+          await client.post('/completion', turnBody(session, turn, { stream }));
           turnMs.push(performance.now() - turnStartedMs);
         }
       }

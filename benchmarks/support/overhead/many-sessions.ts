@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { startNodeProcess } from '../../../tools/node-process.ts';
+import { rounded } from '../statistics.ts';
+import { loadWithTurns } from '../turn-load.ts';
+
+/** Memory of a node as a user starts it, from its start to 100,000 sessions. */
+export interface ManySessions {
+  readonly rssStartMiB: number;
+  /** After so many sessions of one turn each. */
+  readonly rssMiB: ReadonlyArray<{ readonly sessions: number; readonly mib: number }>;
+  readonly cacheMiB: number;
+}
+
+const STEPS = [1_000, 25_000, 50_000, 100_000];
+const CLIENTS = 16;
+
+/** `cacheMiB`: the setting that bounds the contexts in memory. */
+export async function manySessions(dataDir: string, cacheMiB: number): Promise<ManySessions> {
+  const node = await startNodeProcess([
+    ...['--llm', 'scripted', '--data-dir', dataDir, '--store-bytes-max', '16GiB'],
+    ...['--context-cache-bytes', `${cacheMiB}MiB`],
+  ]);
+  try {
+    const port = Number(new URL(node.url).port);
+    const rssStartMiB = rssMiB(node.process.pid);
+    const rss: { sessions: number; mib: number }[] = [];
+    let sessions = 0;
+    for (const step of STEPS) {
+      await loadWithTurns(port, CLIENTS, { turns: step - sessions, turnsASession: 1 });
+      sessions = step;
+      rss.push({ sessions, mib: rssMiB(node.process.pid) });
+    }
+    return { rssStartMiB, rssMiB: rss, cacheMiB };
+  } finally {
+    await node.process.stop();
+  }
+}
+
+/** Of the process alone; Linux. */
+export function rssMiB(pid: number): number {
+  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return rounded(Number(kilobytes) / 1024, 1);
+}
