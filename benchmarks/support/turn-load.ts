@@ -6,9 +6,9 @@ const TURNS_A_SESSION = 50;
 /** Turns with sessions of their own names, so that no two loads of a run meet in a session. */
 let sessionsMade = 0;
 
-/** The body of one turn: a message of 65 bytes that asks for 128 ids. */
-export function turnBody(session: string, turn: number, { stream = false } = {}): string {
-  const body = { prompt: PROMPT, session_id: session, turn, n_predict: 128, temperature: 0 };
+/** The body of one turn: a message of 65 bytes that asks for 128 ids unless told otherwise. */
+export function turnBody(session: string, turn: number, { stream = false, replyTokens = 128 } = {}): string {
+  const body = { prompt: PROMPT, session_id: session, turn, n_predict: replyTokens, temperature: 0 };
   return JSON.stringify(stream ? { ...body, stream } : body);
 }
 
@@ -21,6 +21,7 @@ export interface LoadOptions {
   readonly turns?: number;
   readonly elapsedMs?: number;
   readonly stream?: boolean;
+  readonly replyTokens?: number;
   /** 50 unless told otherwise. */
   readonly turnsASession?: number;
 }
@@ -30,7 +31,7 @@ export interface LoadOptions {
  * milliseconds. Each client goes from session to session.
  */
 export async function loadWithTurns(port: number, clients: number, until: LoadOptions): Promise<Load> {
-  const { stream = false, turnsASession = TURNS_A_SESSION } = until;
+  const { turnsASession = TURNS_A_SESSION } = until;
   const turnMs: number[] = [];
   const startedMs = performance.now();
   let begun = 0;
@@ -45,7 +46,7 @@ export async function loadWithTurns(port: number, clients: number, until: LoadOp
         for (let turn = 1; turn <= turnsASession && !done(); turn++) {
           begun++;
           const turnStartedMs = performance.now();
-          await client.post('/completion', turnBody(session, turn, { stream }));
+          await client.post('/completion', turnBody(session, turn, until));
           turnMs.push(performance.now() - turnStartedMs);
         }
       }

@@ -3,7 +3,7 @@ import { startNodeProcess } from '../../../tools/node-process.ts';
 import { rounded } from '../statistics.ts';
 import { loadWithTurns } from '../turn-load.ts';
 
-/** Memory of a node as a user starts it, from its start to 100,000 sessions. */
+/** Memory of a node as a user starts it, from its start to 100,000 sessions, or as many as there was time for. */
 export interface ManySessions {
   readonly rssStartMiB: number;
   /** After so many sessions of one turn each. */
@@ -12,7 +12,10 @@ export interface ManySessions {
 }
 
 const STEPS = [1_000, 25_000, 50_000, 100_000];
-const CLIENTS = 16;
+const CLIENTS = 64;
+/** The scripted LLM Service takes longer over a longer reply. */
+const REPLY_TOKENS = 8;
+const ELAPSED_MS_MAX = 150_000;
 
 /** `cacheMiB`: the setting that bounds the contexts in memory. */
 export async function manySessions(dataDir: string, cacheMiB: number): Promise<ManySessions> {
@@ -25,10 +28,14 @@ export async function manySessions(dataDir: string, cacheMiB: number): Promise<M
     const rssStartMiB = rssMiB(node.process.pid);
     const rss: { sessions: number; mib: number }[] = [];
     let sessions = 0;
+    let leftMs = ELAPSED_MS_MAX;
     for (const step of STEPS) {
-      await loadWithTurns(port, CLIENTS, { turns: step - sessions, turnsASession: 1 });
-      sessions = step;
+      const until = { turns: step - sessions, elapsedMs: leftMs, turnsASession: 1, replyTokens: REPLY_TOKENS };
+      const { turnMs, elapsedMs } = await loadWithTurns(port, CLIENTS, until);
+      sessions += turnMs.length;
+      leftMs -= elapsedMs;
       rss.push({ sessions, mib: rssMiB(node.process.pid) });
+      if (leftMs <= 0) break;
     }
     return { rssStartMiB, rssMiB: rss, cacheMiB };
   } finally {
