@@ -1,7 +1,7 @@
 // npm run bench:compare -- --base COMMIT [--rounds N] [--seconds N] [--rows FILE]
 //
 // Two builds of the node in one run: the working tree's and another commit's. Each round starts both, one after the other in
-// changing order, as a user starts them (LMDB, scripted LLM Service), and measures the start, memory, and turns at one and at
+// changing order, as a user starts them (LevelDB, scripted LLM Service), and measures the start, memory, and turns at one and at
 // sixteen clients. Ratios are taken within a round, so that a machine whose speed drifts drifts for both.
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -98,7 +98,7 @@ async function playRound(round: number): Promise<{ now: Measured; base: Measured
 async function measure(tree: string, round: number): Promise<Measured> {
   const dataDir = join(folder, `data-${round}`);
   const startedMs = performance.now();
-  const node = await startNodeProcess(['--llm', 'scripted', '--store', 'lmdb', '--data-dir', dataDir], {
+  const node = await startNodeProcess(['--llm', 'scripted', '--data-dir', dataDir], {
     cli: join(tree, 'dist/cli/main.js'),
   });
   try {

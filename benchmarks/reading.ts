@@ -36,7 +36,7 @@ const rows: Array<Record<string, string | number>> = [];
 const folder = temporaryFolder();
 const server = await startLlamaServer({ modelPath: values.model, contextTokens: 2_048, slots: SLOTS });
 const startedAt = performance.now();
-const node = await startTestNode({ llm: server.url, store: 'lmdb', dataDir: folder.path });
+const node = await startTestNode({ llm: server.url, store: 'leveldb', dataDir: folder.path });
 try {
   console.log(`The node was ready ${rounded(performance.now() - startedAt, 0)} ms after its start.\n`);
   await write();

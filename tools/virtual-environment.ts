@@ -181,8 +181,8 @@ function collectingMetrics() {
       };
     },
     gauge(spec, read) {
-      register(spec, (wanted) => {
-        const values = read();
+      register(spec, async (wanted) => {
+        const values = await read();
         if (typeof values === 'number') return values;
         return values.find(({ labels }) => labelText(labels) === wanted)?.value ?? 0;
       });

@@ -1,7 +1,7 @@
 // The process that bench:replication starts at each end: a nats-server with mutual TLS and a store that shares its records
 // through it. Does what its parent says, and answers with times of the machine's monotonic clock.
 import { join } from 'node:path';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import { deltaBytes } from '../../src/context-store/nats/delta/delta-record.ts';
 import { superviseNatsServer } from '../../src/context-store/nats/server/nats-server-process.ts';
 import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';

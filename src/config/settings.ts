@@ -226,10 +226,10 @@ export const SETTINGS_SCHEMA = Type.Object({
 
   store: text({
     group: 'Context store',
-    placeholder: 'lmdb|memory|nats|nats://HOST:PORT',
-    default: 'lmdb',
+    placeholder: 'leveldb|memory|nats|nats://HOST:PORT',
+    default: 'leveldb',
     description:
-      "Kind of context store: `lmdb` is durable, `memory` is gone when the node stops, `nats` is durable and shared with the peers through a nats-server of this node's own, which it starts from the PATH and looks after; `nats://HOST:PORT` uses one that runs.",
+      "Kind of context store: `leveldb` is durable (`lmdb`, its name in earlier versions, means it, too), `memory` is gone when the node stops, `nats` is durable and shared with the peers through a nats-server of this node's own, which it starts from the PATH and looks after; `nats://HOST:PORT` uses one that runs.",
   }),
   storeBytesMax: size({
     group: 'Context store',

@@ -10,6 +10,8 @@ export interface StoreTraits {
   readonly keepsFiles: boolean;
   /** What the setting `store` may say in place of the name. */
   readonly address?: { readonly form: string; readonly matches: (text: string) => boolean };
+  /** What versions up to 0.1.0 called it; taken for the name. */
+  readonly earlierName?: string;
   /** Reads the settings that only a store which shares has. */
   readonly settings?: (settings: Settings, nodeId: NodeId | undefined, complain: Complain) => ReplicationConfig;
 }
@@ -21,7 +23,7 @@ export interface StoreKind extends StoreTraits {
 
 /** The kinds of context store there are, by name; `edge-node/open-context-store.ts` opens each. */
 export const STORE_KINDS = {
-  lmdb: { shares: false, keepsFiles: true },
+  leveldb: { shares: false, keepsFiles: true, earlierName: 'lmdb' },
   memory: { shares: false, keepsFiles: false },
   nats: {
     shares: true,
@@ -47,7 +49,9 @@ export function sharingStores(kinds: StoreKinds = STORE_KINDS): string {
  */
 export function readStoreKind(store: string, kinds: StoreKinds, complain: Complain): StoreKind {
   const all = Object.entries(kinds).map(([name, traits]) => ({ name, ...traits }));
-  const named = all.find(({ name, address }) => name === store || address?.matches(store));
+  const named = all.find(
+    ({ name, earlierName, address }) => name === store || earlierName === store || address?.matches(store),
+  );
   if (named !== undefined) return named;
   const forms = all.flatMap(({ name, address }) => (address === undefined ? [name] : [name, address.form]));
   complain('store', `must be ${forms.slice(0, -1).join(', ')} or ${forms.at(-1)}, not "${store}"`);

@@ -80,7 +80,7 @@ export interface SharedContexts {
   readonly arbitration?: TurnArbitration;
   status(): ReplicationStatus;
   /** What this node alone has of what it wrote, as far as its peers have said since it started; empty when they have it all. */
-  onlyHere(): OnlyHereStatus[];
+  onlyHere(): Promise<OnlyHereStatus[]>;
   /**
    * Asks the peers whether they are there and what they have, so that {@link status} and {@link onlyHere} tell of now, and not
    * of when they were last heard. Resolves after two seconds at most; never rejects.

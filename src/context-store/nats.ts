@@ -21,8 +21,8 @@ import type {
   StoreStatus,
 } from './context-store.ts';
 import type { ConversationIndex } from './conversation-index.ts';
-import type { OriginLog } from './lmdb/origin-log.ts';
-import type { ReplicaStore } from './lmdb/replica.ts';
+import type { OriginLog } from './leveldb/origin-log.ts';
+import type { ReplicaStore } from './leveldb/replica.ts';
 import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
@@ -77,7 +77,7 @@ export interface NatsStoreOptions {
 export type NatsStore = ContextStore & { readonly incarnation: Incarnation; readonly sharing: SharedContexts };
 
 /**
- * The context store of one of several nodes (DESIGN §7): an LMDB replica that shares what it is given through this node's
+ * The context store of one of several nodes (DESIGN §7): a LevelDB replica that shares what it is given through this node's
  * nats-server and takes in what its peers share through theirs. Works alone for as long as nobody can be reached. Throws
  * `config_invalid` for a peer on another machine without certificates.
  */
@@ -143,7 +143,7 @@ class SharedReplica implements NatsStore {
     this.sharing = {
       arbitration: this.#turns,
       status: () => this.#status(),
-      onlyHere: () => this.#onlyHere.rows,
+      onlyHere: () => this.#onlyHere.rows(),
       refresh: () => this.#refresh(),
       awaitReplicated: (...args) => this.#awaitReplicated(...args),
       fetch: (...args) => this.#fetches.fetch(...args),

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { originOf } from '../config/listen-address.ts';
 import { formatSize } from '../config/setting-values.ts';
+import { refuseLivingHolder, takeDataFolder } from '../context-store/leveldb/data-folder.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Check } from './check.ts';
 
@@ -13,10 +14,10 @@ export async function checkDataDir({ dataDir, store }: EdgeNodeConfig): Promise<
   if (!store.keepsFiles) return { name, outcome: 'ok', found: `not needed by the ${store.name} store` };
   const existing = await nearestExisting(dataDir);
   try {
-    // Loaded here, because the library for locks is native code, which may be what is missing.
-    const { takeDataFolder } = await import('../context-store/lmdb/data-folder.ts');
-    if (existing === dataDir) await (await takeDataFolder(dataDir)).release();
-    else await rmdir(await mkdtemp(join(existing, '.discedge-doctor-')));
+    if (existing === dataDir) {
+      await (await takeDataFolder(dataDir)).release();
+      await refuseLivingHolder(dataDir);
+    } else await rmdir(await mkdtemp(join(existing, '.discedge-doctor-')));
     return { name, outcome: 'ok', found: existing === dataDir ? dataDir : `${dataDir}, to be made` };
   } catch (error) {
     if (error instanceof DiscedgeError) {

@@ -39,7 +39,7 @@ export function sessionKeyText(key: SessionKey): SessionKeyText {
   return `${key.keygroup}\n${key.userId}\n${key.sessionId}` as SessionKeyText;
 }
 
-/** Longest user, session and node id, in UTF-8 bytes: keeps store keys far below LMDB's 1,978 bytes. */
+/** Longest user, session and node id, in UTF-8 bytes: keeps store keys short. */
 export const ID_BYTES_MAX = 128;
 
 /** What {@link isId} asks, but for the bytes and for whole characters; a regular expression with the flag `u`. */

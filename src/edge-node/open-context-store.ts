@@ -17,7 +17,7 @@ export type OpenableStores = Readonly<Record<string, OpenableStore>>;
 
 /** Every kind of context store, with what opens it. */
 export const STORES: Readonly<Record<StoreName, OpenableStore>> = {
-  lmdb: { ...STORE_KINDS.lmdb, open: openLmdb },
+  leveldb: { ...STORE_KINDS.leveldb, open: openLevelDb },
   memory: { ...STORE_KINDS.memory, open: openMemory },
   nats: { ...STORE_KINDS.nats, open: openNats },
 };
@@ -39,10 +39,10 @@ async function openMemory({ storeBytesMax }: EdgeNodeConfig, environment: Enviro
   return served(memoryStore({ bytesMax: storeBytesMax }, environment), incarnation);
 }
 
-async function openLmdb(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
-  const { openLmdbStore } = await import('../context-store/lmdb.ts');
+async function openLevelDb(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+  const { openLevelStore } = await import('../context-store/leveldb.ts');
   const { dataDir: folder, nodeId, storeBytesMax: bytesMax } = config;
-  const store = await openLmdbStore({ folder, nodeId, bytesMax }, environment);
+  const store = await openLevelStore({ folder, nodeId, bytesMax }, environment);
   return served(store, store.incarnation);
 }
 

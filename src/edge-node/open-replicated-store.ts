@@ -3,7 +3,7 @@ import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from '../config/replication-config.ts';
-import { openReplica } from '../context-store/lmdb/replica.ts';
+import { openReplica } from '../context-store/leveldb/replica.ts';
 import { NODES_MAX } from '../context-store/nats/peers/peer-protocol.ts';
 import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
 import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';

@@ -58,7 +58,7 @@ export function exposeReplication(sharing: SharedContexts, metrics: Metrics, tim
   );
   metrics.gauge(
     { name: 'discedge_only_here_records', help: 'Records written here that no other node is known to have' },
-    () => sharing.onlyHere().reduce((sum, { records }) => sum + records, 0),
+    async () => (await sharing.onlyHere()).reduce((sum, { records }) => sum + records, 0),
   );
   metrics.gauge({ name: 'discedge_nats_connected', help: "1 when this node's own nats-server answers, else 0" }, () =>
     sharing.status().transport.connected ? 1 : 0,

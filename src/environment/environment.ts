@@ -45,7 +45,7 @@ export interface Metrics {
   counter(spec: MetricSpec): Counter;
   histogram(spec: MetricSpec & { readonly buckets: readonly number[] }): Histogram;
   /** `read` is called when the metric is collected; of a gauge with labels it gives all values that there are then. */
-  gauge(spec: MetricSpec, read: () => number | readonly LabelledValue[]): void;
+  gauge(spec: MetricSpec, read: () => GaugeReading | Promise<GaugeReading>): void;
 }
 
 export interface MetricSpec {
@@ -54,6 +54,8 @@ export interface MetricSpec {
   readonly help: string;
   readonly labels?: readonly string[];
 }
+
+export type GaugeReading = number | readonly LabelledValue[];
 
 export interface LabelledValue {
   readonly labels: Readonly<Record<string, string>>;

@@ -32,8 +32,8 @@ export function prometheusMetrics(registry: Registry): Metrics {
         help: spec.help,
         labelNames: [...(spec.labels ?? [])],
         registers: [registry],
-        collect() {
-          const values = read();
+        async collect() {
+          const values = await read();
           if (typeof values === 'number') return this.set(values);
           this.reset();
           for (const { labels, value } of values) this.set({ ...labels }, value);

@@ -1,38 +1,22 @@
-// Tries to get an append acknowledged that is not on the disk, or a store that never recovers: the calls by which LMDB
+// Tries to get an append acknowledged that is not on the disk, or a store that never recovers: the calls by which LevelDB
 // writes and syncs are made to fail beneath it, one kind at a time. An acknowledgement that does not wait for the sync
 // would pass the failing sync by. Or a sync takes longer than anybody waits, and ends, or the process is killed in it: what
 // became of the append is told rightly from then on. Needs a C compiler, for a library that is loaded before libc.
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../../tools/node-process.ts';
-import { findProgram, startProcess } from '../../tools/processes.ts';
+import { startProcess } from '../../tools/processes.ts';
+import { failingDisk } from '../support/failing-disk.ts';
 
 const temporary = temporaryFolder();
 afterAll(() => temporary.remove());
 
 const supportPath = (name: string) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
-const library = join(temporary.path, 'failing-disk.so');
-const whyNot = buildLibrary();
+const { path: library, whyNot } = failingDisk(temporary.path);
 
-function buildLibrary(): string | undefined {
-  if (process.platform !== 'linux') return 'LD_PRELOAD is for Linux';
-  const compiler = findProgram('cc') ?? findProgram('gcc');
-  if (compiler === undefined) return 'no C compiler';
-  const { status, stderr } = spawnSync(compiler, [
-    '-shared',
-    '-fPIC',
-    '-o',
-    library,
-    supportPath('failing-disk.c'),
-    '-ldl',
-  ]);
-  return status === 0 ? undefined : `the C compiler fails: ${stderr}`;
-}
-
-test.each(['fdatasync', 'write', 'meta'])(
+test.each(['fdatasync', 'write', 'torn'])(
   'a failing %s refuses appends, keeps reads, and is survived',
   async (failure) => {
     if (whyNot !== undefined) return;

@@ -1,11 +1,11 @@
 // Tries to get two nodes onto one data folder, or one node onto a folder that is not its own: a second opener in this
 // process and in another, one that was killed, another node id, another format, a file in the way, garbage as a store.
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openTables } from '../../src/context-store/lmdb/tables.ts';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openTables } from '../../src/context-store/leveldb/tables.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { startProcess } from '../../tools/processes.ts';
@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(() => temporary.remove());
 
 const open = (nodeId = 'writer', seed = 1) =>
-  openLmdbStore({ folder, nodeId: nodeId as NodeId, bytesMax: 1_000_000 }, virtualEnvironment({ seed }));
+  openLevelStore({ folder, nodeId: nodeId as NodeId, bytesMax: 1_000_000 }, virtualEnvironment({ seed }));
 
 test('a missing folder is made, for its owner alone', async () => {
   const store = await open();
@@ -96,13 +96,13 @@ test("another node's folder is refused with what to do, and stays as it is", asy
 
 test('another format version is refused', async () => {
   await (await open()).close();
-  const tables = openTables(join(folder, 'store'));
-  const identity = JSON.parse(tables.meta.get('identity') ?? '');
-  await tables.write(() => void tables.meta.put('identity', JSON.stringify({ ...identity, formatVersion: 2 })));
+  const tables = await openTables(join(folder, 'leveldb'));
+  const identity = JSON.parse(tables.meta.get(['identity']) ?? '');
+  await tables.write(() => tables.meta.put(['identity'], JSON.stringify({ ...identity, formatVersion: 3 })));
   await tables.close();
   await expect(open()).rejects.toMatchObject({
     code: 'data_dir_unusable',
-    message: expect.stringContaining('store format 2, this version knows 1'),
+    message: expect.stringContaining('store format 3, this version knows 2'),
   });
 });
 
@@ -115,14 +115,35 @@ test.runIf(existsSync('/proc/self'))(
   'a folder where the system makes none is refused, and not tried for ever',
   async () => {
     const nowhere = { folder: '/proc/discedge', nodeId: 'writer' as NodeId, bytesMax: 1_000_000 };
-    await expect(openLmdbStore(nowhere, virtualEnvironment())).rejects.toMatchObject({ code: 'data_dir_unusable' });
+    await expect(openLevelStore(nowhere, virtualEnvironment())).rejects.toMatchObject({ code: 'data_dir_unusable' });
   },
 );
 
-test('garbage where the store should be is refused, and not overwritten', async () => {
-  mkdirSync(join(folder, 'store'), { recursive: true });
-  writeFileSync(join(folder, 'store', 'data.mdb'), 'this is not a store '.repeat(1_000));
+test.each([
+  ['garbage where an LMDB store should be', 'store', 'data.mdb'],
+  ['garbage in the file that says which files count', 'leveldb', 'CURRENT'],
+])('%s is refused, and not overwritten', async (_, where, file) => {
+  const path = join(folder, where, file);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, 'this is not a store '.repeat(1_000));
   await expect(open()).rejects.toMatchObject({ code: 'data_dir_unusable', message: expect.stringContaining(folder) });
-  expect(statSync(join(folder, 'store', 'data.mdb')).size).toBe(20_000);
-  expect(readdirSync(folder).sort()).toEqual(['lock', 'store']);
+  expect(statSync(path).size).toBe(20_000);
+});
+
+test('a store without the file that says which files count is refused, and nothing of it removed', async () => {
+  const store = await open();
+  await store.append(sealedTurn());
+  await store.close();
+  const path = (name: string) => join(folder, 'leveldb', name);
+  renameSync(path('CURRENT'), path('moved'));
+  const names = readdirSync(path('.'));
+  await expect(open()).rejects.toMatchObject({
+    code: 'data_dir_unusable',
+    message: expect.stringContaining('CURRENT is missing'),
+  });
+  expect(readdirSync(path('.'))).toEqual(names);
+  renameSync(path('moved'), path('CURRENT'));
+  const again = await open();
+  expect((await again.status()).records).toBe(1);
+  await again.close();
 });

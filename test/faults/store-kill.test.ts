@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
@@ -23,7 +23,7 @@ afterAll(() => temporary.remove());
 const folder = join(temporary.path, 'data');
 const acksPath = join(temporary.path, 'acks');
 const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'writer' });
-const open = () => openLmdbStore({ folder, nodeId: 'writer' as NodeId, bytesMax: 1_000_000_000 }, environment);
+const open = () => openLevelStore({ folder, nodeId: 'writer' as NodeId, bytesMax: 1_000_000_000 }, environment);
 
 test(`after each of ${KILLS} kills every acknowledged record is there and whole`, {
   timeout: 20_000 * KILLS,

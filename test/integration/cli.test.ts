@@ -76,7 +76,7 @@ describe('help and usage', () => {
     const { stdout } = await discedge(['serve', '--help']);
     expect(stdout).toMatch(/--max-wait-ms <MILLISECONDS>[^(]*\(default: 1000 milliseconds\)/);
     expect(stdout).toMatch(/--store-bytes-max <BYTES>[^(]*\(default: 4 GiB\)/);
-    expect(stdout).toMatch(/--store <lmdb\|memory\|nats\|nats:\/\/HOST:PORT>/);
+    expect(stdout).toMatch(/--store <leveldb\|memory\|nats\|nats:\/\/HOST:PORT>/);
     expect(stdout).toContain('--llm-api-key-file <FILE>');
   });
 
@@ -112,7 +112,7 @@ describe('serve', () => {
     const log = node.process.log();
     expect(log).toMatch(/DisCEdge edge node test serves/);
     expect(log).toMatch(/model .*4,096 tokens/);
-    expect(log).toContain(`lmdb in ${join(folder.path, 'data')}`);
+    expect(log).toContain(`leveldb in ${join(folder.path, 'data')}`);
     expect(log).toContain(`npx discedge chat --url ${node.url}`);
     const lines = log.split('\n').filter((line) => line.trim().startsWith('curl '));
     expect(lines).toHaveLength(2);

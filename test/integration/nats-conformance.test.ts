@@ -1,14 +1,14 @@
-// The NATS store against the promises of every context store, alone with its own server. Damage is done as to LMDB.
+// The NATS store against the promises of every context store, alone with its own server. Damage is done as to LevelDB.
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import { openNatsStore } from '../../src/context-store/nats.ts';
 import type { ClusterName, NodeId } from '../../src/domain/identifiers.ts';
 import { startNatsServer } from '../../tools/real-servers/nats-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { HOUR_MS, KEYGROUP } from '../../tools/turn-records.ts';
 import { contextStoreSuite } from '../conformance/context-store-suite.ts';
-import { damageLmdb } from '../support/damage-lmdb.ts';
+import { damageStore } from '../support/damage-store.ts';
 
 let server: RunningServer;
 beforeAll(async () => {
@@ -32,5 +32,5 @@ contextStoreSuite('nats', {
       environment,
     ),
   persistent: true,
-  damage: (folder, sealed, what) => damageLmdb(join(folder, 'data'), sealed, what),
+  damage: (folder, sealed, what) => damageStore(join(folder, 'data'), sealed, what),
 });

@@ -2,7 +2,7 @@
 // for damage, or held against everything else that its node, or another one, has to share.
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { RECORD_FORMAT_VERSION } from '../../src/domain/record/record-version.ts';

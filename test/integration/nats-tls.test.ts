@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
 import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';

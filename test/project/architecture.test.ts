@@ -156,7 +156,7 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     ['llm-service/llama-server.ts', 'llmServiceSuite'],
     ['llm-service/scripted.ts', 'llmServiceSuite'],
     ['context-store/memory.ts', 'contextStoreSuite'],
-    ['context-store/lmdb.ts', 'contextStoreSuite'],
+    ['context-store/leveldb.ts', 'contextStoreSuite'],
     ['context-store/nats.ts', 'contextStoreSuite'],
   ] as const;
   const started = textOf('edge-node/engines.ts');

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import { vi } from 'vitest';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import { streamName } from '../../src/context-store/nats/names.ts';
 import { type NatsStore, type NatsStoreOptions, openNatsStore } from '../../src/context-store/nats.ts';
 import type { PeerStatus } from '../../src/context-store/replication-status.ts';

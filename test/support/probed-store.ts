@@ -144,7 +144,7 @@ export class ProbedStore implements ContextStore {
 export class ProbedReplica extends ProbedStore {
   override readonly sharing: SharedContexts = {
     status: () => ({ peers: [] }) as unknown as ReplicationStatus,
-    onlyHere: () => [],
+    onlyHere: async () => [],
     refresh: async () => {},
     awaitReplicated: (_hash, waitMs, signal) => this.awaitReplicated(waitMs, signal),
   };
@@ -212,7 +212,7 @@ export class ProbedFetchingStore extends ProbedReplica {
   override readonly sharing: SharedContexts = {
     status: () => ({ peers: [] }) as unknown as ReplicationStatus,
     awaitReplicated: async () => 0,
-    onlyHere: () => [],
+    onlyHere: async () => [],
     refresh: async () => {},
     fetch: (key, wait) => this.#fetch(key, wait),
     fetching: () => this.#underWay,

@@ -1,8 +1,8 @@
-// A program for LD_PRELOAD=failing-disk.so: makes the disk fail in one way (argument 2) under an open LMDB store, and
+// A program for LD_PRELOAD=failing-disk.so: makes the disk fail in one way (argument 2) under an open LevelDB store, and
 // prints as JSON what each call gave before, during and after.
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { sealedTurn, sessionKey } from '../../tools/turn-records.ts';
@@ -10,7 +10,7 @@ import { sealedTurn, sessionKey } from '../../tools/turn-records.ts';
 const [folder = '', failure = ''] = process.argv.slice(2);
 const failureFile = join(process.env.FAILING_DISK ?? '', failure);
 const open = () =>
-  openLmdbStore(
+  openLevelStore(
     { folder, nodeId: 'n' as NodeId, bytesMax: 1_000_000 },
     nodeEnvironment({ logLevel: 'silent', nodeId: 'n' }),
   );

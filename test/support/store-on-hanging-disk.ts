@@ -2,7 +2,7 @@
 // happens then: it ends (`hang`), the process is killed (`kill`), or nothing hangs and one looks what is there (`look`).
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
@@ -13,7 +13,7 @@ const COMMIT_WAIT_MS = 30_000;
 const [folder = '', step = ''] = process.argv.slice(2);
 const hangFile = join(process.env.FAILING_DISK ?? '', 'hang');
 const environment = virtualEnvironment();
-const store = await openLmdbStore({ folder, nodeId: 'n' as NodeId, bytesMax: 1_000_000 }, environment);
+const store = await openLevelStore({ folder, nodeId: 'n' as NodeId, bytesMax: 1_000_000 }, environment);
 let told = 0;
 store.onRecord(() => told++);
 

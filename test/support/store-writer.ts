@@ -1,7 +1,7 @@
-// A program: appends to an LMDB store as fast as it can until it is killed. What is acknowledged, it writes to a file
+// A program: appends to a LevelDB store as fast as it can until it is killed. What is acknowledged, it writes to a file
 // at once, one line each, so that the file holds no less than what was acknowledged when the kill came.
 import { openSync, writeSync } from 'node:fs';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { sealedLine, sealedTombstone, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
@@ -11,7 +11,7 @@ const WRITERS = 6;
 const TURNS = 5;
 
 const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'writer' });
-const store = await openLmdbStore({ folder, nodeId: 'writer' as NodeId, bytesMax: 1_000_000_000 }, environment);
+const store = await openLevelStore({ folder, nodeId: 'writer' as NodeId, bytesMax: 1_000_000_000 }, environment);
 const acks = openSync(acksPath, 'a');
 const note = (...words: string[]) => writeSync(acks, `${words.join(' ')}\n`);
 let appended = 0;

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
 import {
   hubServerConfig,

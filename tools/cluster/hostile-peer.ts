@@ -4,7 +4,7 @@
  * reason for which it is to be refused.
  */
 import { join } from 'node:path';
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import { backfillSubject, recordSubject } from '../../src/context-store/nats/names.ts';
 import { superviseNatsServer } from '../../src/context-store/nats/server/nats-server-process.ts';
 import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';

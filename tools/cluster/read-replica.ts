@@ -1,4 +1,4 @@
-import { openReplica } from '../../src/context-store/lmdb/replica.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import type { KeygroupId, NodeId, SessionId, SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { TurnRecord } from '../../src/domain/record/turn-record.ts';

@@ -113,7 +113,7 @@ interface Members {
 }
 
 function storeOf({ ids, hosts, peerPorts }: Members, index: number) {
-  if (peerPorts.length === 0) return { store: 'lmdb' };
+  if (peerPorts.length === 0) return { store: 'leveldb' };
   const server = (member: number) => `${hosts[member]}:${peerPorts[member]}`;
   const peers = ids.flatMap((id, other) => (other === index ? [] : [`${id}=${server(other)}`]));
   return { store: 'nats', natsListen: server(index), peers: peers.join() };

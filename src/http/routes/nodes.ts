@@ -51,7 +51,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
       if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
       if (query.probe !== false) await records.sharing.refresh();
       const status = records.sharing.status();
-      const onlyHere = records.sharing.onlyHere();
+      const onlyHere = await records.sharing.onlyHere();
       const nowMs = environment.clock.now();
       return {
         cluster: status.cluster,

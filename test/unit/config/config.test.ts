@@ -52,7 +52,7 @@ describe('defaults', () => {
     expect(load()).toMatchObject({
       listen: { host: '127.0.0.1', port: 8081 },
       dataDir: resolve('.discedge'),
-      store: { name: 'lmdb', shares: false },
+      store: { name: 'leveldb', shares: false },
       models: [{ source: { kind: 'embedded', model: 'demo' }, name: undefined, mode: 'tokenized' }],
       maxWaitMs: 1000,
       ttlSeconds: 86_400,
@@ -167,7 +167,7 @@ describe('refusals', () => {
     ],
     [
       { writeConcern: 'replicated' },
-      '--write-concern (replicated) needs store nats: lmdb shares its sessions with no other node',
+      '--write-concern (replicated) needs store nats: leveldb shares its sessions with no other node',
     ],
     [
       { turnGate: 'fixed', turnGateRetriesMax: '200' },

@@ -1,8 +1,8 @@
 // Asks for more than is missing, from somebody who does not answer, and from somebody who lacks what is asked for. Holders
 // are doubles that count what they are asked; where the records end up is a real replica's and a real applier's business.
 import { describe, expect, test } from 'vitest';
-import type { LogCursor } from '../../../src/context-store/lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import type { LogCursor } from '../../../src/context-store/leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import type { Applier } from '../../../src/context-store/nats/pull/applier.ts';
 import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/pull/back-fill.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';

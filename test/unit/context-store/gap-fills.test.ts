@@ -4,8 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { LogCursor } from '../../../src/context-store/lmdb/origin-log.ts';
-import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import type { LogCursor } from '../../../src/context-store/leveldb/origin-log.ts';
+import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { Applier } from '../../../src/context-store/nats/pull/applier.ts';
 import type { Holder } from '../../../src/context-store/nats/pull/back-fill.ts';
 import { GapFills } from '../../../src/context-store/nats/pull/gap-fills.ts';
@@ -98,13 +98,13 @@ function connect(...shelves: Holder[]): void {
   fills.look();
 }
 
-const here = () => replica.readLog(LOG, { after: 0, limit: 100 }).map(({ sequence }) => sequence);
+const here = async () => (await replica.readLog(LOG, { after: 0, limit: 100 })).map(({ sequence }) => sequence);
 
 /** Lets virtual time pass until it is so. */
-const eventually = (check: () => void) =>
+const eventually = (check: () => void | Promise<void>) =>
   vi.waitFor(async () => {
     await environment.advance(1_000);
-    check();
+    await check();
   });
 const settled = () => eventually(() => expect(applier.gaps.logs).toEqual([]));
 
@@ -114,7 +114,7 @@ describe('a gap', () => {
     connect(...shelves);
     await settle(8, [1, 7]);
     await settled();
-    expect(here()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(await here()).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(shelves.map(({ asked }) => asked)).toEqual([
       [2, 3, 4],
       [5, 6],
@@ -130,7 +130,7 @@ describe('a gap', () => {
     fills.look();
     await environment.advance(1_000_000);
     expect([origin.lists, a.lists, b.lists]).toEqual([[], [1], [1]]);
-    expect(here()).toEqual([1]);
+    expect(await here()).toEqual([1]);
   });
 
   test('is none where all came', async () => {
@@ -154,7 +154,7 @@ describe('a holder', () => {
     const b = new Shelf('b', [2, 3]);
     connect(b);
     await settled();
-    expect(here()).toEqual([1, 2, 3]);
+    expect(await here()).toEqual([1, 2, 3]);
   });
 
   test('that is away is asked after a start, however soon after the gap it was', async () => {
@@ -164,7 +164,7 @@ describe('a holder', () => {
     await open();
     connect(new Shelf('b', [2, 3]));
     await settled();
-    expect(here()).toEqual([1, 2, 3]);
+    expect(await here()).toEqual([1, 2, 3]);
   });
 
   test('that does not answer is asked again, and keeps nothing that others hold', async () => {
@@ -172,10 +172,10 @@ describe('a holder', () => {
     silent.isSilent = true;
     connect(silent, new Shelf('b', [2]));
     await settle(3, [1]);
-    await eventually(() => expect(here()).toEqual([1, 2]));
+    await eventually(async () => expect(await here()).toEqual([1, 2]));
     silent.isSilent = false;
     await settled();
-    expect(here()).toEqual([1, 2, 3]);
+    expect(await here()).toEqual([1, 2, 3]);
     expect(silent.asked).toEqual([3]);
   });
 
@@ -193,7 +193,7 @@ describe('a holder', () => {
     await settle(3);
     await settled();
     expect(a.asked).toEqual([1, 2, 3]);
-    expect(here()).toEqual([2]);
+    expect(await here()).toEqual([2]);
     expect(environment.logLines.map(({ event }) => event)).toContain('gap_not_filled');
   });
 
@@ -203,7 +203,7 @@ describe('a holder', () => {
     connect(a);
     await settle(3);
     await settled();
-    expect(here()).toEqual([1, 3]);
+    expect(await here()).toEqual([1, 3]);
     expect(applier.refusedBy('a' as NodeId)).toEqual({ unknown_sequence: 1 });
   });
 });
@@ -213,7 +213,7 @@ test('a turn of a deleted session does not come back', async () => {
   connect(new Shelf('a', [1, 2, 3]));
   await settle(3);
   await settled();
-  expect(here()).toEqual([1, 3]);
+  expect(await here()).toEqual([1, 3]);
   expect(await replica.read(sessionKey('s2'))).toMatchObject({ deleted: true });
 });
 
@@ -222,14 +222,14 @@ test('a store that has evicted asks for nothing, and what it has evicted does no
   await open(recordAt(1).bytes.length * 3.5);
   for (let sequence = 1; sequence <= 5; sequence++) await settle(sequence, [sequence]);
   expect((await replica.status()).evictedSessions).toBeGreaterThan(0);
-  const before = here();
+  const before = await here();
   const a = new Shelf('a', [1, 2, 3, 4, 5, 6, 7]);
   connect(a);
   await settle(8, [8]);
   await settled();
   expect(a.lists).toEqual([]);
-  expect(here()).not.toContain(1);
-  expect(here().filter((sequence) => sequence < 8 && !before.includes(sequence))).toEqual([]);
+  expect(await here()).not.toContain(1);
+  expect((await here()).filter((sequence) => sequence < 8 && !before.includes(sequence))).toEqual([]);
 });
 
 test('what fills a gap goes first when there is no room for it', async () => {
@@ -239,9 +239,9 @@ test('what fills a gap goes first when there is no room for it', async () => {
   await environment.advance(1);
   connect(new Shelf('a', [1, 2, 3]));
   await settled();
-  expect(here()).toEqual([1, 2, 3, 4, 5]);
+  expect(await here()).toEqual([1, 2, 3, 4, 5]);
   await replica.append(sealedTurn({ key: sessionKey('new') }));
   await replica.append(sealedTurn({ key: sessionKey('newer') }));
-  expect(here()).toEqual(expect.arrayContaining([4, 5]));
-  expect(here().length).toBeLessThan(5);
+  expect(await here()).toEqual(expect.arrayContaining([4, 5]));
+  expect((await here()).length).toBeLessThan(5);
 });

@@ -1,7 +1,7 @@
 // Tries to make the group commit acknowledge too early, let one work's failure spoil another, start two commits at once,
 // wait for ever on a disk that does not answer, or queue without bound.
 import { expect, test } from 'vitest';
-import { GroupCommit } from '../../../src/context-store/lmdb/group-commit.ts';
+import { GroupCommit } from '../../../src/context-store/leveldb/group-commit.ts';
 import { OutcomeUnknown } from '../../../src/context-store/outcome-unknown.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
@@ -17,14 +17,14 @@ function commitsByHand() {
   const beginnings: (() => string[])[] = [];
   const queue = new GroupCommit<string[]>(
     {
-      begin: () => (beginnings.shift() ?? (() => []))(),
+      begin: async () => (beginnings.shift() ?? (() => []))(),
       commit: (group) => new Promise<void>((finish, fail) => void commits.push({ group, finish, fail })),
     },
     environment,
   );
   const settled: string[] = [];
   const run = (name: string) => {
-    const done = queue.run((group) => void group.push(name));
+    const done = queue.run({ decide: (group) => void group.push(name) });
     done.then(
       () => settled.push(`${name} durable`),
       (error) => settled.push(`${name} ${error.code ?? error.message}`),
@@ -59,14 +59,47 @@ test('works of one moment share a commit, and those that come during it share th
 test('a work that throws fails alone', async () => {
   const { commits, queue, run, settled, turnOver } = commitsByHand();
   run('a');
-  const thrown = queue.run(() => {
-    throw new Error('mine');
+  const thrown = queue.run({
+    decide: () => {
+      throw new Error('mine');
+    },
   });
-  await expect(thrown).rejects.toThrow('mine');
+  const unread = queue.run({ load: () => Promise.reject(new Error('unread')), decide: (group) => group.push('never') });
+  const outcomes = Promise.allSettled([thrown, unread]);
   await turnOver();
+  expect(commits.map((commit) => commit.group)).toEqual([['a']]);
   commits[0]?.finish();
   await turnOver();
   expect(settled).toEqual(['a durable']);
+  expect((await outcomes).map((outcome) => outcome.status === 'rejected' && outcome.reason.message)).toEqual([
+    'mine',
+    'unread',
+  ]);
+});
+
+test('works are decided in the order in which they came, once all of them are loaded', async () => {
+  const { commits, queue, turnOver } = commitsByHand();
+  const steps: string[] = [];
+  const run = (name: string, loaded: Promise<void>) =>
+    queue.run({
+      load: async () => {
+        await loaded;
+        steps.push(`${name} loaded`);
+      },
+      decide: () => void steps.push(`${name} decided`),
+    });
+  let loadFirst = () => {};
+  const first = new Promise<void>((resolve) => {
+    loadFirst = resolve;
+  });
+  const all = Promise.all([run('a', first), run('b', Promise.resolve())]);
+  await turnOver();
+  expect(steps).toEqual(['b loaded']);
+  loadFirst();
+  await turnOver();
+  expect(steps).toEqual(['b loaded', 'a loaded', 'a decided', 'b decided']);
+  commits[0]?.finish();
+  await all;
 });
 
 test('a failed commit fails its group, and the next one goes on', async () => {

@@ -1,4 +1,4 @@
-// The log by origin inside the LMDB store: tries to make it number twice, leave holes that nobody can explain, keep
+// The log by origin inside the LevelDB store: tries to make it number twice, leave holes that nobody can explain, keep
 // entries of records that are gone, lose records that were written before there was a log, or move a cursor past
 // records that were not taken in.
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { RecordSource } from '../../../src/context-store/context-store.ts';
-import type { OriginLog } from '../../../src/context-store/lmdb/origin-log.ts';
-import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
-import { openLmdbStore } from '../../../src/context-store/lmdb.ts';
+import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
+import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
+import { openLevelStore } from '../../../src/context-store/leveldb.ts';
 import { LOGS_MAX } from '../../../src/context-store/nats/peers/peer-protocol.ts';
 import { forgetEndedLogs, toldLogs } from '../../../src/context-store/nats/peers/told-logs.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
@@ -45,8 +45,8 @@ const ownLog = (): OriginLog => ({ origin: nodeId, incarnation: replica.incarnat
 const own = (turn: TurnOptions = {}) => by(ownLog(), sealedTurn(turn));
 const by = ({ origin, incarnation }: OriginLog, { record }: SealedRecord) =>
   sealRecord({ ...record, origin, incarnation });
-const logged = (log = ownLog()) =>
-  replica.readLog(log, { after: 0, limit: 1_000 }).map(({ sequence, hash }) => [sequence, hash]);
+const logged = async (log = ownLog()) =>
+  (await replica.readLog(log, { after: 0, limit: 1_000 })).map(({ sequence, hash }) => [sequence, hash]);
 
 async function reopen(bytesMax = PLENTY_BYTES): Promise<void> {
   await replica.close();
@@ -57,18 +57,20 @@ test('numbers own records from 1 in the order they were written, each once', asy
   const records = Array.from({ length: 50 }, (_, i) => own({ key: sessionKey(`s${i % 7}`), variant: i }));
   await Promise.all(records.map((sealed) => replica.append(sealed)));
   await Promise.all(records.map((sealed) => replica.append(sealed)));
-  expect(logged()).toEqual(records.map(({ hash }, i) => [i + 1, hash]));
+  expect(await logged()).toEqual(records.map(({ hash }, i) => [i + 1, hash]));
   expect(replica.positionOf(records[9]?.hash as SealedRecord['hash'], KEYGROUP)).toEqual({
     log: ownLog(),
     sequence: 10,
   });
-  const entry = replica.readLog(ownLog(), { after: 9, limit: 1 })[0];
+  const entry = (await replica.readLog(ownLog(), { after: 9, limit: 1 }))[0];
+  expect(replica.logEntry(ownLog(), 10)).toEqual(entry);
+  expect(replica.logEntry(ownLog(), 51)).toBeUndefined();
   expect(entry && Buffer.from(replica.recordBytes(entry) ?? [])).toEqual(Buffer.from(records[9]?.bytes ?? []));
 });
 
 test("leaves other nodes' records unnumbered when they are appended here", async () => {
   await replica.append(by(OTHER, sealedTurn()));
-  expect(replica.logs()).toEqual([]);
+  expect(await replica.logs()).toEqual([]);
 });
 
 test('keeps each keygroup in a log of its own', async () => {
@@ -76,7 +78,7 @@ test('keeps each keygroup in a log of its own', async () => {
   await replica.append(own());
   await replica.append(elsewhere);
   const { keygroup } = elsewhere.record;
-  expect(logged({ ...ownLog(), keygroup })).toEqual([[1, elsewhere.hash]]);
+  expect(await logged({ ...ownLog(), keygroup })).toEqual([[1, elsewhere.hash]]);
   // Of two keygroups one node has, only the record's own tells where it is.
   expect(replica.positionOf(elsewhere.hash, keygroup)).toEqual({ log: { ...ownLog(), keygroup }, sequence: 1 });
   expect(replica.positionOf(elsewhere.hash, KEYGROUP)).toBeUndefined();
@@ -92,23 +94,23 @@ test('drops entries with their records, and never gives a number out again', asy
   const tombstone = by(ownLog(), sealedTombstone({ key: sessionKey('b') }));
   await replica.append(tombstone);
   await replica.expire(WRITTEN_AT_MS + 2);
-  expect(logged()).toEqual([
+  expect(await logged()).toEqual([
     [1, kept.hash],
     [4, tombstone.hash],
   ]);
   expect(replica.positionOf(deleted.hash, KEYGROUP)).toBeUndefined();
   await replica.expire(WRITTEN_AT_MS + 1000 * HOUR_MS);
-  expect(logged()).toEqual([]);
+  expect(await logged()).toEqual([]);
   await reopen();
   expect(replica.cursor(ownLog()).sequence).toBe(4);
   await replica.append(own({ key: sessionKey('d') }));
-  expect(logged().map(([sequence]) => sequence)).toEqual([5]);
+  expect((await logged()).map(([sequence]) => sequence)).toEqual([5]);
 });
 
 test('a turn and the tombstone of its session in one commit leave the tombstone', async () => {
   const tombstone = by(ownLog(), sealedTombstone());
   await Promise.all([replica.append(own()), replica.append(tombstone)]);
-  expect(logged()).toEqual([[2, tombstone.hash]]);
+  expect(await logged()).toEqual([[2, tombstone.hash]]);
 });
 
 test('evicted sessions leave the log', async () => {
@@ -116,27 +118,29 @@ test('evicted sessions leave the log', async () => {
   await reopen((records[0]?.bytes.length as number) * 10);
   for (const sealed of records) await replica.append(by(ownLog(), sealed));
   const { records: held } = await replica.status();
-  expect(logged()).toHaveLength(held);
-  expect(logged().at(-1)?.[0]).toBe(40);
+  expect(await logged()).toHaveLength(held);
+  expect((await logged()).at(-1)?.[0]).toBe(40);
 });
 
 test('records written without a log are logged when there is one, and then even without asking', async () => {
   const plainFolder = join(folder, 'plain');
-  const plain = await openLmdbStore({ ...options(), folder: plainFolder }, virtualEnvironment());
+  const plain = await openLevelStore({ ...options(), folder: plainFolder }, virtualEnvironment());
   const log = { origin: nodeId, incarnation: plain.incarnation, keygroup: KEYGROUP };
   const records = Array.from({ length: 5 }, (_, i) => by(log, sealedTurn({ key: sessionKey(`s${i}`) })));
   for (const sealed of records.slice(0, 3)) await plain.append(sealed);
   await plain.close();
   for (const [openStore, sealed] of [
     [openReplica, records[3]],
-    [openLmdbStore, records[4]],
+    [openLevelStore, records[4]],
   ] as const) {
     const store = await openStore({ ...options(), folder: plainFolder }, virtualEnvironment());
     await store.append(sealed as SealedRecord);
     await store.close();
   }
   const again = await openReplica({ ...options(), folder: plainFolder }, virtualEnvironment());
-  expect(again.readLog(log, { after: 0, limit: 10 }).map(({ hash }) => hash)).toEqual(records.map(({ hash }) => hash));
+  expect((await again.readLog(log, { after: 0, limit: 10 })).map(({ hash }) => hash)).toEqual(
+    records.map(({ hash }) => hash),
+  );
   await again.close();
 });
 
@@ -150,8 +154,8 @@ test('received records, their log and its cursor become durable together', async
   expect(told).toEqual(records.map(({ sealed }) => [sealed.hash, 'elsewhere']));
   await reopen();
   expect(replica.cursor(OTHER)).toEqual(to);
-  expect(replica.logs()).toEqual([{ log: OTHER, cursor: to, last: 3 }]);
-  expect(logged(OTHER).map(([sequence]) => sequence)).toEqual([1, 2, 3]);
+  expect(await replica.logs()).toEqual([{ log: OTHER, cursor: to, last: 3 }]);
+  expect((await logged(OTHER)).map(([sequence]) => sequence)).toEqual([1, 2, 3]);
   replica.onRecord(({ hash }, source) => void told.push([hash, source]));
   expect(await replica.receive({ log: OTHER, records, from: to, to })).toBe(true);
   expect(told).toHaveLength(3);
@@ -175,7 +179,7 @@ test('a late turn of a deleted session is left out and its number settled', asyn
   expect(told).toEqual([]);
   expect(replica.cursor(OTHER).sequence).toBe(1);
   expect((await replica.read(sessionKey()))?.deleted).toBe(true);
-  expect(logged(OTHER)).toEqual([]);
+  expect(await logged(OTHER)).toEqual([]);
 });
 
 test('a log of a disk that is gone is told of for as long as there is a record of it, after the current ones, and then forgotten', async () => {
@@ -196,18 +200,18 @@ test('a log of a disk that is gone is told of for as long as there is a record o
   await Promise.all(
     disks.map((log) => replica.receive({ log, records: [], from: start, to: { ...start, sequence: 1 } })),
   );
-  expect(toldLogs(replica, isCurrent)).toEqual({
+  expect(await toldLogs(replica, isCurrent)).toEqual({
     logs: [ownLog(), OTHER].map((log) => ({ log, last: 1 })),
     logsLeftOut: 0,
   });
-  expect(toldLogs(replica, () => true)).toMatchObject({ logsLeftOut: 2 });
+  expect(await toldLogs(replica, () => true)).toMatchObject({ logsLeftOut: 2 });
 
   await forgetEndedLogs(replica, isCurrent);
-  expect(replica.logs().map(({ log }) => log)).toEqual(expect.arrayContaining([ownLog(), OTHER]));
-  expect(replica.logs()).toHaveLength(2);
+  expect((await replica.logs()).map(({ log }) => log)).toEqual(expect.arrayContaining([ownLog(), OTHER]));
+  expect(await replica.logs()).toHaveLength(2);
   await replica.expire(WRITTEN_AT_MS + 2 * HOUR_MS);
   await forgetEndedLogs(replica, isCurrent);
-  expect(replica.logs().map(({ log }) => log)).toEqual([ownLog()]);
+  expect((await replica.logs()).map(({ log }) => log)).toEqual([ownLog()]);
   await reopen();
-  expect(replica.logs().map(({ log }) => log)).toEqual([ownLog()]);
+  expect((await replica.logs()).map(({ log }) => log)).toEqual([ownLog()]);
 });

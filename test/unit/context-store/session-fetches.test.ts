@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openReplica, type ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { LIST_ENTRIES_MAX } from '../../../src/context-store/nats/peers/peer-protocol.ts';
 import type { SessionPage } from '../../../src/context-store/nats/peers/session-page.ts';
 import { Applier } from '../../../src/context-store/nats/pull/applier.ts';

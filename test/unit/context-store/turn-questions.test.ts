@@ -1,7 +1,7 @@
 // Arbiters that are late, answer nonsense, or say that a turn is answered and do not hand it out: tries to have a node wait for
 // longer than it was told to, and fetch the same session several times at once.
 import { expect, test } from 'vitest';
-import type { ReplicaStore } from '../../../src/context-store/lmdb/replica.ts';
+import type { ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { type AskedPeer, TurnQuestions } from '../../../src/context-store/nats/peers/turn-questions.ts';
 import type { CarriedVerdict } from '../../../src/context-store/nats/peers/turn-verdict.ts';
 import { Applier } from '../../../src/context-store/nats/pull/applier.ts';

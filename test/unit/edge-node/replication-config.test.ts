@@ -101,8 +101,8 @@ describe('what is read', () => {
 
 describe('what is refused', () => {
   it.each([
-    [{ store: 'floppy' }, '--store must be lmdb, memory, nats or nats://HOST:PORT, not "floppy"'],
-    [{ store: 'nats://nowhere' }, '--store must be lmdb, memory, nats or nats://HOST:PORT, not "nats://nowhere"'],
+    [{ store: 'floppy' }, '--store must be leveldb, memory, nats or nats://HOST:PORT, not "floppy"'],
+    [{ store: 'nats://nowhere' }, '--store must be leveldb, memory, nats or nats://HOST:PORT, not "nats://nowhere"'],
     [
       { store: 'nats://10.0.0.1:4222' },
       '--store (nats://10.0.0.1:4222) is another machine, which needs certs-dir; "discedge certs" makes it',
@@ -142,8 +142,8 @@ describe('what is refused', () => {
     [{ peers: 'e1=127.0.0.1:4222' }, '--peers names this node itself, e1'],
     [{ peers: 'e2=127.0.0.1:1,e2=127.0.0.1:2' }, '--peers names e2 twice'],
     [
-      { store: 'lmdb', peers: 'e2=127.0.0.1:1' },
-      '--peers needs store nats: lmdb shares its sessions with no other node',
+      { store: 'leveldb', peers: 'e2=127.0.0.1:1' },
+      '--peers needs store nats: leveldb shares its sessions with no other node',
     ],
     [
       { cluster: 'two words' },

@@ -37,11 +37,13 @@ it('settings of shared stores are refused with it, and an unknown store is told 
   expect(() => load({ store: 'slate', writeConcern: 'replicated' })).toThrow(
     'needs store nats: slate shares its sessions with no other node',
   );
-  expect(() => load({ store: 'paper' })).toThrow('must be lmdb, memory, nats, nats://HOST:PORT or slate, not "paper"');
+  expect(() => load({ store: 'paper' })).toThrow(
+    'must be leveldb, memory, nats, nats://HOST:PORT or slate, not "paper"',
+  );
 });
 
 it('every kind that a configuration can name can be opened, and says the same of itself there', () => {
-  for (const name of ['lmdb', 'memory', 'nats'] as const) {
+  for (const name of ['leveldb', 'memory', 'nats'] as const) {
     const { shares, keepsFiles } = loadConfig({ flags: { ...FLAGS, store: name }, env: {} }).store;
     expect(STORES[name]).toMatchObject({ shares, keepsFiles });
   }

@@ -53,7 +53,7 @@ describe('the same turn, at two nodes of which every setting differs', () => {
     ['the second node, then the first', [1, 0]],
   ] as const)('is a replay: %s', async (_, [first, second]) => {
     folder = temporaryFolder();
-    const start = (which: 0 | 1) => startTestNode({ ...settings(which), store: 'lmdb', dataDir: folder.path });
+    const start = (which: 0 | 1) => startTestNode({ ...settings(which), store: 'leveldb', dataDir: folder.path });
     node = await start(first);
     const answered: Json[] = [];
     for (const [index, [, fields]] of REQUESTS.entries()) {

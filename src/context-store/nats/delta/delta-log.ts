@@ -1,6 +1,6 @@
 import { CorruptRecord, openRecord, type SealedRecord } from '../../../domain/record/record-codec.ts';
-import { type LogEntry, logText, type OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import { type LogEntry, logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type DeltaParent, deltaBytes } from './delta-record.ts';
 
 /**
@@ -19,8 +19,8 @@ export function bytesToPublish(replica: ReplicaStore, log: OriginLog, entry: Log
 /** A log's record at a sequence, as far as it is here and sound. */
 export function recordAt(replica: ReplicaStore, log: OriginLog, sequence: number): SealedRecord | undefined {
   if (sequence < 1) return undefined;
-  const [entry] = replica.readLog(log, { after: sequence - 1, limit: 1 });
-  const bytes = entry?.sequence === sequence ? replica.recordBytes(entry) : undefined;
+  const entry = replica.logEntry(log, sequence);
+  const bytes = entry && replica.recordBytes(entry);
   return bytes === undefined ? undefined : soundRecord(bytes);
 }
 

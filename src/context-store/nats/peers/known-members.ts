@@ -1,6 +1,6 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
 import type { Logger } from '../../../environment/environment.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { Member, NodeAnnouncement } from './peer-protocol.ts';
 
 /** Name of the note that holds them. */

@@ -3,7 +3,7 @@ import { MalformedBytes } from '../../../domain/bytes.ts';
 import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { PeerClock } from '../../../domain/node-time.ts';
 import type { Clock } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../lmdb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
 import { backfillSubject, knockSubject } from '../names.ts';
 import { PeerDelay } from './peer-delay.ts';

@@ -1,7 +1,7 @@
 import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerStatus } from '../../replication-status.ts';
 import type { ArbiterNode } from '../../turn-arbitration.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
@@ -135,7 +135,7 @@ export class PeerDirectory {
     const own = this.#options.describe();
     const timeMs = this.#environment.clock.now();
     if (refused !== undefined) return { node: own, refused, timeMs, logs: [], members: [] };
-    const { logs, logsLeftOut } = toldLogs(this.#options.replica, (log) => this.#isCurrent(log));
+    const { logs, logsLeftOut } = await toldLogs(this.#options.replica, (log) => this.#isCurrent(log));
     if (logsLeftOut > 0 && !this.#areLogsLeftOut) this.#environment.logger.warn('logs_left_out', { logsLeftOut });
     this.#areLogsLeftOut = logsLeftOut > 0;
     return { node: own, timeMs, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#members.present] };

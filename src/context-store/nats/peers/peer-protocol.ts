@@ -5,7 +5,7 @@ import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { HASH_BYTES } from '../../../domain/record/record-fields.ts';
-import type { OriginLog } from '../../lmdb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { NodeDescription } from '../../replication-status.ts';
 
 /*

@@ -1,8 +1,8 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId, SessionKey, TurnNumber } from '../../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
 import { isInbox } from '../names.ts';
 import {
@@ -41,33 +41,34 @@ export interface PeerRequestsParts {
 /** Answers what peers ask of this node. What is not a request gets no answer, so the asking side gives up by itself. */
 export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection, message: Msg): void {
   const request = parseMessage('request', message.data);
+  const answerLater = (answer: Promise<Uint8Array | undefined>) =>
+    void answer.then(
+      (data) => data && respond(message, data),
+      (error) => parts.logger.warn('peer_request_failed', { kind: request?.kind }, error),
+    );
   switch (request?.kind) {
     case undefined:
       // Not louder: whoever sends one can send many.
       parts.logger.debug('peer_request_malformed', { bytes: message.data.length });
       return;
     case 'hello':
-      void parts.onHello(request).then(
-        (reply) => respond(message, encodeMessage(reply)),
-        (error) => parts.logger.warn('peer_request_failed', { kind: request.kind }, error),
-      );
+      answerLater(parts.onHello(request).then(encodeMessage));
       return;
     case 'who':
       respond(message, encodeMessage({ node: parts.describe(), timeMs: parts.clock.now(), logs: [], members: [] }));
       return;
     case 'list':
-      respond(message, encodePage(pageOf(parts.replica, request.log, request.after)));
+      answerLater(pageOf(parts.replica, request.log, request.after).then(encodePage));
       return;
     case 'fetch':
       respond(message, encodeRecords(recordsOf(parts.replica, request.log, request.sequences, nats.info?.max_payload)));
       return;
     case 'session':
-      respond(message, encodeSessionPage(sessionOf(parts.replica, request)));
+      answerLater(sessionOf(parts.replica, request).then(encodeSessionPage));
       return;
     case 'turn':
-      parts.turns.answer(attemptOf(request), request.nodeId).then(
-        (verdict) => verdict && respond(message, encodeVerdict(verdict)),
-        (error) => parts.logger.warn('peer_request_failed', { kind: request.kind }, error),
+      answerLater(
+        parts.turns.answer(attemptOf(request), request.nodeId).then((verdict) => verdict && encodeVerdict(verdict)),
       );
       return;
     case 'grant':
@@ -107,26 +108,22 @@ function respond(message: Msg, data: Uint8Array): void {
   } catch {}
 }
 
-function pageOf(replica: ReplicaStore, log: OriginLog, after: number): LogPage {
+async function pageOf(replica: ReplicaStore, log: OriginLog, after: number): Promise<LogPage> {
   // The end first: a record that is written between the two looks must not fall behind it.
-  const end = lastOf(replica, log);
-  const entries = replica.readLog(log, { after, limit: LIST_ENTRIES_MAX });
+  const { last: end } = await replica.logState(log);
+  const entries = await replica.readLog(log, { after, limit: LIST_ENTRIES_MAX });
   const lastListed = entries.at(-1)?.sequence ?? after;
   const through = entries.length === LIST_ENTRIES_MAX ? lastListed : Math.max(end, lastListed);
   return { entries, through };
 }
 
-function sessionOf(replica: ReplicaStore, { keygroup, userId, sessionId, fromTurn }: SessionRequest): SessionPage {
+async function sessionOf(
+  replica: ReplicaStore,
+  { keygroup, userId, sessionId, fromTurn }: SessionRequest,
+): Promise<SessionPage> {
   const key = { keygroup, userId, sessionId } as SessionKey;
-  const entries = replica.sessionEntries(key, { fromTurn, limit: LIST_ENTRIES_MAX });
+  const entries = await replica.sessionEntries(key, { fromTurn, limit: LIST_ENTRIES_MAX });
   return { entries, more: entries.length === LIST_ENTRIES_MAX };
-}
-
-function lastOf(replica: ReplicaStore, { origin, incarnation, keygroup }: OriginLog): number {
-  const state = replica
-    .logs()
-    .find(({ log }) => log.origin === origin && log.incarnation === incarnation && log.keygroup === keygroup);
-  return state?.last ?? 0;
 }
 
 function recordsOf(
@@ -139,8 +136,8 @@ function recordsOf(
   let bytesInAll = 0;
   let covered = 0;
   for (const sequence of sequences) {
-    const [entry] = replica.readLog(log, { after: sequence - 1, limit: 1 });
-    const bytes = entry?.sequence === sequence ? replica.recordBytes(entry) : undefined;
+    const entry = replica.logEntry(log, sequence);
+    const bytes = entry && replica.recordBytes(entry);
     if (bytes !== undefined && bytesInAll > 0 && bytesInAll + bytes.length > FETCH_BYTES_MAX) break;
     covered++;
     // One that no message can carry stays here.

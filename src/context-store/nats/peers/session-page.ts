@@ -1,7 +1,7 @@
 import { ByteReader, ByteWriter, MalformedBytes, pick } from '../../../domain/bytes.ts';
 import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import { HASH_BYTES } from '../../../domain/record/record-fields.ts';
-import type { SessionEntry } from '../../lmdb/replica.ts';
+import type { SessionEntry } from '../../leveldb/replica.ts';
 import { LIST_ENTRIES_MAX } from './peer-protocol.ts';
 
 /** What a node holds of one session, a page of it: hashes and places, no records. */

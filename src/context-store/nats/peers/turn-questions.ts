@@ -1,7 +1,7 @@
 import type { KeygroupId, NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
 import { within } from '../../../waiting/within.ts';
-import type { ReplicaStore, SessionEntry } from '../../lmdb/replica.ts';
+import type { ReplicaStore, SessionEntry } from '../../leveldb/replica.ts';
 import type { ArbiterNode, TurnArbiter, TurnArbitration, TurnAttempt, TurnVerdict } from '../../turn-arbitration.ts';
 import type { SessionFetches, SessionHolder } from '../pull/session-fetches.ts';
 import { LIST_ENTRIES_MAX } from './peer-protocol.ts';
@@ -78,15 +78,16 @@ export class TurnQuestions implements TurnArbitration {
   async answer(attempt: TurnAttempt, from: NodeId): Promise<CarriedVerdict | undefined> {
     const verdict = await this.#arbiter?.answer(attempt, from);
     if (verdict?.kind !== 'answered') return verdict && { verdict, page: NOTHING_HELD };
-    return { verdict, page: this.#heldOf(attempt) };
+    return { verdict, page: await this.#heldOf(attempt) };
   }
 
   /** The tombstone where there is one, and else the turn and what came after it. */
-  #heldOf({ key, turn }: TurnAttempt): SessionPage {
+  async #heldOf({ key, turn }: TurnAttempt): Promise<SessionPage> {
     const { replica } = this.#parts;
-    const tombstones = replica.sessionEntries(key, { fromTurn: 0, limit: 1 }).filter((entry) => entry.turn === 0);
+    const first = await replica.sessionEntries(key, { fromTurn: 0, limit: 1 });
+    const tombstones = first.filter((entry) => entry.turn === 0);
     if (tombstones.length > 0) return { entries: tombstones, more: false };
-    const entries = replica.sessionEntries(key, { fromTurn: turn, limit: LIST_ENTRIES_MAX });
+    const entries = await replica.sessionEntries(key, { fromTurn: turn, limit: LIST_ENTRIES_MAX });
     return { entries, more: entries.length === LIST_ENTRIES_MAX };
   }
 

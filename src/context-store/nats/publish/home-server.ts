@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { OutboxStatus } from '../../replication-status.ts';
 import { announceSubject, backfillSubject, beaconSubject, knockSubject } from '../names.ts';
 import { type NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';

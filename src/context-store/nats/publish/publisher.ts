@@ -15,8 +15,8 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { LogEntry, OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { bytesToPublish } from '../delta/delta-log.ts';
 import { originSequenceOf, recordSubject, recordSubjects, streamName } from '../names.ts';
 
@@ -123,7 +123,8 @@ export class Publisher {
     this.#published = published;
     onReady(nats);
     while (!signal.aborted && !this.#mustLook) {
-      const entries = replica.readLog(log, { after: published, limit: WINDOW });
+      const entries = await replica.readLog(log, { after: published, limit: WINDOW });
+      signal.throwIfAborted();
       if (entries.length === 0) {
         await this.#news.wait(signal);
         continue;

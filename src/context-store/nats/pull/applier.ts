@@ -3,8 +3,8 @@ import type { SealedRecord } from '../../../domain/record/record-codec.ts';
 import { CorruptRecord, openRecord, RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { NewerRecord, RECORD_FORMAT_VERSION } from '../../../domain/record/record-version.ts';
 import type { Logger } from '../../../environment/environment.ts';
-import type { LogCursor, OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { RecordRefusal } from '../../replication-status.ts';
 import { openDelta } from '../delta/delta-record.ts';
 import { LIST_ENTRIES_MAX } from '../peers/peer-protocol.ts';
@@ -87,7 +87,7 @@ export class Applier {
   async take(batch: SoundRecords): Promise<void> {
     if (!(await this.#replica.receive(batch))) throw new CursorMoved();
     this.held.settle(batch.log, batch.to.sequence);
-    this.#noteGaps(batch);
+    await this.#noteGaps(batch);
   }
 
   /**
@@ -111,9 +111,9 @@ export class Applier {
   }
 
   /** What the log was settled past and is not here. Of a long stretch that others have handed out only the first part is looked at. */
-  #noteGaps({ log, records, from, to }: SoundRecords): void {
+  async #noteGaps({ log, records, from, to }: SoundRecords): Promise<void> {
     if (records.length >= to.sequence - from.sequence) return;
-    const entries = this.#replica.readLog(log, { after: from.sequence, limit: LIST_ENTRIES_MAX });
+    const entries = await this.#replica.readLog(log, { after: from.sequence, limit: LIST_ENTRIES_MAX });
     const here = [...new Set([...records, ...entries].map(({ sequence }) => sequence))]
       .filter((sequence) => sequence <= to.sequence)
       .sort((a, b) => a - b);

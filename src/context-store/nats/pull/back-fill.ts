@@ -1,7 +1,7 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
 import { NewerRecord } from '../../../domain/record/record-version.ts';
-import type { OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { FetchedRecords, LogPage } from '../peers/peer-protocol.ts';
 import { FETCH_RECORDS_MAX, LIST_ENTRIES_MAX } from '../peers/peer-protocol.ts';
 import type { Applier, SoundRecord } from './applier.ts';

@@ -7,13 +7,12 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { LogCursor, OriginLog } from '../../lmdb/origin-log.ts';
-import type { ReplicaStore } from '../../lmdb/replica.ts';
+import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { recordAt } from '../delta/delta-log.ts';
 import { DeltaUnreadable } from '../delta/delta-record.ts';
 import { failureText } from '../failure-text.ts';
 import { streamName } from '../names.ts';
-import { sameLog } from '../peers/peer-protocol.ts';
 import { isStreamMissing } from '../publish/publisher.ts';
 import type { Applier } from './applier.ts';
 import { backFill, type Holder, SkippedRecords } from './back-fill.ts';
@@ -206,8 +205,8 @@ export class PullLoop {
   /** Others may have handed out some of the log while its origin was away; what is between is asked for first. */
   async #takeKnownGaps(): Promise<void> {
     const { log, replica } = this.#options;
-    const state = replica.logs().find((held) => sameLog(held.log, log));
-    if (state === undefined || state.last <= state.cursor.sequence) return;
+    const state = await replica.logState(log);
+    if (state.last <= state.cursor.sequence) return;
     // The stream has it all, too: without an answer some records only come twice.
     await this.#takeThrough(state.last).catch((error) => this.#noBackFill(error));
   }

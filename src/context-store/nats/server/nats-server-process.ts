@@ -59,7 +59,7 @@ const CONFIG_MODE = 0o600;
 
 /**
  * Starts a nats-server and resolves when it is ready. One that an earlier process of this node left behind is ended
- * first. JetStream data that the server cannot start with is thrown away: LMDB has it all. Throws `nats_unavailable`,
+ * first. JetStream data that the server cannot start with is thrown away: LevelDB has it all. Throws `nats_unavailable`,
  * `config_invalid`, `data_dir_unusable` or `port_in_use` when the first start fails; later ones are tried for ever, at
  * most 10 s apart.
  */

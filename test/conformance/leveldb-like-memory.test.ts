@@ -1,4 +1,4 @@
-// Random histories of appends, tombstones, reads, expiries and reopenings, in LMDB and in memory: every answer must be
+// Random histories of appends, tombstones, reads, expiries and reopenings, in LevelDB and in memory: every answer must be
 // the same. What one store gets wrong on its own, in an order nobody thought of, shows as a difference.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ContextStore } from '../../src/context-store/context-store.ts';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
@@ -64,12 +64,12 @@ const READ_BEFORE_THE_SIZE_IS_EXCEEDED: Step[] = [
   written('a', 3),
 ];
 
-test(`${RUNS} random histories look the same in LMDB and in memory`, async () => {
+test(`${RUNS} random histories look the same in LevelDB and in memory`, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60, size: 'max' }), async (steps) => {
       const folder = await mkdtemp(join(tmpdir(), 'discedge-history-'));
       const environment = virtualEnvironment({ startMs: WRITTEN_AT_MS });
-      const openDisk = () => openLmdbStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: BYTES_MAX }, environment);
+      const openDisk = () => openLevelStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: BYTES_MAX }, environment);
       const memory = memoryStore({ bytesMax: BYTES_MAX }, environment);
       let disk = await openDisk();
       let evictedBefore = 0;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openTables, recordKey, tableKey } from '../../src/context-store/lmdb/tables.ts';
+import { openTables, recordKey, tableKey } from '../../src/context-store/leveldb/tables.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import type { Damage } from '../conformance/context-store-suite.ts';
@@ -7,8 +7,8 @@ import type { Damage } from '../conformance/context-store-suite.ts';
 const FLIPPED_AT = 20;
 
 /** Damages a record, or the row of its session, in the tables of a closed replica. */
-export async function damageLmdb(folder: string, sealed: SealedRecord, what: Damage): Promise<void> {
-  const tables = openTables(join(folder, 'store'));
+export async function damageStore(folder: string, sealed: SealedRecord, what: Damage): Promise<void> {
+  const tables = await openTables(join(folder, 'leveldb'));
   const [record, row] = [recordKey(sealed), tableKey(sessionKeyOf(sealed.record))];
   const change: Record<Damage, () => void> = {
     'record flipped': () => void tables.records.put(record, flipped(tables.records.get(record))),

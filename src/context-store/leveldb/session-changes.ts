@@ -8,11 +8,12 @@ import {
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions, RecordSource } from '../context-store.ts';
-import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow } from '../session-row.ts';
+import { isExpired, refuseLateTurn, refuseOrphan, rowWith } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import { putConversations, removeConversations } from './conversation-table.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
 import { encodeRow } from './row-codec.ts';
+import { changed, live, type SessionChange, usedAt } from './session-change.ts';
 import {
   NOTHING,
   type RecordKey,
@@ -38,19 +39,16 @@ export interface AddedRecord {
   readonly from: RecordSource;
 }
 
-interface SessionChange {
+/** A session and where an index has it. */
+interface Indexed {
   readonly key: SessionKey;
-  readonly before: SessionRow | undefined;
-  after: SessionRow | undefined;
-  /** Records put by this group. */
-  added: Map<ContextId, SealedRecord>;
-  /** Set when the whole session is removed: its keys in the table. */
-  removed: readonly RecordKey[] | undefined;
+  readonly atMs: number;
 }
 
 /**
  * What one group of work will change, decided against the tables before anything is written: every table entry follows
- * from a session's row before and after. With a log, its entries come and go with the records.
+ * from a session's row before and after. With a log, its entries come and go with the records. A session is loaded before
+ * anything is decided about it.
  */
 export class SessionChanges {
   /** `undefined` where the store does not replicate. */
@@ -68,6 +66,32 @@ export class SessionChanges {
   get isEmpty(): boolean {
     if (this.#staleIndexEntries.length > 0 || this.log?.isEmpty === false) return false;
     return [...this.#changes.values()].every((change) => !changed(change));
+  }
+
+  /** What the tables have of a session; with `toRemove` the keys of its records, too. */
+  async load(key: SessionKey, { toRemove = false } = {}): Promise<void> {
+    const keyText = sessionKeyText(key);
+    if (!this.#changes.has(keyText)) {
+      const before = await readRow(this.#tables, key);
+      if (!this.#changes.has(keyText))
+        this.#changes.set(keyText, {
+          key,
+          before,
+          after: before,
+          added: new Map(),
+          held: undefined,
+          removed: undefined,
+        });
+    }
+    if (!toRemove) return;
+    const held: RecordKey[] = [];
+    for await (const recordKey of recordKeys(this.#tables, key)) held.push(recordKey);
+    this.#of(key).held = held;
+  }
+
+  /** What {@link append} of it needs. */
+  loadFor(sealed: SealedRecord): Promise<void> {
+    return this.load(sessionKeyOf(sealed.record), { toRemove: sealed.record.kind === 'tombstone' });
   }
 
   /**
@@ -97,7 +121,7 @@ export class SessionChanges {
     change.after = { ...change.after, lastUsedAtMs: usedAtMs };
   }
 
-  /** The same with one session; 1 where it was. */
+  /** The session must be loaded to be removed; 1 where it was expired. */
   expireOne(key: SessionKey, nowMs: number): number {
     const change = this.#of(key);
     if (change.after === undefined || !isExpired(change.after, nowMs)) return 0;
@@ -105,19 +129,26 @@ export class SessionChanges {
     return 1;
   }
 
-  /** Removes sessions that are expired at `nowMs`, the longest expired first; returns how many. */
-  expire(nowMs: number): number {
-    let removed = 0;
+  /** Loads sessions that are expired at `nowMs`, the longest expired first, as many as {@link expire} may remove. */
+  async loadExpired(nowMs: number): Promise<readonly Indexed[]> {
+    const expired: Indexed[] = [];
     let records = 0;
-    for (const entry of this.#tables.byExpiry.getKeys({ end: [nowMs + 1] })) {
-      if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
-      const [atMs, ...rest] = entry;
-      const change = this.#of(sessionKeyFrom(rest));
-      if (change.before?.expiresAtMs !== atMs) this.#staleIndexEntries.push(() => this.#tables.byExpiry.remove(entry));
-      if (change.after === undefined || !isExpired(change.after, nowMs)) continue;
-      records += change.after.records;
-      removed++;
-      this.#remove(change);
+    for await (const [atMs, ...rest] of this.#tables.byExpiry.keys({ before: [nowMs + 1] })) {
+      if (expired.length >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
+      const key = sessionKeyFrom(rest);
+      records += (await this.#loadedToRemove(key)).before?.records ?? 0;
+      expired.push({ key, atMs });
+    }
+    return expired;
+  }
+
+  /** Removes those of them that are still expired at `nowMs`; returns how many. */
+  expire(expired: readonly Indexed[], nowMs: number): number {
+    let removed = 0;
+    for (const { key, atMs } of expired) {
+      if (this.#of(key).before?.expiresAtMs !== atMs)
+        this.#staleIndexEntries.push(() => this.#tables.byExpiry.remove([atMs, ...tableKey(key)]));
+      removed += this.expireOne(key, nowMs);
     }
     return removed;
   }
@@ -126,12 +157,12 @@ export class SessionChanges {
    * Where these changes make `totals` grow and exceed `bytesMax`: removes the least recently used sessions to which this
    * group adds nothing, until they are well below it. Returns how many.
    */
-  evict(totals: StoreTotals, bytesMax: number): number {
+  async evict(totals: StoreTotals, bytesMax: number): Promise<number> {
     let { bytes } = this.totalsAfter(totals);
     if (bytes <= bytesMax || bytes <= totals.bytes) return 0;
     let removed = 0;
     let records = 0;
-    for (const change of this.#leastRecentlyUsed()) {
+    for await (const change of this.#leastRecentlyUsed()) {
       if (bytes <= bytesMax * EVICTION_TARGET) break;
       if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
       if (change.after === undefined || change.after.deleted || change.added.size > 0) continue;
@@ -144,16 +175,22 @@ export class SessionChanges {
   }
 
   /** Sessions of the index by use; last those whose use this group notes, which is later than any in the index. */
-  *#leastRecentlyUsed(): Iterable<SessionChange> {
+  async *#leastRecentlyUsed(): AsyncIterable<SessionChange> {
     const usedNow = [...this.#changes.values()].filter(({ before, after }) => usedAt(before) !== usedAt(after));
     const isUsedNow = new Set(usedNow);
-    for (const entry of this.#tables.byUse.getKeys()) {
-      const [atMs, ...rest] = entry;
-      const change = this.#of(sessionKeyFrom(rest));
-      if (change.before?.lastUsedAtMs !== atMs) this.#staleIndexEntries.push(() => this.#tables.byUse.remove(entry));
+    for await (const [atMs, ...rest] of this.#tables.byUse.keys()) {
+      const change = await this.#loadedToRemove(sessionKeyFrom(rest));
+      if (change.before?.lastUsedAtMs !== atMs)
+        this.#staleIndexEntries.push(() => this.#tables.byUse.remove([atMs, ...rest]));
       else if (!isUsedNow.has(change)) yield change;
     }
-    yield* usedNow.sort((a, b) => (usedAt(a.after) ?? 0) - (usedAt(b.after) ?? 0));
+    for (const { key } of usedNow.sort((a, b) => (usedAt(a.after) ?? 0) - (usedAt(b.after) ?? 0)))
+      yield await this.#loadedToRemove(key);
+  }
+
+  async #loadedToRemove(key: SessionKey): Promise<SessionChange> {
+    await this.load(key, { toRemove: true });
+    return this.#of(key);
   }
 
   totalsAfter(totals: StoreTotals): StoreTotals {
@@ -178,7 +215,7 @@ export class SessionChanges {
       .map(({ key }) => key);
   }
 
-  /** Puts and removes; to be called inside one transaction. */
+  /** Puts and removes; to be called while the tables are written. */
   write(): void {
     for (const removeEntry of this.#staleIndexEntries) removeEntry();
     for (const change of this.#changes.values()) {
@@ -215,18 +252,14 @@ export class SessionChanges {
   }
 
   #of(key: SessionKey): SessionChange {
-    const keyText = sessionKeyText(key);
-    const known = this.#changes.get(keyText);
-    if (known !== undefined) return known;
-    const before = readRow(this.#tables, key);
-    const change: SessionChange = { key, before, after: before, added: new Map(), removed: undefined };
-    this.#changes.set(keyText, change);
+    const change = this.#changes.get(sessionKeyText(key));
+    if (change === undefined) throw new TypeError('a session must be loaded before it is changed');
     return change;
   }
 
   #holds(change: SessionChange, sealed: SealedRecord): boolean {
     if (change.added.has(sealed.hash)) return true;
-    return change.removed === undefined && this.#tables.records.doesExist(recordKey(sealed));
+    return change.removed === undefined && this.#tables.records.get(recordKey(sealed)) !== undefined;
   }
 
   #remove(change: SessionChange): void {
@@ -235,7 +268,8 @@ export class SessionChanges {
   }
 
   #clear(change: SessionChange): void {
-    change.removed ??= [...recordKeys(this.#tables, change.key)];
+    if (change.held === undefined) throw new TypeError('a session must be loaded to be removed before it is');
+    change.removed ??= change.held;
     if (this.log !== undefined) {
       for (const [keygroup, , , , hash] of change.removed) this.log.remove(hash as ContextId, keygroup as KeygroupId);
       for (const hash of change.added.keys()) this.log.remove(hash, change.key.keygroup);
@@ -243,17 +277,4 @@ export class SessionChanges {
     for (const hash of change.added.keys()) this.#added.delete(hash);
     change.added.clear();
   }
-}
-
-function changed({ before, after }: SessionChange): boolean {
-  return before !== after;
-}
-
-function live(row: SessionRow | undefined): number {
-  return row === undefined || row.deleted ? 0 : 1;
-}
-
-/** The time in the index by use. A tombstone is not in it: evicted, it could not keep the session deleted. */
-function usedAt(row: SessionRow | undefined): number | undefined {
-  return row === undefined || row.deleted ? undefined : row.lastUsedAtMs;
 }

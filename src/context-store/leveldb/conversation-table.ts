@@ -2,7 +2,7 @@ import type { ContextId, SessionId, TurnNumber } from '../../domain/identifiers.
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { CONVERSATIONS_FOUND_MAX, type ConversationPlace, type WantedConversation } from '../conversation-index.ts';
 import { digestsOf } from '../conversation-places.ts';
-import type { Table } from './pending-writes.ts';
+import type { Table } from './level-database.ts';
 import type { RecordKey } from './tables.ts';
 
 /** `recency` grows with age, so that the newest come first. */
@@ -16,13 +16,13 @@ export type ConversationKey = [
   hash: string,
 ];
 
-type Held = [recency: number, ...digests: string[]];
+export type Held = [recency: number, ...digests: string[]];
 
 /** The entries of records by conversation, and what has to be known to remove them when only a record's key is. */
 export interface ConversationTables {
-  readonly byConversation: Table<Uint8Array, ConversationKey>;
+  readonly byConversation: Table<ConversationKey, Uint8Array>;
   /** Of each record that has any. */
-  readonly conversationsOf: Table<Held, RecordKey>;
+  readonly conversationsOf: Table<RecordKey, Held>;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -42,17 +42,19 @@ export function removeConversations(tables: ConversationTables, key: RecordKey):
   tables.conversationsOf.remove(key);
 }
 
-export function findConversations(
+export async function findConversations(
   { byConversation }: ConversationTables,
   { keygroup, userId, digest }: WantedConversation,
-): ConversationPlace[] {
-  const start = [keygroup, userId, digest];
-  const range = { start, end: [...start, Number.MAX_SAFE_INTEGER], limit: CONVERSATIONS_FOUND_MAX };
-  return [...byConversation.getKeys(range)].map(([, , , , sessionId, turn, hash]) => ({
-    sessionId: sessionId as SessionId,
-    turn: turn as TurnNumber,
-    contextId: hash as ContextId,
-  }));
+): Promise<ConversationPlace[]> {
+  const places: ConversationPlace[] = [];
+  const range = { within: [keygroup, userId, digest], limit: CONVERSATIONS_FOUND_MAX };
+  for await (const [, , , , sessionId, turn, hash] of byConversation.keys(range))
+    places.push({
+      sessionId: sessionId as SessionId,
+      turn: turn as TurnNumber,
+      contextId: hash as ContextId,
+    });
+  return places;
 }
 
 function entriesOf(

@@ -10,8 +10,16 @@ const WAITING_WORKS_MAX = 10_000;
 /** A disk that has not answered by now will not: whoever waits is told so. */
 const COMMIT_WAIT_MS = 30_000;
 
+/** What one writer wants of a group. */
+export interface Work<Group> {
+  /** Reads what `decide` needs, beside the other works of the group. What is committed does not change meanwhile. */
+  load?(group: Group): Promise<void>;
+  /** Puts into the group what is to be written. In the order in which the works came. */
+  decide(group: Group): void;
+}
+
 interface Waiting<Group> {
-  readonly work: (group: Group) => void;
+  readonly work: Work<Group>;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -19,8 +27,8 @@ interface Waiting<Group> {
 /** How one group of work is decided and made durable. */
 export interface GroupCommitSteps<Group> {
   /** Starts a group. Throws `store_unavailable`. */
-  begin(): Group;
-  /** Resolves once the group is durable. A rejection means that nothing of it is. */
+  begin(): Promise<Group>;
+  /** Resolves once the group is durable. Rejects with `OutcomeUnknown`, or else nothing of it is. */
   commit(group: Group): Promise<void>;
 }
 
@@ -49,7 +57,7 @@ export class GroupCommit<Group> {
    * Resolves when what `work` has put into its group is durable. Throws what `work` throws, `store_unavailable`, `overloaded`;
    * {@link OutcomeUnknown} when the commit of its group takes too long, and so may still come to a good end.
    */
-  run(work: (group: Group) => void): Promise<void> {
+  run(work: Work<Group>): Promise<void> {
     if (this.#stuck) return Promise.reject(stuck());
     if (this.#waiting.length >= WAITING_WORKS_MAX) {
       return Promise.reject(new DiscedgeError('overloaded', `${WAITING_WORKS_MAX} writes wait for the disk`));
@@ -75,32 +83,33 @@ export class GroupCommit<Group> {
   }
 
   async #commitGroup(works: readonly Waiting<Group>[]): Promise<void> {
-    let group: Group;
     try {
-      group = this.#steps.begin();
+      for (const { resolve } of await this.#inTime(this.#carryOut(works))) resolve();
     } catch (error) {
       for (const { reject } of works) reject(error);
-      return;
     }
-    const done = works.filter(({ work, reject }) => {
+  }
+
+  /** Comes to those whose work is durable; the others have been told. */
+  async #carryOut(works: readonly Waiting<Group>[]): Promise<Waiting<Group>[]> {
+    const group = await this.#steps.begin();
+    const loaded = await Promise.allSettled(works.map(({ work }) => work.load?.(group)));
+    const done = works.filter(({ work, reject }, at) => {
       try {
-        work(group);
+        const load = loaded[at] as PromiseSettledResult<void>;
+        if (load.status === 'rejected') throw load.reason;
+        work.decide(group);
         return true;
       } catch (error) {
         reject(error);
         return false;
       }
     });
-    try {
-      await this.#inTime(this.#steps.commit(group));
-    } catch (error) {
-      for (const { reject } of done) reject(error);
-      return;
-    }
-    for (const { resolve } of done) resolve();
+    await this.#steps.commit(group);
+    return done;
   }
 
-  #inTime(commit: Promise<void>): Promise<void> {
+  #inTime<T>(commit: Promise<T>): Promise<T> {
     return within({ clock: this.#environment.clock, waitMs: COMMIT_WAIT_MS }, commit, () => {
       this.#stuck = true;
       for (const { reject } of this.#waiting.splice(0)) reject(stuck());

@@ -1,30 +1,36 @@
-// The LMDB store against the promises of every context store, and what only its tables show: index entries that pile up,
+// The LevelDB store against the promises of every context store, and what only its tables show: index entries that pile up,
 // and a record under a key that is not its own. Damage is done to the closed store's own tables.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { openTables, tableKey } from '../../src/context-store/lmdb/tables.ts';
-import { openLmdbStore } from '../../src/context-store/lmdb.ts';
+import { openTables, type Tables, tableKey } from '../../src/context-store/leveldb/tables.ts';
+import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
-import { damageLmdb } from '../support/damage-lmdb.ts';
+import { damageStore } from '../support/damage-store.ts';
 import { contextStoreSuite } from './context-store-suite.ts';
 
-contextStoreSuite('lmdb', {
+contextStoreSuite('leveldb', {
   open: (folder, environment, bytesMax) =>
-    openLmdbStore({ folder: join(folder, 'data'), nodeId: 'node-1' as NodeId, bytesMax }, environment),
+    openLevelStore({ folder: join(folder, 'data'), nodeId: 'node-1' as NodeId, bytesMax }, environment),
   persistent: true,
-  damage: (folder, sealed, what) => damageLmdb(join(folder, 'data'), sealed, what),
+  damage: (folder, sealed, what) => damageStore(join(folder, 'data'), sealed, what),
 });
 
+async function sessionIds(index: Tables['byExpiry']): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const [, , , sessionId] of index.keys()) ids.push(sessionId);
+  return ids;
+}
+
 async function storeOfItsOwn() {
-  const folder = await mkdtemp(join(tmpdir(), 'discedge-lmdb-'));
+  const folder = await mkdtemp(join(tmpdir(), 'discedge-level-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const environment = virtualEnvironment();
-  const open = () => openLmdbStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: 1_000_000 }, environment);
-  return { environment, open, store: await open(), tables: () => openTables(join(folder, 'store')) };
+  const open = () => openLevelStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: 1_000_000 }, environment);
+  return { environment, open, store: await open(), tables: () => openTables(join(folder, 'leveldb')) };
 }
 
 test('a session has one entry in each index, however often its times move, and a deleted one no entry by use', async () => {
@@ -36,9 +42,9 @@ test('a session has one entry in each index, however often its times move, and a
   }
   await store.append(sealedTombstone({ key: sessionKey('deleted') }));
   await store.close();
-  const { byExpiry, byUse, close } = tables();
-  expect([...byExpiry.getKeys()].map(([, , , sessionId]) => sessionId)).toEqual(['deleted', 'session']);
-  expect([...byUse.getKeys()].map(([, , , sessionId]) => sessionId)).toEqual(['session']);
+  const { byExpiry, byUse, close } = await tables();
+  expect(await sessionIds(byExpiry)).toEqual(['deleted', 'session']);
+  expect(await sessionIds(byUse)).toEqual(['session']);
   await close();
 });
 
@@ -47,7 +53,7 @@ test("a record under another session's key is damage, not that session's turn", 
   const [mine, foreign] = [sealedTurn(), sealedTurn({ key: sessionKey('session', 'someone-else') })];
   await store.append(mine);
   await store.close();
-  const { records, write, close } = tables();
+  const { records, write, close } = await tables();
   await write(() => {
     records.put([...tableKey(sessionKey()), 1, foreign.hash], foreign.bytes);
     records.put([...tableKey(sessionKey()), 7, mine.hash], mine.bytes);

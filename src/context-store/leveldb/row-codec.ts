@@ -17,7 +17,7 @@ export function encodeRow(row: SessionRow): Uint8Array {
   return new Uint8Array(writer.view());
 }
 
-/** `undefined` when the bytes are not what {@link encodeRow} wrote: LMDB itself does not notice a flipped bit. */
+/** `undefined` when the bytes are not what {@link encodeRow} wrote: LevelDB itself does not notice every flipped bit. */
 export function decodeRow(bytes: Uint8Array): SessionRow | undefined {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const body = view.subarray(0, Math.max(0, view.length - CHECKSUM_BYTES));

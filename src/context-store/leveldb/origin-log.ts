@@ -50,7 +50,7 @@ export function readCursor(tables: Tables, log: OriginLog): LogCursor {
 
 /** Where a record of this keygroup is logged; `undefined` for one of another keygroup, too. */
 export function readPosition(tables: Tables, hash: ContextId, keygroup: KeygroupId): LogPosition | undefined {
-  const position = tables.positions.get(hash);
+  const position = tables.positions.get([hash]);
   if (position === undefined) return undefined;
   const [origin, incarnation, sequence] = position;
   const log = { origin, incarnation, keygroup } as OriginLog;
@@ -59,42 +59,58 @@ export function readPosition(tables: Tables, hash: ContextId, keygroup: Keygroup
 }
 
 /** Entries after a sequence, in order. A sequence without an entry has no record any more, or not yet. */
-export function readLog(
+export async function readLog(
   tables: Tables,
   log: OriginLog,
   { after, limit }: { after: number; limit: number },
-): LogEntry[] {
-  const range = {
-    start: [...logKey(log), after + 1],
-    end: [...logKey(log), Number.MAX_SAFE_INTEGER],
-    limit,
-  };
-  return [...tables.log.getRange(range)].map(({ key, value }) => {
-    const [userId, sessionId, turn, hash] = value;
-    return { sequence: key[3], hash: hash as ContextId, recordKey: [log.keygroup, userId, sessionId, turn, hash] };
-  });
+): Promise<LogEntry[]> {
+  const entries: LogEntry[] = [];
+  for await (const { key, value } of tables.log.entries({ ...entriesAfter(log, after), limit }))
+    entries.push(logEntry(log, key[3], value));
+  return entries;
+}
+
+/** The entry at a sequence; `undefined` where it has no record any more, or not yet. */
+export function readLogEntry(tables: Tables, log: OriginLog, sequence: number): LogEntry | undefined {
+  const value = tables.log.get([...logKey(log), sequence]);
+  return value && logEntry(log, sequence, value);
+}
+
+function logEntry(log: OriginLog, sequence: number, value: ReturnType<Tables['log']['get']> & {}): LogEntry {
+  const [userId, sessionId, turn, hash] = value;
+  return { sequence, hash: hash as ContextId, recordKey: [log.keygroup, userId, sessionId, turn, hash] };
 }
 
 /** How many entries there are after a sequence. */
-export function countLog(tables: Tables, log: OriginLog, after: number): number {
-  const range = { start: [...logKey(log), after + 1], end: [...logKey(log), Number.MAX_SAFE_INTEGER] };
-  return tables.log.getKeysCount(range);
+export async function countLog(tables: Tables, log: OriginLog, after: number): Promise<number> {
+  let entries = 0;
+  for await (const _ of tables.log.keys(entriesAfter(log, after))) entries++;
+  return entries;
 }
 
-export function readLogStates(tables: Tables): LogState[] {
-  return [...tables.cursors.getKeys()].map(([origin, incarnation, keygroup]) => {
-    const log = { origin, incarnation, keygroup } as OriginLog;
-    const cursor = readCursor(tables, log);
-    const newestFirst = {
-      start: [...logKey(log), Number.MAX_SAFE_INTEGER],
-      end: [...logKey(log), 0],
-      reverse: true,
-      limit: 1,
-    };
-    let last = cursor.sequence;
-    for (const key of tables.log.getKeys(newestFirst)) last = Math.max(last, key[3]);
-    return { log, cursor, last };
-  });
+export async function isLogEmpty(tables: Tables, log: OriginLog): Promise<boolean> {
+  for await (const _ of tables.log.keys({ within: logKey(log), limit: 1 })) return false;
+  return true;
+}
+
+export async function readLogStates(tables: Tables): Promise<LogState[]> {
+  const states: LogState[] = [];
+  for await (const [origin, incarnation, keygroup] of tables.cursors.keys())
+    states.push(await readLogState(tables, { origin, incarnation, keygroup } as OriginLog));
+  return states;
+}
+
+/** Of a log that is not known here, an empty one. */
+export async function readLogState(tables: Tables, log: OriginLog): Promise<LogState> {
+  const cursor = readCursor(tables, log);
+  let last = cursor.sequence;
+  for await (const key of tables.log.keys({ within: logKey(log), newestFirst: true, limit: 1 }))
+    last = Math.max(last, key[3]);
+  return { log, cursor, last };
+}
+
+function entriesAfter(log: OriginLog, after: number) {
+  return { within: logKey(log), from: [...logKey(log), after + 1] };
 }
 
 /**
@@ -122,7 +138,7 @@ export class LogChanges {
   /** Notes where a record is logged; `received` for one that came with its position. A record keeps its first position. */
   add(sealed: SealedRecord, received?: LogPosition): void {
     if (this.#added.has(sealed.hash)) return;
-    if (!this.#removed.has(sealed.hash) && this.#tables.positions.doesExist(sealed.hash)) return;
+    if (!this.#removed.has(sealed.hash) && this.#tables.positions.get([sealed.hash]) !== undefined) return;
     const position = received ?? this.#nextOwn(sealed);
     if (position !== undefined) this.#added.set(sealed.hash, { ...position, recordKey: recordKey(sealed) });
   }
@@ -141,9 +157,9 @@ export class LogChanges {
     this.#cursors.set(logText(log), { log, cursor });
   }
 
-  /** A log of which nothing is left; what has come of it meanwhile keeps it. */
+  /** A log of which nothing is left. */
   forget(log: OriginLog): void {
-    if (countLog(this.#tables, log, 0) === 0) this.#forgotten.set(logText(log), log);
+    this.#forgotten.set(logText(log), log);
   }
 
   /** Keeps a small text under a name. */
@@ -151,19 +167,19 @@ export class LogChanges {
     this.#notes.set(name, text);
   }
 
-  /** To be called inside a transaction. */
+  /** To be called while the tables are written. */
   write(): void {
     const { log, positions, cursors, meta } = this.#tables;
     for (const [hash, position] of this.#removed) {
-      positions.remove(hash);
+      positions.remove([hash]);
       log.remove([...logKey(position.log), position.sequence]);
     }
     for (const [hash, { log: added, sequence, recordKey }] of this.#added) {
       const [, userId, sessionId, turn] = recordKey;
-      positions.put(hash, [added.origin, added.incarnation, sequence]);
+      positions.put([hash], [added.origin, added.incarnation, sequence]);
       log.put([...logKey(added), sequence], [userId, sessionId, turn, hash]);
     }
-    for (const [name, text] of this.#notes) meta.put(name, text);
+    for (const [name, text] of this.#notes) meta.put([name], text);
     for (const log of this.#forgotten.values()) cursors.remove(logKey(log));
     for (const { log, cursor } of this.#cursors.values())
       cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));

@@ -1,0 +1,192 @@
+import { compareUtf8 } from '../domain/bytes.ts';
+import type { Incarnation, NodeId, SessionKey } from '../domain/identifiers.ts';
+import type { SealedRecord } from '../domain/record/record-codec.ts';
+import { NewerRecord } from '../domain/record/record-version.ts';
+import type { Environment } from '../environment/environment.ts';
+import type {
+  AppendOptions,
+  ContextStore,
+  RecordListener,
+  RemovalListener,
+  SessionPage,
+  SessionQuery,
+  SessionSummary,
+  SharedContexts,
+  StoredSession,
+  StoreStatus,
+} from './context-store.ts';
+import type { ConversationIndex } from './conversation-index.ts';
+import { findConversations } from './leveldb/conversation-table.ts';
+import { takeDataFolder } from './leveldb/data-folder.ts';
+import { DiskReserve } from './leveldb/disk-reserve.ts';
+import type { KeyRange } from './leveldb/level-database.ts';
+import { LevelEnvironment } from './leveldb/leveldb-environment.ts';
+import { openDatabase } from './leveldb/open-database.ts';
+import { decodeRow } from './leveldb/row-codec.ts';
+import type { SessionChanges } from './leveldb/session-changes.ts';
+import { readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './leveldb/tables.ts';
+import { summaryOf } from './session-row.ts';
+import { LIST_LIMIT_MAX, LIST_ROWS_MAX } from './store-limits.ts';
+
+export interface LevelStoreOptions {
+  /** Created if missing; held by this process until `close`. */
+  readonly folder: string;
+  /** A folder belongs to the node that made it. */
+  readonly nodeId: NodeId;
+  /** Sealed record bytes above which least recently used sessions are evicted; the files take about half as much again. */
+  readonly bytesMax: number;
+}
+
+export type LevelStore = ContextStore & {
+  readonly incarnation: Incarnation;
+  readonly conversations: ConversationIndex;
+};
+
+/**
+ * The context store of a single node, without a server (DESIGN §7). An append is one batch over records, session
+ * and indexes, and is synced when it resolves. Throws `data_dir_in_use` and `data_dir_unusable`.
+ */
+export async function openLevelStore(options: LevelStoreOptions, environment: Environment): Promise<LevelStore> {
+  return new LevelContextStore(await openLevelEnvironment(options, environment), environment);
+}
+
+/** Takes the data folder for this process and opens what is in it. Throws as {@link openLevelStore} does. */
+export async function openLevelEnvironment(
+  options: LevelStoreOptions,
+  environment: Environment,
+): Promise<LevelEnvironment> {
+  const folder = await takeDataFolder(options.folder);
+  try {
+    const disk = new DiskReserve(folder.path, environment);
+    const { tables, incarnation } = await openDatabase(folder, { ...options, disk }, environment);
+    await disk.look();
+    return await LevelEnvironment.on({ ...options, folder, disk, tables, incarnation }, environment);
+  } catch (error) {
+    await folder.release();
+    throw error;
+  }
+}
+
+export class LevelContextStore implements ContextStore {
+  readonly sharing: SharedContexts | undefined = undefined;
+  readonly conversations: ConversationIndex;
+  readonly #level: LevelEnvironment;
+  readonly #environment: Environment;
+  #corruptRecords = 0;
+
+  constructor(level: LevelEnvironment, environment: Environment) {
+    this.#level = level;
+    this.#environment = environment;
+    this.conversations = { find: (wanted) => level.read((tables) => findConversations(tables, wanted)) };
+  }
+
+  get nodeId(): NodeId {
+    return this.#level.nodeId;
+  }
+
+  get incarnation(): Incarnation {
+    return this.#level.incarnation;
+  }
+
+  async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
+    if (sealed.record.kind === 'turn') this.#level.requireRoom();
+    await this.#level.write({
+      load: (changes) => changes.loadFor(sealed),
+      decide: (changes) => {
+        changes.refuseOrphan(sealed, options);
+        changes.append(sealed, this.#environment.clock.now());
+      },
+    });
+  }
+
+  async read(key: SessionKey): Promise<StoredSession | undefined> {
+    return this.#level.read((tables) =>
+      tables.atOnce(async (now) => {
+        const row = await readRow(tables, key, now);
+        if (row === undefined) return undefined;
+        this.#level.noteUse(key, row);
+        if (row.deleted) return { deleted: true, records: [], corrupt: 0 };
+        let corrupt = 0;
+        const records = await readRecords(tables, key, {
+          firstTurn: TOMBSTONE_TURN + 1,
+          at: now,
+          onUnreadable: (error, turn) => {
+            // Without it the session would look shorter than it is.
+            if (error instanceof NewerRecord) throw error;
+            corrupt++;
+            this.#environment.logger.warn('corrupt_record', { turn, reason: error.message });
+          },
+        });
+        // Records that are lost leave no trace but their number in the row.
+        const lost = Math.max(0, row.records - records.length - corrupt);
+        if (lost > 0) this.#environment.logger.warn('lost_records', { records: lost });
+        this.#corruptRecords += corrupt + lost;
+        return { deleted: false, records, keptUntilMs: row.expiresAtMs, corrupt: corrupt + lost };
+      }),
+    );
+  }
+
+  async list(query: SessionQuery): Promise<SessionPage> {
+    return this.#level.read(async (tables) => {
+      const sessions: SessionSummary[] = [];
+      const limit = Math.min(query.limit, LIST_LIMIT_MAX);
+      let [looked, last]: [number, SessionKey | undefined] = [0, undefined];
+      for await (const { key: inTable, value } of tables.sessions.entries(rangeOf(query))) {
+        const key = sessionKeyFrom(inTable);
+        if (sessions.length === limit || looked === LIST_ROWS_MAX) return { sessions, next: last };
+        const row = decodeRow(value) ?? (await readRow(tables, key));
+        const summary = row && summaryOf(key, row, query.nowMs);
+        if (summary !== undefined) sessions.push(summary);
+        [looked, last] = [looked + 1, key];
+      }
+      return { sessions, next: undefined };
+    });
+  }
+
+  async expire(nowMs: number, only?: SessionKey): Promise<number> {
+    let removed = 0;
+    let expired: Awaited<ReturnType<SessionChanges['loadExpired']>> = [];
+    await this.#level.write(
+      only === undefined
+        ? {
+            load: async (changes) => {
+              expired = await changes.loadExpired(nowMs);
+            },
+            decide: (changes) => {
+              removed = changes.expire(expired, nowMs);
+            },
+          }
+        : {
+            load: (changes) => changes.load(only, { toRemove: true }),
+            decide: (changes) => {
+              removed = changes.expireOne(only, nowMs);
+            },
+          },
+    );
+    return removed;
+  }
+
+  async status(): Promise<StoreStatus> {
+    const { totals, evictedSessions } = this.#level;
+    return this.#level.look(() => ({ ...totals, corruptRecords: this.#corruptRecords, evictedSessions }));
+  }
+
+  onRecord(listener: RecordListener): () => void {
+    return this.#level.listeners.onRecord(listener);
+  }
+
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#level.listeners.onRemoved(listener);
+  }
+
+  close(): Promise<void> {
+    return this.#level.close();
+  }
+}
+
+/** After `after`, but not before the user asked for. */
+function rangeOf({ keygroup, userId, after }: SessionQuery): KeyRange {
+  const within = userId === undefined ? [keygroup] : [keygroup, userId];
+  const isAhead = after !== undefined && (userId === undefined || compareUtf8(after.userId, userId) >= 0);
+  return { within, after: isAhead ? tableKey(after) : undefined };
+}

@@ -1,0 +1,264 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import {
+  type Incarnation,
+  type NodeId,
+  type SessionKey,
+  type SessionKeyText,
+  sessionKeyText,
+} from '../../domain/identifiers.ts';
+import type { Environment } from '../../environment/environment.ts';
+import type { SessionRow } from '../session-row.ts';
+import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
+import { StoreListeners } from '../store-listeners.ts';
+import { type DataFolder, reasonOf } from './data-folder.ts';
+import type { DiskReserve } from './disk-reserve.ts';
+import { FailedCommit } from './failed-commit.ts';
+import { GroupCommit, type Work } from './group-commit.ts';
+import { LogChanges } from './origin-log.ts';
+import { SessionChanges, type StoreTotals } from './session-changes.ts';
+import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
+import { openTables, type Tables } from './tables.ts';
+
+/** Uses of sessions not yet written. They go along with the next commit; this many get a commit of their own. */
+const USES_WAITING_MAX = 1_000;
+/** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */
+const LOGGED = 'logged';
+/** After a failed write, how soon one looks again whether the disk works, if nobody writes. */
+const MEND_EVERY_MS = 1_000;
+
+export interface LevelEnvironmentParts {
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  readonly folder: DataFolder;
+  readonly disk: DiskReserve;
+  readonly tables: Tables;
+  /** Sealed record bytes above which least recently used sessions are evicted. */
+  readonly bytesMax: number;
+}
+
+/**
+ * The database of a data folder: consistent reads, writes that are durable when they resolve, several in one synced batch.
+ * A write that fails leaves open what is on the disk, until the database is opened again: then it is told, and till then reads
+ * go on and writes are refused. Both throw `store_unavailable`.
+ */
+export class LevelEnvironment {
+  /** Told of what a commit has removed, then of every record that it has added. */
+  readonly listeners: StoreListeners;
+  readonly #parts: LevelEnvironmentParts;
+  readonly #environment: Environment;
+  readonly #commits: GroupCommit<SessionChanges>;
+  readonly #usesWaiting = new Map<SessionKeyText, { readonly key: SessionKey; readonly usedAtMs: number }>();
+  /** `undefined` while the database is opened again after a failed write, and where that failed too. */
+  #tables: Tables | undefined;
+  #written: WrittenTotals;
+  #evictedSessions = 0;
+  #isLogged: boolean;
+  #failed: FailedCommit | undefined;
+  #cancelMending = () => {};
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: LevelEnvironmentParts, written: WrittenTotals, environment: Environment) {
+    this.#parts = parts;
+    this.#environment = environment;
+    this.listeners = new StoreListeners(environment.logger);
+    this.#tables = parts.tables;
+    this.#written = written;
+    this.#isLogged = parts.tables.meta.get([LOGGED]) !== undefined;
+    this.#commits = new GroupCommit(
+      { begin: () => this.#begin(), commit: (changes) => this.#commit(changes) },
+      environment,
+    );
+  }
+
+  static async on(parts: LevelEnvironmentParts, environment: Environment): Promise<LevelEnvironment> {
+    return new LevelEnvironment(parts, await readTotals(parts.tables), environment);
+  }
+
+  get nodeId(): NodeId {
+    return this.#parts.nodeId;
+  }
+
+  get incarnation(): Incarnation {
+    return this.#parts.incarnation;
+  }
+
+  get totals(): StoreTotals {
+    return this.#written.totals;
+  }
+
+  /** Since the start. */
+  get evictedSessions(): number {
+    return this.#evictedSessions;
+  }
+
+  /** Whether every append is logged. */
+  get isLogged(): boolean {
+    return this.#isLogged;
+  }
+
+  /** From here on every append is logged; `complete` says that what was there before is logged, too. */
+  keepLog(): { complete(): Promise<void> } {
+    this.#isLogged = true;
+    return { complete: () => this.write({ decide: (changes) => changes.log?.note(LOGGED, 'yes') }) };
+  }
+
+  /** Throws `store_unavailable` where the disk is too full to take more. */
+  requireRoom(): void {
+    this.#parts.disk.requireRoom();
+  }
+
+  async write(work: Work<SessionChanges>): Promise<void> {
+    this.#assertOpen();
+    await this.#writeAlsoWhenClosing(work);
+  }
+
+  /** For what single keys tell. */
+  look<T>(look: (tables: Tables) => T): T {
+    const tables = this.#openTables();
+    try {
+      return look(tables);
+    } catch (error) {
+      throw unavailable('read', error);
+    }
+  }
+
+  async read<T>(look: (tables: Tables) => Promise<T>): Promise<T> {
+    const tables = this.#openTables();
+    try {
+      return await look(tables);
+    } catch (error) {
+      throw unavailable('read', error);
+    }
+  }
+
+  /** Written with some later commit: a lost one only makes a session look older than it is. */
+  noteUse(key: SessionKey, row: SessionRow): void {
+    const usedAtMs = this.#environment.clock.now();
+    const keyText = sessionKeyText(key);
+    const notedAtMs = this.#usesWaiting.get(keyText)?.usedAtMs ?? row.lastUsedAtMs;
+    if (usedAtMs - notedAtMs < USE_NOTED_EVERY_MS) return;
+    this.#usesWaiting.set(keyText, { key, usedAtMs });
+    if (this.#usesWaiting.size === USES_WAITING_MAX) this.#writeNothing();
+  }
+
+  /** Waits for writes under way. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelMending();
+    if (this.#usesWaiting.size > 0) await this.#writeAlsoWhenClosing(NO_WORK).catch(() => {});
+    await this.#commits.idle();
+    this.#cancelMending();
+    // A write that never ends holds a lock that closing waits for.
+    if (!this.#commits.isStuck) await this.#tables?.close();
+    this.#tables = undefined;
+    this.#failed?.settle();
+    await this.#parts.folder.release();
+  }
+
+  async #writeAlsoWhenClosing(work: Work<SessionChanges>): Promise<void> {
+    try {
+      await this.#commits.run(work);
+    } catch (error) {
+      throw unavailable('write', error);
+    }
+  }
+
+  #writeNothing(): void {
+    this.write(NO_WORK).catch(() => {});
+  }
+
+  async #begin(): Promise<SessionChanges> {
+    if (this.#failed !== undefined) await this.#mend(this.#failed);
+    const { nodeId: origin, incarnation } = this.#parts;
+    const tables = this.#tables as Tables;
+    const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }) : undefined;
+    const changes = new SessionChanges(tables, log);
+    const uses = [...this.#usesWaiting.values()];
+    this.#usesWaiting.clear();
+    for (const { key, usedAtMs } of uses) {
+      await changes.load(key);
+      changes.markUsed(key, usedAtMs);
+    }
+    return changes;
+  }
+
+  async #commit(changes: SessionChanges): Promise<void> {
+    const tables = this.#tables as Tables;
+    const evicted = await changes.evict(this.totals, this.#parts.bytesMax);
+    if (changes.isEmpty) return;
+    const after = { totals: changes.totalsAfter(this.totals), commit: this.#written.commit + 1 };
+    try {
+      await tables.write(() => {
+        changes.write();
+        writeTotals(tables, after);
+      });
+    } catch (error) {
+      this.#environment.logger.error('store_write_failed', {}, error);
+      const failed = new FailedCommit({ changes, evicted, after, error });
+      this.#failed = failed;
+      await this.#mend(failed).catch(() => {
+        throw failed.outcomeUnknown();
+      });
+      if (!failed.isStored) throw error;
+      return;
+    }
+    this.#tell({ changes, evicted, after });
+  }
+
+  /** Opens the database again, and finds out what has become of the commit that failed. Throws `store_unavailable`. */
+  async #mend(failed: FailedCommit): Promise<void> {
+    try {
+      // The open one is good for reads, so it is left only for one that is likely to open.
+      await this.#parts.disk.tryDisk();
+      await this.#tables?.close();
+      this.#tables = undefined;
+      this.#tables = await openTables(this.#parts.folder.databasePath);
+      this.#written = await readTotals(this.#tables);
+    } catch (error) {
+      this.#cancelMending();
+      if (this.#closing === undefined)
+        this.#cancelMending = this.#environment.clock.after(MEND_EVERY_MS, () => this.#writeNothing());
+      throw unavailable('write', error);
+    }
+    this.#cancelMending();
+    this.#failed = undefined;
+    failed.isStored = this.#written.commit === failed.outcome.after.commit;
+    this.#environment.logger.info('store_opened_again', { lastCommitStored: failed.isStored });
+    if (failed.isStored) this.#tell(failed.outcome);
+    failed.settle();
+    void this.#parts.disk.look();
+  }
+
+  #tell({ changes, evicted, after }: FailedCommit['outcome']): void {
+    this.#written = after;
+    if (evicted > 0) {
+      this.#evictedSessions += evicted;
+      this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: after.totals.bytes });
+    }
+    for (const key of changes.removed) this.listeners.tellRemoved(key);
+    for (const { sealed, from } of changes.added) this.listeners.tell(sealed, from);
+  }
+
+  #openTables(): Tables {
+    this.#assertOpen();
+    if (this.#tables === undefined)
+      throw new DiscedgeError('store_unavailable', 'the context store is being opened again after a failed write');
+    return this.#tables;
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new DiscedgeError('store_unavailable', 'the context store is closed');
+  }
+}
+
+const NO_WORK: Work<SessionChanges> = { decide() {} };
+
+function unavailable(what: 'read' | 'write', error: unknown): DiscedgeError {
+  if (error instanceof DiscedgeError) return error;
+  const reason = error instanceof Error ? reasonOf(error) : String(error);
+  return new DiscedgeError('store_unavailable', `the context store cannot ${what}: ${reason}`, { cause: error });
+}

@@ -1,0 +1,244 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { ContextId, KeygroupId, NodeId, SessionKey } from '../../domain/identifiers.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { LevelContextStore, type LevelStore, type LevelStoreOptions, openLevelEnvironment } from '../leveldb.ts';
+import type { LevelEnvironment } from './leveldb-environment.ts';
+import {
+  countLog,
+  isLogEmpty,
+  type LogCursor,
+  type LogEntry,
+  type LogPosition,
+  type LogState,
+  type OriginLog,
+  readCursor,
+  readLog,
+  readLogEntry,
+  readLogState,
+  readLogStates,
+  readPosition,
+} from './origin-log.ts';
+import type { SessionChanges } from './session-changes.ts';
+import { readRecords, recordKeys, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
+
+/** The LevelDB store as one of several replicas: it also keeps who wrote which record in which order. */
+export interface ReplicaStore extends LevelStore {
+  readonly nodeId: NodeId;
+  /** How far a log is settled here; of an own log, the last sequence given out. */
+  cursor(log: OriginLog): LogCursor;
+  /** Every log of which something is known here. */
+  logs(): Promise<LogState[]>;
+  /** Of one log; of one that is not known here, as of an empty one. */
+  logState(log: OriginLog): Promise<LogState>;
+  readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): Promise<LogEntry[]>;
+  /** `undefined` where that sequence has no record any more, or not yet. */
+  logEntry(log: OriginLog, sequence: number): LogEntry | undefined;
+  /** How many records a log has after a sequence, those that are gone left out. */
+  countLog(log: OriginLog, after: number): Promise<number>;
+  /** Where a session's records are logged, in turn order, without marking it as used. One that is in no log is left out. */
+  sessionEntries(key: SessionKey, page: { readonly fromTurn: number; readonly limit: number }): Promise<SessionEntry[]>;
+  /** A record's bytes, unchecked; `undefined` when it is gone. */
+  recordBytes(entry: LogEntry): Uint8Array | undefined;
+  positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
+  /**
+   * Takes in records from another node and moves the log's cursor, at once; late turns of deleted sessions are
+   * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`.
+   */
+  receive(batch: ReceivedBatch): Promise<boolean>;
+  /** Logs of which no record is left are not known any more; of others nothing changes. */
+  forgetLogs(logs: readonly OriginLog[]): Promise<void>;
+  /**
+   * Takes in records of a log that were asked for by themselves, and moves no cursor; late turns of deleted sessions are left
+   * out. Their sessions count as used now, or as never used by this: those go first when there is no room. Durable when it resolves.
+   */
+  receiveFetched(log: OriginLog, records: ReceivedBatch['records'], use: { readonly areUsed: boolean }): Promise<void>;
+  /** A small text kept with the store under a name. */
+  note(name: string, text: string): Promise<void>;
+  noted(name: string): string | undefined;
+}
+
+/** A record of a session, and where it is logged; a tombstone's turn is 0. */
+export interface SessionEntry extends LogPosition {
+  readonly turn: number;
+  readonly hash: ContextId;
+}
+
+export interface ReceivedBatch {
+  readonly log: OriginLog;
+  readonly records: readonly { readonly sequence: number; readonly sealed: SealedRecord }[];
+  readonly from: LogCursor;
+  readonly to: LogCursor;
+}
+
+/** As `openLevelStore`, with a log; records that were written without one are logged first. */
+export async function openReplica(options: LevelStoreOptions, environment: Environment): Promise<ReplicaStore> {
+  const level = await openLevelEnvironment(options, environment);
+  try {
+    if (!level.isLogged) await beginLog(level);
+    return new LoggedReplica(level, environment);
+  } catch (error) {
+    await level.close();
+    throw error;
+  }
+}
+
+/** When a session was last used that nobody has used. */
+const NEVER_MS = 0;
+
+/** What was there before is appended once more, which only logs it. */
+async function beginLog(level: LevelEnvironment): Promise<void> {
+  const log = level.keepLog();
+  const keys = await level.read(async (tables) => {
+    const keys: SessionKey[] = [];
+    for await (const key of tables.sessions.keys()) keys.push(sessionKeyFrom(key));
+    return keys;
+  });
+  for (const key of keys) {
+    const records = await level.read((tables) =>
+      readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }),
+    );
+    await level.write({
+      load: (changes) => loadAll(changes, records),
+      decide(changes) {
+        for (const sealed of records) appendUnlessLate(changes, sealed, NEVER_MS);
+      },
+    });
+  }
+  await log.complete();
+}
+
+class LoggedReplica extends LevelContextStore implements ReplicaStore {
+  readonly #level: LevelEnvironment;
+  readonly #clock: Environment['clock'];
+
+  constructor(level: LevelEnvironment, environment: Environment) {
+    super(level, environment);
+    this.#level = level;
+    this.#clock = environment.clock;
+  }
+
+  cursor(log: OriginLog): LogCursor {
+    return this.#level.look((tables) => readCursor(tables, log));
+  }
+
+  logs(): Promise<LogState[]> {
+    return this.#level.read(readLogStates);
+  }
+
+  logState(log: OriginLog): Promise<LogState> {
+    return this.#level.read((tables) => readLogState(tables, log));
+  }
+
+  readLog(log: OriginLog, page: { readonly after: number; readonly limit: number }): Promise<LogEntry[]> {
+    return this.#level.read((tables) => readLog(tables, log, page));
+  }
+
+  logEntry(log: OriginLog, sequence: number): LogEntry | undefined {
+    return this.#level.look((tables) => readLogEntry(tables, log, sequence));
+  }
+
+  countLog(log: OriginLog, after: number): Promise<number> {
+    return this.#level.read((tables) => countLog(tables, log, after));
+  }
+
+  sessionEntries(
+    key: SessionKey,
+    page: { readonly fromTurn: number; readonly limit: number },
+  ): Promise<SessionEntry[]> {
+    return this.#level.read(async (tables) => {
+      const entries: SessionEntry[] = [];
+      for await (const [, , , turn, hash] of recordKeys(tables, key, page)) {
+        const position = readPosition(tables, hash as ContextId, key.keygroup);
+        if (position !== undefined) entries.push({ ...position, turn, hash: hash as ContextId });
+      }
+      return entries;
+    });
+  }
+
+  recordBytes({ recordKey }: LogEntry): Uint8Array | undefined {
+    return this.#level.look((tables) => tables.records.get(recordKey));
+  }
+
+  positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined {
+    return this.#level.look((tables) => readPosition(tables, hash, keygroup));
+  }
+
+  async receive({ log, records, from, to }: ReceivedBatch): Promise<boolean> {
+    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
+    let isAtCursor = false;
+    await this.#level.write({
+      load: (changes) =>
+        loadAll(
+          changes,
+          records.map(({ sealed }) => sealed),
+        ),
+      decide: (changes) => {
+        if (changes.log?.cursor(log).sequence !== from.sequence) return;
+        isAtCursor = true;
+        const nowMs = this.#clock.now();
+        for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, nowMs, { log, sequence });
+        changes.log.settle(log, to);
+      },
+    });
+    return isAtCursor;
+  }
+
+  async forgetLogs(logs: readonly OriginLog[]): Promise<void> {
+    let empty: OriginLog[] = [];
+    await this.#level.write({
+      load: async () => {
+        const areEmpty = await this.#level.read((tables) => Promise.all(logs.map((log) => isLogEmpty(tables, log))));
+        empty = logs.filter((_, index) => areEmpty[index]);
+      },
+      decide(changes) {
+        for (const log of empty) changes.log?.forget(log);
+      },
+    });
+  }
+
+  async receiveFetched(
+    log: OriginLog,
+    records: ReceivedBatch['records'],
+    { areUsed }: { readonly areUsed: boolean },
+  ): Promise<void> {
+    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
+    await this.#level.write({
+      load: (changes) =>
+        loadAll(
+          changes,
+          records.map(({ sealed }) => sealed),
+        ),
+      decide: (changes) => {
+        const usedAtMs = areUsed ? this.#clock.now() : NEVER_MS;
+        for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, usedAtMs, { log, sequence });
+      },
+    });
+  }
+
+  note(name: string, text: string): Promise<void> {
+    return this.#level.write({ decide: (changes) => changes.log?.note(name, text) });
+  }
+
+  noted(name: string): string | undefined {
+    return this.#level.look((tables) => tables.meta.get([name]));
+  }
+}
+
+/** One after the other: most are of sessions that are loaded already. */
+async function loadAll(changes: SessionChanges, records: readonly SealedRecord[]): Promise<void> {
+  for (const sealed of records) await changes.loadFor(sealed);
+}
+
+function appendUnlessLate(
+  changes: SessionChanges,
+  sealed: SealedRecord,
+  usedAtMs: number,
+  position?: LogPosition,
+): void {
+  try {
+    changes.append(sealed, usedAtMs, position);
+  } catch (error) {
+    if (!(error instanceof DiscedgeError && error.code === 'session_deleted')) throw error;
+  }
+}
