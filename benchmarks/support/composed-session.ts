@@ -65,7 +65,7 @@ export class ComposedSession {
       this.line.length === 0
         ? { changes: [], segment: await this.#template.openSession(messages) }
         : await this.#template.continueSession(context.conversation, messages);
-    const rewritten = context.settle(changes);
+    const rewritten = context.settle({ changes });
     context.offer(segment);
     const composeMs = performance.now() - startedMs;
     const { ids, reasoningLength } = reply;

@@ -4,8 +4,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-record.ts';
-import type { AnsweredTurn, Turn } from '../domain/session-history.ts';
-import type { TurnPlace } from '../domain/turn-decision.ts';
+import type { Turn } from '../domain/session-history.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { EnteredPass } from './arbitration/arbitration.ts';
@@ -18,11 +17,15 @@ import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { type AddedItems, AddedItemsWriter, type AddRequest, withAdded } from './turn/added-items.ts';
+import { callableTools, heldSampling, requireTools } from './turn/asked-form.ts';
+import { callIds } from './turn/call-ids.ts';
 import { generateReply } from './turn/generate-reply.ts';
 import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
-import { refuseForms, withInstructions } from './turn/preamble-message.ts';
 import { type RepairParts, repairTurns } from './turn/repair-turns.ts';
+import { wholeDeltas } from './turn/reply-parts.ts';
+import { ReplyReading } from './turn/reply-reader.ts';
 import { claimOf } from './turn/request-digest.ts';
+import { goesOn, modeOf, refuseLateSystem } from './turn/request-rules.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import type {
   EvaluatedTurn,
@@ -82,6 +85,7 @@ export class ContextManager {
   /** What a session is opened in where neither its request nor the node says. */
   readonly #openingMode: StoredMode;
   readonly #node: NodeResources;
+  readonly #reading: ReplyReading;
   readonly #gate: TurnGate;
   readonly #forks: Forks;
   readonly #repair: RepairParts;
@@ -92,9 +96,10 @@ export class ContextManager {
     this.#parts = parts;
     this.#node = node;
     this.keygroup = keygroupOf(llm.description.identity);
+    this.#reading = new ReplyReading(llm, template);
     this.#modes = {
-      tokenized: tokenizedMode(llm, template),
-      raw: rawMode(llm, template),
+      tokenized: tokenizedMode(llm, template, this.#reading),
+      raw: rawMode(llm, template, this.#reading),
     };
     this.defaultMode = parts.defaultMode;
     const exact: StoredMode = template.whyUnusable === undefined ? 'tokenized' : 'raw';
@@ -137,14 +142,12 @@ export class ContextManager {
   forward(request: ForwardRequest, observer: TurnObserver): Promise<ForwardedReply> {
     const forward = () =>
       this.#node.running.run(undefined, observer.gone, async (turn) => {
-        refuseForms(request);
-        if (request.preamble?.instructions !== undefined)
-          throw new DiscedgeError('unsupported_parameter', 'instructions');
+        requireTools(request);
         const prompt = await clientSidePrompt(request, this.#parts);
         // Beside the reply: it neither comes later for it nor fails with it.
         const text = request.promptText ? prompt.text() : undefined;
         const [generated, promptText] = await Promise.all([
-          this.#generate(prompt.ids, undefined, request, observer, turn),
+          this.#generate({ ids: prompt.ids, tools: request.preamble?.tools ?? [] }, undefined, request, observer, turn),
           text,
         ]);
         return { ...generatedReply(generated), promptText };
@@ -166,7 +169,7 @@ export class ContextManager {
         if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
         this.#node.records.requireKnown(key, { wasInDoubt });
         const { mode, prompt } = await this.#build(request, pass);
-        const generated = await this.#generate(prompt.ids, keyText, { ...request, maxTokens: 0 }, observer, turn);
+        const generated = await this.#generate(prompt, keyText, { ...request, maxTokens: 0 }, observer, turn);
         prompt.evaluated();
         return evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
       }),
@@ -226,9 +229,9 @@ export class ContextManager {
     };
     const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft, []));
     const reply = { ...request, maxTokens: Math.min(this.#maxTokens(request), heldTokens) };
-    const generated = await this.#generate(prompt.ids, sessionKeyText(key), reply, observer, turn);
-    const { end } = generated;
-    const kept = await prompt.record(end);
+    const generated = await this.#generate(prompt, sessionKeyText(key), reply, observer, turn);
+    const { end, read } = generated;
+    const kept = await prompt.record(end, read);
     turn.startCommitting();
     const record = recordOf(end.stop, kept, generatedReply(generated).parts);
     const sealed = await records.write(record);
@@ -243,25 +246,21 @@ export class ContextManager {
     const mode = modeOf(request, answered) ?? this.#openingMode;
     refuseLateSystem(added, answered);
     const replyTokens = this.#replyReserve(request);
-    refuseForms(request);
-    const first = request.preamble && answered && session.history.answeredLine(answered)[0];
-    const seen = first && (await this.#modes[mode].read(first));
-    const asked = withInstructions(added, answered && (seen?.messages ?? []));
-    return { mode, prompt: await this.#modes[mode].build({ request: asked, session, base: answered, replyTokens }) };
+    requireTools(request);
+    return { mode, prompt: await this.#modes[mode].build({ request: added, session, base: answered, replyTokens }) };
   }
 
   async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<TakenTurn> {
     const { answered } = pass;
     const text = await this.#modes[answeredMode(answered)].readReply(answered);
     const { reply, replyIds: ids } = text;
-    const parts = reply === '' ? [] : [{ index: 0, type: 'text' as const, text: reply }];
-    observer.part({ text: reply, ids, parts, promptTokens: 0 });
+    observer.part({ text: reply, ids, parts: wholeDeltas(text.parts), promptTokens: 0 });
     const { contextTokens: windowTokens } = this.#parts.llm.description;
     return { answered, reply: replayedReply(answered, text, pass, { windowTokens }) };
   }
 
   async #generate(
-    prompt: Prompt['ids'],
+    prompt: Pick<Prompt, 'ids' | 'tools'>,
     affinity: string | undefined,
     options: ReplyOptions,
     observer: TurnObserver,
@@ -269,12 +268,21 @@ export class ContextManager {
   ): Promise<Generated> {
     const { llm } = this.#parts;
     const { contextTokens: windowTokens } = llm.description;
-    const promptTokens = prompt.length;
+    const promptTokens = prompt.ids.length;
     const allowedTokens = this.#maxTokens(options);
     const maxTokens = Math.min(allowedTokens, Math.max(1, windowTokens - promptTokens));
-    const end = await generateReply(llm, { prompt, maxTokens, affinity, options, observer, signal: stopping.signal });
+    const tools = callableTools(options, prompt.tools);
+    const reader = await this.#reading.reader({
+      prompt: prompt.ids,
+      tools: tools && new Set(tools.map(({ name }) => name)),
+      newCallId: callIds(this.#node.environment.random),
+    });
+    const sampling = heldSampling(options, { tools, template: this.#parts.template, begun: reader.begun });
+    const held = { ...options, sampling };
+    const asked = { prompt: prompt.ids, maxTokens, affinity, options: held, observer, reader, signal: stopping.signal };
+    const { end, read } = await generateReply(llm, asked);
     this.#node.metrics.generated(this.#model, end.usage);
-    return { end, promptTokens, maxTokens: allowedTokens, windowTokens };
+    return { end, read, promptTokens, maxTokens: allowedTokens, windowTokens };
   }
 
   get #model(): string {
@@ -304,29 +312,7 @@ export class ContextManager {
   }
 }
 
-/** Whether the request needs a session that is there. */
-function goesOn(place: TurnPlace): boolean {
-  return 'after' in place || ('turn' in place && (place.turn > 1 || place.contextId !== undefined));
-}
-
 /** Whether nobody else can know of its session. */
 function isNew({ sessionId, place }: TurnRequest): boolean {
   return sessionId === undefined || ('opens' in place && place.drawn === true);
-}
-
-/** A session keeps the mode it was opened in; `undefined` where the request opens it and names none. */
-function modeOf({ mode }: TurnRequest, base: AnsweredTurn | undefined): StoredMode | undefined {
-  const sessionMode = base?.record.payload.mode;
-  if (sessionMode === undefined) return mode;
-  if (mode === undefined || mode === sessionMode) return sessionMode;
-  throw new DiscedgeError('mode_mismatch', `this session was opened in mode "${sessionMode}" and keeps it`, {
-    param: 'mode',
-  });
-}
-
-function refuseLateSystem({ messages }: TurnRequest, base: Turn | undefined): void {
-  if (base === undefined || messages.every(({ role }) => role !== 'system')) return;
-  throw new DiscedgeError('invalid_request', 'a system message can only open a session: send it with turn 1', {
-    param: 'system',
-  });
 }

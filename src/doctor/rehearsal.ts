@@ -1,5 +1,6 @@
 import { tokenizedMode } from '../context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../context-manager/sessions/session-cache.ts';
+import { ReplyReading } from '../context-manager/turn/reply-reader.ts';
 import type { TurnRequest } from '../context-manager/turn/turn.ts';
 import type {
   ContextId,
@@ -11,9 +12,11 @@ import type {
   TurnNumber,
   UserId,
 } from '../domain/identifiers.ts';
+import type { IdMark } from '../domain/record/message-content.ts';
 import { sealRecord } from '../domain/record/record-codec.ts';
-import type { TextMessage, TurnRecord } from '../domain/record/turn-record.ts';
+import type { Message, TurnRecord } from '../domain/record/turn-record.ts';
 import { SessionHistory } from '../domain/session-history.ts';
+import type { TokenId } from '../domain/token-sequence.ts';
 import type { ChatTemplate, ConversationTrait } from '../llm-service/chat-template.ts';
 import type { Vocabulary } from '../llm-service/llm-service.ts';
 
@@ -23,6 +26,11 @@ export const REHEARSED_TURNS = 6;
 const SYSTEM = 'You are a helpful assistant who answers in one sentence.';
 const QUESTION = 'What is the capital of the country that lies north of the one we spoke of just now?';
 const RESULT = '{"country": "Denmark", "capital": "Copenhagen", "inhabitants": 660842}';
+const TOOL = {
+  name: 'capital_of',
+  description: 'Tells the capital of a country.',
+  parameters: { type: 'object', properties: { country: { type: 'string' } }, required: ['country'] },
+};
 const THOUGHT = 'The country before was Germany, north of it is Denmark, and so it is the capital of that.';
 const ANSWER = 'It is Copenhagen, which lies on the islands of Zealand and Amager.';
 
@@ -42,7 +50,7 @@ export async function rehearse(
   template: ChatTemplate,
   { vocabulary, endToken }: { readonly vocabulary: Vocabulary; readonly endToken: string },
 ): Promise<number[]> {
-  const mode = tokenizedMode(vocabulary, template);
+  const mode = tokenizedMode(vocabulary, template, new ReplyReading(vocabulary, template));
   const session: CachedSession = {
     key: KEY,
     history: new SessionHistory(),
@@ -55,9 +63,12 @@ export async function rehearse(
   const rewritten: number[] = [];
   for (let turn = 1; turn <= REHEARSED_TURNS; turn++) {
     const base = session.history.tip;
-    const prompt = await mode.build({ request: requestOf(messagesOf(trait, turn)), session, base, replyTokens: 1 });
+    const request = requestOf(trait, messagesOf(trait, turn));
+    const prompt = await mode.build({ request, session, base, replyTokens: 1 });
     const reply = { kind: 'end', ids, text, exact: true, stop: { kind: 'end' }, usage: NO_USAGE } as const;
-    const sealed = sealRecord(recordOf(turn, base?.hash, await prompt.record(reply)));
+    const sealed = sealRecord(
+      recordOf(turn, base?.hash, await prompt.record(reply, { parts: [], calls: callsOf(trait, turn, ids) })),
+    );
     session.history.add(sealed);
     prompt.kept(sealed);
     rewritten.push(prompt.rewrittenTokens);
@@ -65,14 +76,24 @@ export async function rehearse(
   return rewritten;
 }
 
-function messagesOf(trait: ConversationTrait, turn: number): TextMessage[] {
-  if (trait === 'tools' && turn % 2 === 0) return [{ role: 'tool', content: RESULT }];
-  const asked: TextMessage = { role: 'user', content: QUESTION };
+/** Every other turn of a conversation with tools ends in a call, which the next one answers. */
+function messagesOf(trait: ConversationTrait, turn: number): Message[] {
+  if (trait === 'tools' && turn % 2 === 0) {
+    return [{ role: 'tool', content: [{ type: 'tool-result', callId: 'call', isError: false, output: RESULT }] }];
+  }
+  const asked: Message = { role: 'user', content: QUESTION };
   return trait === 'system' && turn === 1 ? [{ role: 'system', content: SYSTEM }, asked] : [asked];
 }
 
-function requestOf(messages: readonly TextMessage[]): TurnRequest {
+function callsOf(trait: ConversationTrait, turn: number, { length }: readonly TokenId[]): IdMark[] {
+  if (trait !== 'tools' || turn % 2 === 0) return [];
+  const part = { type: 'tool-call', callId: 'call', name: TOOL.name, arguments: '{}' } as const;
+  return [{ segment: 'reply', start: 0, length, part }];
+}
+
+function requestOf(trait: ConversationTrait, messages: readonly Message[]): TurnRequest {
   return {
+    ...(trait === 'tools' && { preamble: { instructions: undefined, tools: [TOOL] } }),
     ...{ userId: KEY.userId, sessionId: KEY.sessionId, place: { tip: 'new' }, mode: 'tokenized', messages },
     ...{ consistency: 'strong', maxWaitMs: 0, writeConcern: 'local', replicatedWaitMs: 0, ttlSeconds: undefined },
     ...{ overflow: 'error', reasoning: 'as-template', maxTokens: undefined, stop: [], sampling: {}, stream: false },

@@ -1,27 +1,39 @@
 import { DiscedgeError } from '../domain/errors.ts';
-import type { Role, TextMessage } from '../domain/record/turn-record.ts';
-import { appendTokens, type TokenId } from '../domain/token-sequence.ts';
+import type { Preamble } from '../domain/record/preamble.ts';
+import type { Role } from '../domain/record/turn-record.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Clock } from '../environment/environment.ts';
+import type { CallSyntax } from './chat-template/call-syntax.ts';
 import { Composer } from './chat-template/composer.ts';
-import type { ChangedTurn, Continuation, Conversation, ConversationTurn } from './chat-template/conversation.ts';
+import type { Continuation, Conversation, ConversationTurn, NextTurn } from './chat-template/conversation.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
 import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
+import { Preambles } from './chat-template/preambles.ts';
+import { EMPTY_PREAMBLE, NO_TOOLS, type PromptPreamble } from './chat-template/prompt-preamble.ts';
 import type { WrittenReasoning } from './chat-template/reasoning-style.ts';
+import type { ReplySyntax } from './chat-template/reply-parser.ts';
+import { replySyntax } from './chat-template/reply-syntax.ts';
 import type { TurnSegment } from './chat-template/segment-shape.ts';
-import { type TemplateFacts, type TraitClass, templateFacts } from './chat-template/template-classes.ts';
+import { factsOf, type TemplateFacts, type TraitClass, templateFacts } from './chat-template/template-classes.ts';
+import type { TemplateMessage } from './chat-template/template-message.ts';
 import { TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
 import type { ReasoningPolicy } from './chat-template/turn-change.ts';
 import { textOfWhole, tokenizeWhole, wholeConversation } from './chat-template/whole-conversation.ts';
 import type { LlmDescription, LlmService } from './llm-service.ts';
 
+export type { CallSyntax } from './chat-template/call-syntax.ts';
 export {
   afterReply,
   type ChangedTurn,
   type Continuation,
   type Conversation,
   type ConversationTurn,
+  type NextTurn,
 } from './chat-template/conversation.ts';
+export type { CallPlace, MessageOutline } from './chat-template/conversation-form.ts';
+export { EMPTY_PREAMBLE, type PromptPreamble, samePreamble, ToolList } from './chat-template/prompt-preamble.ts';
 export type { WrittenReasoning } from './chat-template/reasoning-style.ts';
+export { ReplyParser, type ReplySyntax } from './chat-template/reply-parser.ts';
 export type { TurnSegment } from './chat-template/segment-shape.ts';
 export {
   type ConversationTrait,
@@ -29,6 +41,7 @@ export {
   type TemplateClass,
   type TraitClass,
 } from './chat-template/template-classes.ts';
+export type { TemplateCall, TemplateMessage } from './chat-template/template-message.ts';
 export { trimStart } from './chat-template/text-ends.ts';
 export { REASONING_POLICIES, type ReasoningPolicy } from './chat-template/turn-change.ts';
 
@@ -52,30 +65,42 @@ export interface ChatTemplate {
   endOpensNext(id: TokenId): boolean;
   /** How replies of this model carry reasoning; `undefined`: its template knows none. */
   readonly reasoning: WrittenReasoning | undefined;
+  /** How its replies are taken apart. */
+  readonly syntax: ReplySyntax;
+  /** How it writes calls; `undefined`: it knows none. */
+  readonly calls: CallSyntax | undefined;
+  /**
+   * What a turn's prompt is to begin with, ready to be composed. Throws `unsupported_parameter` for tools under a template that
+   * knows none, `invalid_request` for instructions that it does not accept and tools that spell a control token.
+   */
+  preamble(preamble: Preamble): Promise<PromptPreamble>;
+  /** The ids of that where a session's first turn is left out of the prompt. */
+  preambleIds(conversation: Conversation, preamble: PromptPreamble): Promise<TokenSequence>;
   /**
    * Ids of the first turn, BOS to generation prompt. An optional system message first, then at least one other; a whole
    * conversation is as good, and then replies in it are text like all other contents.
    */
-  openSession(messages: readonly TextMessage[]): Promise<TurnSegment>;
+  openSession(messages: readonly TemplateMessage[], preamble?: PromptPreamble): Promise<TurnSegment>;
   /** How the turns before stand under the next one, and what it adds: the end of the previous reply, then the new messages. */
   continueSession(
     conversation: Conversation,
-    messages: readonly TextMessage[],
+    messages: readonly TemplateMessage[],
     policy?: ReasoningPolicy,
+    preamble?: PromptPreamble,
   ): Promise<Continuation>;
   /** How the turns before stand under one that was written after them; see {@link Continuation.changes}. */
   turnsUnder(
     conversation: Conversation,
-    next: Pick<ConversationTurn, 'roles' | 'promptIds'>,
+    next: NextTurn & Pick<ConversationTurn, 'promptIds'>,
     policy: ReasoningPolicy,
-  ): Promise<readonly (ChangedTurn | undefined)[]>;
+  ): Promise<Omit<Continuation, 'segment'>>;
   /** Raw mode: ids of the whole conversation with its generation prompt, rendered and tokenized anew. */
-  renderWhole(messages: readonly TextMessage[], policy?: ReasoningPolicy): Promise<TokenId[]>;
+  renderWhole(messages: readonly TemplateMessage[], policy?: ReasoningPolicy, preamble?: Preamble): Promise<TokenId[]>;
   /**
    * The whole conversation as text, where a content that spells a control token can no longer be told from one. A reply that
    * stands last is not ended, and has no generation prompt after it: the model is to go on with it.
    */
-  renderText(messages: readonly TextMessage[], options: { readonly generationPrompt: boolean }): Promise<string>;
+  renderText(messages: readonly TemplateMessage[], options: { readonly generationPrompt: boolean }): Promise<string>;
 }
 
 /** Messages in one turn: far above any few-shot opening, and little work for a template. */
@@ -105,29 +130,14 @@ export async function compileChatTemplate(
     const pieces = await PieceTokenizer.create(tokenize);
     const composer = new Composer({ description, facts, renderer, pieces });
     const { endOfGeneration } = description;
+    const preambles = new Preambles({ facts, composer, tokenize });
     const { style } = facts;
     const reasoning = style && { ...style, endIds: await tokenize(style.end, { parseSpecial: true }) };
-    return new RenderedTemplate({ origin, renderer, pieces, composer, endOfGeneration, facts, reasoning });
+    const parts = { origin, renderer, pieces, composer, preambles, endOfGeneration, facts, reasoning };
+    return new RenderedTemplate(parts);
   } catch (error) {
     if (error instanceof TemplateRefusal) return unusableTemplate(`The model's chat template ${error.message}.`);
     throw error;
-  }
-}
-
-/** With contents as texts, or where the template cannot carry a conversation of those, as lists of parts. */
-function factsOf(probe: (contents: 'text' | 'parts') => TemplateFacts): {
-  facts: TemplateFacts;
-  contents: 'text' | 'parts';
-} {
-  try {
-    return { facts: probe('text'), contents: 'text' };
-  } catch (error) {
-    if (!(error instanceof TemplateRefusal)) throw error;
-    try {
-      return { facts: probe('parts'), contents: 'parts' };
-    } catch {
-      throw error;
-    }
   }
 }
 
@@ -136,8 +146,9 @@ interface Parts {
   readonly renderer: TemplateRenderer;
   readonly pieces: PieceTokenizer;
   readonly composer: Composer;
+  readonly preambles: Preambles;
   readonly endOfGeneration: ReadonlySet<TokenId>;
-  readonly facts: Pick<TemplateFacts, 'classes' | 'closing'>;
+  readonly facts: TemplateFacts;
   readonly reasoning: WrittenReasoning | undefined;
 }
 
@@ -147,6 +158,8 @@ class RenderedTemplate implements ChatTemplate {
   readonly classes: readonly TraitClass[];
   readonly reasoning: WrittenReasoning | undefined;
   readonly keepsSystem: boolean;
+  readonly syntax: ReplySyntax;
+  readonly calls: CallSyntax | undefined;
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
@@ -155,43 +168,66 @@ class RenderedTemplate implements ChatTemplate {
     this.classes = parts.facts.classes;
     this.reasoning = parts.reasoning;
     this.keepsSystem = parts.composer.keepsSystem();
+    this.calls = parts.facts.calls;
+    this.syntax = replySyntax(parts.renderer, parts.facts);
   }
 
   endOpensNext(id: TokenId): boolean {
     return this.#parts.facts.closing === '' && this.#parts.endOfGeneration.has(id);
   }
 
-  async openSession(messages: readonly TextMessage[]): Promise<TurnSegment> {
-    return refusalsAreInvalid(turnRoles(messages), () => this.#parts.composer.open(messages));
+  preamble(given: Preamble): Promise<PromptPreamble> {
+    return this.#parts.preambles.of(given);
+  }
+
+  preambleIds(conversation: Conversation, preamble: PromptPreamble): Promise<TokenSequence> {
+    return refusalsAreInvalid(['system'], () => this.#parts.composer.preambleIds(conversation, preamble));
+  }
+
+  async openSession(messages: readonly TemplateMessage[], preamble = EMPTY_PREAMBLE): Promise<TurnSegment> {
+    return refusalsAreInvalid(turnRoles(messages), () => this.#parts.composer.open(messages, preamble));
   }
 
   async continueSession(
     conversation: Conversation,
-    messages: readonly TextMessage[],
+    messages: readonly TemplateMessage[],
     policy: ReasoningPolicy = 'as-template',
+    preamble = conversation.preamble,
   ): Promise<Continuation> {
-    return refusalsAreInvalid(turnRoles(messages), () => this.#parts.composer.goOn(conversation, messages, policy));
+    const goOn = () => this.#parts.composer.goOn(conversation, messages, { preamble, policy });
+    return refusalsAreInvalid(turnRoles(messages), goOn);
   }
 
-  async renderText(messages: readonly TextMessage[], { generationPrompt }: { generationPrompt: boolean }) {
+  async renderText(messages: readonly TemplateMessage[], { generationPrompt }: { generationPrompt: boolean }) {
     const unended = messages.at(-1)?.role === 'assistant';
-    const options = { generationPrompt: generationPrompt && !unended };
-    const render = async () => wholeConversation(this.#parts.renderer, messages, { ...options, style: this.reasoning });
+    const { renderer, facts } = this.#parts;
+    const options = { generationPrompt: generationPrompt && !unended, style: this.reasoning, calls: facts.calls };
+    const render = async () => wholeConversation(renderer, messages, options);
     return textOfWhole(await refusalsAreInvalid(rolesOf(messages), render), { unended });
   }
 
   async turnsUnder(
     conversation: Conversation,
-    next: Pick<ConversationTurn, 'roles' | 'promptIds'>,
+    next: NextTurn & Pick<ConversationTurn, 'promptIds'>,
     policy: ReasoningPolicy,
-  ): Promise<readonly (ChangedTurn | undefined)[]> {
-    return refusalsAreInvalid(next.roles, () => this.#parts.composer.turnsUnder(conversation, next, policy));
+  ): Promise<Omit<Continuation, 'segment'>> {
+    return refusalsAreInvalid(rolesOf(next.messages), () =>
+      this.#parts.composer.turnsUnder(conversation, next, policy),
+    );
   }
 
-  async renderWhole(messages: readonly TextMessage[], policy: ReasoningPolicy = 'as-template'): Promise<TokenId[]> {
-    const { renderer, pieces, composer } = this.#parts;
+  async renderWhole(
+    given: readonly TemplateMessage[],
+    policy: ReasoningPolicy = 'as-template',
+    preamble?: Preamble,
+  ): Promise<TokenId[]> {
+    const { renderer, pieces, composer, facts } = this.#parts;
+    const tools = preamble === undefined ? NO_TOOLS : await this.#parts.preambles.tools(preamble.tools);
+    const instructions = preamble?.instructions;
+    const messages =
+      instructions === undefined ? given : [{ role: 'system' as const, content: instructions }, ...given];
     return refusalsAreInvalid(rolesOf(messages), async () => {
-      const whole = wholeConversation(renderer, messages, { style: this.reasoning, policy });
+      const whole = wholeConversation(renderer, messages, { style: this.reasoning, calls: facts.calls, policy, tools });
       const ids = composer.bosBefore(whole.literals[0] as string);
       appendTokens(ids, await tokenizeWhole(whole, pieces));
       return ids;
@@ -199,14 +235,14 @@ class RenderedTemplate implements ChatTemplate {
   }
 }
 
-function turnRoles(messages: readonly TextMessage[]): Role[] {
+function turnRoles(messages: readonly { readonly role: Role }[]): Role[] {
   if (messages.length > MESSAGES_MAX) {
     throw new DiscedgeError('invalid_request', `a turn can have up to ${MESSAGES_MAX} messages`, { param: 'messages' });
   }
   return rolesOf(messages);
 }
 
-function rolesOf(messages: readonly TextMessage[]): Role[] {
+function rolesOf(messages: readonly { readonly role: Role }[]): Role[] {
   if (messages.length === 0) throw new DiscedgeError('invalid_request', 'a turn needs at least one message');
   return messages.map((message) => message.role);
 }
@@ -239,6 +275,10 @@ function unusableTemplate(reason: string): ChatTemplate {
     keepsSystem: false,
     endOpensNext: () => false,
     reasoning: undefined,
+    syntax: { thinking: undefined, answer: undefined, calls: undefined },
+    calls: undefined,
+    preamble: refuse,
+    preambleIds: refuse,
     openSession: refuse,
     continueSession: refuse,
     turnsUnder: refuse,

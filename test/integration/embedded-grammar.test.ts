@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { checkGrammar } from '../../src/llm-service/embedded/grammar-check.ts';
+import { checkGrammar } from '../../src/llm-service/grammar/grammar-check.ts';
 import { MALFORMED_GRAMMARS } from '../support/malformed-grammars.ts';
 
 const parser = fileURLToPath(new URL('../support/parse-grammars.mjs', import.meta.url));

@@ -52,6 +52,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const PORT_FILES = [
   'llm-service/llm-service.ts',
   'llm-service/chat-template.ts',
+  'llm-service/reply-grammar.ts',
   'context-store/context-store.ts',
   'context-store/conversation-index.ts',
   'context-store/outcome-unknown.ts',

@@ -11,6 +11,7 @@ import type {
 } from '../../src/domain/identifiers.ts';
 import type { Extensions } from '../../src/domain/record/extensions.ts';
 import type { ContentPart, MarkedPart, MediaPart, MessageContent } from '../../src/domain/record/message-content.ts';
+import type { KeptPreamble, ToolDefinition } from '../../src/domain/record/preamble.ts';
 import type {
   ItemsPayload,
   RawPayload,
@@ -149,6 +150,32 @@ export const tombstoneRecords: fc.Arbitrary<TombstoneRecord> = fc
   .tuple(header, extensions)
   .map(([fields, carried]) => ({ kind: 'tombstone' as const, ...fields, ...carried }));
 
+/** What stands before a conversation; mostly nothing new. */
+const preambleFor = (mode: TurnRecord['payload']['mode']): fc.Arbitrary<{ preamble?: KeptPreamble }> =>
+  fc.oneof(
+    { weight: 4, arbitrary: fc.constant({}) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        preamble: fc.record({
+          instructions: mode === 'raw' ? fc.option(text, { nil: undefined }) : fc.option(tokenIds, { nil: undefined }),
+          tools: fc.uniqueArray(tool, { selector: ({ name }) => name, maxLength: 3 }),
+        }),
+      }),
+    },
+  );
+const tool: fc.Arbitrary<ToolDefinition> = fc
+  .record(
+    {
+      name: fc.stringMatching(/^[A-Za-z0-9_.:-]{1,128}$/),
+      description: text,
+      parameters: fc.dictionary(text, fc.oneof(text, fc.nat(), fc.constant([{ a: [] }]))),
+      strict: fc.boolean(),
+    },
+    { requiredKeys: ['name'] },
+  )
+  .map((made) => JSON.parse(JSON.stringify(made)));
+
 export const turnRecords: fc.Arbitrary<TurnRecord> = fc
   .record({
     header: fc.tuple(header, extensions).map(([fields, carried]) => ({ ...fields, ...carried })),
@@ -168,6 +195,7 @@ export const turnRecords: fc.Arbitrary<TurnRecord> = fc
       { weight: 1, arbitrary: items },
     ),
   })
+  .chain((fields) => preambleFor(fields.payload.mode).map((before) => ({ ...fields, ...before })))
   .map(({ header: fields, turn, parent, contextStart, ...rest }) => ({
     kind: 'turn' as const,
     ...fields,

@@ -1,10 +1,15 @@
+import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import { tokenizedMode } from '../../src/context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../../src/context-manager/sessions/session-cache.ts';
+import type { PartDelta } from '../../src/context-manager/turn/reply-parts.ts';
+import { type ReadReply, ReplyReading } from '../../src/context-manager/turn/reply-reader.ts';
 import type { TurnRequest } from '../../src/context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../src/domain/context-window.ts';
+import type { ContentPart } from '../../src/domain/record/message-content.ts';
+import type { Preamble } from '../../src/domain/record/preamble.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { openRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
-import type { StopReason, TextMessage, TurnRecord } from '../../src/domain/record/turn-record.ts';
+import type { Message, StopReason, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import { SessionHistory, type Turn } from '../../src/domain/session-history.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { type ChatTemplate, compileChatTemplate, type ReasoningPolicy } from '../../src/llm-service/chat-template.ts';
@@ -32,7 +37,8 @@ export async function composedModel(
   const vocabulary: Vocabulary = {
     description: { ...description, contextTokens: Number.MAX_SAFE_INTEGER },
     tokenize: tokenizer.tokenize,
-    detokenize: async (ids) => tokenizer.text(ids.filter((id) => !tokenizer.isControl(id))),
+    detokenize: async (ids, { special } = { special: false }) =>
+      tokenizer.text(special ? ids : ids.filter((id) => !tokenizer.isControl(id))),
     pieces: async (ids) => ids.map((id) => Buffer.from(tokenizer.isControl(id) ? tokenizer.text([id]) : [id])),
   };
   return { tokenizer, template, vocabulary };
@@ -46,7 +52,15 @@ export interface BuiltTurn {
   /** It was only evaluated ahead of a turn. */
   evaluated(): void;
   /** Stores the turn with this reply. */
-  written(text: string, stop?: StopReason): Promise<Turn>;
+  written(text: string, stop?: StopReason): Promise<WrittenTurn>;
+}
+
+/** A stored turn, how its reply was read while it came, and how it is read now. */
+export interface WrittenTurn extends Turn, ReadReply {
+  readonly deltas: readonly PartDelta[];
+  /** Its parts where it came id by id. */
+  readonly byId: readonly ContentPart[];
+  readonly text: TurnText;
 }
 
 const HEADER = {
@@ -91,15 +105,27 @@ export class ComposedSession {
   }
 
   async build(
-    messages: readonly TextMessage[],
-    { base = this.tip, reasoning = 'as-template' }: { base?: Turn | undefined; reasoning?: ReasoningPolicy } = {},
+    messages: readonly Message[],
+    {
+      base = this.tip,
+      reasoning = 'as-template',
+      preamble,
+    }: { base?: Turn | undefined; reasoning?: ReasoningPolicy; preamble?: Preamble } = {},
   ): Promise<BuiltTurn> {
     const { template, vocabulary } = this.model;
     const described = { ...vocabulary.description, contextTokens: this.#windowTokens };
-    const mode = tokenizedMode({ ...vocabulary, description: described }, template);
-    const request = { place: { tip: 'new' }, messages, reasoning, overflow: this.#overflow } as unknown as TurnRequest;
+    const reading = new ReplyReading(vocabulary, template);
+    const mode = tokenizedMode({ ...vocabulary, description: described }, template, reading);
+    const request = {
+      place: { tip: 'new' },
+      messages,
+      reasoning,
+      preamble,
+      overflow: this.#overflow,
+    } as unknown as TurnRequest;
     const prompt = await mode.build({ request, session: this.#session, base, replyTokens: 1 });
     const { contextStart, rewrittenTokens } = prompt;
+    let calls = 0;
     return {
       ids: prompt.ids.slice(),
       contextStart,
@@ -111,13 +137,27 @@ export class ComposedSession {
         const shown = stop.kind === 'word' ? plain.slice(0, plain.indexOf(stop.word)) : plain;
         const reply = { kind: 'end', ids, text: shown, exact: true, stop, usage: {} as never } as const;
         const turn = (base?.record.turn ?? 0) + 1;
-        const kept = await prompt.record(reply);
+        const read = () =>
+          reading.reader({
+            prompt: prompt.ids,
+            tools: new Set(prompt.tools.map(({ name }) => name)),
+            newCallId: () => `call_${turn}_${calls++}`,
+          });
+        const oneByOne = await read();
+        for (const id of ids) await oneByOne.push({ text: await vocabulary.detokenize([id]), ids: [id] });
+        const { parts: byId } = await oneByOne.end(ids);
+        calls = 0;
+        const reader = await read();
+        const deltas = await reader.push(reply);
+        const { deltas: last, ...found } = await reader.end(ids);
+        const kept = await prompt.record(reply, found);
         const requestDigest = (Math.floor(turn).toString(16) + ids.length.toString(16)).padStart(16, '0');
         const record = { ...HEADER, turn, parent: base?.hash, requestDigest, contextStart, stop, ...kept };
         const sealed: SealedRecord = sealRecord(record as unknown as TurnRecord);
         this.#session.history.add(sealed);
         prompt.kept(sealed);
-        return { hash: sealed.hash, record: sealed.record as TurnRecord };
+        const stored = { hash: sealed.hash, record: sealed.record as TurnRecord };
+        return { ...stored, ...found, byId, deltas: [...deltas, ...last], text: await mode.read(stored) };
       },
     };
   }

@@ -89,14 +89,14 @@ export const THINKING_STYLES: Readonly<Record<string, ThinkingStyle>> = {
   'keeps all reasoning': {
     ...CHATML,
     ...inline,
-    classes: { plain: 'append', system: 'append', thinking: 'append', tools: 'append' },
+    classes: { plain: 'append', system: 'append', thinking: 'append', tools: 'refused' },
     source: `{%- set marks = ['<think>', '</think>'] -%}{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor -%}${ASK}`,
   },
   'writes an empty think block that vanishes': {
     ...CHATML,
     ...inline,
     thinks: false,
-    classes: { plain: 'follow', system: 'follow', tools: 'follow' },
+    classes: { plain: 'follow', system: 'follow', tools: 'refused' },
     source: `{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' + (m.content.split('</think>')[-1].lstrip('\\n') if m.role == 'assistant' else m.content) + '<|im_end|>\\n' }}{%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' }}{%- endif -%}`,
   },
@@ -176,7 +176,7 @@ export const THINKING_STYLES: Readonly<Record<string, ThinkingStyle>> = {
     ...inline,
     thinks: false,
     inParts: true,
-    classes: { plain: 'append', system: 'append', tools: 'append' },
+    classes: { plain: 'append', system: 'append', tools: 'refused' },
     source: `{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' }}{%- for part in m.content if part.type == 'text' -%}{{ part.text }}{%- endfor -%}{{ '<|im_end|>\\n' }}{%- endfor -%}${ASK}`,
   },
   'numbers the rounds': {

@@ -4,7 +4,8 @@ import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts';
 import type { ForwardRequest } from '../turn/turn.ts';
 import { overflowError } from './context-overflow.ts';
-import { textMessages } from './text-only.ts';
+import { KnownCalls } from './known-calls.ts';
+import { saidMessages } from './said-messages.ts';
 
 /** The least that has to be left for a reply, in ids. */
 const REPLY_TOKENS_MIN = 1;
@@ -24,13 +25,21 @@ export interface ForwardedPrompt {
  * the model does not have, `context_overflow`, and what the chat template throws.
  */
 export async function clientSidePrompt(
-  { prompt }: ForwardRequest,
+  { prompt, preamble }: ForwardRequest,
   { llm, template }: { readonly llm: LlmService; readonly template: ChatTemplate },
 ): Promise<ForwardedPrompt> {
   const { contextTokens } = llm.description;
+  if (preamble !== undefined && !('conversation' in prompt)) {
+    throw new DiscedgeError(
+      'invalid_request',
+      'instructions and tools stand before a conversation, not before a prompt',
+    );
+  }
   const { ids, pieces } =
     'conversation' in prompt
-      ? asConversation(await template.renderWhole(textMessages(prompt.conversation)))
+      ? asConversation(
+          await template.renderWhole(saidMessages(prompt.conversation, new KnownCalls()), 'as-template', preamble),
+        )
       : await asItIs(prompt, llm);
   if (ids.length + REPLY_TOKENS_MIN > contextTokens) {
     const replyTokens = REPLY_TOKENS_MIN;

@@ -1,12 +1,13 @@
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
-import type { Preamble } from '../../domain/record/preamble.ts';
+import type { Preamble, ToolDefinition } from '../../domain/record/preamble.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
+import type { ReadReply } from '../turn/reply-reader.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 
 /**
@@ -44,8 +45,10 @@ export interface Prompt {
   readonly rewrittenTokens: number;
   /** What the record of this turn keeps, without a reply. */
   readonly draft: Kept;
+  /** What the model is told that it may call. */
+  readonly tools: readonly ToolDefinition[];
   /** The same with its reply. */
-  record(reply: GenerationEnd): Promise<Kept>;
+  record(reply: GenerationEnd, read: ReadReply): Promise<Kept>;
   /** The record is durable. A prompt of which neither this nor {@link evaluated} is called leaves no trace. */
   kept(sealed: SealedRecord): void;
   /** It is in the KV cache and no turn is taken: what was folded for it serves the turn to come. */
@@ -53,11 +56,11 @@ export interface Prompt {
 }
 
 /** What a mode keeps of a turn, beside what every record has. */
-export type Kept = Pick<TurnRecord, 'payload' | 'extensions'>;
+export type Kept = Pick<TurnRecord, 'payload' | 'extensions' | 'preamble'>;
 
 export interface TurnText extends StoredReply {
   readonly messages: readonly Message[];
-  /** What stood before the conversation, where the turn's request said so and it was not what stood there already. */
+  /** What stood before the conversation in its prompt, where that is not what stood there in the turn before. */
   readonly preamble?: Preamble;
 }
 

@@ -1,5 +1,6 @@
 import type { ContextId, TurnNumber } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type {
@@ -7,31 +8,16 @@ import type {
   ChatTemplate,
   Continuation,
   Conversation,
+  PromptPreamble,
   ReasoningPolicy,
   TurnSegment,
 } from '../../llm-service/chat-template.ts';
-import { refuseMedia } from './text-only.ts';
-import { WrittenTurn } from './written-turn.ts';
-
-/** Where a turn stands in the ids of a context. */
-interface Place {
-  /** The first of its own ids; behind the end of the reply before it where that is not there. */
-  readonly start: number;
-  /** How many ids from there on end the reply before it; in the first turn they are not there. */
-  readonly leadLength: number;
-  /** Where its messages end and its reply begins, with the generation prompt before it. */
-  readonly replyStart: number;
-}
-
-/** What {@link TokenContext.settle} has written over: the ids from one place on, and the places of the turns in them. */
-interface Unsettled {
-  readonly base: number;
-  readonly ids: TokenSequence;
-  readonly first: number;
-  readonly places: readonly Place[];
-  readonly preamble: TokenSequence;
-  readonly sharedEnd: TokenSequence;
-}
+import { EMPTY_PREAMBLE, samePreamble } from '../../llm-service/chat-template.ts';
+import { promptPreamble } from './kept-preamble.ts';
+import { KnownCalls } from './known-calls.ts';
+import { refuseMedia } from './said-messages.ts';
+import type { Place, Unsettled } from './turn-place.ts';
+import { tokenizedPayload, WrittenTurn } from './written-turn.ts';
 
 /**
  * The fold of one line of token records: the ids that the LLM Service has read and written, as they stand in the next prompt,
@@ -41,6 +27,11 @@ interface Unsettled {
 export class TokenContext {
   /** How the reasoning in earlier replies is treated in it. */
   readonly policy: ReasoningPolicy;
+  /** All calls of the session. */
+  readonly calls = new KnownCalls();
+  /** What stood before the conversation in the last prompt, and what stands there in the one that is offered. */
+  #read: PromptPreamble = EMPTY_PREAMBLE;
+  #offered: PromptPreamble = EMPTY_PREAMBLE;
   /** The last turn folded in; `undefined` before turn 1. */
   #tip: ContextId | undefined;
   /** The turns in the window, oldest first, and where each of them stands. */
@@ -71,27 +62,33 @@ export class TokenContext {
    */
   static async of(line: readonly Turn[], template: ChatTemplate, policy: ReasoningPolicy): Promise<TokenContext> {
     const context = new TokenContext(policy);
-    const [first, last] = [line[0], line.at(-1)];
-    if (first === undefined || last === undefined) return context;
+    const last = line.at(-1);
+    if (last === undefined) return context;
     const { contextStart } = last.record;
     context.#firstTurn = contextStart;
+    const written = line.map((turn) => context.#written(turn));
     // Places of messages that were added without a reply are not in the line.
-    const before = line.filter(({ record }) => record.turn < contextStart);
-    const turns = line.slice(before.length).map((turn) => new WrittenTurn(turn));
-    const opening = before.length === 0 ? (turns[0] as WrittenTurn) : new WrittenTurn(first);
+    const left = line.filter(({ record }) => record.turn < contextStart).length;
+    const turns = written.slice(left);
+    const opening = written[0] as WrittenTurn;
     for (const { payload } of [opening, ...turns]) refuseMedia(payload);
     context.#open(opening);
-    const lastDropped = before.at(-1);
-    if (lastDropped !== undefined) {
-      const dropped = new WrittenTurn(lastDropped);
-      const alone = { turns: [dropped], fromStart: false, system: context.#system };
-      const [change] = (await template.turnsUnder(alone, turns[0] as WrittenTurn, policy)).slice(-1);
+    const [start] = turns as [WrittenTurn];
+    const dropped = written[left - 1];
+    if (dropped !== undefined) {
+      const { preamble } = start;
+      const alone = { turns: [dropped], fromStart: false, system: context.#system, preamble, opening };
+      const [change] = (await template.turnsUnder(alone, start, policy)).changes.slice(-1);
       if (change?.losesEnd) dropped.loseEnd();
       context.#sharedEnd = endOfDropped(dropped, template);
+      if (!samePreamble(opening.preamble, preamble)) context.#preamble = await template.preambleIds(alone, preamble);
     }
+    context.#read = start.preamble;
     context.#begin();
     for (const turn of turns) {
-      if (context.#turns.length > 0) context.settle(await template.turnsUnder(context.conversation, turn, policy));
+      if (context.#turns.length > 0) {
+        context.settle(await template.turnsUnder(context.conversation, turn, policy), turn.preamble);
+      }
       const { promptIds, leadLength } = turn.payload;
       appendTokens(context.#ids, context.#turns.length === 0 ? promptIds.slice(leadLength) : promptIds);
       context.#add(turn);
@@ -116,11 +113,17 @@ export class TokenContext {
 
   /** What a next turn follows; not before turn 1. */
   get conversation(): Conversation {
-    return { turns: this.#turns, fromStart: this.#firstTurn === 1, system: this.#system };
+    return {
+      turns: this.#turns,
+      fromStart: this.#firstTurn === 1,
+      system: this.#system,
+      preamble: this.#read,
+      opening: this.#opening,
+    };
   }
 
   get #system(): TokenSequence | undefined {
-    return this.#opening?.roles[0] === 'system' ? this.#opening.content(0) : undefined;
+    return this.#opening?.messages[0]?.role === 'system' ? this.#opening.content(0) : undefined;
   }
 
   get preambleTokens(): number {
@@ -136,10 +139,16 @@ export class TokenContext {
    * Puts the turns as they stand under the next one: only ids from the first that changes on are written anew. Returns how
    * many ids at the end of the context are not where they were: so many have to be evaluated again.
    */
-  settle(changes: Continuation['changes']): number {
-    const changed = changes.findIndex((change) => change !== undefined);
+  settle(
+    { changes: given, preamble: begins }: Omit<Continuation, 'segment'>,
+    under: PromptPreamble = this.#read,
+  ): number {
+    this.#offered = under;
+    const changes = begins === undefined ? given : this.#turns.map((_, index) => given.at(index - this.#turns.length));
+    const changed = begins === undefined ? changes.findIndex((change) => change !== undefined) : 0;
     const [preamble, sharedEnd] = [this.#preamble, this.#sharedEnd];
     this.#losesEnd = undefined;
+    if (begins !== undefined) this.#preamble = begins;
     if (changed === -1) {
       this.#unsettled = { base: this.#end, ids: [], first: this.#places.length, places: [], preamble, sharedEnd };
       return 0;
@@ -219,10 +228,18 @@ export class TokenContext {
   /** The offered segment and its reply are now a record. */
   commit(sealed: SealedRecord): void {
     this.#unsettled = undefined;
-    const turn = new WrittenTurn(sealed);
+    const turn = this.#written({ hash: sealed.hash, record: sealed.record as TurnRecord }, this.#offered);
     if (this.#opening === undefined) this.#open(turn);
     this.#add(turn);
     this.#tip = sealed.hash;
+  }
+
+  /** A turn of the line, the next one, read under what the one before was where it does not say. */
+  #written(turn: Turn, under = this.#offered): WrittenTurn {
+    const { preamble } = turn.record;
+    this.#offered = preamble === undefined ? under : promptPreamble(preamble);
+    this.calls.addTurn({ payload: tokenizedPayload(turn) });
+    return new WrittenTurn(turn, { preamble: this.#offered, calls: this.calls });
   }
 
   #open(opening: WrittenTurn): void {
@@ -238,6 +255,7 @@ export class TokenContext {
     const start = this.#turns.length === 0 ? this.preambleTokens : this.#end;
     appendTokens(this.#ids, turn.replyIds);
     this.#turns.push(turn);
+    this.#read = turn.preamble;
     this.#places.push({ start, leadLength, replyStart });
     this.#end = this.#ids.length;
   }

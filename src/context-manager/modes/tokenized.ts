@@ -1,33 +1,38 @@
 import { turnsToDrop } from '../../domain/context-window.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { IdMark } from '../../domain/record/message-content.ts';
 import { replyEndExtension } from '../../domain/record/reply-end.ts';
 import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import type { ChatTemplate, TurnSegment } from '../../llm-service/chat-template.ts';
+import { type ChatTemplate, samePreamble, type TurnSegment } from '../../llm-service/chat-template.ts';
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
-import { textParts } from '../turn/reply-parts.ts';
+import type { ReplyReading } from '../turn/reply-reader.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError } from './context-overflow.ts';
+import { KnownCalls, markedCalls } from './known-calls.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
-import { textMessages } from './text-only.ts';
+import { readMessage, readPreamble } from './read-turn.ts';
+import { type SaidMessage, saidMessages } from './said-messages.ts';
 import { TokenContext } from './token-context.ts';
 import { shown, writtenReply } from './written-reply.ts';
 import { tokenizedPayload } from './written-turn.ts';
 
 /** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix holds as far as the template lets it. */
-export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
+export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: ReplyReading): Mode {
   return {
     name: 'tokenized',
 
     async build(input: BuildInput): Promise<Prompt> {
       const { request, session, base } = input;
-      const messages = textMessages(addedMessages(request));
       const context = await takeContext(input, template);
-      const { changes, segment } =
+      const messages = saidMessages(addedMessages(request), new KnownCalls(context.calls));
+      const { preamble: before } = context.conversation;
+      const preamble = request.preamble === undefined ? before : await template.preamble(request.preamble);
+      const { segment, ...standing } =
         base === undefined
-          ? { changes: [], segment: await template.openSession(messages) }
-          : await template.continueSession(context.conversation, messages, request.reasoning);
-      const rewrittenTokens = context.settle(changes);
+          ? { changes: [], segment: await template.openSession(messages, preamble) }
+          : await template.continueSession(context.conversation, messages, request.reasoning, preamble);
+      const rewrittenTokens = context.settle(standing, preamble);
       makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
       context.offer(segment);
       const draft: TokenizedPayload = {
@@ -39,13 +44,20 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
         spans: segment.spans,
         replyText: undefined,
       };
+      const own = promptMarks(segment, messages);
+      const { definitions } = preamble.tools;
+      const kept = !samePreamble(before, preamble) && {
+        preamble: { instructions: preamble.instructions, tools: definitions },
+      };
       return {
+        tools: definitions,
         ids: context.ids,
         contextStart: context.firstTurn,
         rewrittenTokens,
-        draft: { payload: draft },
-        async record(reply) {
-          const { marks, end, replyText } = await writtenReply(reply, { llm, template });
+        draft: { payload: { ...draft, ...(own.length > 0 && { marks: own }) }, ...kept },
+        async record(reply, read) {
+          const { marks: thinking, end, replyText } = await writtenReply(reply, { llm, template });
+          const marks = [...own, ...thinking, ...read.calls];
           const extensions = replyEndExtension(end);
           return {
             payload: {
@@ -55,6 +67,7 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
               replyText,
               ...(marks.length > 0 && { marks }),
             },
+            ...kept,
             ...(extensions !== undefined && { extensions }),
           };
         },
@@ -71,18 +84,29 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate): Mode {
     async read(turn: Turn) {
       const payload = tokenizedPayload(turn);
       const messages: Message[] = [];
-      for (const { role, start, length } of payload.spans) {
-        messages.push({ role, content: await llm.detokenize(payload.promptIds.slice(start, start + length)) });
-      }
-      return { messages, ...(await this.readReply(turn)) };
+      for (const span of payload.spans) messages.push(await readMessage(payload, span, { llm, reading }));
+      const { preamble } = turn.record;
+      const before = preamble && { preamble: await readPreamble(preamble, llm) };
+      return { messages, ...before, ...(await this.readReply(turn)) };
     },
 
     async readReply(turn: Turn) {
-      const { replyText, replyIds, exact } = tokenizedPayload(turn);
+      const { replyText, promptIds, replyIds, exact, marks } = tokenizedPayload(turn);
       const reply = replyText ?? shown(await llm.detokenize(replyIds), turn.record);
-      return { reply, parts: textParts(reply), replyIds, exact };
+      const stored = { text: reply, ids: replyIds, prompt: promptIds, calls: markedCalls(marks, 'reply') };
+      return { reply, parts: await reading.stored(stored), replyIds, exact };
     },
   };
+}
+
+/** What the contents of new messages are marked as, message for message. */
+function promptMarks({ spans, saidLengths }: TurnSegment, messages: readonly SaidMessage[]): IdMark[] {
+  return spans.flatMap(({ start, length }, index) =>
+    (messages[index]?.marks ?? []).map((part) => {
+      const said = saidLengths[index] ?? 0;
+      return { segment: 'prompt' as const, start: start + said, length: length - said, part };
+    }),
+  );
 }
 
 /** The folded context that ends in `base`, out of the session for as long as the turn works on it. */

@@ -1,14 +1,18 @@
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import { conversationIds, type ReplyEnd, replyEndOf } from '../../domain/record/reply-end.ts';
-import type { Role, SessionRecord, TokenizedPayload, TurnRecord } from '../../domain/record/turn-record.ts';
+import type { MessageSpan, SessionRecord, TokenizedPayload, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { ConversationTurn } from '../../llm-service/chat-template.ts';
+import type { ConversationTurn, MessageOutline, PromptPreamble } from '../../llm-service/chat-template.ts';
+import { type KnownCalls, markedCalls } from './known-calls.ts';
 
 /** A turn of a token record, as it was read and written, but for an end of its reply that another has taken the place of. */
 export class WrittenTurn implements ConversationTurn {
   readonly payload: TokenizedPayload;
   readonly number: TurnNumber;
-  readonly roles: readonly Role[];
+  readonly messages: readonly MessageOutline[];
+  readonly calls: readonly string[];
+  /** What stood before the conversation in its prompt. */
+  readonly preamble: PromptPreamble;
   readonly reasoningLength: number;
   /** Where in its prompt's ids its messages end. */
   readonly messagesEnd: number;
@@ -16,12 +20,17 @@ export class WrittenTurn implements ConversationTurn {
   #ended: boolean;
 
   /** Any record but a tokenized turn is a defect. */
-  constructor(written: { readonly record: SessionRecord }) {
+  constructor(
+    written: { readonly record: SessionRecord },
+    { preamble, calls }: { readonly preamble: PromptPreamble; readonly calls: KnownCalls },
+  ) {
     this.payload = tokenizedPayload(written);
+    this.preamble = preamble;
     const record = written.record as TurnRecord;
     this.number = record.turn;
     const { spans, marks, leadLength } = this.payload;
-    this.roles = spans.map(({ role }) => role);
+    this.messages = spans.map((span) => messageOutline(span, marks, calls));
+    this.calls = markedCalls(marks, 'reply').map(({ name }) => name);
     this.#replyEnd = replyEndOf(record);
     this.#ended = record.stop.kind === 'end';
     const thinking = marks?.find(
@@ -58,6 +67,24 @@ export class WrittenTurn implements ConversationTurn {
   get generationPrompt(): TokenSequence {
     return this.payload.promptIds.slice(this.messagesEnd);
   }
+}
+
+/** `calls`: those of the turn and of all before it. */
+function messageOutline(span: MessageSpan, marks: TokenizedPayload['marks'], calls: KnownCalls): MessageOutline {
+  const { role, start, length } = span;
+  const called = markedCalls(marks, 'prompt', span).map(({ name }) => name);
+  if (called.length > 0) {
+    const says = !marks?.some(
+      (mark) => mark.part.type === 'tool-call' && mark.segment === 'prompt' && mark.start === start,
+    );
+    return { role, calls: called, says };
+  }
+  const result = marks?.find(
+    (mark) =>
+      mark.segment === 'prompt' && mark.part.type === 'tool-result' && mark.start === start && mark.length === length,
+  );
+  const answers = result?.part.type === 'tool-result' ? calls.find(result.part.callId) : undefined;
+  return answers === undefined ? { role } : { role, answers };
 }
 
 /** The tokenized payload of a turn; any other record here is a defect. */

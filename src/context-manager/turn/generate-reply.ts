@@ -1,10 +1,11 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
+import type { ReadReply, ReplyReader } from './reply-reader.ts';
 import type { ReplyOptions, TurnObserver } from './turn.ts';
 
 /**
- * Lets the LLM Service answer a prompt and passes the parts on while the client is there. Throws what `generate` throws,
+ * Lets the LLM Service answer a prompt and passes the parts on, taken apart, while the client is there. Throws what `generate` throws,
  * and `llm_bad_reply` for a reply without an end.
  */
 export async function generateReply(
@@ -15,20 +16,27 @@ export async function generateReply(
     affinity: string | undefined;
     options: ReplyOptions;
     observer: TurnObserver;
+    reader: ReplyReader;
     signal: AbortSignal;
   },
-): Promise<GenerationEnd> {
-  const { prompt, maxTokens, affinity, observer, signal } = parts;
+): Promise<{ end: GenerationEnd; read: ReadReply }> {
+  const { prompt, maxTokens, affinity, observer, reader, signal } = parts;
   const { sampling, stop, stream, tell } = parts.options;
   const promptTokens = prompt.length;
   const asked = { prompt, maxTokens, stop, sampling, affinity, stream, tell };
   for await (const event of llm.generate(asked, signal)) {
-    if (event.kind === 'end') return event;
-    if (observer.gone.aborted) continue;
-    if (event.kind === 'part') observer.part({ ...event, parts: textDelta(event.text), promptTokens });
-    else observer.progress?.(event);
+    if (event.kind === 'progress') {
+      if (!observer.gone.aborted) observer.progress?.(event);
+      continue;
+    }
+    if (event.kind === 'part') {
+      const piece = { ...event, parts: await reader.push(event), promptTokens };
+      if (!observer.gone.aborted) observer.part(piece);
+      continue;
+    }
+    const { deltas, ...read } = await reader.end(event.ids);
+    if (deltas.length > 0 && !observer.gone.aborted) observer.part({ text: '', ids: [], parts: deltas, promptTokens });
+    return { end: event, read };
   }
   throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
 }
-
-const textDelta = (text: string) => (text === '' ? [] : [{ index: 0, type: 'text' as const, text }]);

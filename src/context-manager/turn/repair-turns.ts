@@ -52,14 +52,8 @@ async function repairTurn<Pass extends OpenPass>(
   const input = { request: asked, session, base: answered, replyTokens: ids.length };
   const prompt = await modeOf(request, answered).build(input);
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
-  const kept = await prompt.record({
-    kind: 'end',
-    text: told.reply,
-    ids,
-    exact: false,
-    stop: { kind: 'limit' },
-    usage,
-  });
+  const reply = { kind: 'end', text: told.reply, ids, exact: false, stop: { kind: 'limit' }, usage } as const;
+  const kept = await prompt.record(reply, { parts: [], calls: [] });
   const record = newTurnRecord(
     asTold,
     { ...pass, digest: digestOf(told) },

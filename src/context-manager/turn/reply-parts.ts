@@ -15,7 +15,11 @@ export type PartDelta =
       readonly arguments: string;
     };
 
-/** A reply that is nothing but its text. */
-export function textParts(text: string): readonly ContentPart[] {
-  return text === '' ? [] : [{ type: 'text', text }];
+/** A whole reply at once. */
+export function wholeDeltas(parts: readonly ContentPart[]): readonly PartDelta[] {
+  return parts.flatMap((part, index): PartDelta[] => {
+    if (part.type === 'text' || part.type === 'thinking') return [{ index, type: part.type, text: part.text }];
+    if (part.type !== 'tool-call') return [];
+    return [{ index, type: part.type, callId: part.callId, name: part.name, arguments: part.arguments }];
+  });
 }

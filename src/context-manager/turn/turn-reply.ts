@@ -5,7 +5,7 @@ import { repairedBefore } from '../../domain/turn-repair.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { StoredReply } from '../modes/mode.ts';
-import { textParts } from './reply-parts.ts';
+import type { ReadReply } from './reply-reader.ts';
 import type { EvaluatedTurn, Reply, TurnReply } from './turn.ts';
 import type { GatePass, OpenPass } from './turn-gate.ts';
 import { LOCAL } from './write-concerns.ts';
@@ -13,6 +13,7 @@ import { LOCAL } from './write-concerns.ts';
 /** What came of a prompt. */
 export interface Generated {
   readonly end: GenerationEnd;
+  readonly read: ReadReply;
   readonly promptTokens: number;
   /** Most ids that the reply was allowed, whatever there was room for. */
   readonly maxTokens: number;
@@ -132,10 +133,10 @@ const idsOf = ({ payload }: TurnRecord) =>
   payload.mode === 'tokenized' ? payload.promptIds.length + payload.replyIds.length : 0;
 
 /** A reply as it was generated, whether it is stored or not. */
-export function generatedReply({ end, promptTokens, maxTokens, windowTokens }: Generated): Reply {
+export function generatedReply({ end, read, promptTokens, maxTokens, windowTokens }: Generated): Reply {
   return {
     text: end.text,
-    parts: textParts(end.text),
+    parts: read.parts,
     replyIds: end.ids,
     exact: end.exact,
     promptTokens,

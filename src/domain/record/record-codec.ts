@@ -17,6 +17,7 @@ import {
 import { readMarks, writeMarks } from './content-codec.ts';
 import { extensionsFault, readExtensions, writeExtensions } from './extensions.ts';
 import { contentFault, marksFault } from './message-content.ts';
+import { readPreamble, toolsFault, writePreamble } from './preamble.ts';
 import {
   CHECKSUM_BYTES,
   DIGEST_BYTES,
@@ -106,6 +107,7 @@ function written(record: SessionRecord): ByteWriter {
     writer.varint(record.contextStart);
     writeStop(record.stop, writer);
     writeSampling(record.sampling, writer);
+    if (version > 2) writePreamble(record.preamble, writer);
     writer.byte(MODES.indexOf(record.payload.mode));
     writePayload(record.payload, version, writer);
   }
@@ -147,11 +149,13 @@ function faultOf(record: SessionRecord): string | undefined {
   if (!isId(record.userId) || !isId(record.sessionId) || !isNodeId(record.origin)) return 'a malformed id';
   const extensions = record.extensions && extensionsFault(record.extensions);
   if (extensions !== undefined || record.kind === 'tombstone') return extensions;
-  const { turn, parent, contextStart, payload } = record;
+  const { turn, parent, contextStart, preamble, payload } = record;
   if (!(turn >= 1 && turn <= TURN_MAX)) return 'a turn out of range';
   if ((turn === 1) !== (parent === undefined)) return 'turn 1 alone has no parent';
   if (!(contextStart >= 1 && contextStart <= turn)) return 'a context that starts outside the session';
   if (!MODES.includes(payload.mode)) return 'a mode that keeps nothing';
+  const before = preamble && toolsFault(preamble.tools);
+  if (before !== undefined) return before;
   return payload.mode === 'tokenized' ? tokenizedFault(payload) : messagesFault(payload);
 }
 
@@ -191,9 +195,10 @@ function readRecord(reader: ByteReader): SessionRecord {
   const contextStart = reader.varint(turn) as TurnNumber;
   const stop = readStop(reader);
   const sampling = readSampling(reader);
+  const preamble = version > 2 ? readPreamble(reader) : {};
   const mode = pick(MODES, reader.byte(), 'mode');
   const payload = readPayload(mode, reader, version);
-  return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, payload };
+  return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, ...preamble, payload };
 }
 
 function writePayload(payload: TurnRecord['payload'], version: number, writer: ByteWriter): void {

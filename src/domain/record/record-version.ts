@@ -5,12 +5,13 @@ export const RECORD_FORMAT_VERSION = 3;
 
 /**
  * The oldest version that can say what a record says, which is the one it is written in: version 3 for messages added without
- * a generation, version 2 where it has extensions, content that is not plain text, or marks. So a node of an older build reads everything that it could have
- * written itself, and a record still has one form in bytes.
+ * a generation and where it has a preamble, version 2 where it has extensions, content that is not plain text, or marks. So a
+ * node of an older build reads everything that it could have written itself, and a record still has one form in bytes.
  */
 export function formatVersionOf(record: SessionRecord): number {
   const isExtended = record.extensions !== undefined && record.extensions.size > 0;
   if (record.kind === 'tombstone') return isExtended ? 2 : 1;
+  if (record.preamble !== undefined) return 3;
   const { payload } = record;
   if (payload.mode === 'items') return 3;
   if (isExtended) return 2;

@@ -12,6 +12,7 @@ import type {
 import type { TokenSequence } from '../token-sequence.ts';
 import type { Extensions } from './extensions.ts';
 import type { IdMark, MessageContent } from './message-content.ts';
+import type { KeptPreamble } from './preamble.ts';
 
 /** How a session's context is kept. `client-side` sessions have no records. */
 export type ContextMode = 'raw' | 'tokenized' | 'client-side';
@@ -109,6 +110,8 @@ export interface TurnRecord extends RecordHeader {
   readonly contextStart: TurnNumber;
   readonly stop: StopReason;
   readonly sampling: SamplingSummary;
+  /** What stood before the conversation in its prompt; absent where it is what stood there in the turn before, or nothing in turn 1. */
+  readonly preamble?: KeptPreamble;
   readonly payload: TokenizedPayload | RawPayload | ItemsPayload;
 }
 

@@ -1,8 +1,7 @@
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { ChangedTurn, ConversationTurn } from './conversation.ts';
-import { SYSTEM_MARK } from './conversation-form.ts';
 import { startsWith } from './piece-tokenizer.ts';
-import { type FormIds, fillForm } from './segment-shape.ts';
+import { type FormIds, fillForm, type StandingContents, standing } from './segment-shape.ts';
 
 export interface ReplyEnd {
   readonly id: TokenId | undefined;
@@ -21,13 +20,13 @@ export interface ChangeShape {
 export function changed(
   turn: ConversationTurn,
   shape: ChangeShape | undefined,
-  { system, replyBefore }: { system: TokenSequence | undefined; replyBefore: TokenSequence | undefined },
+  { before, replyBefore }: { readonly before: StandingContents; readonly replyBefore: TokenSequence | undefined },
 ): ChangedTurn | undefined {
   if (shape === undefined) return undefined;
   const reply = changedReply(turn, shape.reply);
   if (shape.messages === undefined) return reply && { messages: undefined, reply };
   const { form, end } = shape.messages;
-  const contents = form.marks.map((mark) => (mark === SYSTEM_MARK ? (system ?? []) : turn.content(Number(mark))));
+  const contents = form.marks.map((mark) => standing(mark, before) ?? turn.content(Number(mark)));
   return { messages: fillForm(form, contents, skipAfter(replyBefore, end)), reply };
 }
 

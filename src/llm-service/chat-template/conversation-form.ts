@@ -1,18 +1,48 @@
 import type { Role } from '../../domain/record/turn-record.ts';
+import { type CallSyntax, callIdIn, type MarkedCall, markCalls, toolCalls } from './call-syntax.ts';
+import type { ToolList } from './prompt-preamble.ts';
 import type { ReasoningStyle } from './reasoning-style.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 
-/** What of a turn a template gets to see: who speaks, and whether the reply begins with reasoning. Never the contents. */
+/** What of a message a template gets to see: who speaks, and of calls and results which tools they are of. */
+export interface MessageOutline {
+  readonly role: Role;
+  /** Of an assistant's message: the names of the tools that it calls, and whether it says something before. */
+  readonly calls?: readonly string[];
+  readonly says?: boolean;
+  /** Of a tool's message: the call that it answers. */
+  readonly answers?: CallPlace;
+}
+
+/** A call of the reply before, or of an assistant's message before. */
+export interface CallPlace {
+  readonly name: string;
+  /** Which of its calls it is, from 0. */
+  readonly place: number;
+}
+
+/** Whether it begins with reasoning, and the names of the tools that it calls. */
+export interface ReplyOutline {
+  readonly reasoned: boolean;
+  readonly calls: readonly string[];
+}
+
+export const PLAIN_REPLY: ReplyOutline = { reasoned: false, calls: [] };
+
+/** What of a turn a template gets to see. Never the contents. */
 export interface TurnOutline {
-  readonly roles: readonly Role[];
+  readonly messages: readonly MessageOutline[];
   /** `undefined`: it is still to be answered. */
-  readonly reply: 'plain' | 'reasoned' | undefined;
+  readonly reply: ReplyOutline | undefined;
 }
 
 /** A stretch of a conversation, oldest turn first. */
 export interface ConversationOutline {
   /** Whether the session opens with a system message. */
   readonly system: boolean;
+  /** Whether instructions stand before it. */
+  readonly instructions: boolean;
+  readonly tools: ToolList;
   /** Whether `turns` begins with the session's first; if not, one exchange stands for all that came before. */
   readonly fromStart: boolean;
   readonly turns: readonly TurnOutline[];
@@ -24,7 +54,7 @@ export interface ConversationOutline {
  */
 export interface TurnForm {
   readonly literals: readonly string[];
-  /** {@link SYSTEM_MARK}, the number of one of its messages, {@link REASONING_MARK} or {@link ANSWER_MARK}. */
+  /** {@link INSTRUCTIONS_MARK}, {@link SYSTEM_MARK}, the number of one of its messages, {@link REASONING_MARK} or {@link ANSWER_MARK}. */
   readonly marks: readonly string[];
 }
 
@@ -40,16 +70,21 @@ export interface ConversationForm {
 
 /** The content of the session's system message, in whichever turn it stands. */
 export const SYSTEM_MARK = 's';
+/** The content of the instructions that stand before the conversation. */
+export const INSTRUCTIONS_MARK = 'i';
 export const REASONING_MARK = 'r';
 /** What a reply says, without its reasoning. */
 export const ANSWER_MARK = 'a';
+/** What a message says before it calls tools. */
+const SAID_MARK = 't';
 const BEFORE = 'before';
 
 export interface FormOptions {
   readonly style: ReasoningStyle | undefined;
+  readonly calls: CallSyntax | undefined;
   /** Dates of another form are printed again, so that two can be compared while the clock runs. */
   readonly dates?: ReadonlyMap<string, string>;
-  /** Put around the contents of the last turn's messages, to see whether the template removes it. */
+  /** Put around the contents of the last turn's messages, and the instructions where it is the first one too, to see whether the template removes it. */
   readonly padding?: { readonly start: string; readonly end: string };
 }
 
@@ -60,36 +95,55 @@ export interface FormOptions {
 export function conversationForm(
   renderer: TemplateRenderer,
   outline: ConversationOutline,
-  { style, dates: given, padding = { start: '', end: '' } }: FormOptions,
+  { style, calls: syntax, dates: given, padding = { start: '', end: '' } }: FormOptions,
 ): ConversationForm {
-  const { system, fromStart, turns } = outline;
+  const { system, instructions, tools, fromStart, turns } = outline;
   const messages: object[] = [];
+  const called: { readonly calls: readonly MarkedCall[]; readonly mark: string; readonly said: string }[] = [];
+  const callsOf = (names: readonly string[], mark: string) => {
+    const calls = names.map((name, place) => ({ name, mark: renderer.mark(`${mark}.${place}`) }));
+    called.push({ calls, mark: renderer.mark(mark), said: renderer.mark(`${mark}.${SAID_MARK}`) });
+    return { tool_calls: toolCalls(calls) };
+  };
+  if (instructions) {
+    const { start, end } = turns.length === 1 ? padding : { start: '', end: '' };
+    messages.push({ role: 'system', content: start + renderer.mark(INSTRUCTIONS_MARK) + end });
+  }
   if (!fromStart) {
     if (system) messages.push({ role: 'system', content: renderer.mark(SYSTEM_MARK) });
     messages.push({ role: 'user', content: renderer.mark(`${BEFORE}.0`) });
     messages.push({ role: 'assistant', content: renderer.mark(`${BEFORE}.${ANSWER_MARK}`) });
   }
-  for (const [index, { roles, reply }] of turns.entries()) {
+  for (const [index, { messages: own, reply }] of turns.entries()) {
     const { start, end } = index === turns.length - 1 ? padding : { start: '', end: '' };
-    for (const [place, role] of roles.entries()) {
+    for (const [place, { role, calls, says, answers }] of own.entries()) {
       const mark = isSystem(outline, index, place) ? SYSTEM_MARK : `${index}.${place}`;
-      messages.push({ role, content: start + renderer.mark(mark) + end });
+      const said = says ? renderer.mark(`${mark}.${SAID_MARK}`) : '';
+      const content = calls === undefined ? start + renderer.mark(mark) + end : said;
+      const answered = answers && { name: answers.name, tool_call_id: callIdIn(answers.place) };
+      messages.push({ role, content, ...answered, ...(calls && callsOf(calls, mark)) });
     }
-    const [reasoning, answer] = [renderer.mark(`${index}.${REASONING_MARK}`), renderer.mark(`${index}.${ANSWER_MARK}`)];
-    if (reply === 'plain') messages.push({ role: 'assistant', content: answer });
-    if (reply === 'reasoned') {
-      if (style === undefined) throw new TemplateRefusal('knows no reasoning');
-      messages.push({ role: 'assistant', ...style.message(reasoning, answer) });
-    }
+    if (reply === undefined) continue;
+    const [reasoning, answer] = [`${index}.${REASONING_MARK}`, `${index}.${ANSWER_MARK}`];
+    const calls = reply.calls.length === 0 ? undefined : callsOf(reply.calls, answer);
+    const said = calls === undefined ? renderer.mark(answer) : '';
+    if (reply.reasoned && style === undefined) throw new TemplateRefusal('knows no reasoning');
+    const content = reply.reasoned ? style?.message(renderer.mark(reasoning), said) : { content: said };
+    messages.push({ role: 'assistant', ...content, ...calls });
   }
   const dates = new Map(given);
-  const text = renderer.render(messages, { generationPrompt: turns.at(-1)?.reply === undefined, dates });
+  const generationPrompt = turns.at(-1)?.reply === undefined;
+  let text = renderer.render(messages, { generationPrompt, dates, tools: tools.variable });
+  for (const { calls, mark, said } of called) {
+    if (syntax === undefined) throw new TemplateRefusal('knows no calls of tools');
+    text = markCalls(text, calls, { syntax, mark, said });
+  }
   return { ...formsOf(renderer, outline, text), dates, text };
 }
 
 /** Whether message `place` of turn `index` is the session's system message. */
 function isSystem({ fromStart, turns }: ConversationOutline, index: number, place: number): boolean {
-  return fromStart && index === 0 && place === 0 && turns[0]?.roles[0] === 'system';
+  return fromStart && index === 0 && place === 0 && turns[0]?.messages[0]?.role === 'system';
 }
 
 /** Cuts a rendered conversation behind each reply. */
@@ -112,18 +166,18 @@ function formsOf(
     forms.push({ literals: literals.slice(from, reply === undefined ? end + 1 : end), marks: own });
     from = end;
   }
-  for (const [index, { roles }] of outline.turns.entries()) {
-    const moved = roles.find(
+  for (const [index, { messages }] of outline.turns.entries()) {
+    const moved = messages.find(
       (_, place) => !isSystem(outline, index, place) && !forms[index]?.marks.includes(`${place}`),
     );
-    if (moved !== undefined) throw new TemplateRefusal(`moves ${moved} messages to another turn`);
+    if (moved !== undefined) throw new TemplateRefusal(`moves ${moved.role} messages to another turn`);
   }
   return { before, turns: forms };
 }
 
 /** A mark's name within its turn; a mark of another turn has been moved here. */
 function ownName(mark: string, index: number, outline: ConversationOutline): string {
-  if (mark === SYSTEM_MARK) return mark;
+  if (mark === SYSTEM_MARK || mark === INSTRUCTIONS_MARK) return mark;
   const [turn, name] = mark.split('.') as [string, string];
   if (turn === String(index)) return name;
   throw new TemplateRefusal(`moves ${roleOf(mark, outline)} messages to another turn`);
@@ -132,10 +186,11 @@ function ownName(mark: string, index: number, outline: ConversationOutline): str
 function requireContents(outline: ConversationOutline, marks: readonly string[]): void {
   const times = new Map<string, number>();
   for (const mark of marks) times.set(mark, (times.get(mark) ?? 0) + 1);
-  const expected = outline.turns.flatMap(({ roles, reply }, index) => [
-    ...roles.map((_, place) => (isSystem(outline, index, place) ? SYSTEM_MARK : `${index}.${place}`)),
+  const expected = outline.turns.flatMap(({ messages, reply }, index) => [
+    ...messages.map((_, place) => (isSystem(outline, index, place) ? SYSTEM_MARK : `${index}.${place}`)),
     ...(reply === undefined ? [] : [`${index}.${ANSWER_MARK}`]),
   ]);
+  if (outline.instructions) expected.push(INSTRUCTIONS_MARK);
   if (!outline.fromStart) expected.push(`${BEFORE}.${ANSWER_MARK}`);
   for (const mark of expected) {
     if (!times.has(mark)) throw new TemplateRefusal(`leaves out ${roleOf(mark, outline)} messages`);
@@ -150,10 +205,10 @@ function requireContents(outline: ConversationOutline, marks: readonly string[])
 }
 
 function roleOf(mark: string, { turns }: ConversationOutline): Role {
-  if (mark === SYSTEM_MARK) return 'system';
+  if (mark === SYSTEM_MARK || mark === INSTRUCTIONS_MARK) return 'system';
   const [turn, name] = mark.split('.') as [string, string];
   if (name === ANSWER_MARK || name === REASONING_MARK) return 'assistant';
-  return turns[Number(turn)]?.roles[Number(name)] ?? 'user';
+  return turns[Number(turn)]?.messages[Number(name)]?.role ?? 'user';
 }
 
 /** How many of a form's marks, with the literals before them, are its messages'; what follows is how it is answered. */

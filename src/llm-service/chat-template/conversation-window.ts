@@ -9,11 +9,11 @@ export type WindowRule = 'exchanges' | 'whole';
 const EXCHANGES = 2;
 
 /** The first of `turns` that has to be looked at again when a turn follows them. */
-export function windowStart(turns: readonly Pick<TurnOutline, 'roles'>[], rule: WindowRule): number {
+export function windowStart(turns: readonly Pick<TurnOutline, 'messages'>[], rule: WindowRule): number {
   if (rule === 'whole') return 0;
   let exchanges = 0;
   for (let index = turns.length - 1; index > 0; index--) {
-    if (!(turns[index] as TurnOutline).roles.includes('user')) continue;
+    if (!asks(turns[index] as TurnOutline)) continue;
     exchanges++;
     if (exchanges === EXCHANGES) return index;
   }
@@ -21,7 +21,11 @@ export function windowStart(turns: readonly Pick<TurnOutline, 'roles'>[], rule: 
 }
 
 /** How many user messages back a turn is: 1 for one of the newest exchange. */
-export function exchangesBack(turns: readonly Pick<TurnOutline, 'roles'>[], index: number): number {
-  const following = turns.slice(index + 1).filter(({ roles }) => roles.includes('user')).length;
+export function exchangesBack(turns: readonly Pick<TurnOutline, 'messages'>[], index: number): number {
+  const following = turns.slice(index + 1).filter(asks).length;
   return following + 1;
+}
+
+function asks({ messages }: Pick<TurnOutline, 'messages'>): boolean {
+  return messages.some(({ role }) => role === 'user');
 }

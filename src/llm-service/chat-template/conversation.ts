@@ -1,10 +1,11 @@
-import type { Role } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
+import type { MessageOutline } from './conversation-form.ts';
+import { EMPTY_PREAMBLE, type PromptPreamble } from './prompt-preamble.ts';
 import type { TurnSegment } from './segment-shape.ts';
 
 /** A turn as it was read and written, of which later prompts are composed. */
 export interface ConversationTurn {
-  readonly roles: readonly Role[];
+  readonly messages: readonly MessageOutline[];
   /** Its own part of its prompt. */
   readonly promptIds: TokenSequence;
   /** The exact ids of its messages' contents, in order. */
@@ -17,6 +18,8 @@ export interface ConversationTurn {
   readonly ended: boolean;
   /** How many of them, at the beginning, are reasoning and the marks around it. */
   readonly reasoningLength: number;
+  /** The names of the tools that the reply calls. */
+  readonly calls: readonly string[];
 }
 
 /** What a new turn follows. */
@@ -27,6 +30,16 @@ export interface Conversation {
   readonly fromStart: boolean;
   /** Ids of the session's system message, whether or not its turn is still there; `undefined`: it has none. */
   readonly system: TokenSequence | undefined;
+  /** What stood before it in its last prompt. */
+  readonly preamble: PromptPreamble;
+  /** The session's first turn, whether or not it is still there; `undefined` where it is not known. */
+  readonly opening: ConversationTurn | undefined;
+}
+
+/** A next turn, new or written before. */
+export interface NextTurn {
+  readonly messages: readonly MessageOutline[];
+  readonly preamble: PromptPreamble;
 }
 
 /** How a turn that stands in the last prompt stands in the next one, as far as not as it did. */
@@ -40,6 +53,8 @@ export interface ChangedTurn {
 }
 
 export interface Continuation {
+  /** What the prompt begins with now, where it began otherwise and does not begin with the session's first turn. */
+  readonly preamble?: TokenSequence;
   /** For the last turns of the conversation, oldest first; `undefined` where one stands as it did. */
   readonly changes: readonly (ChangedTurn | undefined)[];
   readonly segment: TurnSegment;
@@ -48,8 +63,8 @@ export interface Continuation {
 /** A conversation of which only the last reply is known: what follows is what follows any plain exchange but the first. */
 export function afterReply(replyIds: TokenSequence): Conversation {
   const turn = {
-    ...{ roles: ['user' as const], promptIds: [], content: () => [], generationPrompt: [] },
-    ...{ replyIds, ended: false, reasoningLength: 0 },
+    ...{ messages: [{ role: 'user' as const }], promptIds: [], content: () => [], generationPrompt: [] },
+    ...{ replyIds, ended: false, reasoningLength: 0, calls: [] },
   };
-  return { turns: [turn], fromStart: false, system: undefined };
+  return { turns: [turn], fromStart: false, system: undefined, preamble: EMPTY_PREAMBLE, opening: undefined };
 }

@@ -1,5 +1,6 @@
-import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
+import { appendTokens, commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { LlmService } from '../llm-service.ts';
+import type { WrittenText } from './call-texts.ts';
 
 /** Where a piece stands: at the start of the prompt, or after text that is tokenized already. */
 export type Place = 'start' | 'after-text';
@@ -75,12 +76,26 @@ export class PieceTokenizer {
     return style === 'continued' ? this.#continued(text, false) : this.#tokenize(text, { parseSpecial: false });
   }
 
-  /** {@link content} of many, in order, a few at a time. */
-  async contents(pieces: readonly { text: string; style: ContentStyle }[]): Promise<TokenSequence[]> {
+  /** A content of several texts, of which some are the template's own words, with its control tokens. */
+  async written(texts: readonly WrittenText[], style: ContentStyle): Promise<TokenSequence> {
+    const [first, ...others] = texts;
+    if (first === undefined) return [];
+    if (others.length === 0) return this.#piece(first, style);
+    const ids = [...(await this.#piece(first, style))];
+    for (const text of others) appendTokens(ids, await this.#piece(text, 'continued'));
+    return ids;
+  }
+
+  #piece({ text, isTemplate }: WrittenText, style: ContentStyle): Promise<TokenSequence> {
+    return isTemplate ? this.literal(text, 'after-text') : this.content(text, style);
+  }
+
+  /** {@link written} of many, in order, a few at a time. */
+  async contents(pieces: readonly { texts: readonly WrittenText[]; style: ContentStyle }[]): Promise<TokenSequence[]> {
     const all: TokenSequence[] = [];
     for (let i = 0; i < pieces.length; i += TOKENIZE_PARALLEL) {
       const some = pieces.slice(i, i + TOKENIZE_PARALLEL);
-      all.push(...(await Promise.all(some.map(({ text, style }) => this.content(text, style)))));
+      all.push(...(await Promise.all(some.map(({ texts, style }) => this.written(texts, style)))));
     }
     return all;
   }

@@ -6,6 +6,8 @@ import { PADDINGS, type Trim } from './text-ends.ts';
 export interface ReasoningStyle {
   /** The text that ends the reasoning in a reply, for example `</think>`: what stands before it is not the answer. */
   readonly end: string;
+  /** The text that begins it; empty where it is not known. A prompt may end with it. */
+  readonly start: string;
   /** What the template removes between that and the answer where it leaves the reasoning out. */
   readonly trim: Trim;
   /** An assistant message's fields, beside its role. */
@@ -36,9 +38,9 @@ const INLINE: readonly { readonly start: string; readonly end: string }[] = [
 export function reasoningStyle(renderer: TemplateRenderer): ReasoningStyle | undefined {
   for (const field of FIELDS) {
     const message = (reasoning: string, answer: string) => ({ content: answer, [field]: reasoning });
-    const end = endShown(renderer, message);
+    const shown = endShown(renderer, message);
     // Whoever takes a reply apart for such a field takes the white space between as well.
-    if (end !== undefined) return { end, trim: 'white-space', message };
+    if (shown !== undefined) return { ...shown, trim: 'white-space', message };
   }
   const known = INLINE.find(({ end }) => renderer.mentions(end));
   if (known === undefined) return undefined;
@@ -46,10 +48,10 @@ export function reasoningStyle(renderer: TemplateRenderer): ReasoningStyle | und
   if (field !== undefined) {
     // It is shown in conversations that were not tried, and is no part of the content in any.
     const message = (reasoning: string, answer: string) => ({ content: answer, [field]: reasoning });
-    return { end: known.end, trim: 'white-space', message };
+    return { ...known, trim: 'white-space', message };
   }
   const message = (reasoning: string, answer: string) => ({ content: known.start + reasoning + known.end + answer });
-  return { end: known.end, trim: trimOf(renderer, message), message };
+  return { ...known, trim: trimOf(renderer, message), message };
 }
 
 /** White space is no part of an answer where the template never leaves reasoning out, and so does not say. */
@@ -65,8 +67,11 @@ function trimOf(renderer: TemplateRenderer, message: ReasoningStyle['message']):
   return before(PADDINGS.lines.start) === bare ? 'line-breaks' : 'nothing';
 }
 
-/** The text between reasoning and answer, in the first of some conversations in which the template shows both. */
-function endShown(renderer: TemplateRenderer, message: ReasoningStyle['message']): string | undefined {
+/** The texts before reasoning, and between it and the answer, in the first of some conversations in which the template shows both. */
+function endShown(
+  renderer: TemplateRenderer,
+  message: ReasoningStyle['message'],
+): Pick<ReasoningStyle, 'start' | 'end'> | undefined {
   const [asked, reply] = [
     { role: 'user', content: 'x' },
     { role: 'assistant', ...message(renderer.mark('r'), renderer.mark('a')) },
@@ -87,8 +92,13 @@ function shownBetween(renderer: TemplateRenderer, messages: readonly object[], g
   const { literals, marks } = rendered(renderer, messages, generationPrompt) ?? { literals: [], marks: [] };
   const reasoning = marks.indexOf('r');
   if (reasoning === -1 || marks[reasoning + 1] !== 'a') return undefined;
-  const between = (literals[reasoning + 1] as string).trim();
-  return between === '' ? undefined : between;
+  const end = (literals[reasoning + 1] as string).trim();
+  if (end === '') return undefined;
+  // What stands before the reasoning, without what a prompt ends with.
+  const before = literals[reasoning] as string;
+  const prompt = rendered(renderer, messages.slice(0, 1), true)?.literals[0] ?? '';
+  const known = INLINE.find(({ start }) => before.trimEnd().endsWith(start))?.start;
+  return { start: known ?? (before.startsWith(prompt) ? before.slice(prompt.length).trim() : ''), end };
 }
 
 /** `undefined` where the template refuses the conversation. */

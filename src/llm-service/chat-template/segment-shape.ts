@@ -1,7 +1,10 @@
-import type { MessageSpan, Role, TextMessage } from '../../domain/record/turn-record.ts';
+import type { MessageSpan } from '../../domain/record/turn-record.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import { SYSTEM_MARK, type TurnForm } from './conversation-form.ts';
+import type { CallSyntax } from './call-syntax.ts';
+import { callTexts } from './call-texts.ts';
+import { INSTRUCTIONS_MARK, type MessageOutline, SYSTEM_MARK, type TurnForm } from './conversation-form.ts';
 import type { ContentStyle, PieceTokenizer, Place } from './piece-tokenizer.ts';
+import type { TemplateMessage } from './template-message.ts';
 import type { TextEnds } from './text-ends.ts';
 
 /** One turn's part of the prompt. */
@@ -12,6 +15,8 @@ export interface TurnSegment {
    * first id may carry it.
    */
   readonly spans: MessageSpan[];
+  /** How many ids of each message's content say something before it calls tools; 0 where it does not do both. */
+  readonly saidLengths: readonly number[];
   /**
    * Leading ids that are not this turn's own: in turn 1 the preamble (BOS, system message), later the end of the
    * previous reply.
@@ -72,43 +77,71 @@ export async function formIds(
 /** Everything about a new turn's segment that does not depend on its messages' contents. */
 export interface SegmentShape {
   readonly form: FormIds;
-  readonly roles: readonly Role[];
+  readonly messages: readonly MessageOutline[];
   /** What the template removes at the ends of each message. */
   readonly ends: readonly TextEnds[];
+  /** The same of the instructions before a session's first turn. */
+  readonly instructionEnds: TextEnds | undefined;
+}
+
+/** Contents that stand before the conversation, or wherever a template puts them. */
+export interface StandingContents {
+  readonly system: TokenSequence | undefined;
+  readonly instructions: TokenSequence | undefined;
 }
 
 /** Puts the ids of the contents between the shape's; leaves out the first `skip` ids, which the reply before has already. */
 export async function fillSegment(
-  { form, roles, ends }: SegmentShape,
-  messages: readonly TextMessage[],
-  options: { readonly pieces: PieceTokenizer; readonly skip: number; readonly system: TokenSequence | undefined },
+  { form, messages: outlines, ends }: SegmentShape,
+  messages: readonly TemplateMessage[],
+  options: {
+    readonly pieces: PieceTokenizer;
+    readonly calls: CallSyntax | undefined;
+    readonly skip: number;
+    readonly before: StandingContents;
+  },
 ): Promise<TurnSegment> {
-  const own = form.marks.map((mark) => messageOf(mark, roles));
+  const { pieces, calls, before } = options;
+  const own = form.marks.map((mark) => messageOf(mark, outlines));
   const asked = own.flatMap((message, index) => {
     if (message === undefined) return [];
-    const text = (ends[message] as TextEnds).removedFrom((messages[message] as TextMessage).content);
-    return [{ text, style: form.styles[index] as ContentStyle }];
+    const said = messages[message] as TemplateMessage;
+    const style = form.styles[index] as ContentStyle;
+    if (said.calls !== undefined) return callPieces(said, calls, style).map((piece) => ({ message, ...piece }));
+    return [{ message, texts: [{ text: (ends[message] as TextEnds).removedFrom(said.content) }], style }];
   });
-  const tokenized = await options.pieces.contents(asked);
-  let next = 0;
-  const contents = own.map((message) =>
-    message === undefined ? (options.system ?? []) : (tokenized[next++] as TokenSequence),
-  );
+  const tokenized = await pieces.contents(asked);
+  const contents = own.map((message, index) => {
+    if (message === undefined) return standing(form.marks[index] as string, before) ?? [];
+    return tokenized.filter((_, piece) => asked[piece]?.message === message).flat();
+  });
   const { ids, starts, leadLength } = fillForm(form, contents, options.skip);
-  const spans: (MessageSpan & { readonly message: number })[] = own.flatMap((message, index) =>
-    message === undefined
-      ? []
-      : [
-          {
-            message,
-            role: roles[message] as Role,
-            start: starts[index] as number,
-            length: (contents[index] as TokenSequence).length,
-          },
-        ],
-  );
-  spans.sort((a, b) => a.message - b.message);
-  return { ids, spans: spans.map(({ role, start, length }) => ({ role, start, length })), leadLength };
+  const spans = outlines.map(({ role }, message) => {
+    const place = own.indexOf(message);
+    return { role, start: starts[place] as number, length: (contents[place] as TokenSequence).length };
+  });
+  const saidLengths = outlines.map((_, message) => {
+    const [text, call] = tokenized.filter((_, piece) => asked[piece]?.message === message);
+    return call === undefined ? 0 : (text as TokenSequence).length;
+  });
+  return { ids, spans, saidLengths, leadLength };
+}
+
+/** What a message says, where it says something, and then its calls. */
+function callPieces(message: TemplateMessage, syntax: CallSyntax | undefined, style: ContentStyle) {
+  const texts = callTexts(message, syntax);
+  const [first, ...others] = texts;
+  if (first === undefined || first.isTemplate) return [{ texts, style }];
+  return [
+    { texts: [first], style },
+    { texts: others, style: 'continued' as const },
+  ];
+}
+
+/** What a mark of contents before the conversation stands for; `undefined` for a turn's own. */
+export function standing(mark: string, { system, instructions }: StandingContents): TokenSequence | undefined {
+  if (mark === INSTRUCTIONS_MARK) return instructions ?? [];
+  return mark === SYSTEM_MARK ? (system ?? []) : undefined;
 }
 
 /** A form's ids with contents in their places. */
@@ -131,8 +164,9 @@ export function fillForm(
   return { ids, starts, leadLength: lead.literal === 0 ? Math.max(0, leadLength - skip) : leadLength };
 }
 
-/** The message that a mark stands for; `undefined` for the system message of an earlier turn. */
-function messageOf(mark: string, roles: readonly Role[]): number | undefined {
+/** The message that a mark stands for; `undefined` for what stands before the conversation. */
+function messageOf(mark: string, messages: readonly MessageOutline[]): number | undefined {
+  if (mark === INSTRUCTIONS_MARK) return undefined;
   if (mark !== SYSTEM_MARK) return Number(mark);
-  return roles[0] === 'system' ? 0 : undefined;
+  return messages[0]?.role === 'system' ? 0 : undefined;
 }

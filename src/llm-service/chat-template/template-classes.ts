@@ -1,12 +1,16 @@
+import { type CallSyntax, callSyntax } from './call-syntax.ts';
 import {
   type ConversationForm,
   type ConversationOutline,
   conversationForm,
+  type MessageOutline,
+  PLAIN_REPLY,
   SYSTEM_MARK,
   type TurnForm,
   type TurnOutline,
 } from './conversation-form.ts';
 import { exchangesBack, type WindowRule, windowStart } from './conversation-window.ts';
+import { NO_TOOLS, ToolList } from './prompt-preamble.ts';
 import { type ReasoningStyle, reasoningStyle } from './reasoning-style.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 import { type TurnChange, turnChange } from './turn-change.ts';
@@ -35,6 +39,8 @@ export interface TemplateFacts {
   readonly classes: readonly TraitClass[];
   readonly window: WindowRule;
   readonly style: ReasoningStyle | undefined;
+  /** How it writes calls; `undefined`: it tells models of no tools, or writes no calls that could be read again. */
+  readonly calls: CallSyntax | undefined;
   /** Text after a reply that belongs to it, e.g. `<|im_end|>\n`; `undefined` where it cannot be told from what follows. */
   readonly closing: string | undefined;
   /** Text between a reply's closing and the next user message's content, e.g. `<|im_start|>user\n`. */
@@ -51,7 +57,8 @@ const FOLLOW_REACH_MAX = 2;
  */
 export function templateFacts(renderer: TemplateRenderer, eosText: string): TemplateFacts {
   const style = reasoningStyle(renderer);
-  const probe = new Probe(renderer, style);
+  const calls = tellsOfTools(renderer) ? callSyntax(renderer) : undefined;
+  const probe = new Probe(renderer, { style, calls });
   const traits: ConversationTrait[] = [
     'plain',
     'system',
@@ -63,16 +70,35 @@ export function templateFacts(renderer: TemplateRenderer, eosText: string): Temp
   if (plain?.class === 'refused') throw new TemplateRefusal(plain.why ?? '');
   const tried = classes.filter((found) => found.class !== 'refused').map(({ trait }) => trait);
   const window = tried.every((trait) => probe.windowHolds(trait)) ? 'exchanges' : 'whole';
-  return { classes, window, style, ...probe.replyBorder(eosText) };
+  return { classes, window, style, calls, ...probe.replyBorder(eosText) };
+}
+
+/** With contents as texts, or where the template cannot carry a conversation of those, as lists of parts. Throws what `probe` throws. */
+export function factsOf(probe: (contents: 'text' | 'parts') => TemplateFacts): {
+  facts: TemplateFacts;
+  contents: 'text' | 'parts';
+} {
+  try {
+    return { facts: probe('text'), contents: 'text' };
+  } catch (error) {
+    if (!(error instanceof TemplateRefusal)) throw error;
+    try {
+      return { facts: probe('parts'), contents: 'parts' };
+    } catch {
+      throw error;
+    }
+  }
 }
 
 class Probe {
   readonly #renderer: TemplateRenderer;
   readonly #style: ReasoningStyle | undefined;
+  readonly #calls: CallSyntax | undefined;
 
-  constructor(renderer: TemplateRenderer, style: ReasoningStyle | undefined) {
+  constructor(renderer: TemplateRenderer, { style, calls }: Pick<TemplateFacts, 'style' | 'calls'>) {
     this.#renderer = renderer;
     this.#style = style;
+    this.#calls = calls;
   }
 
   classOf(trait: ConversationTrait): TraitClass {
@@ -117,7 +143,7 @@ class Probe {
 
   /** Where a reply ends and the next message begins. */
   replyBorder(eosText: string): Pick<TemplateFacts, 'closing' | 'opener'> {
-    const user: TurnOutline = { roles: ['user'], reply: 'plain' };
+    const user: TurnOutline = { messages: [{ role: 'user' }], reply: PLAIN_REPLY };
     const answered = this.#form('plain', [user, user]).text;
     const end = answered.slice(answered.lastIndexOf(this.#renderer.mark('1.a')) + this.#renderer.mark('1.a').length);
     const afterReply = this.#form('plain', [user, user, { ...user, reply: undefined }]).turns[2]?.literals[0] as string;
@@ -136,7 +162,7 @@ class Probe {
     const [before, now] = [this.#form(trait, last).turns, this.#form(trait, asked).turns];
     return before.flatMap((form, index) => {
       const { reply } = asked[index] as TurnOutline;
-      const change = turnChange(form, now[index] as TurnForm, reply, 'as-template');
+      const change = turnChange(form, now[index] as TurnForm, reply, { policy: 'as-template' });
       if (change === undefined) return [];
       const lostSystem = form.marks.includes(SYSTEM_MARK) && !(now[index] as TurnForm).marks.includes(SYSTEM_MARK);
       return [{ change, back: exchangesBack(last, index), before: form, now: now[index] as TurnForm, lostSystem }];
@@ -144,19 +170,43 @@ class Probe {
   }
 
   #form(trait: ConversationTrait, turns: readonly TurnOutline[], fromStart = true): ConversationForm {
-    const outline: ConversationOutline = { system: trait === 'system', fromStart, turns };
-    return conversationForm(this.#renderer, outline, { style: this.#style });
+    const tools = trait === 'tools' ? PROBED_TOOLS : NO_TOOLS;
+    const outline: ConversationOutline = { system: trait === 'system', instructions: false, tools, fromStart, turns };
+    return conversationForm(this.#renderer, outline, { style: this.#style, calls: this.#calls });
   }
 }
 
 /** `count` turns with the trait, the last still to be answered. */
 function conversation(trait: ConversationTrait, count: number): TurnOutline[] {
   return Array.from({ length: count }, (_, index) => {
-    const asks = trait === 'tools' && index % 2 === 1 ? ('tool' as const) : ('user' as const);
-    const roles = trait === 'system' && index === 0 ? (['system', asks] as const) : [asks];
-    const reply = trait === 'thinking' ? 'reasoned' : 'plain';
-    return { roles, reply: index === count - 1 ? undefined : reply };
+    const isResult = trait === 'tools' && index % 2 === 1;
+    const asks: MessageOutline = isResult
+      ? { role: 'tool', answers: { name: PROBED_TOOL, place: 0 } }
+      : { role: 'user' };
+    const messages = trait === 'system' && index === 0 ? [{ role: 'system' as const }, asks] : [asks];
+    const calls = trait === 'tools' && !isResult ? [PROBED_TOOL] : [];
+    return { messages, reply: index === count - 1 ? undefined : { reasoned: trait === 'thinking', calls } };
   });
+}
+
+const PROBED_TOOL = 'tool_q';
+const PROBED_TOOLS = new ToolList([
+  {
+    name: PROBED_TOOL,
+    description: 'A tool.',
+    parameters: { type: 'object', properties: { argument_q: { type: 'string', description: 'An argument.' } } },
+  },
+]);
+
+/** Whether a prompt names the tools that it is given. */
+function tellsOfTools(renderer: TemplateRenderer): boolean {
+  const messages = [{ role: 'user', content: renderer.mark('u') }];
+  try {
+    return renderer.render(messages, { generationPrompt: true, tools: PROBED_TOOLS.variable }).includes(PROBED_TOOL);
+  } catch (error) {
+    if (error instanceof TemplateRefusal) return false;
+    throw error;
+  }
 }
 
 function turnCounts(): number[] {

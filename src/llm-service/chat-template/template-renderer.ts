@@ -64,9 +64,13 @@ export class TemplateRenderer {
    */
   render(
     messages: readonly object[],
-    options: { readonly generationPrompt: boolean; readonly dates?: Map<string, string> },
+    options: {
+      readonly generationPrompt: boolean;
+      readonly dates?: Map<string, string>;
+      readonly tools?: readonly object[];
+    },
   ): string {
-    return this.#run(messages, options.generationPrompt, options.dates ?? new Map());
+    return this.#run(messages, { dates: new Map(), ...options });
   }
 
   /** Literals and the names of the marks between them: literal, mark, literal, … , literal. */
@@ -86,7 +90,15 @@ export class TemplateRenderer {
     return true;
   }
 
-  #run(messages: readonly object[], generationPrompt: boolean, dates: Map<string, string>): string {
+  #run(
+    messages: readonly object[],
+    options: {
+      readonly generationPrompt: boolean;
+      readonly dates: Map<string, string>;
+      readonly tools?: readonly object[];
+    },
+  ): string {
+    const { generationPrompt, dates, tools } = options;
     const clock = this.#clock;
     const printDate = (format: unknown) => {
       const text = dates.get(String(format)) ?? strftime((clock as { now(): number }).now(), String(format));
@@ -100,7 +112,8 @@ export class TemplateRenderer {
       ...(clock === undefined ? {} : { strftime_now: printDate }),
     };
     const given = this.#inParts ? messages.map(inParts) : messages;
-    const variables = { ...this.#globals, messages: given, add_generation_prompt: generationPrompt };
+    const said = { messages: given, add_generation_prompt: generationPrompt };
+    const variables = { ...this.#globals, ...said, ...(tools !== undefined && tools.length > 0 && { tools }) };
     try {
       return this.#template.render(variables, functions);
     } catch (error) {

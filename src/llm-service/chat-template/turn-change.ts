@@ -1,4 +1,11 @@
-import { ANSWER_MARK, messageMarks, REASONING_MARK, type TurnForm, type TurnOutline } from './conversation-form.ts';
+import {
+  ANSWER_MARK,
+  INSTRUCTIONS_MARK,
+  messageMarks,
+  REASONING_MARK,
+  type TurnForm,
+  type TurnOutline,
+} from './conversation-form.ts';
 
 /** What a client may ask for of the reasoning in earlier replies; `as-template`: what the template does with it. */
 export type ReasoningPolicy = 'keep' | 'drop' | 'as-template';
@@ -19,19 +26,20 @@ export type ReplyChange = 'written' | { readonly literal: string; readonly unles
 
 /**
  * Compares a turn's form in the last prompt with that in the next one. Where its messages stay, they stay as the very ids that
- * were read, whatever date or tokenizer version they were made with.
+ * were read, whatever date or tokenizer version they were made with. `newInstructions`: those before the conversation are others.
  */
 export function turnChange(
   before: TurnForm,
   now: TurnForm,
   reply: TurnOutline['reply'],
-  policy: ReasoningPolicy,
+  { policy, newInstructions = false }: { readonly policy: ReasoningPolicy; readonly newInstructions?: boolean },
 ): TurnChange | undefined {
   const [had, has] = [messageMarks(before), messageMarks(now)];
   const sameMessages =
     equal(before.marks.slice(0, had), now.marks.slice(0, has)) &&
     equal(before.literals.slice(0, had), now.literals.slice(0, has));
-  const messages = sameMessages ? undefined : now;
+  const anew = newInstructions && now.marks.includes(INSTRUCTIONS_MARK);
+  const messages = sameMessages && !anew ? undefined : now;
   const change = policy === 'keep' ? undefined : replyChange(before, now, reply, policy);
   return messages === undefined && change === undefined ? undefined : { messages, reply: change };
 }
@@ -55,7 +63,7 @@ function replyChange(
   // It stands as the model wrote it, and may go on to.
   if (now.marks[has] === REASONING_MARK) return undefined;
   const asked = before.literals[had] as string;
-  const thought = reply === 'reasoned' && (policy === 'drop' || now.marks[has] === ANSWER_MARK);
+  const thought = reply?.reasoned === true && (policy === 'drop' || now.marks[has] === ANSWER_MARK);
   const opening = literal.startsWith(asked) ? literal.slice(asked.length) : undefined;
   if (thought) return { literal, unless: opening };
   // White space between prompt and answer is the model's to write, as part of its first word.

@@ -1,7 +1,10 @@
-import type { TextMessage } from '../../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import { type CallSyntax, callIdIn, markCalls, toolCalls } from './call-syntax.ts';
+import { callTexts, type WrittenText } from './call-texts.ts';
 import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
+import type { ToolList } from './prompt-preamble.ts';
 import type { ReasoningStyle } from './reasoning-style.ts';
+import type { TemplateMessage } from './template-message.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 import { trimStart } from './text-ends.ts';
 import type { ReasoningPolicy } from './turn-change.ts';
@@ -9,7 +12,7 @@ import type { ReasoningPolicy } from './turn-change.ts';
 /** A rendered conversation: literal, content, literal, … , literal. */
 export interface WholeConversation {
   readonly literals: readonly string[];
-  readonly contents: readonly string[];
+  readonly contents: readonly (readonly WrittenText[])[];
 }
 
 /** The marks of reasoning that templates look for inside a reply. */
@@ -23,32 +26,56 @@ const REASONING = /(<think>|<\/think>)/;
  */
 export function wholeConversation(
   renderer: TemplateRenderer,
-  given: readonly TextMessage[],
+  given: readonly TemplateMessage[],
   options: {
     readonly style: ReasoningStyle | undefined;
+    readonly calls?: CallSyntax | undefined;
+    readonly tools?: ToolList;
     readonly policy?: ReasoningPolicy;
     readonly generationPrompt?: boolean;
   },
 ): WholeConversation {
-  const { style, policy = 'as-template', generationPrompt = true } = options;
+  const { style, calls: syntax, policy = 'as-template', generationPrompt = true, tools } = options;
   const messages = policy === 'drop' && style !== undefined ? given.map((message) => answerOf(message, style)) : given;
   const seesReasoning = policy === 'as-template' && renderer.mentions('</think>');
-  const hidden: string[] = [];
+  const hidden: (readonly WrittenText[])[] = [];
   const hide = (text: string): string => {
     const core = text.trim();
     if (core === '') return text;
-    hidden.push(core);
+    hidden.push([{ text: core }]);
     return text.replace(core, renderer.mark(hidden.length - 1));
   };
   const firstMarks: (string | undefined)[] = [];
-  const masked = messages.map(({ role, content }) => {
+  const called: { readonly names: readonly string[]; readonly mark: string }[] = [];
+  const marksOf = (names: readonly string[], mark: string) =>
+    names.map((name, place) => ({ name, mark: renderer.mark(`${mark}.${place}`) }));
+  const masked = messages.map((message) => {
+    const { role, content, calls, answers } = message;
     const first = hidden.length;
+    if (calls !== undefined && calls.length > 0) {
+      hidden.push(callTexts(message, syntax));
+      const names = calls.map(({ name }) => name);
+      called.push({ names, mark: String(first) });
+      firstMarks.push(String(first));
+      const said = content.trim() === '' ? '' : renderer.mark(`${first}.said`);
+      return { role, content: said, tool_calls: toolCalls(marksOf(names, String(first))) };
+    }
     const parts = seesReasoning && role === 'assistant' ? content.split(REASONING) : [content];
     const shown = parts.map((part, index) => (index % 2 === 1 ? part : hide(part))).join('');
     firstMarks.push(hidden.length > first ? String(first) : undefined);
-    return { role, content: shown };
+    const answered = answers && { name: answers.name, tool_call_id: callIdIn(answers.place) };
+    return { role, content: shown, ...answered };
   });
-  const { literals, marks } = renderer.splitAtMarks(renderer.render(masked, { generationPrompt }));
+  let text = renderer.render(masked, { generationPrompt, ...(tools && { tools: tools.variable }) });
+  for (const { names, mark } of called) {
+    if (syntax === undefined) throw new TemplateRefusal('knows no calls of tools');
+    text = markCalls(text, marksOf(names, mark), {
+      syntax,
+      mark: renderer.mark(mark),
+      said: renderer.mark(`${mark}.said`),
+    });
+  }
+  const { literals, marks } = renderer.splitAtMarks(text);
   const kept = new Set(marks);
   for (const [index, { role }] of masked.entries()) {
     // A template may drop a reply's reasoning, and so all of a reply that was only reasoning.
@@ -57,11 +84,11 @@ export function wholeConversation(
       throw new TemplateRefusal(`leaves out ${role} messages`);
     }
   }
-  return { literals, contents: marks.map((mark) => hidden[Number(mark)] as string) };
+  return { literals, contents: marks.map((mark) => hidden[Number(mark)] ?? []) };
 }
 
 /** A reply without its reasoning. */
-function answerOf(message: TextMessage, { end, trim }: ReasoningStyle): TextMessage {
+function answerOf(message: TemplateMessage, { end, trim }: ReasoningStyle): TemplateMessage {
   const at = message.role === 'assistant' ? message.content.lastIndexOf(end) : -1;
   return at === -1 ? message : { ...message, content: trimStart(message.content.slice(at + end.length), trim) };
 }
@@ -70,7 +97,9 @@ function answerOf(message: TextMessage, { end, trim }: ReasoningStyle): TextMess
 export function textOfWhole({ literals, contents }: WholeConversation, { unended }: { unended: boolean }): string {
   const last = literals.length - 1;
   return literals
-    .map((literal, index) => (index === last ? (unended ? '' : literal) : `${literal}${contents[index]}`))
+    .map((literal, index) =>
+      index === last ? (unended ? '' : literal) : literal + (contents[index] ?? []).map(({ text }) => text).join(''),
+    )
     .join('');
 }
 
@@ -81,7 +110,7 @@ export async function tokenizeWhole(whole: WholeConversation, pieces: PieceToken
     seams.push(await pieces.seam(text, index === 0 ? 'start' : 'after-text'));
   }
   const contents = await pieces.contents(
-    whole.contents.map((text, index) => ({ text, style: (seams[index] as Seam).style })),
+    whole.contents.map((texts, index) => ({ texts, style: (seams[index] as Seam).style })),
   );
   const ids: TokenId[] = [];
   for (const [index, seam] of seams.entries()) {

@@ -1,8 +1,8 @@
 import type { SequenceEvaluateOptions, Token, TokenBias } from 'node-llama-cpp';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
+import { schemaGrammar } from '../grammar/json-schema/schema-grammar.ts';
 import type { CandidateChain } from './candidate-chain.ts';
-import { schemaGrammar } from './json-schema/schema-grammar.ts';
 
 /** llama.cpp's `/completion` sampling parameters as the embedded service can honour them, checked. */
 export interface EmbeddedSampling {

@@ -55,9 +55,20 @@ export function thinks({ name }: Pick<TemplateFamily, 'name'>): boolean {
 }
 
 /** A conversation by the template itself, with its generation prompt; throws what it raises. */
-export function writtenBy(family: TemplateFamily, messages: readonly object[]): string {
+export function writtenBy(
+  family: TemplateFamily,
+  messages: readonly object[],
+  tools?: readonly object[],
+  generationPrompt = true,
+): string {
   return compiled(family).render(
-    { messages, add_generation_prompt: true, bos_token: family.bosText, eos_token: family.eosText },
+    {
+      messages,
+      ...(tools && { tools }),
+      add_generation_prompt: generationPrompt,
+      bos_token: family.bosText,
+      eos_token: family.eosText,
+    },
     {
       raise_exception: (reason) => {
         throw new Error(String(reason));
@@ -79,10 +90,15 @@ function compiled({ name, source }: TemplateFamily): JinjaTemplate {
 }
 
 /** What a model of the family writes after this conversation, with the token that ends it. */
-export function replyAfter(family: TemplateFamily, messages: readonly object[], reply: Reply): string {
-  const prompt = writtenBy(family, messages);
+export function replyAfter(
+  family: TemplateFamily,
+  messages: readonly object[],
+  reply: Reply,
+  tools?: readonly object[],
+): string {
+  const prompt = writtenBy(family, messages, tools);
   // A model writes what its template has between the prompt and the answer, and between that and the end.
-  const [before, after] = aroundReply(family, prompt, messages);
+  const [before, after] = aroundReply(family, prompt, messages, tools);
   const thinking = THINKING[family.name];
   if (reply.thought !== undefined && thinking !== undefined) {
     return thinking.write(reply.thought, reply.answer, prompt) + after;
@@ -92,13 +108,18 @@ export function replyAfter(family: TemplateFamily, messages: readonly object[], 
 
 const STANDS_FOR = 'q0q0q0';
 
-function aroundReply(family: TemplateFamily, prompt: string, messages: readonly object[]): [string, string] {
+function aroundReply(
+  family: TemplateFamily,
+  prompt: string,
+  messages: readonly object[],
+  tools: readonly object[] | undefined,
+): [string, string] {
   const end = family.ends[0] ?? '';
-  const history = writtenBy(family, [
-    ...messages,
-    { role: 'assistant', content: STANDS_FOR },
-    { role: 'user', content: '-' },
-  ]);
+  const history = writtenBy(
+    family,
+    [...messages, { role: 'assistant', content: STANDS_FOR }, { role: 'user', content: '-' }],
+    tools,
+  );
   const at = history.indexOf(STANDS_FOR);
   const behind = at + STANDS_FOR.length;
   const before = history.startsWith(prompt) && at >= prompt.length ? history.slice(prompt.length, at) : '';

@@ -73,7 +73,7 @@ class Session {
       this.line.length === 0
         ? { changes: [], segment: await template.openSession(added) }
         : await template.continueSession(context.conversation, added, this.policy);
-    this.rewritten.push(context.settle(changes));
+    this.rewritten.push(context.settle({ changes }));
     expect(context.ids.length <= last.length || this.policy !== 'keep').toBe(true);
     if (drop > 0) {
       const sizes = context.turnSizes();

@@ -224,11 +224,14 @@ describe('content that the model cannot be shown', () => {
     expect(await rig.turn({ session: 't', turn: 2 })).toMatchObject({ turn: 2 });
   });
 
-  it('raw: a session with a picture, or a call as its reply, is not continued', async () => {
-    for (const content of [{ messages: said(picture) }, { reply: [call] }]) {
+  it('raw: a session with a picture is not continued, nor one with a call under a template that knows none', async () => {
+    for (const [content, code] of [
+      [{ messages: said(picture) }, 'unsupported_parameter'],
+      [{ reply: [call] }, 'invalid_request'],
+    ] as const) {
       const rig = await contextManagerRig();
       await written(rig, 'raw', () => content);
-      expect(await codeOf(rig.turn({ session: 't', turn: 2 }))).toBe('unsupported_parameter');
+      expect(await codeOf(rig.turn({ session: 't', turn: 2 }))).toBe(code);
     }
   });
 });

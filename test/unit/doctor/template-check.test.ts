@@ -60,7 +60,9 @@ describe('a check of templates', () => {
         else {
           expect(Math.max(...(counts ?? []))).toBeGreaterThan(0);
           // What a turn adds does not grow, and so neither does what is evaluated again of the last ones.
-          if (found === 'follow') expect(new Set(counts?.slice(reach)).size).toBe(1);
+          // Questions and results take turns where there are tools.
+          const kinds = trait === 'tools' ? 2 : 1;
+          if (found === 'follow') expect(new Set(counts?.slice(reach)).size).toBeLessThanOrEqual(kinds);
         }
       }
     }

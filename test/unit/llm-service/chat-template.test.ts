@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { Role, TextMessage } from '../../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
-import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';
+import { compileChatTemplate, EMPTY_PREAMBLE } from '../../../src/llm-service/chat-template.ts';
 import { JinjaTemplate } from '../../../src/llm-service/jinja/template.ts';
 import { APPENDABLE_STYLES, CHANGING_STYLES } from '../../support/chat-template-styles.ts';
 import {
@@ -287,7 +287,8 @@ describe('messages that a template does not take', () => {
       tokenizer.tokenize,
     );
     const turn = {
-      roles: ['user' as const],
+      messages: [{ role: 'user' as const }],
+      calls: [],
       content: () => [65 as TokenId],
       promptIds: [],
       generationPrompt: [],
@@ -296,7 +297,7 @@ describe('messages that a template does not take', () => {
       reasoningLength: 0,
     };
     const turns = Array.from({ length: 9 }, () => turn);
-    const conversation = { turns, fromStart: true, system: undefined };
+    const conversation = { turns, fromStart: true, system: undefined, preamble: EMPTY_PREAMBLE, opening: turn };
     const { changes } = await template.continueSession(conversation, [{ role: 'tool', content: '42' }]);
     expect(changes).toHaveLength(9);
     expect(tokenizer.text(changes[0]?.messages?.ids ?? [])).toBe('with tools\n<|im_start|>user\nA');

@@ -3,8 +3,8 @@
 // test/integration/embedded-grammar.test.ts), and to have it refuse grammars that people use.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { checkGrammar, GRAMMAR_BYTES_MAX, OPTIONAL_ROW_MAX } from '../../../src/llm-service/embedded/grammar-check.ts';
-import { NESTING_MAX, REPETITIONS_MAX } from '../../../src/llm-service/embedded/grammar-syntax.ts';
+import { checkGrammar, GRAMMAR_BYTES_MAX, OPTIONAL_ROW_MAX } from '../../../src/llm-service/grammar/grammar-check.ts';
+import { NESTING_MAX, REPETITIONS_MAX } from '../../../src/llm-service/grammar/grammar-syntax.ts';
 import { MALFORMED_GRAMMARS } from '../../support/malformed-grammars.ts';
 
 const refusal = (message = /./) =>

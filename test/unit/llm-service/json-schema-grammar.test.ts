@@ -4,9 +4,9 @@
 import fc from 'fast-check';
 import Schema from 'typebox/schema';
 import { describe, expect, test } from 'vitest';
-import { grammarProblem } from '../../../src/llm-service/embedded/grammar-check.ts';
-import { integerRange } from '../../../src/llm-service/embedded/json-schema/integer-range.ts';
-import { schemaGrammar } from '../../../src/llm-service/embedded/json-schema/schema-grammar.ts';
+import { grammarProblem } from '../../../src/llm-service/grammar/grammar-check.ts';
+import { integerRange } from '../../../src/llm-service/grammar/json-schema/integer-range.ts';
+import { schemaGrammar } from '../../../src/llm-service/grammar/json-schema/schema-grammar.ts';
 import { Chance } from '../../../tools/chance.ts';
 import { Gbnf } from '../../support/gbnf.ts';
 

@@ -2,6 +2,7 @@ import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts
 import type { Incarnation, KeygroupId, NodeId, RequestDigest, TurnNumber } from '../../../domain/identifiers.ts';
 import { readMarks, writeMarks } from '../../../domain/record/content-codec.ts';
 import { readExtensions, writeExtensions } from '../../../domain/record/extensions.ts';
+import { readPreamble, writePreamble } from '../../../domain/record/preamble.ts';
 import { openRecord, type SealedRecord, sealRecord } from '../../../domain/record/record-codec.ts';
 import {
   CHECKSUM_BYTES,
@@ -154,6 +155,7 @@ function deltaTurn(turn: TurnRecord, checksum: Uint8Array, parent: DeltaParent |
   if ((sameness & SAME.contextStart) === 0) writer.varint(turn.contextStart);
   writer.raw(checksum);
   if (version > 1) writeExtensions(turn.extensions, writer);
+  if (version > 2) writePreamble(turn.preamble, writer);
   if (payload.mode === 'raw') {
     writeRaw(payload, version, writer);
     return writer.view();
@@ -198,6 +200,7 @@ function readRecord(
   const contextStart = (same(SAME.contextStart) ? expected.contextStart : reader.varint()) as TurnNumber;
   const checksum = reader.raw(CHECKSUM_BYTES);
   const extensions = version > 1 && readExtensions(reader);
+  const preamble = version > 2 && readPreamble(reader);
   const payload =
     (shape & SHAPE.raw) !== 0
       ? readRaw(reader, version)
@@ -216,6 +219,7 @@ function readRecord(
     contextStart,
     stop,
     sampling,
+    ...preamble,
     payload,
   };
   return { record, checksum };
