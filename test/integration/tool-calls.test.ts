@@ -32,16 +32,7 @@ const TOOLS: readonly ToolDefinition[] = [
   },
 ];
 const CALLING = FAMILIES.filter(({ name }) =>
-  [
-    'hermes-3-tools',
-    'qwen3',
-    'llama-3-1',
-    'mistral-nemo',
-    'mistral-small',
-    'gpt-oss',
-    'glm-4-6',
-    'minimax-m2',
-  ].includes(name),
+  ['hermes-3-tools', 'qwen3', 'llama-3-1', 'mistral-nemo', 'mistral-small', 'gpt-oss', 'glm-4-6'].includes(name),
 );
 
 async function answered(llm: LlmService, prompt: readonly TokenId[], grammar: string) {
