@@ -6,6 +6,7 @@ import type { AppParts } from './app-parts.ts';
 import { BrokenRequests } from './broken-requests.ts';
 import { allowOrigins } from './cross-origin.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
+import { anthropic } from './dialects/anthropic/anthropic.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
 import { openAi } from './dialects/openai/openai.ts';
 import { answerErrors, answerUnknownRoutes, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
@@ -33,7 +34,7 @@ const PATH_PARAMETER_CHARS_MAX = 384;
 export type App = FastifyInstance;
 
 /** The APIs that a node speaks beside its own routes. */
-export const DIALECTS: readonly Dialect[] = [llamaCpp, openAi];
+export const DIALECTS: readonly Dialect[] = [llamaCpp, openAi, anthropic];
 
 /** The HTTP API of one edge node (DESIGN §10). Does not listen yet. */
 export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<App> {

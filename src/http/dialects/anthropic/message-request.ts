@@ -1,0 +1,35 @@
+import type { WholeConversation } from '../../../context-manager/sessions/conversations.ts';
+import type { ForwardRequest, ReplyOptions } from '../../../context-manager/turn/turn.ts';
+import type { AppOptions } from '../../app-parts.ts';
+import { ownerOf } from '../../owner.ts';
+import { turnOptions } from '../../turn-options.ts';
+import { requireKnown } from '../openai/parameters.ts';
+import { conversationOf } from './conversation.ts';
+import { MESSAGES_PARAMETERS, type MessagesBody } from './messages-body.ts';
+import { formOf, preambleOf } from './tools.ts';
+
+export type MessageRequest =
+  /** The client has the conversation and sends it whole. */
+  | { readonly kind: 'whole'; readonly request: WholeConversation }
+  /** Nobody keeps it. */
+  | { readonly kind: 'forward'; readonly request: ForwardRequest };
+
+/** What a body asks for. Throws `invalid_request` and `unsupported_parameter` for what its schema cannot say. */
+export function messageRequest(body: MessagesBody, options: AppOptions): MessageRequest {
+  requireKnown(body, MESSAGES_PARAMETERS);
+  const { max_tokens: maxTokens, stop_sequences: stop = [], stream = false, temperature, top_p, top_k } = body;
+  const messages = conversationOf(body);
+  const preamble = preambleOf(body);
+  const form = formOf(body);
+  const sampling = Object.entries({ temperature, top_p, top_k }).filter(([, value]) => value !== undefined);
+  const reply: ReplyOptions & Pick<ForwardRequest, 'preamble'> = {
+    ...{ maxTokens, stream, sampling: Object.fromEntries(sampling) },
+    stop: stop.filter((word) => word !== ''),
+    ...(form !== undefined && { form }),
+    ...(preamble !== undefined && { preamble }),
+  };
+  const { store = options.keepConversations, metadata } = body;
+  if (!store) return { kind: 'forward', request: { ...reply, prompt: { conversation: messages } } };
+  const userId = ownerOf(metadata?.user_id ?? undefined);
+  return { kind: 'whole', request: { ...reply, ...turnOptions(body, options), userId, mode: undefined, messages } };
+}
