@@ -116,6 +116,7 @@ it('a dialect is known to the app alone, and knows no other', () => {
       .map((imported) => `${path} → ${imported}`),
   );
   expect(known).toEqual([
+    'http/app.ts → http/dialects/anthropic/anthropic.ts',
     'http/app.ts → http/dialects/llama-cpp/llama-cpp.ts',
     'http/app.ts → http/dialects/openai/openai.ts',
   ]);

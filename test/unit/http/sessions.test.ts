@@ -232,6 +232,8 @@ it('describes every route in /openapi.json', async () => {
     '/v1/chat/completions',
     '/v1/completions',
     '/v1/health',
+    '/v1/messages',
+    '/v1/messages/count_tokens',
     '/v1/models',
     '/v1/models/{model}',
   ]);

@@ -1,9 +1,9 @@
 import { Type } from 'typebox';
 import { clientSidePrompt } from '../../../context-manager/modes/client-side.ts';
 import type { AppParts } from '../../app-parts.ts';
+import { requireKnown } from '../../parameters.ts';
 import { OF_A_MODEL } from '../../possible-errors.ts';
 import type { TypedApp } from '../../typed-app.ts';
-import { requireKnown } from '../openai/parameters.ts';
 import { conversationOf } from './conversation.ts';
 import { COUNT_PARAMETERS, CountTokensBody } from './messages-body.ts';
 import { formOf, preambleOf } from './tools.ts';

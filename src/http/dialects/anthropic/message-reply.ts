@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { Reply } from '../../../context-manager/turn/turn.ts';
 import type { ContentPart } from '../../../domain/record/message-content.ts';
 import { choice } from '../../request-fields.ts';
-import { type ChatReply, placeTold, TurnPlaceTold } from '../openai/chat/chat-reply.ts';
+import { type PlacedReply, placeTold, TurnPlaceTold } from '../../turn-place-told.ts';
 
 const STOP_REASONS = ['end_turn', 'max_tokens', 'stop_sequence', 'tool_use'] as const;
 const count = (description?: string) => Type.Integer({ minimum: 0, ...(description !== undefined && { description }) });
@@ -53,7 +53,7 @@ export interface MessageHead {
 }
 
 /** With a place where it is stored. */
-export function anthropicReply({ id, model, node }: MessageHead, reply: ChatReply): AnthropicReply {
+export function anthropicReply({ id, model, node }: MessageHead, reply: PlacedReply): AnthropicReply {
   return {
     ...{ id, type: 'message', role: 'assistant', model },
     content: blocksOf(reply),

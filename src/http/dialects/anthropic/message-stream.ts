@@ -6,8 +6,7 @@ import type { ServerSentEvent } from '../../event-stream.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
 import { choice } from '../../request-fields.ts';
 import type { TurnStream } from '../../serve-turn.ts';
-import type { ChatReply } from '../openai/chat/chat-reply.ts';
-import { placeTold, TurnPlaceTold } from '../openai/chat/chat-reply.ts';
+import { type PlacedReply, placeTold, TurnPlaceTold } from '../../turn-place-told.ts';
 import { anthropicError, anthropicErrorOf } from './error-envelope.ts';
 import { AnthropicReply, AnthropicUsage, type MessageHead, ReplyBlock, stopOf, usageOf } from './message-reply.ts';
 
@@ -45,7 +44,7 @@ export const MessageEvent = Type.Union(
 );
 
 /** The events of one reply, a block for each of its parts. */
-export class MessageStream implements TurnStream<ChatReply> {
+export class MessageStream implements TurnStream<PlacedReply> {
   readonly #head: MessageHead;
   #hasBegun = false;
   #index = -1;
@@ -58,7 +57,7 @@ export class MessageStream implements TurnStream<ChatReply> {
     return [...this.#begin(promptTokens), ...parts.flatMap((delta) => this.#delta(delta))];
   }
 
-  end(reply: ChatReply): readonly ServerSentEvent[] {
+  end(reply: PlacedReply): readonly ServerSentEvent[] {
     return [
       ...this.#begin(reply.promptTokens),
       ...this.#stopBlock(),

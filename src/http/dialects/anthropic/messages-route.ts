@@ -4,10 +4,10 @@ import type { TurnObserver } from '../../../context-manager/turn/turn.ts';
 import type { TipRepeat } from '../../../domain/turn-decision.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
+import { sentOf } from '../../sent-before.ts';
 import { type ServedTurn, serveTurn } from '../../serve-turn.ts';
+import type { PlacedReply } from '../../turn-place-told.ts';
 import type { TypedApp } from '../../typed-app.ts';
-import type { ChatReply } from '../openai/chat/chat-reply.ts';
-import { sentOf } from '../openai/chat/chat-request.ts';
 import { AnthropicReply, anthropicReply, type MessageHead } from './message-reply.ts';
 import { type MessageRequest, messageRequest } from './message-request.ts';
 import { MessageEvent, MessageStream } from './message-stream.ts';
@@ -44,7 +44,7 @@ export function messagesRoute(app: TypedApp, parts: AppParts): void {
 function message(
   { body, headers }: FastifyRequest<{ Body: MessagesBody }>,
   { models, node, options }: AppParts,
-): ServedTurn<ChatReply, AnthropicReply> {
+): ServedTurn<PlacedReply, AnthropicReply> {
   const { name: model, contextManager } = models.find(body.model);
   const asked = messageRequest(body, options);
   const sent = sentOf(headers);
@@ -64,7 +64,7 @@ function answer(
     sent,
     observer,
   }: { readonly contextManager: ContextManager; readonly sent: TipRepeat; readonly observer: TurnObserver },
-): Promise<ChatReply> {
+): Promise<PlacedReply> {
   if (kind === 'forward') return contextManager.forward(request, observer);
   return contextManager.conversations.run(request, sent, observer.gone, (placed) =>
     contextManager.takeTurn(placed, observer),

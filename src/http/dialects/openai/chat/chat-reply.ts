@@ -1,36 +1,14 @@
 import { type Static, Type } from 'typebox';
-import type { Reply, TurnReply } from '../../../../context-manager/turn/turn.ts';
+import type { Reply } from '../../../../context-manager/turn/turn.ts';
 import type { ContentPart, ToolCallPart } from '../../../../domain/record/message-content.ts';
 import { choice } from '../../../request-fields.ts';
+import { type PlacedReply, placeTold, TurnPlaceTold } from '../../../turn-place-told.ts';
 import { Logprobs, logprobsIn } from '../logprobs.ts';
 import { Usage, usageOf } from '../usage.ts';
 import type { ChatBody } from './chat-body.ts';
 import { ToolCall } from './chat-messages.ts';
 
 const FINISH_REASONS = ['stop', 'length', 'tool_calls'] as const;
-
-/** Where in its session a reply now is, so that whoever knows of turns can go on by them. */
-export const TurnPlaceTold = Type.Object(
-  {
-    session_id: Type.String(),
-    turn: Type.Integer({ minimum: 1 }),
-    context_id: Type.String(),
-    based_on_turn: Type.Integer({
-      minimum: 0,
-      description: 'The stored turn whose exact ids it went on from; 0: none.',
-    }),
-    replayed: Type.Boolean({ description: 'Answered from the record.' }),
-    arbitrated: Type.Optional(Type.Boolean()),
-    node: Type.String(),
-    dropped_turns: Type.Integer({ minimum: 0, description: 'Turns at the beginning that the model no longer saw.' }),
-    tokens_rewritten: Type.Integer({
-      minimum: 0,
-      description: 'Ids of the context before that were evaluated again, because they stand otherwise now.',
-    }),
-    exact_ids: Type.Boolean(),
-  },
-  { title: 'TurnPlace', description: 'Absent where nothing is stored.' },
-);
 
 const ChatReplyMessage = Type.Object({
   role: choice(['assistant']),
@@ -61,9 +39,6 @@ export const ChatCompletion = Type.Object(
 );
 export type ChatCompletion = Static<typeof ChatCompletion>;
 
-/** One of the replies to a request; with a place where it is stored. */
-export type ChatReply = Reply & Partial<Omit<TurnReply, keyof Reply>>;
-
 /** What is the same for all of a reply. */
 export interface ChatHead {
   readonly id: string;
@@ -74,7 +49,7 @@ export interface ChatHead {
 
 export function chatCompletion(
   { node, ...head }: ChatHead,
-  replies: readonly ChatReply[],
+  replies: readonly PlacedReply[],
   body: ChatBody,
 ): ChatCompletion {
   return {
@@ -94,22 +69,6 @@ export function chatCompletion(
 export function finishReason({ stop, parts }: Pick<Reply, 'stop' | 'parts'>): (typeof FINISH_REASONS)[number] {
   if (stop.kind === 'limit') return 'length';
   return parts.some(({ type }) => type === 'tool-call') ? 'tool_calls' : 'stop';
-}
-
-export function placeTold(reply: ChatReply, node: string): { discedge?: Static<typeof TurnPlaceTold> } {
-  const { sessionId, turn, contextId } = reply;
-  if (sessionId === undefined || turn === undefined || contextId === undefined) return {};
-  return {
-    discedge: {
-      ...{ session_id: sessionId, turn, context_id: contextId, node },
-      based_on_turn: reply.basedOnTurn ?? 0,
-      replayed: reply.replayed ?? false,
-      ...(reply.arbitrated !== undefined && { arbitrated: reply.arbitrated }),
-      dropped_turns: reply.droppedTurns ?? 0,
-      tokens_rewritten: reply.rewrittenTokens ?? 0,
-      exact_ids: reply.exact,
-    },
-  };
 }
 
 /** At least one probable id had to be asked for. */

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import type { WholeConversation } from '../../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
@@ -21,9 +20,6 @@ export type ChatRequest =
   | { readonly kind: 'turn'; readonly request: TurnRequest }
   /** Nobody keeps it. */
   | { readonly kind: 'forward'; readonly request: ForwardRequest };
-
-/** A client library's own name for a request that it may send again. */
-const IDEMPOTENCY_KEY_CHARS_MAX = 255;
 
 /** What a request asks for, by choice. Throws `invalid_request` and `unsupported_parameter` for what its schema cannot say. */
 export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOptions): readonly ChatRequest[] {
@@ -57,16 +53,6 @@ export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOption
     if (placed === undefined) return { kind: 'whole', request, sent };
     return { kind: 'turn', request: { ...request, ...placed } };
   });
-}
-
-/** `x-stainless-retry-count` is above 0 where OpenAI's libraries send a request once more. Throws `invalid_request`. */
-export function sentOf(headers: IncomingHttpHeaders): TipRepeat {
-  const { 'idempotency-key': key, 'x-stainless-retry-count': retries } = headers;
-  if (typeof key === 'string' && key !== '') {
-    if (key.length <= IDEMPOTENCY_KEY_CHARS_MAX) return { key };
-    throw invalid('idempotency-key', `the header idempotency-key has up to ${IDEMPOTENCY_KEY_CHARS_MAX} characters`);
-  }
-  return typeof retries === 'string' && Number(retries) > 0 ? 'repeated' : 'new';
 }
 
 function placeOf({

@@ -3,11 +3,13 @@ import type { ContextManager } from '../../../../context-manager/context-manager
 import type { TurnObserver } from '../../../../context-manager/turn/turn.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';
+import { sentOf } from '../../../sent-before.ts';
 import { type ServedTurn, serveTurn } from '../../../serve-turn.ts';
+import type { PlacedReply } from '../../../turn-place-told.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { ChatBody } from './chat-body.ts';
-import { ChatCompletion, type ChatHead, type ChatReply, chatCompletion } from './chat-reply.ts';
-import { type ChatRequest, chatRequests, sentOf } from './chat-request.ts';
+import { ChatCompletion, type ChatHead, chatCompletion } from './chat-reply.ts';
+import { type ChatRequest, chatRequests } from './chat-request.ts';
 import { ChatEvent, ChatStream } from './chat-stream.ts';
 
 const ID_BYTES = 12;
@@ -41,7 +43,7 @@ export function chatRoutes(app: TypedApp, parts: AppParts): void {
 function chat(
   { body, headers }: FastifyRequest<{ Body: ChatBody }>,
   { models, node, options }: AppParts,
-): ServedTurn<readonly ChatReply[], ChatCompletion> {
+): ServedTurn<readonly PlacedReply[], ChatCompletion> {
   const { name: model, contextManager } = models.find(body.model);
   const requests = chatRequests(body, sentOf(headers), options);
   const { clock, random } = node.environment;
@@ -56,7 +58,7 @@ function chat(
   };
 }
 
-function answer(asked: ChatRequest, contextManager: ContextManager, observer: TurnObserver): Promise<ChatReply> {
+function answer(asked: ChatRequest, contextManager: ContextManager, observer: TurnObserver): Promise<PlacedReply> {
   switch (asked.kind) {
     case 'forward':
       return contextManager.forward(asked.request, observer);

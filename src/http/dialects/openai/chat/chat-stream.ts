@@ -4,11 +4,12 @@ import type { ReplyPiece } from '../../../../context-manager/turn/turn.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';
 import { choice } from '../../../request-fields.ts';
 import type { TurnStream } from '../../../serve-turn.ts';
+import { type PlacedReply, placeTold, TurnPlaceTold } from '../../../turn-place-told.ts';
 import { openAiErrorFields, openAiErrorOf } from '../error-envelope.ts';
 import { Logprobs, logprobsIn } from '../logprobs.ts';
 import { Usage, usageOf } from '../usage.ts';
 import type { ChatBody } from './chat-body.ts';
-import { type ChatHead, type ChatReply, finishReason, placeTold, TurnPlaceTold, withoutUnasked } from './chat-reply.ts';
+import { type ChatHead, finishReason, withoutUnasked } from './chat-reply.ts';
 
 const ToolCallDelta = Type.Object({
   index: Type.Integer({ minimum: 0 }),
@@ -57,7 +58,7 @@ export const ChatEvent = Type.Union([ChatChunk, ChatFailure, Type.Literal('[DONE
 });
 
 /** The events of one request's replies, which may come side by side: whose the next piece is, is said before it. */
-export class ChatStream implements TurnStream<readonly ChatReply[]> {
+export class ChatStream implements TurnStream<readonly PlacedReply[]> {
   readonly #head: ChatHead;
   readonly #body: ChatBody;
   readonly #choices: ChoiceDeltas[] = [];
@@ -82,7 +83,7 @@ export class ChatStream implements TurnStream<readonly ChatReply[]> {
     return told.map((delta, at) => this.#chunk(this.#index, { delta, logprobs: at === 0 ? (logprobs ?? null) : null }));
   }
 
-  end(replies: readonly ChatReply[]) {
+  end(replies: readonly PlacedReply[]) {
     const { node } = this.#head;
     const ends = replies.map((reply, index) => {
       const delta = this.#choice(index).begin();
