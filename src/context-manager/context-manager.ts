@@ -13,6 +13,7 @@ import type { Kept, Mode, Prompt } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
 import type { NodeResources } from './node-resources.ts';
+import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
@@ -79,6 +80,7 @@ export class ContextManager {
   /** How a context is kept where a request does not say. */
   readonly defaultMode: ContextMode;
   readonly sessions: Sessions;
+  readonly answers: Answers;
   readonly conversations: Conversations;
   readonly #parts: ContextManagerParts;
   readonly #modes: Readonly<Record<StoredMode, Mode>>;
@@ -106,6 +108,7 @@ export class ContextManager {
     this.#openingMode = parts.defaultMode === 'client-side' ? exact : parts.defaultMode;
     this.#gate = new TurnGate(node.replica);
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
+    this.answers = new Answers({ keygroup: this.keygroup, node, modes: this.#modes });
     this.conversations = new Conversations({ keygroup: this.keygroup, node });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? this.#openingMode] };
@@ -123,6 +126,7 @@ export class ContextManager {
       const key = this.#keyOf(request);
       const keyText = sessionKeyText(key);
       return this.#node.running.run(keyText, observer.gone, async (turn) => {
+        turn.stopWith(observer.stop);
         const { answered, reply } = await this.#node.queue.run(keyText, turn.stopping, () =>
           this.#takeQueuedTurn({ key, request, observer, turn }),
         );
@@ -176,6 +180,22 @@ export class ContextManager {
     );
   }
 
+  /** How many ids the prompt of a turn would have. The turn is not taken, and nothing is evaluated. Throws as `takeTurn` does. */
+  count(request: TurnRequest, gone: AbortSignal): Promise<number> {
+    const key = this.#keyOf(request);
+    const keyText = sessionKeyText(key);
+    return this.#node.running.run(keyText, gone, (turn) =>
+      this.#node.queue.run(keyText, turn.stopping, async () => {
+        const pass = await this.#gate.pass(key, claimOf(request), turn.waiting);
+        if (pass.answered !== undefined) throw new TypeError('nothing is counted again that was answered');
+        const { prompt } = await this.#build(request, pass);
+        const { length } = prompt.ids;
+        prompt.evaluated();
+        return length;
+      }),
+    );
+  }
+
   /** Adds messages without a generation; see {@link AddedItemsWriter.add}. */
   add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
     return this.#items.add(request, gone);
@@ -215,12 +235,13 @@ export class ContextManager {
     turn.startGenerating();
     const { prompt } = await this.#build(request, pass);
     const { environment, options, records } = this.#node;
-    const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts']) => {
+    const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts'], usage = NO_USAGE) => {
       const answer = {
         prompt,
         stop,
         kept,
         parts,
+        cost: { promptTokens: prompt.ids.length, usage },
         writtenAtMs: environment.clock.now(),
         isOver: (ms: number) => records.isOver(ms),
         marks: records.marks,
@@ -233,7 +254,7 @@ export class ContextManager {
     const { end, read } = generated;
     const kept = await prompt.record(end, read);
     turn.startCommitting();
-    const record = recordOf(end.stop, kept, generatedReply(generated).parts);
+    const record = recordOf(end.stop, kept, generatedReply(generated).parts, end.usage);
     const sealed = await records.write(record);
     prompt.kept(sealed);
     const answered = { record, hash: sealed.hash };
@@ -311,6 +332,9 @@ export class ContextManager {
     return replyReserve(this.#parts.llm.description.contextTokens, this.#maxTokens(request));
   }
 }
+
+/** Before there is a reply. */
+const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
 
 /** Whether nobody else can know of its session. */
 function isNew({ sessionId, place }: TurnRequest): boolean {

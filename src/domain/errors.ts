@@ -30,11 +30,32 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'Context and message exceed the context window under the chosen overflow policy.',
   },
+  previous_response_not_found: {
+    status: 400,
+    retry: false,
+    meaning: 'There is no response of the id to go on after: unknown, deleted, expired, or of another cluster.',
+  },
+  conversation_locked: {
+    status: 400,
+    retry: false,
+    meaning: 'Another response on this conversation is under way, and was not done within the longest wait.',
+  },
   model_not_found: {
     status: 404,
     retry: false,
     meaning: 'The node serves several models and none of this name; `/v1/models` lists them.',
   },
+  response_not_found: {
+    status: 404,
+    retry: false,
+    meaning: 'There is no response of this id: unknown, deleted, expired, never stored, or of another cluster.',
+  },
+  conversation_not_found: {
+    status: 404,
+    retry: false,
+    meaning: 'There is no conversation of this id: unknown, deleted, expired, or of another cluster.',
+  },
+  item_not_found: { status: 404, retry: false, meaning: 'The conversation or response has no item of this id.' },
   route_not_found: { status: 404, retry: false, meaning: 'No such route.' },
   session_not_found: {
     status: 404,

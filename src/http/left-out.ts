@@ -1,7 +1,10 @@
 import type { TypedApp } from './typed-app.ts';
 
 /** An empty one is nobody's: it means what leaving it out means. */
-const NAMES: ReadonlySet<string> = new Set(['session_id', 'user_id', 'model', 'after']);
+const NAMES: ReadonlySet<string> = new Set([
+  ...['session_id', 'user_id', 'model', 'after', 'before'],
+  ...['previous_response_id', 'conversation'],
+]);
 
 /**
  * In this scope a null is the same as a field left out, as llama.cpp reads it, and so is an empty id or model name, in a

@@ -15,6 +15,8 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       },
       tags: [
         { name: 'turns', description: 'Taking turns' },
+        { name: 'responses', description: "OpenAI's responses: turns by ids of their own" },
+        { name: 'conversations', description: "OpenAI's conversations: sessions by ids of their own" },
         { name: 'sessions', description: 'Stored sessions' },
         { name: 'node', description: 'Node, model and health' },
       ],

@@ -5,12 +5,13 @@ import {
   type SessionId,
   type SessionKey,
   sessionKeyText,
+  type TurnNumber,
   type UserId,
 } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { SessionHistory, Turn } from '../../domain/session-history.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Cancelled } from '../turn/running-turns.ts';
@@ -102,6 +103,27 @@ export class Sessions {
       tips: branches.map(({ tip }) => tip),
       corruptRecords: corrupt,
     };
+  }
+
+  /**
+   * The records of a session that was opened somewhere, once any of it is here, from a peer where need be. Throws
+   * `session_deleted`, `session_not_found`, and `context_stale` where it may still come.
+   */
+  async history(
+    userId: UserId,
+    sessionId: SessionId,
+    { maxWaitMs, signal }: { readonly maxWaitMs: number; readonly signal: AbortSignal },
+  ): Promise<SessionHistory> {
+    const { replica } = this.#parts.node;
+    const key = this.#key(userId, sessionId);
+    const canCome = () => !replica.isAlone && replica.outlookFor(key) === 'possible';
+    try {
+      const seen = { turn: 1 as TurnNumber, maxWaitMs, signal };
+      return (await seenSession(replica, key, seen)).history;
+    } catch (error) {
+      if (!(error instanceof DiscedgeError && error.code === 'context_stale') || canCome()) throw error;
+      throw new DiscedgeError('session_not_found', 'no such session', { param: 'session_id' });
+    }
   }
 
   /**

@@ -8,7 +8,7 @@ import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts'
 import type { Turn } from '../../domain/session-history.ts';
 import type { Kept, Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
-import type { TurnRequest } from './turn.ts';
+import type { ReplyCost, TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
 
 /** The record of a turn that has just been answered. Throws `session_not_found` when its session has expired meanwhile. */
@@ -24,10 +24,11 @@ export function newTurnRecord(
     readonly writtenAtMs: number;
     readonly isOver: (expiresAtMs: number) => boolean;
     readonly marks: Pick<TurnRecord, 'extensions'>;
+    readonly cost: ReplyCost;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, stop, kept, writtenAtMs, isOver, marks } = answer;
+  const { prompt, stop, kept, writtenAtMs, isOver, marks, cost } = answer;
   const { expiresAtMs } = session.history;
   if (base !== undefined && isOver(expiresAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
@@ -35,7 +36,8 @@ export function newTurnRecord(
     });
   }
   const { keygroup, userId, sessionId } = session.key;
-  const extensions = joined(request.extensions, foundBy(request, answer.parts), kept.extensions, marks.extensions);
+  const asked = typeof request.extensions === 'function' ? request.extensions(cost) : request.extensions;
+  const extensions = joined(asked, foundBy(request, answer.parts), kept.extensions, marks.extensions);
   return {
     kind: 'turn',
     keygroup,

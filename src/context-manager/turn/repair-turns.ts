@@ -60,6 +60,7 @@ async function repairTurn<Pass extends OpenPass>(
     {
       ...{ prompt, stop: { kind: 'limit' }, kept, parts: [], writtenAtMs: environment.clock.now() },
       isOver: (ms) => records.isOver(ms),
+      cost: { promptTokens: prompt.ids.length, usage },
       marks: { extensions: new Map([...repairedExtension(told.contextId), ...(records.marks.extensions ?? [])]) },
     },
     options,

@@ -24,6 +24,7 @@ export class RunningTurn {
   readonly #stopping = new Stop();
   readonly #waiting = new Stop();
   readonly #impatient = new Stop();
+  #stopListening = () => {};
   #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
   #cancelTimer = () => {};
 
@@ -89,10 +90,20 @@ export class RunningTurn {
     return 'undecided';
   }
 
+  /** Stopped once the signal aborts, for its reason. */
+  stopWith(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    const stop = () => void this.stop(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    this.#stopListening = () => signal.removeEventListener('abort', stop);
+  }
+
   /** The turn is over; lets go of the client's signal. */
   end(): void {
     this.#gone.removeEventListener('abort', this.#onGone);
     this.#cancelTimer();
+    this.#stopListening();
   }
 
   readonly #onGone = (): void => {

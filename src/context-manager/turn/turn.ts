@@ -42,8 +42,8 @@ export interface TurnRequest extends ReplyOptions {
   readonly messages: readonly Message[];
   /** What stands before the conversation in this turn's prompt alone; absent: what the session's turn before had. */
   readonly preamble?: Preamble;
-  /** Kept with the record, for whoever asks; see {@link Extensions}. */
-  readonly extensions?: Extensions;
+  /** Kept with the record, for whoever asks; see {@link Extensions}. Where it says how the reply was made, as a function of that. */
+  readonly extensions?: Extensions | ((made: ReplyCost) => Extensions);
   /** The conversation that it answers: its record is found by that, and by what it is with the reply. */
   readonly conversation?: ConversationDigest;
   /** Which it is of several replies to one request; absent for the first. */
@@ -65,6 +65,12 @@ export interface TurnRequest extends ReplyOptions {
    * out, a turn whose history is lost is refused.
    */
   readonly repair?: readonly RememberedTurn[];
+}
+
+/** What a reply took. */
+export interface ReplyCost {
+  readonly promptTokens: number;
+  readonly usage: GenerationUsage;
 }
 
 /** What a turn adds to its session: the conversation that it begins with, where it does, and the new messages. */
@@ -96,6 +102,8 @@ export interface TurnObserver {
   part(piece: ReplyPiece): void;
   /** Called before the first piece, where the request asks for it; must not throw. */
   progress?(progress: PromptProgress): void;
+  /** Aborts with a DiscedgeError when this turn, and no other of its session, is to be cancelled, if it is not too late. */
+  readonly stop?: AbortSignal;
   /** Aborts when the client has left. A turn that has begun to generate is finished and stored all the same. */
   readonly gone: AbortSignal;
 }

@@ -2,8 +2,11 @@ import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
 import { chatRoutes } from './chat/chat-routes.ts';
 import { completionRoutes } from './completions/completion-routes.ts';
+import { conversationsRoutes } from './conversations/conversations-routes.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
+import { Responses } from './responses/create-response.ts';
+import { responsesRoutes } from './responses/responses-routes.ts';
 
 /** OpenAI's API on contexts that the node keeps. */
 export const openAi: Dialect = {
@@ -14,5 +17,8 @@ export const openAi: Dialect = {
     modelsRoutes(app, parts);
     chatRoutes(app, parts);
     completionRoutes(app, parts);
+    const responses = new Responses(parts);
+    responsesRoutes(app, parts, responses);
+    conversationsRoutes(app, parts, responses);
   },
 };

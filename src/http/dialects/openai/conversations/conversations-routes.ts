@@ -1,0 +1,207 @@
+import { Type } from 'typebox';
+import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { AppParts } from '../../../app-parts.ts';
+import { clientGone } from '../../../client-gone.ts';
+import { ownerOf } from '../../../owner.ts';
+import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';
+import { userId } from '../../../request-fields.ts';
+import type { TypedApp } from '../../../typed-app.ts';
+import { PageQuery, page, pageOf } from '../pages.ts';
+import { requireKnown } from '../parameters.ts';
+import { repeatOf } from '../repeats.ts';
+import { Metadata } from '../responses/create-body.ts';
+import type { Responses } from '../responses/create-response.ts';
+import type { InputItem } from '../responses/input-items.ts';
+import { Item } from '../responses/response-view.ts';
+import { Conversations } from './conversations.ts';
+
+/** What OpenAI allows in one call. */
+const ITEMS_MAX = 20;
+
+const Items = Type.Array(Type.Unsafe<InputItem>({ type: 'object', additionalProperties: true }), {
+  maxItems: ITEMS_MAX,
+  description: 'Messages, function calls and their outputs; at most 20.',
+});
+const CreateBody = Type.Object(
+  {
+    items: Type.Optional(Items),
+    metadata: Type.Optional(Metadata),
+    user: Type.Optional(userId({ description: 'Whose it is; left out: `anonymous`.' })),
+    model: Type.Optional(Type.String({ description: 'Whose contexts it is of; left out: the default model.' })),
+  },
+  { additionalProperties: true, title: 'CreateConversation' },
+);
+const UpdateBody = Type.Object({ metadata: Metadata }, { additionalProperties: true, title: 'UpdateConversation' });
+const AddBody = Type.Object({ items: Items }, { additionalProperties: true, title: 'AddItems' });
+const ConversationReply = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('conversation'),
+    created_at: Type.Integer(),
+    metadata: Type.Record(Type.String(), Type.String()),
+  },
+  { title: 'Conversation' },
+);
+const Deleted = Type.Object({ id: Type.String(), object: Type.String(), deleted: Type.Boolean() });
+const ItemList = pageOf(Item, 'ConversationItemList');
+const ConversationPath = Type.Object({ conversation_id: Type.String({ minLength: 1 }) });
+const ItemPath = Type.Object({
+  conversation_id: Type.String({ minLength: 1 }),
+  item_id: Type.String({ minLength: 1 }),
+});
+const OF_A_CONVERSATION = [...OF_A_SESSION, 'conversation_not_found'] as const;
+const OF_ITEMS = [...OF_A_TURN, 'conversation_not_found', 'item_not_found'] as const;
+
+/** OpenAI's `/conversations` and their items. */
+export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: Responses): void {
+  const conversations = new Conversations(parts, responses);
+
+  app.post(
+    '/conversations',
+    {
+      schema: {
+        operationId: 'createConversation',
+        tags: ['conversations'],
+        summary: 'A new conversation, with its first items',
+        body: CreateBody,
+        response: { 200: ConversationReply },
+        errors: OF_A_TURN,
+      },
+      // OpenAI's clients send no body where there is nothing to say.
+      preValidation: async (request) => {
+        request.body ??= {};
+      },
+    },
+    async ({ body, headers }, reply) => {
+      requireKnown(body, { known: ['items', 'metadata', 'user', 'model'], refused: {} });
+      const { items = [], metadata = {}, user, model } = body;
+      const of = { model: parts.models.find(model), userId: ownerOf(user), items, metadata };
+      return conversations.create(of, repeatOf(headers), clientGone(reply));
+    },
+  );
+
+  app.get(
+    '/conversations/:conversation_id',
+    {
+      schema: {
+        operationId: 'retrieveConversation',
+        tags: ['conversations'],
+        summary: 'A conversation, at whichever node',
+        params: ConversationPath,
+        response: { 200: ConversationReply },
+        errors: OF_A_CONVERSATION,
+      },
+    },
+    async ({ params }, reply) => conversations.find(params.conversation_id, clientGone(reply)),
+  );
+
+  app.post(
+    '/conversations/:conversation_id',
+    {
+      schema: {
+        operationId: 'updateConversation',
+        tags: ['conversations'],
+        summary: 'Give it other metadata',
+        params: ConversationPath,
+        body: UpdateBody,
+        response: { 200: ConversationReply },
+        errors: OF_ITEMS,
+      },
+    },
+    async ({ params, body }, reply) => {
+      requireKnown(body, { known: ['metadata'], refused: {} });
+      return conversations.update(params.conversation_id, body.metadata, clientGone(reply));
+    },
+  );
+
+  app.delete(
+    '/conversations/:conversation_id',
+    {
+      schema: {
+        operationId: 'deleteConversation',
+        tags: ['conversations'],
+        summary: 'Delete a conversation for good, its responses with it',
+        params: ConversationPath,
+        response: { 200: Deleted },
+        errors: OF_A_CONVERSATION,
+      },
+    },
+    async ({ params }, reply) => {
+      await conversations.delete(params.conversation_id, clientGone(reply));
+      return { id: params.conversation_id, object: 'conversation.deleted', deleted: true };
+    },
+  );
+
+  app.post(
+    '/conversations/:conversation_id/items',
+    {
+      schema: {
+        operationId: 'addItems',
+        tags: ['conversations'],
+        summary: 'Add items without having the model answer',
+        description: 'The next response on the conversation reads them.',
+        params: ConversationPath,
+        querystring: Type.Object({ include: Type.Optional(Type.Unknown()) }),
+        body: AddBody,
+        response: { 200: ItemList },
+        errors: OF_ITEMS,
+      },
+    },
+    async ({ params, body, headers }, reply) => {
+      requireKnown(body, { known: ['items'], refused: {} });
+      if (body.items.length === 0) throw new DiscedgeError('invalid_request', 'items is empty', { param: 'items' });
+      const signal = clientGone(reply);
+      const added = await conversations.add(params.conversation_id, body.items, repeatOf(headers), signal);
+      return page(added, { limit: added.length, order: 'asc' });
+    },
+  );
+
+  app.get(
+    '/conversations/:conversation_id/items',
+    {
+      schema: {
+        operationId: 'listItems',
+        tags: ['conversations'],
+        summary: 'Its items, newest first',
+        params: ConversationPath,
+        querystring: PageQuery,
+        response: { 200: ItemList },
+        errors: OF_A_CONVERSATION,
+      },
+    },
+    async ({ params, query }, reply) =>
+      page(await conversations.items(params.conversation_id, clientGone(reply)), query),
+  );
+
+  app.get(
+    '/conversations/:conversation_id/items/:item_id',
+    {
+      schema: {
+        operationId: 'retrieveItem',
+        tags: ['conversations'],
+        summary: 'One of its items',
+        params: ItemPath,
+        querystring: Type.Object({ include: Type.Optional(Type.Unknown()) }),
+        response: { 200: Item },
+        errors: [...OF_A_CONVERSATION, 'item_not_found'],
+      },
+    },
+    async ({ params }, reply) => conversations.item(params.conversation_id, params.item_id, clientGone(reply)),
+  );
+
+  app.delete(
+    '/conversations/:conversation_id/items/:item_id',
+    {
+      schema: {
+        operationId: 'deleteItem',
+        tags: ['conversations'],
+        summary: 'Remove an item from sight',
+        description: 'What was answered with it in sight keeps it in its context.',
+        params: ItemPath,
+        response: { 200: ConversationReply },
+        errors: OF_ITEMS,
+      },
+    },
+    async ({ params }, reply) => conversations.deleteItem(params.conversation_id, params.item_id, clientGone(reply)),
+  );
+}

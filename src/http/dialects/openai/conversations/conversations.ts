@@ -1,0 +1,161 @@
+import type { ServedModel } from '../../../../context-manager/model-directory.ts';
+import type { AddedItems } from '../../../../context-manager/turn/added-items.ts';
+import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { SessionKey, UserId } from '../../../../domain/identifiers.ts';
+import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
+import type { Message } from '../../../../domain/record/turn-record.ts';
+import type { Turn } from '../../../../domain/session-history.ts';
+import type { TipRepeat } from '../../../../domain/turn-decision.ts';
+import type { AppParts } from '../../../app-parts.ts';
+import { conversationNotFound, isMissing, type Responses } from '../responses/create-response.ts';
+import { type InputItem, messagesOf } from '../responses/input-items.ts';
+import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';
+import { responseNoteOf } from '../responses/response-note.ts';
+import { isSummarized, ownMessages } from '../responses/stored-responses.ts';
+import { type ConversationNote, conversationExtensions, conversationNoteOf } from './conversation-note.ts';
+
+/** A conversation as its records say it. */
+export interface Conversation {
+  readonly id: string;
+  readonly object: 'conversation';
+  readonly created_at: number;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** OpenAI's conversations: a conversation is a session, what is added to it a record without a reply, an item a part of either. */
+export class Conversations {
+  readonly #parts: AppParts;
+  readonly #responses: Responses;
+
+  constructor(parts: AppParts, responses: Responses) {
+    this.#parts = parts;
+    this.#responses = responses;
+  }
+
+  /** Throws what its items cannot mean. */
+  async create(
+    of: { model: ServedModel; userId: UserId; items: readonly InputItem[]; metadata: Record<string, string> },
+    repeat: TipRepeat,
+    signal: AbortSignal,
+  ): Promise<Conversation> {
+    const { model, userId, items, metadata } = of;
+    const messages = await this.#messages(items, signal);
+    const createdAt = Math.floor(this.#parts.node.environment.clock.now() / 1000);
+    const sessionId = this.#responses.openedBy({ userId, request: { conversation: of.metadata, items }, repeat });
+    const note = { createdAt, metadata };
+    const { key, stored } = await this.#add(model, { userId, sessionId }, { opens: true }, messages, note, signal);
+    return this.#view(key, [stored]);
+  }
+
+  async find(id: string, signal: AbortSignal): Promise<Conversation> {
+    const { key, line } = await this.#line(id, signal);
+    return this.#view(key, line);
+  }
+
+  async update(id: string, metadata: Record<string, string>, signal: AbortSignal): Promise<Conversation> {
+    const { key, model, line } = await this.#line(id, signal);
+    const { stored } = await this.#add(model, key, { tip: 'repeated' }, [], { metadata }, signal);
+    return this.#view(key, [...line, stored]);
+  }
+
+  /** It and all responses on it are gone for good. */
+  async delete(id: string, signal: AbortSignal): Promise<void> {
+    const { key, model } = await this.#line(id, signal);
+    await model.contextManager.sessions.delete(key.userId, key.sessionId, {
+      maxWaitMs: this.#parts.options.maxWaitMs,
+      signal,
+    });
+  }
+
+  /** Its items, oldest first. */
+  async items(id: string, signal: AbortSignal): Promise<ItemView[]> {
+    const { key, model, line } = await this.#line(id, signal);
+    const deleted = new Set(line.map((turn) => conversationNoteOf(turn)?.deletedItem));
+    const items: ItemView[] = [];
+    for (const turn of line) items.push(...(await this.#itemsOf(turn, key, model)));
+    return items.filter((item) => !deleted.has(item.id));
+  }
+
+  async item(id: string, itemId: string, signal: AbortSignal): Promise<ItemView> {
+    const item = (await this.items(id, signal)).find((one) => one.id === itemId);
+    if (item === undefined) throw new DiscedgeError('item_not_found', 'there is no such item', { param: 'item_id' });
+    return item;
+  }
+
+  /** Those that were added, as they are shown then. */
+  async add(id: string, items: readonly InputItem[], repeat: TipRepeat, signal: AbortSignal): Promise<ItemView[]> {
+    const { key, model } = await this.#line(id, signal);
+    const messages = await this.#messages(items, signal);
+    const { stored } = await this.#add(model, key, { tip: repeat }, messages, {}, signal);
+    return this.#itemsOf(stored, key, model);
+  }
+
+  async deleteItem(id: string, itemId: string, signal: AbortSignal): Promise<Conversation> {
+    await this.item(id, itemId, signal);
+    const { key, model, line } = await this.#line(id, signal);
+    await this.#add(model, key, { tip: 'repeated' }, [], { deletedItem: itemId }, signal);
+    return this.#view(key, line);
+  }
+
+  /** Throws `conversation_not_found` for what is none, or is gone. */
+  async #line(
+    id: string,
+    signal: AbortSignal,
+  ): Promise<{ key: SessionKey; model: ServedModel; line: readonly Turn[] }> {
+    const key = this.#responses.ids.openConversation(id);
+    const model = key && this.#responses.stored.modelOf(key);
+    if (key === undefined || model === undefined) throw conversationNotFound();
+    try {
+      const seen = { maxWaitMs: this.#parts.options.maxWaitMs, signal };
+      const history = await model.contextManager.sessions.history(key.userId, key.sessionId, seen);
+      return { key, model, line: history.line() };
+    } catch (error) {
+      throw isMissing(error) ? conversationNotFound() : error;
+    }
+  }
+
+  async #itemsOf(turn: Turn, key: SessionKey, model: ServedModel): Promise<ItemView[]> {
+    const answerId = answerIdOf(turn.record);
+    if (answerId === undefined) return [];
+    const ids = new ItemIds(this.#responses.ids, { ...key, answerId });
+    const { answers, sessions } = model.contextManager;
+    const text = await answers.textOf(turn);
+    const wait = { maxWaitMs: 0, signal: new AbortController().signal };
+    const history = await sessions.history(key.userId, key.sessionId, wait);
+    const asked = inputItems(ownMessages({ turn, text, history }), ids);
+    if (turn.record.payload.mode === 'items') return asked;
+    const summarized = isSummarized(responseNoteOf(turn.record)?.said ?? {});
+    return [...asked, ...outputItems(text.parts, { ids, isCut: turn.record.stop.kind === 'limit', summarized })];
+  }
+
+  async #add(
+    model: ServedModel,
+    { userId, sessionId }: Pick<SessionKey, 'userId' | 'sessionId'>,
+    place: { readonly opens: true } | { readonly tip: TipRepeat },
+    messages: readonly Message[],
+    note: ConversationNote,
+    signal: AbortSignal,
+  ): Promise<AddedItems> {
+    const answerId = answerIdFrom(this.#parts.node.environment.random.bytes(ANSWER_ID_BYTES));
+    const extensions = conversationExtensions(answerId, note);
+    const { maxWaitMs } = this.#parts.options;
+    return model.contextManager.add(
+      { userId, sessionId, place, messages, extensions, ttlSeconds: undefined, maxWaitMs },
+      signal,
+    );
+  }
+
+  #view(key: SessionKey, line: readonly Turn[]): Conversation {
+    const notes = line.flatMap((turn) => conversationNoteOf(turn) ?? []);
+    return {
+      id: this.#responses.ids.conversation(key),
+      object: 'conversation',
+      created_at: notes.find(({ createdAt }) => createdAt !== undefined)?.createdAt ?? 0,
+      metadata: notes.findLast(({ metadata }) => metadata !== undefined)?.metadata ?? {},
+    };
+  }
+
+  #messages(items: readonly InputItem[], signal: AbortSignal): Promise<Message[]> {
+    return messagesOf(items, (id) => this.#responses.messagesOfItem(id, signal), 'items');
+  }
+}

@@ -1,0 +1,127 @@
+import { ByteReader, ByteWriter, MalformedBytes } from '../../../../domain/bytes.ts';
+import {
+  ANONYMOUS,
+  ID_BYTES_MAX,
+  type KeygroupId,
+  type SessionId,
+  type SessionKey,
+  type UserId,
+} from '../../../../domain/identifiers.ts';
+import { ANSWER_ID_BYTES, type AnswerId, answerIdFrom } from '../../../../domain/record/answer-id.ts';
+import type { SealedIds } from '../../../../domain/sealed-ids.ts';
+
+/** What a response id stands for: one answer, in whose session, of which model. */
+export interface ResponseRef extends SessionKey {
+  readonly answerId: AnswerId;
+}
+
+/** What an item id stands for: the so-manieth item of what a response was asked, or of what it answered. */
+export interface ItemRef extends ResponseRef {
+  readonly side: 'in' | 'out';
+  readonly index: number;
+}
+
+/** Of the items of a response, by what they are. */
+export type ItemPrefix = 'msg_' | 'rs_' | 'fc_' | 'fco_';
+const ITEM_PREFIXES: readonly ItemPrefix[] = ['msg_', 'rs_', 'fc_', 'fco_'];
+
+const KEYGROUP_BYTES = 8;
+const SESSION_BYTES = 16;
+const VERSION = 1;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const ANONYMOUS_USER = 1;
+const UUID_SESSION = 2;
+
+/** The ids of responses, conversations and their items: the same at every node with the cluster's key. */
+export class ResponseIds {
+  readonly #ids: SealedIds;
+
+  constructor(ids: SealedIds) {
+    this.#ids = ids;
+  }
+
+  response(ref: ResponseRef): string {
+    return this.#ids.seal('resp_', refBytes(ref).view());
+  }
+
+  conversation(key: SessionKey): string {
+    return this.#ids.seal('conv_', keyBytes(key).view());
+  }
+
+  item(prefix: ItemPrefix, ref: ItemRef): string {
+    const writer = refBytes(ref);
+    writer.byte(ref.side === 'in' ? 0 : 1);
+    writer.varint(ref.index);
+    return this.#ids.seal(prefix, writer.view());
+  }
+
+  /** `undefined` for an id that no node of this cluster has given out. */
+  openResponse(id: string): ResponseRef | undefined {
+    return this.#open('resp_', id, readRef);
+  }
+
+  openConversation(id: string): SessionKey | undefined {
+    return this.#open('conv_', id, readKey);
+  }
+
+  openItem(id: string): ItemRef | undefined {
+    for (const prefix of ITEM_PREFIXES) {
+      const ref = this.#open(prefix, id, (reader): ItemRef => {
+        const response = readRef(reader);
+        return { ...response, side: reader.byte() === 0 ? 'in' : 'out', index: reader.varint() };
+      });
+      if (ref !== undefined) return ref;
+    }
+    return undefined;
+  }
+
+  #open<T>(prefix: string, id: string, read: (reader: ByteReader) => T): T | undefined {
+    const content = this.#ids.open(prefix, id);
+    if (content === undefined) return undefined;
+    try {
+      const reader = new ByteReader(content);
+      const opened = read(reader);
+      return reader.remaining === 0 ? opened : undefined;
+    } catch (error) {
+      // Sealed by a later version, which knows other contents.
+      if (error instanceof MalformedBytes) return undefined;
+      throw error;
+    }
+  }
+}
+
+function keyBytes({ keygroup, userId, sessionId }: SessionKey): ByteWriter {
+  const writer = new ByteWriter();
+  const isUuid = UUID.test(sessionId);
+  writer.byte(VERSION);
+  writer.byte((userId === ANONYMOUS ? ANONYMOUS_USER : 0) | (isUuid ? UUID_SESSION : 0));
+  writer.hex(keygroup, KEYGROUP_BYTES);
+  if (userId !== ANONYMOUS) writer.text(userId);
+  if (isUuid) writer.hex(sessionId.replaceAll('-', ''), SESSION_BYTES);
+  else writer.text(sessionId);
+  return writer;
+}
+
+function refBytes(ref: ResponseRef): ByteWriter {
+  const writer = keyBytes(ref);
+  writer.hex(ref.answerId, ANSWER_ID_BYTES);
+  return writer;
+}
+
+function readKey(reader: ByteReader): SessionKey {
+  if (reader.byte() !== VERSION) throw new MalformedBytes('an id of another version');
+  const flags = reader.byte();
+  const keygroup = reader.hex(KEYGROUP_BYTES) as KeygroupId;
+  const userId = (flags & ANONYMOUS_USER) !== 0 ? ANONYMOUS : (reader.text(ID_BYTES_MAX) as UserId);
+  const sessionId = (flags & UUID_SESSION) !== 0 ? uuid(reader.hex(SESSION_BYTES)) : reader.text(ID_BYTES_MAX);
+  return { keygroup, userId, sessionId: sessionId as SessionId };
+}
+
+function readRef(reader: ByteReader): ResponseRef {
+  const key = readKey(reader);
+  return { ...key, answerId: answerIdFrom(reader.raw(ANSWER_ID_BYTES)) };
+}
+
+function uuid(hex: string): string {
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
