@@ -7,6 +7,7 @@ import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
 import { Responses } from './responses/create-response.ts';
 import { responsesRoutes } from './responses/responses-routes.ts';
+import { responsesSocket } from './responses/responses-socket.ts';
 
 /** OpenAI's API on contexts that the node keeps. */
 export const openAi: Dialect = {
@@ -19,6 +20,7 @@ export const openAi: Dialect = {
     completionRoutes(app, parts);
     const responses = new Responses(parts);
     responsesRoutes(app, parts, responses);
+    responsesSocket(app, parts, responses);
     conversationsRoutes(app, parts, responses);
   },
 };

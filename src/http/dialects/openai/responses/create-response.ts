@@ -1,6 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ServedModel } from '../../../../context-manager/model-directory.ts';
-import type { ForwardRequest, TurnObserver, TurnReply, TurnRequest } from '../../../../context-manager/turn/turn.ts';
+import {
+  addedMessages,
+  type ForwardRequest,
+  type Reply,
+  type TurnObserver,
+  type TurnReply,
+  type TurnRequest,
+} from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { SessionId, UserId } from '../../../../domain/identifiers.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
@@ -189,6 +196,33 @@ export class Responses {
     }
   }
 
+  /**
+   * Has what it says evaluated and kept, and not answered: what goes on from it finds it read. Nothing is kept where it is not
+   * to be; then it is evaluated alone.
+   */
+  async prepare(planned: PlannedResponse, observer: TurnObserver): Promise<ResponseState> {
+    const { forward, request, model, ref, state } = planned;
+    const { contextManager } = model;
+    if (forward !== undefined) {
+      const reply = await contextManager.forward({ ...forward, maxTokens: 0 }, observer);
+      return { ...state, status: 'completed', usage: usageOf(reply) };
+    }
+    if (request === undefined) throw new TypeError('a response is a turn or is forwarded');
+    const { userId, sessionId, place, maxWaitMs, extensions } = request;
+    const cost = { promptTokens: 0, usage: NO_USAGE };
+    const noted = typeof extensions === 'function' ? extensions(cost) : extensions;
+    const messages = addedMessages(request);
+    try {
+      const items = { userId, sessionId, place, messages, ttlSeconds: undefined, maxWaitMs };
+      await contextManager.add({ ...items, ...(noted && { extensions: noted }) }, observer.gone);
+      const next = { ...request, place: { afterAnswer: ref.answerId, repeat: 'new' as const }, messages: [] };
+      const reply = await contextManager.evaluate(next, observer);
+      return { ...state, status: 'completed', usage: usageOf(reply) };
+    } catch (error) {
+      throw this.inWords(request, error);
+    }
+  }
+
   /** What a turn throws, as a client of responses knows it. */
   inWords({ place }: TurnRequest, error: unknown): unknown {
     if (isMissing(error) && 'afterAnswer' in place) return previousNotFound();
@@ -311,6 +345,12 @@ export class Responses {
     this.#openings.note(request, sessionId);
     return sessionId;
   }
+}
+
+const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
+
+function usageOf({ promptTokens, usage }: Pick<Reply, 'promptTokens' | 'usage'>): ResponseState['usage'] {
+  return { inputTokens: promptTokens, cachedTokens: usage.cachedTokens, outputTokens: 0, reasoningTokens: 0 };
 }
 
 const isOpening = ({ previous, conversation }: Follows) => previous === undefined && conversation === undefined;

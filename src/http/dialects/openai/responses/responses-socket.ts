@@ -1,0 +1,135 @@
+import type { IncomingMessage } from 'node:http';
+import { Compile } from 'typebox/compile';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { AppParts } from '../../../app-parts.ts';
+import type { TypedApp } from '../../../typed-app.ts';
+import { onUpgrade } from '../../../upgrades.ts';
+import { openAiErrorFields } from '../error-envelope.ts';
+import { CreateBody } from './create-body.ts';
+import type { Responses } from './create-response.ts';
+import { responseStream } from './response-stream.ts';
+import type { ResponseState } from './response-view.ts';
+
+/** Requests that wait behind the one that is answered, on one connection. */
+const WAITING_MAX = 32;
+/** What may wait for a client that has stopped reading: then its connection is closed, and the turn is kept. */
+const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+const GOING_AWAY = 1001;
+const TOO_MUCH = 1009;
+
+const createBody = Compile(CreateBody);
+
+/**
+ * Responses over a WebSocket, as the Open Responses specification has it: each `response.create` is one response, one after the
+ * other, in the events of a stream. With `generate: false` what it says is evaluated and kept, and nothing is answered.
+ */
+export function responsesSocket(app: TypedApp, parts: AppParts, responses: Responses): void {
+  const { corsOrigins, bodyBytesMax } = parts.options;
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: bodyBytesMax, perMessageDeflate: false });
+  const path = `${app.prefix}/responses`;
+  /** A page of another origin may open a socket without asking: only those that may call the node are let in. */
+  const isLetIn = ({ headers }: IncomingMessage) =>
+    headers.origin === undefined || corsOrigins.includes('*') || corsOrigins.includes(headers.origin);
+  onUpgrade(app.server, (request, socket, head) => {
+    const isMeant = request.url?.split('?')[0] === path && request.headers.upgrade?.toLowerCase() === 'websocket';
+    if (!isMeant || !isLetIn(request)) return false;
+    sockets.handleUpgrade(request, socket, head, (client) => serve(client, request));
+    return true;
+  });
+  app.addHook('preClose', async () => {
+    for (const client of sockets.clients) client.close(GOING_AWAY);
+  });
+
+  function serve(client: WebSocket, { headers }: IncomingMessage): void {
+    const gone = new AbortController();
+    let waiting = 0;
+    let last = Promise.resolve();
+    const send = (event: object | string) => {
+      if (client.readyState !== client.OPEN) return;
+      client.send(typeof event === 'string' ? event : JSON.stringify(event));
+      if (client.bufferedAmount > UNREAD_BYTES_MAX) client.terminate();
+    };
+    const fail = (error: unknown) => send(errorEvent(asError(error)));
+    client.on('close', () => gone.abort(new Error('the client closed the connection')));
+    client.on('error', () => client.close(TOO_MUCH));
+    client.on('message', (data, isBinary) => {
+      if (waiting >= WAITING_MAX) {
+        fail(new DiscedgeError('session_busy', `${waiting} requests already wait on this connection`));
+        return;
+      }
+      waiting++;
+      last = last
+        .then(() => answer(isBinary ? undefined : String(data), { headers, gone: gone.signal, send }))
+        .catch(fail)
+        .finally(() => waiting--);
+    });
+  }
+
+  async function answer(
+    message: string | undefined,
+    {
+      headers,
+      gone,
+      send,
+    }: Pick<IncomingMessage, 'headers'> & { gone: AbortSignal; send: (event: object | string) => void },
+  ): Promise<void> {
+    const { body, generates } = requestOf(message);
+    if (gone.aborted) return;
+    const planned = await responses.plan(body, { ...headers, 'x-stainless-retry-count': undefined }, gone);
+    const stream = responseStream({
+      begun: () => ({ state: planned.state, ids: planned.items }),
+      summarized: () => planned.asked.summarized,
+    });
+    const pass = (events: readonly { data: object | string }[]) => {
+      for (const { data } of events) send(data);
+    };
+    const observer = { gone, part: (piece: Parameters<typeof stream.part>[0]) => pass(stream.part(piece)) };
+    const state: ResponseState = await (generates
+      ? responses.run(planned, observer)
+      : responses.prepare(planned, observer));
+    pass(stream.end(state, { requestBytes: 0 }));
+  }
+
+  function asError(error: unknown): DiscedgeError {
+    if (error instanceof DiscedgeError) return error;
+    parts.node.environment.logger.error('request_crashed', { route: path }, error);
+    return new DiscedgeError('internal_error', "internal error; see the node's log");
+  }
+}
+
+function requestOf(message: string | undefined): { body: CreateBody; generates: boolean } {
+  const { type, generate = true, ...fields } = withoutNulls(parsed(message));
+  if (type !== 'response.create') throw invalid('type', 'type must be response.create');
+  if (typeof generate !== 'boolean') throw invalid('generate', 'generate must be a boolean');
+  if (fields.background === true)
+    throw new DiscedgeError('unsupported_parameter', 'a socket has no background', { param: 'background' });
+  if (!createBody.Check(fields)) {
+    const [first] = createBody.Errors(fields);
+    const param = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
+    throw invalid(param, `${param || 'the message'} ${first?.message ?? 'is not what it has to be'}`);
+  }
+  return { body: { ...fields, stream: true }, generates: generate };
+}
+
+function parsed(message: string | undefined): object {
+  try {
+    const value: unknown = JSON.parse(message ?? '');
+    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw new DiscedgeError('invalid_request', 'a message has to be a JSON object, as text');
+}
+
+function withoutNulls(fields: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+}
+
+function errorEvent(error: DiscedgeError): object {
+  return { type: 'error', status: error.status, error: openAiErrorFields(error) };
+}
+
+function invalid(param: string, message: string): DiscedgeError {
+  return new DiscedgeError('invalid_request', message, { param: param || undefined });
+}

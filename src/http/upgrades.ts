@@ -1,0 +1,28 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+/** Takes over a connection that asks for another protocol; false where it is not meant. */
+export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
+
+/**
+ * Offers connections that ask for another protocol to `listener`. Those that it does not take are served as plain HTTP, as a
+ * server may (RFC 9110, 7.8): common clients offer HTTP/2 with every first request.
+ */
+export function onUpgrade(server: Server, listener: UpgradeListener): void {
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (listener(request, socket, head)) return;
+    socket.unshift(Buffer.concat([Buffer.from(headOf(request), 'latin1'), head]));
+    server.emit('connection', socket);
+  });
+}
+
+/** The request's head as it came, without what asks for another protocol. */
+function headOf({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string;
+    if (/^(upgrade|connection|http2-settings)$/i.test(name)) continue;
+    lines.push(`${name}: ${rawHeaders[at + 1]}`);
+  }
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}
