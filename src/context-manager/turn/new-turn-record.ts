@@ -58,6 +58,7 @@ export function newTurnRecord(
       maxTokens: request.maxTokens === 'most' ? options.replyTokensMax : request.maxTokens,
     },
     payload: kept.payload,
+    ...(kept.preamble && { preamble: kept.preamble }),
     ...(extensions && { extensions }),
   };
 }

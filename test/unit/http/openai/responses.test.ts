@@ -47,10 +47,10 @@ describe('a response', () => {
     const two = await create({ input: 'more', instructions: 'be kind', previous_response_id: one.id });
     expect(two).toMatchObject({ output_text: 'Turn 2: more', previous_response_id: one.id });
     expect(two.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(0);
-    for (const made of [one, two]) {
-      const { instructions: _, ...shown } = made;
-      expect(await client.responses.retrieve(made.id)).toMatchObject(shown);
-    }
+    for (const made of [one, two]) expect(await client.responses.retrieve(made.id)).toEqual(made);
+    const three = await create({ input: 'and more', previous_response_id: two.id });
+    expect(three).toMatchObject({ output_text: 'Turn 3: and more', instructions: null });
+    expect(await client.responses.retrieve(three.id)).toEqual(three);
   });
 
   it('can be gone on from more than once: an id that is not the latest branches', async () => {

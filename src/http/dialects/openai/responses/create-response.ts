@@ -359,7 +359,8 @@ function placeOf({ previous, conversation }: Follows, repeat: TipRepeat, message
   if (previous !== undefined) return { afterAnswer: previous.answerId, repeat };
   if (conversation !== undefined) return { tip: repeat };
   const { history } = splitOpening(messages);
-  return history.length === 0 ? { opens: true } : { opens: true, history };
+  const opening = { opens: true as const, ...(repeat === 'new' && { drawn: true }) };
+  return history.length === 0 ? opening : { ...opening, history };
 }
 
 /** A conversation that was had elsewhere, and what is new in it. */

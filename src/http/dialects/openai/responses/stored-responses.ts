@@ -39,7 +39,7 @@ export class StoredResponses {
     if (model === undefined) throw new DiscedgeError('session_not_found', 'this node does not serve its model');
     const wait = { maxWaitMs: this.#parts.options.maxWaitMs, signal };
     const found = await model.contextManager.answers.find(ref, ref.answerId, wait);
-    const preamble = found.text.preamble ?? NO_PREAMBLE;
+    const preamble = await preambleOf(found, model);
     const state = this.stateOf({ model, ref, turn: found.turn, parts: found.text.parts, preamble });
     if (state === undefined) throw new DiscedgeError('session_not_found', 'that turn is no response');
     return { ...found, model, ref, state };
@@ -137,6 +137,15 @@ export function ownMessages({ turn, text, history }: FoundAnswer): readonly Mess
     .addedUpTo(history.get(parent))
     .reduce((sum, { record: { payload } }) => sum + (payload.mode === 'items' ? payload.messages.length : 0), 0);
   return text.messages.slice(taken);
+}
+
+/** What stood before the conversation: said by the nearest turn that changed it. */
+async function preambleOf({ turn, history }: FoundAnswer, model: ServedModel): Promise<Preamble> {
+  let said: Turn | undefined = turn;
+  while (said !== undefined && said.record.preamble === undefined)
+    said = said.record.parent === undefined ? undefined : history.get(said.record.parent);
+  const text = said && (await model.contextManager.answers.textOf(said));
+  return text?.preamble ?? NO_PREAMBLE;
 }
 
 /** Whether a request asked for thinking as a summary. */
