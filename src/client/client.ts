@@ -3,6 +3,7 @@ import { followSignal } from './follow-signal.ts';
 import { type NodeDirectory, nodeDirectoryOf } from './node-directory.ts';
 import { type FindOptions, type FoundNode, findNodes } from './node-finder.ts';
 import { NodeRing } from './node-ring.ts';
+import { OwnHistory, type OwnHistoryOptions } from './own-history.ts';
 import type { Completion } from './reply.ts';
 import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent, withRetries } from './retry.ts';
@@ -17,6 +18,7 @@ import { type PromptOptions, promptRequest } from './turn-request.ts';
 export { DiscedgeClientError } from './errors.ts';
 export type { ListedNode, NodeDirectory } from './node-directory.ts';
 export type { Coordinates, FindOptions, FoundNode } from './node-finder.ts';
+export type { ChatMessage, OwnHistory, OwnHistoryOptions } from './own-history.ts';
 export type { Completion, Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
@@ -147,6 +149,12 @@ export class DiscedgeClient {
       (writer) => this.#complete(prompt, options, leaving.signal, writer).finally(unfollow),
       () => leaving.abort(new DiscedgeClientError('the reply was not read to its end', { code: 'reply_abandoned' })),
     );
+  }
+
+  /** A conversation whose history this client keeps, and sends with every turn. Asks no node. */
+  ownHistory(options: OwnHistoryOptions = {}): OwnHistory {
+    const ring = new NodeRing(this.#ring.urls, options.node);
+    return new OwnHistory({ transport: this.#transport, ring, userId: this.#userId, model: this.#model }, options);
   }
 
   /** URL of the node that is asked first, and with which new sessions begin. */

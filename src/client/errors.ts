@@ -100,9 +100,10 @@ interface WireError {
   readonly retry_after_ms?: unknown;
 }
 
-/** The node names one of its errors as llama.cpp's clients know it. */
+/** In llama.cpp's form the type is the code, in OpenAI's the code is; one of them either names as its clients know it. */
 function codeOf(error: WireError | undefined): string | undefined {
-  return error?.type === 'exceed_context_size_error' ? 'context_overflow' : error?.type;
+  const code = typeof error?.code === 'string' ? error.code : error?.type;
+  return code === 'exceed_context_size_error' || code === 'context_length_exceeded' ? 'context_overflow' : code;
 }
 
 function errorObject(body: unknown): WireError | undefined {

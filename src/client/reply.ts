@@ -1,7 +1,7 @@
 /** What came of one prompt. */
 export interface Completion {
   readonly text: string;
-  /** Id of the edge node that answered. */
+  /** Id of the edge node that answered; empty where it does not say, as to a client that keeps the history. */
   readonly node: string;
   /** Its URL. */
   readonly url: string;

@@ -15,11 +15,12 @@ export interface Attempt {
 
 /** One attempt of a turn at one node. Throws what {@link sendPrompt} throws. */
 export function sendTurn(transport: Transport, node: string, body: TurnBody, attempt: Attempt): Promise<Reply> {
-  return send(transport, node, body, attempt, (wire, received) => {
+  const read = (wire: unknown, received: Received) => {
     const reply = parseReply(wire, received);
     if (reply === undefined || isAnswerTo(body, reply)) return reply;
     throw malformed(node, `it answers turn ${reply.turn} of session ${reply.sessionId}, which is not what was sent`);
-  });
+  };
+  return send(transport, node, body, attempt, completion(read));
 }
 
 /**
@@ -27,16 +28,35 @@ export function sendTurn(transport: Transport, node: string, body: TurnBody, att
  * `reply_malformed`, `node_silent`), or the signal's reason.
  */
 export function sendPrompt(transport: Transport, node: string, body: TurnBody, attempt: Attempt): Promise<Completion> {
-  return send(transport, node, body, attempt, parseCompletion);
+  return send(transport, node, body, attempt, completion(parseCompletion));
 }
 
-/** `read` makes something of the answer, or of the last event; `undefined` when it is none. */
-async function send<Answer>(
+/** How the answers of one route are read. */
+export interface Reading<Answer> {
+  readonly path: string;
+  /** Makes something of the answer, or of the last event; `undefined` when it is none. */
+  read(wire: unknown, received: Received): Answer | undefined;
+  /** What an event of a stream adds to the text, and whether it is the last. */
+  event(event: unknown): { readonly text?: string | undefined; readonly isLast: boolean };
+}
+
+function completion<Answer>(read: Reading<Answer>['read']): Reading<Answer> {
+  return {
+    ...{ path: '/completion', read },
+    event(event) {
+      const { content, stop } = (event ?? {}) as { content?: unknown; stop?: unknown };
+      return { text: typeof content === 'string' ? content : undefined, isLast: stop === true };
+    },
+  };
+}
+
+/** One attempt at one node; what it throws, {@link sendPrompt} says. */
+export async function send<Answer>(
   transport: Transport,
   node: string,
   body: TurnBody,
   { signal, writer }: Attempt,
-  read: (wire: unknown, received: Received) => Answer | undefined,
+  { path, read, event: readEvent }: Reading<Answer>,
 ): Promise<Answer> {
   const answerOf = (wire: unknown, text?: string): Answer => {
     const answer = read(wire, { url: node, text });
@@ -44,7 +64,7 @@ async function send<Answer>(
     throw malformed(node, 'is it an edge node?');
   };
   const silence = new Silence(node, transport.silenceMsFor({ isStream: writer !== undefined }), signal);
-  const request = { method: 'POST', path: '/completion', signal: silence.signal } as const;
+  const request = { method: 'POST', path, signal: silence.signal } as const;
   try {
     if (writer === undefined) return answerOf(await transport.sendForJson(node, { ...request, body }));
     const response = await transport.send(node, { ...request, body: { ...body, stream: true } });
@@ -53,12 +73,12 @@ async function send<Answer>(
     for await (const event of readEvents(response, node, () => silence.heard())) {
       const error = errorOfEvent(event, node);
       if (error !== undefined) throw error;
-      const { content, stop } = (event ?? {}) as { content?: unknown; stop?: unknown };
-      if (typeof content === 'string') {
-        text += content;
-        writer.write(content);
+      const { text: more, isLast } = readEvent(event);
+      if (more !== undefined) {
+        text += more;
+        writer.write(more);
       }
-      if (stop === true) return answerOf(event, text);
+      if (isLast) return answerOf(event, text);
     }
   } catch (error) {
     silence.signal.throwIfAborted();

@@ -93,7 +93,7 @@ function replyFields({ sampling, maxTokens, temperature, seed, stop }: ReplyOpti
   return { ...sampling, n_predict: maxTokens, temperature, seed, stop };
 }
 
-function present(body: object): Readonly<Record<string, unknown>> {
+export function present(body: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
 
