@@ -19,14 +19,14 @@ export const DIRECT: Peer = {
   start: async ({ llm: { pid, port } }) => ({ pid, port, kill: async () => {} }),
 };
 
-/** An edge node of this build as `discedge serve` starts it: LMDB, in front of the LLM as in front of a llama-server. */
+/** An edge node of this build as `discedge serve` starts it: LevelDB, in front of the LLM as in front of a llama-server. */
 export function edgeNode(version: string, speech: Speech = SESSION_SPEECH): Peer {
   const name = speech === SESSION_SPEECH ? 'DisCEdge' : 'DisCEdge, Responses';
   return { name, version, speech: { ...speech, llmPath: '/completion' }, start: startEdgeNode };
 }
 
 async function startEdgeNode({ llm, folder, env }: PeerPlace) {
-  const args = ['--llm', llm.url, '--store', 'lmdb', '--data-dir', folder];
+  const args = ['--llm', llm.url, '--store', 'leveldb', '--data-dir', folder];
   const node = await startNodeProcess(args, env === undefined ? {} : { env });
   return { pid: node.process.pid, port: Number(new URL(node.url).port), kill: () => node.kill() };
 }
