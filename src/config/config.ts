@@ -34,9 +34,23 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly clusterKeyFile: string | undefined;
   /** Whose pages may call the API from a browser, `*` for any. */
   readonly corsOrigins: readonly string[];
+  /** `undefined`: by what is free in {@link kvDir}. */
+  readonly kvBudgetBytes: number | undefined;
+  /** This node's own; `undefined`: nothing is kept. */
+  readonly kvDir: string | undefined;
 }
 type ReadFurther =
-  | ('listen' | 'nodeId' | 'store' | 'advertise' | 'mode' | 'clusterKeyFile' | 'corsOrigins')
+  | (
+      | 'listen'
+      | 'nodeId'
+      | 'store'
+      | 'advertise'
+      | 'mode'
+      | 'clusterKeyFile'
+      | 'corsOrigins'
+      | 'kvBudgetBytes'
+      | 'kvDir'
+    )
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 
@@ -117,9 +131,20 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     clusterKeyFile: settings.clusterKeyFile,
     corsOrigins: 'origins' in allowed ? allowed.origins : [],
     dataDir: resolve(settings.dataDir),
+    kvBudgetBytes: settings.kvBudgetBytes,
+    kvDir: kvDirOf(settings, { nodeId, store }),
     modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env) ?? settings.dataDir, 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),
   };
+}
+
+/** A data folder is one node's; any other may be given to several. */
+function kvDirOf(
+  { kvDir, dataDir }: Settings,
+  { nodeId, store }: { readonly nodeId: NodeId; readonly store: StoreKind },
+): string | undefined {
+  if (kvDir !== undefined) return resolve(kvDir, nodeId);
+  return store.keepsFiles ? resolve(dataDir, 'kv') : undefined;
 }
 
 interface Places {

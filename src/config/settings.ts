@@ -85,6 +85,31 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'Let the embedded LLM Service use a GPU. Off by default, so that a node starts alike on every machine.',
   }),
+  kvBudgetBytes: Type.Optional(
+    size({
+      group: 'LLM Service',
+      minimum: 0,
+      maximum: 1024 * GIB,
+      defaultText: 'an eighth of what is free in `kv-dir` (on a memory disk: of free memory), at most 4 GiB',
+      description:
+        'Room for KV state of sessions that have lost their sequence in the embedded LLM Service: files, read when a session comes back, where that is faster than evaluating its context again. Several models get equal parts. 0 keeps none; more than 1 TiB is no cache.',
+    }),
+  ),
+  kvDir: Type.Optional(
+    path({
+      group: 'LLM Service',
+      placeholder: 'DIR',
+      defaultText: '`kv` in `data-dir`; with a store that keeps no files none, and nothing is kept',
+      description:
+        'Where that state is kept; each node has a folder of its own in it. It may be a memory disk, such as `/dev/shm`. The files hold what sessions say, in no readable form, and are removed with their sessions.',
+    }),
+  ),
+  shareKv: onOff({
+    group: 'LLM Service',
+    default: false,
+    description:
+      "Let a turn go on from the KV state of another user's session in the embedded LLM Service where their ids are equal, as with one long system message for all. Off by default: how fast a reply comes would tell what others have said.",
+  }),
   modelCacheDir: Type.Optional(
     path({
       group: 'LLM Service',

@@ -173,7 +173,7 @@ export class ContextManager {
         if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
         this.#node.records.requireKnown(key, { wasInDoubt });
         const { mode, prompt } = await this.#build(request, pass);
-        const generated = await this.#generate(prompt, keyText, { ...request, maxTokens: 0 }, observer, turn);
+        const generated = await this.#generate(prompt, key, { ...request, maxTokens: 0 }, observer, turn);
         prompt.evaluated();
         return evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
       }),
@@ -250,7 +250,7 @@ export class ContextManager {
     };
     const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft, []));
     const reply = { ...request, maxTokens: Math.min(this.#maxTokens(request), heldTokens) };
-    const generated = await this.#generate(prompt, sessionKeyText(key), reply, observer, turn);
+    const generated = await this.#generate(prompt, key, reply, observer, turn);
     const { end, read } = generated;
     const kept = await prompt.record(end, read);
     turn.startCommitting();
@@ -282,7 +282,7 @@ export class ContextManager {
 
   async #generate(
     prompt: Pick<Prompt, 'ids' | 'tools'>,
-    affinity: string | undefined,
+    key: SessionKey | undefined,
     options: ReplyOptions,
     observer: TurnObserver,
     { stopping }: RunningTurn,
@@ -300,7 +300,7 @@ export class ContextManager {
     });
     const sampling = heldSampling(options, { tools, template: this.#parts.template, begun: reader.begun });
     const held = { ...options, sampling };
-    const asked = { prompt: prompt.ids, maxTokens, affinity, options: held, observer, reader, signal: stopping.signal };
+    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, signal: stopping.signal };
     const { end, read } = await generateReply(llm, asked);
     this.#node.metrics.generated(this.#model, end.usage);
     return { end, read, promptTokens, maxTokens: allowedTokens, windowTokens };

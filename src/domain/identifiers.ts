@@ -39,6 +39,14 @@ export function sessionKeyText(key: SessionKey): SessionKeyText {
   return `${key.keygroup}\n${key.userId}\n${key.sessionId}` as SessionKeyText;
 }
 
+/** What {@link sessionKeyText} made a text of. Throws for any other. */
+export function parseSessionKeyText(text: string): SessionKey {
+  const [keygroup, userId, sessionId, ...more] = text.split('\n');
+  if (keygroup === undefined || userId === undefined || sessionId === undefined || more.length > 0)
+    throw new TypeError('not the text of a session key');
+  return { keygroup: keygroup as KeygroupId, userId: userId as UserId, sessionId: sessionId as SessionId };
+}
+
 /** Longest user, session and node id, in UTF-8 bytes: keeps store keys short. */
 export const ID_BYTES_MAX = 128;
 

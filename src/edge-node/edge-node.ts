@@ -19,6 +19,7 @@ import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import type { LlmDescription } from '../llm-service/llm-service.ts';
 import { Closing } from './closing.ts';
 import { exposeEngines } from './engine-metrics.ts';
+import { forgetRemovedSessions } from './forget-removed-sessions.ts';
 import { keepTime } from './keep-time.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openContextStore } from './open-context-store.ts';
@@ -105,6 +106,7 @@ async function assemble(
   const nodeOptions = { ...config, incarnation: opened.incarnation };
   const node = new NodeResources({ store, environment, time, options: nodeOptions, isRestart });
   told.node = node;
+  forgetRemovedSessions(served, node.records, environment);
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
   closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));

@@ -17,6 +17,7 @@ import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
 
 import { DEMO_MODEL_PATH } from './demo-model.ts';
+import { keptStateOf } from './kv-budget.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { onceAvailable } from './once-available.ts';
 
@@ -126,7 +127,9 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   const window = { contextTokens: contextTokens ?? chosen?.contextTokens, parallel: parallel ?? chosen?.parallel };
   const model = { modelPath, modelName, chatTemplate, ...window };
   try {
-    const options: EmbeddedOptions = { ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs };
+    const keep = await keptStateOf(modelPath, { modelName, node, environment });
+    const { shareKv: sharesOwners } = node;
+    const options: EmbeddedOptions = { ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs, keep, sharesOwners };
     return await startEngineProcess(() => launchEngine(EMBEDDED_PROGRAM, options), environment, signal);
   } catch (error) {
     giveBack?.();

@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import { ReadableStream } from 'node:stream/web';
-import type { LlamaContextSequence } from 'node-llama-cpp';
 import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
@@ -8,11 +7,22 @@ import type { Environment } from '../environment/environment.ts';
 import { SamplingFailed } from './embedded/contain-sampling.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
 import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts';
+import { type KeepOptions, type OpenedKeeper, openKeeper } from './embedded/kept-state/open-keeper.ts';
+import { PooledSequence } from './embedded/pooled-sequence.ts';
 import { parseSampling } from './embedded/sampling.ts';
-import { type SequenceLease, SequencePool } from './embedded/sequence-pool.ts';
+import { SequenceKeeping } from './embedded/sequence-keeping.ts';
+import type { SequenceLease } from './embedded/sequence-pool.ts';
 import { StuckWatch } from './embedded/stuck-watch.ts';
 import { textEndsOf } from './embedded/vocabulary.ts';
-import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService, SlotState } from './llm-service.ts';
+import type {
+  GenerationEvent,
+  GenerationRequest,
+  KeptStateStatus,
+  KeptStates,
+  LlmDescription,
+  LlmService,
+  SlotState,
+} from './llm-service.ts';
 import { modelNameFromFile } from './model-name.ts';
 import { assertPrompt, assertVocabulary } from './prompt-checks.ts';
 
@@ -36,6 +46,12 @@ export interface EmbeddedOptions {
   readonly idleTimeoutMs?: number | undefined;
   /** Told when a call into llama.cpp has been given up: its sequence, and a thread, may be gone until this process ends. */
   readonly onStuck?: (() => void) | undefined;
+  /** Where sessions' KV state goes that lose their sequence; none is kept if left out. */
+  readonly keep?: KeepOptions | undefined;
+  /** Told whenever there is other state kept. */
+  readonly onKept?: ((status: KeptStateStatus) => void) | undefined;
+  /** Whether a generation may go on from the KV state of another owner whose ids are equal, which can be timed. */
+  readonly sharesOwners?: boolean | undefined;
 }
 
 /**
@@ -50,8 +66,18 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
     { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu },
     environment.logger,
   );
+  const kept =
+    options.keep &&
+    (await openKeeper(options.keep, {
+      boundTo: { modelPath, engine: engine.build },
+      tokensMax: engine.contextTokens,
+      environment,
+      onChange: options.onKept ?? (() => {}),
+    }));
   return new EmbeddedLlmService(engine, {
     environment,
+    kept,
+    sharesOwners: options.sharesOwners ?? false,
     prefillChunkTokens,
     idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
     onStuck: options.onStuck ?? (() => {}),
@@ -75,37 +101,48 @@ function describe(engine: EmbeddedEngine, name: string, ownTemplate: string | un
   };
 }
 
+interface ServiceParts {
+  readonly description: LlmDescription;
+  readonly environment: Environment;
+  readonly prefillChunkTokens: number;
+  readonly idleTimeoutMs: number;
+  readonly onStuck: () => void;
+  readonly kept: OpenedKeeper | undefined;
+  readonly sharesOwners: boolean;
+}
+
 class EmbeddedLlmService implements LlmService {
   readonly description: LlmDescription;
+  readonly keptStates?: KeptStates;
   readonly #engine: EmbeddedEngine;
   readonly #environment: Environment;
   readonly #prefillChunkTokens: number;
   readonly #idleTimeoutMs: number;
   readonly #onStuck: () => void;
-  readonly #pool: SequencePool<PooledSequence>;
+  readonly #sequences: SequenceKeeping;
   /** Generations from their queueing to their end. */
   readonly #running = new Set<Running>();
   /** What is inside llama.cpp, its readers gone or not. */
   readonly #evaluating = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
-  constructor(
-    engine: EmbeddedEngine,
-    options: {
-      description: LlmDescription;
-      environment: Environment;
-      prefillChunkTokens: number;
-      idleTimeoutMs: number;
-      onStuck: () => void;
-    },
-  ) {
+  constructor(engine: EmbeddedEngine, parts: ServiceParts) {
+    const { description, environment, prefillChunkTokens, idleTimeoutMs, onStuck, kept, sharesOwners } = parts;
     this.#engine = engine;
-    this.description = options.description;
-    this.#environment = options.environment;
-    this.#prefillChunkTokens = options.prefillChunkTokens;
-    this.#idleTimeoutMs = options.idleTimeoutMs;
-    this.#onStuck = options.onStuck;
-    this.#pool = new SequencePool(engine.sequences.map((sequence, slot) => new PooledSequence(sequence, slot)));
+    this.description = description;
+    this.#environment = environment;
+    this.#prefillChunkTokens = prefillChunkTokens;
+    this.#idleTimeoutMs = idleTimeoutMs;
+    this.#onStuck = onStuck;
+    const sequences = engine.sequences.map((sequence, slot) => new PooledSequence(sequence, slot));
+    this.#sequences = new SequenceKeeping(sequences, { keeper: kept?.keeper, sharesOwners, clock: environment.clock });
+    if (kept !== undefined) {
+      this.keptStates = {
+        status: kept.status,
+        forget: (affinity) => this.#sequences.forget(affinity),
+        onFound: (listener) => listener(kept.found),
+      };
+    }
   }
 
   async tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
@@ -126,7 +163,7 @@ class EmbeddedLlmService implements LlmService {
   }
 
   slots(): readonly SlotState[] {
-    return this.#pool.states();
+    return this.#sequences.states();
   }
 
   async ready(): Promise<void> {
@@ -171,6 +208,7 @@ class EmbeddedLlmService implements LlmService {
     for (const { abort } of this.#running) abort.abort(closed());
     await Promise.all([...this.#running].map(({ done }) => done));
     await Promise.all(this.#evaluating);
+    await this.#sequences.idle();
     await this.#engine.dispose();
   }
 
@@ -196,7 +234,7 @@ class EmbeddedLlmService implements LlmService {
     const { grammar } = sampling;
     const seed = sampling.seed ?? Buffer.from(this.#environment.random.bytes(4)).readUInt32LE();
     const state = grammar === undefined ? undefined : await this.#engine.startGrammar(grammar);
-    const lease = await this.#pool.acquire(request, signal);
+    const lease = await this.#sequences.acquire(request, signal);
     const { clock, logger } = this.#environment;
     const watch = new StuckWatch({ clock, caller: signal, idleTimeoutMs: this.#idleTimeoutMs });
     const evaluation = this.#evaluate(lease, {
@@ -222,23 +260,31 @@ class EmbeddedLlmService implements LlmService {
 
   /** Holds the sequence until llama.cpp has come back, which may be after everyone has gone. */
   async #evaluate(lease: SequenceLease<PooledSequence>, generation: EmbeddedGeneration): Promise<void> {
-    const { sequence, slot } = lease.sequence;
     const { signal, request } = generation;
-    const on = { engine: this.#engine, sequence, slot, clock: this.#environment.clock };
-    const running = runGeneration(generation, on);
+    const { sequence } = lease;
+    const { clock, logger } = this.#environment;
+    const startedMs = clock.monotonic();
+    const running = this.#sequences.prepare(lease, request).then(({ restoredTokens, preparedMs }) => {
+      const place = { engine: this.#engine, sequence: sequence.sequence, slot: sequence.slot, clock };
+      const emit = (event: GenerationEvent) => {
+        if (event.kind === 'end') this.#sequences.evaluated(event.usage, preparedMs);
+        generation.emit(event);
+      };
+      return runGeneration({ ...generation, emit }, { ...place, startedMs, restoredTokens });
+    });
     const ended = running.catch(() => undefined);
     this.#evaluating.add(ended);
     try {
       await running;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      this.#environment.logger.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
+      logger.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
       // llama.cpp and node-llama-cpp may disagree now about what the sequence holds.
-      await sequence.clearHistory().catch(() => undefined);
+      await sequence.clear();
       throw failed(error, generation);
     } finally {
       this.#evaluating.delete(ended);
-      lease.release();
+      this.#sequences.giveBack(lease);
     }
   }
 
@@ -250,20 +296,6 @@ class EmbeddedLlmService implements LlmService {
 interface Running {
   readonly abort: AbortController;
   readonly done: Promise<void>;
-}
-
-class PooledSequence {
-  readonly sequence: LlamaContextSequence;
-  readonly slot: number;
-
-  constructor(sequence: LlamaContextSequence, slot: number) {
-    this.sequence = sequence;
-    this.slot = slot;
-  }
-
-  tokens(): TokenSequence {
-    return this.sequence.contextTokens as number[] as TokenId[];
-  }
 }
 
 /** A grammar that has come to its end, or that the biases leave no token of, is the request's; anything else is not. */

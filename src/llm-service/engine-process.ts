@@ -7,10 +7,12 @@ import { BackOff } from '../waiting/back-off.ts';
 import { Pause } from '../waiting/pause.ts';
 import { within } from '../waiting/within.ts';
 import { EngineLink, type EngineProcess } from './engine-process/engine-link.ts';
+import { ProcessKeptStates } from './engine-process/process-kept-states.ts';
 import type {
   EngineProcessStatus,
   GenerationEvent,
   GenerationRequest,
+  KeptStates,
   LlmDescription,
   LlmService,
   SlotState,
@@ -37,13 +39,14 @@ export async function startEngineProcess(
   environment: Environment,
   signal?: AbortSignal,
 ): Promise<LlmService> {
-  const link = new EngineLink(launch(), environment, () => service?.retire(link));
+  const states = new ProcessKeptStates();
+  const link = new EngineLink(launch(), environment, { ...states.listener, onStuck: () => service?.retire(link) });
   const onAbort = () => link.kill(closed());
   let service: EngineProcessService | undefined;
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     signal?.throwIfAborted();
-    service = new EngineProcessService({ launch, environment, ...(await link.started) }, link);
+    service = new EngineProcessService({ launch, environment, states, ...(await link.started) }, link);
     return service;
   } catch (error) {
     link.kill(closed());
@@ -58,10 +61,12 @@ interface Parts {
   readonly environment: Environment;
   readonly description: LlmDescription;
   readonly slots: number;
+  readonly states: ProcessKeptStates;
 }
 
 class EngineProcessService implements LlmService {
   readonly description: LlmDescription;
+  readonly keptStates: KeptStates;
   readonly #parts: Parts;
   readonly #backOff = new BackOff({ firstMs: RESTART_DELAY_FIRST_MS, maxMs: RESTART_DELAY_MAX_MS });
   readonly #supervision: Promise<void>;
@@ -81,6 +86,7 @@ class EngineProcessService implements LlmService {
     this.#parts = parts;
     this.description = parts.description;
     this.#alive = first;
+    this.keptStates = parts.states.through(() => this.#link);
     this.#up(first);
     this.#supervision = this.#keepRunning(first);
   }
@@ -163,6 +169,7 @@ class EngineProcessService implements LlmService {
       if (link !== undefined) {
         const startedMs = clock.monotonic();
         const how = await link.ended;
+        this.#parts.states.ended();
         if (this.#link === link) this.#down();
         if (this.#closing.signal.aborted) return;
         if (clock.monotonic() - startedMs >= CALM_MS) this.#backOff.reset();
@@ -179,11 +186,12 @@ class EngineProcessService implements LlmService {
 
   /** `undefined` when it cannot be started now. */
   async #startAgain(): Promise<EngineLink | undefined> {
-    const { launch, environment } = this.#parts;
+    const { launch, environment, states } = this.#parts;
     const { logger } = environment;
     let link: EngineLink | undefined;
     try {
-      const started = new EngineLink(launch(), environment, () => void this.retire(started));
+      const told = { ...states.listener, onStuck: () => void this.retire(started) };
+      const started: EngineLink = new EngineLink(launch(), environment, told);
       link = started;
       this.#alive = link;
       this.#assertSame((await link.started).description);

@@ -20,6 +20,9 @@ export interface LlmService {
   /** For people: where texts become ids, of a service that may have them made elsewhere than in the engine. */
   readonly tokenizer?: string;
 
+  /** What it keeps of sessions beside what its sequences hold, where it does. */
+  readonly keptStates?: KeptStates;
+
   /** Ids of a text, without BOS. With `parseSpecial` off, control-token text becomes ordinary ids. */
   tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]>;
 
@@ -66,6 +69,31 @@ export interface EngineProcessStatus {
   readonly restarts: number;
 }
 
+/** KV state of sessions that the service keeps on this node, to evaluate less when they come back. */
+export interface KeptStates {
+  status(): KeptStateStatus;
+  /** Drops whatever is kept or held of a session, by its {@link GenerationRequest.affinity}. */
+  forget(affinity: string): void;
+  /**
+   * Calls `listener` with the affinities whose state was kept before the service started, or started again: of sessions that
+   * are gone meanwhile it should be told to forget them.
+   */
+  onFound(listener: (affinities: readonly string[]) => void): void;
+}
+
+export interface KeptStateStatus {
+  /** Of all that is kept. */
+  readonly bytes: number;
+  readonly files: number;
+  /** Since the node's start. */
+  readonly saves: number;
+  readonly restores: number;
+  /** Files that were damaged, or another model's, build's or session's. */
+  readonly refused: number;
+  /** States given up, or not kept at all, for want of room. */
+  readonly dropped: number;
+}
+
 /** Fixed once the service has started. */
 export interface LlmDescription {
   readonly identity: ModelIdentity;
@@ -96,6 +124,8 @@ export interface GenerationRequest {
   readonly sampling: Readonly<Record<string, unknown>>;
   /** Requests with equal affinity share a KV prefix: keep them on one sequence or slot. `undefined`: no preference. */
   readonly affinity: string | undefined;
+  /** Who may find their own KV state here and nobody else's, where a service keeps users apart. `undefined`: nobody's in particular. */
+  readonly owner?: string | undefined;
   /** Whether someone reads the parts as they come. False lets a service answer in one piece, which is exact and cheaper. */
   readonly stream: boolean;
   /** What is told on the way, to a reader of parts: `progress` events, and `usage` with each part. Nothing if left out. */
@@ -146,6 +176,8 @@ export interface GenerationEnd {
 export interface GenerationUsage {
   /** Prompt ids found in the KV cache. */
   readonly cachedTokens: number;
+  /** How many of those were brought back for this request from state that is kept; none if left out. */
+  readonly restoredTokens?: number;
   /** Prompt ids evaluated for this request. */
   readonly evaluatedTokens: number;
   readonly promptMs: number;

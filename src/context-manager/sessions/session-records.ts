@@ -1,6 +1,7 @@
 import type {
   ContextStore,
   RecordListener,
+  RemovalListener,
   SessionPage,
   SessionQuery,
   SharedContexts,
@@ -175,6 +176,17 @@ export class SessionRecords {
   /** Told of every record that is new here; see {@link ContextStore.onRecord}. A session loaded then holds it already. */
   onRecord(listener: RecordListener): () => void {
     return this.#store.onRecord(listener);
+  }
+
+  /** Told of every session whose records are removed here; see {@link ContextStore.onRemoved}. */
+  onRemoved(listener: RemovalListener): () => void {
+    return this.#store.onRemoved(listener);
+  }
+
+  /** Whether anything of the session is here but its deletion; asking does not bring it into the cache. */
+  async holds(key: SessionKey): Promise<boolean> {
+    const stored = await this.#store.read(key);
+    return stored?.records.some(({ record }) => record.kind !== 'tombstone') ?? false;
   }
 
   status(): Promise<StoreStatus> {

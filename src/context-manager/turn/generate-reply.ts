@@ -1,4 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
 import type { ReadReply, ReplyReader } from './reply-reader.ts';
@@ -13,17 +14,19 @@ export async function generateReply(
   parts: {
     prompt: TokenSequence;
     maxTokens: number;
-    affinity: string | undefined;
+    /** `undefined` for a prompt that is no session's. */
+    key: SessionKey | undefined;
     options: ReplyOptions;
     observer: TurnObserver;
     reader: ReplyReader;
     signal: AbortSignal;
   },
 ): Promise<{ end: GenerationEnd; read: ReadReply }> {
-  const { prompt, maxTokens, affinity, observer, reader, signal } = parts;
+  const { prompt, maxTokens, key, observer, reader, signal } = parts;
   const { sampling, stop, stream, tell } = parts.options;
   const promptTokens = prompt.length;
-  const asked = { prompt, maxTokens, stop, sampling, affinity, stream, tell };
+  const affinity = key && sessionKeyText(key);
+  const asked = { prompt, maxTokens, stop, sampling, affinity, owner: key?.userId, stream, tell };
   for await (const event of llm.generate(asked, signal)) {
     if (event.kind === 'progress') {
       if (!observer.gone.aborted) observer.progress?.(event);

@@ -35,7 +35,7 @@ export class TurnMetrics {
     });
     this.#tokens = metrics.counter({
       name: 'discedge_tokens_total',
-      help: 'Token ids: cached and evaluated prompt ids, predicted reply ids',
+      help: 'Token ids: cached and evaluated prompt ids, predicted reply ids; restored: those of the cached that came back from kept state',
       labels: ['model', 'kind'],
     });
     this.#records = metrics.counter({
@@ -90,6 +90,7 @@ export class TurnMetrics {
 
   generated(model: string, usage: GenerationUsage): void {
     this.#tokens.add(usage.cachedTokens, { model, kind: 'cached' });
+    this.#tokens.add(usage.restoredTokens ?? 0, { model, kind: 'restored' });
     this.#tokens.add(usage.evaluatedTokens, { model, kind: 'evaluated' });
     this.#tokens.add(usage.predictedTokens, { model, kind: 'predicted' });
   }

@@ -2,6 +2,4 @@
 import { type EmbeddedOptions, startEmbedded } from '../../llm-service/embedded.ts';
 import { runEngine } from './run-engine.ts';
 
-await runEngine<EmbeddedOptions>((options, environment, onStuck) =>
-  startEmbedded({ ...options, onStuck }, environment),
-);
+await runEngine<EmbeddedOptions>((options, environment, told) => startEmbedded({ ...options, ...told }, environment));

@@ -12,7 +12,7 @@ import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Logger } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { checkGrammar } from '../grammar/grammar-check.ts';
-import { loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
+import { LLAMA_PACKAGE, loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 import { containSampling } from './contain-sampling.ts';
 import { LogitReader } from './next-token-logits.ts';
 import { SamplingSteps } from './sampling-steps.ts';
@@ -35,6 +35,8 @@ export interface EmbeddedEngine {
   readonly sequences: readonly LlamaContextSequence[];
   readonly contextTokens: number;
   readonly vocabularySize: number;
+  /** What besides the model decides how a sequence's state looks in a file. */
+  readonly build: Readonly<Record<string, unknown>>;
   tokenize(text: string, parseSpecial: boolean): TokenId[];
   /** Text of `ids` where `before` came before them; with `special` that of control tokens too. */
   detokenize(ids: TokenSequence, how: { readonly before: TokenSequence; readonly special: boolean }): string;
@@ -74,6 +76,10 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
       model,
       sequences: Array.from({ length: options.parallel }, () => context.getSequence()),
       contextTokens,
+      build: {
+        ...{ binding: LLAMA_PACKAGE.version, llamaCpp: llama.llamaCppRelease, gpu: llama.gpu },
+        ...{ platform: process.platform, arch: process.arch, flashAttention: context.flashAttention },
+      },
       vocabularySize: model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
       tokenize: (text, parseSpecial) => model.tokenize(text, parseSpecial) as number[] as TokenId[],
       detokenize: (ids, { before, special }) => model.detokenize(tokens(ids), special, tokens(before)),

@@ -24,17 +24,25 @@ export interface EmbeddedGeneration {
   progressed(): void;
 }
 
+/** Where a generation runs, and what was done there for it. */
+export interface GenerationPlace {
+  readonly engine: EmbeddedEngine;
+  readonly sequence: LlamaContextSequence;
+  readonly slot: number;
+  readonly clock: Clock;
+  /** When the sequence became the generation's. */
+  readonly startedMs: number;
+  /** Ids of the prompt that were brought back from a state file since. */
+  readonly restoredTokens: number;
+}
+
 /**
  * Evaluates a prompt on one KV sequence and samples a reply. However it ends, the sequence holds a prefix of prompt and
  * reply afterwards: all of both but the last id, when it ends well.
  */
-export async function runGeneration(
-  generation: EmbeddedGeneration,
-  on: { engine: EmbeddedEngine; sequence: LlamaContextSequence; slot: number; clock: Clock },
-): Promise<void> {
+export async function runGeneration(generation: EmbeddedGeneration, on: GenerationPlace): Promise<void> {
   const { request, emit } = generation;
-  const { engine, sequence, slot, clock } = on;
-  const startedMs = clock.monotonic();
+  const { engine, sequence, slot, clock, startedMs } = on;
   const cachedTokens = await rewind(sequence, request.prompt);
   const promptTokens = request.prompt.length;
   const tellProgress = () => {
@@ -51,6 +59,7 @@ export async function runGeneration(
   const ids: TokenId[] = [];
   const usageAt = (atMs: number): GenerationUsage => ({
     cachedTokens,
+    restoredTokens: Math.min(on.restoredTokens, cachedTokens),
     evaluatedTokens: promptTokens - cachedTokens,
     promptMs: (promptedMs ?? atMs) - startedMs,
     predictedTokens: ids.length,

@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
+import { stateValue } from './kept-state/state-value.ts';
 
 /** A generation that waits holds its prompt (up to megabytes); beyond this many the node says so instead. */
 export const WAITING_GENERATIONS_MAX = 256;
@@ -14,29 +15,65 @@ export interface KvSequence {
 export interface SequenceRequest {
   readonly prompt: TokenSequence;
   readonly affinity: string | undefined;
+  /** Whose state it may take over, where users are kept apart. */
+  readonly owner?: string | undefined;
+}
+
+/** Whose state a sequence holds. */
+export interface Holding {
+  readonly affinity: string | undefined;
+  readonly owner: string | undefined;
+  /** How often its session has come back. */
+  readonly returns: number;
+  /** {@link SequencePool.now} when it was released. */
+  readonly usedAt: number;
 }
 
 export interface SequenceLease<S> {
   readonly sequence: S;
+  /** What the sequence holds; `undefined` for nothing, or what nobody may find any more. */
+  readonly found: Holding | undefined;
+  /** The session has come back so often, though not to this sequence. */
+  cameBack(returns: number): void;
+  /** Whether the session has been forgotten meanwhile. */
+  isForgotten(): boolean;
   release(): void;
 }
 
-interface Slot<S> {
+interface Slot<S> extends Holding {
   readonly sequence: S;
   affinity: string | undefined;
-  /** Counts releases: the slot with the smallest was used longest ago. */
+  owner: string | undefined;
+  returns: number;
   usedAt: number;
   busy: boolean;
+  /** Its session is gone: what it holds is nobody's. */
+  forgotten: boolean;
+}
+
+export interface SequencePoolOptions {
+  /** Whether a generation may go on from the state of another owner. */
+  readonly sharesOwners: boolean;
 }
 
 /** Hands each generation the idle sequence that spares it most; those that find none wait in the order they came. */
 export class SequencePool<S extends KvSequence> {
   readonly #slots: Slot<S>[];
+  readonly #options: SequencePoolOptions;
   readonly #line = new BoundedLine<Slot<S>>(WAITING_GENERATIONS_MAX, tooManyWait);
+  #waiting = 0;
   #releases = 0;
+  #evictedAt: number | undefined;
 
-  constructor(sequences: readonly S[]) {
-    this.#slots = sequences.map((sequence) => ({ sequence, affinity: undefined, usedAt: 0, busy: false }));
+  constructor(sequences: readonly S[], options: SequencePoolOptions = { sharesOwners: false }) {
+    this.#options = options;
+    const none = { affinity: undefined, owner: undefined, returns: 0, usedAt: 0, busy: false, forgotten: false };
+    this.#slots = sequences.map((sequence) => ({ ...none, sequence }));
+  }
+
+  /** Counts generations: what recency is measured in. */
+  get now(): number {
+    return this.#releases;
   }
 
   /**
@@ -46,8 +83,32 @@ export class SequencePool<S extends KvSequence> {
   async acquire(request: SequenceRequest, signal: AbortSignal): Promise<SequenceLease<S>> {
     signal.throwIfAborted();
     const idle = this.#slots.filter((slot) => !slot.busy);
-    if (idle.length > 0) return this.#lease(chooseSlot(idle, request), request);
-    return this.#lease(await this.#line.join(signal), request);
+    if (idle.length > 0) return this.#lease(chooseSlot(idle, request, { ...this.#options, now: this.now }), request);
+    this.#waiting++;
+    try {
+      return this.#lease(await this.#line.join(signal), request);
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  /**
+   * The idle sequence whose state will be given up next, while nothing else is to be done and sessions are more than
+   * sequences, as they lately were. Its state stays what and whose it is.
+   */
+  leaseNextToGo(): SequenceLease<S> | undefined {
+    if (this.#waiting > 0 || this.#slots.some(({ busy }) => busy)) return undefined;
+    if (this.#evictedAt === undefined || this.now - this.#evictedAt > CALM_ROUNDS * this.#slots.length)
+      return undefined;
+    const slot = leastWorth(this.#slots, this.now);
+    return slot === undefined || slot.sequence.tokens().length === 0 ? undefined : this.#hold(slot);
+  }
+
+  /** From now on nobody finds what is held of a session. Returns leases of the idle sequences that held something of it. */
+  forget(affinity: string): SequenceLease<S>[] {
+    const own = this.#slots.filter((slot) => slot.affinity === affinity);
+    for (const slot of own) slot.forgotten = true;
+    return own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot));
   }
 
   /** In the order of the sequences. */
@@ -55,43 +116,82 @@ export class SequencePool<S extends KvSequence> {
     return this.#slots.map(({ busy }) => ({ busy }));
   }
 
-  #lease(slot: Slot<S>, request: SequenceRequest): SequenceLease<S> {
-    slot.busy = true;
-    slot.affinity = request.affinity;
-    let held = true;
-    const release = () => {
-      if (!held) return;
-      held = false;
-      slot.usedAt = ++this.#releases;
-      slot.busy = this.#line.serveNext(slot);
+  #lease(slot: Slot<S>, { affinity, owner }: SequenceRequest): SequenceLease<S> {
+    const found = this.#holding(slot);
+    const isOwn = found !== undefined && affinity !== undefined && found.affinity === affinity;
+    if (found?.affinity !== undefined && !isOwn) this.#evictedAt = this.now;
+    Object.assign(slot, { affinity, owner, returns: isOwn ? slot.returns + 1 : 0, forgotten: false });
+    return {
+      ...this.#hold(slot, () => {
+        slot.usedAt = ++this.#releases;
+      }),
+      found,
     };
-    return { sequence: slot.sequence, release };
+  }
+
+  #hold(slot: Slot<S>, used = () => {}): SequenceLease<S> {
+    slot.busy = true;
+    let held = true;
+    return {
+      sequence: slot.sequence,
+      found: this.#holding(slot),
+      cameBack: (returns) => {
+        slot.returns = returns;
+      },
+      isForgotten: () => slot.forgotten,
+      release: () => {
+        if (!held) return;
+        held = false;
+        used();
+        slot.busy = this.#line.serveNext(slot);
+      },
+    };
+  }
+
+  #holding({ sequence, forgotten, affinity, owner, returns, usedAt }: Slot<S>): Holding | undefined {
+    if (forgotten || sequence.tokens().length === 0) return undefined;
+    return { affinity, owner, returns, usedAt };
   }
 }
+
+/** Rounds of all sequences without an eviction after which sessions are no more than sequences again. */
+const CALM_ROUNDS = 4;
 
 function tooManyWait(waiting: number): DiscedgeError {
   const message = `${waiting} generations already wait for the embedded LLM Service; try again later`;
   return new DiscedgeError('llm_unavailable', message);
 }
 
+type Choosable<S> = Holding & { readonly sequence: S; readonly forgotten?: boolean };
+
 /**
- * Among idle slots (at least one): the one of the same affinity; else one whose state is worth taking over; else an
- * empty one; else the one used longest ago.
+ * Among idle slots (at least one): the one of the same affinity; else one whose state is worth taking over, and may be; else
+ * an empty one; else the one whose state is worth least.
  */
-export function chooseSlot<T extends Pick<Slot<KvSequence>, 'sequence' | 'affinity' | 'usedAt'>>(
+export function chooseSlot<S extends KvSequence, T extends Choosable<S>>(
   idle: readonly T[],
-  { prompt, affinity }: SequenceRequest,
+  { prompt, affinity, owner }: SequenceRequest,
+  { sharesOwners, now }: SequencePoolOptions & { readonly now: number },
 ): T {
   const candidates = idle.map((slot) => {
     const tokens = slot.sequence.tokens();
-    return { slot, length: tokens.length, shared: commonPrefixLength(tokens, prompt) };
+    const mayShare = slot.forgotten !== true && (sharesOwners || slot.owner === owner);
+    return { slot, length: tokens.length, shared: mayShare ? commonPrefixLength(tokens, prompt) : 0 };
   });
   const own = candidates.filter(({ slot }) => affinity !== undefined && slot.affinity === affinity);
   const worthwhile = candidates.filter(({ shared, length }) => isWorthTakingOver({ shared, length, prompt }));
   const bySharing = [...(own.length > 0 ? own : worthwhile)].sort((a, b) => b.shared - a.shared);
-  const empty = candidates.find(({ length }) => length === 0);
-  const oldest = [...candidates].sort((a, b) => a.slot.usedAt - b.slot.usedAt);
-  return (bySharing[0] ?? empty ?? (oldest[0] as (typeof candidates)[number])).slot;
+  const empty = candidates.find(({ length, slot }) => length === 0 || slot.forgotten === true);
+  return (bySharing[0] ?? empty)?.slot ?? (leastWorth(idle, now) as T);
+}
+
+/** The one whose state is worth least; of equals the one used longest ago. */
+function leastWorth<T extends Choosable<KvSequence>>(slots: readonly T[], now: number): T | undefined {
+  const valued = slots.map((slot) => {
+    const { returns, usedAt } = slot;
+    return { slot, value: stateValue({ tokens: slot.sequence.tokens().length, returns, usedAt }, now) };
+  });
+  return valued.sort((a, b) => a.value - b.value || a.slot.usedAt - b.slot.usedAt)[0]?.slot;
 }
 
 /** A state that this share of would be left to its owner is taken over however little it spares the taker. */

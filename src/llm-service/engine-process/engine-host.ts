@@ -43,9 +43,19 @@ export function hostEngine(service: LlmService, send: (message: FromEngine) => v
       case 'generate':
         return void answer(message.call, generate(message.call, message.request));
       case 'abort':
-        running.get(message.call)?.abort();
+        return running.get(message.call)?.abort();
+      case 'forget':
+        service.keptStates?.forget(message.affinity);
     }
   };
+}
+
+/** Tells the node what has been started, and what of sessions it has kept from before. */
+export function announce(service: LlmService, send: (message: FromEngine) => void): void {
+  send({ kind: 'started', description: service.description, slots: service.slots().length });
+  if (service.keptStates === undefined) return;
+  send({ kind: 'kept', status: service.keptStates.status() });
+  service.keptStates.onFound((affinities) => send({ kind: 'found', affinities }));
 }
 
 /** A log whose lines the node writes. */

@@ -2,7 +2,13 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { Clock, Environment, Logger } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
-import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from '../llm-service.ts';
+import type {
+  GenerationEvent,
+  GenerationRequest,
+  KeptStateStatus,
+  LlmDescription,
+  LlmService,
+} from '../llm-service.ts';
 import type { AnswerValue, FromEngine, ToEngine } from './messages.ts';
 import { receivedError } from './sent-error.ts';
 
@@ -21,6 +27,13 @@ export interface StartedEngine {
   readonly description: LlmDescription;
   /** Generations that it runs side by side. */
   readonly slots: number;
+}
+
+/** Who hears what an engine tells unasked. */
+export interface EngineListener {
+  onStuck(): void;
+  onFound(affinities: readonly string[]): void;
+  onKept(status: KeptStateStatus): void;
 }
 
 interface Call {
@@ -49,7 +62,7 @@ export class EngineLink {
   #cancelWatch: () => void = () => {};
   #wasHeard = true;
 
-  constructor(process: EngineProcess, { clock, logger }: Environment, onStuck: () => void) {
+  constructor(process: EngineProcess, { clock, logger }: Environment, told: EngineListener) {
     this.#process = process;
     this.#clock = clock;
     this.pid = process.pid;
@@ -60,7 +73,9 @@ export class EngineLink {
           this.#watch();
           resolve(message);
         } else if (message.kind === 'not-started') reject(receivedError(message.error));
-        else if (message.kind === 'stuck') onStuck();
+        else if (message.kind === 'stuck') told.onStuck();
+        else if (message.kind === 'found') told.onFound(message.affinities);
+        else if (message.kind === 'kept') told.onKept(message.status);
         else if (message.kind === 'log') writeLine(logger, message);
         else this.#onAnswer(message);
       });
@@ -138,6 +153,10 @@ export class EngineLink {
     }
     signal.throwIfAborted();
     if (outcome?.error !== undefined) throw outcome.error;
+  }
+
+  forget(affinity: string): void {
+    if (this.#gone === undefined) this.#process.send({ kind: 'forget', affinity });
   }
 
   /** Resolves when no call is under way. */

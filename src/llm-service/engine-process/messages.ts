@@ -1,6 +1,12 @@
 import type { ContextOverflow, ErrorCode } from '../../domain/errors.ts';
 import type { LogFields, Logger } from '../../environment/environment.ts';
-import type { GenerationEvent, GenerationRequest, LlmDescription, LlmService } from '../llm-service.ts';
+import type {
+  GenerationEvent,
+  GenerationRequest,
+  KeptStateStatus,
+  LlmDescription,
+  LlmService,
+} from '../llm-service.ts';
 
 /** What the node tells an engine process. Sent by structured clone; many ids as 32-bit integers, 4 bytes each. */
 export type ToEngine =
@@ -9,7 +15,9 @@ export type ToEngine =
   | { readonly kind: 'pieces'; readonly call: number; readonly args: Parameters<LlmService['pieces']> }
   | { readonly kind: 'ready'; readonly call: number }
   | { readonly kind: 'generate'; readonly call: number; readonly request: SentRequest }
-  | { readonly kind: 'abort'; readonly call: number };
+  | { readonly kind: 'abort'; readonly call: number }
+  /** Not answered: an engine that ends before it has heard it finds the state when it starts again, and is told anew. */
+  | { readonly kind: 'forget'; readonly affinity: string };
 
 export type SentRequest = Omit<GenerationRequest, 'prompt'> & { readonly prompt: Int32Array };
 
@@ -19,6 +27,9 @@ export type AnswerValue = string | Int32Array | Uint8Array[] | undefined;
 /** What an engine process tells the node. Each call is answered once; a generation's events come before its answer. */
 export type FromEngine =
   | { readonly kind: 'started'; readonly description: LlmDescription; readonly slots: number }
+  /** Sessions whose state an earlier process kept; right after its start, from an engine that keeps any. */
+  | { readonly kind: 'found'; readonly affinities: readonly string[] }
+  | { readonly kind: 'kept'; readonly status: KeptStateStatus }
   | { readonly kind: 'not-started'; readonly error: SentError }
   | { readonly kind: 'event'; readonly call: number; readonly event: GenerationEvent }
   | { readonly kind: 'answer'; readonly call: number; readonly value: AnswerValue }

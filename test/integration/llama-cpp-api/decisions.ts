@@ -31,6 +31,11 @@ export const GENERAL_DECISIONS: readonly GeneralDecision[] = [
     why: 'Each embedded model has a process of its own, and an operator wants to see whether it is up.',
   },
   {
+    fields: /(^|\.)timings\.restored_n$/,
+    named: '`timings.restored_n`',
+    why: 'How many of `cache_n` came from state that the node keeps of sessions ([warm-handover.md](warm-handover.md)); `cache_n + prompt_n` is the prompt, as in llama.cpp.',
+  },
+  {
     fields: /^progress\.(tokens|timings\..*)$/,
     named: '`tokens` and `timings` of events with `prompt_progress`',
     why: 'Before the reply no id has been sampled (llama.cpp shows a 0 that is none) and there is nothing to time but the prompt: `prompt_progress.time_ms`.',

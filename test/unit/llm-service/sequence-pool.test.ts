@@ -2,6 +2,7 @@
 // a sequence that costs more evaluation than another would have.
 import { describe, expect, test } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
+import { stateValue } from '../../../src/llm-service/embedded/kept-state/state-value.ts';
 import { chooseSlot, SequencePool, WAITING_GENERATIONS_MAX } from '../../../src/llm-service/embedded/sequence-pool.ts';
 
 const ids = (text: string) => [...text].map((letter) => letter.charCodeAt(0) as TokenId);
@@ -10,12 +11,16 @@ const never = () => new AbortController().signal;
 const request = (text: string, affinity?: string) => ({ prompt: ids(text), affinity });
 
 function chosen(
-  slots: [name: string, state: string, affinity: string | undefined][],
+  slots: [name: string, state: string, affinity: string | undefined, owner?: string][],
   prompt: string,
   affinity?: string,
+  { owner, sharesOwners = false }: { readonly owner?: string; readonly sharesOwners?: boolean } = {},
 ) {
-  const idle = slots.map(([name, state, affinity], i) => ({ sequence: sequence(name, state), affinity, usedAt: i }));
-  return chooseSlot(idle, request(prompt, affinity)).sequence.name;
+  const idle = slots.map(([name, state, affinity, owner], i) => {
+    return { sequence: sequence(name, state), affinity, owner, returns: 0, usedAt: i };
+  });
+  const asked = { ...request(prompt, affinity), owner };
+  return chooseSlot(idle, asked, { sharesOwners, now: slots.length }).sequence.name;
 }
 
 describe('the sequence for a generation', () => {
@@ -131,6 +136,34 @@ describe('the sequence for a generation', () => {
   });
 });
 
+describe("another user's state", () => {
+  const slots: Parameters<typeof chosen>[0] = [
+    ['a', 'hello you', 'A', 'ada'],
+    ['free', '', undefined],
+  ];
+
+  test('is not gone on from, however much of the prompt it is', () => {
+    expect(chosen(slots, 'hello you there', 'B', { owner: 'bob' })).toBe('free');
+  });
+
+  test('is, where that is switched on, and where it is the same user after all', () => {
+    expect(chosen(slots, 'hello you there', 'B', { owner: 'bob', sharesOwners: true })).toBe('a');
+    expect(chosen(slots, 'hello you there', 'B', { owner: 'ada' })).toBe('a');
+  });
+});
+
+test('the state that is given up is the one worth least: short, long unused, never come back to', () => {
+  const kept = (tokens: number, returns: number, usedAt: number) => stateValue({ tokens, returns, usedAt }, 10);
+  expect(kept(100, 0, 5)).toBeLessThan(kept(200, 0, 5));
+  expect(kept(100, 0, 4)).toBeLessThan(kept(100, 0, 5));
+  expect(kept(100, 0, 5)).toBeLessThan(kept(100, 1, 5));
+  const short = sequence('short', 'x');
+  const long = sequence('long', 'y'.repeat(50));
+  const held = (it: typeof short, usedAt: number) => ({ sequence: it, affinity: 'A', owner: 'u', returns: 0, usedAt });
+  const asked = { ...request('hello', 'C'), owner: 'u' };
+  expect(chooseSlot([held(long, 1), held(short, 3)], asked, { sharesOwners: false, now: 3 }).sequence).toBe(short);
+});
+
 describe('the pool', () => {
   test('gives each sequence to one generation at a time, in the order they came', async () => {
     const pool = new SequencePool([sequence('a', ''), sequence('b', '')]);
@@ -147,6 +180,37 @@ describe('the pool', () => {
     second.release();
     await Promise.all(waiting);
     expect(order).toEqual(['3', '4', '5']);
+  });
+
+  test('lends the sequence that goes next only while nothing runs, and only after a session has lost its own', async () => {
+    const pool = new SequencePool([sequence('a', 'x')]);
+    const turn = async (affinity: string) => (await pool.acquire(request('1', affinity), never())).release();
+    await turn('A');
+    expect(pool.leaseNextToGo()).toBeUndefined();
+    const running = await pool.acquire(request('1', 'B'), never());
+    expect(running.found?.affinity).toBe('A');
+    expect(pool.leaseNextToGo()).toBeUndefined();
+    running.release();
+    const next = pool.leaseNextToGo();
+    expect(next?.found?.affinity).toBe('B');
+    next?.release();
+    for (let calm = 0; calm < 5; calm++) await turn('B');
+    expect(pool.leaseNextToGo()).toBeUndefined();
+  });
+
+  test('finds nothing any more of a session that is forgotten, idle or not', async () => {
+    const pool = new SequencePool([sequence('a', 'x'), sequence('b', 'x')]);
+    const [a, b] = [await pool.acquire(request('1', 'A'), never()), await pool.acquire(request('1', 'B'), never())];
+    a.release();
+    const [idle] = pool.forget('A');
+    expect(idle?.isForgotten()).toBe(true);
+    expect(idle?.found).toBeUndefined();
+    idle?.release();
+    expect(pool.forget('B')).toEqual([]);
+    expect(b.isForgotten()).toBe(true);
+    b.release();
+    expect((await pool.acquire(request('1', 'A'), never())).found).toBeUndefined();
+    expect((await pool.acquire(request('1', 'B'), never())).found).toBeUndefined();
   });
 
   test('takes a second release for nothing', async () => {

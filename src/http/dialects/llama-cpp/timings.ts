@@ -6,6 +6,7 @@ const count = (description?: string) => Type.Integer(description === undefined ?
 /** llama.cpp's account of a reply: of a whole one, or of one up to a piece of it. */
 export const Timings = Type.Object({
   cache_n: count('Prompt ids found in the KV cache.'),
+  restored_n: count('How many of those were brought back for this reply from state that is kept.'),
   prompt_n: count('Prompt ids evaluated.'),
   prompt_ms: Type.Number(),
   prompt_per_token_ms: Type.Number(),
@@ -20,6 +21,7 @@ export type Timings = Static<typeof Timings>;
 export function timingsOf(usage: GenerationUsage): Timings {
   return {
     cache_n: usage.cachedTokens,
+    restored_n: usage.restoredTokens ?? 0,
     prompt_n: usage.evaluatedTokens,
     prompt_ms: rounded(usage.promptMs),
     prompt_per_token_ms: ratio(usage.promptMs, usage.evaluatedTokens),

@@ -1,0 +1,30 @@
+import type { SessionRecords } from '../context-manager/sessions/session-records.ts';
+import { type KeygroupId, parseSessionKeyText, sessionKeyText } from '../domain/identifiers.ts';
+import { keygroupOf } from '../domain/model-identity.ts';
+import type { Logger } from '../environment/environment.ts';
+import type { LlmService } from '../llm-service/llm-service.ts';
+
+/**
+ * What LLM Services keep of a session goes with its records, however those go: deleted, expired, evicted. What was kept
+ * before a start is looked up, as its session may have gone while nobody was there to tell.
+ */
+export function forgetRemovedSessions(
+  models: readonly { readonly llm: LlmService }[],
+  records: Pick<SessionRecords, 'holds' | 'onRemoved'>,
+  { logger }: { readonly logger: Logger },
+): void {
+  const byKeygroup = new Map<KeygroupId, LlmService>();
+  for (const { llm } of models) byKeygroup.set(keygroupOf(llm.description.identity), llm);
+  records.onRemoved((key) => byKeygroup.get(key.keygroup)?.keptStates?.forget(sessionKeyText(key)));
+  for (const { keptStates } of byKeygroup.values()) {
+    const forgetGone = async (affinities: readonly string[]) => {
+      // One after the other: there may be thousands, and turns go before them.
+      for (const affinity of affinities) {
+        if (!(await records.holds(parseSessionKeyText(affinity)))) keptStates?.forget(affinity);
+      }
+    };
+    keptStates?.onFound((affinities) => {
+      void forgetGone(affinities).catch((error: unknown) => logger.warn('llm.kept_state_not_checked', {}, error));
+    });
+  }
+}

@@ -1,0 +1,49 @@
+import type { Environment } from '../../../environment/environment.ts';
+import type { KeptStateStatus } from '../../llm-service.ts';
+import { MeasuredSpeeds } from './measured-speeds.ts';
+import { type BoundTo, stateBinding } from './state-binding.ts';
+import { StateKeeper } from './state-keeper.ts';
+import { StateShelf } from './state-shelf.ts';
+
+/** Where state is kept that has no sequence, and how much. */
+export interface KeepOptions {
+  /** For one model of one node. */
+  readonly folder: string;
+  readonly budgetBytes: number;
+}
+
+export interface OpenedKeeper {
+  readonly keeper: StateKeeper;
+  /** Sessions whose state an earlier process kept. */
+  readonly found: readonly string[];
+  status(): KeptStateStatus;
+}
+
+/** A node that cannot keep state evaluates it anew: `undefined`, and said in the log, where the folder cannot be used. */
+export async function openKeeper(
+  options: KeepOptions,
+  parts: {
+    readonly boundTo: BoundTo;
+    readonly tokensMax: number;
+    readonly environment: Environment;
+    readonly onChange: (status: KeptStateStatus) => void;
+  },
+): Promise<OpenedKeeper | undefined> {
+  const { boundTo, tokensMax, environment, onChange } = parts;
+  const { folder, budgetBytes } = options;
+  try {
+    const binding = await stateBinding(boundTo);
+    const shelf = await StateShelf.open({ folder, budgetBytes, binding, tokensMax, onChange }, environment);
+    const { clock, logger } = environment;
+    const { files, bytes, refused } = shelf.status();
+    logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused });
+    return {
+      keeper: new StateKeeper({ shelf, speeds: new MeasuredSpeeds(), clock }),
+      found: shelf.affinities,
+      status: () => shelf.status(),
+    };
+  } catch (error) {
+    environment.logger.warn('llm.keeps_no_state', { folder, budgetBytes }, error);
+    return undefined;
+  }
+}

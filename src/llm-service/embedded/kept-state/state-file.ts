@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { endianness } from 'node:os';
+import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
+
+/** What a state file is bound to: it is restored for this and nothing else. */
+export interface StateSeal {
+  /** Digest of model and engine; see state-binding.ts. */
+  readonly binding: string;
+  /** Whose state it is. */
+  readonly affinity: string;
+  readonly returns: number;
+  readonly ids: TokenSequence;
+}
+
+/** As a sealed file has it, whatever it is bound to. */
+export interface SealedState extends StateSeal {
+  readonly fileBytes: number;
+}
+
+interface SealFields extends Omit<StateSeal, 'ids'> {
+  readonly tokens: number;
+  /** What llama.cpp wrote. */
+  readonly stateBytes: number;
+  readonly digest: string;
+}
+
+const MAGIC = Buffer.from('discedge kv 1\n');
+const LENGTH_BYTES = 4;
+/** Two names of 128 bytes each, digests, numbers: more is no seal. */
+const FIELDS_BYTES_MAX = 4096;
+
+/**
+ * Seals what llama.cpp wrote, by what follows its last byte, which llama.cpp does not read: the ids, what the state is bound
+ * to, a digest over both. Returns the file's bytes. Throws when the file is shorter than llama.cpp said. At once, as
+ * {@link readSeal}: some kB, and a turn waits for it.
+ */
+export function sealStateFile(path: string, seal: StateSeal, stateBytes: number): number {
+  return withFile(path, 'r+', (file) => {
+    const { size } = fstatSync(file);
+    // Its writer does not look whether the last bytes found room.
+    if (size !== stateBytes) throw new Error(`the state file has ${size} bytes of ${stateBytes}`);
+    const { ids, ...bound } = seal;
+    const fields: SealFields = { ...bound, tokens: ids.length, stateBytes, digest: digestOf(seal, stateBytes) };
+    const text = Buffer.from(JSON.stringify(fields));
+    const length = Buffer.alloc(LENGTH_BYTES);
+    length.writeUInt32LE(text.length);
+    const bytes = Buffer.concat([bytesOf(ids), text, length, MAGIC]);
+    for (let written = 0; written < bytes.length; ) {
+      written += writeSync(file, bytes, written, bytes.length - written, stateBytes + written);
+    }
+    return stateBytes + bytes.length;
+  });
+}
+
+/** `undefined` for a file that is not whole, or not one of these. Throws what the file system does. */
+export function readSeal(path: string): SealedState | undefined {
+  return withFile(path, 'r', (file) => {
+    const { size: fileBytes } = fstatSync(file);
+    const end = readAt(file, fileBytes - LENGTH_BYTES - MAGIC.length, LENGTH_BYTES + MAGIC.length);
+    if (end === undefined || !end.subarray(LENGTH_BYTES).equals(MAGIC)) return undefined;
+    const fieldsBytes = end.readUInt32LE(0);
+    if (fieldsBytes > FIELDS_BYTES_MAX) return undefined;
+    const fieldsAt = fileBytes - end.length - fieldsBytes;
+    const text = readAt(file, fieldsAt, fieldsBytes);
+    const fields = text && parsed(text);
+    if (fields === undefined || fields.stateBytes + fields.tokens * BYTES_A_TOKEN !== fieldsAt) return undefined;
+    const idBytes = readAt(file, fields.stateBytes, fields.tokens * BYTES_A_TOKEN);
+    if (idBytes === undefined) return undefined;
+    const { binding, affinity, returns } = fields;
+    const seal = { binding, affinity, returns, ids: idsOf(idBytes) };
+    return fields.digest === digestOf(seal, fields.stateBytes) ? { ...seal, fileBytes } : undefined;
+  });
+}
+
+function withFile<T>(path: string, flags: 'r' | 'r+', use: (file: number) => T): T {
+  const file = openSync(path, flags);
+  try {
+    return use(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readAt(file: number, at: number, length: number): Buffer | undefined {
+  if (at < 0 || length < 0) return undefined;
+  const buffer = Buffer.alloc(length);
+  return readSync(file, buffer, 0, length, at) === length ? buffer : undefined;
+}
+
+function parsed(text: Buffer): SealFields | undefined {
+  let fields: Partial<Record<keyof SealFields, unknown>>;
+  try {
+    fields = JSON.parse(text.toString());
+  } catch {
+    return undefined;
+  }
+  const { binding, affinity, returns, tokens, stateBytes, digest } = fields;
+  const isSeal =
+    [binding, affinity, digest].every((field) => typeof field === 'string') &&
+    [returns, tokens, stateBytes].every((field) => Number.isSafeInteger(field) && (field as number) >= 0);
+  return isSeal ? (fields as SealFields) : undefined;
+}
+
+function digestOf({ binding, affinity, ids }: StateSeal, stateBytes: number): string {
+  return createHash('sha256')
+    .update(JSON.stringify([binding, affinity, stateBytes]))
+    .update(bytesOf(ids))
+    .digest('hex');
+}
+
+const BYTES_A_TOKEN = 4;
+
+function bytesOf(ids: TokenSequence): Buffer {
+  return inLittleEndian(Buffer.from(Int32Array.from(ids).buffer));
+}
+
+function idsOf(bytes: Buffer): TokenId[] {
+  const copy = Uint8Array.from(inLittleEndian(bytes));
+  return Array.from(new Int32Array(copy.buffer)) as TokenId[];
+}
+
+const inLittleEndian = (bytes: Buffer) => (endianness() === 'LE' ? bytes : bytes.swap32());

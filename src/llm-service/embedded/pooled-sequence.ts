@@ -1,0 +1,42 @@
+import type { LlamaContextSequence } from 'node-llama-cpp';
+import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
+import type { FiledSequence } from './kept-state/state-keeper.ts';
+import type { KvSequence } from './sequence-pool.ts';
+
+/** A KV sequence of llama.cpp with its place among the others. */
+export class PooledSequence implements KvSequence, FiledSequence {
+  readonly sequence: LlamaContextSequence;
+  readonly slot: number;
+
+  constructor(sequence: LlamaContextSequence, slot: number) {
+    this.sequence = sequence;
+    this.slot = slot;
+  }
+
+  tokens(): TokenSequence {
+    return this.sequence.contextTokens as number[] as TokenId[];
+  }
+
+  get cutsBack(): boolean {
+    return !this.sequence.needsCheckpoints;
+  }
+
+  async saveTo(path: string): Promise<number> {
+    return (await this.sequence.saveStateToFile(path)).fileSize;
+  }
+
+  async restoreFrom(path: string): Promise<void> {
+    try {
+      // The file has been found to be of this model and this build of llama.cpp.
+      await this.sequence.loadStateFromFile(path, { acceptRisk: true });
+    } catch (error) {
+      await this.clear();
+      throw error;
+    }
+  }
+
+  /** Never rejects. */
+  async clear(): Promise<void> {
+    await this.sequence.clearHistory().catch(() => undefined);
+  }
+}

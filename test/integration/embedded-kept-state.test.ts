@@ -1,0 +1,295 @@
+// Tries to get another reply out of a session that lost its sequence and came back than out of one that never did: by
+// restoring from its file, from one that is cut, changed, another session's, another model file's; after a restart, after
+// a deletion, with no room left in the budget or on the disk.
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { TokenId } from '../../src/domain/token-sequence.ts';
+import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { FREE_BYTES_MIN } from '../../src/llm-service/embedded/kept-state/state-shelf.ts';
+import { type EmbeddedOptions, startEmbedded } from '../../src/llm-service/embedded.ts';
+import type { GenerationEnd, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
+
+const demoPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
+const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
+const NEVER = new AbortController().signal;
+/** Long enough that reading its state is faster by far than evaluating it, whatever else the machine does. */
+const CONTEXT_TOKENS = 700;
+
+let root: string;
+let folder: string;
+const running: LlmService[] = [];
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'kept-'));
+  folder = join(root, 'kv');
+});
+afterEach(async () => {
+  for (const service of running.splice(0)) await service.close();
+  rmSync(root, { recursive: true });
+});
+
+async function start(options: Partial<EmbeddedOptions> = {}): Promise<LlmService> {
+  const keep = { folder, budgetBytes: 1e9 };
+  const service = await startEmbedded(
+    { modelPath: demoPath, contextTokens: 2048, parallel: 1, keep, ...options },
+    environment,
+  );
+  running.push(service);
+  return service;
+}
+
+/** Conversations that share nothing, each a prompt that goes on where the last reply ended. */
+class Conversation {
+  readonly affinity: string;
+  readonly owner: string;
+  readonly known: TokenId[];
+
+  constructor(name: string, seed: number, owner = 'ada') {
+    this.affinity = `k\n${owner}\n${name}`;
+    this.owner = owner;
+    this.known = Array.from({ length: CONTEXT_TOKENS }, (_, i) => (200 + ((i * 7 + seed * 131) % 1500)) as TokenId);
+  }
+
+  async turn(service: LlmService, fields: Partial<GenerationRequest> = {}): Promise<GenerationEnd> {
+    const { affinity, owner } = this;
+    const prompt = [...this.known, ...([300, 400, 500] as TokenId[])];
+    const sampling = { temperature: 0 };
+    const request = { prompt, maxTokens: 8, stop: [], sampling, affinity, owner, stream: true, ...fields };
+    for await (const event of service.generate(request, NEVER)) {
+      if (event.kind !== 'end') continue;
+      this.known.splice(0, Number.POSITIVE_INFINITY, ...prompt, ...event.ids);
+      return event;
+    }
+    throw new Error('no end');
+  }
+}
+
+const files = (where = folder) => readdirSync(where).sort();
+const onlyFile = () => {
+  const [name, ...more] = files();
+  expect(more).toEqual([]);
+  return join(folder, name as string);
+};
+
+/** A, then B in its place: A's state is in a file, and the only one. */
+async function evicted(service: LlmService): Promise<{ a: Conversation; b: Conversation }> {
+  const [a, b] = [new Conversation('a', 1), new Conversation('b', 2, 'bob')];
+  await a.turn(service);
+  await b.turn(service, { maxTokens: 0 });
+  // What is saved ahead once nothing runs.
+  await settled(service, ({ saves }) => saves >= 2);
+  return { a, b };
+}
+
+async function settled(service: LlmService, isSo: (status: ReturnType<typeof statusOf>) => boolean): Promise<void> {
+  while (!isSo(statusOf(service))) await new Promise(setImmediate);
+}
+const statusOf = (service: LlmService) => {
+  if (service.keptStates === undefined) throw new Error('keeps nothing');
+  return service.keptStates.status();
+};
+
+test('a session that comes back is restored, and says what one says that never left', async () => {
+  const [keeping, roomy] = [await start(), await start({ parallel: 4, keep: undefined })];
+  const sessions = ['a', 'b', 'c'].map((name, i) => ({
+    here: new Conversation(name, i, name),
+    there: new Conversation(name, i, name),
+  }));
+  for (let turn = 1; turn <= 3; turn++) {
+    for (const { here, there } of sessions) {
+      const [end, expected] = [await here.turn(keeping), await there.turn(roomy)];
+      expect(end.ids).toEqual(expected.ids);
+      if (turn === 1) continue;
+      const { evaluatedTokens, cachedTokens } = expected.usage;
+      expect(expected.usage.restoredTokens).toBe(0);
+      expect(end.usage.restoredTokens).toBe(end.usage.cachedTokens);
+      // Later a file may be left as it is, where writing it anew costs more than evaluating what has come since.
+      if (turn === 2) expect(end.usage).toMatchObject({ evaluatedTokens, cachedTokens });
+      else expect(end.usage.evaluatedTokens).toBeLessThan(CONTEXT_TOKENS / 10);
+    }
+  }
+  expect(statusOf(keeping)).toMatchObject({ restores: 6, refused: 0, dropped: 0, files: 3 });
+});
+
+test('without keeping the same sessions are evaluated anew, and nothing is written', async () => {
+  const service = await start({ keep: undefined });
+  const [a, b] = [new Conversation('a', 1), new Conversation('b', 2)];
+  for (const session of [a, b]) await session.turn(service);
+  expect((await a.turn(service)).usage.evaluatedTokens).toBeGreaterThan(CONTEXT_TOKENS);
+  expect(service.keptStates).toBeUndefined();
+  expect(files(root)).toEqual([]);
+});
+
+test('what is kept outlives the engine, and a window that has become longer', async () => {
+  const first = await start();
+  const { a } = await evicted(first);
+  await running.pop()?.close();
+  const second = await start({ contextTokens: 4096 });
+  let found: readonly string[] = [];
+  second.keptStates?.onFound((affinities) => {
+    found = affinities;
+  });
+  expect(found).toContain(a.affinity);
+  const { usage } = await a.turn(second);
+  expect(usage.restoredTokens).toBeGreaterThan(CONTEXT_TOKENS);
+  expect(statusOf(second)).toMatchObject({ restores: 1, refused: 0 });
+});
+
+describe('a file is refused, counted and removed, and the reply is right', () => {
+  const harm: Record<string, (path: string, others: readonly string[]) => void> = {
+    'cut at its end': (path) => truncateSync(path, statSync(path).size - 1),
+    'cut in the middle': (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
+    empty: (path) => truncateSync(path, 0),
+    'with another id': (path) => {
+      const bytes = readFileSync(path);
+      const at = bytes.lastIndexOf('{"binding"');
+      bytes.writeInt32LE(bytes.readInt32LE(at - 4) + 1, at - 4);
+      writeFileSync(path, bytes);
+    },
+    "another session's": (path, [other]) => copyFileSync(other as string, path),
+    'sealed, of what llama.cpp does not read': (path) => {
+      const bytes = readFileSync(path);
+      bytes.fill(0xff, 0, 64);
+      writeFileSync(path, bytes);
+    },
+    gone: (path) => rmSync(path),
+  };
+
+  test.each(Object.keys(harm))('%s', async (what) => {
+    const service = await start();
+    const { a } = await evicted(service);
+    const own = files().find((name) => readFileSync(join(folder, name)).includes(JSON.stringify(a.affinity)));
+    const others = files().filter((name) => name !== own);
+    harm[what]?.(
+      join(folder, own as string),
+      others.map((name) => join(folder, name)),
+    );
+    const expected = await Object.assign(new Conversation('a', 1), { known: [...a.known] }).turn(
+      await start({ keep: undefined }),
+    );
+    const end = await a.turn(service);
+    expect(end.ids).toEqual(expected.ids);
+    expect(end.usage).toMatchObject({ restoredTokens: 0, cachedTokens: 0 });
+    expect(statusOf(service)).toMatchObject({ refused: 1, restores: 0 });
+  });
+
+  test('of another model file, at the next start', async () => {
+    const modelPath = join(root, 'model.gguf');
+    copyFileSync(demoPath, modelPath);
+    const { a } = await evicted(await start({ modelPath }));
+    await running.pop()?.close();
+    const kept = files().length;
+    utimesSync(modelPath, new Date(0), new Date(0));
+    const service = await start({ modelPath });
+    expect(statusOf(service)).toMatchObject({ refused: kept, files: 0, bytes: 0 });
+    expect(files()).toEqual([]);
+    expect((await a.turn(service)).usage.restoredTokens).toBe(0);
+  });
+
+  test('what a crash left half written or half read, at the next start', async () => {
+    await evicted(await start());
+    await running.pop()?.close();
+    const [one, two] = files() as [string, string];
+    copyFileSync(join(folder, one), join(folder, `${one}.part`));
+    spawnSync('mv', [join(folder, two), join(folder, `${two}.read`)]);
+    const service = await start();
+    expect(statusOf(service)).toMatchObject({ files: 1 });
+    expect(files()).toEqual([one]);
+  });
+});
+
+describe('a session that is forgotten', () => {
+  test('leaves no file, and is not found in a sequence either', async () => {
+    const service = await start();
+    const { a, b } = await evicted(service);
+    for (const { affinity } of [a, b]) service.keptStates?.forget(affinity);
+    await settled(service, () => files().length === 0);
+    expect(statusOf(service).bytes).toBe(0);
+    for (const session of [b, a]) expect((await session.turn(service)).usage.cachedTokens).toBe(0);
+  });
+
+  test('in the middle of its turn is not kept afterwards', async () => {
+    const service = await start();
+    const { a, b } = await evicted(service);
+    const turn = a.turn(service, { maxTokens: 200, sampling: { temperature: 0, ignore_eos: true } });
+    await settled(service, () => service.slots()[0]?.busy === true);
+    service.keptStates?.forget(a.affinity);
+    await turn;
+    await b.turn(service);
+    await settled(service, () => files().length === 1);
+    expect(readFileSync(onlyFile()).includes(JSON.stringify(b.affinity))).toBe(true);
+  });
+});
+
+test('the state of another user is never gone on from, unless that is switched on', async () => {
+  for (const sharesOwners of [false, true]) {
+    const service = await start({ sharesOwners, keep: undefined });
+    await new Conversation('a', 1, 'ada').turn(service);
+    const { usage } = await new Conversation('b', 1, 'bob').turn(service);
+    if (sharesOwners) expect(usage.cachedTokens).toBeGreaterThanOrEqual(CONTEXT_TOKENS);
+    else expect(usage.cachedTokens).toBe(0);
+  }
+});
+
+test('the budget holds, and what is worth least goes', async () => {
+  const probe = await start({ keep: { folder: join(root, 'probe'), budgetBytes: 1e9 } });
+  await evicted(probe);
+  const oneFile = statusOf(probe).bytes / statusOf(probe).files;
+  const budgetBytes = Math.floor(oneFile * 2.5);
+  const service = await start({ keep: { folder, budgetBytes } });
+  const sessions = Array.from({ length: 6 }, (_, i) => new Conversation(`s${i}`, i));
+  for (const session of sessions) {
+    await session.turn(service);
+    const { bytes, files: count } = statusOf(service);
+    expect(bytes).toBeLessThanOrEqual(budgetBytes);
+    expect(count).toBeLessThanOrEqual(2);
+  }
+  expect(statusOf(service).dropped).toBeGreaterThan(0);
+  expect((await (sessions[0] as Conversation).turn(service)).usage.restoredTokens).toBe(0);
+});
+
+describe('on a disk that fills up', () => {
+  const DISK_BYTES = FREE_BYTES_MIN + 32 * 1024 * 1024;
+  let mounted = false;
+  beforeEach((context) => {
+    mkdirSync(folder);
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', folder]);
+    mounted = mount.status === 0;
+    if (!mounted) context.skip(`cannot mount a small file system: ${mount.error ?? mount.stderr}`);
+  });
+  afterEach(() => {
+    if (mounted) spawnSync('umount', ['-l', folder]);
+  });
+
+  test('files go before the disk is full, nothing more is kept, and turns go on', async () => {
+    const kv = join(folder, 'kv');
+    const service = await start({ keep: { folder: kv, budgetBytes: 1e9 } });
+    const { a, b } = await evicted(service);
+    expect(files(kv).length).toBeGreaterThan(0);
+    const { bavail, bsize } = statfsSync(folder);
+    writeFileSync(join(folder, 'foreign'), Buffer.alloc(bavail * bsize - FREE_BYTES_MIN / 2));
+    for (let turn = 0; files(kv).length > 0 || turn < 2; turn++) {
+      for (const session of [a, b]) expect((await session.turn(service)).usage.predictedTokens).toBeGreaterThan(0);
+    }
+    expect(statusOf(service)).toMatchObject({ files: 0, bytes: 0 });
+    rmSync(join(folder, 'foreign'));
+    const { saves } = statusOf(service);
+    for (const session of [a, b, a]) await session.turn(service);
+    expect(statusOf(service).saves).toBeGreaterThan(saves);
+  });
+});
