@@ -3,9 +3,12 @@ export function nearest(text: string, candidates: readonly string[]): string | u
   const wanted = plain(text);
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
-  for (const candidate of candidates) {
-    const distance = editDistance(wanted, plain(candidate));
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  for (const name of candidates) {
+    const candidate = plain(name);
+    // No text is nearer than its length, and comparing a long one takes long.
+    if (Math.abs(candidate.length - wanted.length) >= bestDistance) continue;
+    const distance = editDistance(wanted, candidate);
+    if (distance < bestDistance) [best, bestDistance] = [name, distance];
   }
   return best;
 }

@@ -10,6 +10,7 @@ import { anthropic } from './dialects/anthropic/anthropic.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
 import { openAi } from './dialects/openai/openai.ts';
 import { answerErrors, answerUnknownRoutes, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
+import { JSON_DEPTH_MAX, tooDeepField } from './json-depth.ts';
 import { KnownPaths } from './known-paths.ts';
 import { leaveOutNothing } from './left-out.ts';
 import { closeWithoutRequests } from './open-connections.ts';
@@ -87,7 +88,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
       done(new DiscedgeError('invalid_request', 'the request body is not UTF-8'));
       return;
     }
-    parseJson(request, body.toString('utf8'), done);
+    parseJson(request, body.toString('utf8'), (error, parsed) => done(error ?? depthFault(parsed) ?? null, parsed));
   });
   answerErrors(app, { errors: llamaCpp.errors, logger: environment.logger, unknownRoutes: true });
   app.addHook('onResponse', (request, reply, done) => {
@@ -121,6 +122,12 @@ function headFault({ headers, raw, url }: FastifyRequest): DiscedgeError | undef
   // What cannot be decoded would be taken as it stands.
   if (isDecodable(url.slice(url.indexOf('?') + 1))) return undefined;
   return new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
+}
+
+function depthFault(body: unknown): DiscedgeError | undefined {
+  const param = tooDeepField(body);
+  if (param === undefined) return undefined;
+  return new DiscedgeError('invalid_request', `${param} is nested more than ${JSON_DEPTH_MAX} levels deep`, { param });
 }
 
 function isDecodable(text: string): boolean {

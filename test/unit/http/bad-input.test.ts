@@ -43,6 +43,31 @@ const turnThree = (fields: Record<string, unknown>) =>
   node.post('/completion', { prompt: 'x', session_id: session.session_id, turn: 3, ...fields });
 
 describe('bodies that are no request', () => {
+  it('with a field whose name is as long as the body may be', async () => {
+    const { status, body } = await node.post('/v1/chat/completions', {
+      messages: [{ role: 'user', content: 'x' }],
+      ['n'.repeat(900_000)]: 1,
+    });
+    expect([status, body.error.code]).toEqual([400, 'invalid_request']);
+  });
+
+  it.each([65, 3_000, 100_000])('nested %i levels deep, whatever the API', async (levels) => {
+    const deep = `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
+    const raw = (path: string, body: string) => node.request('POST', path, { body, headers: json });
+    expectError(
+      await raw('/completion', `{"prompt":"x","json_schema":${deep}}`),
+      400,
+      'invalid_request',
+      'json_schema',
+    );
+    const messages = '"messages":[{"role":"user","content":"x"}]';
+    for (const field of ['json_schema', 'tools', 'response_format', 'metadata']) {
+      const { status, body } = await raw('/v1/chat/completions', `{${messages},"${field}":${deep}}`);
+      expect(status).toBe(400);
+      expect(body.error).toMatchObject({ code: 'invalid_request', param: field });
+    }
+  });
+
   const json = { 'content-type': 'application/json' };
   it.each([
     ['not JSON', 'prompt=hello', json, 400, 'invalid_request'],

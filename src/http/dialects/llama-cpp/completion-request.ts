@@ -11,9 +11,6 @@ import { turnOptions } from '../../turn-options.ts';
 import { type CompletionBody, REPAIR_TEXT_CHARS_MAX, samplingFields, unmistakableFields } from './completion-body.ts';
 import { isWanted } from './response-fields.ts';
 
-/** Levels of objects and arrays in a parameter; llama.cpp's own go two or three deep, JSON schemas some more. */
-const PARAMETER_DEPTH_MAX = 64;
-
 /** A request of `/completion`: a turn to be taken, or a prompt to be forwarded. */
 export type Completion =
   | { readonly kind: 'turn'; readonly request: TurnRequest }
@@ -94,16 +91,9 @@ function samplingOf(body: CompletionBody): ReplyOptions['sampling'] {
   for (const { name, value, isKnown } of samplingFields(body)) {
     const meant = isKnown ? undefined : nearest(name, unmistakableFields);
     if (meant !== undefined) throw invalid(name, `unknown field ${name}: did you mean ${meant}?`);
-    if (isDeeperThan(value, PARAMETER_DEPTH_MAX))
-      throw invalid(name, `${name} is nested more than ${PARAMETER_DEPTH_MAX} levels deep`);
     sampling[name] = value;
   }
   return sampling;
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (value === null || typeof value !== 'object') return false;
-  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }
 
 function messagesOf({ prompt, system }: CompletionBody): Message[] {
