@@ -9,19 +9,18 @@ import {
 } from '../../domain/identifiers.ts';
 import { type ConversationDigest, conversationsOf, digestAfter } from '../../domain/record/conversation-digest.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import type { TipRepeat, TurnPlace } from '../../domain/turn-decision.ts';
+import type { TipRepeat } from '../../domain/turn-decision.ts';
 import { Pause } from '../../waiting/pause.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { requestDigest } from '../turn/request-digest.ts';
 import type { TurnRequest } from '../turn/turn.ts';
+import { type GivenPlace, GivenPlaces } from './given-places.ts';
 
 /** A turn whose client sends the whole conversation: all that was said before, as it has it, and what is new. */
 export type WholeConversation = Omit<TurnRequest, 'sessionId' | 'place' | 'conversation'>;
 
 /** How long a turn that was just taken elsewhere may be on its way here, where not all of a conversation is known. */
 const ON_ITS_WAY_MS = 250;
-/** Replies that nobody has read and whose requests are remembered: a client comes back at once, or never. */
-const UNREAD_MAX = 256;
 const FIRST = 1 as TurnNumber;
 
 export interface ConversationsParts {
@@ -34,12 +33,6 @@ interface Known {
   readonly turn: Turn;
   /** Messages of the conversation that it has, its own reply among them. */
   readonly messages: number;
-}
-
-/** A request under way, and whether its client is still there. */
-interface Asked {
-  readonly request: TurnRequest;
-  readonly gone: AbortSignal;
 }
 
 /** With the digest of the conversation up to each of its messages. */
@@ -56,10 +49,7 @@ interface Digested {
  */
 export class Conversations {
   readonly #parts: ConversationsParts;
-  /** Requests under way, by what they ask: one that comes again joins the first. */
-  readonly #underWay = new Map<string, Asked>();
-  /** Those whose client had left before it was answered: nobody has that reply, so the same request is the same turn. */
-  readonly #unread = new Map<string, TurnRequest>();
+  readonly #given = new GivenPlaces();
   /** Sessions whose next turn has been given to somebody, and to how many. */
   readonly #taken = new Map<SessionKeyText, number>();
 
@@ -80,34 +70,19 @@ export class Conversations {
   ): Promise<T> {
     const digested = digestsOf(whole);
     const name = nameOf(digested);
-    const first = this.#sentBefore(name, sent);
-    if (first !== undefined) return take({ ...whole, ...samePlace(first, sent === 'new' ? 'repeated' : sent) });
+    const first = this.#given.find(name, sent);
+    if (first !== undefined) return take(placedAgain(digested, first, sent === 'new' ? 'repeated' : sent));
     const request =
       (sent === 'new' ? undefined : await this.#answered(digested, sent)) ??
       (await this.#after(digested, sent, gone)) ??
       this.#taking(this.#opening(digested, sent));
-    const asked = { request, gone };
-    this.#underWay.set(name, asked);
+    const end = this.#given.begin(name, request, gone);
     try {
       return await take(request);
     } finally {
       this.#giveBack(request);
-      if (this.#underWay.get(name) === asked) this.#underWay.delete(name);
-      if (gone.aborted) this.#noteUnread(name, request);
+      end();
     }
-  }
-
-  #sentBefore(name: string, sent: TipRepeat): TurnRequest | undefined {
-    const underWay = this.#underWay.get(name);
-    const unread = this.#unread.get(name);
-    this.#unread.delete(name);
-    return sent !== 'new' || underWay?.gone.aborted ? (underWay?.request ?? unread) : unread;
-  }
-
-  #noteUnread(name: string, request: TurnRequest): void {
-    this.#unread.set(name, request);
-    const [oldest] = this.#unread.keys();
-    if (this.#unread.size > UNREAD_MAX && oldest !== undefined) this.#unread.delete(oldest);
   }
 
   /** The place of the turn that has answered this request. */
@@ -260,10 +235,22 @@ function nameOf({ whole, asked }: Digested): string {
   return JSON.stringify([whole.userId, asked, requestDigest(rest, undefined)]);
 }
 
-/** The place of a request, for the same request sent again. */
-function samePlace({ sessionId, place, messages, conversation }: TurnRequest, repeat: TipRepeat) {
-  const again: TurnPlace = 'repeat' in place ? { ...place, repeat } : place;
-  return { sessionId, place: again, messages, ...(conversation !== undefined && { conversation }) };
+/** The same request sent again, in the place of the first. */
+function placedAgain(
+  { whole, asked }: Digested,
+  { sessionId, place, added }: GivenPlace,
+  repeat: TipRepeat,
+): TurnRequest {
+  const before = whole.messages.length - added;
+  const isOpening = 'opens' in place;
+  const again = isOpening ? { history: whole.messages.slice(0, before) } : 'repeat' in place && { repeat };
+  return {
+    ...whole,
+    sessionId,
+    place: { ...place, ...again },
+    messages: whole.messages.slice(before),
+    conversation: asked,
+  };
 }
 
 function goingOn({ whole, asked }: Digested, { turn, messages }: Known, repeat: TipRepeat): TurnRequest {

@@ -1,6 +1,8 @@
 // Conversations that clients send whole, and their place: never one that was not had so, always the longest that was, one
 // effect for a request that comes again, a branch for one that is meant again. Tried with what clients change on the way, with
 // equal conversations side by side, with requests that meet, and with turns that arrive while they are looked for.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { WholeConversation } from '../../../src/context-manager/sessions/conversations.ts';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
@@ -18,6 +20,11 @@ beforeEach(async () => {
 const user = (content: string): Message => ({ role: 'user', content });
 const assistant = (content: string): Message => ({ role: 'assistant', content });
 const there = () => new AbortController().signal;
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}
 
 interface How {
   readonly sent?: TipRepeat;
@@ -188,6 +195,23 @@ describe('a request that comes again', () => {
     expect(two).toMatchObject({ replayed: true, contextId: one.contextId });
     expect(await say(asked)).toMatchObject({ replayed: true, contextId: one.contextId });
     expect(await say(asked)).toMatchObject({ replayed: false });
+  });
+
+  it('is remembered by its place, and not by what was said', async () => {
+    const said: Message[] = [user('a'.repeat(100)), assistant('b'), user('c')];
+    const kept = said.map((message) => new WeakRef(message));
+    const leaver = new AbortController();
+    const hold = rig.llm.hold();
+    const first = say(said.splice(0), { gone: leaver.signal });
+    await hold.entered;
+    leaver.abort(new Error('cut'));
+    hold.release();
+    const { contextId } = await first;
+    await rig.settled();
+    collectGarbage();
+    expect(kept.map((message) => message.deref())).toEqual([undefined, undefined, undefined]);
+    const again = await say([user('a'.repeat(100)), assistant('b'), user('c')]);
+    expect(again).toMatchObject({ replayed: true, contextId });
   });
 
   it('under one key has one answer, however often, at once or later', async () => {
