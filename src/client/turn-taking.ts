@@ -180,7 +180,9 @@ export class TurnTaking {
     // The current node too: the turn may have come to it from one that is gone.
     const lines = await askAll([...new Set([...turn.nodes, ring.current])], (node) => atNodes.lineWithout(node, turn));
     // The longest line that goes on from what was acknowledged; a node that knows less changes nothing.
-    for (const line of lines) if (place.goForward(line) && line.length > 0) remembered.read(line);
+    for (const line of lines) {
+      if (place.goForward(line) && line.length > 0 && this.#parts.options.repair !== undefined) remembered.read(line);
+    }
     this.#unsettled = undefined;
   }
 }

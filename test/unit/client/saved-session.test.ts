@@ -56,6 +56,10 @@ describe('a session goes on elsewhere', () => {
     const plain = clientOf().session();
     await plain.send('a secret');
     expect(plain.serialize()).not.toContain('a secret');
+    const inDoubt = losing().session();
+    await expect(inDoubt.send('a secret')).rejects.toThrow();
+    await inDoubt.send('something else');
+    expect(inDoubt.serialize()).not.toContain('a secret');
     const repairing = clientOf().session({ repair: 'auto' });
     await repairing.send('a secret');
     expect(repairing.serialize()).toContain('a secret');
