@@ -51,6 +51,22 @@ describe('a completion', () => {
     });
   });
 
+  it('streamed of which one fails has the whole of the others, and then the error', async () => {
+    const recalled = 'word '.repeat(800);
+    const small = await startTestNode({ contextTokens: 12_000 });
+    const body = { prompt: [prompt(`Recall ${recalled}`), 'x'.repeat(13_000)], stream: true, max_tokens: 6_000 };
+    const { text } = await small.post('/v1/completions', body);
+    await small.close();
+    const events = eventsOf(text);
+    expect(events.pop()).toMatchObject({ error: { code: 'context_length_exceeded' } });
+    expect(
+      events
+        .flatMap(({ choices }) => choices)
+        .map((choice) => choice.text)
+        .join(''),
+    ).toContain(recalled.trim());
+  });
+
   it('streamed has the pieces of each under its number', async () => {
     const body = { prompt: [prompt('a'), prompt('b')], stream: true, stream_options: { include_usage: true } };
     const { text } = await node.post('/v1/completions', body);

@@ -7,6 +7,7 @@ import { sentOf } from '../../../sent-before.ts';
 import { type ServedTurn, serveTurn } from '../../../serve-turn.ts';
 import type { PlacedReply } from '../../../turn-place-told.ts';
 import type { TypedApp } from '../../../typed-app.ts';
+import { allOver } from '../side-by-side.ts';
 import { ChatBody } from './chat-body.ts';
 import { ChatCompletion, type ChatHead, chatCompletion } from './chat-reply.ts';
 import { type ChatRequest, chatRequests } from './chat-request.ts';
@@ -52,7 +53,7 @@ function chat(
   const stream = body.stream ? new ChatStream(head, body) : undefined;
   return {
     run: (observer) =>
-      Promise.all(requests.map((request, index) => answer(request, contextManager, ofChoice(index, observer, stream)))),
+      allOver(requests.map((request, index) => answer(request, contextManager, ofChoice(index, observer, stream)))),
     whole: (replies) => chatCompletion(head, replies, body),
     stream,
   };

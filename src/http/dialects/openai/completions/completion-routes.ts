@@ -7,6 +7,7 @@ import { type ServedTurn, serveTurn } from '../../../serve-turn.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { requireKnown } from '../parameters.ts';
 import { samplingOf } from '../sampling.ts';
+import { allOver } from '../side-by-side.ts';
 import { COMPLETION_PARAMETERS, CompletionBody } from './completion-body.ts';
 import {
   CompletionStream,
@@ -64,7 +65,7 @@ function completion(
   const stream = body.stream ? new CompletionStream(head, body) : undefined;
   return {
     run: (observer) =>
-      Promise.all(
+      allOver(
         asked.map(async ({ choice, request }, index) => {
           const own = {
             ...observer,
