@@ -5,8 +5,9 @@ import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-record.ts';
 import type { Turn } from '../domain/session-history.ts';
+import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
-import type { LlmService } from '../llm-service/llm-service.ts';
+import type { Embeddings, LlmService } from '../llm-service/llm-service.ts';
 import type { EnteredPass } from './arbitration/arbitration.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
 import type { Kept, Mode, Prompt } from './modes/mode.ts';
@@ -199,6 +200,22 @@ export class ContextManager {
   /** Adds messages without a generation; see {@link AddedItemsWriter.add}. */
   add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
     return this.#items.add(request, gone);
+  }
+
+  /**
+   * Vectors of texts or ids; nothing is stored. Throws `unsupported_parameter` where the engine makes none, `overloaded`, and what
+   * the LLM Service throws.
+   */
+  embed(inputs: readonly (string | TokenSequence)[], gone: AbortSignal): Promise<Embeddings> {
+    const { llm } = this.#parts;
+    return this.#node.running.run(undefined, gone, async ({ stopping }) => {
+      if (llm.embed === undefined) {
+        throw new DiscedgeError('unsupported_parameter', 'the LLM Service of this model makes no embeddings', {
+          param: 'model',
+        });
+      }
+      return llm.embed(inputs, stopping.signal);
+    });
   }
 
   /** A new session that begins as another one does; see {@link Forks.fork}. */

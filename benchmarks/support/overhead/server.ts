@@ -1,4 +1,4 @@
-// The process that bench:overhead measures, started by it: an edge node, or the bare HTTP server of the same framework that
+// The process that bench:overhead and bench:openai measure, started by them: an edge node, or the bare HTTP server of the same framework that
 // parses a turn and answers with a reply of the same size. Tells its parent where it listens, and what it has used when asked.
 import type { AddressInfo } from 'node:net';
 import Fastify from 'fastify';
@@ -15,6 +15,12 @@ async function listenBare(): Promise<number> {
   const content = 'reply '.repeat(22).slice(0, 127);
   let turn = 0;
   const padding = 'x'.repeat(560);
+  const chat = {
+    ...{ id: 'chatcmpl-bare', object: 'chat.completion', padding },
+    choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'length' }],
+  };
+  app.post('/v1/chat/completions', async () => chat);
+  app.post('/v1/responses', async () => ({ ...chat, id: `resp_${++turn}` }));
   app.post('/completion', async () => ({
     content,
     session_id: 'bare',

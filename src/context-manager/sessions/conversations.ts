@@ -20,7 +20,7 @@ import { type GivenPlace, GivenPlaces } from './given-places.ts';
 export type WholeConversation = Omit<TurnRequest, 'sessionId' | 'place' | 'conversation'>;
 
 /** How long a turn that was just taken elsewhere may be on its way here, where not all of a conversation is known. */
-const ON_ITS_WAY_MS = 250;
+const ON_ITS_WAY_MS = 500;
 const FIRST = 1 as TurnNumber;
 
 export interface ConversationsParts {
@@ -166,7 +166,8 @@ export class Conversations {
   /** Over when a turn with that conversation arrives, or has had time to; `undefined` where none can. */
   #arrivalOf(digest: ConversationDigest, maxWaitMs: number, gone: AbortSignal): Pause | undefined {
     const { keygroup, node } = this.#parts;
-    if (node.replica.outlookFor({ keygroup }) !== 'possible') return undefined;
+    // What is heard of the others is a moment old: a turn may have been taken since.
+    if (node.replica.outlookFor({ keygroup }) === 'unshared') return undefined;
     const pause = new Pause(node.environment.clock, Math.min(maxWaitMs, ON_ITS_WAY_MS), gone);
     const stop = node.records.onRecord(({ record }) => {
       if (conversationsOf(record)?.answered.includes(digest)) pause.end();

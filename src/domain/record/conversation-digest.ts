@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Extensions } from './extensions.ts';
 import {
   type ContentPart,
@@ -22,10 +22,8 @@ const CONVERSATION = 'discedge.conversation';
  * are as JSON, whatever white space they were written with; an assistant thinks, says and calls, in whatever order its parts are told.
  */
 export function digestAfter(before: ConversationDigest | undefined, { role, content }: Message): ConversationDigest {
-  const hash = createHash('sha256').update(
-    JSON.stringify([before ?? '', role, role === 'assistant' ? replied(content) : said(content)]),
-  );
-  return hash.digest('hex').slice(0, 2 * DIGEST_BYTES) as ConversationDigest;
+  const text = JSON.stringify([before ?? '', role, role === 'assistant' ? replied(content) : said(content)]);
+  return hash('sha256', text).slice(0, 2 * DIGEST_BYTES) as ConversationDigest;
 }
 
 function replied(content: MessageContent): unknown {

@@ -263,7 +263,7 @@ describe('at another node', () => {
     const [messages] = await talk(1);
     const next = say([...messages, user('roamed')], { at: here, more: { maxWaitMs: 1_000 } });
     await here.settled();
-    await here.environment.advance(250);
+    await here.environment.advance(500);
     expect(await next).toMatchObject({ turn: 1, basedOnTurn: 0 });
   });
 });
