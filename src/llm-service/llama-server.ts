@@ -5,6 +5,7 @@ import type { Environment } from '../environment/environment.ts';
 import { within } from '../waiting/within.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
+import { embeddingsOf } from './llama-server/embeddings.ts';
 import { LlamaServerApi } from './llama-server/llama-server-api.ts';
 import { LocalTokenizer, type LocalTokenizerOptions } from './llama-server/local-tokenizer.ts';
 import {
@@ -18,6 +19,7 @@ import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
 import { askVocabulary, type Vocabulary } from './llama-server/vocabulary.ts';
 import {
+  type Embeddings,
   type GenerationEvent,
   type GenerationPart,
   type GenerationProgress,
@@ -171,6 +173,10 @@ class LlamaServer implements LlmService {
       lease.release(reply && outcomeOf(request, reply));
     }
     yield reply.end;
+  }
+
+  embed(inputs: readonly (string | TokenSequence)[], signal: AbortSignal): Promise<Embeddings> {
+    return this.#watched(embeddingsOf(this.#parts.connection, inputs, signal));
   }
 
   async ready(): Promise<void> {

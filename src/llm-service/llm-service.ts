@@ -42,11 +42,23 @@ export interface LlmService {
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
 
+  /**
+   * Vectors of texts, or of ids, in their order; absent where the engine makes none. Throws `unsupported_parameter` where it is
+   * found out by asking.
+   */
+  embed?(inputs: readonly (string | TokenSequence)[], signal: AbortSignal): Promise<Embeddings>;
+
   /** Resolves when the service can take work now; throws `llm_unavailable` otherwise. For readiness probes. */
   ready(): Promise<void>;
 
   /** Ends running generations and frees the model. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface Embeddings {
+  readonly vectors: readonly (readonly number[])[];
+  /** Ids of all inputs together. */
+  readonly promptTokens: number;
 }
 
 /** Whether the service failed, and not the request: sent again later, it may be answered. */

@@ -5,6 +5,7 @@ import { commonPrefixLength, type TokenId, type TokenSequence } from '../domain/
 import type { Environment } from '../environment/environment.ts';
 import { pause } from '../waiting/pause.ts';
 import type {
+  Embeddings,
   GenerationEnd,
   GenerationEvent,
   GenerationRequest,
@@ -56,6 +57,9 @@ export function startScripted(options: ScriptedOptions, environment: Environment
   return new ScriptedLlm(options, environment);
 }
 
+/** Of an embedding. */
+const VECTOR_LENGTH = 8;
+
 class ScriptedLlm implements LlmService {
   readonly description: LlmDescription;
   readonly #options: ScriptedOptions;
@@ -104,6 +108,20 @@ class ScriptedLlm implements LlmService {
     this.#assertOpen();
     this.#checkIds(ids);
     return ids.map(bytesOf);
+  }
+
+  /** How often each of a few kinds of ids stands in it. */
+  async embed(inputs: readonly (string | TokenSequence)[]): Promise<Embeddings> {
+    this.#assertOpen();
+    const texts = inputs.map((input) => (typeof input === 'string' ? encode(input) : input));
+    for (const ids of texts) this.#checkIds(ids);
+    const vectors = texts.map((ids) =>
+      Array.from({ length: VECTOR_LENGTH }, (_, kind) => {
+        const ofKind = ids.reduce((count, id) => (id % VECTOR_LENGTH === kind ? count + 1 : count), 0);
+        return ids.length === 0 ? 0 : ofKind / ids.length;
+      }),
+    );
+    return { vectors, promptTokens: texts.reduce((sum, { length }) => sum + length, 0) };
   }
 
   slots(): readonly SlotState[] {

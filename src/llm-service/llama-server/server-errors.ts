@@ -42,6 +42,8 @@ export function errorOfReply(url: URL, status: number, body: unknown): DiscedgeE
       ? new DiscedgeError('context_overflow', "The prompt is longer than llama-server's context window.", { overflow })
       : new DiscedgeError('invalid_request', message ?? said);
   }
+  // What it was not started for.
+  if (status === 501) return new DiscedgeError('unsupported_parameter', message ?? said, { param: 'model' });
   if (status === 401 || status === 403) {
     return new DiscedgeError(
       'llm_unavailable',

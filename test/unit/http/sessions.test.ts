@@ -231,6 +231,7 @@ it('describes every route in /openapi.json', async () => {
     '/tokenize',
     '/v1/chat/completions',
     '/v1/completions',
+    '/v1/embeddings',
     '/v1/health',
     '/v1/messages',
     '/v1/messages/count_tokens',

@@ -3,6 +3,7 @@ import { leaveOutNothing } from '../../left-out.ts';
 import { chatRoutes } from './chat/chat-routes.ts';
 import { completionRoutes } from './completions/completion-routes.ts';
 import { conversationsRoutes } from './conversations/conversations-routes.ts';
+import { embeddingsRoute } from './embeddings-route.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
 import { Responses } from './responses/create-response.ts';
@@ -22,5 +23,6 @@ export const openAi: Dialect = {
     responsesRoutes(app, parts, responses);
     responsesSocket(app, parts, responses);
     conversationsRoutes(app, parts, responses);
+    embeddingsRoute(app, parts);
   },
 };
