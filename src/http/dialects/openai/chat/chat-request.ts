@@ -1,7 +1,6 @@
 import type { WholeConversation } from '../../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
-import type { Preamble } from '../../../../domain/record/preamble.ts';
 import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
@@ -26,7 +25,7 @@ export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOption
   requireKnown(body, CHAT_PARAMETERS);
   const { n = 1, stream = false, store = options.keepConversations } = body;
   const messages = messagesOf(body.messages);
-  const preamble = preambleOf(body);
+  const tools = toolsOf(body);
   const form = formOf(body);
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   const placed = placeOf(body);
@@ -38,7 +37,8 @@ export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOption
       ...samplingOf(body, { choice, probabilities: probabilitiesOf(body) }),
       ...(form !== undefined && { form }),
     };
-    const before = preamble !== undefined && { preamble };
+    // A client that has the conversation says with each turn what stands before it; a session keeps what it was told.
+    const before = (tools.length > 0 || placed === undefined) && { preamble: { instructions: undefined, tools } };
     if (!store) return { kind: 'forward', request: { ...reply, ...before, prompt: { conversation: messages } } };
     const request: WholeConversation = {
       ...reply,
@@ -69,11 +69,6 @@ function placeOf({
 function turnPlace(turn: ChatBody['turn'], contextId: ChatBody['context_id']): TurnPlace {
   if (turn !== undefined) return { turn, contextId };
   return contextId === undefined ? { opens: true } : { after: contextId };
-}
-
-function preambleOf(body: ChatBody): Preamble | undefined {
-  const tools = toolsOf(body);
-  return tools.length === 0 ? undefined : { instructions: undefined, tools };
 }
 
 function probabilitiesOf({ logprobs = false, top_logprobs: top }: ChatBody): number | undefined {
