@@ -59,7 +59,7 @@ it('a generated client compiles, types every success, and runs against the node'
       retrieveModel: true,
       listModelsAtRoot: 1,
     },
-    ...{ createChatCompletion: ['Turn 1: hi'], createCompletion: ['length'], createEmbeddings: [8] },
+    ...{ createChatCompletion: ['Turn 1: hi'], createCompletion: ['length'] },
     ...{ listSlots: true, metrics: true, listNodes: ['self'] },
     takeTurn: ['string', true, 'Turn 2: two'],
     takeTurnAtCompletions: [503, 'context_stale', 'true'],

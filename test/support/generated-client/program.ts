@@ -54,10 +54,6 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     const reply = ok(await client.POST('/v1/completions', { body: { prompt: 'hi', max_tokens: 2 } }));
     return (reply as components['schemas']['PlainCompletion']).choices.map(({ finish_reason }) => finish_reason);
   },
-  createEmbeddings: async () => {
-    const { data } = ok(await client.POST('/v1/embeddings', { body: { input: 'hi' } }));
-    return data.map(({ embedding }) => embedding.length);
-  },
   listModelsAtRoot: async () => ok(await client.GET('/models')).data.length,
   listSlots: async () => ok(await client.GET('/slots')).every(({ is_processing }) => !is_processing),
   metrics: async () => ok(await client.GET('/metrics', { parseAs: 'text' })).includes('discedge_'),

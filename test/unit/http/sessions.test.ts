@@ -231,12 +231,21 @@ it('describes every route in /openapi.json', async () => {
     '/tokenize',
     '/v1/chat/completions',
     '/v1/completions',
+    '/v1/conversations',
+    '/v1/conversations/{conversation_id}',
+    '/v1/conversations/{conversation_id}/items',
+    '/v1/conversations/{conversation_id}/items/{item_id}',
     '/v1/embeddings',
     '/v1/health',
     '/v1/messages',
     '/v1/messages/count_tokens',
     '/v1/models',
     '/v1/models/{model}',
+    '/v1/responses',
+    '/v1/responses/input_tokens',
+    '/v1/responses/{response_id}',
+    '/v1/responses/{response_id}/cancel',
+    '/v1/responses/{response_id}/input_items',
   ]);
 });
 
