@@ -1,4 +1,5 @@
 import type { CallMarks } from './call-marks.ts';
+import { JsonEnds } from './json-ends.ts';
 
 /** What of a call has been read. Places are in the text that begins with the call's opener. */
 export type CallReading =
@@ -18,21 +19,23 @@ export interface ReadCall {
 const NAME_LENGTH_MAX = 128;
 /** Between a name and what its arguments follow: a word or two. */
 const BEFORE_ARGUMENTS_MAX = 256;
+/** Before and behind what a call is made of: some line breaks and an indent. */
+const SPACE_MAX = 256;
 
 /**
  * Reads what is there of a call, or of several in one list. `isWhole`: nothing more will come. `isTool`: whether there is a
- * tool of this name.
+ * tool of this name. `ends`: those of this call, for the next time that it is read.
  */
 export function readCall(
   text: string,
   marks: CallMarks,
-  { isWhole, isTool }: { readonly isWhole: boolean; readonly isTool: (name: string) => boolean },
+  { isWhole, isTool, ends }: { isWhole: boolean; isTool: (name: string) => boolean; ends: JsonEnds },
 ): CallReading {
   const reading =
     marks.form === 'object'
-      ? readObject(text, marks, isTool)
+      ? readObject(text, marks, { isTool, ends })
       : marks.form === 'named'
-        ? readNamed(text, marks)
+        ? readNamed(text, marks, ends)
         : readPairs(text, marks, isWhole);
   if (reading.state === 'open') return isWhole ? { state: 'fault' } : reading;
   if (reading.state === 'arguments') return isTool(reading.name) ? reading : { state: 'fault' };
@@ -49,12 +52,12 @@ function lastOf(calls: readonly ReadCall[]): CallReading {
 function readObject(
   text: string,
   { opener, nameKey, argumentsKey }: Extract<CallMarks, { form: 'object' }>,
-  isTool: (name: string) => boolean,
+  { isTool, ends }: { isTool: (name: string) => boolean; ends: JsonEnds },
 ): CallReading {
   const start = skipSpace(text, opener.length);
   if (start === text.length) return { state: 'open' };
   if (text[start] !== '{' && text[start] !== '[') return { state: 'fault' };
-  const end = jsonEnd(text, start);
+  const end = ends.find(text, start);
   if (end === undefined) {
     if (text[start] === '[') return { state: 'open' };
     const begun = new RegExp(
@@ -63,7 +66,7 @@ function readObject(
     const name = begun?.[1];
     if (begun === null || name === undefined || !isTool(name)) return { state: 'open' };
     const from = start + begun[0].length;
-    return { state: 'arguments', name, arguments: text.slice(from, jsonEnd(text, from) ?? text.length) };
+    return { state: 'arguments', name, arguments: text.slice(from, ends.find(text, from) ?? text.length) };
   }
   const value = parsed(text.slice(start, end));
   const list = Array.isArray(value) ? value : [value];
@@ -79,7 +82,7 @@ function argumentsAsWritten(text: string, key: string): string | undefined {
   const at = new RegExp(`"${key}"\\s*:\\s*(?=\\{)`).exec(text);
   if (at === null) return undefined;
   const from = at.index + at[0].length;
-  return text.slice(from, jsonEnd(text, from));
+  return text.slice(from, new JsonEnds().find(text, from));
 }
 
 function callOf(value: unknown, nameKey: string, argumentsKey: string): ReadCall | undefined {
@@ -88,7 +91,7 @@ function callOf(value: unknown, nameKey: string, argumentsKey: string): ReadCall
   return { name, arguments: JSON.stringify(given) };
 }
 
-function readNamed(text: string, marks: Extract<CallMarks, { form: 'named' }>): CallReading {
+function readNamed(text: string, marks: Extract<CallMarks, { form: 'named' }>, ends: JsonEnds): CallReading {
   const { opener, beforeArguments } = marks;
   const start = skipSpace(text, opener.length);
   const rest = text.slice(start);
@@ -102,7 +105,7 @@ function readNamed(text: string, marks: Extract<CallMarks, { form: 'named' }>): 
   const from = skipSpace(text, tagAt + beforeArguments.length);
   if (from === text.length) return { state: 'open' };
   if (text[from] !== '{') return { state: 'fault' };
-  const end = jsonEnd(text, from);
+  const end = ends.find(text, from);
   const given = text.slice(from, end);
   return end === undefined
     ? { state: 'arguments', name, arguments: given }
@@ -148,28 +151,11 @@ function behindCloser(text: string, from: number, closer: string, isWhole: boole
   return isWhole ? text.length : undefined;
 }
 
-/** Behind the JSON object or list that begins at `from`; `undefined` while it is not complete. */
-export function jsonEnd(text: string, from: number): number | undefined {
-  let depth = 0;
-  let inString = false;
-  for (let index = from; index < text.length; index++) {
-    const character = text[index];
-    if (inString) {
-      if (character === '\\') index++;
-      else if (character === '"') inString = false;
-    } else if (character === '"') inString = true;
-    else if (character === '{' || character === '[') depth++;
-    else if (character === '}' || character === ']') {
-      depth--;
-      if (depth === 0) return index + 1;
-    }
-  }
-  return undefined;
-}
-
+/** Behind white space, of which there is little in a call. */
 function skipSpace(text: string, from: number): number {
+  const end = Math.min(text.length, from + SPACE_MAX);
   let at = from;
-  while (at < text.length && /\s/.test(text[at] as string)) at++;
+  while (at < end && /\s/.test(text[at] as string)) at++;
   return at;
 }
 

@@ -1,5 +1,6 @@
 import type { CallMarks } from './call-marks.ts';
 import { type CallReading, readCall } from './call-reading.ts';
+import { JsonEnds } from './json-ends.ts';
 
 /** How replies under a template are taken apart. */
 export interface ReplySyntax {
@@ -21,6 +22,12 @@ export interface CallRange {
   readonly end: number;
 }
 
+/** A model that is led to write what is no call may do so all along its reply, and each is looked for to the end. */
+const FAULTS_MAX = 64;
+
+/** White space before a call or a mark, which is no part of a text. */
+const SPACE_HELD_MAX = 256;
+
 type State = 'start' | 'thinking' | 'text' | 'call';
 
 /**
@@ -41,6 +48,10 @@ export class ReplyParser {
   #calls: number[] = [];
   /** How much of the arguments of the call under way has been told. */
   #told = 0;
+  /** In the call under way. */
+  #ends = new JsonEnds();
+  /** What looked like calls and was none. */
+  #faults = 0;
   #hasThought: boolean;
   /** White space at the beginning of what comes is left out. */
   #trims: boolean;
@@ -94,6 +105,7 @@ export class ReplyParser {
   /** What may stand before an answer. */
   #start(isWhole: boolean): boolean {
     const { thinking, answer } = this.#syntax;
+    if (this.#trims) this.#drop(this.#rest.length - this.#rest.trimStart().length);
     const lead = this.#rest.length - this.#rest.trimStart().length;
     const rest = this.#rest.slice(lead);
     if (!isWhole && rest === '') return false;
@@ -123,10 +135,10 @@ export class ReplyParser {
     const { end } = this.#syntax.thinking as { readonly end: string };
     const at = this.#rest.indexOf(end);
     if (at < 0) {
-      this.#tell(deltas, 'thinking', isWhole ? this.#rest.trimEnd() : this.#certain(end));
+      this.#tell(deltas, 'thinking', isWhole ? trimmedEnd(this.#rest) : this.#certain(end));
       return false;
     }
-    this.#tell(deltas, 'thinking', this.#rest.slice(0, at).trimEnd());
+    this.#tell(deltas, 'thinking', trimmedEnd(this.#rest.slice(0, at)));
     this.#drop(this.#rest.indexOf(end) + end.length);
     this.#go('start');
     return true;
@@ -140,12 +152,13 @@ export class ReplyParser {
     }
     const at = this.#openerAt(this.#rest);
     if (at < 0) {
-      const certain = calls.opener === '' ? this.#rest.trimEnd() : this.#certain(calls.opener);
+      const certain = calls.opener === '' ? trimmedEnd(this.#rest) : this.#certain(calls.opener);
       this.#tell(deltas, 'text', isWhole ? this.#rest : certain);
       return false;
     }
-    this.#tell(deltas, 'text', this.#rest.slice(0, at).trimEnd());
+    this.#tell(deltas, 'text', trimmedEnd(this.#rest.slice(0, at)));
     this.#told = 0;
+    this.#ends = new JsonEnds();
     this.#state = 'call';
     return true;
   }
@@ -155,7 +168,7 @@ export class ReplyParser {
     const isTool = this.#isTool as (name: string) => boolean;
     // White space before a call is text's where it turns out to be none.
     const lead = this.#rest.length - this.#rest.trimStart().length;
-    const reading: CallReading = readCall(this.#rest.slice(lead), marks, { isWhole, isTool });
+    const reading: CallReading = readCall(this.#rest.slice(lead), marks, { isWhole, isTool, ends: this.#ends });
     if (reading.state === 'open') return false;
     if (reading.state === 'arguments') {
       this.#tellCall(deltas, reading);
@@ -163,6 +176,7 @@ export class ReplyParser {
       return isWhole;
     }
     if (reading.state === 'fault') {
+      this.#faults++;
       if (this.#told > 0) this.#endCalls(lead, this.#rest.length);
       else this.#tell(deltas, 'text', this.#rest.slice(0, lead + Math.max(1, marks.opener.length)));
       this.#state = 'text';
@@ -220,14 +234,14 @@ export class ReplyParser {
   /** Without what may be the beginning of `mark`, and white space before it. */
   #certain(mark: string): string {
     for (let length = Math.min(mark.length - 1, this.#rest.length); length > 0; length--) {
-      if (this.#rest.endsWith(mark.slice(0, length))) return this.#rest.slice(0, -length).trimEnd();
+      if (this.#rest.endsWith(mark.slice(0, length))) return trimmedEnd(this.#rest.slice(0, -length));
     }
-    return this.#rest.trimEnd();
+    return trimmedEnd(this.#rest);
   }
 
   #openerAt(text: string): number {
     const { calls } = this.#syntax;
-    if (calls === undefined || this.#isTool === undefined) return -1;
+    if (calls === undefined || this.#isTool === undefined || this.#faults > FAULTS_MAX) return -1;
     if (calls.opener !== '') return text.indexOf(calls.opener);
     // A call that is nothing but JSON is all of an answer, or follows one that is.
     const lead = text.length - text.trimStart().length;
@@ -243,4 +257,12 @@ export class ReplyParser {
     this.#rest = this.#rest.slice(length);
     this.#at += length;
   }
+}
+
+/** Without white space at its end, of which what is further away is text's: it would have to be held back for ever. */
+function trimmedEnd(text: string): string {
+  const least = Math.max(0, text.length - SPACE_HELD_MAX);
+  let end = text.length;
+  while (end > least && /\s/.test(text[end - 1] as string)) end--;
+  return text.slice(0, end);
 }
