@@ -18,6 +18,7 @@ import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { atTip } from './request-digest.ts';
+import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
 import type { TurnRequest } from './turn.ts';
 import type { GateRequest, TurnGate } from './turn-gate.ts';
@@ -81,6 +82,8 @@ export class AddedItemsWriter {
     let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
     try {
       records.requireKnown(key, { wasInDoubt });
+      // Every turn after it would be refused.
+      refuseLateSystem(request, pass.session.history.lastAnswered(pass.base));
       const record = sealed(this.#recordOf(key, request, pass));
       task.startCommitting();
       await records.writeSealed(record);

@@ -20,7 +20,7 @@ export function modeOf({ mode }: TurnRequest, base: AnsweredTurn | undefined): S
 }
 
 /** Throws `invalid_request` for a system message that does not open a session. */
-export function refuseLateSystem({ messages }: TurnRequest, base: Turn | undefined): void {
+export function refuseLateSystem({ messages }: Pick<TurnRequest, 'messages'>, base: Turn | undefined): void {
   if (base === undefined || messages.every(({ role }) => role !== 'system')) return;
   throw new DiscedgeError('invalid_request', 'a system message can only open a session: send it with turn 1', {
     param: 'system',

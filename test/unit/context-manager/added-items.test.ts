@@ -51,6 +51,14 @@ describe.each(['tokenized', 'raw'] as const)('in mode %s, what is added without 
     expect(textOf(turns[2] as never).messages).toEqual([user('third')]);
   });
 
+  it('is no system message once something was answered: no turn could be taken after it', async () => {
+    await add(rig, { place: { opens: true }, messages: [{ role: 'system', content: 'early' }, user('first')] });
+    await rig.turn({ session: 's', place: { tip: 'new' }, text: 'second', mode });
+    const late: Message = { role: 'system', content: 'late' };
+    expect(await codeOf(add(rig, { messages: [late] }))).toBe('invalid_request');
+    expect(await rig.turn({ session: 's', place: { tip: 'new' }, text: 'third' })).toMatchObject({ turn: 3 });
+  });
+
   it('does not shift what is dropped from a full window', async () => {
     const small = await contextManagerRig({ scripted: { contextTokens: 400 }, options: { replyTokensDefault: 32 } });
     await add(small, { place: { opens: true }, messages: [user('begin')] });
