@@ -22,6 +22,16 @@ function ok<Answer>({ data, error }: { data?: Answer; error?: unknown }): Answer
   return data;
 }
 
+type Response = components['schemas']['Response'];
+let response_id = '';
+let conversation_id = '';
+let item_id = '';
+
+/** A response that was not asked for as a stream is whole. */
+function response(answer: { data?: unknown; error?: unknown }): Response {
+  return ok(answer) as Response;
+}
+
 async function streamed(body: components['schemas']['CompletionRequest']): Promise<string> {
   const { data } = await client.POST('/completion', { body: { ...body, stream: true }, parseAs: 'text' });
   const events = String(data)
@@ -53,6 +63,83 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
   createCompletion: async () => {
     const reply = ok(await client.POST('/v1/completions', { body: { prompt: 'hi', max_tokens: 2 } }));
     return (reply as components['schemas']['PlainCompletion']).choices.map(({ finish_reason }) => finish_reason);
+  },
+  createResponse: async () => {
+    const first = response(await client.POST('/v1/responses', { body: { input: 'hi', user: 'grace' } }));
+    const body = { input: 'again', previous_response_id: first.id, user: 'grace' };
+    const second = response(await client.POST('/v1/responses', { body }));
+    response_id = second.id;
+    return [first.status, second.previous_response_id === first.id];
+  },
+  retrieveResponse: async () =>
+    ok(await client.GET('/v1/responses/{response_id}', { params: { path: { response_id } } })).id === response_id,
+  listInputItems: async () =>
+    ok(await client.GET('/v1/responses/{response_id}/input_items', { params: { path: { response_id } } })).data.length,
+  cancelResponse: async () => {
+    const { response: answer } = await client.POST('/v1/responses/{response_id}/cancel', {
+      params: { path: { response_id } },
+    });
+    return answer.status;
+  },
+  deleteResponse: async () =>
+    ok(await client.DELETE('/v1/responses/{response_id}', { params: { path: { response_id } } })).deleted,
+  countInputTokens: async () =>
+    ok(await client.POST('/v1/responses/input_tokens', { body: { input: 'hi' } })).input_tokens > 0,
+  createConversation: async () => {
+    const items = [{ type: 'message' as const, role: 'user' as const, content: 'hi' }];
+    const conversation = ok(await client.POST('/v1/conversations', { body: { items, metadata: { of: 'ada' } } }));
+    conversation_id = conversation.id;
+    return conversation.metadata;
+  },
+  retrieveConversation: async () =>
+    ok(await client.GET('/v1/conversations/{conversation_id}', { params: { path: { conversation_id } } })).metadata,
+  updateConversation: async () =>
+    ok(
+      await client.POST('/v1/conversations/{conversation_id}', {
+        params: { path: { conversation_id } },
+        body: { metadata: { of: 'grace' } },
+      }),
+    ).metadata,
+  addItems: async () => {
+    const { data } = ok(
+      await client.POST('/v1/conversations/{conversation_id}/items', {
+        params: { path: { conversation_id } },
+        body: { items: [{ type: 'message', role: 'user', content: 'more' }] },
+      }),
+    );
+    item_id = (data[0] as { id: string }).id;
+    return data.length;
+  },
+  listItems: async () =>
+    ok(await client.GET('/v1/conversations/{conversation_id}/items', { params: { path: { conversation_id } } })).data
+      .length,
+  retrieveItem: async () => {
+    const params = { path: { conversation_id, item_id } };
+    return ok(await client.GET('/v1/conversations/{conversation_id}/items/{item_id}', { params })).type;
+  },
+  deleteItem: async () => {
+    const params = { path: { conversation_id, item_id } };
+    return (
+      ok(await client.DELETE('/v1/conversations/{conversation_id}/items/{item_id}', { params })).id === conversation_id
+    );
+  },
+  deleteConversation: async () =>
+    ok(await client.DELETE('/v1/conversations/{conversation_id}', { params: { path: { conversation_id } } })).deleted,
+  createEmbeddings: async () =>
+    ok(await client.POST('/v1/embeddings', { body: { input: 'hi' } })).data.map(
+      ({ embedding }) => embedding.length > 0,
+    ),
+  createAnthropicMessage: async () => {
+    const messages = [{ role: 'user' as const, content: 'hi' }];
+    const body = { model: 'scripted', max_tokens: 4, messages, metadata: { user_id: 'grace' } };
+    const reply = ok(await client.POST('/v1/messages', { body }));
+    return (reply as components['schemas']['AnthropicMessageReply']).stop_reason;
+  },
+  countAnthropicTokens: async () => {
+    const messages = [{ role: 'user' as const, content: 'hi' }];
+    return (
+      ok(await client.POST('/v1/messages/count_tokens', { body: { model: 'scripted', messages } })).input_tokens > 0
+    );
   },
   listModelsAtRoot: async () => ok(await client.GET('/models')).data.length,
   listSlots: async () => ok(await client.GET('/slots')).every(({ is_processing }) => !is_processing),
