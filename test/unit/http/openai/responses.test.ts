@@ -251,6 +251,18 @@ describe('what is wrong is refused by name', () => {
     expect({ status: error.status, code: error.code, param: error.param }).toEqual({ status, code, param });
   });
 
+  it('an item of another user, in a response and in a conversation', async () => {
+    const { output } = await create({ input: 'a secret of ada', user: 'ada' });
+    const input = [
+      { type: 'item_reference', id: output[0]?.id },
+      { role: 'user', content: 'what was it?' },
+    ];
+    expect((await create({ input, user: 'ada' })).status).toBe('completed');
+    expect(await failure(create({ input, user: 'bob' }))).toMatchObject({ status: 400, param: 'input[0]' });
+    const items = input as never;
+    expect(await failure(client.conversations.create({ items }))).toMatchObject({ status: 400, param: 'items[0]' });
+  });
+
   it('an id of another cluster, a forged one and one of another user, all alike', async () => {
     const one = await create({ input: 'x', user: 'ada' });
     const other = await startTestNode({ llm: 'scripted' });

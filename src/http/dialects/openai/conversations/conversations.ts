@@ -39,7 +39,7 @@ export class Conversations {
     signal: AbortSignal,
   ): Promise<Conversation> {
     const { model, userId, items, metadata } = of;
-    const messages = await this.#messages(items, signal);
+    const messages = await this.#messages(items, userId, signal);
     const createdAt = Math.floor(this.#parts.node.environment.clock.now() / 1000);
     const sessionId = this.#responses.openedBy({ userId, request: { conversation: of.metadata, items }, repeat });
     const note = { createdAt, metadata };
@@ -85,7 +85,7 @@ export class Conversations {
   /** Those that were added, as they are shown then. */
   async add(id: string, items: readonly InputItem[], repeat: TipRepeat, signal: AbortSignal): Promise<ItemView[]> {
     const { key, model } = await this.#line(id, signal);
-    const messages = await this.#messages(items, signal);
+    const messages = await this.#messages(items, key.userId, signal);
     const { stored } = await this.#add(model, key, { tip: repeat }, messages, {}, signal);
     return this.#itemsOf(stored, key, model);
   }
@@ -155,7 +155,7 @@ export class Conversations {
     };
   }
 
-  #messages(items: readonly InputItem[], signal: AbortSignal): Promise<Message[]> {
-    return messagesOf(items, (id) => this.#responses.messagesOfItem(id, signal), 'items');
+  #messages(items: readonly InputItem[], owner: UserId, signal: AbortSignal): Promise<Message[]> {
+    return messagesOf(items, (id) => this.#responses.messagesOfItem(id, owner, signal), 'items');
   }
 }

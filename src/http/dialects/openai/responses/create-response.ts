@@ -93,7 +93,7 @@ export class Responses {
     const asked = askedOf(body);
     const follows = await this.#follows(body, signal);
     const { model, userId, previous } = follows;
-    const messages = await this.#messages(body.input, signal);
+    const messages = await this.#messages(body.input, userId, signal);
     if (messages.length === 0) throw invalid('input', 'input is missing: send text, or items');
     const isKept = body.store ?? model.contextManager.defaultMode !== 'client-side';
     const background = body.background === true;
@@ -309,14 +309,14 @@ export class Responses {
     throw invalid('model', `what is gone on from is of the model ${model.name}, and stays with it`);
   }
 
-  async #messages(input: CreateBody['input'], signal: AbortSignal): Promise<Message[]> {
-    return messagesOf((input ?? []) as never, (id) => this.messagesOfItem(id, signal));
+  async #messages(input: CreateBody['input'], owner: UserId, signal: AbortSignal): Promise<Message[]> {
+    return messagesOf((input ?? []) as never, (id) => this.messagesOfItem(id, owner, signal));
   }
 
-  /** The message that an item's id names; `undefined` for one that is not known here, or is gone. */
-  async messagesOfItem(id: string, signal: AbortSignal): Promise<readonly Message[] | undefined> {
+  /** The message that an item's id names; `undefined` for one that is not known here, is gone, or is somebody else's. */
+  async messagesOfItem(id: string, owner: UserId, signal: AbortSignal): Promise<readonly Message[] | undefined> {
     const item = this.ids.openItem(id);
-    if (item === undefined) return undefined;
+    if (item?.userId !== owner) return undefined;
     return this.stored.messagesOf(item, signal).catch((error) => {
       if (isMissing(error)) return undefined;
       throw error;
