@@ -27,3 +27,9 @@ export function requireKnown(body: object, { known, refused }: Parameters): void
 export function unsupported(param: string, message: string): DiscedgeError {
   return new DiscedgeError('unsupported_parameter', message, { param });
 }
+
+/** The same error, where it names one of these fields by what a body calls it. */
+export function withParam(error: DiscedgeError, names: Readonly<Record<string, string>>): DiscedgeError {
+  const param = error.param === undefined ? undefined : names[error.param];
+  return param === undefined ? error : new DiscedgeError(error.code, error.message, { param, cause: error });
+}

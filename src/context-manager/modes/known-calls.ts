@@ -1,3 +1,4 @@
+import { DiscedgeError } from '../../domain/errors.ts';
 import type { IdMark, MessageContent } from '../../domain/record/message-content.ts';
 import type { AnsweredRecord } from '../../domain/record/turn-record.ts';
 import type { CallPlace } from '../../llm-service/chat-template.ts';
@@ -31,6 +32,11 @@ export class KnownCalls {
     for (const { start, length } of payload.spans) this.add(markedCalls(payload.marks, 'prompt', { start, length }));
     this.add(markedCalls(payload.marks, 'reply'));
   }
+}
+
+export function callNotFound(callId: string): DiscedgeError {
+  const message = `a tool result answers the call ${callId}, which this conversation does not have`;
+  return new DiscedgeError('invalid_request', message, { param: 'messages' });
 }
 
 export function callsIn(content: MessageContent) {

@@ -7,7 +7,7 @@ import {
 } from '../../domain/record/message-content.ts';
 import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { TemplateMessage } from '../../llm-service/chat-template.ts';
-import { callsIn, type KnownCalls } from './known-calls.ts';
+import { callNotFound, callsIn, type KnownCalls } from './known-calls.ts';
 
 /** A message as its template is given it, and what its ids are marked as in the record. */
 export interface SaidMessage extends TemplateMessage {
@@ -36,10 +36,7 @@ function resultMessage(part: ContentPart, calls: KnownCalls): SaidMessage {
   if (part.type !== 'tool-result') throw unsupported(`a ${part.type} in a tool's message`);
   const { callId, isError, output } = part;
   const answers = calls.find(callId);
-  if (answers === undefined) {
-    const message = `a tool result answers the call ${callId}, which this conversation does not have`;
-    throw new DiscedgeError('invalid_request', message, { param: 'messages' });
-  }
+  if (answers === undefined) throw callNotFound(callId);
   return { role: 'tool', content: output, answers, marks: [{ type: 'tool-result', callId, isError }] };
 }
 

@@ -16,12 +16,13 @@ import type { Message, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
+import { callNotFound, callsIn, KnownCalls } from '../modes/known-calls.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { atTip } from './request-digest.ts';
 import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
 import type { TurnRequest } from './turn.ts';
-import type { GateRequest, TurnGate } from './turn-gate.ts';
+import type { GateRequest, OpenPass, TurnGate } from './turn-gate.ts';
 
 /** Messages that are to be added to a session without a generation, and what is to be noted with them. */
 export interface AddRequest {
@@ -59,7 +60,7 @@ export class AddedItemsWriter {
 
   /**
    * Durable on this node when it resolves. They wait their turn, and their place is one node's, as a turn's is. Throws what
-   * the turn gate, arbitration and the store throw; `invalid_request` for what no record holds.
+   * the turn gate, arbitration and the store throw; `invalid_request` for what no record holds and for a result of no call.
    */
   add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
     const { keygroup, node } = this.#parts;
@@ -84,6 +85,7 @@ export class AddedItemsWriter {
       records.requireKnown(key, { wasInDoubt });
       // Every turn after it would be refused.
       refuseLateSystem(request, pass.session.history.lastAnswered(pass.base));
+      requireCalls(request.messages, pass);
       const record = sealed(this.#recordOf(key, request, pass));
       task.startCommitting();
       await records.writeSealed(record);
@@ -126,6 +128,26 @@ export class AddedItemsWriter {
 export function withAdded(request: TurnRequest, added: readonly Turn[]): TurnRequest {
   const messages = added.flatMap(({ record: { payload } }) => (payload.mode === 'items' ? payload.messages : []));
   return messages.length === 0 ? request : { ...request, messages: [...messages, ...request.messages] };
+}
+
+/** A result of no call, once it is kept, would have every later turn refused. Looks back no further than the calls are. */
+function requireCalls(messages: readonly Message[], { base, session }: Pick<OpenPass, 'base' | 'session'>): void {
+  const known = new KnownCalls();
+  const missing = new Set<string>();
+  for (const { content } of messages) {
+    known.add(callsIn(content));
+    for (const part of typeof content === 'string' ? [] : content)
+      if (part.type === 'tool-result' && known.find(part.callId) === undefined) missing.add(part.callId);
+  }
+  for (let turn: Turn | undefined = base; turn !== undefined && missing.size > 0; ) {
+    const { payload, parent } = turn.record;
+    if (payload.mode === 'items') for (const { content } of payload.messages) known.add(callsIn(content));
+    else known.addTurn({ payload });
+    for (const callId of missing) if (known.find(callId) !== undefined) missing.delete(callId);
+    turn = parent === undefined ? undefined : session.history.get(parent);
+  }
+  const [callId] = missing;
+  if (callId !== undefined) throw callNotFound(callId);
 }
 
 function sealed(record: TurnRecord) {

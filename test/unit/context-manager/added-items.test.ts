@@ -28,6 +28,23 @@ beforeEach(async () => {
   rig = await contextManagerRig();
 });
 
+it('a result of a call that the session does not have is not added, and the session goes on', async () => {
+  const call = { type: 'tool-call' as const, callId: 'call_a', name: 'weather', arguments: '{}' };
+  const result = (callId: string): Message => ({
+    role: 'tool',
+    content: [{ type: 'tool-result', callId, isError: false, output: 'rain' }],
+  });
+  await add(rig, { place: { opens: true }, messages: [user('first'), { role: 'assistant', content: [call] }] });
+  await add(rig, { messages: [user('third')] });
+  await add(rig, { messages: [result('call_a')] });
+  expect(await codeOf(add(rig, { messages: [result('call_b')] }))).toBe('invalid_request');
+  expect(await codeOf(add(rig, { messages: [result('call_b'), { role: 'assistant', content: [call] }] }))).toBe(
+    'invalid_request',
+  );
+  await add(rig, { messages: [user('fourth')] });
+  expect(await show(rig)).toHaveLength(4);
+});
+
 describe.each(['tokenized', 'raw'] as const)('in mode %s, what is added without a generation', (mode) => {
   it('is read by the next turn, once, in its place, and is shown where it was added', async () => {
     await add(rig, { place: { opens: true }, messages: [user('first'), { role: 'assistant', content: 'noted' }] });

@@ -1,1 +1,1 @@
-export { type Parameters, requireKnown, unsupported } from '../../parameters.ts';
+export { type Parameters, requireKnown, unsupported, withParam } from '../../parameters.ts';

@@ -7,6 +7,7 @@ import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { Turn } from '../../../../domain/session-history.ts';
 import type { TipRepeat } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
+import { withParam } from '../parameters.ts';
 import { conversationNotFound, isMissing, type Responses } from '../responses/create-response.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';
@@ -139,10 +140,10 @@ export class Conversations {
     const answerId = answerIdFrom(this.#parts.node.environment.random.bytes(ANSWER_ID_BYTES));
     const extensions = conversationExtensions(answerId, note);
     const { maxWaitMs } = this.#parts.options;
-    return model.contextManager.add(
-      { userId, sessionId, place, messages, extensions, ttlSeconds: undefined, maxWaitMs },
-      signal,
-    );
+    const request = { userId, sessionId, place, messages, extensions, ttlSeconds: undefined, maxWaitMs };
+    return model.contextManager.add(request, signal).catch((error) => {
+      throw error instanceof DiscedgeError ? withParam(error, { messages: 'items' }) : error;
+    });
   }
 
   #view(key: SessionKey, line: readonly Turn[]): Conversation {

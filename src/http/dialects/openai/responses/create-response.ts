@@ -15,6 +15,7 @@ import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
+import { withParam } from '../parameters.ts';
 import { repeatOf } from '../repeats.ts';
 import type { CreateBody } from './create-body.ts';
 import { type Asked, askedOf } from './create-request.ts';
@@ -224,13 +225,13 @@ export class Responses {
   }
 
   /** What a turn throws, as a client of responses knows it. */
-  inWords({ place }: TurnRequest, error: unknown): unknown {
+  inWords({ place }: Pick<TurnRequest, 'place'>, error: unknown): unknown {
     if (isMissing(error) && 'afterAnswer' in place) return previousNotFound();
     if (isMissing(error) && 'tip' in place) return conversationNotFound();
     if (!(error instanceof DiscedgeError)) return error;
     if (error.code === 'invalid_request' && error.param === 'turn' && 'opens' in place)
       return invalid('idempotency-key', 'another request was sent with this idempotency-key');
-    return error;
+    return withParam(error, FIELD_OF);
   }
 
   #answered(planned: PlannedResponse, reply: TurnReply): ResponseState {
@@ -251,7 +252,9 @@ export class Responses {
 
   async #forward(planned: PlannedResponse, forward: ForwardRequest, observer: TurnObserver): Promise<ResponseState> {
     const { model, state, asked, items: ids } = planned;
-    const reply = await model.contextManager.forward(forward, observer);
+    const reply = await model.contextManager.forward(forward, observer).catch((error) => {
+      throw error instanceof DiscedgeError ? withParam(error, FIELD_OF) : error;
+    });
     const isCut = reply.stop.kind === 'limit';
     return {
       ...state,
@@ -346,6 +349,9 @@ export class Responses {
     return sessionId;
   }
 }
+
+/** What a turn calls its parts, and what the body of a response does. */
+const FIELD_OF: Readonly<Record<string, string>> = { messages: 'input', format: 'text.format' };
 
 const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
 

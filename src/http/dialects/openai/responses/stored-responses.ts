@@ -72,7 +72,7 @@ export class StoredResponses {
       previousResponseId: note.after && this.#ids.response({ ...ref, answerId: note.after }),
       conversationId: note.inConversation && this.#ids.conversation(ref),
       output: isAnswered ? outputItems(parts, { ids, isCut, summarized }) : [],
-      usage: { ...note, outputTokens: outputTokens(record), reasoningTokens: reasoningTokens(record) },
+      usage: { ...note, outputTokens: outputTokens(record), reasoningTokens: reasoningTokens(record, parts) },
       error: undefined,
     };
   }
@@ -158,8 +158,10 @@ function outputTokens({ payload }: TurnRecord): number {
   return payload.mode === 'tokenized' ? payload.replyIds.length : 0;
 }
 
-function reasoningTokens({ payload }: TurnRecord): number {
+function reasoningTokens({ payload }: TurnRecord, parts: readonly ContentPart[]): number {
   if (payload.mode !== 'tokenized') return 0;
+  // Reasoning that has no end is not marked in the record.
+  if (parts.length > 0 && parts.every(({ type }) => type === 'thinking')) return payload.replyIds.length;
   const marks = payload.marks ?? [];
   return marks.reduce((sum, { part, length }) => sum + (part.type === 'thinking' ? length : 0), 0);
 }
