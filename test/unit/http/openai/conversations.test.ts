@@ -67,6 +67,22 @@ describe('a conversation', () => {
     expect(await textsOf(id)).toHaveLength(6);
   });
 
+  it('is locked for a response whose wait for another one is over, and free once that has ended', async () => {
+    const limits = { maxWaitMs: 0, maxWaitMsLimit: 50, replicatedWaitMs: 0 };
+    const hurried = await startTestNode({ llm: 'scripted', replyTokensMax: 1_048_576, ...limits });
+    const at = new OpenAI({ baseURL: `${hurried.url}/v1`, apiKey: 'any', maxRetries: 0 });
+    const { id: conversation } = await at.conversations.create({ items: [user('first')] });
+    const ask = (fields: object) => at.responses.create({ model: 'scripted', conversation, input: 'x', ...fields });
+    const endless = { input: 'x'.repeat(600_000), max_output_tokens: 1_000_000, background: true };
+    const busy = (await ask(endless)) as OpenAI.Responses.Response;
+    const locked = { status: 400, code: 'conversation_locked' };
+    expect(await failure(ask({}))).toMatchObject(locked);
+    expect(await at.responses.cancel(busy.id)).toMatchObject({ status: 'cancelled' });
+    expect(await ask({})).toMatchObject({ output_text: 'Turn 2: x' });
+    expect((await at.conversations.items.list(conversation)).data).toHaveLength(3);
+    await hurried.close();
+  });
+
   it('keeps the place of a response that was deleted, and its context', async () => {
     const { id } = await client.conversations.create();
     const one = await respond(id, 'one');

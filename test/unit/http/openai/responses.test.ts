@@ -8,11 +8,13 @@ import { type InProcessNode, startTestNode } from '../../../../tools/test-node.t
 let node: InProcessNode;
 let client: OpenAI;
 beforeAll(async () => {
-  node = await startTestNode({ llm: 'scripted' });
+  node = await startTestNode({ llm: 'scripted', replyTokensMax: 1_048_576, bodyBytesMax: 4 * 1_048_576 });
   client = new OpenAI({ baseURL: `${node.url}/v1`, apiKey: 'any', maxRetries: 2 });
 });
 afterAll(() => node.close());
 
+/** What the scripted model is busy with until it is stopped. */
+const endless = { input: 'x'.repeat(600_000), max_output_tokens: 1_000_000 };
 const create = (fields: object) =>
   client.responses.create({ model: 'scripted', ...fields } as OpenAI.Responses.ResponseCreateParamsNonStreaming);
 const streamed = async (fields: object) => {
@@ -125,6 +127,31 @@ describe('a response', () => {
   });
 });
 
+describe('a history that the client keeps', () => {
+  const history = (length: number) =>
+    Array.from({ length }, (_, at) => ({
+      role: at % 2 === length % 2 ? ('assistant' as const) : ('user' as const),
+      content: `said ${at}`,
+    }));
+
+  it('is taken whole, as long as it may be, and gone on from', async () => {
+    const one = await create({ input: history(1_024) });
+    expect(one.output_text).toBe('Turn 512: said 1023');
+    const two = await create({ input: 'more', previous_response_id: one.id });
+    expect(two.output_text).toBe('Turn 513: more');
+    const kept = await client.responses.inputItems.list(one.id, { limit: 100 });
+    expect(kept.data).toHaveLength(100);
+  });
+
+  it('of 10,000 items is answered where nothing is kept, and refused by name where it would be kept, or is longer', async () => {
+    const answered = await create({ input: history(10_000), store: false });
+    expect(answered.output_text).toBe('Turn 5000: said 9999');
+    const refused = { status: 400, code: 'invalid_request', param: 'input' };
+    expect(await failure(create({ input: history(10_000) }))).toMatchObject(refused);
+    expect(await failure(create({ input: history(10_001), store: false }))).toMatchObject(refused);
+  });
+});
+
 describe('a streamed response', () => {
   it('has all events that clients wait for, in order, and ends as the response that is stored', async () => {
     const events = await streamed({ input: 'hello' });
@@ -176,6 +203,42 @@ describe('in the background', () => {
       output_text: 'Turn 1: hello',
     });
     expect(await client.responses.cancel(begun.id)).toMatchObject({ status: 'completed' });
+  });
+
+  it('a response that is cancelled while it is made is told so wherever it is followed, and leaves nothing', async () => {
+    const sessions = async () => (await node.get('/sessions')).body.data.length;
+    const before = await sessions();
+    const begun = await create({ ...endless, background: true });
+    const types: string[] = [];
+    let cancelled: OpenAI.Responses.Response | undefined;
+    for await (const event of await client.responses.retrieve(begun.id, { stream: true })) {
+      types.push(event.type);
+      if (event.type === 'response.output_text.delta') cancelled ??= await client.responses.cancel(begun.id);
+    }
+    expect(types.at(-1)).toBe('response.cancelled');
+    expect(cancelled).toMatchObject({ id: begun.id, status: 'cancelled', output: [], error: null, completed_at: null });
+    const { output_text: _, ...shown } = await client.responses.retrieve(begun.id);
+    expect(shown).toEqual(cancelled);
+    expect(await client.responses.cancel(begun.id)).toEqual(cancelled);
+    expect(await sessions()).toBe(before);
+    const next = failure(create({ input: 'x', previous_response_id: begun.id }));
+    expect((await next).code).toBe('previous_response_not_found');
+    await client.responses.delete(begun.id);
+    expect((await failure(client.responses.retrieve(begun.id))).status).toBe(404);
+  });
+
+  it('a response on which others go on is not cancelled with one of them', async () => {
+    const one = await create({ input: 'one' });
+    const two = await create({ ...endless, background: true, previous_response_id: one.id });
+    expect(await client.responses.cancel(two.id)).toMatchObject({ status: 'cancelled', previous_response_id: one.id });
+    const three = await create({ input: 'three', previous_response_id: one.id });
+    expect(three.output_text).toBe('Turn 2: three');
+  });
+
+  it('only what is made in the background can be cancelled', async () => {
+    const { id } = await create({ input: 'x' });
+    expect(await failure(client.responses.cancel(id))).toMatchObject({ status: 400, param: 'response_id' });
+    expect(await failure(client.responses.cancel('resp_none'))).toMatchObject({ status: 404 });
   });
 
   it('what cannot be made is refused at once', async () => {
