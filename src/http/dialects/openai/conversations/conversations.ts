@@ -7,7 +7,7 @@ import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { Turn } from '../../../../domain/session-history.ts';
 import type { TipRepeat } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { withParam } from '../parameters.ts';
+import { withParam } from '../../../parameters.ts';
 import { conversationNotFound, isMissing, type Responses } from '../responses/create-response.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';

@@ -3,7 +3,7 @@ import type { ReplyOptions } from '../../../../context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../../../domain/context-window.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { Preamble, ToolDefinition } from '../../../../domain/record/preamble.ts';
-import { requireKnown, unsupported } from '../parameters.ts';
+import { requireKnown, unsupported } from '../../../parameters.ts';
 import { CREATE_FIELDS, type CreateBody, REFUSED_FIELDS } from './create-body.ts';
 
 /** What a body asks for beside its input and its place. */

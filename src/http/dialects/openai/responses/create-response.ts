@@ -15,7 +15,7 @@ import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
-import { withParam } from '../parameters.ts';
+import { withParam } from '../../../parameters.ts';
 import { repeatOf } from '../repeats.ts';
 import type { CreateBody } from './create-body.ts';
 import { type Asked, askedOf } from './create-request.ts';

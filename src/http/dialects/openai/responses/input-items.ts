@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
-import { unsupported } from '../parameters.ts';
+import { unsupported } from '../../../parameters.ts';
 
 export type InputItem = Readonly<Record<string, unknown>>;
 

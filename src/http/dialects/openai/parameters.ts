@@ -1,1 +1,0 @@
-export { type Parameters, requireKnown, unsupported, withParam } from '../../parameters.ts';
