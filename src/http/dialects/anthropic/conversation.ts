@@ -9,12 +9,12 @@ type Block = { readonly type: string } & Readonly<Record<string, unknown>>;
 type Content = string | readonly Block[];
 
 /** What a block of each type may say; `cache_control` is not looked at, as the cache follows the conversation. */
-const KNOWN: Readonly<Record<string, readonly string[]>> = {
-  text: ['text', 'citations'],
-  thinking: ['thinking', 'signature'],
-  tool_use: ['id', 'name', 'input', 'caller'],
-  tool_result: ['tool_use_id', 'content', 'is_error'],
-};
+const KNOWN: ReadonlyMap<string, readonly string[]> = new Map([
+  ['text', ['text', 'citations']],
+  ['thinking', ['thinking', 'signature']],
+  ['tool_use', ['id', 'name', 'input', 'caller']],
+  ['tool_result', ['tool_use_id', 'content', 'is_error']],
+]);
 const ID_CHARS_MAX = 128;
 
 /**
@@ -110,7 +110,7 @@ function textIn(block: Block, place: string): string {
 }
 
 function requireKnownBlock(block: Block, place: string): void {
-  const known = KNOWN[block.type];
+  const known = KNOWN.get(block.type);
   if (known === undefined)
     throw unsupported(place, `${place} is of type ${block.type}, which this node's models cannot read`);
   const more = Object.entries(block).find(

@@ -149,6 +149,11 @@ describe('is refused by name', () => {
     ['messages.0.content.0', block({ type: 'image', source: {} })],
     ['messages.0.content.0', block({ type: 'document', source: {} })],
     ['messages.0.content.0', block({ type: 'server_tool_use' })],
+    ['messages.0.content.0', block({ type: '__proto__' })],
+    [
+      'messages.0.content.0',
+      { messages: [{ role: 'assistant', content: [{ type: '__proto__', text: 'x' }] }, user('x')] },
+    ],
     ['messages.0.content.0.more', { messages: [user([{ type: 'text', text: 'x', more: 1 } as never])] }],
     ['messages', { messages: [user('a'), { role: 'assistant', content: 'Once upon' }] }],
     ['tools.0.type', { tools: [{ type: 'web_search_20250305', name: 'web_search' }] }],
