@@ -8,6 +8,7 @@ import {
   type UserId,
 } from '../../domain/identifiers.ts';
 import { type ConversationDigest, conversationsOf, digestAfter } from '../../domain/record/conversation-digest.ts';
+import { NO_PREAMBLE } from '../../domain/record/preamble.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TipRepeat } from '../../domain/turn-decision.ts';
 import { Pause } from '../../waiting/pause.ts';
@@ -63,11 +64,13 @@ export class Conversations {
    * Throws what the store throws; `gone.reason` on abort.
    */
   async run<T>(
-    whole: WholeConversation,
+    said: WholeConversation,
     sent: TipRepeat,
     gone: AbortSignal,
     take: (request: TurnRequest) => Promise<T>,
   ): Promise<T> {
+    // Who says everything each time has no tools where none are told of, whatever the turn before had.
+    const whole = { ...said, preamble: said.preamble ?? NO_PREAMBLE };
     const digested = digestsOf(whole);
     const name = nameOf(digested);
     const first = this.#given.find(name, sent);

@@ -10,6 +10,7 @@ import { DiscedgeError } from '../../../src/domain/errors.ts';
 import { conversationsOf, digestAfter } from '../../../src/domain/record/conversation-digest.ts';
 import type { Message } from '../../../src/domain/record/turn-record.ts';
 import type { TipRepeat } from '../../../src/domain/turn-decision.ts';
+import { FAMILIES } from '../../support/chat-templates/families.ts';
 import { contextManagerRig, type Rig, replicaRig, requestOf } from '../../support/context-manager-rig.ts';
 
 let rig: Rig;
@@ -62,6 +63,19 @@ describe('a conversation goes on', () => {
     expect(next.usage.cachedTokens).toBe(last.promptTokens + last.replyIds.length - 1);
     const { record } = rig.records(last.sessionId)[6] as ReturnType<Rig['records']>[0];
     expect(record.payload.mode === 'tokenized' && record.payload.spans.length).toBe(1);
+  });
+
+  it('with the tools that are told of this time, none where none are', async () => {
+    const chatTemplate = FAMILIES.find(({ name }) => name === 'hermes-3-tools')?.source as string;
+    const at = await contextManagerRig({ chatTemplate });
+    const preamble = { instructions: undefined, tools: [{ name: 'weather', parameters: { type: 'object' } }] };
+    const [messages, told] = await talk(1, { at, more: { preamble } });
+    const plain = await talk(1, { at, more: { userId: 'other' as never } });
+    const next = await say([...messages, user('more')], { at });
+    expect(next).toMatchObject({ sessionId: told.sessionId, turn: 2 });
+    const other = await say([...plain[0], user('more')], { at, more: { userId: 'other' as never } });
+    expect(next.promptTokens).toBe(other.promptTokens);
+    expect(told.promptTokens).toBeGreaterThan(plain[1].promptTokens);
   });
 
   it('after the last turn that its client has as it was answered', async () => {

@@ -37,8 +37,7 @@ export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOption
       ...samplingOf(body, { choice, probabilities: probabilitiesOf(body) }),
       ...(form !== undefined && { form }),
     };
-    // A client that has the conversation says with each turn what stands before it; a session keeps what it was told.
-    const before = (tools.length > 0 || placed === undefined) && { preamble: { instructions: undefined, tools } };
+    const before = tools.length > 0 && { preamble: { instructions: undefined, tools } };
     if (!store) return { kind: 'forward', request: { ...reply, ...before, prompt: { conversation: messages } } };
     const request: WholeConversation = {
       ...reply,
