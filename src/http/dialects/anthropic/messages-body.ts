@@ -58,7 +58,11 @@ const PromptFields = {
 export const MessagesBody = Type.Object(
   {
     ...PromptFields,
-    max_tokens: Type.Integer({ minimum: 1, description: 'Most tokens to reply with.' }),
+    max_tokens: Type.Integer({
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Most tokens to reply with.',
+    }),
     stop_sequences: Type.Optional(Type.Array(Type.String({ maxLength: 256 }), { maxItems: STOP_SEQUENCES_MAX })),
     stream: Type.Optional(Type.Boolean()),
     temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),

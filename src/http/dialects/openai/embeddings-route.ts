@@ -3,10 +3,10 @@ import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { clientGone } from '../../client-gone.ts';
 import { ModelChoice } from '../../model-choice.ts';
+import { type Parameters, requireKnown } from '../../parameters.ts';
 import { OF_A_MODEL } from '../../possible-errors.ts';
 import { choice, modelText, tokenId } from '../../request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
-import { type Parameters, requireKnown } from '../../parameters.ts';
 
 /** Texts in one request: they are read by one engine, one after the other. */
 const INPUTS_MAX = 256;

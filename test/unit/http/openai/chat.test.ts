@@ -210,6 +210,19 @@ describe('is refused by name', () => {
     ['top_logprobs alone', { top_logprobs: 2 }, 'top_logprobs', 'invalid_request'],
     ['a choice of tools without any', { tool_choice: 'required' }, 'tool_choice', 'invalid_request'],
     ['too many pairs of metadata', { metadata: pairs(17) }, 'metadata', 'invalid_request'],
+    [
+      'a long key of metadata',
+      { metadata: { ['k'.repeat(65)]: 'v' } },
+      `metadata.${'k'.repeat(65)}`,
+      'invalid_request',
+    ],
+    ['metadata that is no text', { metadata: { 'a\nb': 5 } }, 'metadata', 'invalid_request'],
+    [
+      'more tokens than there are numbers',
+      { max_completion_tokens: 1e308 },
+      'max_completion_tokens',
+      'invalid_request',
+    ],
     ['a session and nothing to be kept', { session_id: 's', store: false }, 'store', 'invalid_request'],
     ['a turn of no session', { turn: 2 }, 'session_id', 'invalid_request'],
   ])('%s', async (_, body, param, code) => {

@@ -269,6 +269,8 @@ describe('a request that a client library repeats', () => {
   });
 });
 
+const LONG = 'k'.repeat(65);
+
 describe('what is wrong is refused by name', () => {
   it.each<[string, object, number, string, string]>([
     [
@@ -307,6 +309,9 @@ describe('what is wrong is refused by name', () => {
       'metadata',
     ],
     ['a long value', { input: 'x', metadata: { k: 'v'.repeat(513) } }, 400, 'invalid_request', 'metadata.k'],
+    ['a long key', { input: 'x', metadata: { [LONG]: 'v' } }, 400, 'invalid_request', `metadata.${LONG}`],
+    ['a value that is no text', { input: 'x', metadata: { 'a\nb': 5 } }, 400, 'invalid_request', 'metadata'],
+    ['tokens without end', { input: 'x', max_output_tokens: 1e308 }, 400, 'invalid_request', 'max_output_tokens'],
     ['an unknown conversation', { input: 'x', conversation: 'conv_a' }, 404, 'conversation_not_found', 'conversation'],
     ['a call of no tool', { input: 'x', tool_choice: 'required' }, 400, 'invalid_request', 'tool_choice'],
   ])('%s', async (_, fields, status, code, param) => {

@@ -3,15 +3,15 @@ import { ModelChoice } from '../../../model-choice.ts';
 import type { Parameters } from '../../../parameters.ts';
 import { choice, contextId, sessionId, turnNumber, userId } from '../../../request-fields.ts';
 import { TurnOptions } from '../../../turn-options.ts';
+import { Metadata } from '../metadata.ts';
 import { LLAMA_CPP_FIELDS, SamplingFields } from '../sampling.ts';
 import { ToolFields } from '../tools.ts';
 import { ChatMessage, MESSAGES_MAX } from './chat-messages.ts';
 
 const TOP_LOGPROBS_MAX = 20;
-/** OpenAI's own bounds. */
-const METADATA_PAIRS_MAX = 16;
 
-const replyTokens = (description: string) => Type.Integer({ minimum: 1, description });
+const replyTokens = (description: string) =>
+  Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description });
 
 /** OpenAI's create, and what of DisCEdge's turns a client may say beside it. */
 export const ChatBody = Type.Object(
@@ -42,12 +42,7 @@ export const ChatBody = Type.Object(
     store: Type.Optional(
       Type.Boolean({ description: 'False: nothing is written, and the conversation cannot be gone on from.' }),
     ),
-    metadata: Type.Optional(
-      Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 512 }), {
-        maxProperties: METADATA_PAIRS_MAX,
-        description: 'Kept with the turn.',
-      }),
-    ),
+    metadata: Type.Optional(Metadata),
     modalities: Type.Optional(Type.Array(choice(['text']), { minItems: 1, maxItems: 1 })),
     service_tier: Type.Optional(choice(['auto', 'default'])),
     safety_identifier: Type.Optional(Type.String({ description: 'Not looked at: nothing is reported to anybody.' })),

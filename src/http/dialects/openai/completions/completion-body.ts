@@ -24,7 +24,9 @@ export const CompletionBody = Type.Object(
       { description: 'A text, several, ids, or several lists of ids.' },
     ),
     ...SamplingFields,
-    max_tokens: Type.Optional(Type.Integer({ minimum: 1, description: 'Most tokens to reply with.' })),
+    max_tokens: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Most tokens to reply with.' }),
+    ),
     echo: Type.Optional(Type.Boolean({ description: 'Begin each text with its prompt.' })),
     logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: LOGPROBS_MAX })),
     stream: Type.Optional(Type.Boolean()),

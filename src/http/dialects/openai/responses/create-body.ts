@@ -1,19 +1,10 @@
 import { type Static, Type } from 'typebox';
 import { ID_BYTES_MAX } from '../../../../domain/identifiers.ts';
 import { userId } from '../../../request-fields.ts';
+import { Metadata } from '../metadata.ts';
 
-/** What OpenAI allows. */
-const PAIRS_MAX = 16;
-const KEY_CHARS_MAX = 64;
-const VALUE_CHARS_MAX = 512;
 /** Tools of one request; each is part of the prompt. */
 const TOOLS_MAX = 128;
-
-export const Metadata = Type.Record(
-  Type.String({ maxLength: KEY_CHARS_MAX }),
-  Type.String({ maxLength: VALUE_CHARS_MAX }),
-  { maxProperties: PAIRS_MAX, description: 'Up to 16 pairs, keys of up to 64 characters, values of up to 512.' },
-);
 
 const AnyObject = Type.Object({}, { additionalProperties: true });
 
@@ -59,7 +50,7 @@ export const CreateBody = Type.Object(
     stream: Type.Optional(Type.Boolean()),
     stream_options: Type.Optional(AnyObject),
     background: Type.Optional(Type.Boolean()),
-    max_output_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
+    max_output_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
     temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
     top_p: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     presence_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
