@@ -1,13 +1,15 @@
 /**
  * Two builds of the node side by side, as processes with nats-servers of their own: this one, and a later one that has a newer
- * version of the record. Tries to make an upgrade, node by node, lose, stall or pass over a turn, and an older node do more
+ * version of the record, or an earlier one that knows of no items added without a reply. Tries to make an upgrade, node by node, lose, stall or pass over a turn, and an older node do more
  * than wait where a newer one has written what it cannot read.
  */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { newClusterKey } from '../../src/certificates/cluster-key.ts';
 import { RECORD_FORMAT_VERSION } from '../../src/domain/record/record-version.ts';
 import { freePort } from '../../tools/free-port.ts';
-import { buildLaterNode, LATER_SESSIONS } from '../../tools/later-build.ts';
+import { buildEarlierNode, buildLaterNode, EARLIER_RECORD_VERSION, LATER_SESSIONS } from '../../tools/later-build.ts';
 import { CLI_PATH, type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import type { Json } from '../../tools/test-node.ts';
@@ -19,6 +21,7 @@ const IDS = ['a', 'b', 'c'] as const;
 type Id = (typeof IDS)[number];
 
 let laterCli: string;
+let earlierCli: string;
 let program: string;
 let folder: ReturnType<typeof temporaryFolder>;
 let ports: Record<Id, number>;
@@ -28,10 +31,16 @@ beforeAll(async () => {
   program = (await natsPrograms())[0]?.path as string;
   const build = temporaryFolder();
   laterCli = buildLaterNode(build.path);
-  return () => build.remove();
+  const earlier = temporaryFolder();
+  earlierCli = buildEarlierNode(earlier.path);
+  return () => {
+    build.remove();
+    earlier.remove();
+  };
 });
 beforeEach(async () => {
   folder = temporaryFolder();
+  writeFileSync(clusterKey(), newClusterKey({ bytes: (length) => new Uint8Array(length).fill(7) }));
   ports = { a: await freePort(), b: await freePort(), c: await freePort() };
 });
 afterEach(async () => {
@@ -39,13 +48,15 @@ afterEach(async () => {
   folder.remove();
 });
 
+const clusterKey = () => join(folder.path, 'cluster.key');
 const at = (id: Id): NodeProcess => running.get(id) as NodeProcess;
 
 async function start(id: Id, cli: string): Promise<void> {
   const peers = IDS.filter((other) => other !== id).map((other) => `${other}=127.0.0.1:${ports[other]}`);
   const args = ['--node-id', id, '--llm', 'scripted', '--store', 'nats', '--nats-program', program];
   const places = ['--data-dir', join(folder.path, id), '--nats-listen', `127.0.0.1:${ports[id]}`];
-  running.set(id, await startNodeProcess([...args, ...places, '--peers', peers.join(',')], { cli }));
+  const cluster = ['--peers', peers.join(','), '--cluster-key-file', clusterKey()];
+  running.set(id, await startNodeProcess([...args, ...places, ...cluster], { cli }));
 }
 
 async function stop(id: Id): Promise<void> {
@@ -53,9 +64,9 @@ async function stop(id: Id): Promise<void> {
   running.delete(id);
 }
 
-async function upgrade(id: Id): Promise<void> {
+async function upgrade(id: Id, cli = laterCli): Promise<void> {
   await stop(id);
-  await start(id, laterCli);
+  await start(id, cli);
 }
 
 const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: WAIT_MS, interval: 50 });
@@ -151,4 +162,40 @@ test('an older node waits at what it cannot read, says so, serves all else, and 
   await taken('c', session, 4);
   await taken('c', 'after', 4);
   await inStep();
+});
+
+test('a node that knows of no added items waits before them, and reads them once it is upgraded', async () => {
+  await Promise.all([start('a', earlierCli), start('b', CLI_PATH)]);
+  await eventually(async () =>
+    expect(await peerOf('b', 'a')).toMatchObject({
+      state: 'connected',
+      record_version: EARLIER_RECORD_VERSION,
+      lag: 0,
+    }),
+  );
+  const said = (content: string) => ({ items: [{ type: 'message', role: 'user', content }] });
+  const { body: conversation } = await at('b').post('/v1/conversations', said('first'));
+  await taken('b', 'behind', 1);
+  const waits = async () =>
+    expect(await peerOf('a', 'b')).toMatchObject({
+      ...{ state: 'connected', needs_record_version: EARLIER_RECORD_VERSION + 1, refused_records: {} },
+      reason: expect.stringContaining('needs upgrade'),
+    });
+  const respond = (id: Id) => at(id).post('/v1/responses', { conversation: conversation.id, input: 'Recall' });
+  await eventually(waits);
+  expect((await respond('a')).status).not.toBe(200);
+  await taken('a', 'behind', 2);
+  await upgrade('a', earlierCli);
+  await eventually(waits);
+
+  await upgrade('a', CLI_PATH);
+  const { status, body } = await respond('a');
+  expect({ status, conversation: body.conversation }).toEqual({ status: 200, conversation: { id: conversation.id } });
+  expect(body.output[0].content[0].text).toBe('Turn 2: first | Recall');
+  await taken('b', 'behind', 3);
+  await eventually(async () => {
+    const seen = await peerOf('a', 'b');
+    expect(seen).toMatchObject({ state: 'connected', lag: 0 });
+    expect(seen).not.toHaveProperty('needs_record_version');
+  });
 });
