@@ -3,7 +3,7 @@ import type { TextMessage } from 'discedge/internal/domain/record/turn-record';
 import type { Clock } from 'discedge/internal/environment/environment';
 import { templateSource } from 'discedge/internal/llm-service/chat-template/fallback-template';
 import { TemplateRefusal, TemplateRenderer } from 'discedge/internal/llm-service/chat-template/template-renderer';
-import { wholeConversation } from 'discedge/internal/llm-service/chat-template/whole-conversation';
+import { textOfWhole, wholeConversation } from 'discedge/internal/llm-service/chat-template/whole-conversation';
 import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 
 /** What a client that keeps the history itself has to know of the node's model. */
@@ -30,8 +30,8 @@ export class ChatPrompt {
 
   /** The conversation so far, ready for the model's next reply. */
   write(messages: readonly TextMessage[]): string {
-    const { literals, contents } = refusals(() => wholeConversation(this.#renderer, messages, { style: undefined }));
-    return literals.map((literal, index) => literal + (contents[index] ?? '')).join('');
+    const whole = refusals(() => wholeConversation(this.#renderer, messages, { style: undefined }));
+    return textOfWhole(whole, { unended: false });
   }
 }
 
