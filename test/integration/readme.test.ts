@@ -1,7 +1,7 @@
 // Does what the README says, with nothing but the README: its curl lines and its client snippet against a node started as
 // it says, its npm scripts, its links. A README that lies is the first thing a new user meets.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -52,6 +52,20 @@ it('the client snippet runs as it stands', async () => {
   writeFileSync(file, (snippet as string).replace(DOCUMENTED_URL, node.url));
   const { stdout } = await run(process.execPath, [file]);
   expect(stdout).toContain('Ada');
+});
+
+it('the OpenAI snippet prints what it says, its two nodes being one', async () => {
+  const [snippet] = blocks('js') as [string];
+  // Here, so that `openai` is found.
+  const file = join(ROOT, '.cache', `readme-openai-${process.pid}.mjs`);
+  const { port } = new URL(node.url);
+  writeFileSync(file, snippet.replaceAll(/at\(80\d\d\)/g, `at(${port})`));
+  try {
+    const { stdout } = await run(process.execPath, [file]);
+    expect(stdout.trim()).toBe(/\/\/ (.*)$/m.exec(snippet)?.[1]);
+  } finally {
+    rmSync(file);
+  }
 });
 
 it('every npm script, command and file it names exists', async () => {
