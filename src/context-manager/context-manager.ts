@@ -113,7 +113,7 @@ export class ContextManager {
     this.conversations = new Conversations({ keygroup: this.keygroup, node });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? this.#openingMode] };
-    this.#items = new AddedItemsWriter({ keygroup: this.keygroup, node, gate: this.#gate });
+    this.#items = new AddedItemsWriter({ keygroup: this.keygroup, node, gate: this.#gate, template });
   }
 
   /**

@@ -15,6 +15,7 @@ import { sealRecord } from '../../domain/record/record-codec.ts';
 import type { Message, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import { callNotFound, callsIn, KnownCalls } from '../modes/known-calls.ts';
 import type { NodeResources } from '../node-resources.ts';
@@ -48,6 +49,7 @@ export interface AddedItemsWriterParts {
   readonly keygroup: KeygroupId;
   readonly node: NodeResources;
   readonly gate: TurnGate;
+  readonly template: Pick<ChatTemplate, 'calls'>;
 }
 
 /** Writes messages that have a place in a session of their own, as a turn has, and no reply. */
@@ -60,7 +62,8 @@ export class AddedItemsWriter {
 
   /**
    * Durable on this node when it resolves. They wait their turn, and their place is one node's, as a turn's is. Throws what
-   * the turn gate, arbitration and the store throw; `invalid_request` for what no record holds and for a result of no call.
+   * the turn gate, arbitration and the store throw; `invalid_request` for what no record holds, a result of no
+   * call, and a call under a template that knows none.
    */
   add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
     const { keygroup, node } = this.#parts;
@@ -73,7 +76,7 @@ export class AddedItemsWriter {
   }
 
   async #addQueued(key: SessionKey, request: AddRequest, task: RunningTurn): Promise<AddedItems> {
-    const { node, gate } = this.#parts;
+    const { node, gate, template } = this.#parts;
     const { arbitration, records } = node;
     const claim = claimOf(request);
     const wasInDoubt = records.isInDoubt(key);
@@ -85,6 +88,7 @@ export class AddedItemsWriter {
       records.requireKnown(key, { wasInDoubt });
       // Every turn after it would be refused.
       refuseLateSystem(request, pass.session.history.lastAnswered(pass.base));
+      if (template.calls === undefined) refuseCalls(request.messages);
       requireCalls(request.messages, pass);
       const record = sealed(this.#recordOf(key, request, pass));
       task.startCommitting();
@@ -130,6 +134,12 @@ export function withAdded(request: TurnRequest, added: readonly Turn[]): TurnReq
   return messages.length === 0 ? request : { ...request, messages: [...messages, ...request.messages] };
 }
 
+function refuseCalls(messages: readonly Message[]): void {
+  if (messages.every(({ content }) => callsIn(content).length === 0)) return;
+  const message = "the model's chat template knows no calls of tools";
+  throw new DiscedgeError('invalid_request', message, { param: 'messages' });
+}
+
 /** A result of no call, once it is kept, would have every later turn refused. Looks back no further than the calls are. */
 function requireCalls(messages: readonly Message[], { base, session }: Pick<OpenPass, 'base' | 'session'>): void {
   const known = new KnownCalls();
@@ -139,11 +149,12 @@ function requireCalls(messages: readonly Message[], { base, session }: Pick<Open
     for (const part of typeof content === 'string' ? [] : content)
       if (part.type === 'tool-result' && known.find(part.callId) === undefined) missing.add(part.callId);
   }
+  const before = new KnownCalls();
   for (let turn: Turn | undefined = base; turn !== undefined && missing.size > 0; ) {
     const { payload, parent } = turn.record;
-    if (payload.mode === 'items') for (const { content } of payload.messages) known.add(callsIn(content));
-    else known.addTurn({ payload });
-    for (const callId of missing) if (known.find(callId) !== undefined) missing.delete(callId);
+    if (payload.mode === 'items') for (const { content } of payload.messages) before.add(callsIn(content));
+    else before.addTurn({ payload });
+    for (const callId of missing) if (before.find(callId) !== undefined) missing.delete(callId);
     turn = parent === undefined ? undefined : session.history.get(parent);
   }
   const [callId] = missing;

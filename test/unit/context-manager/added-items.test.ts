@@ -6,6 +6,7 @@ import type { AddRequest } from '../../../src/context-manager/turn/added-items.t
 import { type AnswerId, answerIdExtension } from '../../../src/domain/record/answer-id.ts';
 import { removedAnswerExtension } from '../../../src/domain/record/removed-answer.ts';
 import type { Message } from '../../../src/domain/record/turn-record.ts';
+import { FAMILIES } from '../../support/chat-templates/families.ts';
 import { codeOf, contextManagerRig, type Rig, replicaRig, textOf } from '../../support/context-manager-rig.ts';
 
 const gone = new AbortController().signal;
@@ -28,8 +29,17 @@ beforeEach(async () => {
   rig = await contextManagerRig();
 });
 
+const call = { type: 'tool-call' as const, callId: 'call_a', name: 'weather', arguments: '{}' };
+
+it('a call is not added under a template that knows none, and the session goes on', async () => {
+  await add(rig, { place: { opens: true } });
+  expect(await codeOf(add(rig, { messages: [{ role: 'assistant', content: [call] }] }))).toBe('invalid_request');
+  expect(await rig.turn({ session: 's', place: { tip: 'new' }, text: 'second' })).toMatchObject({ turn: 2 });
+});
+
 it('a result of a call that the session does not have is not added, and the session goes on', async () => {
-  const call = { type: 'tool-call' as const, callId: 'call_a', name: 'weather', arguments: '{}' };
+  const chatTemplate = FAMILIES.find(({ name }) => name === 'hermes-3-tools')?.source as string;
+  rig = await contextManagerRig({ chatTemplate });
   const result = (callId: string): Message => ({
     role: 'tool',
     content: [{ type: 'tool-result', callId, isError: false, output: 'rain' }],
@@ -38,11 +48,11 @@ it('a result of a call that the session does not have is not added, and the sess
   await add(rig, { messages: [user('third')] });
   await add(rig, { messages: [result('call_a')] });
   expect(await codeOf(add(rig, { messages: [result('call_b')] }))).toBe('invalid_request');
-  expect(await codeOf(add(rig, { messages: [result('call_b'), { role: 'assistant', content: [call] }] }))).toBe(
-    'invalid_request',
-  );
+  const late: Message = { role: 'assistant', content: [{ ...call, callId: 'call_b' }] };
+  expect(await codeOf(add(rig, { messages: [result('call_b'), late] }))).toBe('invalid_request');
   await add(rig, { messages: [user('fourth')] });
   expect(await show(rig)).toHaveLength(4);
+  expect(await rig.turn({ session: 's', place: { tip: 'new' }, text: 'fifth' })).toMatchObject({ turn: 5 });
 });
 
 describe.each(['tokenized', 'raw'] as const)('in mode %s, what is added without a generation', (mode) => {

@@ -157,6 +157,6 @@ export class Conversations {
   }
 
   #messages(items: readonly InputItem[], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf(items, (id) => this.#responses.messagesOfItem(id, owner, signal), 'items');
+    return messagesOf(items, this.#responses.references(owner, signal), 'items');
   }
 }

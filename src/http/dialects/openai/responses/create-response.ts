@@ -19,7 +19,7 @@ import { withParam } from '../../../parameters.ts';
 import { repeatOf } from '../repeats.ts';
 import type { CreateBody } from './create-body.ts';
 import { type Asked, askedOf } from './create-request.ts';
-import { messagesOf } from './input-items.ts';
+import { type ItemReferences, messagesOf } from './input-items.ts';
 import { ItemIds, outputItems } from './item-views.ts';
 import { keyedSession, RecentOpenings } from './recent-openings.ts';
 import { encodeNote, responseExtensions, responseNoteOf } from './response-note.ts';
@@ -313,11 +313,19 @@ export class Responses {
   }
 
   async #messages(input: CreateBody['input'], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf((input ?? []) as never, (id) => this.messagesOfItem(id, owner, signal));
+    return messagesOf((input ?? []) as never, this.references(owner, signal));
+  }
+
+  /** To items of one user. No more may stand behind them than a body could have said itself. */
+  references(owner: UserId, signal: AbortSignal): ItemReferences {
+    return {
+      resolve: (id) => this.#messagesOfItem(id, owner, signal),
+      charactersMax: this.#parts.options.bodyBytesMax,
+    };
   }
 
   /** The message that an item's id names; `undefined` for one that is not known here, is gone, or is somebody else's. */
-  async messagesOfItem(id: string, owner: UserId, signal: AbortSignal): Promise<readonly Message[] | undefined> {
+  async #messagesOfItem(id: string, owner: UserId, signal: AbortSignal): Promise<readonly Message[] | undefined> {
     const item = this.ids.openItem(id);
     if (item?.userId !== owner) return undefined;
     return this.stored.messagesOf(item, signal).catch((error) => {

@@ -7,6 +7,8 @@ export type InputItem = Readonly<Record<string, unknown>>;
 
 /** Items of one request: a long conversation handed over whole. */
 export const INPUT_ITEMS_MAX = 10_000;
+/** References among them: each has a stored turn read. */
+export const ITEM_REFERENCES_MAX = 256;
 
 const ROLES: readonly string[] = ['user', 'assistant', 'system', 'developer'];
 /** Known of OpenAI's API, and answered by nothing here. */
@@ -16,8 +18,13 @@ const UNSUPPORTED_PARTS: Readonly<Record<string, string>> = {
   input_audio: 'the model reads text only',
 };
 
-/** Finds the message that an item's id names; undefined when there is none. */
-export type ResolveItem = (id: string) => Promise<readonly Message[] | undefined>;
+/** How items are found again that a request names by their ids. */
+export interface ItemReferences {
+  /** The message that an item's id names; undefined when there is none. */
+  readonly resolve: (id: string) => Promise<readonly Message[] | undefined>;
+  /** What all of them may bring in together: characters of their contents as JSON. */
+  readonly charactersMax: number;
+}
 
 /**
  * Input as messages. What an assistant said and called in neighbouring items is one message. Throws `invalid_request` and
@@ -25,28 +32,57 @@ export type ResolveItem = (id: string) => Promise<readonly Message[] | undefined
  */
 export async function messagesOf(
   input: string | readonly InputItem[],
-  resolve: ResolveItem,
+  references: ItemReferences,
   name = 'input',
 ): Promise<Message[]> {
   if (typeof input === 'string') return [{ role: 'user', content: wellFormed(input, name) }];
   if (input.length > INPUT_ITEMS_MAX) throw invalid(name, `${name} has more than ${INPUT_ITEMS_MAX} items`);
+  if (input.filter(isReference).length > ITEM_REFERENCES_MAX)
+    throw invalid(name, `${name} has more than ${ITEM_REFERENCES_MAX} items of type item_reference`);
   const messages: Message[] = [];
+  let charactersLeft = references.charactersMax;
   for (const [index, item] of input.entries()) {
     const at = `${name}[${index}]`;
-    if (item.type === 'item_reference') {
-      const found = await resolve(textField(item, 'id', at));
-      if (found === undefined) throw invalid(at, `${at} refers to an item that is not known here`);
-      for (const message of found) append(messages, message);
-    } else append(messages, messageOf(item, at));
+    if (!isReference(item)) {
+      messages.push(messageOf(item, at));
+      continue;
+    }
+    const found = await references.resolve(textField(item, 'id', at));
+    if (found === undefined) throw invalid(at, `${at} refers to an item that is not known here`);
+    charactersLeft -= charactersIn(found);
+    if (charactersLeft < 0)
+      throw invalid(
+        at,
+        `up to ${at} items of type item_reference bring in more than ${references.charactersMax} characters`,
+      );
+    messages.push(...found);
   }
-  return messages;
+  return withAssistantsJoined(messages);
 }
 
-function append(messages: Message[], message: Message): void {
-  const last = messages.at(-1);
-  if (last?.role === 'assistant' && message.role === 'assistant') {
-    messages[messages.length - 1] = { role: 'assistant', content: [...partsOf(last), ...partsOf(message)] };
-  } else messages.push(message);
+const isReference = ({ type }: InputItem) => type === 'item_reference';
+
+function charactersIn(messages: readonly Message[]): number {
+  return messages.reduce((sum, { content }) => sum + JSON.stringify(content).length, 0);
+}
+
+function withAssistantsJoined(messages: readonly Message[]): Message[] {
+  const joined: Message[] = [];
+  let parts: ContentPart[] | undefined;
+  for (const message of messages) {
+    const last = joined.at(-1);
+    if (last?.role !== 'assistant' || message.role !== 'assistant') {
+      joined.push(message);
+      parts = undefined;
+      continue;
+    }
+    if (parts === undefined) {
+      parts = [...partsOf(last)];
+      joined[joined.length - 1] = { role: 'assistant', content: parts };
+    }
+    for (const part of partsOf(message)) parts.push(part);
+  }
+  return joined;
 }
 
 const partsOf = ({ content }: Message): readonly ContentPart[] =>
