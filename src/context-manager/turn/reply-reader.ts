@@ -168,8 +168,15 @@ export class ReplyReader {
       const text = this.#controls.get(id);
       if (text === undefined) continue;
       const index = before + offset;
-      this.#marks.push({ at: (await this.#llm.detokenize(this.#ids.slice(0, index))).length, index, text });
+      this.#marks.push({ at: await this.#shownBy(this.#ids, index), index, text });
     }
+  }
+
+  /** Length of the text of the first `count` ids. Only what came since the last control token is read again. */
+  async #shownBy(ids: TokenSequence, count: number): Promise<number> {
+    // From the control token on, which shows nothing: first of all, a piece can lose the space it begins with.
+    const { at, index } = this.#marks.findLast((mark) => mark.index < count) ?? { at: 0, index: 0 };
+    return at + (await this.#llm.detokenize(ids.slice(index, count))).length;
   }
 
   #told(parsed: ReturnType<ReplyParser['push']>): PartDelta[] {
@@ -201,6 +208,6 @@ export class ReplyReader {
 
   async #readOf(ids: TokenSequence, count: number): Promise<number> {
     const marks = this.#marks.reduce((sum, { index, text }) => (index < count ? sum + text.length : sum), 0);
-    return (await this.#llm.detokenize(ids.slice(0, count))).length + marks;
+    return (await this.#shownBy(ids, count)) + marks;
   }
 }
