@@ -1,3 +1,5 @@
+import { isDeeperThan } from '../domain/json-depth.ts';
+
 /** Levels of objects and arrays in a field of a request; JSON schemas, the deepest there are, go a dozen deep or two. */
 export const JSON_DEPTH_MAX = 64;
 
@@ -5,9 +7,4 @@ export const JSON_DEPTH_MAX = 64;
 export function tooDeepField(body: unknown): string | undefined {
   if (body === null || typeof body !== 'object') return undefined;
   return Object.entries(body).find(([, value]) => isDeeperThan(value, JSON_DEPTH_MAX))?.[0];
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (value === null || typeof value !== 'object') return false;
-  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }

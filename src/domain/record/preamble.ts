@@ -1,4 +1,5 @@
 import { type ByteReader, type ByteWriter, MalformedBytes, pick } from '../bytes.ts';
+import { isDeeperThan } from '../json-depth.ts';
 import type { TokenSequence } from '../token-sequence.ts';
 import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
 
@@ -54,11 +55,6 @@ export function toolsFault(tools: readonly ToolDefinition[]): string | undefined
   }
   const bytes = Buffer.byteLength(JSON.stringify(tools));
   return bytes > TOOLS_BYTES_MAX ? `tools of ${bytes} bytes, and ${TOOLS_BYTES_MAX} is the limit` : undefined;
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (value === null || typeof value !== 'object') return false;
-  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }
 
 const INSTRUCTIONS = ['none', 'text', 'ids'] as const;
