@@ -1,5 +1,6 @@
 // Chats with a node through OpenAI's own client, unmodified: whole histories, streams, choices, retries, refusals. Tries to get
 // something ignored in silence, written although it must not be, or answered twice.
+import { fileURLToPath } from 'node:url';
 import OpenAI, { APIError } from 'openai';
 import type { ChatCompletionCreateParamsNonStreaming, ChatCompletionMessageParam } from 'openai/resources';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -73,6 +74,36 @@ describe('a chat', () => {
       code: 'context_stale',
       type: 'server_error',
     });
+  });
+});
+
+describe('tools in a session', () => {
+  const chatTemplateFile = fileURLToPath(new URL('../../../support/chat-templates/qwen2-5.jinja', import.meta.url));
+  const tools = [{ type: 'function', function: { name: 'time', parameters: { type: 'object' } } }];
+  // The scripted service repeats what it is told, which under this template may be a result.
+  const asked = user('<tool_call>\n{"name": "time", "arguments": {"zone": "CET"}}\n</tool_call>');
+
+  it.each(['tokenized', 'raw'])('a result is sent without the call that it answers: %s', async (mode) => {
+    const tooled = await startTestNode({ chatTemplateFile, mode });
+    const chat = (body: object) => tooled.post('/v1/chat/completions', { model: 'any', ...body });
+    const first = (await chat({ session_id: 'tools', turn: 1, tools, messages: [asked] })).body;
+    const [call] = first.choices[0].message.tool_calls;
+    expect(call.function).toMatchObject({ name: 'time', arguments: expect.stringContaining('CET') });
+    const result = (id: string) => ({
+      ...{ session_id: 'tools', turn: 2 },
+      messages: [{ role: 'tool', tool_call_id: id, content: 'noon' }],
+    });
+    const refused = await chat(result('call_of_nobody'));
+    expect(refused.status).toBe(400);
+    expect(refused.body.error).toMatchObject({ code: 'invalid_request', param: 'messages' });
+    const opening = { ...result(call.id), session_id: 'another', turn: 1 };
+    expect((await chat(opening)).status).toBe(400);
+    const second = await chat(result(call.id));
+    expect(second.body.choices?.[0]).toMatchObject({
+      message: { content: expect.stringContaining('noon') },
+      discedge: { session_id: 'tools', turn: 2, based_on_turn: 1 },
+    });
+    await tooled.close();
   });
 });
 

@@ -48,14 +48,15 @@ const KNOWN: Readonly<Record<Role, readonly string[]>> = {
 
 /**
  * The messages of a conversation. Throws `invalid_request` for a tool's result without its call and what else cannot be,
- * `unsupported_parameter` for what is more than text and tools, each with the place.
+ * `unsupported_parameter` for what is more than text and tools, each with the place. `isWhole`: nothing stands before them; else
+ * their results may answer stored calls, and whoever has those refuses one without its call.
  */
-export function messagesOf(said: readonly ChatMessage[]): Message[] {
+export function messagesOf(said: readonly ChatMessage[], { isWhole }: { readonly isWhole: boolean }): Message[] {
   const open = new Set<string>();
   return said.map((message, at) => {
     const where = `messages.${at}`;
     refuseMore(message, where);
-    if (message.role === 'tool') return toolResult(message, open, where);
+    if (message.role === 'tool') return toolResult(message, isWhole ? open : undefined, where);
     if (message.role !== 'assistant') return { role: message.role, content: textIn(message, where) };
     const content = replied(message, where);
     open.clear();
@@ -64,10 +65,10 @@ export function messagesOf(said: readonly ChatMessage[]): Message[] {
   });
 }
 
-function toolResult(message: ChatMessage, open: ReadonlySet<string>, where: string): Message {
+function toolResult(message: ChatMessage, open: ReadonlySet<string> | undefined, where: string): Message {
   const { tool_call_id: callId } = message;
   if (callId === undefined || callId === null) throw invalid(`${where}.tool_call_id`, 'a tool message names its call');
-  if (!open.has(callId)) {
+  if (open !== undefined && !open.has(callId)) {
     throw invalid(`${where}.tool_call_id`, 'no tool call of this id stands in the assistant message before it');
   }
   return { role: 'tool', content: [{ type: 'tool-result', callId, isError: false, output: textIn(message, where) }] };

@@ -24,11 +24,11 @@ export type ChatRequest =
 export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOptions): readonly ChatRequest[] {
   requireKnown(body, CHAT_PARAMETERS);
   const { n = 1, stream = false, store = options.keepConversations } = body;
-  const messages = messagesOf(body.messages);
   const tools = toolsOf(body);
   const form = formOf(body);
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   const placed = placeOf(body);
+  const messages = messagesOf(body.messages, { isWhole: placed === undefined });
   if (!store && placed !== undefined)
     throw invalid('store', 'a turn of a session is kept: leave out store or session_id');
   return Array.from({ length: n }, (_, choice): ChatRequest => {
