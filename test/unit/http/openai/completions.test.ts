@@ -40,6 +40,16 @@ describe('a completion', () => {
     expect(usage.total_tokens).toBe(usage.prompt_tokens + usage.completion_tokens);
   });
 
+  it('has many replies side by side, and Node.js warns of nothing', async () => {
+    const warnings: string[] = [];
+    const note = ({ name }: Error) => warnings.push(name);
+    process.on('warning', note);
+    const { choices } = await create({ prompt: Array.from({ length: 6 }, () => prompt('a')), n: 2 });
+    process.off('warning', note);
+    expect(choices).toHaveLength(12);
+    expect(warnings).toEqual([]);
+  });
+
   it('begins with its prompt where that is asked for', async () => {
     expect((await create({ prompt: prompt('say'), echo: true })).choices[0].text).toBe(`${prompt('say')}Turn 1: say`);
   });
