@@ -247,6 +247,7 @@ describe('is refused by name', () => {
       `metadata.${'k'.repeat(65)}`,
       'invalid_request',
     ],
+    ['more metadata than a record holds', { metadata: pairs(16, '\u20ac'.repeat(512)) }, 'metadata', 'invalid_request'],
     ['metadata that is no text', { metadata: { 'a\nb': 5 } }, 'metadata', 'invalid_request'],
     [
       'more tokens than there are numbers',
@@ -268,6 +269,6 @@ describe('is refused by name', () => {
   });
 });
 
-function pairs(count: number): Record<string, string> {
-  return Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, 'v']));
+function pairs(count: number, value = 'v'): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, value]));
 }

@@ -6,6 +6,7 @@ import type { AppOptions } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
 import { requireKnown } from '../../../parameters.ts';
 import { turnOptions } from '../../../turn-options.ts';
+import { metadataExtension } from '../metadata.ts';
 import { samplingOf } from '../sampling.ts';
 import { formOf, toolsOf } from '../tools.ts';
 import { CHAT_PARAMETERS, type ChatBody } from './chat-body.ts';
@@ -74,10 +75,6 @@ function probabilitiesOf({ logprobs = false, top_logprobs: top }: ChatBody): num
   if (top !== undefined && !logprobs) throw invalid('top_logprobs', 'top_logprobs is for logprobs: true');
   // Without any the LLM Service tells nothing; what is not asked for is left out again.
   return logprobs ? Math.max(1, top ?? 0) : undefined;
-}
-
-function metadataExtension(metadata: NonNullable<ChatBody['metadata']>) {
-  return new Map([['openai.metadata', new TextEncoder().encode(JSON.stringify(metadata))]]);
 }
 
 function invalid(param: string, message: string): DiscedgeError {

@@ -1,8 +1,9 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import { type AnswerId, answerIdExtension } from '../../../../domain/record/answer-id.ts';
-import { EXTENSION_BYTES_MAX, type Extensions } from '../../../../domain/record/extensions.ts';
+import type { Extensions } from '../../../../domain/record/extensions.ts';
 import type { TurnRecord } from '../../../../domain/record/turn-record.ts';
+import { NOTE_BYTES_MAX } from '../metadata.ts';
 
 /** What a record says of the response that it is, beside what every record says; so any node can show it. */
 export interface ResponseNote {
@@ -20,9 +21,6 @@ export interface ResponseNote {
 }
 
 const NOTE = 'openai.response';
-/** What others write into the same record. */
-const ROOM_FOR_OTHERS = 2_048;
-const NOTE_BYTES_MAX = EXTENSION_BYTES_MAX - ROOM_FOR_OTHERS;
 /** Shorter ones do not get shorter. */
 const WORTH_COMPRESSING_BYTES = 128;
 const INFLATED_BYTES_MAX = 1_048_576;
