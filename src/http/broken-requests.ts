@@ -24,8 +24,7 @@ export class BrokenRequests {
       socket.destroy(error);
       return;
     }
-    socket.write(this.#answerTo(error));
-    socket.destroySoon();
+    answerOnSocket(asError(error), socket, { errors: this.#envelope, random: this.#random });
   }
 
   /** Learns which sockets have a reply under way, and takes what Node.js would answer in words of its own. */
@@ -34,20 +33,25 @@ export class BrokenRequests {
     // An expectation that is not known may be passed over (RFC 9110, 10.1.1).
     server.on('checkExpectation', (request, reply) => server.emit('request', request, reply));
   }
+}
 
-  #answerTo(broken: NodeJS.ErrnoException): string {
-    const error = asError(broken);
-    const body = JSON.stringify(this.#envelope.body(error));
-    const headers = {
-      'x-request-id': this.#random.uuid(),
-      ...errorHeaders(error),
-      'content-type': 'application/json; charset=utf-8',
-      'content-length': String(Buffer.byteLength(body)),
-      connection: 'close',
-    };
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join('')}\r\n${body}`;
-  }
+/** Answers with an error where there is no reply to write it to, and closes the connection. */
+export function answerOnSocket(
+  error: DiscedgeError,
+  socket: Socket,
+  { errors, random }: { errors: ErrorEnvelope; random: Random },
+): void {
+  const body = JSON.stringify(errors.body(error));
+  const headers = {
+    'x-request-id': random.uuid(),
+    ...errorHeaders(error),
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join('')}\r\n${body}`);
+  socket.destroySoon();
 }
 
 function asError({ code }: NodeJS.ErrnoException): DiscedgeError {

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { isUpgraded } from './upgrades.ts';
 
 /**
  * Closes, when the app closes, every connection without a request to answer: at once those that are unused, also where nothing
  * was ever sent (as browsers open ahead of need, and Node.js counts as busy) or a request has come in part, and the others with
- * their reply.
+ * their reply. Those that speak another protocol are left to who took them over.
  */
 export function closeWithoutRequests(app: FastifyInstance): void {
   const connections = new Map<Socket, Set<IncomingMessage>>();
@@ -26,7 +27,7 @@ export function closeWithoutRequests(app: FastifyInstance): void {
   app.addHook('preClose', async () => {
     isClosing = true;
     for (const [socket, requests] of connections) {
-      if (![...requests].some(({ complete }) => complete)) socket.destroySoon();
+      if (!isUpgraded(socket) && ![...requests].some(({ complete }) => complete)) socket.destroySoon();
     }
   });
 }

@@ -1,6 +1,12 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+/** Connections that speak another protocol now. */
+const upgraded = new WeakSet<Duplex>();
+
+/** Whether a connection is no longer one of HTTP: who took it over closes it. */
+export const isUpgraded = (socket: Duplex): boolean => upgraded.has(socket);
+
 /** Takes over a connection that asks for another protocol; false where it is not meant. */
 export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
 
@@ -10,7 +16,10 @@ export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: B
  */
 export function onUpgrade(server: Server, listener: UpgradeListener): void {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (listener(request, socket, head)) return;
+    if (listener(request, socket, head)) {
+      upgraded.add(socket);
+      return;
+    }
     socket.unshift(Buffer.concat([Buffer.from(headOf(request), 'latin1'), head]));
     server.emit('connection', socket);
   });

@@ -6,6 +6,7 @@ import OpenAI from 'openai';
 import { ResponsesWS } from 'openai/resources/responses/ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { OPEN_SOCKETS_MAX } from '../../../../src/http/open-sockets.ts';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
 
 let node: InProcessNode;
@@ -98,6 +99,47 @@ describe('responses over a socket', () => {
     const events = ended(await exchange([message, create({ input: 'hello' })]));
     expect(events[0]?.error).toMatchObject({ code, param });
     expect(events.slice(1).map(textOf)).toEqual(['Turn 1: hello']);
+  });
+
+  it('are refused where as many sockets are open as may be, until one is closed', async () => {
+    const open = () => {
+      const socket = new WebSocket(`${node.url.replace('http', 'ws')}/v1/responses`);
+      return new Promise<WebSocket | { status: number | undefined; body: string }>((resolve, reject) => {
+        socket.on('open', () => resolve(socket));
+        socket.on('error', reject);
+        socket.on('unexpected-response', async (_, reply) => {
+          const body = (await reply.toArray()).join('');
+          resolve({ status: reply.statusCode, body });
+        });
+      });
+    };
+    const opened: WebSocket[] = [];
+    let refused: { status: number | undefined; body: string } | undefined;
+    while (refused === undefined && opened.length <= OPEN_SOCKETS_MAX) {
+      const one = await open();
+      if (one instanceof WebSocket) opened.push(one);
+      else refused = one;
+    }
+    expect(refused?.status).toBe(503);
+    expect(JSON.parse(refused?.body ?? '')).toMatchObject({ error: { type: 'server_error', code: 'overloaded' } });
+    for (const socket of opened) socket.close();
+    await expect.poll(async () => (await open()) instanceof WebSocket).toBe(true);
+  });
+
+  it('are finished when the node stops, and then the client is told that it goes', async () => {
+    const stopping = await startTestNode({ llm: 'scripted' });
+    const socket = new WebSocket(`${stopping.url.replace('http', 'ws')}/v1/responses`);
+    const types: string[] = [];
+    let stopped: Promise<void> | undefined;
+    const code = new Promise((resolve) => socket.on('close', resolve));
+    socket.on('open', () => socket.send(JSON.stringify(create({ input: 'word '.repeat(40) }))));
+    socket.on('message', (data) => {
+      types.push((JSON.parse(String(data)) as Event).type);
+      stopped ??= stopping.close();
+    });
+    expect(await code).toBe(1001);
+    expect(types.at(-1)).toBe('response.completed');
+    await stopped;
   });
 
   it('are not made for a page of another origin', async () => {

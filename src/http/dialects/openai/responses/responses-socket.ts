@@ -1,11 +1,14 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Compile } from 'typebox/compile';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { AppParts } from '../../../app-parts.ts';
+import { answerOnSocket } from '../../../broken-requests.ts';
+import { OpenSockets } from '../../../open-sockets.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { onUpgrade } from '../../../upgrades.ts';
-import { openAiErrorFields } from '../error-envelope.ts';
+import { openAiErrorFields, openAiErrors } from '../error-envelope.ts';
 import { CreateBody } from './create-body.ts';
 import type { Responses } from './create-response.ts';
 import { responseStream } from './response-stream.ts';
@@ -15,7 +18,6 @@ import type { ResponseState } from './response-view.ts';
 const WAITING_MAX = 32;
 /** What may wait for a client that has stopped reading: then its connection is closed, and the turn is kept. */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
-const GOING_AWAY = 1001;
 const TOO_MUCH = 1009;
 
 const createBody = Compile(CreateBody);
@@ -26,7 +28,8 @@ const createBody = Compile(CreateBody);
  */
 export function responsesSocket(app: TypedApp, parts: AppParts, responses: Responses): void {
   const { corsOrigins, bodyBytesMax } = parts.options;
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: bodyBytesMax, perMessageDeflate: false });
+  const { clock, random } = parts.node.environment;
+  const sockets = new OpenSockets(clock, { messageBytesMax: bodyBytesMax });
   const path = `${app.prefix}/responses`;
   /** A page of another origin may open a socket without asking: only those that may call the node are let in. */
   const isLetIn = ({ headers }: IncomingMessage) =>
@@ -34,14 +37,15 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
   onUpgrade(app.server, (request, socket, head) => {
     const isMeant = request.url?.split('?')[0] === path && request.headers.upgrade?.toLowerCase() === 'websocket';
     if (!isMeant || !isLetIn(request)) return false;
-    sockets.handleUpgrade(request, socket, head, (client) => serve(client, request));
+    const { fault } = sockets;
+    if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, request));
+    else answerOnSocket(fault, socket as Socket, { errors: openAiErrors, random });
     return true;
   });
-  app.addHook('preClose', async () => {
-    for (const client of sockets.clients) client.close(GOING_AWAY);
-  });
+  app.addHook('preClose', () => sockets.close());
 
-  function serve(client: WebSocket, { headers }: IncomingMessage): void {
+  /** What it returns resolves when all that has come is answered. */
+  function serve(client: WebSocket, { headers }: IncomingMessage): () => Promise<void> {
     const gone = new AbortController();
     let waiting = 0;
     let last = Promise.resolve();
@@ -64,6 +68,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
         .catch(fail)
         .finally(() => waiting--);
     });
+    return () => last;
   }
 
   async function answer(
