@@ -74,7 +74,12 @@ export interface NatsStoreOptions {
   readonly restartServer?: (() => void) | undefined;
 }
 
-export type NatsStore = ContextStore & { readonly incarnation: Incarnation; readonly sharing: SharedContexts };
+export type NatsStore = ContextStore & {
+  readonly incarnation: Incarnation;
+  readonly sharing: SharedContexts;
+  /** Greets all nodes again: what this one says of itself has changed. */
+  tellAgain(): void;
+};
 
 /**
  * The context store of one of several nodes (DESIGN §7): a LevelDB replica that shares what it is given through this node's
@@ -244,6 +249,10 @@ class SharedReplica implements NatsStore {
       peers: this.#directory.peers,
       refusedNodes: this.#directory.refusedNodes,
     };
+  }
+
+  tellAgain(): void {
+    this.#directory.greetAgain();
   }
 
   /** Whoever looks meanwhile looks at the same answers. */

@@ -144,6 +144,7 @@ async function assemble(
   const isTold = !isLoopbackHost(config.listen.host) || config.replication?.certificates === undefined;
   const ownUrl = isTold ? originOf({ host: hostForOthers(config.listen), port: boundPort }) : undefined;
   told.httpUrl = config.advertisedUrl ?? ownUrl;
+  opened.tellAgain?.();
   return {
     address: { host, port: boundPort, url: originOf({ host, port: boundPort }) },
     description: {

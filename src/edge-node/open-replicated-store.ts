@@ -64,6 +64,9 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
       );
       return store;
     },
+    tellAgain() {
+      store?.tellAgain();
+    },
     async close() {
       await (store ?? replica).close();
       await server.stop();

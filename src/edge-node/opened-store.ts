@@ -6,6 +6,8 @@ export interface OpenedStore {
   readonly incarnation: Incarnation;
   /** The store of these models' keygroups; from here on it is shared with other nodes, where it is a store that is. At most once. */
   serve(node: ServedNode): Promise<ContextStore>;
+  /** Tells other nodes at once what has become known of this one since they were greeted. */
+  tellAgain?(): void;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -90,6 +90,10 @@ export class PeerDirectory {
     await Promise.all([...this.#links.values()].map((link) => link.close()));
   }
 
+  greetAgain(): void {
+    for (const link of this.#links.values()) link.lookAgain();
+  }
+
   get peers(): PeerStatus[] {
     return [...this.#links.values()].map((link) => link.status());
   }
@@ -172,7 +176,8 @@ export class PeerDirectory {
     for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
     const link = this.#links.get(node.nodeId);
     // One that is refused would greet back for ever.
-    if (link !== undefined && link.state !== 'refused' && link.node?.instance !== node.instance) link.lookAgain();
+    const isNews = link?.node?.instance !== node.instance || link.node.httpUrl !== node.httpUrl;
+    if (link !== undefined && link.state !== 'refused' && isNews) link.lookAgain();
     if (link === undefined) this.#learn(node);
     else if (!link.route.isThroughHub) this.#noteAddress(link, node.natsUrl);
   }
