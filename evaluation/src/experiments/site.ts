@@ -206,8 +206,9 @@ function startNodes(
   program: NodeProgram,
 ): Promise<OwnNodes> {
   const { model, settings, threads, clock, signal } = context;
-  const { llmService, slots: parallel, contextTokens, replicating, written } = spec;
-  const embedded = llmService === 'embedded' ? { model: model.path, parallel, threads, contextTokens } : {};
+  const { llmService, slots: parallel, contextTokens, keepsEvicted, replicating, written } = spec;
+  const kept = keepsEvicted ? {} : { kvBudgetBytes: 0 };
+  const embedded = llmService === 'embedded' ? { model: model.path, parallel, threads, contextTokens, ...kept } : {};
   const { model: _, llm: __, ...given } = settings.flags ?? {};
   const flags = { ...given, modelName: model.name, ...embedded, ...spec.flags };
   return startOwnNodes({
