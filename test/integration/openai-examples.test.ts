@@ -1,9 +1,9 @@
 /**
- * The examples that talk OpenAI's API, as a reader would run them: the chat that changes its node, in a process of its own, and the
- * chat page in a headless Chromium, where there is one.
+ * The examples that talk OpenAI's API, as a reader would run them: the chat, the responses and the agent that change their node, in
+ * processes of their own, and the chat page in a headless Chromium, where there is one.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { newClusterKey } from '../../src/certificates/cluster-key.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
@@ -19,15 +20,19 @@ import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
+/** One that tells of tools; without them its conversations are those of the model's own template. */
+const chatTemplateFile = join(ROOT, 'test/support/chat-templates/qwen3.jinja');
 const folder = temporaryFolder();
 const nodes: InProcessNode[] = [];
 beforeAll(async () => {
   const [program] = await natsPrograms();
   const ports = [await freePort(), await freePort()];
+  const clusterKeyFile = join(folder.path, 'cluster.key');
+  writeFileSync(clusterKeyFile, newClusterKey({ bytes: (length) => new Uint8Array(length).fill(7) }));
   for (const index of [0, 1]) {
     nodes.push(
       await startTestNode({
-        ...{ llm: undefined, model: 'demo', contextTokens: 1_024, parallel: 1 },
+        ...{ llm: undefined, model: 'demo', contextTokens: 2_048, parallel: 1, clusterKeyFile, chatTemplateFile },
         ...{ nodeId: `e${index + 1}`, store: 'nats', natsProgram: program?.path },
         ...{ natsListen: `127.0.0.1:${ports[index]}`, dataDir: join(folder.path, `e${index + 1}`) },
         ...(index === 1 && { peers: `e1=127.0.0.1:${ports[0]}` }),
@@ -40,12 +45,26 @@ afterAll(async () => {
   folder.remove();
 });
 
-it("a chat through OpenAI's client goes on at the next node", async () => {
-  const urls = nodes.map(({ url }) => url);
-  const args = ['--import', 'tsx', join(ROOT, 'examples/openai-chat.ts'), ...urls];
+async function printed(example: string): Promise<string> {
+  const args = ['--import', 'tsx', join(ROOT, 'examples', example), ...nodes.map(({ url }) => url)];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT });
+  return stdout;
+}
+
+it("a chat through OpenAI's client goes on at the next node", async () => {
+  const stdout = await printed('openai-chat.ts');
   expect(stdout.match(/^e\d, turn \d$/gm)).toEqual(['e1, turn 1', 'e2, turn 2', 'e1, turn 3']);
   expect(stdout.split('What is my name?')[1]).toContain('Ada');
+});
+
+it('responses go on at the next node from the id of the last one', async () => {
+  expect((await printed('openai-responses.ts')).split('What is my name?')[1]).toContain('Ada');
+});
+
+it('an agent calls its tool at each node, and goes on with what it was answered', async () => {
+  const lines = (await printed('openai-agent.ts')).split('\n');
+  expect(lines.filter((line) => /^ {2}\[weather in (Paris|Rome)\]$/.test(line))).toHaveLength(2);
+  expect(lines[3]).toMatch(/^ {2}\S/);
 });
 
 it.skipIf(CHROMIUM === undefined)(
