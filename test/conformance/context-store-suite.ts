@@ -525,6 +525,22 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         expect((await stored())?.sort()).toEqual(hashes(branches)?.sort());
       });
 
+      test('are read whole or not at all while they come', async () => {
+        for (let i = 0; i < 100; i++) {
+          const key = sessionKey(`s${i}`);
+          let isAcknowledged = false;
+          const appended = store.append(sealedTurn({ key })).then(() => {
+            isAcknowledged = true;
+          });
+          while (!isAcknowledged) {
+            // Reads that begin at every moment of the commit.
+            const reads = await Promise.all(Array.from({ length: 8 }, () => store.read(key)));
+            for (const read of reads) expect(read ?? { records: [], corrupt: 0 }).toMatchObject({ corrupt: 0 });
+          }
+          await appended;
+        }
+      });
+
       test('see what they appended as soon as it is acknowledged', async () => {
         await Promise.all(
           Array.from({ length: 50 }, async (_, i) => {

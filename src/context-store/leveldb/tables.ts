@@ -94,11 +94,11 @@ export function sessionKeyFrom([keygroup, userId, sessionId]: SessionTableKey): 
 export function recordKeys(
   tables: Tables,
   key: SessionKey,
-  page: { readonly fromTurn?: number; readonly limit?: number } = {},
+  page: { readonly fromTurn?: number; readonly limit?: number; readonly at?: LevelSnapshot | undefined } = {},
 ): AsyncIterable<RecordKey> {
-  const { fromTurn = TOMBSTONE_TURN, limit } = page;
+  const { fromTurn = TOMBSTONE_TURN, limit, at } = page;
   const within = tableKey(key);
-  return tables.records.keys({ within, from: [...within, fromTurn], limit });
+  return tables.records.keys({ within, from: [...within, fromTurn], limit }, at);
 }
 
 /**
@@ -141,13 +141,13 @@ export async function readRow(tables: Tables, key: SessionKey, at?: LevelSnapsho
   const bytes = tables.sessions.get(tableKey(key), at);
   const row = bytes && decodeRow(bytes);
   if (row !== undefined) return row;
-  if (bytes !== undefined) return rebuiltRow(tables, key);
-  for await (const _ of recordKeys(tables, key, { limit: 1 })) return rebuiltRow(tables, key);
+  if (bytes !== undefined) return rebuiltRow(tables, key, at);
+  for await (const _ of recordKeys(tables, key, { limit: 1, at })) return rebuiltRow(tables, key, at);
   return undefined;
 }
 
-async function rebuiltRow(tables: Tables, key: SessionKey): Promise<SessionRow> {
-  const records = await readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable: () => {} });
+async function rebuiltRow(tables: Tables, key: SessionKey, at: LevelSnapshot | undefined): Promise<SessionRow> {
+  const records = await readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable: () => {}, at });
   const row = records.reduceRight<SessionRow | undefined>(
     (row, sealed) => rowWith(row, sealed, sealed.record.writtenAtMs),
     undefined,
