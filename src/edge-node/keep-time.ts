@@ -27,9 +27,11 @@ export function keepTime(
   const look = () => {
     time.consider(peerClocks(sharing));
     const { doubt } = time;
-    if (doubt !== told) tell(doubt);
+    const hasTurned = doubt !== told;
+    if (hasTurned) tell(doubt);
     told = doubt;
-    if (clock.monotonic() - keptAtMs >= KEEP_EVERY_MS) keepNow();
+    // A node that is killed soon after its first start is not to start in 1970 with no time at all.
+    if ((hasTurned && doubt === undefined) || clock.monotonic() - keptAtMs >= KEEP_EVERY_MS) keepNow();
     cancel = clock.after(LOOK_EVERY_MS, look);
   };
   const tell = (doubt: ClockDoubt | undefined) => {

@@ -167,6 +167,7 @@ export class ClusterNode extends NodeUnderTest {
   /** Undoes everything that lasts; the node may have to be started after it. */
   async restore(): Promise<void> {
     this.freeDisk();
+    this.skewClock(0);
     await this.signalServer('SIGCONT');
     if (this.#isStopped) this.signal('SIGCONT');
   }
