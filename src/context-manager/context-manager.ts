@@ -7,7 +7,7 @@ import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-
 import type { Turn } from '../domain/session-history.ts';
 import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
-import type { Embeddings, LlmService } from '../llm-service/llm-service.ts';
+import { type Embeddings, type LlmService, NO_USAGE } from '../llm-service/llm-service.ts';
 import type { EnteredPass } from './arbitration/arbitration.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
 import type { Kept, Mode, Prompt } from './modes/mode.ts';
@@ -349,9 +349,6 @@ export class ContextManager {
     return replyReserve(this.#parts.llm.description.contextTokens, this.#maxTokens(request));
   }
 }
-
-/** Before there is a reply. */
-const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
 
 /** Whether nobody else can know of its session. */
 function isNew({ sessionId, place }: TurnRequest): boolean {

@@ -18,7 +18,7 @@ import type { Message, TurnRecord } from '../domain/record/turn-record.ts';
 import { SessionHistory } from '../domain/session-history.ts';
 import type { TokenId } from '../domain/token-sequence.ts';
 import type { ChatTemplate, ConversationTrait } from '../llm-service/chat-template.ts';
-import type { Vocabulary } from '../llm-service/llm-service.ts';
+import { NO_USAGE, type Vocabulary } from '../llm-service/llm-service.ts';
 
 /** Turns of the standard conversation. */
 export const REHEARSED_TURNS = 6;
@@ -39,7 +39,6 @@ const KEY = {
   userId: 'rehearsal' as UserId,
   sessionId: 'rehearsal' as SessionId,
 };
-const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
 
 /**
  * Ids of the context so far that each turn of the standard conversation evaluates again because of the template: six turns

@@ -28,6 +28,10 @@ export function unsupported(param: string, message: string): DiscedgeError {
   return new DiscedgeError('unsupported_parameter', message, { param });
 }
 
+export function invalid(param: string, message: string): DiscedgeError {
+  return new DiscedgeError('invalid_request', message, { param });
+}
+
 /** The same error, where it names one of these fields by what a body calls it. */
 export function withParam(error: DiscedgeError, names: Readonly<Record<string, string>>): DiscedgeError {
   const param = error.param === undefined ? undefined : names[error.param];

@@ -196,3 +196,8 @@ export interface GenerationUsage {
   readonly predictedTokens: number;
   readonly predictedMs: number;
 }
+
+/** Of what was not generated, or not yet. */
+export const NO_USAGE: GenerationUsage = {
+  ...{ cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 },
+};

@@ -14,7 +14,7 @@ import type { TipRepeat } from '../../domain/turn-decision.ts';
 import { Pause } from '../../waiting/pause.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { requestDigest } from '../turn/request-digest.ts';
-import type { TurnRequest } from '../turn/turn.ts';
+import { openedWith, type TurnRequest } from '../turn/turn.ts';
 import { type GivenPlace, GivenPlaces } from './given-places.ts';
 
 /** A turn whose client sends the whole conversation: all that was said before, as it has it, and what is new. */
@@ -180,13 +180,12 @@ export class Conversations {
   }
 
   #opening(digested: Digested, sent: TipRepeat): TurnRequest {
-    const { messages, ...rest } = digested.whole;
-    const begun = messages.findLastIndex(({ role }) => role === 'assistant') + 1;
+    const { history, messages } = openedWith(digested.whole.messages);
     return {
-      ...rest,
-      place: { opens: true, history: messages.slice(0, begun), drawn: typeof sent === 'string' },
+      ...digested.whole,
+      place: { opens: true, history, drawn: typeof sent === 'string' },
       sessionId: this.#openedAs(digested, sent),
-      messages: messages.slice(begun),
+      messages,
       conversation: digested.asked,
     };
   }

@@ -73,6 +73,15 @@ export interface ReplyCost {
   readonly usage: GenerationUsage;
 }
 
+/** A whole conversation, opened anew: what was said up to the last reply, and what is new after it. */
+export function openedWith(messages: readonly Message[]): {
+  readonly history: readonly Message[];
+  readonly messages: readonly Message[];
+} {
+  const begun = messages.findLastIndex(({ role }) => role === 'assistant') + 1;
+  return { history: messages.slice(0, begun), messages: messages.slice(begun) };
+}
+
 /** What a turn adds to its session: the conversation that it begins with, where it does, and the new messages. */
 export function addedMessages({ place, messages }: Pick<TurnRequest, 'place' | 'messages'>): readonly Message[] {
   const history = 'opens' in place ? (place.history ?? []) : [];

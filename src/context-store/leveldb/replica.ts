@@ -64,9 +64,14 @@ export interface SessionEntry extends LogPosition {
   readonly hash: ContextId;
 }
 
+interface ReceivedRecord {
+  readonly sequence: number;
+  readonly sealed: SealedRecord;
+}
+
 export interface ReceivedBatch {
   readonly log: OriginLog;
-  readonly records: readonly { readonly sequence: number; readonly sealed: SealedRecord }[];
+  readonly records: readonly ReceivedRecord[];
   readonly from: LogCursor;
   readonly to: LogCursor;
 }
@@ -99,7 +104,11 @@ async function beginLog(level: LevelEnvironment): Promise<void> {
       readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }),
     );
     await level.write({
-      load: (changes) => loadAll(changes, records),
+      load: (changes) =>
+        loadAll(
+          changes,
+          records.map((sealed) => ({ sealed })),
+        ),
       decide(changes) {
         for (const sealed of records) appendUnlessLate(changes, sealed, NEVER_MS);
       },
@@ -168,11 +177,7 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
     if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
     let isAtCursor = false;
     await this.#level.write({
-      load: (changes) =>
-        loadAll(
-          changes,
-          records.map(({ sealed }) => sealed),
-        ),
+      load: (changes) => loadAll(changes, records),
       decide: (changes) => {
         if (changes.log?.cursor(log).sequence !== from.sequence) return;
         isAtCursor = true;
@@ -204,11 +209,7 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
   ): Promise<void> {
     if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
     await this.#level.write({
-      load: (changes) =>
-        loadAll(
-          changes,
-          records.map(({ sealed }) => sealed),
-        ),
+      load: (changes) => loadAll(changes, records),
       decide: (changes) => {
         const usedAtMs = areUsed ? this.#clock.now() : NEVER_MS;
         for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, usedAtMs, { log, sequence });
@@ -226,8 +227,8 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
 }
 
 /** One after the other: most are of sessions that are loaded already. */
-async function loadAll(changes: SessionChanges, records: readonly SealedRecord[]): Promise<void> {
-  for (const sealed of records) await changes.loadFor(sealed);
+async function loadAll(changes: SessionChanges, records: readonly Pick<ReceivedRecord, 'sealed'>[]): Promise<void> {
+  for (const { sealed } of records) await changes.loadFor(sealed);
 }
 
 function appendUnlessLate(

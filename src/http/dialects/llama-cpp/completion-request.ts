@@ -1,5 +1,4 @@
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../context-manager/turn/turn.ts';
-import { DiscedgeError } from '../../../domain/errors.ts';
 import { nearest } from '../../../domain/nearest.ts';
 import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
@@ -7,6 +6,7 @@ import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import { type RememberedTurn, rememberedFault } from '../../../domain/turn-repair.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { ownerOf } from '../../owner.ts';
+import { invalid } from '../../parameters.ts';
 import { turnOptions } from '../../turn-options.ts';
 import { type CompletionBody, REPAIR_TEXT_CHARS_MAX, samplingFields, unmistakableFields } from './completion-body.ts';
 import { isWanted } from './response-fields.ts';
@@ -119,8 +119,4 @@ function clientPrompt(prompt: CompletionBody['prompt']): Array<string | TokenSeq
   }
   if (pieces.length === 0) throw invalid('prompt', 'prompt is empty');
   return pieces;
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import type { ReplyForm, ReplyFormat } from '../../../context-manager/turn/reply-form.ts';
-import { DiscedgeError } from '../../../domain/errors.ts';
 import type { ToolDefinition } from '../../../domain/record/preamble.ts';
+import { invalid } from '../../parameters.ts';
 import { choice } from '../../request-fields.ts';
 
 const TOOLS_MAX = 128;
@@ -71,8 +71,4 @@ function formatOf(format: Said['response_format']): ReplyFormat | undefined {
   if (!('json_schema' in format)) return format.type === 'text' ? undefined : { type: 'json_object' };
   const { name: called, schema: wanted, strict } = format.json_schema;
   return { type: 'json_schema', name: called, schema: wanted, ...(strict != null && { strict }) };
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }

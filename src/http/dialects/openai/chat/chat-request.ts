@@ -1,10 +1,9 @@
 import type { WholeConversation } from '../../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../context-manager/turn/turn.ts';
-import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
-import { requireKnown } from '../../../parameters.ts';
+import { invalid, requireKnown } from '../../../parameters.ts';
 import { turnOptions } from '../../../turn-options.ts';
 import { metadataExtension } from '../metadata.ts';
 import { samplingOf } from '../sampling.ts';
@@ -75,8 +74,4 @@ function probabilitiesOf({ logprobs = false, top_logprobs: top }: ChatBody): num
   if (top !== undefined && !logprobs) throw invalid('top_logprobs', 'top_logprobs is for logprobs: true');
   // Without any the LLM Service tells nothing; what is not asked for is left out again.
   return logprobs ? Math.max(1, top ?? 0) : undefined;
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }

@@ -6,10 +6,10 @@ import { ownerOf } from '../../../owner.ts';
 import { requireKnown } from '../../../parameters.ts';
 import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';
 import { userId } from '../../../request-fields.ts';
+import { sentOf } from '../../../sent-before.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { Metadata } from '../metadata.ts';
 import { PageQuery, page, pageOf } from '../pages.ts';
-import { repeatOf } from '../repeats.ts';
 import type { Responses } from '../responses/create-response.ts';
 import type { InputItem } from '../responses/input-items.ts';
 import { Item } from '../responses/response-view.ts';
@@ -76,7 +76,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
       requireKnown(body, { known: ['items', 'metadata', 'user', 'model'], refused: {} });
       const { items = [], metadata = {}, user, model } = body;
       const of = { model: parts.models.find(model), userId: ownerOf(user), items, metadata };
-      return conversations.create(of, repeatOf(headers), clientGone(reply));
+      return conversations.create(of, sentOf(headers), clientGone(reply));
     },
   );
 
@@ -151,7 +151,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
       requireKnown(body, { known: ['items'], refused: {} });
       if (body.items.length === 0) throw new DiscedgeError('invalid_request', 'items is empty', { param: 'items' });
       const signal = clientGone(reply);
-      const added = await conversations.add(params.conversation_id, body.items, repeatOf(headers), signal);
+      const added = await conversations.add(params.conversation_id, body.items, sentOf(headers), signal);
       return page(added, { limit: added.length, order: 'asc' });
     },
   );

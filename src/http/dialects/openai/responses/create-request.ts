@@ -1,9 +1,8 @@
 import type { ReplyForm, ReplyFormat } from '../../../../context-manager/turn/reply-form.ts';
 import type { ReplyOptions } from '../../../../context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../../../domain/context-window.ts';
-import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { Preamble, ToolDefinition } from '../../../../domain/record/preamble.ts';
-import { requireKnown, unsupported } from '../../../parameters.ts';
+import { invalid, requireKnown, unsupported } from '../../../parameters.ts';
 import { CREATE_FIELDS, type CreateBody, REFUSED_FIELDS } from './create-body.ts';
 
 /** What a body asks for beside its input and its place. */
@@ -134,8 +133,4 @@ function formatOf({ format, verbosity }: Record<string, unknown>): ReplyFormat |
     ...(typeof name === 'string' && { name }),
     ...(typeof strict === 'boolean' && { strict }),
   };
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }

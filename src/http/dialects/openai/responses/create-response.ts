@@ -3,6 +3,7 @@ import type { ServedModel } from '../../../../context-manager/model-directory.ts
 import {
   addedMessages,
   type ForwardRequest,
+  openedWith,
   type Reply,
   type TurnObserver,
   type TurnReply,
@@ -12,11 +13,12 @@ import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { SessionId, UserId } from '../../../../domain/identifiers.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
-import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
+import type { TipRepeat } from '../../../../domain/turn-decision.ts';
+import { NO_USAGE } from '../../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
-import { withParam } from '../../../parameters.ts';
-import { repeatOf } from '../repeats.ts';
+import { invalid, withParam } from '../../../parameters.ts';
+import { sentOf } from '../../../sent-before.ts';
 import type { CreateBody } from './create-body.ts';
 import { type Asked, askedOf } from './create-request.ts';
 import { type ItemReferences, messagesOf } from './input-items.ts';
@@ -100,9 +102,9 @@ export class Responses {
     const background = body.background === true;
     if (background && !isKept)
       throw invalid('background', 'background needs store: a response that is not kept cannot be asked for');
-    const repeat = repeatOf(headers);
+    const repeat = sentOf(headers);
     const answerId = answerIdFrom(node.environment.random.bytes(ANSWER_ID_BYTES));
-    const createdAt = Math.floor(node.environment.clock.now() / 1000);
+    const createdAt = this.#nowSeconds();
     const said = Object.fromEntries(
       SHOWN_FIELDS.flatMap((name) => (name in body ? [[name, body[name as keyof CreateBody]]] : [])),
     );
@@ -145,9 +147,8 @@ export class Responses {
       ...asked.options,
       userId,
       sessionId,
-      place: placeOf(follows, repeat, messages),
+      ...placedAt(follows, repeat, messages),
       mode: undefined,
-      messages: isOpening(follows) ? splitOpening(messages).messages : messages,
       preamble: asked.preamble,
       extensions: ({ promptTokens, usage }) =>
         responseExtensions(answerId, { ...note, inputTokens: promptTokens, cachedTokens: usage.cachedTokens }),
@@ -258,7 +259,7 @@ export class Responses {
     const isCut = reply.stop.kind === 'limit';
     return {
       ...state,
-      completedAt: Math.floor(this.#parts.node.environment.clock.now() / 1000),
+      completedAt: this.#nowSeconds(),
       status: isCut ? 'incomplete' : 'completed',
       output: outputItems(reply.parts, { ids, isCut, summarized: asked.summarized }),
       usage: {
@@ -268,6 +269,10 @@ export class Responses {
         reasoningTokens: 0,
       },
     };
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#parts.node.environment.clock.now() / 1000);
   }
 
   /** Ends the wait behind another response on the same conversation, which clients would not end. */
@@ -361,26 +366,21 @@ export class Responses {
 /** What a turn calls its parts, and what the body of a response does. */
 const FIELD_OF: Readonly<Record<string, string>> = { messages: 'input', format: 'text.format' };
 
-const NO_USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };
-
 function usageOf({ promptTokens, usage }: Pick<Reply, 'promptTokens' | 'usage'>): ResponseState['usage'] {
   return { inputTokens: promptTokens, cachedTokens: usage.cachedTokens, outputTokens: 0, reasoningTokens: 0 };
 }
 
-const isOpening = ({ previous, conversation }: Follows) => previous === undefined && conversation === undefined;
-
-function placeOf({ previous, conversation }: Follows, repeat: TipRepeat, messages: readonly Message[]): TurnPlace {
-  if (previous !== undefined) return { afterAnswer: previous.answerId, repeat };
-  if (conversation !== undefined) return { tip: repeat };
-  const { history } = splitOpening(messages);
+/** Where in its session it comes, and what of the messages is new there. */
+function placedAt(
+  { previous, conversation }: Follows,
+  repeat: TipRepeat,
+  messages: readonly Message[],
+): Pick<TurnRequest, 'place' | 'messages'> {
+  if (previous !== undefined) return { place: { afterAnswer: previous.answerId, repeat }, messages };
+  if (conversation !== undefined) return { place: { tip: repeat }, messages };
+  const { history, messages: said } = openedWith(messages);
   const opening = { opens: true as const, ...(repeat === 'new' && { drawn: true }) };
-  return history.length === 0 ? opening : { ...opening, history };
-}
-
-/** A conversation that was had elsewhere, and what is new in it. */
-function splitOpening(messages: readonly Message[]): { history: readonly Message[]; messages: readonly Message[] } {
-  const end = messages.findLastIndex(({ role }) => role === 'assistant') + 1;
-  return { history: messages.slice(0, end), messages: messages.slice(end) };
+  return { place: history.length === 0 ? opening : { ...opening, history }, messages: said };
 }
 
 /** An id names its owner; who says to be another does not know it. */
@@ -398,8 +398,4 @@ export function previousNotFound(): DiscedgeError {
 
 export function conversationNotFound(): DiscedgeError {
   return new DiscedgeError('conversation_not_found', 'there is no such conversation', { param: 'conversation' });
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }

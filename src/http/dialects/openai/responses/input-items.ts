@@ -1,7 +1,6 @@
-import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
-import { unsupported } from '../../../parameters.ts';
+import { invalid, unsupported } from '../../../parameters.ts';
 
 export type InputItem = Readonly<Record<string, unknown>>;
 
@@ -149,8 +148,4 @@ function textField(item: InputItem, name: string, at: string): string {
 function wellFormed(text: string, at: string): string {
   if (text.isWellFormed()) return text;
   throw invalid(at, `${at} has half a surrogate pair: it is not Unicode text`);
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }

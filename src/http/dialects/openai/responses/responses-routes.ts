@@ -3,7 +3,7 @@ import { DiscedgeError } from '../../../../domain/errors.ts';
 import { removedAnswerExtension } from '../../../../domain/record/removed-answer.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { clientGone } from '../../../client-gone.ts';
-import { requireKnown } from '../../../parameters.ts';
+import { invalid, requireKnown } from '../../../parameters.ts';
 import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';
 import { serveTurn } from '../../../serve-turn.ts';
 import type { TypedApp } from '../../../typed-app.ts';
@@ -290,8 +290,4 @@ function notFound(): DiscedgeError {
 
 function cancelled(): DiscedgeError {
   return new DiscedgeError('turn_cancelled', 'the response was cancelled; nothing was stored');
-}
-
-function invalid(param: string, message: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', message, { param });
 }
