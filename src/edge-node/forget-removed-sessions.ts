@@ -15,7 +15,11 @@ export function forgetRemovedSessions(
 ): void {
   const byKeygroup = new Map<KeygroupId, LlmService>();
   for (const { llm } of models) byKeygroup.set(keygroupOf(llm.description.identity), llm);
-  records.onRemoved((key) => byKeygroup.get(key.keygroup)?.keptStates?.forget(sessionKeyText(key)));
+  records.onRemoved((key) => {
+    const llm = byKeygroup.get(key.keygroup);
+    llm?.keptStates?.forget(sessionKeyText(key));
+    llm?.warming?.forget(sessionKeyText(key));
+  });
   for (const { keptStates } of byKeygroup.values()) {
     const forgetGone = async (affinities: readonly string[]) => {
       // One after the other: there may be thousands, and turns go before them.

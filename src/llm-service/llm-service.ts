@@ -23,6 +23,9 @@ export interface LlmService {
   /** What it keeps of sessions beside what its sequences hold, where it does. */
   readonly keptStates?: KeptStates;
 
+  /** Evaluates contexts ahead of need, where it can. */
+  readonly warming?: Warming;
+
   /** Ids of a text, without BOS. With `parseSpecial` off, control-token text becomes ordinary ids. */
   tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]>;
 
@@ -104,6 +107,66 @@ export interface KeptStateStatus {
   readonly refused: number;
   /** States given up, or not kept at all, for want of room. */
   readonly dropped: number;
+}
+
+/** Predictive prefill: contexts are evaluated into the KV cache before anyone asks, behind every generation. */
+export interface Warming {
+  /**
+   * Has the KV cache hold `prompt`, evaluating in chunks what it lacks, for a generation of equal affinity whose prompt begins so.
+   * One at a time; others wait. A generation waits for one chunk at most, and while any runs, warming stands still. Always resolves, but for a prompt that no
+   * generation could begin with: `invalid_request`, `context_overflow`. What is done when it ends early stays, and is gone on from.
+   */
+  warm(request: WarmRequest, signal: AbortSignal): Promise<WarmOutcome>;
+  /** What evaluating costs here; `undefined` until something has been evaluated. */
+  speed(): WarmingSpeed | undefined;
+  status(): WarmingStatus;
+  /** Drops what is held of a session, warm or not; one that is being warmed is not any more. */
+  forget(affinity: string): void;
+}
+
+export interface WarmRequest {
+  readonly prompt: TokenSequence;
+  /** As {@link GenerationRequest.affinity}. */
+  readonly affinity: string;
+  /** As {@link GenerationRequest.owner}. */
+  readonly owner?: string | undefined;
+  /** 0 to 1, that it will be wanted here: what is held and worth more is not pushed out for it. */
+  readonly chance: number;
+}
+
+export interface WarmOutcome {
+  /**
+   * `warm`: all of it is in the KV cache. `taken`: its own session's generation came, and went on from what was done. `forgotten`: its session
+   * is gone. `no_room`: all that is held is worth more, or too many wait. `not_kept`: the engine would not keep it. `stopped`: by
+   * the signal, or the service was closed. `failed`: the engine did.
+   */
+  readonly end: 'warm' | 'taken' | 'forgotten' | 'no_room' | 'not_kept' | 'stopped' | 'failed';
+  /** Of the prompt's ids, those that the KV cache held already, */
+  readonly cachedTokens: number;
+  /** those that were brought back from state that is kept, */
+  readonly restoredTokens: number;
+  /** and those that were evaluated, all for this request. */
+  readonly evaluatedTokens: number;
+}
+
+export interface WarmingSpeed {
+  /** To evaluate one id of a prompt. */
+  readonly msPerToken: number;
+  /** Of KV state, for an id; `undefined` where that is not known. */
+  readonly bytesPerToken: number | undefined;
+}
+
+/** Counts since the node's start: ids warmed are used, wasted or still held. */
+export interface WarmingStatus {
+  /** Ids evaluated ahead of need. */
+  readonly warmedTokens: number;
+  /** Those that a generation has found. */
+  readonly usedTokens: number;
+  /** Those that were dropped, displaced or forgotten before one did. */
+  readonly wastedTokens: number;
+  readonly heldTokens: number;
+  /** Times that warming stood aside for a generation. */
+  readonly preemptions: number;
 }
 
 /** Fixed once the service has started. */
@@ -188,8 +251,10 @@ export interface GenerationEnd {
 export interface GenerationUsage {
   /** Prompt ids found in the KV cache. */
   readonly cachedTokens: number;
-  /** How many of those were brought back for this request from state that is kept; none if left out. */
+  /** How many of those found were brought back for this request from state that is kept; none if left out. */
   readonly restoredTokens?: number;
+  /** How many of those found were evaluated ahead of need and are found for the first time; none if left out. */
+  readonly warmedTokens?: number;
   /** Prompt ids evaluated for this request. */
   readonly evaluatedTokens: number;
   readonly promptMs: number;

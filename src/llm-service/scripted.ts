@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
-import { commonPrefixLength, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
+import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { pause } from '../waiting/pause.ts';
 import type {
@@ -12,8 +12,10 @@ import type {
   LlmDescription,
   LlmService,
   SlotState,
+  Warming,
 } from './llm-service.ts';
 import { ReplyText } from './reply-text.ts';
+import { SimulatedCache, type SimulatedCacheOptions } from './scripted/simulated-cache.ts';
 
 export interface ScriptedOptions {
   readonly modelName?: string | undefined;
@@ -22,6 +24,8 @@ export interface ScriptedOptions {
   readonly parallel?: number | undefined;
   /** Jinja source; ChatML when left out. */
   readonly chatTemplate?: string | undefined;
+  /** The KV cache that it pretends to have; by default one that evaluates in no time. */
+  readonly cache?: SimulatedCacheOptions | undefined;
   /** Milliseconds before the first part, and before each further one. 0: as fast as the event loop goes. */
   readonly delayMs?: number;
   /**
@@ -39,8 +43,8 @@ const TEMPLATE =
   "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-/** Prompts whose KV state the service pretends to keep, per affinity; bounds its memory. */
-const CACHED_PROMPTS_MAX = 1024;
+/** Bounds the memory of what it pretends to keep. */
+const CACHE: SimulatedCacheOptions = { sequences: 1024, msPerToken: 0 };
 
 /** A message that begins with it shows what the model has read, so that a test can hold it against what it should have. */
 const RECALL = 'Recall';
@@ -64,7 +68,7 @@ class ScriptedLlm implements LlmService {
   readonly description: LlmDescription;
   readonly #options: ScriptedOptions;
   readonly #environment: Environment;
-  readonly #kept = new Map<string, TokenSequence>();
+  readonly #cache: SimulatedCache;
   readonly #closing = new AbortController();
   /** Generations under way. */
   #working = 0;
@@ -72,6 +76,8 @@ class ScriptedLlm implements LlmService {
   constructor(options: ScriptedOptions, environment: Environment) {
     this.#options = options;
     this.#environment = environment;
+    const check = this.#checkPrompt.bind(this);
+    this.#cache = new SimulatedCache(options.cache ?? CACHE, { ...environment, check });
     const chatTemplate = options.chatTemplate ?? TEMPLATE;
     this.description = {
       identity: {
@@ -87,6 +93,10 @@ class ScriptedLlm implements LlmService {
       prependBos: undefined,
       endOfGeneration: new Set([IM_END]),
     };
+  }
+
+  get warming(): Warming {
+    return this.#cache.warming;
   }
 
   async tokenize(text: string, { parseSpecial }: { parseSpecial: boolean }): Promise<TokenId[]> {
@@ -130,9 +140,11 @@ class ScriptedLlm implements LlmService {
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     this.#working++;
+    const leave = await this.#cache.warming.enter(request.affinity);
     try {
       yield* this.#reply(request, signal);
     } finally {
+      leave();
       this.#working--;
     }
   }
@@ -140,23 +152,16 @@ class ScriptedLlm implements LlmService {
   async *#reply(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     this.#assertOpen();
     const { prompt, maxTokens, affinity } = request;
-    this.#checkIds(prompt);
-    if (prompt.length === 0)
-      throw new DiscedgeError('invalid_request', 'the prompt has no tokens', { param: 'prompt' });
+    this.#checkPrompt(prompt);
     if (maxTokens < 0) throw new DiscedgeError('invalid_request', 'a reply has no negative length');
-    if (prompt.length >= this.description.contextTokens) {
-      throw new DiscedgeError(
-        'context_overflow',
-        `a prompt of ${prompt.length} ids leaves no room in ${this.description.contextTokens}`,
-      );
-    }
     const stopSignal = AbortSignal.any([signal, this.#closing.signal]);
     stopSignal.throwIfAborted();
     const { tell } = request;
-    const cachedTokens = Math.min(
-      affinity === undefined ? 0 : commonPrefixLength(this.#kept.get(affinity) ?? [], prompt),
-      prompt.length - 1,
-    );
+    const { cachedTokens, warmedTokens } = this.#cache.find(affinity, prompt);
+    const startedMs = this.#environment.clock.monotonic();
+    await this.#cache.evaluate(prompt.length - cachedTokens, stopSignal);
+    stopSignal.throwIfAborted();
+    const promptMs = this.#environment.clock.monotonic() - startedMs;
     const limit = Math.min(maxTokens, this.description.contextTokens - prompt.length);
     const script = encode((this.#options.reply ?? defaultReply)(textOf(prompt)));
     const endless = request.sampling.ignore_eos === true && script.length > 0;
@@ -167,14 +172,15 @@ class ScriptedLlm implements LlmService {
     let end: GenerationEnd['stop'] | undefined = limit === 0 ? { kind: 'limit' } : undefined;
     const usage = () => ({
       cachedTokens,
+      warmedTokens,
       evaluatedTokens: prompt.length - cachedTokens,
-      promptMs: 0,
+      promptMs,
       predictedTokens: ids.length,
       predictedMs: 0,
     });
     if (tell?.progress) {
       const promptTokens = prompt.length;
-      yield { kind: 'progress', promptTokens, cachedTokens, processedTokens: promptTokens, elapsedMs: 0 };
+      yield { kind: 'progress', promptTokens, cachedTokens, processedTokens: promptTokens, elapsedMs: promptMs };
     }
     while (end === undefined) {
       await this.#pause(stopSignal);
@@ -197,7 +203,8 @@ class ScriptedLlm implements LlmService {
       text += partText;
       yield { kind: 'part', text: partText, ids: part, ...(tell?.usage && { usage: usage() }) };
     }
-    if (affinity !== undefined) this.#keep(affinity, prompt, ids);
+    // Copied: the prompt is the caller's live array. The last id is kept by no engine: it was not evaluated.
+    if (affinity !== undefined) this.#cache.keep(affinity, prompt.concat(ids.slice(0, -1)));
     yield {
       kind: 'end',
       ids,
@@ -215,14 +222,7 @@ class ScriptedLlm implements LlmService {
 
   async close(): Promise<void> {
     this.#closing.abort(new DiscedgeError('llm_unavailable', 'the LLM Service was closed'));
-    this.#kept.clear();
-  }
-
-  /** Copies: the prompt is the caller's live array. The last id is kept by no engine: it was not evaluated. */
-  #keep(affinity: string, prompt: TokenSequence, ids: TokenSequence): void {
-    this.#kept.delete(affinity);
-    this.#kept.set(affinity, prompt.concat(ids.slice(0, -1)));
-    if (this.#kept.size > CACHED_PROMPTS_MAX) this.#kept.delete(this.#kept.keys().next().value as string);
+    await this.#cache.warming.close();
   }
 
   async #pause(signal: AbortSignal): Promise<void> {
@@ -234,6 +234,15 @@ class ScriptedLlm implements LlmService {
 
   #assertOpen(): void {
     this.#closing.signal.throwIfAborted();
+  }
+
+  #checkPrompt(prompt: TokenSequence): void {
+    this.#checkIds(prompt);
+    if (prompt.length === 0)
+      throw new DiscedgeError('invalid_request', 'the prompt has no tokens', { param: 'prompt' });
+    if (prompt.length < this.description.contextTokens) return;
+    const message = `a prompt of ${prompt.length} ids leaves no room in ${this.description.contextTokens}`;
+    throw new DiscedgeError('context_overflow', message);
   }
 
   #checkIds(ids: TokenSequence): void {

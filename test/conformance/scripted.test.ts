@@ -2,6 +2,7 @@
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';
 import { llmServiceSuite } from './llm-service-suite.ts';
+import { warmingSuite } from './warming-suite.ts';
 
 llmServiceSuite(
   'scripted',
@@ -12,3 +13,10 @@ llmServiceSuite(
   },
   { kind: 'script', streamExact: true },
 );
+
+warmingSuite('scripted', async () => {
+  const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
+  const cache = { sequences: 8, msPerToken: 0.02 };
+  const service = startScripted({ contextTokens: 4096, cache }, environment);
+  return { service, stop: () => service.close() };
+});

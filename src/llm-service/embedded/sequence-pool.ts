@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
-import { stateValue } from './kept-state/state-value.ts';
+import { stateValue } from '../state-value.ts';
 
 /** A generation that waits holds its prompt (up to megabytes); beyond this many the node says so instead. */
 export const WAITING_GENERATIONS_MAX = 256;

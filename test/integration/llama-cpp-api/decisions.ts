@@ -36,6 +36,11 @@ export const GENERAL_DECISIONS: readonly GeneralDecision[] = [
     why: 'How many of `cache_n` came from state that the node keeps of sessions ([warm-handover.md](warm-handover.md)); `cache_n + prompt_n` is the prompt, as in llama.cpp.',
   },
   {
+    fields: /(^|\.)timings\.warmed_n$/,
+    named: '`timings.warmed_n`',
+    why: 'How many of `cache_n` were evaluated ahead of need ([warm-handover.md](warm-handover.md)) and are found for the first time.',
+  },
+  {
     fields: /^progress\.(tokens|timings\..*)$/,
     named: '`tokens` and `timings` of events with `prompt_progress`',
     why: 'Before the reply no id has been sampled (llama.cpp shows a 0 that is none) and there is nothing to time but the prompt: `prompt_progress.time_ms`.',

@@ -2,8 +2,8 @@
 // a sequence that costs more evaluation than another would have.
 import { describe, expect, test } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
-import { stateValue } from '../../../src/llm-service/embedded/kept-state/state-value.ts';
 import { chooseSlot, SequencePool, WAITING_GENERATIONS_MAX } from '../../../src/llm-service/embedded/sequence-pool.ts';
+import { stateValue } from '../../../src/llm-service/state-value.ts';
 
 const ids = (text: string) => [...text].map((letter) => letter.charCodeAt(0) as TokenId);
 const sequence = (name: string, text: string) => ({ name, tokens: () => ids(text) });

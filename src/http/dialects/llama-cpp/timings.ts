@@ -7,6 +7,7 @@ const count = (description?: string) => Type.Integer(description === undefined ?
 export const Timings = Type.Object({
   cache_n: count('Prompt ids found in the KV cache.'),
   restored_n: count('How many of those were brought back for this reply from state that is kept.'),
+  warmed_n: count('How many of the found were evaluated ahead of need and are found for the first time.'),
   prompt_n: count('Prompt ids evaluated.'),
   prompt_ms: Type.Number(),
   prompt_per_token_ms: Type.Number(),
@@ -22,6 +23,7 @@ export function timingsOf(usage: GenerationUsage): Timings {
   return {
     cache_n: usage.cachedTokens,
     restored_n: usage.restoredTokens ?? 0,
+    warmed_n: usage.warmedTokens ?? 0,
     prompt_n: usage.evaluatedTokens,
     prompt_ms: rounded(usage.promptMs),
     prompt_per_token_ms: ratio(usage.promptMs, usage.evaluatedTokens),

@@ -1,4 +1,4 @@
-import { chanceOfReturn } from './state-value.ts';
+import { chanceOfReturn } from '../../state-value.ts';
 
 /** How much of what was known before a measurement counts beside it: the last ten or so decide. */
 const REMEMBERED = 0.9;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
+import { leastValuable, stateValue, type ValuedState } from '../../state-value.ts';
 import { readSeal, type SealedState, type StateSeal, sealStateFile } from './state-file.ts';
-import { leastValuable, stateValue, type ValuedState } from './state-value.ts';
 
 /** Left free on the disk, for whom it is meant: far more than the context store asks for before it refuses turns. */
 export const FREE_BYTES_MIN = 64 * 1024 * 1024;

@@ -6,14 +6,16 @@ export interface ValuedState {
   readonly returns: number;
   /** Which of the turns that this service has counted used it last. */
   readonly usedAt: number;
+  /** 0 to 1, that it will be wanted, of one that was evaluated ahead of need; of others their returns tell. */
+  readonly chance?: number | undefined;
 }
 
 /**
  * How much is lost with a state: its ids × the chance that its session comes back × how recently it did. Recency is counted
  * in turns of the service, so that a quiet hour makes nothing old.
  */
-export function stateValue({ tokens, returns, usedAt }: ValuedState, now: number): number {
-  return (tokens * chanceOfReturn(returns)) / (1 + Math.max(0, now - usedAt));
+export function stateValue({ tokens, returns, usedAt, chance }: ValuedState, now: number): number {
+  return (tokens * (chance ?? chanceOfReturn(returns))) / (1 + Math.max(0, now - usedAt));
 }
 
 /** Laplace's rule: of a session that has come back every time so far, that often. */

@@ -1,0 +1,53 @@
+/** Keeps what is done ahead of need out of the generations' way. */
+export class Foreground {
+  #generations = 0;
+  #behind: Promise<void> | undefined;
+  readonly #waiting = new Set<() => void>();
+
+  /** Whether no generation is under way. */
+  get isQuiet(): boolean {
+    return this.#generations === 0;
+  }
+
+  /** A generation comes. Resolves when what is done behind has come to the end of its step; what it returns ends the generation. */
+  async enter(): Promise<() => void> {
+    this.#generations++;
+    await this.#behind;
+    let hasLeft = false;
+    return () => {
+      if (hasLeft) return;
+      hasLeft = true;
+      this.#generations--;
+      if (this.isQuiet) for (const wake of [...this.#waiting]) wake();
+    };
+  }
+
+  /** Does a step of work once no generation is under way; generations that come wait for its end. `undefined` when `signal` aborts before. */
+  async whenQuiet<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
+    while (!this.isQuiet && !signal.aborted) await this.#quiet(signal);
+    if (signal.aborted) return undefined;
+    const step = work();
+    const ended = step.then(
+      () => {},
+      () => {},
+    );
+    this.#behind = ended;
+    try {
+      return await step;
+    } finally {
+      if (this.#behind === ended) this.#behind = undefined;
+    }
+  }
+
+  #quiet(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#waiting.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+}
