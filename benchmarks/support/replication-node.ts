@@ -2,10 +2,10 @@
 // through it. Does what its parent says, and answers with times of the machine's monotonic clock.
 import { join } from 'node:path';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
-import { deltaBytes } from '../../src/context-store/nats/delta/delta-record.ts';
 import { superviseNatsServer } from '../../src/context-store/nats/server/nats-server-process.ts';
 import { natsServerConfig } from '../../src/context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
+import { deltaBytes } from '../../src/context-store/replication/delta/delta-record.ts';
 import type { ClusterName, ContextId, KeygroupId, NodeId, RequestDigest } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import type { TurnRecord } from '../../src/domain/record/turn-record.ts';

@@ -26,14 +26,19 @@ import type { ReplicaStore } from './leveldb/replica.ts';
 import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
-import { describedNode, type Hello, type HelloReply, type NodeAnnouncement } from './nats/peers/peer-protocol.ts';
-import { TurnQuestions } from './nats/peers/turn-questions.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
-import { OnlyHere } from './nats/publish/only-here.ts';
-import { ReplicaAcks } from './nats/publish/replica-acks.ts';
-import { Applier } from './nats/pull/applier.ts';
-import { GapFills } from './nats/pull/gap-fills.ts';
-import { SessionFetches } from './nats/pull/session-fetches.ts';
+import {
+  describedNode,
+  type Hello,
+  type HelloReply,
+  type NodeAnnouncement,
+} from './replication/peers/peer-protocol.ts';
+import { TurnQuestions } from './replication/peers/turn-questions.ts';
+import { OnlyHere } from './replication/publish/only-here.ts';
+import { ReplicaAcks } from './replication/publish/replica-acks.ts';
+import { Applier } from './replication/pull/applier.ts';
+import { GapFills } from './replication/pull/gap-fills.ts';
+import { SessionFetches } from './replication/pull/session-fetches.ts';
 import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
 
 /** A peer that has not answered by then is not there for whoever looks. */

@@ -2,8 +2,8 @@
 // was garbled under way, and everything that comes after it; and to find in a stream what its name says already.
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { DeltaUnreadable, openDelta } from '../../src/context-store/nats/delta/delta-record.ts';
 import { recordSubject } from '../../src/context-store/nats/names.ts';
+import { DeltaUnreadable, openDelta } from '../../src/context-store/replication/delta/delta-record.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { HOUR_MS, KEYGROUP, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';

@@ -1,5 +1,6 @@
 import { errors, PermissionViolationError, RequestError, TimeoutError } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
+import { failureText } from '../replication/failure-text.ts';
 
 /** Node.js's codes for a certificate that is signed by nobody whom this node trusts. */
 const UNKNOWN_AUTHORITY = new Set([
@@ -40,14 +41,4 @@ export function greetingFailure(error: unknown, peer: NodeId): string {
     return `nobody listens for ${peer} at the server there: ${peer} is down, or the server is another node's`;
   if (error instanceof TimeoutError) return `${peer} does not answer`;
   return failureText(error);
-}
-
-/** What an error says, or what those say that it stands for: Node.js gives one without a message for several addresses. */
-export function failureText(error: unknown): string {
-  if (!(error instanceof Error)) return String(error) || 'unknown';
-  if (error.message !== '') return error.message;
-  if (error instanceof AggregateError && error.errors.length > 0)
-    return [...new Set(error.errors.map(failureText))].join('; ');
-  if (error.cause !== undefined) return failureText(error.cause);
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

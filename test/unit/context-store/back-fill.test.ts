@@ -3,8 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import type { LogCursor } from '../../../src/context-store/leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
-import type { Applier } from '../../../src/context-store/nats/pull/applier.ts';
-import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/nats/pull/back-fill.ts';
+import type { Applier } from '../../../src/context-store/replication/pull/applier.ts';
+import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/replication/pull/back-fill.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { NewerRecord } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';

@@ -7,7 +7,7 @@ import {
   DeltaUnreadable,
   deltaBytes,
   openDelta,
-} from '../../../src/context-store/nats/delta/delta-record.ts';
+} from '../../../src/context-store/replication/delta/delta-record.ts';
 import type { SessionId, TurnNumber, UserId } from '../../../src/domain/identifiers.ts';
 import type { Extensions } from '../../../src/domain/record/extensions.ts';
 import { CorruptRecord, openRecord, type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';

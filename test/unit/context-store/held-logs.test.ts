@@ -1,7 +1,7 @@
 // Logs that wait at a newer record: tries to have one forgotten too early, told twice, or told of without end.
 import { expect, test } from 'vitest';
-import { LOGS_MAX } from '../../../src/context-store/nats/peers/peer-protocol.ts';
-import { HeldLogs } from '../../../src/context-store/nats/pull/held-logs.ts';
+import { LOGS_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { HeldLogs } from '../../../src/context-store/replication/pull/held-logs.ts';
 import type { Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';
 

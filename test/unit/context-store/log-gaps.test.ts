@@ -1,6 +1,6 @@
 // What is noted as gone at its origin, who has been asked for it, and how much of it is kept.
 import { beforeEach, expect, test } from 'vitest';
-import { LogGaps } from '../../../src/context-store/nats/pull/log-gaps.ts';
+import { LogGaps } from '../../../src/context-store/replication/pull/log-gaps.ts';
 import type { Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';
 

@@ -9,8 +9,8 @@ import type { RecordSource } from '../../../src/context-store/context-store.ts';
 import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
-import { LOGS_MAX } from '../../../src/context-store/nats/peers/peer-protocol.ts';
-import { forgetEndedLogs, toldLogs } from '../../../src/context-store/nats/peers/told-logs.ts';
+import { LOGS_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { forgetEndedLogs, toldLogs } from '../../../src/context-store/replication/peers/told-logs.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import {

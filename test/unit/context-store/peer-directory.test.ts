@@ -2,7 +2,7 @@
 // nodes and that of refused ones by doing so, and to have a node learned at one end only.
 import { expect, test } from 'vitest';
 import { PeerDirectory, type PeerDirectoryOptions } from '../../../src/context-store/nats/peers/peer-directory.ts';
-import { NODES_MAX, type NodeAnnouncement } from '../../../src/context-store/nats/peers/peer-protocol.ts';
+import { NODES_MAX, type NodeAnnouncement } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import type { ClusterName, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';

@@ -15,8 +15,8 @@ import {
   refused,
   unanswered,
 } from '../../../src/context-store/nats/peers/peer-link-state.ts';
-import type { NodeAnnouncement } from '../../../src/context-store/nats/peers/peer-protocol.ts';
 import { PeerStateLog } from '../../../src/context-store/nats/peers/peer-state-log.ts';
+import type { NodeAnnouncement } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import type { ClusterName, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';

@@ -2,19 +2,18 @@
 // told from real ones, and never throw anything but what their reader expects.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { decodeBeacon, encodeBeacon } from '../../../src/context-store/nats/peers/beacon.ts';
 import {
-  decodeBeacon,
   decodePage,
   decodeRecords,
   describedNode,
-  encodeBeacon,
   encodeMessage,
   encodePage,
   encodeRecords,
   LIST_ENTRIES_MAX,
   parseMessage,
-} from '../../../src/context-store/nats/peers/peer-protocol.ts';
-import { decodeSessionPage, encodeSessionPage } from '../../../src/context-store/nats/peers/session-page.ts';
+} from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { decodeSessionPage, encodeSessionPage } from '../../../src/context-store/replication/peers/session-page.ts';
 import { ByteWriter, MalformedBytes } from '../../../src/domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
 

@@ -11,7 +11,7 @@ import {
   pullStep,
   StallWatch,
   settledThrough,
-} from '../../../src/context-store/nats/pull/pull-position.ts';
+} from '../../../src/context-store/replication/pull/pull-position.ts';
 
 const RUNS = Number(process.env.PULL_HISTORY_RUNS ?? 2_000);
 

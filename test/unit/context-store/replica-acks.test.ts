@@ -2,8 +2,8 @@
 // to fill the memory, by saying what is nobody's to say: of other logs, under this node's own name, under many names.
 import { expect, test } from 'vitest';
 import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
-import { NODES_MAX } from '../../../src/context-store/nats/peers/peer-protocol.ts';
-import { ReplicaAcks } from '../../../src/context-store/nats/publish/replica-acks.ts';
+import { NODES_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { ReplicaAcks } from '../../../src/context-store/replication/publish/replica-acks.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';

@@ -2,12 +2,12 @@
 // nobody wrote for something that it cannot hold, or work for long on a few of them; and to lose a carry in the coder.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RangeDecoder, RangeEncoder, TOTAL_MAX } from '../../../src/context-store/nats/delta/range-coder.ts';
+import { RangeDecoder, RangeEncoder, TOTAL_MAX } from '../../../src/context-store/replication/delta/range-coder.ts';
 import {
   compressIds,
   decompressIds,
   IDS_PER_BYTE_MAX,
-} from '../../../src/context-store/nats/delta/token-compression.ts';
+} from '../../../src/context-store/replication/delta/token-compression.ts';
 import { MalformedBytes } from '../../../src/domain/bytes.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../../src/domain/token-sequence.ts';
 import { tokenIds } from '../../support/arbitrary-records.ts';

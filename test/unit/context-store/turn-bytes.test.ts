@@ -2,7 +2,7 @@
 // whole session, with what NATS, TLS and TCP add to a record, has to stay below 4,000 bytes a peer.
 import { expect, test } from 'vitest';
 import { WrittenSessions } from '../../../benchmarks/support/written-session.ts';
-import { deltaBytes, openDelta } from '../../../src/context-store/nats/delta/delta-record.ts';
+import { deltaBytes, openDelta } from '../../../src/context-store/replication/delta/delta-record.ts';
 import type { TurnNumber } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { turnRecord } from '../../../tools/turn-records.ts';

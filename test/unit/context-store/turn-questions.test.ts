@@ -2,10 +2,10 @@
 // longer than it was told to, and fetch the same session several times at once.
 import { expect, test } from 'vitest';
 import type { ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
-import { type AskedPeer, TurnQuestions } from '../../../src/context-store/nats/peers/turn-questions.ts';
-import type { CarriedVerdict } from '../../../src/context-store/nats/peers/turn-verdict.ts';
-import { Applier } from '../../../src/context-store/nats/pull/applier.ts';
-import { SessionFetches } from '../../../src/context-store/nats/pull/session-fetches.ts';
+import { type AskedPeer, TurnQuestions } from '../../../src/context-store/replication/peers/turn-questions.ts';
+import type { CarriedVerdict } from '../../../src/context-store/replication/peers/turn-verdict.ts';
+import { Applier } from '../../../src/context-store/replication/pull/applier.ts';
+import { SessionFetches } from '../../../src/context-store/replication/pull/session-fetches.ts';
 import type { TurnAttempt, TurnVerdict } from '../../../src/context-store/turn-arbitration.ts';
 import type { ContextId, Incarnation, NodeId, TurnNumber } from '../../../src/domain/identifiers.ts';
 import { KEYGROUP, sessionKey } from '../../../tools/turn-records.ts';

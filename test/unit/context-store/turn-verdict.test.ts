@@ -4,7 +4,7 @@ import {
   type CarriedVerdict,
   decodeVerdict,
   encodeVerdict,
-} from '../../../src/context-store/nats/peers/turn-verdict.ts';
+} from '../../../src/context-store/replication/peers/turn-verdict.ts';
 import type { TurnVerdict } from '../../../src/context-store/turn-arbitration.ts';
 import { MalformedBytes } from '../../../src/domain/bytes.ts';
 import type { ContextId, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';

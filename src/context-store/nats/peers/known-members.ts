@@ -1,7 +1,7 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
 import type { Logger } from '../../../environment/environment.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import type { Member, NodeAnnouncement } from './peer-protocol.ts';
+import type { Member, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
 
 /** Name of the note that holds them. */
 const MEMBERS = 'members';

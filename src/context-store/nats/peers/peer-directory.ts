@@ -2,15 +2,7 @@ import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifier
 import type { Environment } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import type { PeerStatus } from '../../replication-status.ts';
-import type { ArbiterNode } from '../../turn-arbitration.ts';
-import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
-import type { ReplicaAcks } from '../publish/replica-acks.ts';
-import type { Applier } from '../pull/applier.ts';
-import type { SessionHolder } from '../pull/session-fetches.ts';
-import { EarlierStarts } from './earlier-starts.ts';
-import { type KnownMember, KnownMembers } from './known-members.ts';
-import { PeerLink } from './peer-link.ts';
+import { EarlierStarts } from '../../replication/peers/earlier-starts.ts';
 import {
   type Hello,
   type HelloReply,
@@ -18,10 +10,18 @@ import {
   NODES_MAX,
   type NodeAnnouncement,
   type NodeRefusal,
-} from './peer-protocol.ts';
+} from '../../replication/peers/peer-protocol.ts';
+import { forgetEndedLogs, toldLogs } from '../../replication/peers/told-logs.ts';
+import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
+import type { ReplicaAcks } from '../../replication/publish/replica-acks.ts';
+import type { Applier } from '../../replication/pull/applier.ts';
+import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
+import type { PeerStatus } from '../../replication-status.ts';
+import type { ArbiterNode } from '../../turn-arbitration.ts';
+import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
+import { type KnownMember, KnownMembers } from './known-members.ts';
+import { PeerLink } from './peer-link.ts';
 import { directRoute, hubRoute, isLoopbackUrl, type PeerRoute, requireProtected } from './peer-route.ts';
-import { forgetEndedLogs, toldLogs } from './told-logs.ts';
-import type { AskedPeer } from './turn-questions.ts';
 
 export interface PeerDirectoryOptions {
   readonly peers: readonly { readonly nodeId: NodeId; readonly url?: string | undefined }[];

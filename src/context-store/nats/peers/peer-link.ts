@@ -4,16 +4,28 @@ import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
+import { PeerCalls } from '../../replication/peers/peer-calls.ts';
+import {
+  describedNode,
+  type Hello,
+  type HelloReply,
+  type Member,
+  type NodeAnnouncement,
+  parseMessage,
+} from '../../replication/peers/peer-protocol.ts';
+import { upgradeReason, whyRefused } from '../../replication/peers/peer-refusal.ts';
+import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
+import type { Holder } from '../../replication/pull/back-fill.ts';
+import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
+import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
 import type { PeerState, PeerStatus } from '../../replication-status.ts';
 import { greetingFailure, isForbidden } from '../failure-text.ts';
 import { announceSubject, beaconSubject } from '../names.ts';
 import type { ConnectionUser } from '../nats-connection.ts';
-import type { Holder } from '../pull/back-fill.ts';
-import { CatchUp, type CatchUpOptions } from '../pull/catch-up.ts';
 import { PeerPulls } from '../pull/peer-pulls.ts';
-import type { SessionHolder } from '../pull/session-fetches.ts';
+import { decodeBeacon } from './beacon.ts';
 import { LastSeen } from './last-seen.ts';
-import { PeerCalls } from './peer-calls.ts';
+import { NatsChannel } from './nats-channel.ts';
 import {
   accepted,
   connectionLost,
@@ -28,19 +40,8 @@ import {
   refused,
   unanswered,
 } from './peer-link-state.ts';
-import {
-  decodeBeacon,
-  describedNode,
-  type Hello,
-  type HelloReply,
-  type Member,
-  type NodeAnnouncement,
-  parseMessage,
-} from './peer-protocol.ts';
-import { upgradeReason, whyRefused } from './peer-refusal.ts';
 import type { PeerRoute } from './peer-route.ts';
 import { PeerStateLog } from './peer-state-log.ts';
-import type { AskedPeer } from './turn-questions.ts';
 
 /** Between two greetings while all is well: they carry membership, load and what each holds, 1 kB together. */
 const HELLO_EVERY_MS = 300_000;
@@ -181,7 +182,8 @@ export class PeerLink {
   }
 
   async #whileUp(nats: NatsConnection, signal: AbortSignal): Promise<void> {
-    this.calls.use(nats);
+    const channel = new NatsChannel(nats, this.nodeId);
+    this.calls.use(channel);
     const heard = [this.#listen(nats, announceSubject(this.nodeId), (message) => this.#hear(message))];
     if (this.route.isThroughHub)
       heard.push(this.#listen(nats, beaconSubject(this.nodeId), (message) => this.#hearBeacon(message)));
@@ -189,7 +191,7 @@ export class PeerLink {
     try {
       // A node whose process is down still has its records handed out by its server.
       if (this.node !== undefined) await this.#pulls.follow(this.node, nats);
-      await this.#keepGreeting(nats, signal);
+      await this.#keepGreeting(nats, channel, signal);
     } finally {
       this.calls.use(undefined);
       this.#seen.stopWatching();
@@ -198,7 +200,7 @@ export class PeerLink {
     }
   }
 
-  async #keepGreeting(nats: NatsConnection, signal: AbortSignal): Promise<void> {
+  async #keepGreeting(nats: NatsConnection, channel: NatsChannel, signal: AbortSignal): Promise<void> {
     const catchUp = new BackOff({ firstMs: CATCH_UP_FIRST_MS, maxMs: HELLO_EVERY_MS });
     while (!signal.aborted) {
       let waitMs: number;
@@ -222,7 +224,7 @@ export class PeerLink {
         if (signal.aborted) return;
         this.#become(unanswered(this.#state, greetingFailure(error, this.nodeId)));
         waitMs = this.#silence.next();
-        this.calls.knock(hello);
+        channel.knock(hello);
         isGuest = isForbidden(error);
       }
       await this.#helloBell.wait(signal, waitMs);

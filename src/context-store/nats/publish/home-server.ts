@@ -3,15 +3,18 @@ import type { KeygroupId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
+import { type Announcement, encodeMessage } from '../../replication/peers/peer-protocol.ts';
+import type { PeerRequestsParts } from '../../replication/peers/peer-requests.ts';
 import type { OutboxStatus } from '../../replication-status.ts';
 import { announceSubject, backfillSubject, beaconSubject, knockSubject } from '../names.ts';
 import { type NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
-import { type Announcement, encodeBeacon, encodeMessage } from '../peers/peer-protocol.ts';
-import { answerPeerRequest, hearKnock, type PeerRequestsParts } from '../peers/peer-requests.ts';
+import { encodeBeacon } from '../peers/beacon.ts';
+import { hearKnock, hearRequest, type KnockParts } from '../peers/heard-requests.ts';
 import { Publisher } from './publisher.ts';
 
 export interface HomeServerOptions
-  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onKnock' | 'onReport' | 'turns'> {
+  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport' | 'turns'>,
+    Pick<KnockParts, 'onKnock'> {
   readonly url: string;
   readonly tls: NatsConnectionOptions['tls'];
   readonly replica: ReplicaStore;
@@ -122,12 +125,12 @@ export class HomeServer {
     };
     const requests = nats.subscribe(backfillSubject(this.#options.replica.nodeId), {
       callback: (error, message) => {
-        if (error === null) answerPeerRequest(parts, nats, message);
+        if (error === null) hearRequest(parts, nats, message);
       },
     });
     const knocks = nats.subscribe(knockSubject(this.#options.replica.nodeId), {
       callback: (error, message) => {
-        if (error === null) hearKnock(parts, message);
+        if (error === null) hearKnock({ onKnock: this.#options.onKnock, logger: parts.logger }, message);
       },
     });
     try {

@@ -17,7 +17,7 @@ import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
 import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import { bytesToPublish } from '../delta/delta-log.ts';
+import { bytesToPublish } from '../../replication/delta/delta-log.ts';
 import { originSequenceOf, recordSubject, recordSubjects, streamName } from '../names.ts';
 
 /** Records under way to the server at once. One that is refused leaves a gap, which receivers fill by asking. */

@@ -1,6 +1,6 @@
 import type { Environment } from '../../../environment/environment.ts';
 import { Bell } from '../../../waiting/bell.ts';
-import type { Delivered } from './pull-position.ts';
+import type { Delivered } from '../../replication/pull/pull-position.ts';
 
 export interface Delivery extends Delivered {
   readonly bytes: Uint8Array;

@@ -4,11 +4,12 @@ import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
 import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
+import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
+import type { HelloReply, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
+import type { Applier } from '../../replication/pull/applier.ts';
+import type { Holder } from '../../replication/pull/back-fill.ts';
 import type { PeerLogStatus } from '../../replication-status.ts';
-import type { PeerCalls } from '../peers/peer-calls.ts';
-import type { Beacon, HelloReply, NodeAnnouncement } from '../peers/peer-protocol.ts';
-import type { Applier } from './applier.ts';
-import type { Holder } from './back-fill.ts';
+import type { Beacon } from '../peers/beacon.ts';
 import { PullLoop } from './pull-loop.ts';
 
 /** How long a record may take from its origin's disk to its origin's stream. */

@@ -9,15 +9,15 @@ import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
 import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import { recordAt } from '../delta/delta-log.ts';
-import { DeltaUnreadable } from '../delta/delta-record.ts';
-import { failureText } from '../failure-text.ts';
+import { recordAt } from '../../replication/delta/delta-log.ts';
+import { DeltaUnreadable } from '../../replication/delta/delta-record.ts';
+import { failureText } from '../../replication/failure-text.ts';
+import type { Applier } from '../../replication/pull/applier.ts';
+import { backFill, type Holder, SkippedRecords } from '../../replication/pull/back-fill.ts';
+import { afterDelivery, isBehind, pullStep, StallWatch } from '../../replication/pull/pull-position.ts';
 import { streamName } from '../names.ts';
 import { isStreamMissing } from '../publish/publisher.ts';
-import type { Applier } from './applier.ts';
-import { backFill, type Holder, SkippedRecords } from './back-fill.ts';
 import { Deliveries, type Delivery } from './deliveries.ts';
-import { afterDelivery, isBehind, pullStep, StallWatch } from './pull-position.ts';
 import { StreamReader } from './stream-reader.ts';
 
 /** Records opened at a stretch: each takes some 70 µs, and replies under way must not stall. */

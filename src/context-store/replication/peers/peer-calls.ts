@@ -1,11 +1,9 @@
-import type { NatsConnection } from '@nats-io/transport-node';
 import { MalformedBytes } from '../../../domain/bytes.ts';
 import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { PeerClock } from '../../../domain/node-time.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
-import { backfillSubject, knockSubject } from '../names.ts';
 import { PeerDelay } from './peer-delay.ts';
 import {
   decodePage,
@@ -22,12 +20,22 @@ import { type CarriedVerdict, decodeVerdict } from './turn-verdict.ts';
 
 const ANSWER_WAIT_MS = 5_000;
 
-/** What this node asks and tells one peer, over whichever connection there is at the time. */
+/** What carries questions to a peer, as long as there is one. */
+export interface PeerChannel {
+  /** Throws when no answer comes within that time. */
+  request(data: Uint8Array, waitMs: number): Promise<Uint8Array>;
+  /** Lost where it cannot be carried; throws nothing. */
+  send(data: Uint8Array): void;
+  /** How long a message takes to the peer's end and back, in milliseconds. Throws when that cannot be told. */
+  roundTripMs(): Promise<number>;
+}
+
+/** What this node asks and tells one peer, over whichever channel there is at the time. */
 export class PeerCalls implements AskedPeer {
   readonly nodeId: NodeId;
   readonly #clock: Clock;
   readonly #delay = new PeerDelay();
-  #nats: NatsConnection | undefined;
+  #channel: PeerChannel | undefined;
   #peerClock: PeerClock | undefined;
 
   constructor(nodeId: NodeId, clock: Clock) {
@@ -40,10 +48,10 @@ export class PeerCalls implements AskedPeer {
     return this.#peerClock;
   }
 
-  /** The connection from now on; `undefined` when there is none, and then whatever is asked fails. */
-  use(nats: NatsConnection | undefined): void {
-    this.#nats = nats;
-    nats?.rtt().then(
+  /** The channel from now on; `undefined` when there is none, and then whatever is asked fails. */
+  use(channel: PeerChannel | undefined): void {
+    this.#channel = channel;
+    channel?.roundTripMs().then(
       (ms) => this.#delay.note(ms),
       () => {},
     );
@@ -58,11 +66,6 @@ export class PeerCalls implements AskedPeer {
     const reply = await this.#askNode(hello);
     if (reply === undefined) throw new Error('its answer is not that of a node');
     return reply;
-  }
-
-  /** Greets where that is all one may do; the answer is to be let in. */
-  knock(hello: Hello): void {
-    this.#publish(knockSubject(this.nodeId), hello);
   }
 
   /** Whether the peer answers under this instance; `false` when it does not answer at all. */
@@ -95,7 +98,7 @@ export class PeerCalls implements AskedPeer {
 
   /** Says something that needs no answer; lost with the connection. */
   tell(request: PeerRequest): void {
-    this.#publish(backfillSubject(this.nodeId), request);
+    this.#channel?.send(encodeMessage(request));
   }
 
   /** Its clock was read between question and answer: halfway, give or take the half (as NTP reckons). */
@@ -116,17 +119,9 @@ export class PeerCalls implements AskedPeer {
     return answered;
   }
 
-  async #ask(request: PeerRequest, timeout = ANSWER_WAIT_MS): Promise<Uint8Array> {
-    if (this.#nats === undefined) throw new Error(`${this.nodeId} is not connected`);
-    const subject = backfillSubject(this.nodeId);
-    const { data } = await this.#nats.request(subject, encodeMessage(request), { timeout });
-    return data;
-  }
-
-  #publish(subject: string, request: PeerRequest): void {
-    try {
-      this.#nats?.publish(subject, encodeMessage(request));
-    } catch {}
+  async #ask(request: PeerRequest, waitMs = ANSWER_WAIT_MS): Promise<Uint8Array> {
+    if (this.#channel === undefined) throw new Error(`${this.nodeId} is not connected`);
+    return this.#channel.request(encodeMessage(request), waitMs);
   }
 }
 

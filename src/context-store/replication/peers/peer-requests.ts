@@ -1,10 +1,8 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId, NodeId, SessionKey, TurnNumber } from '../../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
-import { isInbox } from '../names.ts';
 import {
   encodeMessage,
   encodePage,
@@ -32,80 +30,57 @@ export interface PeerRequestsParts {
   readonly clock: Clock;
   readonly describe: () => NodeAnnouncement;
   readonly onHello: (hello: Hello) => Promise<HelloReply>;
-  readonly onKnock: (hello: Hello) => Promise<void>;
   readonly onCheck: (keygroup: KeygroupId) => void;
   readonly turns: Pick<TurnQuestions, 'answer' | 'note'>;
   readonly onReport: (peer: NodeId, log: OriginLog, sequence: number) => void;
 }
 
-/** Answers what peers ask of this node. What is not a request gets no answer, so the asking side gives up by itself. */
-export function answerPeerRequest(parts: PeerRequestsParts, nats: NatsConnection, message: Msg): void {
-  const request = parseMessage('request', message.data);
-  const answerLater = (answer: Promise<Uint8Array | undefined>) =>
-    void answer.then(
-      (data) => data && respond(message, data),
-      (error) => parts.logger.warn('peer_request_failed', { kind: request?.kind }, error),
-    );
+/**
+ * What is answered to a peer that asks something of this node; `undefined` for what is not a request or needs no answer, so
+ * that the asking side gives up by itself. No answer is longer than `answerBytesMax`. Throws what the parts and the store throw.
+ */
+export async function answerTo(
+  parts: PeerRequestsParts,
+  data: Uint8Array,
+  answerBytesMax?: number,
+): Promise<Uint8Array | undefined> {
+  const request = parseMessage('request', data);
   switch (request?.kind) {
     case undefined:
       // Not louder: whoever sends one can send many.
-      parts.logger.debug('peer_request_malformed', { bytes: message.data.length });
-      return;
+      parts.logger.debug('peer_request_malformed', { bytes: data.length });
+      return undefined;
     case 'hello':
-      answerLater(parts.onHello(request).then(encodeMessage));
-      return;
+      return encodeMessage(await parts.onHello(request));
     case 'who':
-      respond(message, encodeMessage({ node: parts.describe(), timeMs: parts.clock.now(), logs: [], members: [] }));
-      return;
+      return encodeMessage({ node: parts.describe(), timeMs: parts.clock.now(), logs: [], members: [] });
     case 'list':
-      answerLater(pageOf(parts.replica, request.log, request.after).then(encodePage));
-      return;
+      return encodePage(await pageOf(parts.replica, request.log, request.after));
     case 'fetch':
-      respond(message, encodeRecords(recordsOf(parts.replica, request.log, request.sequences, nats.info?.max_payload)));
-      return;
+      return encodeRecords(recordsOf(parts.replica, request.log, request.sequences, answerBytesMax));
     case 'session':
-      answerLater(sessionOf(parts.replica, request).then(encodeSessionPage));
-      return;
-    case 'turn':
-      answerLater(
-        parts.turns.answer(attemptOf(request), request.nodeId).then((verdict) => verdict && encodeVerdict(verdict)),
-      );
-      return;
+      return encodeSessionPage(await sessionOf(parts.replica, request));
+    case 'turn': {
+      const verdict = await parts.turns.answer(attemptOf(request), request.nodeId);
+      return verdict && encodeVerdict(verdict);
+    }
     case 'grant':
       parts.turns.note(attemptOf(request), request.nodeId, request.isOver);
-      return;
+      return undefined;
     case 'check':
       parts.onCheck(request.keygroup);
-      return;
+      return undefined;
     case 'report':
       parts.onReport(request.nodeId, request.log, request.sequence);
-      return;
+      return undefined;
     default:
-      request satisfies never;
+      return request satisfies never;
   }
 }
 
 function attemptOf({ keygroup, userId, sessionId, turn, parent, attempt }: TurnRequest): TurnAttempt {
   const key = { keygroup, userId, sessionId } as SessionKey;
   return { key, turn: turn as TurnNumber, parent, attempt };
-}
-
-/** A node that its server does not know yet may say only this. The answer is that the server lets it in. */
-export function hearKnock({ onKnock, logger }: Pick<PeerRequestsParts, 'onKnock' | 'logger'>, message: Msg): void {
-  const request = parseMessage('request', message.data);
-  if (request?.kind !== 'hello') return;
-  onKnock(request).catch((error) => logger.warn('peer_request_failed', { kind: 'knock' }, error));
-}
-
-/**
- * The connection can be gone by the time an answer is ready; whoever asked asks again. Nothing is sent but to an inbox:
- * this node may do everything at its server, and a peer must not have it done by naming another subject.
- */
-function respond(message: Msg, data: Uint8Array): void {
-  if (!isInbox(message.reply)) return;
-  try {
-    message.respond(data);
-  } catch {}
 }
 
 async function pageOf(replica: ReplicaStore, log: OriginLog, after: number): Promise<LogPage> {
@@ -130,7 +105,7 @@ function recordsOf(
   replica: ReplicaStore,
   log: OriginLog,
   sequences: readonly number[],
-  payloadBytesMax = FETCH_BYTES_MAX,
+  answerBytesMax = FETCH_BYTES_MAX,
 ): FetchedRecords {
   const records: { sequence: number; bytes: Uint8Array }[] = [];
   let bytesInAll = 0;
@@ -141,7 +116,7 @@ function recordsOf(
     if (bytes !== undefined && bytesInAll > 0 && bytesInAll + bytes.length > FETCH_BYTES_MAX) break;
     covered++;
     // One that no message can carry stays here.
-    if (bytes === undefined || bytes.length + OVERHEAD_BYTES > payloadBytesMax) continue;
+    if (bytes === undefined || bytes.length + OVERHEAD_BYTES > answerBytesMax) continue;
     bytesInAll += bytes.length;
     records.push({ sequence, bytes });
   }

@@ -27,7 +27,7 @@ export interface TurnQuestionsParts {
   readonly logger: Logger;
 }
 
-/** How nodes ask each other about turns over NATS, and what this one answers. */
+/** How nodes ask each other about turns, whatever carries it, and what this one answers. */
 export class TurnQuestions implements TurnArbitration {
   readonly #parts: TurnQuestionsParts;
   #arbiter: TurnArbiter | undefined;
