@@ -32,6 +32,12 @@ export function invalid(param: string, message: string): DiscedgeError {
   return new DiscedgeError('invalid_request', message, { param });
 }
 
+/** The text, as every tokenizer can take it. Throws `invalid_request` for one with half a surrogate pair. */
+export function unicode(text: string, param: string): string {
+  if (text.isWellFormed()) return text;
+  throw invalid(param, `${param} has half a surrogate pair: it is not Unicode text`);
+}
+
 /** The same error, where it names one of these fields by what a body calls it. */
 export function withParam(error: DiscedgeError, names: Readonly<Record<string, string>>): DiscedgeError {
   const param = error.param === undefined ? undefined : names[error.param];

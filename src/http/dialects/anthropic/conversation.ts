@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { ContentPart } from '../../../domain/record/message-content.ts';
 import type { Message } from '../../../domain/record/turn-record.ts';
-import { unsupported } from '../../parameters.ts';
+import { unicode, unsupported } from '../../parameters.ts';
 import type { MessagesBody } from './messages-body.ts';
 
 /** Its further fields depend on its type, and are checked where they are read. */
@@ -37,7 +37,7 @@ export function conversationOf({ system, messages }: Pick<MessagesBody, 'system'
 
 /** Results of tools, and what the user says beside them, in the order in which they stand. */
 function userMessages(content: Content, open: Set<string>, where: string): Message[] {
-  if (typeof content === 'string') return [{ role: 'user', content: wellFormed(content, where) }];
+  if (typeof content === 'string') return [{ role: 'user', content: unicode(content, where) }];
   const messages: Message[] = [];
   let texts: string[] = [];
   const say = () => {
@@ -70,7 +70,7 @@ function toolResult(block: Block, open: ReadonlySet<string>, place: string): Mes
 /** Nothing but text is a text. */
 function replied(content: Content, open: Set<string>, where: string): Message['content'] {
   open.clear();
-  if (typeof content === 'string') return wellFormed(content, where);
+  if (typeof content === 'string') return unicode(content, where);
   const parts = content.map((block, at) => repliedPart(block, `${where}.${at}`));
   for (const part of parts) if (part.type === 'tool-call') open.add(part.callId);
   const texts = parts.flatMap((part) => (part.type === 'text' ? [part.text] : []));
@@ -83,7 +83,7 @@ function repliedPart(block: Block, place: string): ContentPart {
   requireKnownBlock(block, place);
   switch (block.type) {
     case 'thinking':
-      return { type: 'thinking', text: wellFormed(block.thinking, `${place}.thinking`) };
+      return { type: 'thinking', text: texted(block.thinking, `${place}.thinking`) };
     case 'tool_use': {
       const callId = idIn(block.id, `${place}.id`);
       const name = idIn(block.name, `${place}.name`);
@@ -95,7 +95,7 @@ function repliedPart(block: Block, place: string): ContentPart {
 }
 
 function textOf(content: Content, where: string): string {
-  if (typeof content === 'string') return wellFormed(content, where);
+  if (typeof content === 'string') return unicode(content, where);
   if (!Array.isArray(content)) throw invalid(where, 'neither a text nor a list of blocks');
   return content.map((block, at) => textIn(block, `${where}.${at}`)).join('\n');
 }
@@ -106,7 +106,7 @@ function textIn(block: Block, place: string): string {
   requireKnownBlock(block, place);
   if (Array.isArray(block.citations) && block.citations.length > 0)
     throw unsupported(`${place}.citations`, 'citations are not supported');
-  return wellFormed(block.text, `${place}.text`);
+  return texted(block.text, `${place}.text`);
 }
 
 function requireKnownBlock(block: Block, place: string): void {
@@ -125,10 +125,9 @@ function idIn(value: unknown, param: string): string {
   throw invalid(param, `must be a text of 1 to ${ID_CHARS_MAX} characters`);
 }
 
-function wellFormed(text: unknown, param: string): string {
+function texted(text: unknown, param: string): string {
   if (typeof text !== 'string') throw invalid(param, 'must be a text');
-  if (text.isWellFormed()) return text;
-  throw invalid(param, 'this text has half a surrogate pair: it is not Unicode text');
+  return unicode(text, param);
 }
 
 function invalid(param: string, message: string): DiscedgeError {

@@ -7,7 +7,7 @@ import { embeddingsRoute } from './embeddings-route.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
 import { noCompaction } from './responses/compaction.ts';
-import { Responses } from './responses/create-response.ts';
+import { Responses } from './responses/responses.ts';
 import { responsesRoutes } from './responses/responses-routes.ts';
 import { responsesSocket } from './responses/responses-socket.ts';
 

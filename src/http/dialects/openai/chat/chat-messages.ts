@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { ContentPart, ToolCallPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
-import { unsupported } from '../../../parameters.ts';
+import { unicode, unsupported } from '../../../parameters.ts';
 import { choice } from '../../../request-fields.ts';
 
 /** Of a conversation that is sent whole: tens of thousands of words of talk. */
@@ -81,7 +81,7 @@ function replied(message: ChatMessage, where: string): Message['content'] {
   const calls = (message.tool_calls ?? []).map(toolCall);
   if (thought === '' && calls.length === 0) return text;
   const parts: ContentPart[] = [];
-  if (thought !== '') parts.push({ type: 'thinking', text: wellFormed(thought, `${where}.reasoning_content`) });
+  if (thought !== '') parts.push({ type: 'thinking', text: unicode(thought, `${where}.reasoning_content`) });
   if (text !== '') parts.push({ type: 'text', text });
   return [...parts, ...calls];
 }
@@ -93,20 +93,15 @@ function toolCall({ id: callId, function: { name, arguments: args } }: Static<ty
 /** Parts are joined as llama.cpp joins them, with line breaks. */
 function textIn({ content }: ChatMessage, where: string): string {
   if (content === undefined || content === null) return '';
-  if (typeof content === 'string') return wellFormed(content, `${where}.content`);
+  if (typeof content === 'string') return unicode(content, `${where}.content`);
   const texts = content.map(({ type, text }, at) => {
     const place = `${where}.content.${at}`;
     if (type !== 'text')
       throw unsupported(place, `${place} is of type ${type}, and this node's models read text alone`);
     if (text === undefined) throw invalid(`${place}.text`, 'a part of type text has a text');
-    return wellFormed(text, `${place}.text`);
+    return unicode(text, `${place}.text`);
   });
   return texts.join('\n');
-}
-
-function wellFormed(text: string, param: string): string {
-  if (text.isWellFormed()) return text;
-  throw invalid(param, 'this text has half a surrogate pair: it is not Unicode text');
 }
 
 function refuseMore(message: ChatMessage, where: string): void {

@@ -10,9 +10,9 @@ import { sentOf } from '../../../sent-before.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { Metadata } from '../metadata.ts';
 import { PageQuery, page, pageOf } from '../pages.ts';
-import type { Responses } from '../responses/create-response.ts';
 import type { InputItem } from '../responses/input-items.ts';
 import { Item } from '../responses/response-view.ts';
+import type { Responses } from '../responses/responses.ts';
 import { Conversations } from './conversations.ts';
 
 /** What OpenAI allows in one call. */

@@ -8,10 +8,11 @@ import type { Turn } from '../../../../domain/session-history.ts';
 import type { TipRepeat } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { withParam } from '../../../parameters.ts';
-import { conversationNotFound, isMissing, type Responses } from '../responses/create-response.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';
+import { conversationNotFound, isMissing } from '../responses/refusals.ts';
 import { responseNoteOf } from '../responses/response-note.ts';
+import type { Responses } from '../responses/responses.ts';
 import { isSummarized, ownMessages } from '../responses/stored-responses.ts';
 import { type ConversationNote, conversationExtensions, conversationNoteOf } from './conversation-note.ts';
 
@@ -42,7 +43,11 @@ export class Conversations {
     const { model, userId, items, metadata } = of;
     const messages = await this.#messages(items, userId, signal);
     const createdAt = Math.floor(this.#parts.node.environment.clock.now() / 1000);
-    const sessionId = this.#responses.openedBy({ userId, request: { conversation: of.metadata, items }, repeat });
+    const sessionId = this.#responses.planner.openedBy({
+      userId,
+      request: { conversation: of.metadata, items },
+      repeat,
+    });
     const note = { createdAt, metadata };
     const { key, stored } = await this.#add(model, { userId, sessionId }, { opens: true }, messages, note, signal);
     return this.#view(key, [stored]);
@@ -157,6 +162,6 @@ export class Conversations {
   }
 
   #messages(items: readonly InputItem[], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf(items, this.#responses.references(owner, signal), 'items');
+    return messagesOf(items, this.#responses.planner.references(owner, signal), 'items');
   }
 }

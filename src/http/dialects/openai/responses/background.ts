@@ -1,7 +1,8 @@
 import { within } from '../../../../waiting/within.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import type { PlannedResponse, Responses } from './create-response.ts';
+import type { PlannedResponse } from './planned-response.ts';
 import type { ResponseState } from './response-view.ts';
+import type { Responses } from './responses.ts';
 
 /** How long a request waits to hear whether what it asks for can be begun; what takes longer is told when it is asked for. */
 const BEGINNING_WAIT_MS = 1_000;

@@ -1,6 +1,6 @@
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
-import { invalid, unsupported } from '../../../parameters.ts';
+import { invalid, unicode, unsupported } from '../../../parameters.ts';
 
 export type InputItem = Readonly<Record<string, unknown>>;
 
@@ -34,7 +34,7 @@ export async function messagesOf(
   references: ItemReferences,
   name = 'input',
 ): Promise<Message[]> {
-  if (typeof input === 'string') return [{ role: 'user', content: wellFormed(input, name) }];
+  if (typeof input === 'string') return [{ role: 'user', content: unicode(input, name) }];
   if (input.length > INPUT_ITEMS_MAX) throw invalid(name, `${name} has more than ${INPUT_ITEMS_MAX} items`);
   if (input.filter(isReference).length > ITEM_REFERENCES_MAX)
     throw invalid(name, `${name} has more than ${ITEM_REFERENCES_MAX} items of type item_reference`);
@@ -117,7 +117,7 @@ function roleOf({ role }: InputItem, at: string): Role {
 }
 
 function contentOf(content: unknown, at: string): string {
-  if (typeof content === 'string') return wellFormed(content, at);
+  if (typeof content === 'string') return unicode(content, at);
   if (!Array.isArray(content)) throw invalid(at, `${at} has no content: a string, or a list of parts`);
   return content.map((part, index) => partText(part, `${at}.content[${index}]`)).join('\n');
 }
@@ -125,10 +125,10 @@ function contentOf(content: unknown, at: string): string {
 function partText(part: unknown, at: string): string {
   const { type, text, refusal } = (part ?? {}) as Record<string, unknown>;
   if (type === 'input_text' || type === 'output_text' || type === 'text') {
-    if (typeof text === 'string') return wellFormed(text, at);
+    if (typeof text === 'string') return unicode(text, at);
     throw invalid(at, `${at}.text must be a string`);
   }
-  if (type === 'refusal' && typeof refusal === 'string') return wellFormed(refusal, at);
+  if (type === 'refusal' && typeof refusal === 'string') return unicode(refusal, at);
   const why = UNSUPPORTED_PARTS[String(type)];
   if (why !== undefined) throw unsupported(at, `${at} is of type ${String(type)}: ${why}`);
   throw invalid(at, `${at} is of no type that is known: send input_text`);
@@ -143,9 +143,4 @@ function textField(item: InputItem, name: string, at: string): string {
   const value = item[name];
   if (typeof value === 'string' && value !== '') return value;
   throw invalid(at, `${at}.${name} is missing, or not a string`);
-}
-
-function wellFormed(text: string, at: string): string {
-  if (text.isWellFormed()) return text;
-  throw invalid(at, `${at} has half a surrogate pair: it is not Unicode text`);
 }

@@ -10,12 +10,13 @@ import type { TypedApp } from '../../../typed-app.ts';
 import { PageQuery, page, pageOf } from '../pages.ts';
 import { startInBackground } from './background.ts';
 import { CONTEXT_FIELDS, CreateBody } from './create-body.ts';
-import { isMissing, type Responses } from './create-response.ts';
 import { ItemIds } from './item-views.ts';
+import { isMissing } from './refusals.ts';
 import { deltasOf } from './response-events.ts';
 import type { ResponseRef } from './response-ref.ts';
 import { responseStream } from './response-stream.ts';
 import { Item, ResponseReply, type ResponseState, responseView } from './response-view.ts';
+import type { Responses } from './responses.ts';
 import { isSummarized } from './stored-responses.ts';
 
 const ResponsePath = Type.Object({ response_id: Type.String({ minLength: 1 }) });
@@ -66,7 +67,7 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
       },
     },
     async (request, reply) => {
-      const planned = await responses.plan(request.body, request.headers, clientGone(reply));
+      const planned = await responses.planner.plan(request.body, request.headers, clientGone(reply));
       const { asked } = planned;
       const stream = asked.options.stream
         ? responseStream({
@@ -246,7 +247,7 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
     async ({ body }, reply) => {
       requireKnown(body, { known: Object.keys(CONTEXT_FIELDS), refused: {} });
       const signal = clientGone(reply);
-      const planned = await responses.plan({ ...(body as Static<typeof CreateBody>), store: true }, {}, signal);
+      const planned = await responses.planner.plan({ ...(body as Static<typeof CreateBody>), store: true }, {}, signal);
       const { request, model } = planned;
       if (request === undefined) throw new TypeError('a response that is kept is a turn');
       const counted = model.contextManager.count(request, signal);

@@ -10,9 +10,9 @@ import type { TypedApp } from '../../../typed-app.ts';
 import { onUpgrade } from '../../../upgrades.ts';
 import { openAiErrorFields, openAiErrors } from '../error-envelope.ts';
 import { CreateBody } from './create-body.ts';
-import type { Responses } from './create-response.ts';
 import { responseStream } from './response-stream.ts';
 import type { ResponseState } from './response-view.ts';
+import type { Responses } from './responses.ts';
 
 /** Requests that wait behind the one that is answered, on one connection. */
 const WAITING_MAX = 32;
@@ -81,7 +81,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
   ): Promise<void> {
     const { body, generates } = requestOf(message);
     if (gone.aborted) return;
-    const planned = await responses.plan(body, { ...headers, 'x-stainless-retry-count': undefined }, gone);
+    const planned = await responses.planner.plan(body, { ...headers, 'x-stainless-retry-count': undefined }, gone);
     const stream = responseStream({
       begun: () => ({ state: planned.state, ids: planned.items }),
       summarized: () => planned.asked.summarized,
