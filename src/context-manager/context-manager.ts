@@ -13,6 +13,7 @@ import { clientSidePrompt } from './modes/client-side.ts';
 import type { Kept, Mode, Prompt } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
+import { reasoningTokens } from './modes/written-reply.ts';
 import type { NodeResources } from './node-resources.ts';
 import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
@@ -30,6 +31,7 @@ import { claimOf } from './turn/request-digest.ts';
 import { goesOn, modeOf, refuseLateSystem } from './turn/request-rules.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import type {
+  DraftedTurn,
   EvaluatedTurn,
   ForwardedReply,
   ForwardRequest,
@@ -155,7 +157,8 @@ export class ContextManager {
           this.#generate({ ids: prompt.ids, tools: request.preamble?.tools ?? [] }, undefined, request, observer, turn),
           text,
         ]);
-        return { ...generatedReply(generated), promptText };
+        const reasoningTokens = await this.#reasoningTokens(generated);
+        return { ...generatedReply(generated), promptText, reasoningTokens };
       });
     return this.#node.metrics.observe(this.#model, forward, () => ({ mode: 'client-side', replayed: false }));
   }
@@ -165,18 +168,24 @@ export class ContextManager {
    * not taken, and nothing is stored. Throws as `takeTurn` does.
    */
   evaluate(request: TurnRequest, observer: TurnObserver): Promise<EvaluatedTurn> {
+    return this.draft({ ...request, maxTokens: 0 }, observer);
+  }
+
+  /** Answers a turn that is not taken: its place stays free, and nothing is stored. Throws as `takeTurn` does. */
+  draft(request: TurnRequest, observer: TurnObserver): Promise<DraftedTurn> {
     const key = this.#keyOf(request);
     const keyText = sessionKeyText(key);
     return this.#node.running.run(keyText, observer.gone, (turn) =>
       this.#node.queue.run(keyText, turn.stopping, async () => {
         const wasInDoubt = this.#node.records.isInDoubt(key);
         const pass = await this.#gate.pass(key, claimOf(request), turn.waiting);
-        if (pass.answered !== undefined) throw new TypeError('no reply is stored for a turn of no ids');
+        if (pass.answered !== undefined) throw new TypeError('a turn that was answered is no draft');
         this.#node.records.requireKnown(key, { wasInDoubt });
         const { mode, prompt } = await this.#build(request, pass);
-        const generated = await this.#generate(prompt, key, { ...request, maxTokens: 0 }, observer, turn);
+        const generated = await this.#generate(prompt, key, request, observer, turn);
         prompt.evaluated();
-        return evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
+        const drafted = evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
+        return { ...drafted, reasoningTokens: await this.#reasoningTokens(generated) };
       }),
     );
   }
@@ -321,6 +330,10 @@ export class ContextManager {
     const { end, read } = await generateReply(llm, asked);
     this.#node.metrics.generated(this.#model, end.usage);
     return { end, read, promptTokens, maxTokens: allowedTokens, windowTokens };
+  }
+
+  #reasoningTokens({ end, read }: Generated): Promise<number> {
+    return reasoningTokens(end, read.parts, this.#parts);
   }
 
   get #model(): string {

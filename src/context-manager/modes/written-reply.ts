@@ -1,4 +1,4 @@
-import type { IdMark } from '../../domain/record/message-content.ts';
+import type { ContentPart, IdMark } from '../../domain/record/message-content.ts';
 import type { ReplyEnd } from '../../domain/record/reply-end.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import { type ChatTemplate, trimStart, type WrittenReasoning } from '../../llm-service/chat-template.ts';
@@ -37,6 +37,17 @@ export async function writtenReply(reply: GenerationEnd, { llm, template }: Part
     end,
     replyText: text !== undefined && shown(text, reply) === reply.text ? undefined : reply.text,
   };
+}
+
+/** How many ids of a reply that is not stored are reasoning; all of them where it was cut before its answer. */
+export async function reasoningTokens(
+  { ids }: Pick<GenerationEnd, 'ids'>,
+  read: readonly ContentPart[],
+  { llm, template }: Parts,
+): Promise<number> {
+  if (template.reasoning === undefined) return 0;
+  if (read.length > 0 && read.every(({ type }) => type === 'thinking')) return ids.length;
+  return reasoningLength(ids, template.reasoning, { llm, template }).catch(() => 0);
 }
 
 /** The text a client sees of a reply's: without the stop word, and a character cut off by the limit. */

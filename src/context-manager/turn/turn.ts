@@ -157,6 +157,8 @@ export interface Reply {
 export interface ForwardedReply extends Reply {
   /** The whole prompt in words; `undefined` where that is not asked for, and where its ids cannot be put into words. */
   readonly promptText: string | undefined;
+  /** Ids of the reply that are reasoning. */
+  readonly reasoningTokens: number;
 }
 
 export interface ReplyMaking {
@@ -167,7 +169,13 @@ export interface ReplyMaking {
   readonly settings: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The reply of no ids to a turn that is not taken, and the place in its session that it would have had. */
+/** The reply to a turn that is not taken, and the place in its session that it would have had. */
+export interface DraftedTurn extends EvaluatedTurn {
+  /** Ids of the reply that are reasoning. */
+  readonly reasoningTokens: number;
+}
+
+/** A reply, perhaps of no ids, and its place in a session. */
 export interface EvaluatedTurn extends Reply {
   readonly userId: UserId;
   readonly sessionId: SessionId;

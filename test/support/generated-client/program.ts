@@ -85,6 +85,8 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     ok(await client.DELETE('/v1/responses/{response_id}', { params: { path: { response_id } } })).deleted,
   countInputTokens: async () =>
     ok(await client.POST('/v1/responses/input_tokens', { body: { input: 'hi' } })).input_tokens > 0,
+  compactConversation: async () =>
+    ok(await client.POST('/v1/responses/compact', { body: { input: 'hi' } })).output.map(({ type }) => type),
   createConversation: async () => {
     const items = [{ type: 'message' as const, role: 'user' as const, content: 'hi' }];
     const conversation = ok(await client.POST('/v1/conversations', { body: { items, metadata: { of: 'ada' } } }));

@@ -6,7 +6,7 @@ import { conversationsRoutes } from './conversations/conversations-routes.ts';
 import { embeddingsRoute } from './embeddings-route.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
-import { noCompaction } from './responses/compaction.ts';
+import { compactRoute } from './responses/compact-route.ts';
 import { Responses } from './responses/responses.ts';
 import { responsesRoutes } from './responses/responses-routes.ts';
 import { responsesSocket } from './responses/responses-socket.ts';
@@ -22,7 +22,7 @@ export const openAi: Dialect = {
     completionRoutes(app, parts);
     const responses = new Responses(parts);
     responsesRoutes(app, parts, responses);
-    noCompaction(app);
+    compactRoute(app, parts, responses);
     responsesSocket(app, parts, responses);
     conversationsRoutes(app, parts, responses);
     embeddingsRoute(app, parts);

@@ -50,10 +50,10 @@ it('what is referred to is together no more than a body may have', async () => {
 it('what the assistant said in neighbouring items is one message, also where it is referred to', async () => {
   const said = (text: string) => ({ role: 'assistant', content: text });
   const found = [{ role: 'assistant', content: [{ type: 'text', text: 'found' }] }] as const;
-  const references = { resolve: async () => found, charactersMax: 1_000 };
+  const sources = { resolve: async () => found, summaryIn: () => undefined, charactersMax: 1_000 };
   const run = Array.from({ length: 9_000 }, (_, at) => said(`${at}`));
   const input = [...run, { type: 'item_reference', id: 'a' }, { role: 'user', content: 'and?' }, said('alone')];
-  const [joined, ...rest] = await messagesOf(input, references);
+  const [joined, ...rest] = await messagesOf(input, sources);
   const texts = [...run.map(({ content }) => content), 'found'];
   expect(joined).toEqual({ role: 'assistant', content: texts.map((text) => ({ type: 'text', text })) });
   expect(rest).toEqual([{ role: 'user', content: 'and?' }, said('alone')]);

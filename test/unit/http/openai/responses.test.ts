@@ -352,9 +352,3 @@ describe('what is wrong is refused by name', () => {
     await other.close();
   });
 });
-
-it('compaction is refused by name, not taken for the id of a response', async () => {
-  const { status, body } = await node.post('/v1/responses/compact', { model: 'scripted', input: 'x' });
-  expect(status).toBe(404);
-  expect(body.error).toMatchObject({ code: 'route_not_found', message: expect.stringContaining('no compaction') });
-});

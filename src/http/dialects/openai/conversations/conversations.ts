@@ -162,6 +162,6 @@ export class Conversations {
   }
 
   #messages(items: readonly InputItem[], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf(items, this.#responses.planner.references(owner, signal), 'items');
+    return messagesOf(items, this.#responses.planner.sources(owner, signal), 'items');
   }
 }

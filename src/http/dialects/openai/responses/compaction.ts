@@ -1,13 +1,54 @@
-import { DiscedgeError } from '../../../../domain/errors.ts';
-import type { TypedApp } from '../../../typed-app.ts';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { textOf } from '../../../../domain/record/message-content.ts';
+import type { Message } from '../../../../domain/record/turn-record.ts';
+import type { SealedIds } from '../../../../domain/sealed-ids.ts';
 
-/** OpenAI's compaction is not there, and says so: its path would else be taken for the id of a response. */
-export function noCompaction(app: TypedApp): void {
-  app.post('/responses/compact', {
-    schema: { hide: true },
-    async onRequest() {
-      throw new DiscedgeError('route_not_found', 'there is no compaction here; send truncation: "auto"');
-    },
-    async handler() {},
-  });
+/** What a model is asked that has to make a conversation shorter, and what stands in it from then on before its answer. */
+export const SUMMARY_REQUEST =
+  'Summarize our conversation up to here, so that it can go on from your summary alone: what was asked for, what was found and decided, names, numbers, and what is still open. Answer with the summary and nothing else.';
+
+const PREFIX = 'cmp_';
+const VERSION = 1;
+/** Far above any reply. */
+const SUMMARY_BYTES_MAX = 4 * 1_048_576;
+
+/** Summaries as clients keep them: every node of the cluster reads them, and nobody else reads or makes one. */
+export class Compactions {
+  readonly #ids: SealedIds;
+
+  constructor(ids: SealedIds) {
+    this.#ids = ids;
+  }
+
+  seal(summary: string): string {
+    return this.#ids.seal(PREFIX, Buffer.concat([Buffer.from([VERSION]), deflateRawSync(Buffer.from(summary))]));
+  }
+
+  /** `undefined` for what no node of this cluster has sealed. */
+  open(sealed: string): string | undefined {
+    const content = this.#ids.open(PREFIX, sealed);
+    if (content?.[0] !== VERSION) return undefined;
+    return inflateRawSync(content.subarray(1), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
+  }
+}
+
+/**
+ * The messages that are read where a compacted conversation stands: what its users said, and the model's summary, which it gave
+ * when it was asked. Users' messages right before it are one message with the request, as many templates know no two of one
+ * role in a row.
+ */
+export function withSummary(before: readonly Message[], summary: string): Message[] {
+  const run = before.findLastIndex(({ role }) => role !== 'user') + 1;
+  const said = before.slice(run).map(({ content }) => textOf(content));
+  return [
+    ...before.slice(0, run),
+    { role: 'user', content: [...said, SUMMARY_REQUEST].join('\n\n') },
+    { role: 'assistant', content: summary },
+  ];
+}
+
+/** What a user said in a message; `undefined` for one that only asks for a summary. */
+export function withoutRequest(said: string): string | undefined {
+  if (said === SUMMARY_REQUEST) return undefined;
+  return said.endsWith(`\n\n${SUMMARY_REQUEST}`) ? said.slice(0, -SUMMARY_REQUEST.length - 2) : said;
 }

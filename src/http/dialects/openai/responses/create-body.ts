@@ -73,7 +73,7 @@ export const CREATE_FIELDS = Object.keys(CreateBody.properties);
 export const REFUSED_FIELDS: Readonly<Record<string, string>> = {
   prompt: 'prompts are not kept on this node; send instructions and input',
   max_tool_calls: 'the node runs no tools of its own',
-  context_management: 'send truncation "auto", or compact the conversation yourself',
+  context_management: 'send truncation "auto", or call /responses/compact',
   moderation: 'the node moderates nothing',
   prompt_cache_retention: 'contexts are kept as long as their session lives',
   verbosity: 'the node does not steer how much a model says',

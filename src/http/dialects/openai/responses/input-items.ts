@@ -1,6 +1,7 @@
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
 import { invalid, unicode, unsupported } from '../../../parameters.ts';
+import { withSummary } from './compaction.ts';
 
 export type InputItem = Readonly<Record<string, unknown>>;
 
@@ -17,10 +18,12 @@ const UNSUPPORTED_PARTS: Readonly<Record<string, string>> = {
   input_audio: 'the model reads text only',
 };
 
-/** How items are found again that a request names by their ids. */
-export interface ItemReferences {
+/** What a request does not say itself: items that it names by their ids, and summaries that it keeps sealed. */
+export interface ItemSources {
   /** The message that an item's id names; undefined when there is none. */
   readonly resolve: (id: string) => Promise<readonly Message[] | undefined>;
+  /** The summary in a compaction; undefined for one that this cluster has not made. */
+  readonly summaryIn: (sealed: string) => string | undefined;
   /** What all of them may bring in together: characters of their contents as JSON. */
   readonly charactersMax: number;
 }
@@ -31,32 +34,42 @@ export interface ItemReferences {
  */
 export async function messagesOf(
   input: string | readonly InputItem[],
-  references: ItemReferences,
+  sources: ItemSources,
   name = 'input',
 ): Promise<Message[]> {
   if (typeof input === 'string') return [{ role: 'user', content: unicode(input, name) }];
   if (input.length > INPUT_ITEMS_MAX) throw invalid(name, `${name} has more than ${INPUT_ITEMS_MAX} items`);
   if (input.filter(isReference).length > ITEM_REFERENCES_MAX)
     throw invalid(name, `${name} has more than ${ITEM_REFERENCES_MAX} items of type item_reference`);
-  const messages: Message[] = [];
-  let charactersLeft = references.charactersMax;
+  let messages: Message[] = [];
+  let charactersLeft = sources.charactersMax;
   for (const [index, item] of input.entries()) {
     const at = `${name}[${index}]`;
+    if (item.type === 'compaction') {
+      messages = withSummary(messages, summaryIn(item, at, sources));
+      continue;
+    }
     if (!isReference(item)) {
       messages.push(messageOf(item, at));
       continue;
     }
-    const found = await references.resolve(textField(item, 'id', at));
+    const found = await sources.resolve(textField(item, 'id', at));
     if (found === undefined) throw invalid(at, `${at} refers to an item that is not known here`);
     charactersLeft -= charactersIn(found);
     if (charactersLeft < 0)
       throw invalid(
         at,
-        `up to ${at} items of type item_reference bring in more than ${references.charactersMax} characters`,
+        `up to ${at} items of type item_reference bring in more than ${sources.charactersMax} characters`,
       );
     messages.push(...found);
   }
   return withAssistantsJoined(messages);
+}
+
+function summaryIn(item: InputItem, at: string, { summaryIn }: ItemSources): string {
+  const summary = summaryIn(textField(item, 'encrypted_content', at));
+  if (summary !== undefined) return summary;
+  throw invalid(`${at}.encrypted_content`, `${at}.encrypted_content is no compaction that this cluster has made`);
 }
 
 const isReference = ({ type }: InputItem) => type === 'item_reference';

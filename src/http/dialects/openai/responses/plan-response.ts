@@ -10,9 +10,10 @@ import type { AppParts } from '../../../app-parts.ts';
 import { ownerOf } from '../../../owner.ts';
 import { invalid } from '../../../parameters.ts';
 import { sentOf } from '../../../sent-before.ts';
+import { Compactions } from './compaction.ts';
 import type { CreateBody } from './create-body.ts';
 import { askedOf } from './create-request.ts';
-import { type ItemReferences, messagesOf } from './input-items.ts';
+import { type ItemSources, messagesOf } from './input-items.ts';
 import { PlannedResponse } from './planned-response.ts';
 import { keyedSession, RecentOpenings } from './recent-openings.ts';
 import { conversationNotFound, isMissing, previousNotFound } from './refusals.ts';
@@ -35,10 +36,12 @@ export class ResponsePlanner {
   readonly #parts: AppParts;
   readonly #ids: ResponseIds;
   readonly #stored: StoredResponses;
+  readonly #compactions: Compactions;
   readonly #openings = new RecentOpenings();
 
   constructor(parts: AppParts, { ids, stored }: { ids: ResponseIds; stored: StoredResponses }) {
     this.#parts = parts;
+    this.#compactions = new Compactions(parts.ids);
     this.#ids = ids;
     this.#stored = stored;
   }
@@ -148,13 +151,14 @@ export class ResponsePlanner {
   }
 
   async #messages(input: CreateBody['input'], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf((input ?? []) as never, this.references(owner, signal));
+    return messagesOf((input ?? []) as never, this.sources(owner, signal));
   }
 
-  /** To items of one user. No more may stand behind them than a body could have said itself. */
-  references(owner: UserId, signal: AbortSignal): ItemReferences {
+  /** Of one user's items. No more may stand behind references than a body could have said itself. */
+  sources(owner: UserId, signal: AbortSignal): ItemSources {
     return {
       resolve: (id) => this.#messagesOfItem(id, owner, signal),
+      summaryIn: (sealed) => this.#compactions.open(sealed),
       charactersMax: this.#parts.options.bodyBytesMax,
     };
   }

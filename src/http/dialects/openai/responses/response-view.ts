@@ -45,7 +45,7 @@ const SHOWN_DEFAULTS = {
 } as const;
 export const SHOWN_FIELDS = Object.keys(SHOWN_DEFAULTS);
 
-const usageSchema = Type.Object({
+export const ResponseUsageView = Type.Object({
   input_tokens: Type.Integer(),
   input_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
   output_tokens: Type.Integer(),
@@ -69,7 +69,7 @@ export const ResponseReply = Type.Object(
     }),
     model: Type.String(),
     output: Type.Array(Item),
-    usage: Type.Union([usageSchema, Type.Null()]),
+    usage: Type.Union([ResponseUsageView, Type.Null()]),
   },
   { additionalProperties: true, title: 'Response' },
 );
@@ -96,13 +96,13 @@ export function responseView(state: ResponseState) {
       ...{ name, description, parameters, strict },
     })),
     service_tier: 'default',
-    usage: usage === undefined ? null : usageView(usage),
+    usage: usage === undefined ? null : responseUsage(usage),
   };
 }
 
 export type ResponseView = ReturnType<typeof responseView>;
 
-function usageView({ inputTokens, cachedTokens, outputTokens, reasoningTokens }: ResponseUsage) {
+export function responseUsage({ inputTokens, cachedTokens, outputTokens, reasoningTokens }: ResponseUsage) {
   return {
     input_tokens: inputTokens,
     input_tokens_details: { cached_tokens: cachedTokens },

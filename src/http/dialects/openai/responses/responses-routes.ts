@@ -37,7 +37,7 @@ const ResponseEvent = Type.Object(
 );
 
 const OF_A_RESPONSE = [...OF_A_SESSION, 'response_not_found'] as const;
-const OF_A_NEW_RESPONSE = [
+export const OF_A_NEW_RESPONSE = [
   ...OF_A_TURN,
   ...(['previous_response_not_found', 'conversation_not_found', 'conversation_locked'] as const),
 ];

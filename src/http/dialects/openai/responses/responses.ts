@@ -139,7 +139,7 @@ export class Responses {
         inputTokens: reply.promptTokens,
         cachedTokens: reply.usage.cachedTokens,
         outputTokens: reply.usage.predictedTokens,
-        reasoningTokens: 0,
+        reasoningTokens: reply.reasoningTokens,
       },
     };
   }
