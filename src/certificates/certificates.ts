@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { makeFolder } from '../context-store/make-folder.ts';
 import { writeWhole } from '../context-store/nats/server/whole-file.ts';
@@ -7,7 +8,15 @@ import type { ClusterName, NodeId } from '../domain/identifiers.ts';
 import type { Clock, Environment } from '../environment/environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
 import { CLUSTER_KEY_FILE, CLUSTER_KEY_MODE, contentOf, newClusterKey } from './cluster-key.ts';
-import { type Authority, issueAuthority, issueNode, parseHost, readAuthority } from './issue.ts';
+import {
+  type Authority,
+  type AuthorityKind,
+  issueAuthority,
+  issueFredNode,
+  issueNode,
+  parseHost,
+  readAuthority,
+} from './issue.ts';
 
 export interface NodeCertificateRequest {
   /** Folder of the authority. */
@@ -41,12 +50,18 @@ export interface WrittenNodeCertificate extends WrittenCertificate {
  * `certificate_unusable` when one is there and `force` is not set, or when the folder cannot be written.
  */
 export async function makeAuthority(
-  { dir, cluster, days, force }: { dir: string; cluster: ClusterName; days: number; force: boolean },
+  {
+    kind = 'nodes',
+    dir,
+    cluster,
+    days,
+    force,
+  }: { kind?: AuthorityKind; dir: string; cluster: ClusterName; days: number; force: boolean },
   clock: Clock = systemClock(),
 ): Promise<WrittenCertificate> {
   const { keyFile, certFile } = authorityFiles(dir);
   if (!force) await refuseExisting([keyFile, certFile]);
-  const issued = await issueAuthority({ cluster, days }, clock.now());
+  const issued = await issueAuthority({ kind, cluster, days }, clock.now());
   await keepClusterKey(dir);
   await writeFiles(dir, [
     { path: keyFile, content: issued.key, mode: KEY_MODE },
@@ -67,7 +82,7 @@ export async function makeNodeCertificate(
   const [keyFile, certFile, caFile] = [join(folder, 'node.key'), join(folder, 'node.crt'), join(folder, 'ca.crt')];
   const clusterKeyFile = join(folder, CLUSTER_KEY_FILE);
   if (!force) await refuseExisting([keyFile, certFile]);
-  const authority = await openAuthority(dir);
+  const authority = await openAuthority(dir, 'certs ca');
   const issued = await issueNode({ authority, nodeId, hosts: hosts.map(parseHost), days }, clock.now());
   await writeFiles(folder, [
     { path: keyFile, content: issued.key, mode: KEY_MODE },
@@ -77,6 +92,45 @@ export async function makeNodeCertificate(
   ]);
   const files = { keyFile, certFile, caFile, clusterKeyFile };
   return { cluster: authority.cluster, folder, ...files, notAfterMs: issued.notAfterMs };
+}
+
+/** Of a FReD node and of the edge node beside it: `fred.key` and `fred.crt` are FReD's, and the rest the edge node's. */
+export interface WrittenFredCertificates extends WrittenNodeCertificate {
+  readonly fredCertFile: string;
+  readonly fredKeyFile: string;
+}
+
+/**
+ * Makes what a FReD node and the edge node beside it need in the folder `dir/<node id>`, signed by FReD's authority in `dir`. Throws
+ * `certificate_unusable` as `makeNodeCertificate` does, and when `hosts` has no address: FReD looks for a client's in its certificate.
+ */
+export async function makeFredCertificates(
+  { dir, nodeId, hosts, days, force }: NodeCertificateRequest,
+  clock: Clock = systemClock(),
+): Promise<WrittenFredCertificates> {
+  const names = hosts.map(parseHost);
+  if (names.every((name) => isIP(name) === 0)) {
+    throw unusable(
+      'FReD looks for the address of whoever calls it in their certificate; give one or more IP addresses',
+    );
+  }
+  const folder = join(dir, nodeId);
+  const [keyFile, certFile, caFile] = [join(folder, 'node.key'), join(folder, 'node.crt'), join(folder, 'ca.crt')];
+  const [fredKeyFile, fredCertFile] = [join(folder, 'fred.key'), join(folder, 'fred.crt')];
+  const clusterKeyFile = join(folder, CLUSTER_KEY_FILE);
+  if (!force) await refuseExisting([keyFile, certFile, fredKeyFile, fredCertFile]);
+  const authority = await openAuthority(dir, 'certs fred ca');
+  const { fred, client } = await issueFredNode({ authority, nodeId, hosts: names, days }, clock.now());
+  await writeFiles(folder, [
+    { path: fredKeyFile, content: fred.key, mode: KEY_MODE },
+    { path: fredCertFile, content: fred.certificate, mode: CERTIFICATE_MODE },
+    { path: keyFile, content: client.key, mode: KEY_MODE },
+    { path: certFile, content: client.certificate, mode: CERTIFICATE_MODE },
+    { path: caFile, content: authority.certificate, mode: CERTIFICATE_MODE },
+    { path: clusterKeyFile, content: await keepClusterKey(dir), mode: CLUSTER_KEY_MODE },
+  ]);
+  const files = { keyFile, certFile, caFile, clusterKeyFile, fredKeyFile, fredCertFile };
+  return { cluster: authority.cluster, folder, ...files, notAfterMs: client.notAfterMs };
 }
 
 /** The cluster's key as its file has it, which is made where there is none: an authority may be of an earlier release. */
@@ -105,14 +159,14 @@ function authorityFiles(dir: string) {
   return { keyFile: join(dir, 'ca.key'), certFile: join(dir, 'ca.crt') };
 }
 
-async function openAuthority(dir: string): Promise<Authority> {
+async function openAuthority(dir: string, madeBy: 'certs ca' | 'certs fred ca'): Promise<Authority> {
   const { keyFile, certFile } = authorityFiles(dir);
   let files: { certificate: string; key: string };
   try {
     files = { certificate: await readFile(certFile, 'utf8'), key: await readFile(keyFile, 'utf8') };
   } catch (cause) {
     throw unusable(
-      `there is no authority in ${dir}: ${(cause as Error).message}; make one with "discedge certs ca"`,
+      `there is no authority in ${dir}: ${(cause as Error).message}; make one with "discedge ${madeBy}"`,
       cause,
     );
   }

@@ -13,7 +13,11 @@ export interface IssuedCertificate {
   readonly notAfterMs: number;
 }
 
+/** Whom an authority certifies: the nodes of a cluster, or the FReD nodes of a cluster and their clients. */
+export type AuthorityKind = 'nodes' | 'fred';
+
 export interface Authority {
+  readonly kind: AuthorityKind;
   readonly cluster: ClusterName;
   readonly certificate: string;
   readonly key: string;
@@ -28,15 +32,22 @@ const DAY_MS = 86_400_000;
 /** A node asks its own server under these names, whatever others call the machine. */
 const OWN_HOSTS = ['localhost', '127.0.0.1', '::1'];
 
+const AUTHORITY_TITLES = { nodes: 'authority', fred: 'FReD authority' } as const;
+/**
+ * The name that FReD knows all edge nodes by. It gives rights in a keygroup to the name that created it, so a second one could
+ * not join.
+ */
+export const FRED_CLIENT = 'discedge';
+
 /** A new authority of a cluster, valid from an hour before `nowMs`. */
 export async function issueAuthority(
-  { cluster, days }: { cluster: ClusterName; days: number },
+  { kind = 'nodes', cluster, days }: { kind?: AuthorityKind; cluster: ClusterName; days: number },
   nowMs: number,
 ): Promise<IssuedCertificate> {
   const keys = await newKeys();
   const notAfterMs = nowMs + days * DAY_MS;
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    name: [{ O: [cluster] }, { CN: [`${cluster} authority`] }],
+    name: [{ O: [cluster] }, { CN: [`${cluster} ${AUTHORITY_TITLES[kind]}`] }],
     notBefore: new Date(nowMs - BACKDATED_MS),
     notAfter: new Date(notAfterMs),
     signingAlgorithm: SIGNATURE_ALGORITHM,
@@ -51,13 +62,56 @@ export async function issueAuthority(
   return { certificate: pem(certificate), key: await keyPem(keys.privateKey), notAfterMs };
 }
 
+export interface CertificateRequest {
+  readonly authority: Authority;
+  readonly nodeId: NodeId;
+  readonly hosts: readonly string[];
+  readonly days: number;
+}
+
 /**
  * A certificate for one node, as server and as client, for `hosts` and this machine. It ends with the authority's at
- * the latest. Throws `certificate_unusable` when key and certificate of the authority do not belong together, or when
- * the authority has expired.
+ * the latest. Throws `certificate_unusable` when key and certificate of the authority do not belong together, when
+ * the authority has expired, or when it is FReD's.
  */
-export async function issueNode(
-  { authority, nodeId, hosts, days }: { authority: Authority; nodeId: NodeId; hosts: readonly string[]; days: number },
+export function issueNode(request: CertificateRequest, nowMs: number): Promise<IssuedCertificate> {
+  const { authority, nodeId } = request;
+  refuseKind(authority, 'nodes');
+  return issue(
+    request,
+    [nodeId, [userName({ nodeId, cluster: authority.cluster }), guestName(authority.cluster)]],
+    nowMs,
+  );
+}
+
+/**
+ * Certificates for one FReD node, and for the edge node beside it towards any FReD node and as the server of its triggers.
+ * Throws as `issueNode`, and for any other authority than FReD's, of which everyone may write to every keygroup.
+ */
+export async function issueFredNode(
+  request: CertificateRequest,
+  nowMs: number,
+): Promise<{ readonly fred: IssuedCertificate; readonly client: IssuedCertificate }> {
+  const { authority, nodeId } = request;
+  refuseKind(authority, 'fred');
+  return {
+    fred: await issue(request, [nodeId, []], nowMs),
+    client: await issue(request, [FRED_CLIENT, [userName({ nodeId, cluster: authority.cluster })]], nowMs),
+  };
+}
+
+function refuseKind({ kind, cluster }: Authority, wanted: AuthorityKind): void {
+  if (kind === wanted) return;
+  throw unusable(
+    kind === 'fred'
+      ? `the authority of cluster ${cluster} there is FReD's; nodes want one that "discedge certs ca" makes, in another folder`
+      : `the authority of cluster ${cluster} there is its nodes'; FReD wants one that "discedge certs fred ca" makes, in another folder`,
+  );
+}
+
+async function issue(
+  { authority, hosts, days }: CertificateRequest,
+  [commonName, emails]: readonly [string, readonly string[]],
   nowMs: number,
 ): Promise<IssuedCertificate> {
   const issuer = new x509.X509Certificate(authority.certificate);
@@ -68,7 +122,7 @@ export async function issueNode(
   const notAfterMs = Math.min(nowMs + days * DAY_MS, issuerEndMs);
   const keys = await newKeys();
   const certificate = await x509.X509CertificateGenerator.create({
-    subject: [{ O: [authority.cluster] }, { CN: [nodeId] }],
+    subject: [{ O: [authority.cluster] }, { CN: [commonName] }],
     issuer: issuer.subjectName,
     notBefore: new Date(nowMs - BACKDATED_MS),
     notAfter: new Date(notAfterMs),
@@ -80,8 +134,7 @@ export async function issueNode(
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
       new x509.SubjectAlternativeNameExtension([
-        { type: 'email', value: userName({ nodeId, cluster: authority.cluster }) },
-        { type: 'email', value: guestName(authority.cluster) },
+        ...emails.map((value) => ({ type: 'email', value }) as const),
         ...[...new Set([...hosts, ...OWN_HOSTS])].map(hostName),
       ]),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
@@ -99,7 +152,9 @@ export function readAuthority({ certificate, key }: { certificate: string; key: 
   try {
     const parsed = new x509.X509Certificate(certificate);
     if (parsed.getExtension(x509.BasicConstraintsExtension)?.ca !== true) throw new Error('not an authority');
-    return { cluster: parseClusterName(parsed.subjectName.getField('O')[0]), certificate, key };
+    const cluster = parseClusterName(parsed.subjectName.getField('O')[0]);
+    const isFreds = parsed.subjectName.getField('CN').includes(`${cluster} ${AUTHORITY_TITLES.fred}`);
+    return { kind: isFreds ? 'fred' : 'nodes', cluster, certificate, key };
   } catch (cause) {
     throw unusable('the certificate of the authority is damaged or not made by "discedge certs ca"', cause);
   }

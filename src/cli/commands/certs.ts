@@ -17,16 +17,34 @@ const NODE_DAYS = 730;
 const DAYS_MAX = 36_500;
 
 export function define(command: Command): void {
-  addFolderOptions(command.command('ca').description('Make the authority of a cluster.'), AUTHORITY_DAYS)
+  defineAuthority(command, 'Make the authority of a cluster.', certifyCluster);
+  defineNode(command, 'Make the certificate of one edge node, signed by the authority.', certifyNode);
+  const fred = command
+    .command('fred')
+    .description('Make what FReD wants: an authority of its own, and certificates of its nodes and their clients.');
+  defineAuthority(fred, "Make the authority of a cluster's FReD nodes and their clients.", certifyFred);
+  defineNode(fred, 'Make the certificates of one FReD node and of the edge node beside it.', certifyFredNode);
+}
+
+function defineAuthority(
+  command: Command,
+  description: string,
+  make: (options: FolderOptions & { cluster: ClusterName }) => Promise<void>,
+): void {
+  addFolderOptions(command.command('ca').description(description), AUTHORITY_DAYS)
     .requiredOption('--cluster <NAME>', 'name of the cluster', parsedBy(parseClusterName))
-    .action(certifyCluster);
-  addFolderOptions(
-    command.command('node').description('Make the certificate of one edge node, signed by the authority.'),
-    NODE_DAYS,
-  )
+    .action(make);
+}
+
+function defineNode(
+  command: Command,
+  description: string,
+  make: (nodeId: NodeId, options: FolderOptions & { host: readonly string[] }) => Promise<void>,
+): void {
+  addFolderOptions(command.command('node').description(description), NODE_DAYS)
     .argument('<ID>', "the node's id", parsedBy(parseNodeId))
     .requiredOption('--host <HOST,...>', 'names and IP addresses under which its peers reach it', separated)
-    .action(certifyNode);
+    .action(make);
 }
 
 function addFolderOptions(command: Command, daysDefault: number): Command {
@@ -63,6 +81,34 @@ async function certifyNode(nodeId: NodeId, options: FolderOptions & { host: read
     `  ${made.caFile}`,
     `  ${made.clusterKeyFile}   secret: seals the ids of responses, the same for all nodes`,
     `Copy the folder ${made.folder} to node ${nodeId}, and nothing else.`,
+  ]);
+}
+
+async function certifyFred(options: FolderOptions & { cluster: ClusterName }): Promise<void> {
+  const { dir, cluster, days, force = false } = options;
+  const { makeAuthority } = await certificates();
+  const made = await makeAuthority({ kind: 'fred', dir, cluster, days, force });
+  print([
+    `Authority of FReD in cluster ${cluster}, valid until ${localTime(new Date(made.notAfterMs))}:`,
+    `  ${made.keyFile}   keep it here and secret: whoever it certifies can write to every keygroup`,
+    `  ${made.certFile}   goes to every node, beside the node's own certificates`,
+    `Next: discedge certs fred node ID --dir ${dir} --host HOST`,
+  ]);
+}
+
+async function certifyFredNode(nodeId: NodeId, options: FolderOptions & { host: readonly string[] }): Promise<void> {
+  const { dir, host: hosts, days, force = false } = options;
+  const { makeFredCertificates } = await certificates();
+  const made = await makeFredCertificates({ dir, nodeId, hosts, days, force });
+  print([
+    `Certificates of FReD's node and the edge node ${nodeId} in cluster ${made.cluster}, valid until ${localTime(new Date(made.notAfterMs))}:`,
+    `  ${made.fredKeyFile}   secret; FReD's and etcd's`,
+    `  ${made.fredCertFile}`,
+    `  ${made.keyFile}   secret; the edge node's`,
+    `  ${made.certFile}`,
+    `  ${made.caFile}`,
+    `  ${made.clusterKeyFile}   secret: seals the ids of responses, the same for all nodes`,
+    `Copy the folder ${made.folder} to the machine of node ${nodeId}, and nothing else.`,
   ]);
 }
 

@@ -1,12 +1,13 @@
 // Tries to get past mutual TLS with certificates that should not open it (another authority's, an expired one, another
 // host's, an authority used as a node), and to make the files give away or lose a key. Real handshakes by Node's TLS.
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeAuthority, makeNodeCertificate } from '../../../src/certificates/certificates.ts';
+import { makeAuthority, makeFredCertificates, makeNodeCertificate } from '../../../src/certificates/certificates.ts';
 import {
   type IssuedCertificate,
   issueAuthority,
@@ -66,7 +67,7 @@ describe('a handshake', () => {
   it('is refused with what another node signed: a node is no authority', async () => {
     const authority = await newAuthority();
     const good = await node(authority, { nodeId: 'e1' });
-    const forged = await node({ cluster, ...good }, { nodeId: 'e2' });
+    const forged = await node({ kind: 'nodes', cluster, ...good }, { nodeId: 'e2' });
     const withChain = { ...forged, certificate: forged.certificate + good.certificate };
     await expect(handshake({ server: withChain, client: good, ca: authority.certificate })).rejects.toThrow(
       /invalid CA certificate|does not include certificate signing/,
@@ -150,6 +151,57 @@ describe('the files', () => {
     await expect(certificate(true)).rejects.toMatchObject({ code: 'certificate_unusable' });
     writeFileSync(join(dir, 'ca.crt'), 'damaged');
     await expect(certificate(true)).rejects.toMatchObject({ code: 'certificate_unusable' });
+  });
+});
+
+describe("FReD's certificates", () => {
+  let dir: string;
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'discedge-certs-'));
+  });
+  afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+  const fredNode = (nodeId: string, hosts = ['10.0.0.1']) =>
+    makeFredCertificates({ dir, nodeId: parseNodeId(nodeId), hosts, days: 5, force: false }, clock);
+  const parsed = (path: string) => new X509Certificate(readFileSync(path));
+
+  it('are servers and clients with an address, and every edge node has the same name', async () => {
+    await makeAuthority({ kind: 'fred', dir, cluster, days: 10, force: false }, clock);
+    const [first, second] = [await fredNode('e1'), await fredNode('e2')];
+    for (const file of [first.certFile, first.fredCertFile]) {
+      expect(parsed(file).keyUsage?.sort()).toEqual(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']);
+      expect(parsed(file).checkIP('10.0.0.1')).toBe('10.0.0.1');
+      expect(parsed(file).verify(parsed(first.caFile).publicKey)).toBe(true);
+    }
+    expect(parsed(first.fredCertFile).subject).toBe('O=blue\nCN=e1');
+    expect(parsed(first.certFile).subject).toBe('O=blue\nCN=discedge');
+    expect(parsed(second.certFile).subject).toBe('O=blue\nCN=discedge');
+    expect(parsed(first.certFile).subjectAltName).toContain('email:e1@blue');
+    expect(readdirSync(first.folder).sort()).toEqual([
+      'ca.crt',
+      'cluster.key',
+      'fred.crt',
+      'fred.key',
+      'node.crt',
+      'node.key',
+    ]);
+    expect(statSync(first.fredKeyFile).mode & 0o777).toBe(0o600);
+    await expect(fredNode('e1')).rejects.toThrow(/node\.key exists and is kept; --force/);
+  });
+
+  it('are of an authority of their own', async () => {
+    await expect(fredNode('e1')).rejects.toThrow(/there is no authority .* "discedge certs fred ca"/);
+    await makeAuthority({ dir, cluster, days: 10, force: false }, clock);
+    await expect(fredNode('e1')).rejects.toThrow(/is its nodes'; FReD wants one .* in another folder/);
+    await makeAuthority({ kind: 'fred', dir, cluster, days: 10, force: true }, clock);
+    await expect(makeNodeCertificate({ dir, nodeId: e1, hosts: [], days: 5, force: false }, clock)).rejects.toThrow(
+      /is FReD's; nodes want one .* in another folder/,
+    );
+  });
+
+  it('name an address', async () => {
+    await makeAuthority({ kind: 'fred', dir, cluster, days: 10, force: false }, clock);
+    await expect(fredNode('e1', ['e1.example'])).rejects.toThrow(/give one or more IP addresses/);
   });
 });
 

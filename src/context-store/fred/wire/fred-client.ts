@@ -144,10 +144,15 @@ export class FredClient {
     return versionOf((await this.#call(CLIENT_METHODS.Update, item, options)).version);
   }
 
-  /** Several after simultaneous writes, one with an empty value after a deletion. Fails where there is none. */
+  /** Several after simultaneous writes; none for an item that is not there or was deleted. */
   async read(place: ItemPlace, options?: CallOptions): Promise<readonly FredItem[]> {
     checkPlace(place);
-    return (await this.#call(CLIENT_METHODS.Read, place, options)).items.map(withVersion);
+    try {
+      return (await this.#call(CLIENT_METHODS.Read, place, options)).items.map(withVersion);
+    } catch (error) {
+      if (error instanceof FredFailure && error.kind === 'absent') return [];
+      throw error;
+    }
   }
 
   /** Leaves a tombstone, which `keys` and `scan` list for good. */

@@ -5,7 +5,7 @@ import { DiscedgeError } from '../../../domain/errors.ts';
  * Why a call to a FReD node came to nothing. `unreachable`: nobody answers there, and it is not known whether the call was
  * carried out. `late`: no answer within the call's time; it may still be carried out. `certificate`: the other side is not of
  * this authority, or does not take this node's certificate. `forbidden`: the common name has no such role in the
- * keygroup, or there is no such keygroup; FReD does not tell which. `invalid`: this would never be taken, and was not sent.
+ * keygroup, or there is no such keygroup; FReD does not tell which. `absent`: there is no such item. `invalid`: this would never be taken, and was not sent.
  * `too-large`: a message above a limit. `failed`: all else, which FReD seldom explains. `closed`: by this side.
  */
 export type FredFailureKind =
@@ -13,6 +13,7 @@ export type FredFailureKind =
   | 'late'
   | 'certificate'
   | 'forbidden'
+  | 'absent'
   | 'invalid'
   | 'too-large'
   | 'failed'
@@ -32,6 +33,7 @@ export class FredFailure extends DiscedgeError {
 /** FReD's texts are long where they carry a stack. */
 const TEXT_MAX = 200;
 const NO_ROLE = /^user \S+ cannot /;
+const NO_ITEM = /^item \S+ not found in keygroup /;
 /** TLS alerts of the other side, and Node.js' codes and texts for a certificate that it refuses itself. */
 const CERTIFICATE =
   /\bcertificate\b|alert number 4[2-8]\b|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ERR_TLS_CERT|altnames/i;
@@ -46,6 +48,7 @@ function kindOf(code: status, text: string): FredFailureKind {
   if (code === status.UNAVAILABLE) return CERTIFICATE.test(text) ? 'certificate' : 'unreachable';
   if (code === status.RESOURCE_EXHAUSTED) return 'too-large';
   if (code === status.UNKNOWN && NO_ROLE.test(text)) return 'forbidden';
+  if (code === status.UNKNOWN && NO_ITEM.test(text)) return 'absent';
   if (code === status.UNKNOWN && /^x509: /.test(text)) return 'certificate';
   return 'failed';
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { Client, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeAll, expect, it } from 'vitest';
-import { issueAuthority, issueNode } from '../../../../src/certificates/issue.ts';
+import { issueAuthority, issueFredNode, readAuthority } from '../../../../src/certificates/issue.ts';
 import { CLIENT_METHODS, TRIGGER_METHODS } from '../../../../src/context-store/fred/wire/contract.ts';
 import { FredClient } from '../../../../src/context-store/fred/wire/fred-client.ts';
 import { channelSecurity, type FredTls } from '../../../../src/context-store/fred/wire/fred-tls.ts';
@@ -124,15 +124,12 @@ function portOf(server: ReturnType<typeof createServer>): number {
 }
 
 async function certificates(name: string): Promise<FredTls> {
-  const cluster = parseClusterName(name);
-  const authority = await issueAuthority({ cluster, days: 1 }, clock.now());
-  const issued = await issueNode(
-    { authority: { ...authority, cluster }, nodeId: parseNodeId('n1'), hosts: [], days: 1 },
-    clock.now(),
-  );
+  const issued = await issueAuthority({ kind: 'fred', cluster: parseClusterName(name), days: 1 }, clock.now());
+  const request = { authority: readAuthority(issued), nodeId: parseNodeId('n1'), hosts: [], days: 1 };
+  const { client } = await issueFredNode(request, clock.now());
   return {
-    ca: Buffer.from(authority.certificate),
-    certificate: Buffer.from(issued.certificate),
-    key: Buffer.from(issued.key),
+    ca: Buffer.from(issued.certificate),
+    certificate: Buffer.from(client.certificate),
+    key: Buffer.from(client.key),
   };
 }
