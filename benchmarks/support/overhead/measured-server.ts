@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export interface ServerOptions {
-  /** `undefined`: no node, but the bare HTTP server. `durable`: the store that a node has unless told otherwise. */
+  /** `undefined`: no node, but the bare HTTP server, or with `llm` a bare relay. `durable`: the store that a node has unless told otherwise. */
   readonly store: 'memory' | 'durable' | undefined;
   /** Address of the LLM; `undefined`: one in the process, which costs nothing. */
   readonly llm?: string;

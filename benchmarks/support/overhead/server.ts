@@ -1,5 +1,5 @@
-// The process that bench:overhead and bench:openai measure, started by them: an edge node, or the bare HTTP server of the same framework that
-// parses a turn and answers with a reply of the same size. Tells its parent where it listens, and what it has used when asked.
+// The process that bench:overhead and bench:openai measure, started by them: an edge node, a bare relay of the same framework, or its bare HTTP
+// server that parses a turn and answers with a reply of the same size. Tells its parent where it listens, and what it has used when asked.
 import type { AddressInfo } from 'node:net';
 import Fastify from 'fastify';
 import { loadConfig } from '../../../src/config/config.ts';
@@ -7,6 +7,7 @@ import { startEdgeNode } from '../../../src/edge-node/edge-node.ts';
 import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 import { constantLlm } from '../constant-llm.ts';
 import type { ServerOptions } from './measured-server.ts';
+import { listenRelay } from './relay.ts';
 
 const { store, llm, dataDir } = JSON.parse(process.argv[2] as string) as ServerOptions;
 
@@ -15,12 +16,6 @@ async function listenBare(): Promise<number> {
   const content = 'reply '.repeat(22).slice(0, 127);
   let turn = 0;
   const padding = 'x'.repeat(560);
-  const chat = {
-    ...{ id: 'chatcmpl-bare', object: 'chat.completion', padding },
-    choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'length' }],
-  };
-  app.post('/v1/chat/completions', async () => chat);
-  app.post('/v1/responses', async () => ({ ...chat, id: `resp_${++turn}` }));
   app.post('/completion', async () => ({
     content,
     session_id: 'bare',
@@ -47,7 +42,12 @@ async function listenNode(): Promise<number> {
   return node.address.port;
 }
 
-const port = await (store === undefined ? listenBare() : listenNode());
+async function listen(): Promise<number> {
+  if (store !== undefined) return listenNode();
+  return llm === undefined ? listenBare() : listenRelay(llm);
+}
+
+const port = await listen();
 process.send?.({ port });
 process.on('message', () => {
   const { userCPUTime, systemCPUTime, fsWrite } = process.resourceUsage();
