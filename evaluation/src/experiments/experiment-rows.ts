@@ -36,7 +36,8 @@ export type PlayLabels = {
   readonly part: string;
   /**
    * What is compared: a context mode (`tokenized`, `raw`, `client-side`), a way of replication (`delta`, `whole-context`,
-   * `whole-context-json`), or `llama-server` for the bare server with client-side history.
+   * `whole-context-json`), an API of OpenAI's (`responses` by `previous_response_id`, `chat` with the client's history), or
+   * `llama-server` for the bare server with client-side history.
    */
   readonly variant: string;
   /**

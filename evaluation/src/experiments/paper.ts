@@ -1,5 +1,6 @@
 import type { ConfigSources } from 'discedge/internal/config/config';
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
+import type { OpenAiApi } from '../conversation/openai-conversation.ts';
 import type { WrittenTurn } from '../nodes/transcript-llm.ts';
 import type { ScenarioTurn } from '../scenario/scenario.ts';
 import type { ExperimentModel } from './experiment-model.ts';
@@ -39,7 +40,7 @@ type Flags = NonNullable<ConfigSources['flags']>;
 
 /** The paper's two experiments, and where their effects are larger or smaller than there. */
 export function paperParts(choices: ExperimentChoices, model: ExperimentModel): Part[] {
-  return [edgeSide, roaming, writtenReplies, cacheLost, slowTokenizer, longContext, slowUplink].map((part) =>
+  return [edgeSide, roaming, writtenReplies, openAi, cacheLost, slowTokenizer, longContext, slowUplink].map((part) =>
     part(choices, model),
   );
 }
@@ -57,9 +58,7 @@ function edgeSide(choices: ExperimentChoices, model: ExperimentModel): Part {
 }
 
 function roaming(choices: ExperimentChoices, model: ExperimentModel): Part {
-  const turns = nineTurns(choices).map(
-    ({ message }, index): ScenarioTurn => ({ message, node: (STAYS[index] as number) % choices.nodes }),
-  );
+  const turns = roamingTurns(choices);
   return part(choices, model, {
     part: 'roaming',
     about: 'The client goes from node to node: context kept on the nodes against history kept by the client.',
@@ -84,6 +83,24 @@ function writtenReplies(choices: ExperimentChoices, model: ExperimentModel): Par
     maxTokens: choices.maxTokens,
     transcript: true,
     plays: (['tokenized', 'raw'] as const).map((mode) => ({ variant: mode, mode, countsSync: true })),
+  });
+}
+
+function openAi(choices: ExperimentChoices, model: ExperimentModel): Part {
+  return part({ ...choices, llmServices: [] }, model, {
+    part: 'openai',
+    about:
+      "OpenAI's own client goes from node to node, by response ids or with its whole history, beside a session by turns; " +
+      'replies written beforehand, no model runs.',
+    nodes: choices.nodes,
+    turns: roamingTurns(choices),
+    maxTokens: choices.maxTokens,
+    transcript: true,
+    plays: [
+      { variant: 'responses', mode: 'tokenized', api: 'responses' },
+      { variant: 'tokenized', mode: 'tokenized' },
+      { variant: 'chat', mode: 'tokenized', api: 'chat' },
+    ],
   });
 }
 
@@ -159,6 +176,7 @@ function slowUplink(choices: ExperimentChoices, model: ExperimentModel): Part {
 interface PlayDraft {
   readonly variant: string;
   readonly mode: ContextMode;
+  readonly api?: OpenAiApi;
   readonly setting?: string;
   readonly flags?: Flags;
   readonly countsSync?: boolean;
@@ -192,6 +210,7 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
         kind: 'conversation',
         scenario,
         mode: play.mode,
+        api: play.api,
         countsSync: play.countsSync === true && nodes > 1,
         afterTurn: play.afterTurn ?? 'nothing',
       };
@@ -235,6 +254,10 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
 
 function nineTurns({ quick }: ExperimentChoices): readonly WrittenTurn[] {
   return quick ? NINE_WRITTEN_TURNS.slice(0, QUICK_TURNS) : NINE_WRITTEN_TURNS;
+}
+
+function roamingTurns(choices: ExperimentChoices): ScenarioTurn[] {
+  return nineTurns(choices).map(({ message }, index) => ({ message, node: (STAYS[index] as number) % choices.nodes }));
 }
 
 function stayingTurns(choices: ExperimentChoices): ScenarioTurn[] {

@@ -1,6 +1,7 @@
 import { Transport } from 'discedge/internal/client/transport';
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
 import { MeteredFetch } from '../conversation/metered-fetch.ts';
+import type { OpenAiApi } from '../conversation/openai-conversation.ts';
 import type { RunRow, TurnRow } from '../scenario/run-row.ts';
 import { runScenario, turnsPlanned } from '../scenario/run-scenario.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -51,7 +52,11 @@ export async function warmUp(site: Site, mode: ContextMode, users: number, conte
 /** Plays a scenario at a site; its turns become rows of the experiment. */
 export async function play(
   site: Site,
-  { scenario, mode }: { readonly scenario: Scenario; readonly mode: ContextMode },
+  {
+    scenario,
+    mode,
+    api,
+  }: { readonly scenario: Scenario; readonly mode: ContextMode; readonly api?: OpenAiApi | undefined },
   { site: { clock, signal }, facts, labels, append }: PlayContext,
   hooks: { readonly afterTurn?: (row: TurnRow) => Promise<void>; readonly keepsConnections?: boolean } = {},
 ): Promise<PlayResult & { readonly turns: readonly TurnRow[]; readonly wallMs: number }> {
@@ -60,7 +65,7 @@ export async function play(
       if (row.kind === 'turn') append({ ...row, repeat: labels.repeat, labels } satisfies ExperimentTurn);
     },
   };
-  const options = { scenario, mode, nodes: site.nodes, facts, sink, clock, signal, ...hooks };
+  const options = { scenario, mode, api, nodes: site.nodes, facts, sink, clock, signal, ...hooks };
   const { turns, end } = await runScenario(options);
   return { turns, wallMs: end.wall_ms, turnsAnswered: end.turns_answered, turnsFailed: end.turns_failed };
 }

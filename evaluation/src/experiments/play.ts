@@ -1,4 +1,5 @@
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
+import type { OpenAiApi } from '../conversation/openai-conversation.ts';
 import type { RunFacts } from '../scenario/run-row.ts';
 import { SCENARIO_DEFAULTS, type Scenario, type ScenarioTurn } from '../scenario/scenario.ts';
 import type { ExperimentRow, NetworkFacts, PartFacts, PlayLabels, ReplySource } from './experiment-rows.ts';
@@ -51,6 +52,8 @@ export interface ConversationScript {
   readonly kind: 'conversation';
   readonly scenario: Scenario;
   readonly mode: ContextMode;
+  /** By which of OpenAI's APIs; `undefined`: by the nodes' own. */
+  readonly api?: OpenAiApi | undefined;
   /** Whether what goes between the nodes is counted after every turn. */
   readonly countsSync: boolean;
   readonly afterTurn: AfterTurn;

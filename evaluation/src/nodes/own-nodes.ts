@@ -1,10 +1,12 @@
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { newClusterKey } from 'discedge/internal/certificates/cluster-key';
 import { type ConfigSources, nodeIdFromHostName } from 'discedge/internal/config/config';
 import { DiscedgeError, ERROR_TABLE, type ErrorCode } from 'discedge/internal/domain/errors';
 import type { Clock } from 'discedge/internal/environment/environment';
@@ -74,6 +76,9 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
   const folder = await mkdtemp(join(tmpdir(), 'discedge-scenario-'));
   const hosts = names.map((_, index) => places?.[index]?.host ?? LOOPBACK);
   const peerPorts = replicating ? await peerPortsAt(hosts) : [];
+  // Ids of OpenAI's API mean the same at nodes that share a key.
+  const clusterKeyFile = join(folder, 'cluster.key');
+  const shared = replicating ? { clusterKeyFile } : {};
   const children = new Map<number, ChildProcess>();
   const closeOnce = onlyOnce(async () => {
     await Promise.all([...children.values()].map((child) => stopChild(child, options.clock)));
@@ -85,10 +90,17 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
     const child = forkAt(place, program);
     children.set(index, child);
     const own = { nodeId: id, dataDir: join(folder, id), listen };
-    const flags = { ...settings.flags, ...own, ...storeOf({ ids, hosts, peerPorts }, index), ...place?.flags };
+    const flags = {
+      ...shared,
+      ...settings.flags,
+      ...own,
+      ...storeOf({ ids, hosts, peerPorts }, index),
+      ...place?.flags,
+    };
     return startChild(child, { sources: { ...settings, flags }, llm }, options.signal);
   };
   try {
+    if (replicating) await writeFile(clusterKeyFile, newClusterKey({ bytes: randomBytes }), { mode: 0o600 });
     const urls = await Promise.all(hosts.map((host, index) => start(index, `${host}:0`)));
     if (replicating) await connected(urls, options);
     return {

@@ -57,6 +57,8 @@ const VARIANT_NAMES: Readonly<Record<string, string>> = {
   'whole-context': 'Whole context',
   'whole-context-json': 'Whole context as JSON',
   'llama-server': 'Bare llama-server',
+  responses: 'Response ids',
+  chat: 'Chat with its history',
   after: 'After',
   before: 'Before',
 };
@@ -74,6 +76,8 @@ const IN_SENTENCES: Readonly<Record<string, string>> = {
   'whole-context': 'replicating the whole context',
   'whole-context-json': 'replicating it whole as JSON',
   'llama-server': 'bare llama-server',
+  responses: 'a chain of response ids',
+  chat: 'a chat that sends its history',
 };
 
 /** A variant as what does or undergoes something, inside a sentence. */

@@ -59,7 +59,7 @@ export function panelsOf(sources: readonly ReportSource[]): Panel[] {
 }
 
 /** What figures are about; other variants are what it is shown against. */
-const SUBJECTS = ['tokenized', 'delta'] as const;
+const SUBJECTS = ['responses', 'tokenized', 'delta'] as const;
 
 /** The arm that a figure is about; the first one where none of the known ones is there. */
 export function subjectOf(arms: readonly Arm[]): Arm | undefined {
@@ -143,7 +143,7 @@ export function sessionOf({ run, labels, user }: ExperimentTurn): string {
 }
 
 /** Subjects, then what they are usually shown against first. */
-const VARIANT_ORDER: readonly string[] = [...SUBJECTS, 'raw', 'whole-context', 'client-side', 'llama-server'];
+const VARIANT_ORDER: readonly string[] = [...SUBJECTS, 'raw', 'whole-context', 'client-side', 'chat', 'llama-server'];
 
 /** Plays come in a drawn order; figures and tables keep one of their own. */
 function subjectFirst(a: Arm, b: Arm): number {

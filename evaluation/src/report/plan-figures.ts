@@ -110,7 +110,8 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
     const more = [...(turns >= LONG_SESSION_TURNS ? [growthText(comparisons)] : []), ...drawn.notes, denseNote(turns)];
     const grown = { ...names, about: [names.about, ...more].filter((text) => text !== '').join(' ') };
     // The client's own history is what roaming, and what a request weighs, are about.
-    const baseline = kind === 'roaming' || metric === METRICS.request_bytes ? 'client-side' : undefined;
+    const ownHistory = variants.has('client-side') ? 'client-side' : 'chat';
+    const baseline = kind === 'roaming' || metric === METRICS.request_bytes ? ownHistory : undefined;
     const move = TIMES.includes(metric) ? moveCost(comparisons) : undefined;
     const finding = titleWithMove(move, findingOf(comparisons, baseline));
     const standing = move?.isShown ? 'shown' : standingOf(mainVerdicts(comparisons, baseline));

@@ -7,6 +7,7 @@ import { ClientSideConversation } from '../conversation/client-side-conversation
 import type { Answered, Conversation } from '../conversation/conversation.ts';
 import { EdgeSideConversation } from '../conversation/edge-side-conversation.ts';
 import { MeteredFetch } from '../conversation/metered-fetch.ts';
+import { type OpenAiApi, openAiConversation } from '../conversation/openai-conversation.ts';
 import { toldByNode } from '../conversation/told-by-node.ts';
 import { type Place, type PlannedTurn, planTurns, textFor } from '../conversation/turn-plan.ts';
 import { type KnownNode, tokenizeAt } from '../nodes/known-node.ts';
@@ -17,6 +18,8 @@ import type { Scenario } from './scenario.ts';
 export interface RunOptions {
   readonly scenario: Scenario;
   readonly mode: ContextMode;
+  /** By which of OpenAI's APIs its clients talk; `undefined`: by the nodes' own. */
+  readonly api?: OpenAiApi | undefined;
   /** As many as the scenario has, in its order. */
   readonly nodes: readonly KnownNode[];
   readonly facts: RunFacts;
@@ -151,10 +154,11 @@ class Run {
   }
 
   #converse(place: Place, fetch: Fetch): Conversation {
-    const { scenario, mode } = this.#options;
+    const { scenario, mode, api } = this.#options;
     const userId = scenario.users === 1 ? scenario.userId : `${scenario.userId}-${place.user}`;
     const system = scenario.system === undefined ? undefined : textFor(scenario, scenario.system, place);
     const common = { ...scenario, fetch, userId, system };
+    if (api !== undefined) return openAiConversation(api, common);
     if (mode !== 'client-side') return new EdgeSideConversation({ ...common, mode });
     return new ClientSideConversation({ ...common, chatPrompt: this.#chatPrompt as ChatPrompt });
   }
