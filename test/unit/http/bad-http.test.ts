@@ -53,6 +53,14 @@ describe('methods', () => {
   });
 });
 
+it("no body is no body, though it is called JSON, as OpenAI's client for Python does", async () => {
+  const init = { body: '', headers: { 'content-type': 'application/json' } };
+  const id = (await node.post('/v1/conversations', {})).body.id;
+  expect((await node.request('DELETE', `/v1/conversations/${id}`, init)).body).toMatchObject({ deleted: true });
+  const needed = await node.request('POST', '/v1/responses', init);
+  expect([needed.status, needed.body.error.code]).toEqual([400, 'invalid_request']);
+});
+
 it.each(['/health/', '/sessions/', '/v1/models/', '/openapi.json/'])(
   'a trailing slash changes nothing: %s',
   async (path) => {
