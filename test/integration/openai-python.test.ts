@@ -1,78 +1,84 @@
 /**
- * OpenAI's Python client, unmodified, against a node: a chat whole and streamed, an error, a retry of its own. Runs where a Python
- * has it: `python3`, or the one that DISCEDGE_TEST_PYTHON names.
- *
- *     python3 -m venv .venv && .venv/bin/pip install openai && DISCEDGE_TEST_PYTHON=.venv/bin/python npx vitest run …
+ * OpenAI's Python client, unmodified, on two nodes: responses, conversations and chats that go on at the other node, streams, pages,
+ * refusals as its own errors, and what it does when answers are lost. Left out where there is no Python or no package index.
  */
-import { execFile, spawnSync } from 'node:child_process';
-import { createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type InProcessNode, type Json, startTestNode } from '../../tools/test-node.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pythonWithOpenAi } from '../../tools/python-openai.ts';
+import type { Json } from '../../tools/test-node.ts';
+import { type LosingProxy, losingProxy } from '../support/losing-proxy.ts';
+import { ENGINES, startTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
-const PYTHON = process.env.DISCEDGE_TEST_PYTHON ?? 'python3';
-const hasClient = spawnSync(PYTHON, ['-c', 'import openai']).status === 0;
+const PROGRAM = fileURLToPath(new URL('../support/openai_client.py', import.meta.url));
+const KNOWN = 'Your name is Zorvik.';
+const python = await pythonWithOpenAi();
 
-const PROGRAM = `
-import json, sys
-from openai import OpenAI, BadRequestError
+const arrives = undefined;
 
-client = OpenAI(base_url=sys.argv[1], api_key="any", max_retries=2)
-messages, places = [], []
-for turn in (1, 2):
-    messages.append({"role": "user", "content": f"message {turn}"})
-    completion = client.chat.completions.create(model="any", messages=messages)
-    choice = completion.choices[0]
-    messages.append(choice.message.model_dump(exclude_none=True))
-    places.append(choice.model_extra["discedge"])
-messages.append({"role": "user", "content": "message 3"})
-streamed = client.chat.completions.create(model="any", messages=messages, stream=True)
-text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices)
-try:
-    client.chat.completions.create(model="any", messages=messages, web_search_options={})
-except BadRequestError as error:
-    refused = [error.status_code, error.code, error.param]
-vector = client.embeddings.create(model="any", input="hello").data[0].embedding
-print(json.dumps({"places": places, "text": text, "refused": refused, "models": [m.id for m in client.models.list()], "vector": len(vector)}))
-`;
-
-let node: InProcessNode;
-beforeAll(async () => {
-  node = await startTestNode();
-});
-afterAll(() => node.close());
-
-it.skipIf(!hasClient)('chats, streams, is refused, and its own retry is one turn', async () => {
-  let requests = 0;
-  // The second reply does not come: the client asks again.
-  const between = createServer((incoming, outgoing) => {
-    const isLost = ++requests === 2;
-    const { method, headers } = incoming;
-    const onward = request(`${node.url}${incoming.url}`, { method, headers }, (answer) => {
-      if (!isLost) outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      if (!isLost) answer.pipe(outgoing);
-      else answer.resume().on('end', () => outgoing.writeHead(500).end());
-    });
-    incoming.pipe(onward);
+describe.skipIf(python === undefined).each(ENGINES)('with %s', (engine) => {
+  let nodes: TwoNodes;
+  let proxy: LosingProxy;
+  beforeAll(async () => {
+    nodes = await startTwoNodes(engine);
+    proxy = await losingProxy(() => nodes.node(0).url);
   });
-  await new Promise<void>((listening) => between.listen(0, '127.0.0.1', listening));
-  try {
-    const url = `http://127.0.0.1:${(between.address() as AddressInfo).port}/v1`;
-    const { stdout } = await promisify(execFile)(PYTHON, ['-c', PROGRAM, url]);
-    const told: Json = JSON.parse(stdout);
-    expect(told.places).toMatchObject([
-      { turn: 1, replayed: false },
-      { turn: 2, replayed: true },
-    ]);
-    expect(told).toMatchObject({
-      text: 'Turn 3: message 3',
-      refused: [400, 'unsupported_parameter', 'web_search_options'],
-      ...{ models: ['scripted'], vector: 8 },
-    });
-    expect((await node.get('/sessions')).body.data).toMatchObject([{ turns: 3 }]);
-  } finally {
-    between.closeAllConnections();
-    between.close();
+  afterAll(async () => {
+    await proxy?.close();
+    await nodes?.close();
+  });
+
+  async function told(section: string): Promise<Json> {
+    const urls = [nodes.node(0).url, nodes.node(1).url, proxy.url];
+    const { stdout } = await promisify(execFile)(python as string, [PROGRAM, ...urls, section]);
+    return JSON.parse(stdout);
   }
+
+  it('each response of a chain at the other node: made, shown, streamed, listed page by page, deleted', async () => {
+    const { deltas, streamed, ...rest } = await told('responses');
+    expect(rest).toEqual({
+      ...{ same: true, known: KNOWN, items: ['What is my name?'] },
+      deleted: [404, 'response_not_found', expect.anything()],
+    });
+    expect([streamed, deltas]).toEqual([KNOWN, KNOWN]);
+  });
+
+  it('each response on a conversation at the other node; its items over several pages', async () => {
+    expect(await told('conversations')).toEqual({
+      ...{ known: KNOWN, topic: 'names', gone: true },
+      roles: ['user', 'user', 'assistant', 'user', 'assistant'],
+    });
+  });
+
+  it('each turn of a chat at the other node, the last one streamed', async () => {
+    const { places, known, streamed, cached } = await told('chat');
+    expect(places).toEqual([
+      [1, 0, 'e1'],
+      [2, 1, 'e2'],
+      [3, 2, 'e1'],
+    ]);
+    expect([known, streamed]).toEqual([KNOWN, KNOWN]);
+    expect(cached).toBeGreaterThan(0);
+  });
+
+  it("refusals are the client's own errors", async () => {
+    expect(await told('refusals')).toEqual({
+      field: [400, 'unsupported_parameter', 'web_search_options'],
+      id: [400, 'previous_response_not_found', 'previous_response_id'],
+      model: [404, 'model_not_found', 'model'],
+      embeddings: [400, 'unsupported_parameter', 'model'],
+    });
+    expect(await told('models')).toEqual(['demo']);
+  });
+
+  it('answers that are lost are had again: one call of the LLM for each turn', async () => {
+    const before = await nodes.llmCalls();
+    for (const loss of [500, 409, 'reset'] as const) proxy.losses.push(loss, arrives, loss, arrives);
+    proxy.losses.push('cut');
+    const replies = await told('retries');
+    expect(replies).toHaveLength(7);
+    expect(proxy.losses).toEqual([]);
+    expect((await nodes.llmCalls()) - before).toBe(7);
+  });
 });
