@@ -169,5 +169,7 @@ export function compared(panels: readonly Panel[], metric: Metric): Comparison[]
 
 /** "When raw matters: response time". */
 export function titleOf(part: string, metric: Metric): string {
-  return `${capital(part.replaceAll('-', ' '))}: ${metric.noun}`;
+  return `${PART_TITLES[part] ?? capital(part.replaceAll('-', ' '))}: ${metric.noun}`;
 }
+
+const PART_TITLES: Readonly<Record<string, string>> = { openai: "OpenAI's client" };

@@ -51,25 +51,29 @@ const turnsOf = ({ turns }: RecordedExperiment, part: string, variant: string) =
 
 describe('the paper, on one network interface', () => {
   it('is played part by part, and says what it shows and what it does not', async () => {
-    const parts = ['--part', 'edge-side', 'roaming', 'written-replies'];
+    const parts = ['--part', 'edge-side', 'roaming', 'written-replies', 'openai'];
     const { code, stdout, stderr } = await experiment('paper', '--quick', '--network', 'loopback', ...parts);
     expect(code, stderr).toBe(0);
-    expect(stderr).toMatch(/^1\/7 .* about \d+ s left$/m);
-    expect(stdout).toMatch(/token counts agree between the variants in 4 of 4 comparisons/);
-    expect(stdout).toMatch(/complete: 7 plays/);
+    expect(stderr).toMatch(/^1\/10 .* about \d+ s left$/m);
+    expect(stdout).toMatch(/token counts agree between the variants in 5 of 5 comparisons/);
+    expect(stdout).toMatch(/complete: 10 plays/);
     const run = recorded();
-    expect(run).toMatchObject({ complete: true, end: { plays_planned: 7, plays_done: 7 } });
+    expect(run).toMatchObject({ complete: true, end: { plays_planned: 10, plays_done: 10 } });
     expect(run.start).toMatchObject({ experiment: 'paper', quick: true, seed: 123, model: { reply_source: 'model' } });
-    expect(run.turns).toHaveLength(7 * 4);
+    expect(run.turns).toHaveLength(10 * 4);
     expect(run.notes.map(({ text }) => text)).toContainEqual(expect.stringMatching(/payload as the store counts it/));
-    expect(run.checks.map(({ agrees }) => agrees)).toEqual([true, true, true, true]);
+    expect(run.checks.map(({ agrees }) => agrees)).toEqual([true, true, true, true, true]);
     expect(turnsOf(run, 'written-replies', 'raw').map(({ labels }) => labels.reply_source)).toContain('transcript');
 
     // A client that keeps the history sends more with each turn, one whose nodes keep it does not.
-    const sent = (variant: string) => turnsOf(run, 'roaming', variant).map(({ request_bytes }) => request_bytes);
-    const [first = 0, , , last = 0] = sent('client-side');
+    const sent = (part: string, variant: string) =>
+      turnsOf(run, part, variant).map(({ request_bytes }) => request_bytes);
+    const [first = 0, , , last = 0] = sent('roaming', 'client-side');
     expect(last).toBeGreaterThan(first * 1.5);
-    expect(Math.max(...sent('tokenized'))).toBeLessThan(450);
+    expect(Math.max(...sent('roaming', 'tokenized'))).toBeLessThan(450);
+    const [chatFirst = 0, , , chatLast = 0] = sent('openai', 'chat');
+    expect(chatLast).toBeGreaterThan(chatFirst * 1.5);
+    expect(Math.max(...sent('openai', 'responses'))).toBeLessThan(850);
     const moves = turnsOf(run, 'roaming', 'client-side').map(({ node, moved }) => [node, moved]);
     expect(moves).toEqual([
       ['edge-1', false],

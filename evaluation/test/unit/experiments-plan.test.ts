@@ -52,6 +52,17 @@ describe('the paper', () => {
     expect(conversation(play as PlaySpec).scenario.turns.map(({ node }) => node)).toEqual([0, 0, 1, 1, 2, 2, 0, 0, 0]);
   });
 
+  it("has OpenAI's own client roam alike, by response ids and with its history", () => {
+    const plays = part('openai')?.plays ?? [];
+    expect(plays.map((play) => [play.variant, conversation(play).api, play.site.llmService])).toEqual([
+      ['responses', 'responses', 'transcript'],
+      ['tokenized', undefined, 'transcript'],
+      ['chat', 'chat', 'transcript'],
+    ]);
+    const roaming = conversation(part('roaming')?.plays[0] as PlaySpec).scenario.turns;
+    for (const play of plays) expect(conversation(play).scenario.turns).toEqual(roaming);
+  });
+
   it('plays its consistency setting and ours side by side', () => {
     const tokenized = part('roaming')?.plays.filter(({ variant }) => variant === 'tokenized') ?? [];
     const flags = (setting: string) => tokenized.find((play) => play.setting === setting)?.site.flags;
