@@ -51,6 +51,8 @@ export class FredClient {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #callMs: number;
+  /** What ends each call that is under way. */
+  readonly #calls = new Set<(reason: unknown) => void>();
   #isClosed = false;
 
   /** Throws `certificate_unusable`. */
@@ -176,7 +178,12 @@ export class FredClient {
   /** Ends all calls with `closed`. */
   close(): void {
     this.#isClosed = true;
+    for (const end of this.#calls) end(this.#closed());
     this.#client.close();
+  }
+
+  #closed(): FredFailure {
+    return new FredFailure('closed', `the client of FReD at ${this.host} is closed`);
   }
 
   #call<Request, Response>(
@@ -186,7 +193,7 @@ export class FredClient {
   ): Promise<Response> {
     const name = method.path.slice(method.path.lastIndexOf('/') + 1);
     return new Promise((resolve, reject) => {
-      if (this.#isClosed) return reject(new FredFailure('closed', `the client of FReD at ${this.host} is closed`));
+      if (this.#isClosed) return reject(this.#closed());
       if (signal?.aborted) return reject(signal.reason);
       const call = this.#client.makeUnaryRequest(
         method.path,
@@ -195,6 +202,7 @@ export class FredClient {
         request,
         new Metadata(),
         (error: ServiceError | null, response?: Response) => {
+          this.#calls.delete(end);
           cancelTimer();
           signal?.removeEventListener('abort', abort);
           if (error === null) resolve(response as Response);
@@ -205,6 +213,7 @@ export class FredClient {
         reject(reason);
         call.cancel();
       };
+      this.#calls.add(end);
       const abort = () => end(signal?.reason);
       const late = () =>
         end(new FredFailure('late', `FReD at ${this.host} did not answer ${name} within ${callMs} ms`));

@@ -5,8 +5,9 @@ import { DiscedgeError } from '../../../domain/errors.ts';
  * Why a call to a FReD node came to nothing. `unreachable`: nobody answers there, and it is not known whether the call was
  * carried out. `late`: no answer within the call's time; it may still be carried out. `certificate`: the other side is not of
  * this authority, or does not take this node's certificate. `forbidden`: the common name has no such role in the
- * keygroup, or there is no such keygroup; FReD does not tell which. `absent`: there is no such item. `invalid`: this would never be taken, and was not sent.
- * `too-large`: a message above a limit. `failed`: all else, which FReD seldom explains. `closed`: by this side.
+ * keygroup, or there is no such keygroup; FReD does not tell which. `absent`: there is no such item. `invalid`: FReD would never
+ * take it, and it was not sent. `too-large`: a message above a limit. `failed`: all else, which FReD seldom explains. `closed`: by
+ * this side.
  */
 export type FredFailureKind =
   | 'unreachable'
@@ -46,6 +47,8 @@ export function fredFailure({ method, host }: { method: string; host: string }, 
 
 function kindOf(code: status, text: string): FredFailureKind {
   if (code === status.UNAVAILABLE) return CERTIFICATE.test(text) ? 'certificate' : 'unreachable';
+  // A node that ends cuts its calls off in one of these ways, as its connection goes or just before.
+  if (code === status.CANCELLED || code === status.INTERNAL) return 'unreachable';
   if (code === status.RESOURCE_EXHAUSTED) return 'too-large';
   if (code === status.UNKNOWN && NO_ROLE.test(text)) return 'forbidden';
   if (code === status.UNKNOWN && NO_ITEM.test(text)) return 'absent';

@@ -94,8 +94,10 @@ it('each way of not being answered has a kind of its own', async () => {
   await expect(clientOf(`127.0.0.1:${service.port}`, stranger).read(ITEM)).rejects.toMatchObject({
     kind: 'certificate',
   });
-  const closed = clientOf('127.0.0.1:1');
+  const closed = clientOf(`127.0.0.1:${portOf(silent)}`);
+  const underWay = closed.read(ITEM);
   closed.close();
+  await expect(underWay).rejects.toMatchObject({ kind: 'closed' });
   await expect(closed.read(ITEM)).rejects.toMatchObject({ kind: 'closed' });
 });
 
