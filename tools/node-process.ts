@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type RunningProcess, startProcess } from './processes.ts';
-import { NodeUnderTest } from './test-node.ts';
+import { NO_KEYS, NodeUnderTest } from './test-node.ts';
 
 /** The built command line, as the package's `bin` names it; test/support/global-setup.ts builds it. */
 export const CLI_PATH = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
@@ -42,6 +42,8 @@ export async function startNodeProcess(
       'test',
       '--log-level',
       'warn',
+      '--keys-dir',
+      NO_KEYS,
       ...args,
     ],
   });

@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { loadConfig } from '../src/config/config.ts';
 import { type EdgeNode, startEdgeNode } from '../src/edge-node/edge-node.ts';
 
@@ -57,10 +59,16 @@ export interface InProcessNode extends NodeUnderTest {
   close(): Promise<void>;
 }
 
+/** Keys that a developer has made in the working folder would be asked for. */
+export const NO_KEYS = join(tmpdir(), 'discedge-tests-have-no-keys');
+
 /** An edge node in this process on a free port: scripted LLM and memory store unless told otherwise. */
 export async function startTestNode(flags: Record<string, unknown> = {}): Promise<InProcessNode> {
   const config = loadConfig({
-    flags: { llm: 'scripted', store: 'memory', listen: '127.0.0.1:0', nodeId: 'test', logLevel: 'silent', ...flags },
+    flags: {
+      ...{ llm: 'scripted', store: 'memory', listen: '127.0.0.1:0', nodeId: 'test', logLevel: 'silent' },
+      ...{ keysDir: NO_KEYS, ...flags },
+    },
     env: {},
   });
   const node = await startEdgeNode(config);

@@ -1,4 +1,5 @@
-import { type Command, Option } from 'commander';
+import { readFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ClientOptions, DiscedgeClient } from '../client/client.ts';
 
 /** Where `discedge serve` listens when it is not told otherwise. */
@@ -8,6 +9,7 @@ export interface ConnectionOptions {
   readonly url: readonly string[];
   readonly user?: string;
   readonly model?: string;
+  readonly apiKeyFile?: string;
 }
 
 /** Adds `--url` and `--user` to a command that talks to a running node. */
@@ -19,7 +21,8 @@ export function addConnectionOptions(command: Command): Command {
         DEFAULT_URL,
       ),
     )
-    .option('--user <ID>', 'whose sessions (default: anonymous)');
+    .option('--user <ID>', "whose sessions, for who acts for others (default: the key's, else anonymous)")
+    .addOption(new Option('--api-key-file <FILE>', 'file with an API key of the node').argParser(secretIn));
 }
 
 /** As {@link addConnectionOptions}, for a command that means the sessions of one model, or of all. */
@@ -31,6 +34,18 @@ export function addSessionOptions(
 }
 
 /** Asks each node once, unless told otherwise: who waits at a prompt would rather know at once. */
-export function connect({ url, user, model }: ConnectionOptions, options: Partial<ClientOptions> = {}): DiscedgeClient {
-  return new DiscedgeClient({ nodes: url, userId: user, model, retriesMax: url.length - 1, ...options });
+export function connect(
+  { url, user, model, apiKeyFile: apiKey }: ConnectionOptions,
+  options: Partial<ClientOptions> = {},
+): DiscedgeClient {
+  return new DiscedgeClient({ nodes: url, userId: user, model, apiKey, retriesMax: url.length - 1, ...options });
+}
+
+/** The secret itself is never on a command line, which everyone on the machine can read. */
+function secretIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}`);
+  }
 }

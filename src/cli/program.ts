@@ -33,6 +33,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Make certificates for edge nodes that replicate with each other.',
     load: () => import('./commands/certs.ts'),
   },
+  {
+    name: 'keys',
+    description: 'Make, list and revoke the API keys of an edge node.',
+    load: () => import('./commands/keys.ts'),
+  },
   ...EVALUATION_COMMANDS,
 ];
 

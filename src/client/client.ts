@@ -43,6 +43,8 @@ export interface ClientOptions {
   readonly userId?: string | undefined;
   /** Which of a node's models, where it serves several; the node's default one when left out. */
   readonly model?: string | undefined;
+  /** An API key of the nodes, or a token of an issuer that they trust; sent with every request. */
+  readonly apiKey?: string | undefined;
   /** Sent with every request, e.g. for a proxy's access control. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** In place of the global `fetch`. */
@@ -89,7 +91,10 @@ export class DiscedgeClient {
     this.#transport = new Transport({
       // Wrapped, because a browser's fetch must be called as a function of its window.
       fetch: options.fetch ?? ((input, init) => fetch(input, init)),
-      headers: options.headers ?? {},
+      headers: {
+        ...(options.apiKey !== undefined && { authorization: `Bearer ${options.apiKey}` }),
+        ...options.headers,
+      },
       silenceMs: options.silenceMs,
       policy: {
         retriesMax: options.retriesMax ?? RETRIES_MAX_DEFAULT,

@@ -3,6 +3,8 @@ import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../domain/errors.ts';
 import { type NodeId, parseNodeId } from '../domain/identifiers.ts';
 import { nearest } from '../domain/nearest.ts';
+import { type AccessConfig, readAccess } from './access-config.ts';
+import type { ACCESS_SETTINGS } from './access-settings.ts';
 import { readOrigins } from './allowed-origins.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { checkConsistency } from './consistency-rules.ts';
@@ -28,6 +30,7 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly models: readonly ModelConfig[];
   /** Only with a store that shares. */
   readonly replication: ReplicationConfig | undefined;
+  readonly access: AccessConfig;
   /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
   readonly advertisedUrl: string | undefined;
   /** `undefined`: beside the certificate, or the node's own. */
@@ -51,6 +54,7 @@ type ReadFurther =
       | 'kvBudgetBytes'
       | 'kvDir'
     )
+  | keyof typeof ACCESS_SETTINGS
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 
@@ -112,6 +116,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     complain('peers', `needs store ${sharingStores(stores)}: ${store.name} shares its sessions with no other node`);
   }
   checkConsistency(values as Settings, store, complain);
+  const access = readAccess(values as Settings, complain);
   const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
   const allowed = readOrigins(values.corsOrigins as string | undefined);
   if ('problem' in allowed) complain('corsOrigins', allowed.problem);
@@ -127,6 +132,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     store,
     models,
     replication,
+    access,
     advertisedUrl,
     clusterKeyFile: settings.clusterKeyFile,
     corsOrigins: 'origins' in allowed ? allowed.origins : [],

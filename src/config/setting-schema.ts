@@ -30,6 +30,7 @@ export const SETTING_GROUPS = [
   'Node',
   'LLM Service',
   'Contexts',
+  'Access',
   'Requests',
   'Context store',
   'Replication',

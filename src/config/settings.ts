@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
+import { ACCESS_SETTINGS } from './access-settings.ts';
 import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
 import { MODE_SETTING, MODEL_SETTINGS } from './model-settings.ts';
 import { REPLICATION_SETTINGS } from './replication-settings.ts';
@@ -31,7 +32,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     placeholder: 'HOST:PORT',
     default: '127.0.0.1:8081',
     description:
-      'Address of the HTTP API. The default is reachable from this machine only, because the node has no access control of its own. IPv6 in brackets, `[::1]:8081`; port 0 takes any free port.',
+      'Address of the HTTP API. The default is reachable from this machine only; another needs API keys, `jwt-issuer` or `serve-anyone`. IPv6 in brackets, `[::1]:8081`; port 0 takes any free port.',
   }),
   nodeId: Type.Optional(
     text({
@@ -203,6 +204,8 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'Memory for contexts in use, kept so that a turn does not read its whole session again. 0 keeps none; more than 64 GiB exceeds what the replica can hold hot.',
   }),
+
+  ...ACCESS_SETTINGS,
 
   corsOrigins: Type.Optional(
     list({

@@ -40,6 +40,12 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'Another response on this conversation is under way, and was not done within the longest wait.',
   },
+  unauthorized: {
+    status: 401,
+    retry: false,
+    meaning: 'The node asks who calls, and no API key or token came that counts: none, unknown, expired or revoked.',
+  },
+  forbidden: { status: 403, retry: false, meaning: 'The API key or token is good, but not for this.' },
   model_not_found: {
     status: 404,
     retry: false,
@@ -121,6 +127,11 @@ export const ERROR_TABLE = {
     status: 503,
     retry: true,
     meaning: 'The context store cannot read or write (disk full, closed); nothing was acknowledged.',
+  },
+  access_unavailable: {
+    status: 503,
+    retry: true,
+    meaning: "The token issuer's keys cannot be had at the moment, so no token can be checked.",
   },
   shutting_down: { status: 503, retry: true, meaning: 'The node is stopping.' },
   llm_timeout: { status: 504, retry: true, meaning: 'The LLM Service produced nothing within the configured time.' },

@@ -22,6 +22,7 @@ import { exposeEngines } from './engine-metrics.ts';
 import { forgetRemovedSessions } from './forget-removed-sessions.ts';
 import { keepTime } from './keep-time.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
+import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
 import { openSealedIds } from './open-sealed-ids.ts';
 import { exposeReplication } from './replication-metrics.ts';
@@ -88,6 +89,8 @@ async function assemble(
   { environment, time }: { readonly environment: NodeEnvironment; readonly time: NodeTime },
   closing: Closing,
 ): Promise<EdgeNode> {
+  const { access, close: closeAccess } = await openAccess(config, environment);
+  closing.later('access', async () => closeAccess());
   const opened = await openContextStore(config, environment, options.stores);
   closing.later('context store', () => opened.close());
 
@@ -119,6 +122,7 @@ async function assemble(
     models,
     node,
     ids,
+    access,
     metricsText: async () => ({
       text: await environment.registry.metrics(),
       contentType: environment.registry.contentType,

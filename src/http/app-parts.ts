@@ -1,3 +1,4 @@
+import type { Access } from '../access/access.ts';
 import type { ModelDirectory } from '../context-manager/model-directory.ts';
 import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Consistency, WriteConcern } from '../domain/consistency.ts';
@@ -9,6 +10,7 @@ import type { SealedIds } from '../domain/sealed-ids.ts';
 export interface AppParts {
   readonly models: ModelDirectory;
   readonly node: NodeResources;
+  readonly access: Access;
   /** Ids that every node of the cluster opens. */
   readonly ids: SealedIds;
   /** All metrics as Prometheus text, and its content type. */

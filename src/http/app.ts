@@ -15,6 +15,7 @@ import { KnownPaths } from './known-paths.ts';
 import { leaveOutNothing } from './left-out.ts';
 import { closeWithoutRequests } from './open-connections.ts';
 import { describeRoutes } from './openapi.ts';
+import { askWhoCalls } from './request-access.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -72,6 +73,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   const paths = new KnownPaths();
   paths.watch(app);
   answerUnknownRoutes(app, paths);
+  askWhoCalls(app, parts.access);
   broken.watch(app);
   closeWithoutRequests(app);
   const parseJson = app.getDefaultJsonParser('error', 'error');
@@ -112,7 +114,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     sessionRoutes(scope, parts);
     nodeRoutes(scope, parts);
     directoryRoutes(scope, parts);
-    scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+    scope.get('/openapi.json', { config: { access: 'anyone' }, schema: { hide: true } }, async () => app.swagger());
   });
   for (const dialect of dialects) await addDialect(app, dialect, parts);
   await app.ready();

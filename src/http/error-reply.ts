@@ -4,7 +4,7 @@ import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts'
 import { ID_PATTERN, ID_RULE } from '../domain/identifiers.ts';
 import type { Logger } from '../environment/environment.ts';
 import type { KnownPaths } from './known-paths.ts';
-import { OF_A_BODY, OF_ANY_REQUEST } from './possible-errors.ts';
+import { OF_A_BODY, OF_A_PRINCIPAL, OF_ANY_REQUEST } from './possible-errors.ts';
 import type { TypedApp } from './typed-app.ts';
 
 /** How an API says that something went wrong. */
@@ -58,10 +58,16 @@ export function answerUnknownRoutes(app: FastifyInstance, paths: KnownPaths): vo
 
 /** Adds to the replies of the scope's routes what can go wrong: what their schemas name, and what can in any request. */
 export function describeErrors(app: TypedApp, envelope: ErrorEnvelope): void {
-  app.addHook('onRoute', ({ method, schema }) => {
+  app.addHook('onRoute', ({ method, schema, config }) => {
     if (schema === undefined) return;
+    const isAsked = config?.access !== 'anyone';
     const isRead = [method].flat().every((one) => one === 'GET' || one === 'HEAD');
-    const codes = [...OF_ANY_REQUEST, ...(isRead ? [] : OF_A_BODY), ...(schema.errors ?? [])];
+    const codes = [
+      ...OF_ANY_REQUEST,
+      ...(isAsked ? OF_A_PRINCIPAL : []),
+      ...(isRead ? [] : OF_A_BODY),
+      ...(schema.errors ?? []),
+    ];
     const byStatus: Record<number, ErrorCode[]> = {};
     for (const code of new Set(codes)) {
       const status = ERROR_TABLE[code].status ?? 500;

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
 import { TEMPLATE_CLASSES } from '../llm-service/chat-template.ts';
 import { choice } from './request-fields.ts';
@@ -178,10 +178,23 @@ const PeerNode = Type.Object(
   { title: 'PeerNode' },
 );
 
+const NodeAddress = Type.Object(
+  {
+    node: Type.String(),
+    state: choice(['self', 'unreachable', 'silent', 'refused', 'connected']),
+    url: DESCRIPTION_FIELDS.url,
+    location: DESCRIPTION_FIELDS.location,
+    model: DESCRIPTION_FIELDS.model,
+    models: DESCRIPTION_FIELDS.models,
+  },
+  { title: 'NodeAddress', description: 'What is told to others than operators.' },
+);
+export type NodeAddress = Static<typeof NodeAddress>;
+
 export const NodeListReply = Type.Object(
   {
     cluster: Type.Union([Type.String(), Type.Null()], { description: 'Null where the node shares with no other.' }),
-    nodes: Type.Array(Type.Union([OwnNode, PeerNode]), { description: 'This one first.' }),
+    nodes: Type.Array(Type.Union([OwnNode, PeerNode, NodeAddress]), { description: 'This one first.' }),
     refused: Type.Record(Type.String(), Type.String(), {
       description: 'Nodes that wanted to join and may not, and why, by id.',
     }),

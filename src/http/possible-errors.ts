@@ -11,6 +11,8 @@ type Codes = readonly ErrorCode[];
 
 /** Before a route has seen it. */
 export const OF_ANY_REQUEST: Codes = ['invalid_request', 'request_timeout', 'headers_too_large', 'internal_error'];
+/** Where a node that asks who calls does ask. */
+export const OF_A_PRINCIPAL: Codes = ['unauthorized', 'forbidden', 'access_unavailable'];
 /** Where a request may have a body, whether or not the route has a use for it. */
 export const OF_A_BODY: Codes = ['payload_too_large', 'unsupported_media_type'];
 /** Where a model is named, and asked. */

@@ -20,7 +20,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'llm-service': ['domain', 'environment', 'waiting'],
   'context-store': ['domain', 'environment', 'waiting'],
   'context-manager': ['domain', 'environment', 'waiting', 'llm-service', 'context-store'],
-  http: ['domain', 'environment', 'waiting', 'llm-service', 'context-store', 'context-manager'],
+  access: ['domain', 'environment'],
+  http: ['domain', 'environment', 'waiting', 'llm-service', 'context-store', 'context-manager', 'access'],
   client: [],
   config: ['domain'],
   certificates: ['domain', 'environment', 'context-store', 'config'],
@@ -31,6 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'llm-service',
     'context-store',
     'context-manager',
+    'access',
     'http',
     'config',
     'certificates',
@@ -45,7 +47,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'certificates',
     'edge-node',
   ],
-  cli: ['domain', 'client', 'config', 'certificates', 'doctor', 'edge-node'],
+  cli: ['domain', 'client', 'config', 'access', 'certificates', 'doctor', 'edge-node'],
 };
 
 /** The parts of a port's folder that everyone further out may import; the rest of it are adapters. */

@@ -22,6 +22,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
     app.get(
       url,
       {
+        config: { access: 'anyone' },
         schema: {
           operationId,
           tags: ['node'],
@@ -36,6 +37,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   app.get(
     '/ready',
     {
+      config: { access: 'anyone' },
       schema: {
         operationId: 'ready',
         tags: ['node'],
@@ -92,6 +94,7 @@ export function nodeRoutes(app: TypedApp, parts: AppParts): void {
   app.get(
     '/metrics',
     {
+      config: { access: 'operator' },
       schema: {
         operationId: 'metrics',
         tags: ['node'],

@@ -10,7 +10,8 @@ import type {
 import type { NodeTime } from '../../domain/node-time.ts';
 import type { AppParts } from '../app-parts.ts';
 import { enginesView } from '../engines-view.ts';
-import { NodeListReply } from '../node-schemas.ts';
+import { type NodeAddress, NodeListReply } from '../node-schemas.ts';
+import { isOperator } from '../request-access.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 const NodesQuery = Type.Object({
@@ -28,41 +29,68 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
   app.get(
     '/nodes',
     {
+      config: { access: 'principal' },
       schema: {
         operationId: 'listNodes',
         tags: ['node'],
         summary: 'The nodes of the cluster, as this one sees them',
+        description:
+          'Where the node asks who calls, all of it is told to operators; others are told names and addresses.',
         querystring: NodesQuery,
         response: { 200: NodeListReply },
       },
     },
-    async ({ query }) => {
-      const self = {
-        node: options.nodeId,
-        state: 'self' as const,
-        version: options.version,
-        model: models.default.name,
-        models: models.all.map(({ name }) => name),
-        keygroups: models.all.map(({ keygroup }) => keygroup),
-        load: node.turnsInFlight,
-        ...enginesView(models.all),
-        clock: ownClock(node.time),
-      };
-      if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
-      if (query.probe !== false) await records.sharing.refresh();
-      const status = records.sharing.status();
-      const onlyHere = await records.sharing.onlyHere();
-      const nowMs = environment.clock.now();
-      return {
-        cluster: status.cluster,
-        nodes: [
-          { ...self, ...ownView(status, onlyHere) },
-          ...status.peers.map((peer) => peerView(peer, { nowMs, models, time: node.time })),
-        ],
-        refused: status.refusedNodes,
-      };
+    async (request) => {
+      const list = await wholeList(request.query.probe !== false);
+      return isOperator(request) ? list : { ...list, nodes: list.nodes.map(addressOf), refused: {} };
     },
   );
+
+  async function wholeList(probes: boolean) {
+    const self = {
+      node: options.nodeId,
+      state: 'self' as const,
+      version: options.version,
+      model: models.default.name,
+      models: models.all.map(({ name }) => name),
+      keygroups: models.all.map(({ keygroup }) => keygroup),
+      load: node.turnsInFlight,
+      ...enginesView(models.all),
+      clock: ownClock(node.time),
+    };
+    if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };
+    if (probes) await records.sharing.refresh();
+    const status = records.sharing.status();
+    const onlyHere = await records.sharing.onlyHere();
+    const nowMs = environment.clock.now();
+    return {
+      cluster: status.cluster,
+      nodes: [
+        { ...self, ...ownView(status, onlyHere) },
+        ...status.peers.map((peer) => peerView(peer, { nowMs, models, time: node.time })),
+      ],
+      refused: status.refusedNodes,
+    };
+  }
+}
+
+/** What a client needs to find a near node, and nothing of what goes on there. */
+function addressOf({
+  node,
+  state,
+  url,
+  location,
+  model,
+  models,
+}: NodeAddress & { readonly node: string }): NodeAddress {
+  return {
+    node,
+    state,
+    ...(url !== undefined && { url }),
+    ...(location !== undefined && { location }),
+    ...(model !== undefined && { model }),
+    ...(models !== undefined && { models }),
+  };
 }
 
 function ownClock(time: NodeTime) {

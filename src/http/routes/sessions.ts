@@ -1,10 +1,10 @@
 import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
+import { type Principal, userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
 import { jsonStream } from '../json-stream.ts';
-import { ownerOf } from '../owner.ts';
 import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';
 import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
 import {
@@ -91,9 +91,9 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
   const nodeSessions = new NodeSessions(models);
   /** Said where there is a choice. */
   const modelView = (model: string) => (models.all.length > 1 ? { model } : {});
-  const named = ({ params, query }: SessionRequest) => ({
+  const named = ({ params, query, principal }: SessionRequest) => ({
     model: query.model,
-    userId: ownerOf(query.user_id),
+    userId: userOf(principal, query.user_id),
     sessionId: params.session_id,
   });
   app.get(
@@ -110,10 +110,10 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         errors: [...OF_A_MODEL, ...OF_THE_STORE],
       },
     },
-    async ({ query }) => {
+    async ({ query, principal }) => {
       const { sessions, next } = await nodeSessions.list({
         model: query.model,
-        userId: ownerOf(query.user_id),
+        userId: userOf(principal, query.user_id),
         after: query.after,
         limit: query.limit ?? LIST_LIMIT,
       });
@@ -188,8 +188,8 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         ...one,
       },
     },
-    async ({ params, query, body }, reply) => {
-      const session = named({ params, query });
+    async ({ params, query, body, principal }, reply) => {
+      const session = named({ params, query, principal });
       const { turn, context_id: contextId } = body;
       const request = {
         userId: session.userId,
@@ -254,4 +254,5 @@ function sendSession(
 interface SessionRequest {
   readonly params: Static<typeof SessionPath>;
   readonly query: Static<typeof SessionQuery>;
+  readonly principal: Principal;
 }

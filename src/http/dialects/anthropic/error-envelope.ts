@@ -5,6 +5,8 @@ import { choice } from '../../request-fields.ts';
 
 /** Anthropic's words for what went wrong, by status; the others are an `invalid_request_error` or an `api_error`. */
 const TYPES: Readonly<Record<number, string>> = {
+  401: 'authentication_error',
+  403: 'permission_error',
   404: 'not_found_error',
   413: 'request_too_large',
   429: 'rate_limit_error',

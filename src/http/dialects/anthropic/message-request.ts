@@ -1,7 +1,7 @@
 import type { WholeConversation } from '../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions } from '../../../context-manager/turn/turn.ts';
+import { type Principal, userOf } from '../../../domain/principal.ts';
 import type { AppOptions } from '../../app-parts.ts';
-import { ownerOf } from '../../owner.ts';
 import { requireKnown } from '../../parameters.ts';
 import { turnOptions } from '../../turn-options.ts';
 import { conversationOf } from './conversation.ts';
@@ -15,7 +15,7 @@ export type MessageRequest =
   | { readonly kind: 'forward'; readonly request: ForwardRequest };
 
 /** What a body asks for. Throws `invalid_request` and `unsupported_parameter` for what its schema cannot say. */
-export function messageRequest(body: MessagesBody, options: AppOptions): MessageRequest {
+export function messageRequest(body: MessagesBody, principal: Principal, options: AppOptions): MessageRequest {
   requireKnown(body, MESSAGES_PARAMETERS);
   const { max_tokens: maxTokens, stop_sequences: stop = [], stream = false, temperature, top_p, top_k } = body;
   const messages = conversationOf(body);
@@ -30,6 +30,6 @@ export function messageRequest(body: MessagesBody, options: AppOptions): Message
   };
   const { store = options.keepConversations, metadata } = body;
   if (!store) return { kind: 'forward', request: { ...reply, prompt: { conversation: messages } } };
-  const userId = ownerOf(metadata?.user_id ?? undefined);
+  const userId = userOf(principal, metadata?.user_id ?? undefined);
   return { kind: 'whole', request: { ...reply, ...turnOptions(body, options), userId, mode: undefined, messages } };
 }

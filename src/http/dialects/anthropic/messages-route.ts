@@ -42,11 +42,11 @@ export function messagesRoute(app: TypedApp, parts: AppParts): void {
 }
 
 function message(
-  { body, headers }: FastifyRequest<{ Body: MessagesBody }>,
+  { body, headers, principal }: FastifyRequest<{ Body: MessagesBody }>,
   { models, node, options }: AppParts,
 ): ServedTurn<PlacedReply, AnthropicReply> {
   const { name: model, contextManager } = models.find(body.model);
-  const asked = messageRequest(body, options);
+  const asked = messageRequest(body, principal, options);
   const sent = sentOf(headers);
   const id = `msg_${Buffer.from(node.environment.random.bytes(ID_BYTES)).toString('hex')}`;
   const head: MessageHead = { id, model, node: options.nodeId };

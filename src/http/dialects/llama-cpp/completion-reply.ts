@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import type { EvaluatedTurn, Reply, ReplyMaking, TurnReply } from '../../../context-manager/turn/turn.ts';
+import type { UserId } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
-import { ownerOf } from '../../owner.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
 import type { CompletionBody } from './completion-body.ts';
 import { rounded, Timings, timingsOf } from './timings.ts';
@@ -19,6 +19,8 @@ export interface Answered {
   readonly requestBytes: number;
   readonly model: string;
   readonly node: string;
+  /** Whose session it is. */
+  readonly userId: UserId;
 }
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description });
@@ -113,7 +115,7 @@ export function completionReply(answered: Answered): CompletionReply {
     stop: true,
     model: answered.model,
     session_id: turn?.sessionId ?? body.session_id,
-    user_id: turn?.userId ?? ownerOf(body.user_id),
+    user_id: turn?.userId ?? answered.userId,
     mode: turn?.mode ?? 'client-side',
     turn: (turn ?? body).turn,
     context_id: turn?.contextId,

@@ -1,11 +1,11 @@
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../context-manager/turn/turn.ts';
 import { nearest } from '../../../domain/nearest.ts';
+import { type Principal, userOf } from '../../../domain/principal.ts';
 import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import { type RememberedTurn, rememberedFault } from '../../../domain/turn-repair.ts';
 import type { AppOptions } from '../../app-parts.ts';
-import { ownerOf } from '../../owner.ts';
 import { invalid } from '../../parameters.ts';
 import { turnOptions } from '../../turn-options.ts';
 import { type CompletionBody, REPAIR_TEXT_CHARS_MAX, samplingFields, unmistakableFields } from './completion-body.ts';
@@ -16,11 +16,17 @@ export type Completion =
   | { readonly kind: 'turn'; readonly request: TurnRequest }
   | { readonly kind: 'forward'; readonly request: ForwardRequest };
 
+export interface CompletionCircumstances {
+  readonly options: AppOptions;
+  readonly principal: Principal;
+  /** Where the body names no mode. */
+  readonly defaultMode: ContextMode;
+}
+
 /** What a body asks for. Throws `invalid_request`, naming the field, for what its schema cannot say. */
 export function completionOf(
   body: CompletionBody,
-  options: AppOptions,
-  { defaultMode }: { readonly defaultMode: ContextMode },
+  { options, principal, defaultMode }: CompletionCircumstances,
 ): Completion {
   if ('context' in body) {
     throw invalid(
@@ -50,7 +56,7 @@ export function completionOf(
     sampling: reply.sampling,
     stream: reply.stream,
     tell: reply.tell,
-    userId: ownerOf(body.user_id),
+    userId: userOf(principal, body.user_id),
     sessionId: body.session_id,
     place: placeOf(body),
     mode: body.mode === undefined ? undefined : mode,

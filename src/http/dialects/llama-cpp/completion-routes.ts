@@ -1,3 +1,5 @@
+import type { FastifyRequest } from 'fastify';
+import { userOf } from '../../../domain/principal.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
 import { type ServedTurn, serveTurn } from '../../serve-turn.ts';
@@ -32,7 +34,7 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     ['/completions', 'takeTurnAtCompletions'],
   ] as const) {
     app.post(url, { schema: { ...schema, operationId } }, async (request, reply) => {
-      const answer = await serveTurn({ request, reply, environment }, completion(request.body, parts));
+      const answer = await serveTurn({ request, reply, environment }, completion(request, parts));
       // Of a reply that the client wants in part the schema does not hold; of an error it does.
       if (request.body.response_fields?.length)
         reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
@@ -41,10 +43,17 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
   }
 }
 
-function completion(body: CompletionBody, { models, options }: AppParts): ServedTurn<Done, CompletionReply> {
+function completion(
+  { body, principal }: FastifyRequest<{ Body: CompletionBody }>,
+  { models, options }: AppParts,
+): ServedTurn<Done, CompletionReply> {
   const { name: model, contextManager } = models.find(body.model);
-  const { kind, request } = completionOf(body, options, contextManager);
-  const rest = { body, model, node: options.nodeId };
+  const { kind, request } = completionOf(body, {
+    options,
+    principal,
+    defaultMode: contextManager.defaultMode,
+  });
+  const rest = { body, model, node: options.nodeId, userId: userOf(principal, body.user_id) };
   return {
     async run(observer) {
       if (kind === 'forward') {

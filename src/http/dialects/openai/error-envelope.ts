@@ -4,7 +4,10 @@ import type { ErrorEnvelope } from '../../error-reply.ts';
 import { choice } from '../../request-fields.ts';
 
 /** Errors that OpenAI's clients know by its own code, and act upon. */
-const OPENAI_CODES: Partial<Record<ErrorCode, string>> = { context_overflow: 'context_length_exceeded' };
+const OPENAI_CODES: Partial<Record<ErrorCode, string>> = {
+  context_overflow: 'context_length_exceeded',
+  unauthorized: 'invalid_api_key',
+};
 
 const codeOf = (code: ErrorCode): string => OPENAI_CODES[code] ?? code;
 
@@ -12,6 +15,8 @@ const codeOf = (code: ErrorCode): string => OPENAI_CODES[code] ?? code;
 function typeOf(code: ErrorCode): string {
   const status = ERROR_TABLE[code].status ?? 500;
   if (status === 429) return 'rate_limit_error';
+  if (status === 401) return 'authentication_error';
+  if (status === 403) return 'permission_error';
   return status < 500 ? 'invalid_request_error' : 'server_error';
 }
 
@@ -23,7 +28,8 @@ export const openAiErrorOf = (codes: readonly ErrorCode[]) =>
       type: choice([...new Set(codes.map(typeOf))]),
       param: Type.Union([Type.String(), Type.Null()], { description: 'The field at fault.' }),
       code: choice(codes.map(codeOf), {
-        description: "A code of docs/errors.md; `context_length_exceeded` is OpenAI's name for `context_overflow`.",
+        description:
+          "A code of docs/errors.md; `context_length_exceeded` and `invalid_api_key` are OpenAI's names for `context_overflow` and `unauthorized`.",
       }),
     }),
   });

@@ -1,0 +1,21 @@
+import { ANYONE, type Principal } from '../domain/principal.ts';
+
+/** What a request says of who it comes from. */
+export interface Credential {
+  /** `Authorization: Bearer …`, or what a dialect has in its place; `undefined` where there is none. */
+  readonly bearer: string | undefined;
+}
+
+/** Who may use the node. */
+export interface Access {
+  /** False: nobody is asked, and everyone may do everything. */
+  readonly asks: boolean;
+  /**
+   * Whom a request comes from. Throws `unauthorized`, in the same words and the same time whatever is wrong; rejects with
+   * `access_unavailable` while it cannot be found out.
+   */
+  authenticate(credential: Credential): Principal | Promise<Principal>;
+}
+
+/** Nobody is asked. */
+export const OPEN_TO_ANYONE: Access = { asks: false, authenticate: () => ANYONE };

@@ -1,0 +1,53 @@
+import type { Access } from '../access/access.ts';
+import { AskedAccess } from '../access/asked-access.ts';
+import { KeyFolder } from '../access/key-folder.ts';
+import type { EdgeNodeConfig } from '../config/config.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import { isLoopbackHost } from '../domain/loopback.ts';
+import type { Environment } from '../environment/environment.ts';
+
+/** How soon a key that was added or revoked counts. */
+const RELOAD_EVERY_MS = 1_000;
+
+export interface OpenedAccess {
+  readonly access: Access;
+  close(): void;
+}
+
+/**
+ * Who may use the node, as keys and settings have it now and from now on. Throws `config_invalid` where the node would serve other
+ * machines and ask nobody, and `data_dir_unusable` for keys that cannot be read.
+ */
+export async function openAccess({ access, listen }: EdgeNodeConfig, environment: Environment): Promise<OpenedAccess> {
+  const { clock, logger } = environment;
+  const keys = new KeyFolder(access.keysDir);
+  const reload = async () => {
+    for (const file of await keys.reload()) logger.warn('api_key_damaged', { file });
+  };
+  await reload();
+  const tokens = access.tokens && new (await import('../access/bearer-tokens.ts')).BearerTokens(access.tokens, clock);
+  const asked = new AskedAccess(keys, tokens, clock);
+  if (!asked.asks && !access.servesAnyone && !isLoopbackHost(listen.host)) {
+    throw new DiscedgeError(
+      'config_invalid',
+      `listen ${listen.host} can be reached from other machines, and nobody would be asked who calls: make a key ("discedge keys create"), set jwt-issuer, or say --serve-anyone`,
+    );
+  }
+  let isClosed = false;
+  let cancel = () => {};
+  const again = () => {
+    if (isClosed) return;
+    cancel = clock.after(RELOAD_EVERY_MS, () => {
+      // Keys as last read go on counting: a disk that fails must not lock everyone out, nor let anyone in.
+      reload()
+        .catch((error: unknown) => logger.error('api_keys_unreadable', {}, error))
+        .finally(again);
+    });
+  };
+  again();
+  const close = () => {
+    isClosed = true;
+    cancel();
+  };
+  return { access: asked, close };
+}

@@ -1,0 +1,109 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Access } from '../access/access.ts';
+import { DiscedgeError } from '../domain/errors.ts';
+import { isLoopbackHost } from '../domain/loopback.ts';
+import { ANYONE, type Principal, type Scope } from '../domain/principal.ts';
+
+/**
+ * Who may ask a route. `anyone`: what every load balancer may know. `user`: who has sessions, or acts for who has. `principal`:
+ * either of user and operator.
+ * `operator`: what is the node's; on loopback, and through no proxy, without a key.
+ */
+export type RouteAccess = 'anyone' | 'user' | 'operator' | 'principal';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who it comes from; {@link ANYONE} where nobody is asked. */
+    principal: Principal;
+  }
+  interface FastifyContextConfig {
+    /** `user` where a route does not say. */
+    access?: RouteAccess;
+  }
+}
+
+const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Has every request of the app asked who it comes from, but for those that anyone may send. */
+export function askWhoCalls(app: FastifyInstance, access: Access): void {
+  app.decorateRequest('principal');
+  app.addHook('onRequest', (request, reply, done) => {
+    request.principal = ANYONE;
+    if (!access.asks) return done();
+    const { access: need = 'user' } = request.routeOptions.config;
+    if (need === 'anyone' || request.is404) return done();
+    if (need !== 'user' && isFromHere(request)) return done();
+    const admit = (principal: Principal) => {
+      request.principal = principal;
+      done(faultOf(principal, need, request.method));
+    };
+    const refuse = (error: Error) => {
+      // RFC 6750, section 3: a client is told what would be let in.
+      reply.header('www-authenticate', 'Bearer realm="discedge"');
+      done(error);
+    };
+    authenticate(access, request.headers, admit, refuse);
+  });
+}
+
+function authenticate(
+  access: Access,
+  headers: IncomingHttpHeaders,
+  admit: (principal: Principal) => void,
+  refuse: (error: Error) => void,
+): void {
+  try {
+    const principal = access.authenticate({ bearer: bearerOf(headers) });
+    // A promise would cost every request with a key a turn of the loop.
+    if (principal instanceof Promise) principal.then(admit, refuse);
+    else admit(principal);
+  } catch (error) {
+    refuse(error as Error);
+  }
+}
+
+/** Whom a request comes from that is none of the app's, as one that opens a WebSocket. Rejects as the app refuses. */
+export async function whoCalls({ headers, method = 'GET' }: IncomingMessage, access: Access): Promise<Principal> {
+  if (!access.asks) return ANYONE;
+  const principal = await access.authenticate({ bearer: bearerOf(headers) });
+  const fault = faultOf(principal, 'user', method);
+  if (fault !== undefined) throw fault;
+  return principal;
+}
+
+/** OpenAI's header, or Anthropic's. */
+function bearerOf({ authorization, 'x-api-key': key }: IncomingHttpHeaders): string | undefined {
+  const [, bearer] = /^bearer +(\S+) *$/i.exec(authorization ?? '') ?? [];
+  return bearer ?? (typeof key === 'string' ? key : undefined);
+}
+
+function faultOf({ scopes }: Principal, need: RouteAccess, method: string): DiscedgeError | undefined {
+  if (scopes.has('read-only') && !READING.has(method))
+    return new DiscedgeError('forbidden', 'this key may read, and change nothing');
+  const isGood = need === 'anyone' || SCOPES_FOR[need].some((scope) => scopes.has(scope));
+  return isGood
+    ? undefined
+    : new DiscedgeError('forbidden', `this needs a key with the scope ${SCOPES_FOR[need].join(' or ')}`);
+}
+
+const SCOPES_FOR: Readonly<Record<Exclude<RouteAccess, 'anyone'>, readonly Scope[]>> = {
+  user: ['user', 'service'],
+  operator: ['operator'],
+  principal: ['user', 'service', 'operator'],
+};
+
+/** From a program on this machine itself, and not from whoever a proxy on it speaks for. */
+function isFromHere({ socket, headers }: FastifyRequest): boolean {
+  const isProxied =
+    headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined || headers.via !== undefined;
+  return (
+    !isProxied &&
+    headers.authorization === undefined &&
+    isLoopbackHost((socket.remoteAddress ?? '').replace(/^::ffff:/, ''))
+  );
+}
+
+export function isOperator(request: FastifyRequest): boolean {
+  return request.principal.scopes.has('operator') || isFromHere(request);
+}

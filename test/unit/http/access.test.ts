@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newApiKey } from '../../../src/access/api-key.ts';
+import { KeyFolder } from '../../../src/access/key-folder.ts';
+import type { UserId } from '../../../src/domain/identifiers.ts';
+import type { Scope } from '../../../src/domain/principal.ts';
+import { temporaryFolder } from '../../../tools/node-process.ts';
+import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
+
+const folder = temporaryFolder();
+const keysDir = join(folder.path, 'keys');
+const keys = new KeyFolder(keysDir);
+let node: InProcessNode;
+let ada: string;
+let bob: string;
+let service: string;
+let operator: string;
+let reader: string;
+
+async function newKey(scopes: readonly Scope[], user?: string, expiresAtMs?: number): Promise<string> {
+  const of = { scopes, user: user as UserId | undefined, ...(expiresAtMs !== undefined && { expiresAtMs }) };
+  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
+  await keys.put(kept);
+  return text;
+}
+
+beforeAll(async () => {
+  ada = await newKey(['user'], 'ada');
+  bob = await newKey(['user'], 'bob');
+  service = await newKey(['service']);
+  operator = await newKey(['operator']);
+  reader = await newKey(['user', 'read-only'], 'ada');
+  node = await startTestNode({ keysDir });
+});
+afterAll(async () => {
+  await node.close();
+  folder.remove();
+});
+
+function ask(method: string, path: string, key: string | undefined, body?: object): Promise<Answer> {
+  const headers = {
+    ...(key !== undefined && { authorization: `Bearer ${key}` }),
+    ...(body !== undefined && { 'content-type': 'application/json' }),
+    // Through a proxy, so that nothing is let in for being asked on this machine.
+    'x-forwarded-for': '192.0.2.1',
+  };
+  return node.request(method, path, { headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+}
+
+const turn = (key: string | undefined, fields: object) =>
+  ask('POST', '/completion', key, { prompt: 'Hello.', turn: 1, ...fields });
+
+describe('who has no key', () => {
+  it('gets nothing, in the words of each API', async () => {
+    const answer = await turn(undefined, { session_id: 'a' });
+    expect(answer.status).toBe(401);
+    expect(answer.body.error.type).toBe('unauthorized');
+    expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);
+    const openAi = await ask('POST', '/v1/chat/completions', undefined, {
+      messages: [{ role: 'user', content: 'Hi' }],
+    });
+    expect(openAi.status).toBe(401);
+    expect(openAi.body.error).toMatchObject({ code: 'invalid_api_key', type: 'authentication_error' });
+    const anthropic = await ask('POST', '/v1/messages', 'wrong', { max_tokens: 1, messages: [] });
+    expect(anthropic.body).toMatchObject({ type: 'error', error: { type: 'authentication_error' } });
+  });
+
+  it('may ask whether the node lives, and what its API is', async () => {
+    for (const path of ['/health', '/v1/health', '/ready', '/openapi.json'])
+      expect((await ask('GET', path, undefined)).status, path).toBe(200);
+  });
+
+  it('is told the same whatever is wrong', async () => {
+    const expired = await newKey(['user'], 'ada', 1);
+    const answers = await Promise.all(
+      [undefined, '', 'x', expired, `${ada.slice(0, -1)}!`, ada.toLowerCase(), 'a.b.c'].map((key) =>
+        turn(key, { session_id: 'a' }),
+      ),
+    );
+    expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+  });
+});
+
+describe('a user', () => {
+  it('has sessions of its own, whatever user it names', async () => {
+    const first = await turn(ada, { session_id: 'mine', user_id: 'bob' });
+    expect(first.body.user_id).toBe('ada');
+    expect((await ask('GET', '/sessions?user_id=ada', bob)).body.data).toEqual([]);
+    expect((await ask('GET', '/sessions', ada)).body.data).toHaveLength(1);
+  });
+
+  it("finds another's session as little as one that is not there", async () => {
+    await turn(ada, { session_id: 'hers' });
+    for (const path of ['/sessions/hers', '/sessions/hers/export', '/sessions/hers?user_id=ada']) {
+      const [foreign, missing] = [await ask('GET', path, bob), await ask('GET', path.replace('hers', 'nobodys'), bob)];
+      expect(foreign.status).toBe(404);
+      expect(foreign.text.replace('hers', 'nobodys')).toBe(missing.text);
+    }
+    expect((await ask('DELETE', '/sessions/hers', bob)).status).toBe(404);
+    expect((await ask('GET', '/sessions/hers', ada)).status).toBe(200);
+  });
+
+  it("may not ask what is the operator's", async () => {
+    const answer = await ask('GET', '/metrics', ada);
+    expect(answer.status).toBe(403);
+    expect(answer.body.error.type).toBe('forbidden');
+    const [own] = (await ask('GET', '/nodes', ada)).body.nodes;
+    expect(Object.keys(own).sort()).toEqual(['model', 'models', 'node', 'state']);
+  });
+});
+
+describe('other scopes', () => {
+  it('a service acts for the users that it names', async () => {
+    await turn(service, { session_id: 'for-carol', user_id: 'carol' });
+    expect((await ask('GET', '/sessions/for-carol?user_id=carol', service)).body.user_id).toBe('carol');
+    expect((await ask('GET', '/sessions/for-carol', service)).status).toBe(404);
+  });
+
+  it('an operator sees the node, and no sessions', async () => {
+    expect((await ask('GET', '/metrics', operator)).status).toBe(200);
+    expect((await ask('GET', '/nodes', operator)).body.nodes[0].clock).toBeDefined();
+    expect((await ask('GET', '/sessions', operator)).status).toBe(403);
+    expect((await turn(operator, { session_id: 'x' })).status).toBe(403);
+  });
+
+  it('one that may only read changes nothing', async () => {
+    expect((await ask('GET', '/sessions', reader)).status).toBe(200);
+    expect((await turn(reader, { session_id: 'x' })).status).toBe(403);
+    expect((await ask('DELETE', '/sessions/mine', reader)).status).toBe(403);
+  });
+
+  it("on the node's own machine the operator's routes need no key, but through a proxy", async () => {
+    expect((await node.get('/metrics')).status).toBe(200);
+    expect((await ask('GET', '/metrics', undefined)).status).toBe(401);
+    expect((await node.get('/sessions')).status).toBe(401);
+  });
+});
+
+describe('while the node runs', () => {
+  it('a new key counts, and a revoked one no more', async () => {
+    const late = await newKey(['user'], 'dan');
+    const until = async (status: number) => {
+      while ((await ask('GET', '/sessions', late)).status !== status)
+        await new Promise((again) => setTimeout(again, 20));
+    };
+    await until(200);
+    const kept = keys.all().find(({ user }) => user === 'dan');
+    await keys.put({ ...(kept as NonNullable<typeof kept>), revokedAtMs: 1 });
+    await until(401);
+  });
+});
+
+describe('tokens of an issuer', () => {
+  const issuer = 'https://issuer.example';
+
+  it('count for their user, with the scopes that they have, while they are good', async () => {
+    const { publicKey, privateKey } = await generateKeyPair('ES256');
+    const stranger = await generateKeyPair('ES256');
+    const set = { keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256' }] };
+    const server = createServer((_, response) => response.end(JSON.stringify(set)));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const jwtKeys = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
+    const tokens = await startTestNode({ jwtIssuer: issuer, jwtAudience: 'discedge', jwtKeys });
+    const sign = (claims: object, { key = privateKey, alg = 'ES256', expires = '5m' as string | number } = {}) =>
+      new SignJWT({ sub: 'eve', iss: issuer, aud: 'discedge', ...claims })
+        .setProtectedHeader({ alg, kid: 'one' })
+        .setExpirationTime(expires)
+        .sign(key);
+    const status = async (token: string, path = '/sessions') =>
+      (await tokens.request('GET', path, { headers: { authorization: `Bearer ${token}`, 'x-forwarded-for': 'x' } }))
+        .status;
+    try {
+      expect(await status(await sign({}))).toBe(200);
+      expect(await status(await sign({}), '/metrics')).toBe(403);
+      expect(await status(await sign({ scope: 'openid discedge:operator' }), '/metrics')).toBe(200);
+      expect(await status(await sign({ scope: 'discedge:operator' }))).toBe(403);
+      expect(await status(await sign({ iss: 'https://other.example' }))).toBe(401);
+      expect(await status(await sign({ aud: 'others' }))).toBe(401);
+      expect(await status(await sign({ sub: '..' }))).toBe(401);
+      expect(await status(await sign({}, { expires: 1 }))).toBe(401);
+      expect(await status(await sign({}, { key: stranger.privateKey }))).toBe(401);
+      const unsigned = [{ alg: 'none' }, { sub: 'eve', iss: issuer, aud: 'discedge', exp: 9e9 }, '']
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.');
+      expect(await status(unsigned)).toBe(401);
+    } finally {
+      await tokens.close();
+      server.close();
+    }
+  });
+
+  it('are 503 while the keys of the issuer cannot be had', async () => {
+    const jwtKeys = join(folder.path, 'missing.json');
+    const tokens = await startTestNode({ jwtIssuer: issuer, jwtAudience: 'discedge', jwtKeys });
+    try {
+      const answer = await tokens.request('GET', '/sessions', { headers: { authorization: 'Bearer e30.e30.e30' } });
+      expect(answer.status).toBe(401);
+      const { privateKey } = await generateKeyPair('ES256');
+      const token = await new SignJWT({ sub: 'eve' })
+        .setProtectedHeader({ alg: 'ES256' })
+        .setExpirationTime('5m')
+        .sign(privateKey);
+      const good = await tokens.request('GET', '/sessions', { headers: { authorization: `Bearer ${token}` } });
+      expect(good.status).toBe(503);
+      expect(good.body.error.type).toBe('access_unavailable');
+    } finally {
+      await tokens.close();
+    }
+  });
+});
+
+describe('a node that asks nobody', () => {
+  it('does not listen beyond loopback, unless told so', async () => {
+    await expect(startTestNode({ listen: '0.0.0.0:0' })).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringContaining('discedge keys create'),
+    });
+    const open = await startTestNode({ listen: '0.0.0.0:0', serveAnyone: true });
+    await open.close();
+    const asking = await startTestNode({ listen: '0.0.0.0:0', keysDir });
+    await asking.close();
+  });
+});
