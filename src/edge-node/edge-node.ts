@@ -26,6 +26,7 @@ import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
 import { openSealedIds } from './open-sealed-ids.ts';
 import { exposeReplication } from './replication-metrics.ts';
+import { shareKeys } from './share-keys.ts';
 import type { StartOptions } from './start-llm-service.ts';
 import { type StartedModel, startModels, type UnservedModel } from './start-models.ts';
 import { sweepExpired } from './sweep-expired.ts';
@@ -89,8 +90,8 @@ async function assemble(
   { environment, time }: { readonly environment: NodeEnvironment; readonly time: NodeTime },
   closing: Closing,
 ): Promise<EdgeNode> {
-  const { access, close: closeAccess } = await openAccess(config, environment);
-  closing.later('access', async () => closeAccess());
+  const asked = await openAccess(config, environment);
+  closing.later('access', asked.close);
   const opened = await openContextStore(config, environment, options.stores);
   closing.later('context store', () => opened.close());
 
@@ -110,6 +111,7 @@ async function assemble(
   const node = new NodeResources({ store, environment, time, options: nodeOptions, isRestart });
   told.node = node;
   forgetRemovedSessions(served, node.records, environment);
+  if (store.sharing !== undefined) closing.later('keys of the cluster', await shareKeys(asked, node));
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
   closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));
@@ -122,7 +124,7 @@ async function assemble(
     models,
     node,
     ids,
-    access,
+    access: asked.access,
     metricsText: async () => ({
       text: await environment.registry.metrics(),
       contentType: environment.registry.contentType,

@@ -11,6 +11,9 @@ const RELOAD_EVERY_MS = 1_000;
 
 export interface OpenedAccess {
   readonly access: Access;
+  readonly keys: KeyFolder;
+  /** Has `listener` called after the keys have been read again. */
+  onReload(listener: () => void): void;
   close(): void;
 }
 
@@ -33,6 +36,7 @@ export async function openAccess({ access, listen }: EdgeNodeConfig, environment
       `listen ${listen.host} can be reached from other machines, and nobody would be asked who calls: make a key ("discedge keys create"), set jwt-issuer, or say --serve-anyone`,
     );
   }
+  const listeners: Array<() => void> = [];
   let isClosed = false;
   let cancel = () => {};
   const again = () => {
@@ -40,6 +44,9 @@ export async function openAccess({ access, listen }: EdgeNodeConfig, environment
     cancel = clock.after(RELOAD_EVERY_MS, () => {
       // Keys as last read go on counting: a disk that fails must not lock everyone out, nor let anyone in.
       reload()
+        .then(() => {
+          for (const listener of listeners) listener();
+        })
         .catch((error: unknown) => logger.error('api_keys_unreadable', {}, error))
         .finally(again);
     });
@@ -49,5 +56,5 @@ export async function openAccess({ access, listen }: EdgeNodeConfig, environment
     isClosed = true;
     cancel();
   };
-  return { access: asked, close };
+  return { access: asked, keys, onReload: (listener) => listeners.push(listener), close };
 }

@@ -3,6 +3,7 @@ import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from '../config/replication-config.ts';
+import { DOCUMENTS_KEYGROUP } from '../context-manager/documents/cluster-documents.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
 import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';
@@ -46,7 +47,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           tls: certificates,
           cluster,
           peers: replication.peers,
-          keygroups: models.map(({ keygroup }) => keygroup),
+          keygroups: [...models.map(({ keygroup }) => keygroup), DOCUMENTS_KEYGROUP],
           streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
           describe: () => ({
             httpUrl: httpUrl(),

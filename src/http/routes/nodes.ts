@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { DOCUMENTS_KEYGROUP } from '../../context-manager/documents/cluster-documents.ts';
 import type { ModelDirectory } from '../../context-manager/model-directory.ts';
 import type {
   NodeDescription,
@@ -133,7 +134,7 @@ function peerView(
     }),
     ...(lastSeenMs !== undefined && { last_seen_ms_ago: Math.max(0, nowMs - lastSeenMs) }),
     lag: logs.reduce((sum, { lag }) => sum + lag, 0),
-    logs: logs.map((log) => logView(log, models)),
+    logs: logs.filter(({ keygroup }) => keygroup !== DOCUMENTS_KEYGROUP).map((log) => logView(log, models)),
     refused_records: refusedRecords,
     bytes_in: bytesIn,
     bytes_out: bytesOut,
@@ -148,7 +149,7 @@ function logView({ keygroup, incarnation, cursor, lag }: PeerLogStatus, models: 
 function descriptionView({ incarnation, keygroups, recordVersion, httpUrl, models, location, load }: NodeDescription) {
   return {
     incarnation,
-    keygroups: [...keygroups],
+    keygroups: keygroups.filter((keygroup) => keygroup !== DOCUMENTS_KEYGROUP),
     record_version: recordVersion,
     ...(httpUrl !== undefined && { url: httpUrl }),
     ...(models.length > 0 && { model: models[0] as string, models: [...models] }),

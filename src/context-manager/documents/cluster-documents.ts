@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { KeygroupId, RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
+import { EXTENSION_BYTES_MAX } from '../../domain/record/extensions.ts';
+import type { SessionRecord, TurnRecord } from '../../domain/record/turn-record.ts';
+import type { Environment } from '../../environment/environment.ts';
+import type { NodeOptions } from '../node-options.ts';
+import type { SessionRecords } from '../sessions/session-records.ts';
+
+/** Every node serves it, whatever its models are. */
+export const DOCUMENTS_KEYGROUP = 'd0c5d0c5d0c5d0c5' as KeygroupId;
+
+/** One kind of document, whose versions make sense in whatever order, and from whichever node, they come. */
+export type DocumentKind = 'api-key';
+
+/** Leaves room for what else a record carries. */
+export const DOCUMENT_BYTES_MAX = EXTENSION_BYTES_MAX - 1024;
+const PAGE_DOCUMENTS = 100;
+const EXTENSION = 'discedge.document';
+
+export interface ClusterDocumentsParts {
+  readonly records: SessionRecords;
+  readonly options: Pick<NodeOptions, 'nodeId' | 'incarnation' | 'ttlSecondsMax'>;
+  readonly environment: Pick<Environment, 'clock' | 'logger'>;
+}
+
+/**
+ * Small things that all nodes of a cluster have to know, whatever models they serve. Each is a session in a keygroup of its own,
+ * each version of it a record there: they are durable, travel, are fetched and caught up with as conversations are.
+ */
+export class ClusterDocuments {
+  readonly #parts: ClusterDocumentsParts;
+
+  constructor(parts: ClusterDocumentsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Adds a version; durable here when it resolves. It lives as long as any session may, unless it is put again. Throws
+   * RangeError for more than {@link DOCUMENT_BYTES_MAX}, and what the store throws.
+   */
+  async put(kind: DocumentKind, id: string, content: Uint8Array): Promise<void> {
+    if (content.length > DOCUMENT_BYTES_MAX) throw new RangeError(`a document of ${content.length} bytes`);
+    const { records, options, environment } = this.#parts;
+    const key = keyOf(kind, id);
+    const { history, deleted } = await records.load(key);
+    if (deleted) throw new DiscedgeError('session_deleted', `the ${kind} ${id} has been deleted`);
+    const before = history.line().at(-1);
+    const turn = ((before?.record.turn ?? 0) + 1) as TurnNumber;
+    const writtenAtMs = environment.clock.now();
+    await records.write({
+      kind: 'turn',
+      ...key,
+      origin: options.nodeId,
+      incarnation: options.incarnation,
+      writtenAtMs,
+      expiresAtMs: writtenAtMs + options.ttlSecondsMax * 1000,
+      turn,
+      parent: before?.hash,
+      requestDigest: digestOf(content, turn),
+      contextStart: 1 as TurnNumber,
+      stop: { kind: 'end' },
+      sampling: { temperature: undefined, seed: undefined, maxTokens: undefined },
+      payload: { mode: 'items', messages: [] },
+      extensions: new Map([[EXTENSION, content], ...(records.marks.extensions ?? [])]),
+    });
+  }
+
+  /** Every document of a kind, with all its versions here, and until when they live. */
+  async *all(
+    kind: DocumentKind,
+  ): AsyncGenerator<{ readonly id: string; readonly versions: readonly Uint8Array[]; readonly expiresAtMs: number }> {
+    const { records } = this.#parts;
+    let after: SessionKey | undefined;
+    do {
+      const page = await records.list({
+        keygroup: DOCUMENTS_KEYGROUP,
+        userId: userOf(kind),
+        after,
+        limit: PAGE_DOCUMENTS,
+      });
+      for (const { key } of page.sessions) {
+        const { history } = await records.load(key);
+        // Of all branches: what was written on either side of a cut is a version like any other.
+        const turns = new Set(history.tips().flatMap((tip) => history.line(tip)));
+        const versions = [...turns].flatMap(({ record }) => contentOf(record) ?? []);
+        yield { id: key.sessionId, versions, expiresAtMs: history.expiresAtMs };
+      }
+      after = page.next;
+    } while (after !== undefined);
+  }
+
+  /** Told of every version that another node has written, once it is here. Returns what ends it. */
+  onArrived(kind: DocumentKind, listener: (id: string, content: Uint8Array) => void): () => void {
+    return this.#parts.records.onRecord(({ record }, from) => {
+      if (from === 'here' || record.keygroup !== DOCUMENTS_KEYGROUP || record.userId !== userOf(kind)) return;
+      const content = contentOf(record);
+      if (content !== undefined) listener(record.sessionId, content);
+    });
+  }
+}
+
+function keyOf(kind: DocumentKind, id: string): SessionKey {
+  return { keygroup: DOCUMENTS_KEYGROUP, userId: userOf(kind), sessionId: id as SessionId };
+}
+
+function userOf(kind: DocumentKind): UserId {
+  return kind as string as UserId;
+}
+
+function contentOf(record: SessionRecord): Uint8Array | undefined {
+  return record.kind === 'turn' ? (record as TurnRecord).extensions?.get(EXTENSION) : undefined;
+}
+
+function digestOf(content: Uint8Array, turn: TurnNumber): RequestDigest {
+  return createHash('sha256').update(`${turn}\n`).update(content).digest('hex').slice(0, 16) as RequestDigest;
+}
