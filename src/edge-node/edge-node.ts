@@ -46,6 +46,8 @@ export interface EdgeNodeDescription {
   readonly models: readonly ModelDescription[];
   readonly unservedModels: readonly UnservedModel[];
   readonly storeName: string;
+  /** At its start: keys may come later. */
+  readonly asksWhoCalls: boolean;
   /** What the node shares its contexts through; `undefined` when it shares none. */
   readonly replication: Pick<ReplicationStatus, 'cluster' | 'transport'> | undefined;
 }
@@ -158,6 +160,7 @@ async function assemble(
       models: served.map(describeModel),
       unservedModels: unserved,
       storeName: config.store.name,
+      asksWhoCalls: asked.access.asks,
       replication: store.sharing && replicationOf(store.sharing),
     },
     close: () => closing.run(),

@@ -63,11 +63,11 @@ function authenticate(
   }
 }
 
-/** Whom a request comes from that is none of the app's, as one that opens a WebSocket. Rejects as the app refuses. */
-export async function whoCalls({ headers, method = 'GET' }: IncomingMessage, access: Access): Promise<Principal> {
+/** Who opens a connection to take turns on, which the app does not see. Rejects as the app refuses. */
+export async function whoCalls({ headers }: IncomingMessage, access: Access): Promise<Principal> {
   if (!access.asks) return ANYONE;
   const principal = await access.authenticate({ bearer: bearerOf(headers) });
-  const fault = faultOf(principal, 'user', method);
+  const fault = faultOf(principal, 'user', 'POST');
   if (fault !== undefined) throw fault;
   return principal;
 }

@@ -123,7 +123,9 @@ describe('serve', () => {
   });
 
   it('on every address it warns, and prints a URL that works', async () => {
-    const open = await startNodeProcess(['--llm', 'scripted', '--store', 'memory', '--listen', '0.0.0.0:0']);
+    const open = await startNodeProcess([
+      ...['--llm', 'scripted', '--store', 'memory', '--listen', '0.0.0.0:0', '--serve-anyone'],
+    ]);
     try {
       await open.process.waitForLine(/^discedge: 0\.0\.0\.0 can be reached from other machines/);
       const [line] = open.process

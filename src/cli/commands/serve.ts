@@ -32,10 +32,10 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
   );
   if (node === undefined) return;
   process.stdout.write(describeNode(node, config));
-  if (!isLoopbackHost(config.listen.host)) {
+  if (!isLoopbackHost(config.listen.host) && !node.description.asksWhoCalls) {
     process.stderr.write(
       `discedge: ${config.listen.host} can be reached from other machines, and the node asks nobody who they are; ` +
-        'without --listen it is reached from this machine alone\n',
+        '"discedge keys create" makes a key, and then everyone is asked\n',
     );
   }
   await stop.requested;

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
 import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import type { UserId } from '../../../src/domain/identifiers.ts';
@@ -111,6 +112,64 @@ describe('a user', () => {
     expect(answer.body.error.type).toBe('forbidden');
     const [own] = (await ask('GET', '/nodes', ada)).body.nodes;
     expect(Object.keys(own).sort()).toEqual(['model', 'models', 'node', 'state']);
+  });
+});
+
+describe("OpenAI's ids", () => {
+  const create = (key: string, fields: object) =>
+    ask('POST', '/v1/responses', key, { input: 'I am Ada.', max_output_tokens: 4, ...fields });
+
+  it('open for their owner alone, whoever has them and whatever user is named', async () => {
+    const { body: response } = await create(ada, {});
+    const { body: conversation } = await ask('POST', '/v1/conversations', ada, {});
+    const id = response.id as string;
+    for (const who of [bob, operator]) {
+      const status = who === bob ? 404 : 403;
+      for (const path of [
+        `/v1/responses/${id}`,
+        `/v1/responses/${id}/input_items`,
+        `/v1/conversations/${conversation.id}`,
+      ])
+        expect((await ask('GET', path, who)).status, path).toBe(status);
+      expect((await ask('DELETE', `/v1/responses/${id}`, who)).status).toBe(status);
+      expect((await ask('POST', `/v1/responses/${id}/cancel`, who)).status).toBe(status);
+    }
+    const next = await create(bob, { previous_response_id: id, user: 'ada' });
+    const forged = await create(bob, { previous_response_id: `${id.slice(0, -2)}AA` });
+    expect(next.body.error.code).toBe('previous_response_not_found');
+    expect(next.text).toBe(forged.text);
+    expect((await create(bob, { conversation: conversation.id })).body.error.code).toBe('conversation_not_found');
+    expect((await ask('GET', `/v1/responses/${id}`, ada)).status).toBe(200);
+    expect((await create(ada, { previous_response_id: id, user: 'a label' })).status).toBe(200);
+    expect((await ask('GET', `/v1/responses/${id}`, service)).status).toBe(200);
+  });
+
+  it('items and summaries are read by their owner alone', async () => {
+    const { body: response } = await create(ada, {});
+    const { body: items } = await ask('GET', `/v1/responses/${response.id}/input_items`, ada);
+    const reference = { input: [{ type: 'item_reference', id: items.data[0].id }] };
+    expect((await create(ada, reference)).status).toBe(200);
+    expect((await create(bob, reference)).status).toBe(400);
+    const { body: compacted } = await ask('POST', '/v1/responses/compact', ada, { previous_response_id: response.id });
+    const summary = compacted.output.filter(({ type }: { type: string }) => type === 'compaction');
+    const input = [...summary, { role: 'user', content: 'What was said?' }];
+    expect((await create(ada, { input })).status).toBe(200);
+    expect((await create(bob, { input })).status).toBe(400);
+  });
+
+  it('a socket is asked who opens it', async () => {
+    const opened = (key: string | undefined) =>
+      new Promise((resolve) => {
+        const headers = key === undefined ? {} : { authorization: `Bearer ${key}` };
+        const socket = new WebSocket(`${node.url.replace('http', 'ws')}/v1/responses`, { headers });
+        socket.on('open', () => resolve(socket.close() ?? 101));
+        socket.on('unexpected-response', (_, { statusCode }) => resolve(statusCode));
+        socket.on('error', () => {});
+      });
+    expect(await opened(ada)).toBe(101);
+    expect(await opened(undefined)).toBe(401);
+    expect(await opened(operator)).toBe(403);
+    expect(await opened(reader)).toBe(403);
   });
 });
 

@@ -1,8 +1,8 @@
 import type { WholeConversation } from '../../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../context-manager/turn/turn.ts';
+import { type Principal, userOf } from '../../../../domain/principal.ts';
 import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../../app-parts.ts';
-import { ownerOf } from '../../../owner.ts';
 import { invalid, requireKnown } from '../../../parameters.ts';
 import { turnOptions } from '../../../turn-options.ts';
 import { metadataExtension } from '../metadata.ts';
@@ -21,7 +21,11 @@ export type ChatRequest =
   | { readonly kind: 'forward'; readonly request: ForwardRequest };
 
 /** What a request asks for, by choice. Throws `invalid_request` and `unsupported_parameter` for what its schema cannot say. */
-export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOptions): readonly ChatRequest[] {
+export function chatRequests(
+  body: ChatBody,
+  { sent, principal }: { readonly sent: TipRepeat; readonly principal: Principal },
+  options: AppOptions,
+): readonly ChatRequest[] {
   requireKnown(body, CHAT_PARAMETERS);
   const { n = 1, stream = false, store = options.keepConversations } = body;
   const tools = toolsOf(body);
@@ -43,7 +47,7 @@ export function chatRequests(body: ChatBody, sent: TipRepeat, options: AppOption
       ...reply,
       ...before,
       ...turnOptions(body, options),
-      userId: ownerOf(body.user),
+      userId: userOf(principal, body.user),
       mode: undefined,
       messages,
       ...(choice > 0 && { choice }),

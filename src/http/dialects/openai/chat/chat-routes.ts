@@ -42,11 +42,11 @@ export function chatRoutes(app: TypedApp, parts: AppParts): void {
 }
 
 function chat(
-  { body, headers }: FastifyRequest<{ Body: ChatBody }>,
+  { body, headers, principal }: FastifyRequest<{ Body: ChatBody }>,
   { models, node, options }: AppParts,
 ): ServedTurn<readonly PlacedReply[], ChatCompletion> {
   const { name: model, contextManager } = models.find(body.model);
-  const requests = chatRequests(body, sentOf(headers), options);
+  const requests = chatRequests(body, { sent: sentOf(headers), principal }, options);
   const { clock, random } = node.environment;
   const id = `chatcmpl-${Buffer.from(random.bytes(ID_BYTES)).toString('hex')}`;
   const head: ChatHead = { id, created: Math.floor(clock.now() / 1000), model, node: options.nodeId };

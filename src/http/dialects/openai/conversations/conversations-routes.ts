@@ -1,8 +1,8 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { DiscedgeError } from '../../../../domain/errors.ts';
+import { type Principal, userOf } from '../../../../domain/principal.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { clientGone } from '../../../client-gone.ts';
-import { ownerOf } from '../../../owner.ts';
 import { requireKnown } from '../../../parameters.ts';
 import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';
 import { userId } from '../../../request-fields.ts';
@@ -13,7 +13,7 @@ import { PageQuery, page, pageOf } from '../pages.ts';
 import type { InputItem } from '../responses/input-items.ts';
 import { Item } from '../responses/response-view.ts';
 import type { Responses } from '../responses/responses.ts';
-import { Conversations } from './conversations.ts';
+import { Conversations, type NamedConversation } from './conversations.ts';
 
 /** What OpenAI allows in one call. */
 const ITEMS_MAX = 20;
@@ -72,10 +72,11 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         request.body ??= {};
       },
     },
-    async ({ body, headers }, reply) => {
+    async ({ body, headers, principal }, reply) => {
       requireKnown(body, { known: ['items', 'metadata', 'user', 'model'], refused: {} });
       const { items = [], metadata = {}, user, model } = body;
-      const of = { model: parts.models.find(model), userId: ownerOf(user), items, metadata };
+      const userId = userOf(principal, user);
+      const of = { model: parts.models.find(model), userId, principal, items, metadata };
       return conversations.create(of, sentOf(headers), clientGone(reply));
     },
   );
@@ -92,7 +93,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: OF_A_CONVERSATION,
       },
     },
-    async ({ params }, reply) => conversations.find(params.conversation_id, clientGone(reply)),
+    async (request, reply) => conversations.find(named(request), clientGone(reply)),
   );
 
   app.post(
@@ -108,9 +109,10 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: OF_ITEMS,
       },
     },
-    async ({ params, body }, reply) => {
+    async (request, reply) => {
+      const { body } = request;
       requireKnown(body, { known: ['metadata'], refused: {} });
-      return conversations.update(params.conversation_id, body.metadata, clientGone(reply));
+      return conversations.update(named(request), body.metadata, clientGone(reply));
     },
   );
 
@@ -126,9 +128,9 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: OF_A_CONVERSATION,
       },
     },
-    async ({ params }, reply) => {
-      await conversations.delete(params.conversation_id, clientGone(reply));
-      return { id: params.conversation_id, object: 'conversation.deleted', deleted: true };
+    async (request, reply) => {
+      await conversations.delete(named(request), clientGone(reply));
+      return { id: request.params.conversation_id, object: 'conversation.deleted', deleted: true };
     },
   );
 
@@ -147,11 +149,12 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: OF_ITEMS,
       },
     },
-    async ({ params, body, headers }, reply) => {
+    async (request, reply) => {
+      const { body, headers } = request;
       requireKnown(body, { known: ['items'], refused: {} });
       if (body.items.length === 0) throw new DiscedgeError('invalid_request', 'items is empty', { param: 'items' });
       const signal = clientGone(reply);
-      const added = await conversations.add(params.conversation_id, body.items, sentOf(headers), signal);
+      const added = await conversations.add(named(request), body.items, sentOf(headers), signal);
       return page(added, { limit: added.length, order: 'asc' });
     },
   );
@@ -169,8 +172,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: OF_A_CONVERSATION,
       },
     },
-    async ({ params, query }, reply) =>
-      page(await conversations.items(params.conversation_id, clientGone(reply)), query),
+    async (request, reply) => page(await conversations.items(named(request), clientGone(reply)), request.query),
   );
 
   app.get(
@@ -186,7 +188,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: [...OF_A_CONVERSATION, 'item_not_found'],
       },
     },
-    async ({ params }, reply) => conversations.item(params.conversation_id, params.item_id, clientGone(reply)),
+    async (request, reply) => conversations.item(named(request), request.params.item_id, clientGone(reply)),
   );
 
   app.delete(
@@ -202,6 +204,16 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         errors: OF_ITEMS,
       },
     },
-    async ({ params }, reply) => conversations.deleteItem(params.conversation_id, params.item_id, clientGone(reply)),
+    async (request, reply) => conversations.deleteItem(named(request), request.params.item_id, clientGone(reply)),
   );
+}
+
+function named({
+  params,
+  principal,
+}: {
+  readonly params: Static<typeof ConversationPath>;
+  readonly principal: Principal;
+}): NamedConversation {
+  return { id: params.conversation_id, principal };
 }

@@ -2,6 +2,7 @@ import type { ServedModel } from '../../../../context-manager/model-directory.ts
 import type { AddedItems } from '../../../../context-manager/turn/added-items.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { SessionKey, UserId } from '../../../../domain/identifiers.ts';
+import type { Principal } from '../../../../domain/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { Turn } from '../../../../domain/session-history.ts';
@@ -10,6 +11,7 @@ import type { AppParts } from '../../../app-parts.ts';
 import { withParam } from '../../../parameters.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';
+import type { ItemOwner } from '../responses/plan-response.ts';
 import { conversationNotFound, isMissing } from '../responses/refusals.ts';
 import { responseNoteOf } from '../responses/response-note.ts';
 import type { Responses } from '../responses/responses.ts';
@@ -24,6 +26,12 @@ export interface Conversation {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** A conversation as a request names it. */
+export interface NamedConversation {
+  readonly id: string;
+  readonly principal: Principal;
+}
+
 /** OpenAI's conversations: a conversation is a session, what is added to it a record without a reply, an item a part of either. */
 export class Conversations {
   readonly #parts: AppParts;
@@ -36,12 +44,18 @@ export class Conversations {
 
   /** Throws what its items cannot mean. */
   async create(
-    of: { model: ServedModel; userId: UserId; items: readonly InputItem[]; metadata: Record<string, string> },
+    of: {
+      model: ServedModel;
+      userId: UserId;
+      principal: Principal;
+      items: readonly InputItem[];
+      metadata: Record<string, string>;
+    },
     repeat: TipRepeat,
     signal: AbortSignal,
   ): Promise<Conversation> {
-    const { model, userId, items, metadata } = of;
-    const messages = await this.#messages(items, userId, signal);
+    const { model, userId, principal, items, metadata } = of;
+    const messages = await this.#messages(items, { owner: userId, principal }, signal);
     const createdAt = Math.floor(this.#parts.node.environment.clock.now() / 1000);
     const sessionId = this.#responses.planner.openedBy({
       userId,
@@ -53,20 +67,20 @@ export class Conversations {
     return this.#view(key, [stored]);
   }
 
-  async find(id: string, signal: AbortSignal): Promise<Conversation> {
-    const { key, line } = await this.#line(id, signal);
+  async find(named: NamedConversation, signal: AbortSignal): Promise<Conversation> {
+    const { key, line } = await this.#line(named, signal);
     return this.#view(key, line);
   }
 
-  async update(id: string, metadata: Record<string, string>, signal: AbortSignal): Promise<Conversation> {
-    const { key, model, line } = await this.#line(id, signal);
+  async update(named: NamedConversation, metadata: Record<string, string>, signal: AbortSignal): Promise<Conversation> {
+    const { key, model, line } = await this.#line(named, signal);
     const { stored } = await this.#add(model, key, { tip: 'repeated' }, [], { metadata }, signal);
     return this.#view(key, [...line, stored]);
   }
 
   /** It and all responses on it are gone for good. */
-  async delete(id: string, signal: AbortSignal): Promise<void> {
-    const { key, model } = await this.#line(id, signal);
+  async delete(named: NamedConversation, signal: AbortSignal): Promise<void> {
+    const { key, model } = await this.#line(named, signal);
     await model.contextManager.sessions.delete(key.userId, key.sessionId, {
       maxWaitMs: this.#parts.options.maxWaitMs,
       signal,
@@ -74,41 +88,46 @@ export class Conversations {
   }
 
   /** Its items, oldest first. */
-  async items(id: string, signal: AbortSignal): Promise<ItemView[]> {
-    const { key, model, line } = await this.#line(id, signal);
+  async items(named: NamedConversation, signal: AbortSignal): Promise<ItemView[]> {
+    const { key, model, line } = await this.#line(named, signal);
     const deleted = new Set(line.map((turn) => conversationNoteOf(turn)?.deletedItem));
     const items: ItemView[] = [];
     for (const turn of line) items.push(...(await this.#itemsOf(turn, key, model)));
     return items.filter((item) => !deleted.has(item.id));
   }
 
-  async item(id: string, itemId: string, signal: AbortSignal): Promise<ItemView> {
-    const item = (await this.items(id, signal)).find((one) => one.id === itemId);
+  async item(named: NamedConversation, itemId: string, signal: AbortSignal): Promise<ItemView> {
+    const item = (await this.items(named, signal)).find((one) => one.id === itemId);
     if (item === undefined) throw new DiscedgeError('item_not_found', 'there is no such item', { param: 'item_id' });
     return item;
   }
 
   /** Those that were added, as they are shown then. */
-  async add(id: string, items: readonly InputItem[], repeat: TipRepeat, signal: AbortSignal): Promise<ItemView[]> {
-    const { key, model } = await this.#line(id, signal);
-    const messages = await this.#messages(items, key.userId, signal);
+  async add(
+    named: NamedConversation,
+    items: readonly InputItem[],
+    repeat: TipRepeat,
+    signal: AbortSignal,
+  ): Promise<ItemView[]> {
+    const { key, model } = await this.#line(named, signal);
+    const messages = await this.#messages(items, { owner: key.userId, principal: named.principal }, signal);
     const { stored } = await this.#add(model, key, { tip: repeat }, messages, {}, signal);
     return this.#itemsOf(stored, key, model);
   }
 
-  async deleteItem(id: string, itemId: string, signal: AbortSignal): Promise<Conversation> {
-    await this.item(id, itemId, signal);
-    const { key, model, line } = await this.#line(id, signal);
+  async deleteItem(named: NamedConversation, itemId: string, signal: AbortSignal): Promise<Conversation> {
+    await this.item(named, itemId, signal);
+    const { key, model, line } = await this.#line(named, signal);
     await this.#add(model, key, { tip: 'repeated' }, [], { deletedItem: itemId }, signal);
     return this.#view(key, line);
   }
 
   /** Throws `conversation_not_found` for what is none, or is gone. */
   async #line(
-    id: string,
+    { id, principal }: NamedConversation,
     signal: AbortSignal,
   ): Promise<{ key: SessionKey; model: ServedModel; line: readonly Turn[] }> {
-    const key = this.#responses.ids.openConversation(id);
+    const key = this.#responses.ids.openConversation(id, principal);
     const model = key && this.#responses.stored.modelOf(key);
     if (key === undefined || model === undefined) throw conversationNotFound();
     try {
@@ -161,7 +180,7 @@ export class Conversations {
     };
   }
 
-  #messages(items: readonly InputItem[], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf(items, this.#responses.planner.sources(owner, signal), 'items');
+  #messages(items: readonly InputItem[], of: ItemOwner, signal: AbortSignal): Promise<Message[]> {
+    return messagesOf(items, this.#responses.planner.sources(of, signal), 'items');
   }
 }

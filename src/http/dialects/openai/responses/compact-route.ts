@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { addedMessages, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { Principal } from '../../../../domain/principal.ts';
 import { textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { LlmService } from '../../../../llm-service/llm-service.ts';
@@ -72,11 +73,11 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
         errors: OF_A_NEW_RESPONSE,
       },
     },
-    async ({ body }, reply) => {
+    async ({ body, principal }, reply) => {
       requireKnown(body, PARAMETERS);
       const signal = clientGone(reply);
-      const planned = await plan(body, signal);
-      const said = await conversationOf(planned, body.previous_response_id, signal);
+      const planned = await plan(body, principal, signal);
+      const said = await conversationOf(planned, body.previous_response_id, principal, signal);
       const drafted = await draft(planned, signal);
       const summary = drafted.parts
         .flatMap((part) => (part.type === 'text' ? [part.text] : []))
@@ -93,7 +94,7 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
             ...{ id: newId('msg_'), type: 'message', status: 'completed', role },
             content: [{ type: 'input_text', text: content as string }],
           })),
-          { id: newId('cmp_'), type: 'compaction', encrypted_content: compactions.seal(summary) },
+          { id: newId('cmp_'), type: 'compaction', encrypted_content: compactions.seal(summary, planned.ref.userId) },
         ],
         usage: responseUsage({
           inputTokens: drafted.promptTokens,
@@ -106,13 +107,21 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
   );
 
   /** The response that would sum it up. */
-  async function plan(body: Static<typeof CompactBody>, signal: AbortSignal): Promise<PlannedResponse> {
+  async function plan(
+    body: Static<typeof CompactBody>,
+    principal: Principal,
+    signal: AbortSignal,
+  ): Promise<PlannedResponse> {
     const { input = [], previous_response_id: previous } = body;
     const items = typeof input === 'string' ? [{ role: 'user', content: input }] : input;
     if (items.length === 0 && previous === undefined)
       throw invalid('input', 'there is no conversation: send input, or previous_response_id');
     const asking = { role: 'user', content: SUMMARY_REQUEST };
-    return responses.planner.plan({ ...body, input: [...items, asking], store: true }, {}, signal);
+    return responses.planner.plan(
+      { ...body, input: [...items, asking], store: true },
+      { principal, headers: {} },
+      signal,
+    );
   }
 
   async function draft({ request, model }: PlannedResponse, gone: AbortSignal) {
@@ -134,9 +143,14 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
   }
 
   /** All that was said, without the request for the summary. */
-  async function conversationOf({ request }: PlannedResponse, previousId: string | undefined, signal: AbortSignal) {
+  async function conversationOf(
+    { request }: PlannedResponse,
+    previousId: string | undefined,
+    principal: Principal,
+    signal: AbortSignal,
+  ) {
     const own = request === undefined ? [] : addedMessages(request).slice(0, -1);
-    const previous = previousId === undefined ? undefined : responses.ids.openResponse(previousId);
+    const previous = previousId === undefined ? undefined : responses.ids.openResponse(previousId, principal);
     if (previous === undefined) return own;
     const found = await responses.stored.find(previous, signal).catch((error) => {
       throw request === undefined ? error : responses.inWords(request, error);

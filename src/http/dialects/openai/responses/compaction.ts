@@ -1,4 +1,5 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { UserId } from '../../../../domain/identifiers.ts';
 import { textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { SealedIds } from '../../../../domain/sealed-ids.ts';
@@ -20,16 +21,23 @@ export class Compactions {
     this.#ids = ids;
   }
 
-  seal(summary: string): string {
-    return this.#ids.seal(PREFIX, Buffer.concat([Buffer.from([VERSION]), deflateRawSync(Buffer.from(summary))]));
+  seal(summary: string, owner: UserId): string {
+    return this.#ids.seal(PREFIX, Buffer.concat([headOf(owner), deflateRawSync(Buffer.from(summary))]));
   }
 
-  /** `undefined` for what no node of this cluster has sealed. */
-  open(sealed: string): string | undefined {
+  /** `undefined` for what no node of this cluster has sealed for this user. */
+  open(sealed: string, owner: UserId): string | undefined {
     const content = this.#ids.open(PREFIX, sealed);
-    if (content?.[0] !== VERSION) return undefined;
-    return inflateRawSync(content.subarray(1), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
+    const head = headOf(owner);
+    if (content === undefined || !head.equals(content.subarray(0, head.length))) return undefined;
+    return inflateRawSync(content.subarray(head.length), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
   }
+}
+
+/** Whose it is: a summary says what its conversation did. */
+function headOf(owner: UserId): Buffer {
+  const name = Buffer.from(owner);
+  return Buffer.concat([Buffer.from([VERSION, name.length]), name]);
 }
 
 /**

@@ -3,11 +3,11 @@ import type { ServedModel } from '../../../../context-manager/model-directory.ts
 import { type ForwardRequest, openedWith, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { SessionId, UserId } from '../../../../domain/identifiers.ts';
+import { type Principal, userOf } from '../../../../domain/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom } from '../../../../domain/record/answer-id.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { TipRepeat } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { ownerOf } from '../../../owner.ts';
 import { invalid } from '../../../parameters.ts';
 import { sentOf } from '../../../sent-before.ts';
 import { Compactions } from './compaction.ts';
@@ -22,6 +22,13 @@ import type { ResponseIds, ResponseRef } from './response-ref.ts';
 import { type ResponseState, SHOWN_FIELDS } from './response-view.ts';
 import type { StoredResponses } from './stored-responses.ts';
 
+/** Of a request, beside its body. */
+export interface Asking {
+  readonly principal: Principal;
+  /** What they say of the request's having been sent before. */
+  readonly headers: IncomingHttpHeaders;
+}
+
 /** What a response is to follow. */
 interface Follows {
   readonly model: ServedModel;
@@ -29,6 +36,12 @@ interface Follows {
   /** `undefined` opens a session. */
   readonly previous?: ResponseRef;
   readonly conversation?: SessionId;
+}
+
+/** Whose items may be named, and who names them. */
+export interface ItemOwner {
+  readonly owner: UserId;
+  readonly principal: Principal;
 }
 
 /** Plans responses: finds out what a body asks for, where in which session that comes, and what it reads. */
@@ -47,12 +60,12 @@ export class ResponsePlanner {
   }
 
   /** Throws what a body cannot mean. Nothing has been begun when it resolves. */
-  async plan(body: CreateBody, headers: IncomingHttpHeaders, signal: AbortSignal): Promise<PlannedResponse> {
+  async plan(body: CreateBody, { principal, headers }: Asking, signal: AbortSignal): Promise<PlannedResponse> {
     const { options, node } = this.#parts;
     const asked = askedOf(body);
-    const follows = await this.#follows(body, signal);
+    const follows = await this.#follows(body, principal, signal);
     const { model, userId, previous } = follows;
-    const messages = await this.#messages(body.input, userId, signal);
+    const messages = await this.#messages(body.input, { owner: userId, principal }, signal);
     if (messages.length === 0) throw invalid('input', 'input is missing: send text, or items');
     const isKept = body.store ?? model.contextManager.defaultMode !== 'client-side';
     const background = body.background === true;
@@ -119,22 +132,26 @@ export class ResponsePlanner {
     return new PlannedResponse({ ...planned, request });
   }
 
-  async #follows(body: CreateBody, signal: AbortSignal): Promise<Follows> {
+  async #follows(body: CreateBody, principal: Principal, signal: AbortSignal): Promise<Follows> {
     const { previous_response_id: previousId, conversation } = body;
     if (previousId !== undefined && conversation !== undefined)
       throw invalid('previous_response_id', 'send previous_response_id or conversation, not both');
     if (previousId !== undefined) {
-      const previous = this.#ids.openResponse(previousId);
+      const previous = this.#ids.openResponse(previousId, principal);
       const model = previous && this.#stored.modelOf(previous);
-      if (previous === undefined || model === undefined || !isOwners(body.user, previous.userId))
+      if (previous === undefined || model === undefined || !isMeant(body.user, previous.userId, principal))
         throw previousNotFound();
       this.#requireModel(body.model, model);
       return { model, userId: previous.userId, previous };
     }
     if (conversation !== undefined) {
-      const key = this.#ids.openConversation(typeof conversation === 'string' ? conversation : conversation.id);
+      const key = this.#ids.openConversation(
+        typeof conversation === 'string' ? conversation : conversation.id,
+        principal,
+      );
       const model = key && this.#stored.modelOf(key);
-      if (key === undefined || model === undefined || !isOwners(body.user, key.userId)) throw conversationNotFound();
+      if (key === undefined || model === undefined || !isMeant(body.user, key.userId, principal))
+        throw conversationNotFound();
       this.#requireModel(body.model, model);
       const maxWaitMs = this.#parts.options.maxWaitMs;
       await model.contextManager.sessions.history(key.userId, key.sessionId, { maxWaitMs, signal }).catch((error) => {
@@ -142,7 +159,7 @@ export class ResponsePlanner {
       });
       return { model, userId: key.userId, conversation: key.sessionId };
     }
-    return { model: this.#parts.models.find(body.model), userId: ownerOf(body.user) };
+    return { model: this.#parts.models.find(body.model), userId: userOf(principal, body.user) };
   }
 
   #requireModel(name: string | undefined, model: ServedModel): void {
@@ -150,22 +167,26 @@ export class ResponsePlanner {
     throw invalid('model', `what is gone on from is of the model ${model.name}, and stays with it`);
   }
 
-  async #messages(input: CreateBody['input'], owner: UserId, signal: AbortSignal): Promise<Message[]> {
-    return messagesOf((input ?? []) as never, this.sources(owner, signal));
+  async #messages(input: CreateBody['input'], of: ItemOwner, signal: AbortSignal): Promise<Message[]> {
+    return messagesOf((input ?? []) as never, this.sources(of, signal));
   }
 
   /** Of one user's items. No more may stand behind references than a body could have said itself. */
-  sources(owner: UserId, signal: AbortSignal): ItemSources {
+  sources(of: ItemOwner, signal: AbortSignal): ItemSources {
     return {
-      resolve: (id) => this.#messagesOfItem(id, owner, signal),
-      summaryIn: (sealed) => this.#compactions.open(sealed),
+      resolve: (id) => this.#messagesOfItem(id, of, signal),
+      summaryIn: (sealed) => this.#compactions.open(sealed, of.owner),
       charactersMax: this.#parts.options.bodyBytesMax,
     };
   }
 
   /** The message that an item's id names; `undefined` for one that is not known here, is gone, or is somebody else's. */
-  async #messagesOfItem(id: string, owner: UserId, signal: AbortSignal): Promise<readonly Message[] | undefined> {
-    const item = this.#ids.openItem(id);
+  async #messagesOfItem(
+    id: string,
+    { owner, principal }: ItemOwner,
+    signal: AbortSignal,
+  ): Promise<readonly Message[] | undefined> {
+    const item = this.#ids.openItem(id, principal);
     if (item?.userId !== owner) return undefined;
     return this.#stored.messagesOf(item, signal).catch((error) => {
       if (isMissing(error)) return undefined;
@@ -211,4 +232,6 @@ function placedAt(
 }
 
 /** An id names its owner; who says to be another does not know it. */
-const isOwners = (user: UserId | undefined, owner: UserId) => user === undefined || user === owner;
+function isMeant(named: UserId | undefined, owner: UserId, principal: Principal): boolean {
+  return named === undefined || userOf(principal, named) === owner;
+}

@@ -7,6 +7,7 @@ import {
   type SessionKey,
   type UserId,
 } from '../../../../domain/identifiers.ts';
+import { mayUse, type Principal } from '../../../../domain/principal.ts';
 import { ANSWER_ID_BYTES, type AnswerId, answerIdFrom } from '../../../../domain/record/answer-id.ts';
 import type { SealedIds } from '../../../../domain/sealed-ids.ts';
 
@@ -55,18 +56,18 @@ export class ResponseIds {
     return this.#ids.seal(prefix, writer.view());
   }
 
-  /** `undefined` for an id that no node of this cluster has given out. */
-  openResponse(id: string): ResponseRef | undefined {
-    return this.#open('resp_', id, readRef);
+  /** `undefined` for an id that no node of this cluster has given out, and for one of somebody else's session. */
+  openResponse(id: string, principal: Principal): ResponseRef | undefined {
+    return this.#open('resp_', id, principal, readRef);
   }
 
-  openConversation(id: string): SessionKey | undefined {
-    return this.#open('conv_', id, readKey);
+  openConversation(id: string, principal: Principal): SessionKey | undefined {
+    return this.#open('conv_', id, principal, readKey);
   }
 
-  openItem(id: string): ItemRef | undefined {
+  openItem(id: string, principal: Principal): ItemRef | undefined {
     for (const prefix of ITEM_PREFIXES) {
-      const ref = this.#open(prefix, id, (reader): ItemRef => {
+      const ref = this.#open(prefix, id, principal, (reader): ItemRef => {
         const response = readRef(reader);
         return { ...response, side: reader.byte() === 0 ? 'in' : 'out', index: reader.varint() };
       });
@@ -75,13 +76,18 @@ export class ResponseIds {
     return undefined;
   }
 
-  #open<T>(prefix: string, id: string, read: (reader: ByteReader) => T): T | undefined {
+  #open<T extends SessionKey>(
+    prefix: string,
+    id: string,
+    principal: Principal,
+    read: (reader: ByteReader) => T,
+  ): T | undefined {
     const content = this.#ids.open(prefix, id);
     if (content === undefined) return undefined;
     try {
       const reader = new ByteReader(content);
       const opened = read(reader);
-      return reader.remaining === 0 ? opened : undefined;
+      return reader.remaining === 0 && mayUse(principal, opened.userId) ? opened : undefined;
     } catch (error) {
       // Sealed by a later version, which knows other contents.
       if (error instanceof MalformedBytes) return undefined;

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { Principal } from '../../../../domain/principal.ts';
 import { removedAnswerExtension } from '../../../../domain/record/removed-answer.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { clientGone } from '../../../client-gone.ts';
@@ -67,7 +68,7 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
       },
     },
     async (request, reply) => {
-      const planned = await responses.planner.plan(request.body, request.headers, clientGone(reply));
+      const planned = await responses.planner.plan(request.body, request, clientGone(reply));
       const { asked } = planned;
       const stream = asked.options.stream
         ? responseStream({
@@ -109,7 +110,7 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
       },
     },
     async (request, reply) => {
-      const ref = refOf(request.params.response_id);
+      const ref = refOf(request);
       const { stream = false, starting_after: after } = request.query;
       if (after !== undefined && !stream) throw invalid('starting_after', 'starting_after needs stream: true');
       if (request.query.include_obfuscation === true)
@@ -156,8 +157,8 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
         errors: [...OF_A_TURN, 'response_not_found'],
       },
     },
-    async ({ params }, reply) => {
-      const ref = refOf(params.response_id);
+    async (request, reply) => {
+      const ref = refOf(request);
       const signal = clientGone(reply);
       const live = running.find(ref.answerId);
       live?.cancel(cancelled());
@@ -182,7 +183,7 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
           signal,
         );
       }
-      return { id: params.response_id, object: 'response', deleted: true };
+      return { id: request.params.response_id, object: 'response', deleted: true };
     },
   );
 
@@ -199,8 +200,8 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
         errors: OF_A_RESPONSE,
       },
     },
-    async ({ params }, reply) => {
-      const ref = refOf(params.response_id);
+    async (request, reply) => {
+      const ref = refOf(request);
       const live = running.find(ref.answerId);
       if (live !== undefined && !live.background)
         throw invalid('response_id', 'only a response that is made in the background can be cancelled');
@@ -226,9 +227,9 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
         errors: OF_A_RESPONSE,
       },
     },
-    async ({ params, query }, reply) => {
-      const found = await storedOf(refOf(params.response_id), clientGone(reply));
-      return page(stored.inputOf(found), query);
+    async (request, reply) => {
+      const found = await storedOf(refOf(request), clientGone(reply));
+      return page(stored.inputOf(found), request.query);
     },
   );
 
@@ -244,10 +245,14 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
         errors: OF_A_NEW_RESPONSE,
       },
     },
-    async ({ body }, reply) => {
+    async ({ body, principal }, reply) => {
       requireKnown(body, { known: Object.keys(CONTEXT_FIELDS), refused: {} });
       const signal = clientGone(reply);
-      const planned = await responses.planner.plan({ ...(body as Static<typeof CreateBody>), store: true }, {}, signal);
+      const planned = await responses.planner.plan(
+        { ...(body as Static<typeof CreateBody>), store: true },
+        { principal, headers: {} },
+        signal,
+      );
       const { request, model } = planned;
       if (request === undefined) throw new TypeError('a response that is kept is a turn');
       const counted = model.contextManager.count(request, signal);
@@ -258,8 +263,8 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
     },
   );
 
-  function refOf(id: string): ResponseRef {
-    const ref = ids.openResponse(id);
+  function refOf({ params, principal }: NamedResponse): ResponseRef {
+    const ref = ids.openResponse(params.response_id, principal);
     if (ref === undefined) throw notFound();
     return ref;
   }
@@ -276,6 +281,11 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
     const here = running.find(ref.answerId)?.state ?? running.endedWithout(ref.answerId);
     return here ?? (await storedOf(ref, signal)).state;
   }
+}
+
+interface NamedResponse {
+  readonly params: Static<typeof ResponsePath>;
+  readonly principal: Principal;
 }
 
 const NO_PIECE = { text: '', ids: [], promptTokens: 0 };

@@ -3,13 +3,16 @@ import type { Socket } from 'node:net';
 import { Compile } from 'typebox/compile';
 import type { WebSocket } from 'ws';
 import { DiscedgeError } from '../../../../domain/errors.ts';
+import type { Principal } from '../../../../domain/principal.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { answerOnSocket } from '../../../broken-requests.ts';
 import { OpenSockets } from '../../../open-sockets.ts';
+import { whoCalls } from '../../../request-access.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { onUpgrade } from '../../../upgrades.ts';
 import { openAiErrorFields, openAiErrors } from '../error-envelope.ts';
 import { CreateBody } from './create-body.ts';
+import type { Asking } from './plan-response.ts';
 import { responseStream } from './response-stream.ts';
 import type { ResponseState } from './response-view.ts';
 import type { Responses } from './responses.ts';
@@ -19,6 +22,12 @@ const WAITING_MAX = 32;
 /** What may wait for a client that has stopped reading: then its connection is closed, and the turn is kept. */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 const TOO_MUCH = 1009;
+
+/** Whose a connection is, and how it was opened. */
+interface SocketCaller {
+  readonly request: IncomingMessage;
+  readonly principal: Principal;
+}
 
 const createBody = Compile(CreateBody);
 
@@ -37,15 +46,19 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
   onUpgrade(app.server, (request, socket, head) => {
     const isMeant = request.url?.split('?')[0] === path && request.headers.upgrade?.toLowerCase() === 'websocket';
     if (!isMeant || !isLetIn(request)) return false;
-    const { fault } = sockets;
-    if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, request));
-    else answerOnSocket(fault, socket as Socket, { errors: openAiErrors, random });
+    const refuse = (error: unknown) =>
+      answerOnSocket(asError(error), socket as Socket, { errors: openAiErrors, random });
+    whoCalls(request, parts.access).then((principal) => {
+      const { fault } = sockets;
+      if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, { request, principal }));
+      else refuse(fault);
+    }, refuse);
     return true;
   });
   app.addHook('preClose', () => sockets.close());
 
   /** What it returns resolves when all that has come is answered. */
-  function serve(client: WebSocket, { headers }: IncomingMessage): () => Promise<void> {
+  function serve(client: WebSocket, { request: { headers }, principal }: SocketCaller): () => Promise<void> {
     const gone = new AbortController();
     let waiting = 0;
     let last = Promise.resolve();
@@ -64,7 +77,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
       }
       waiting++;
       last = last
-        .then(() => answer(isBinary ? undefined : String(data), { headers, gone: gone.signal, send }))
+        .then(() => answer(isBinary ? undefined : String(data), { headers, principal, gone: gone.signal, send }))
         .catch(fail)
         .finally(() => waiting--);
     });
@@ -73,15 +86,15 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
 
   async function answer(
     message: string | undefined,
-    {
-      headers,
-      gone,
-      send,
-    }: Pick<IncomingMessage, 'headers'> & { gone: AbortSignal; send: (event: object | string) => void },
+    { headers, principal, gone, send }: Asking & { gone: AbortSignal; send: (event: object | string) => void },
   ): Promise<void> {
     const { body, generates } = requestOf(message);
     if (gone.aborted) return;
-    const planned = await responses.planner.plan(body, { ...headers, 'x-stainless-retry-count': undefined }, gone);
+    const planned = await responses.planner.plan(
+      body,
+      { principal, headers: { ...headers, 'x-stainless-retry-count': undefined } },
+      gone,
+    );
     const stream = responseStream({
       begun: () => ({ state: planned.state, ids: planned.items }),
       summarized: () => planned.asked.summarized,
