@@ -33,6 +33,8 @@ export class FredFailure extends DiscedgeError {
 
 /** FReD's texts are long where they carry a stack. */
 const TEXT_MAX = 200;
+/** What grpc-js adds where it has nothing to add. */
+const EMPTY_NOTE = /\.?\s*Resolution note:\s*$/;
 const NO_ROLE = /^user \S+ cannot /;
 const NO_ITEM = /^item \S+ not found in keygroup /;
 /** TLS alerts of the other side, and Node.js' codes and texts for a certificate that it refuses itself. */
@@ -57,6 +59,6 @@ function kindOf(code: status, text: string): FredFailureKind {
 }
 
 function firstLine(details: string): string {
-  const line = details.split('\n', 1)[0]?.trim() ?? '';
+  const line = (details.split('\n', 1)[0] ?? '').replace(EMPTY_NOTE, '').trim();
   return line === '' ? 'it gives no reason' : line.slice(0, TEXT_MAX);
 }
