@@ -75,6 +75,7 @@ export const REFUSED_FIELDS: Readonly<Record<string, string>> = {
   max_tool_calls: 'the node runs no tools of its own',
   context_management: 'send truncation "auto", or call /responses/compact',
   moderation: 'the node moderates nothing',
+  prompt_cache_options: 'the cache follows the conversation',
   prompt_cache_retention: 'contexts are kept as long as their session lives',
   verbosity: 'the node does not steer how much a model says',
   stop: 'responses have no stop words',
