@@ -4,64 +4,26 @@
  * requests sent again after errors and resets, streams that are cut. One turn must be answered once, whoever asks how often.
  */
 
-import { writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { createOpenAI } from '@ai-sdk/openai';
 import { ChatOpenAI } from '@langchain/openai';
 import { Agent, OpenAIProvider, Runner } from '@openai/agents';
 import { generateText, streamText } from 'ai';
-import OpenAI from 'openai';
+import OpenAI, { BadRequestError, NotFoundError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newClusterKey } from '../../src/certificates/cluster-key.ts';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
-import { freePort } from '../../tools/free-port.ts';
-import { temporaryFolder } from '../../tools/node-process.ts';
-import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
-import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
-import type { RunningServer } from '../../tools/real-servers/running-server.ts';
-import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
+import { losingProxy } from '../support/losing-proxy.ts';
+import { ENGINES, startTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
-const WINDOW = 2048;
 const TOLD = 'My name is Zorvik.';
 const ASKED = 'What is my name?';
 const KNOWN = 'Your name is Zorvik.';
 
-let server: RunningServer;
-beforeAll(async () => {
-  server = await startLlamaServer({ modelPath: DEMO_MODEL_PATH, contextTokens: WINDOW, slots: 2 });
-});
-afterAll(() => server.stop());
-
-describe.each(['embedded', 'llama-server'])('with %s', (engine) => {
-  const folder = temporaryFolder();
-  const nodes: InProcessNode[] = [];
+describe.each(ENGINES)('with %s', (engine) => {
+  let nodes: TwoNodes;
   beforeAll(async () => {
-    const [program] = await natsPrograms();
-    const ports = [await freePort(), await freePort()];
-    const clusterKeyFile = join(folder.path, 'cluster.key');
-    writeFileSync(clusterKeyFile, newClusterKey({ bytes: (length) => new Uint8Array(length).fill(7) }));
-    const llm =
-      engine === 'embedded'
-        ? { llm: undefined, model: 'demo', contextTokens: WINDOW, parallel: 1 }
-        : { llm: server.url };
-    for (const index of [0, 1]) {
-      nodes.push(
-        await startTestNode({
-          ...{ ...llm, nodeId: `e${index + 1}`, store: 'nats', natsProgram: program?.path, clusterKeyFile },
-          ...{ natsListen: `127.0.0.1:${ports[index]}`, dataDir: join(folder.path, `e${index + 1}`) },
-          ...{ maxWaitMs: 20_000 },
-          ...(index === 1 && { peers: `e1=127.0.0.1:${ports[0]}` }),
-        }),
-      );
-    }
+    nodes = await startTwoNodes(engine);
   });
-  afterAll(async () => {
-    for (const node of nodes) await node.close();
-    folder.remove();
-  });
-  const baseURL = (index: number) => `${(nodes[index % 2] as InProcessNode).url}/v1`;
+  afterAll(() => nodes?.close());
+  const baseURL = (index: number) => nodes.baseURL(index);
   const clientAt = (index: number) => new OpenAI({ baseURL: baseURL(index), apiKey: 'any' });
   const plain = { model: 'demo', temperature: 0, max_output_tokens: 64 };
 
@@ -184,15 +146,40 @@ describe.each(['embedded', 'llama-server'])('with %s', (engine) => {
     expect(two.finalOutput).toBe(KNOWN);
   });
 
+  it('openai: items, page by page at the other node; what is wrong is an error of its own class', async () => {
+    const said = Array.from({ length: 5 }, (_, at) => ({
+      ...{ type: 'message' as const, role: 'user' as const, content: [{ type: 'input_text' as const, text: `${at}` }] },
+    }));
+    const textOf = (item: object) => (item as { content: { text: string }[] }).content[0]?.text;
+    const { id } = await clientAt(0).responses.create({ ...plain, max_output_tokens: 8, input: said });
+    const asked: (string | undefined)[] = [];
+    for await (const item of clientAt(1).responses.inputItems.list(id, { limit: 2, order: 'asc' }))
+      asked.push(textOf(item));
+    expect(asked).toEqual(['0', '1', '2', '3', '4']);
+    const conversation = (await clientAt(0).conversations.create({ items: said })).id;
+    await clientAt(1).responses.create({ ...plain, max_output_tokens: 8, conversation, input: '5' });
+    const added: (string | undefined)[] = [];
+    for await (const item of clientAt(1).conversations.items.list(conversation, { limit: 2, order: 'asc' }))
+      added.push(textOf(item));
+    expect(added.slice(0, 6)).toEqual(['0', '1', '2', '3', '4', '5']);
+    expect(added).toHaveLength(7);
+
+    const hello = { ...plain, input: 'Hello.' };
+    const refused = expect.objectContaining({ status: 400, code: 'previous_response_not_found' });
+    await expect(clientAt(1).responses.create({ ...hello, previous_response_id: 'resp_none' })).rejects.toEqual(
+      refused,
+    );
+    await expect(clientAt(1).responses.create({ ...hello, background: true, prompt: { id: 'x' } })).rejects.toThrow(
+      BadRequestError,
+    );
+    await expect(clientAt(1).responses.retrieve('resp_none')).rejects.toThrow(NotFoundError);
+    await expect(clientAt(1).conversations.retrieve('conv_none')).rejects.toThrow(NotFoundError);
+    await expect(clientAt(1).models.retrieve('none')).rejects.toThrow(NotFoundError);
+  });
+
   it('openai: answers that were lost on the way are had again, and nothing is generated twice', async () => {
-    const proxy = await FaultyProxy.start((nodes[0] as InProcessNode).url);
+    const proxy = await losingProxy(() => nodes.node(0).url);
     const client = new OpenAI({ baseURL: `${proxy.url}/v1`, apiKey: 'any', maxRetries: 3 });
-    const turns = async () =>
-      Number(
-        /^discedge_turns_total\{[^}]*outcome="ok"\} (\d+)/m.exec(
-          (await (nodes[0] as InProcessNode).get('/metrics')).text,
-        )?.[1],
-      );
     /** A library does not send again what was cut when it had begun to come; who gives a key may. */
     const made = async (fields: object, key: string): Promise<OpenAI.Responses.Response> => {
       const body = { ...plain, ...fields } as OpenAI.Responses.ResponseCreateParamsNonStreaming;
@@ -205,66 +192,18 @@ describe.each(['embedded', 'llama-server'])('with %s', (engine) => {
         if (response !== undefined) return response;
       }
     };
-    for (const fault of ['500', '409', 'reset', 'cut'] as const) {
-      const before = await turns();
-      proxy.faults.push(fault, fault);
-      const told = { input: `${TOLD} (${fault})` };
-      const one = await (fault === 'cut' ? made(told, 'cut-1') : client.responses.create({ ...plain, ...told }));
-      proxy.faults.push(fault);
+    for (const loss of [500, 409, 'reset', 'cut'] as const) {
+      const before = await nodes.llmCalls();
+      proxy.losses.push(loss, loss);
+      const told = { input: `${TOLD} (${loss})` };
+      const one = await (loss === 'cut' ? made(told, 'cut-1') : client.responses.create({ ...plain, ...told }));
+      proxy.losses.push(loss);
       const asked = { input: ASKED, previous_response_id: one.id };
-      const two = await (fault === 'cut' ? made(asked, 'cut-2') : client.responses.create({ ...plain, ...asked }));
+      const two = await (loss === 'cut' ? made(asked, 'cut-2') : client.responses.create({ ...plain, ...asked }));
       expect(two.output_text).toContain('Zorvik');
-      expect(proxy.faults).toEqual([]);
-      expect((await turns()) - before, fault).toBe(2);
+      expect(proxy.losses).toEqual([]);
+      expect((await nodes.llmCalls()) - before, `${loss}`).toBe(2);
     }
     await proxy.close();
   });
 });
-
-type Fault = '500' | '409' | 'reset' | 'cut';
-
-/** Has each request answered, and then loses the answer in the way that is next in line. */
-class FaultyProxy {
-  readonly faults: Fault[] = [];
-  readonly url: string;
-  readonly #server: Server;
-
-  private constructor(server: Server) {
-    this.#server = server;
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  }
-
-  static async start(target: string): Promise<FaultyProxy> {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const proxy = new FaultyProxy(server);
-    server.on('request', async (request, reply) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of request) chunks.push(chunk);
-      const headers = Object.entries(request.headers).filter(
-        ([name]) => !['host', 'connection', 'content-length'].includes(name),
-      );
-      const answer = await fetch(`${target}${request.url}`, {
-        method: request.method as string,
-        headers: headers as [string, string][],
-        ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
-      });
-      const body = Buffer.from(await answer.arrayBuffer());
-      const fault = proxy.faults.shift();
-      if (fault === 'reset') return request.socket.destroy();
-      if (fault === 'cut') {
-        reply.writeHead(200, { 'content-type': 'application/json', 'content-length': String(body.length) });
-        reply.write(body.subarray(0, 10), () => request.socket.destroy());
-        return;
-      }
-      const status = fault === undefined ? answer.status : Number(fault);
-      reply.writeHead(status, { 'content-type': 'application/json' }).end(fault === undefined ? body : '{}');
-    });
-    return proxy;
-  }
-
-  close(): Promise<void> {
-    this.#server.closeAllConnections();
-    return new Promise((resolve) => this.#server.close(() => resolve()));
-  }
-}

@@ -1,19 +1,14 @@
 /**
  * Tools, formats and reasoning through OpenAI's Responses, with its own client and with the agents' library, unmodified, on two nodes
- * with the demo model under a template that tells of tools. What is called at one node is answered at the other, by the id of the
+ * with the demo model, in process or in a llama-server, under a template that tells of tools. What is called at one node is answered at the other, by the id of the
  * response and in a conversation; events and records have to say the same; a result that answers no call must leave nothing behind.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Agent, OpenAIProvider, Runner, tool } from '@openai/agents';
 import OpenAI, { APIError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newClusterKey } from '../../src/certificates/cluster-key.ts';
-import { freePort } from '../../tools/free-port.ts';
-import { temporaryFolder } from '../../tools/node-process.ts';
-import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
-import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
+import { ENGINES, type Engine, startTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 type Event = OpenAI.Responses.ResponseStreamEvent;
 type Response = OpenAI.Responses.Response;
@@ -42,32 +37,13 @@ const called = { ...plain, tools: [WEATHER], tool_choice: 'required' as const, p
 const told = { ...plain, tools: [WEATHER], tool_choice: 'none' as const };
 
 /** Two nodes that share contexts under a template; clients by the number of the request. */
-function twoNodes(template: string): (index: number) => OpenAI {
-  const folder = temporaryFolder();
-  const nodes: InProcessNode[] = [];
+function twoNodes(engine: Engine, template: string): (index: number) => OpenAI {
+  let nodes: TwoNodes;
   beforeAll(async () => {
-    const [program] = await natsPrograms();
-    const ports = [await freePort(), await freePort()];
-    const [clusterKeyFile, chatTemplateFile] = [join(folder.path, 'cluster.key'), join(folder.path, 'template.jinja')];
-    writeFileSync(clusterKeyFile, newClusterKey({ bytes: (length) => new Uint8Array(length).fill(7) }));
-    writeFileSync(chatTemplateFile, template);
-    for (const index of [0, 1]) {
-      nodes.push(
-        await startTestNode({
-          ...{ llm: undefined, model: 'demo', contextTokens: 2048, parallel: 1, chatTemplateFile },
-          ...{ nodeId: `e${index + 1}`, store: 'nats', natsProgram: program?.path, clusterKeyFile, maxWaitMs: 20_000 },
-          ...{ natsListen: `127.0.0.1:${ports[index]}`, dataDir: join(folder.path, `e${index + 1}`) },
-          ...(index === 1 && { peers: `e1=127.0.0.1:${ports[0]}` }),
-        }),
-      );
-    }
+    nodes = await startTwoNodes(engine, { template });
   });
-  afterAll(async () => {
-    for (const node of nodes) await node.close();
-    folder.remove();
-  });
-  return (index) =>
-    new OpenAI({ baseURL: `${(nodes[index % 2] as InProcessNode).url}/v1`, apiKey: 'any', maxRetries: 2 });
+  afterAll(() => nodes?.close());
+  return (index) => new OpenAI({ baseURL: nodes.baseURL(index), apiKey: 'any', maxRetries: 2 });
 }
 
 async function eventsOf(stream: AsyncIterable<Event>): Promise<Event[]> {
@@ -106,8 +82,8 @@ const failure = async (call: Promise<unknown>): Promise<APIError> => {
 const isAnswered = (response: Response) =>
   expect(response).toMatchObject({ error: null, output: [{ type: 'message', role: 'assistant' }] });
 
-describe('tools', () => {
-  const clientAt = twoNodes(SOURCE);
+describe.each(ENGINES)('tools, %s', (engine) => {
+  const clientAt = twoNodes(engine, SOURCE);
 
   it('a call is streamed in its events, shown the same at the other node, and its result answered there', async () => {
     const events = await eventsOf(await clientAt(0).responses.create({ ...called, input: 'Weather?', stream: true }));
@@ -223,7 +199,7 @@ describe('tools', () => {
 });
 
 describe('a model that thinks', () => {
-  const clientAt = twoNodes(THINKS);
+  const clientAt = twoNodes('embedded', THINKS);
   const short = { ...plain, max_output_tokens: 24 };
 
   it.each([
