@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { holdHeap } from './heap.ts';
 import { runCli } from './program.ts';
 
 // `discedge … | head` closes the pipe early; that is the reader's right, not a failure.
@@ -9,4 +10,5 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+holdHeap();
 await runCli(process.argv.slice(2));

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
 import { nearest } from '../domain/nearest.ts';
 import { MODELS_KEY } from './model-entries.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
@@ -24,6 +24,8 @@ export function readConfigFile(path: string): ConfigFile {
     problems.push(`configuration file ${path} cannot be read: ${(error as Error).message}`);
     return result;
   }
+  // Loaded where there is a file to read, which most nodes do without.
+  const { parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
   const document = parseDocument(text, { prettyErrors: true });
   if (document.errors.length > 0) {
     // Only the first line of each: the rest quotes the file, which may hold a key.

@@ -13,6 +13,8 @@ export interface Turn {
   readonly record: TurnRecord;
 }
 
+const NONE_OVER: ReadonlySet<ContextId> = new Set();
+
 /** A turn with a reply. */
 export interface AnsweredTurn extends Turn {
   readonly record: AnsweredRecord;
@@ -34,16 +36,17 @@ export function isAnswered(turn: Turn): turn is AnsweredTurn {
 export class SessionHistory {
   readonly #turns = new Map<ContextId, Turn>();
   readonly #byDigest = new Map<RequestDigest, Turn[]>();
-  readonly #byAnswerId = new Map<AnswerId, Turn>();
-  readonly #removedAnswers = new Set<AnswerId>();
-  readonly #waiting = new Map<ContextId, Turn[]>();
+  /** Each made when it is needed: most sessions never do, and many are held at once. */
+  #byAnswerId: Map<AnswerId, Turn> | undefined;
+  #removedAnswers: Set<AnswerId> | undefined;
+  #waiting: Map<ContextId, Turn[]> | undefined;
   /** Turns that stand for lost ones, by the context id of the lost one. */
-  readonly #repairs = new Map<ContextId, Turn[]>();
-  readonly #parents = new Set<ContextId>();
+  #repairs: Map<ContextId, Turn[]> | undefined;
+  #parents: Set<ContextId> | undefined;
   /** Turns 1; more than one where the session was opened twice. */
-  readonly #openings: Turn[] = [];
+  #openings: readonly Turn[] = [];
   /** Turns of conversations that are over, unless {@link #settle} has to find out. */
-  #over: ReadonlySet<ContextId> | undefined = new Set();
+  #over: ReadonlySet<ContextId> | undefined = NONE_OVER;
   #tip: Turn | undefined;
   #expiresAtMs = 0;
 
@@ -55,8 +58,9 @@ export class SessionHistory {
     if (this.#turns.has(turn.hash)) return false;
     const { parent } = turn.record;
     if (parent !== undefined && !this.#fits(turn, parent)) {
-      const held = this.#waiting.get(parent) ?? [];
+      const held = this.#waiting?.get(parent) ?? [];
       if (held.some((other) => other.hash === turn.hash)) return false;
+      this.#waiting ??= new Map();
       this.#waiting.set(parent, [...held, turn]);
       return true;
     }
@@ -111,7 +115,7 @@ export class SessionHistory {
   /** Turns that stand for that one, which was lost; several where several nodes were told of it. */
   repairsOf(lost: ContextId): readonly Turn[] {
     const over = this.#settle();
-    return (this.#repairs.get(lost) ?? []).filter(({ hash }) => !over.has(hash));
+    return (this.#repairs?.get(lost) ?? []).filter(({ hash }) => !over.has(hash));
   }
 
   /** The turn of that name, or else the one that stands for it: of several, the one that every node chooses. */
@@ -128,13 +132,13 @@ export class SessionHistory {
 
   /** The turn that was answered under this id, unless its owner has removed it. */
   answer(id: AnswerId): Turn | undefined {
-    const turn = this.#byAnswerId.get(id);
-    if (turn === undefined || this.#removedAnswers.has(id)) return undefined;
+    const turn = this.#byAnswerId?.get(id);
+    if (turn === undefined || this.hasRemoved(id)) return undefined;
     return this.#settle().has(turn.hash) ? undefined : turn;
   }
 
   hasRemoved(id: AnswerId): boolean {
-    return this.#removedAnswers.has(id);
+    return this.#removedAnswers?.has(id) ?? false;
   }
 
   /** The turns of a line that were answered, oldest first. */
@@ -144,7 +148,7 @@ export class SessionHistory {
 
   /** Whether some turn continues this one. */
   hasChild(hash: ContextId): boolean {
-    return this.#parents.has(hash);
+    return this.#parents?.has(hash) ?? false;
   }
 
   /** Turns stored for a request digest, in order of arrival. */
@@ -171,9 +175,7 @@ export class SessionHistory {
   /** Last turn of every branch, main line first, then deepest and smallest hash first. */
   tips(): Turn[] {
     const over = this.#settle();
-    return [...this.#turns.values()]
-      .filter(({ hash }) => !this.#parents.has(hash) && !over.has(hash))
-      .sort(mainLineOrder);
+    return [...this.#turns.values()].filter(({ hash }) => !this.hasChild(hash) && !over.has(hash)).sort(mainLineOrder);
   }
 
   #parent(turn: Turn): Turn | undefined {
@@ -189,22 +191,35 @@ export class SessionHistory {
     const linkable = [first];
     for (let turn = linkable.pop(); turn !== undefined; turn = linkable.pop()) {
       this.#turns.set(turn.hash, turn);
-      if (turn.record.parent === undefined) this.#openings.push(turn);
-      else this.#parents.add(turn.record.parent);
+      const { parent } = turn.record;
+      if (parent === undefined) this.#openings = this.#openings.concat(turn);
+      else {
+        this.#parents ??= new Set();
+        this.#parents.add(parent);
+      }
       const same = this.#byDigest.get(turn.record.requestDigest);
       if (same === undefined) this.#byDigest.set(turn.record.requestDigest, [turn]);
       else same.push(turn);
       const lost = repairedOf(turn.record);
-      if (lost !== undefined) this.#repairs.set(lost, [...(this.#repairs.get(lost) ?? []), turn]);
+      if (lost !== undefined) {
+        this.#repairs ??= new Map();
+        this.#repairs.set(lost, [...(this.#repairs.get(lost) ?? []), turn]);
+      }
       const answerId = answerIdOf(turn.record);
-      if (answerId !== undefined) this.#byAnswerId.set(answerId, turn);
+      if (answerId !== undefined) {
+        this.#byAnswerId ??= new Map();
+        this.#byAnswerId.set(answerId, turn);
+      }
       const removed = removedAnswerOf(turn.record);
-      if (removed !== undefined) this.#removedAnswers.add(removed);
+      if (removed !== undefined) {
+        this.#removedAnswers ??= new Set();
+        this.#removedAnswers.add(removed);
+      }
       if (this.#tip === undefined || mainLineOrder(turn, this.#tip) < 0) this.#tip = turn;
-      for (const child of this.#waiting.get(turn.hash) ?? []) {
+      for (const child of this.#waiting?.get(turn.hash) ?? []) {
         if (this.#fits(child, turn.hash)) linkable.push(child);
       }
-      this.#waiting.delete(turn.hash);
+      this.#waiting?.delete(turn.hash);
     }
   }
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
@@ -19,6 +19,7 @@ import { askWhoCalls } from './request-access.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { checkBySchema } from './schema-check.ts';
 import type { TypedApp } from './typed-app.ts';
 
 declare module 'fastify' {
@@ -53,6 +54,14 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     clientErrorHandler: (error, socket) => broken.answer(error, socket),
     // Fastify's own answer is not in the API's form; the Context Manager refuses what comes too late.
     return503OnClosing: false,
+    // A serializer made of the schema leaves out what the schema does not name, without a word. Given here rather than set
+    // later, they keep Fastify from loading its own.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => checkBySchema as never,
+        buildSerializer: () => () => (reply: unknown) => JSON.stringify(reply),
+      },
+    },
     genReqId: () => environment.random.uuid(),
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id);
@@ -62,9 +71,6 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   await allowOrigins(app, options.corsOrigins);
-  app.setValidatorCompiler(TypeBoxValidatorCompiler);
-  // A serializer made of the schema leaves out what the schema does not name, without a word.
-  app.setSerializerCompiler(() => (reply) => JSON.stringify(reply));
   app.decorateRequest('bodyBytes', 0);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import { createRequire } from 'node:module';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket, WebSocketServer } from 'ws';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Clock } from '../environment/environment.ts';
 import { within } from '../waiting/within.ts';
@@ -22,16 +23,14 @@ export type SocketServer = (client: WebSocket) => () => Promise<unknown>;
 /** WebSockets of a node: so many at once, none whose client is gone, and all closed in good order when the node stops. */
 export class OpenSockets {
   readonly #clock: Clock;
-  readonly #server: WebSocketServer;
+  readonly #messageBytesMax: number;
+  #server: WebSocketServer | undefined;
   readonly #answered = new Map<WebSocket, () => Promise<unknown>>();
   #isClosing = false;
 
   constructor(clock: Clock, { messageBytesMax }: { readonly messageBytesMax: number }) {
     this.#clock = clock;
-    this.#server = new WebSocketServer({
-      ...{ noServer: true, clientTracking: false },
-      ...{ maxPayload: messageBytesMax, perMessageDeflate: false },
-    });
+    this.#messageBytesMax = messageBytesMax;
   }
 
   /** Why no more may be opened now; `undefined` when one may. */
@@ -44,6 +43,7 @@ export class OpenSockets {
   }
 
   open(request: IncomingMessage, socket: Duplex, head: Buffer, serve: SocketServer): void {
+    this.#server ??= webSocketServer(this.#messageBytesMax);
     this.#server.handleUpgrade(request, socket, head, (client) => {
       const stopPinging = this.#ping(client);
       this.#answered.set(client, serve(client));
@@ -85,4 +85,10 @@ export class OpenSockets {
     });
     return () => cancel();
   }
+}
+
+/** Loads the library for the first socket: most nodes have none. */
+function webSocketServer(maxPayload: number): WebSocketServer {
+  const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws');
+  return new WebSocketServer({ noServer: true, clientTracking: false, maxPayload, perMessageDeflate: false });
 }

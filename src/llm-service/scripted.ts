@@ -44,7 +44,7 @@ const TEMPLATE =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /** Bounds the memory of what it pretends to keep. */
-const CACHE: SimulatedCacheOptions = { sequences: 1024, msPerToken: 0 };
+const CACHE: SimulatedCacheOptions = { sequences: 64, msPerToken: 0 };
 
 /** A message that begins with it shows what the model has read, so that a test can hold it against what it should have. */
 const RECALL = 'Recall';
@@ -154,13 +154,13 @@ class ScriptedLlm implements LlmService {
     const { prompt, maxTokens, affinity } = request;
     this.#checkPrompt(prompt);
     if (maxTokens < 0) throw new DiscedgeError('invalid_request', 'a reply has no negative length');
-    const stopSignal = AbortSignal.any([signal, this.#closing.signal]);
-    stopSignal.throwIfAborted();
+    signal.throwIfAborted();
     const { tell } = request;
     const { cachedTokens, warmedTokens } = this.#cache.find(affinity, prompt);
     const startedMs = this.#environment.clock.monotonic();
-    await this.#cache.evaluate(prompt.length - cachedTokens, stopSignal);
-    stopSignal.throwIfAborted();
+    await this.#cache.evaluate(prompt.length - cachedTokens, signal);
+    signal.throwIfAborted();
+    this.#assertOpen();
     const promptMs = this.#environment.clock.monotonic() - startedMs;
     const limit = Math.min(maxTokens, this.description.contextTokens - prompt.length);
     const script = encode((this.#options.reply ?? defaultReply)(textOf(prompt)));
@@ -183,7 +183,7 @@ class ScriptedLlm implements LlmService {
       yield { kind: 'progress', promptTokens, cachedTokens, processedTokens: promptTokens, elapsedMs: promptMs };
     }
     while (end === undefined) {
-      await this.#pause(stopSignal);
+      await this.#pause(signal);
       const part: TokenId[] = [];
       let partText = '';
       while (end === undefined && part.length < PART_TOKENS) {
@@ -230,6 +230,7 @@ class ScriptedLlm implements LlmService {
     if (delayMs === 0) await setImmediate();
     else await pause(this.#environment.clock, delayMs, signal);
     signal.throwIfAborted();
+    this.#assertOpen();
   }
 
   #assertOpen(): void {

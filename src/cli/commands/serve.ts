@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { loadConfig, startedByNpm } from '../../config/config.ts';
 import { isLoopbackHost } from '../../domain/loopback.ts';
 import { downloadProgress } from '../download-progress.ts';
+import { letYoungGenerationGrow } from '../heap.ts';
 import { paragraph } from '../help-layout.ts';
 import { describeNode } from '../node-description.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
@@ -31,6 +32,7 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
     },
   );
   if (node === undefined) return;
+  letYoungGenerationGrow();
   process.stdout.write(describeNode(node, config));
   if (!isLoopbackHost(config.listen.host) && !node.description.asksWhoCalls) {
     process.stderr.write(

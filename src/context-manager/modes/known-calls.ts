@@ -6,7 +6,8 @@ import type { CallPlace } from '../../llm-service/chat-template.ts';
 /** The calls of a conversation by their ids, so that a result finds the one that it answers. */
 export class KnownCalls {
   readonly #before: KnownCalls | undefined;
-  readonly #calls = new Map<string, CallPlace>();
+  /** Most conversations have none. */
+  #calls: Map<string, CallPlace> | undefined;
 
   /** `before`: of the conversation so far, which is not added to. */
   constructor(before?: KnownCalls) {
@@ -14,12 +15,15 @@ export class KnownCalls {
   }
 
   find(callId: string): CallPlace | undefined {
-    return this.#calls.get(callId) ?? this.#before?.find(callId);
+    return this.#calls?.get(callId) ?? this.#before?.find(callId);
   }
 
   /** Calls of one message, in order. */
   add(calls: readonly { readonly callId: string; readonly name: string }[]): void {
-    for (const [place, { callId, name }] of calls.entries()) this.#calls.set(callId, { name, place });
+    for (const [place, { callId, name }] of calls.entries()) {
+      this.#calls ??= new Map();
+      this.#calls.set(callId, { name, place });
+    }
   }
 
   /** Those of a stored turn: of assistants' messages that it began with, and of its reply. */

@@ -37,7 +37,8 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: 
       context.offer(segment);
       const draft: TokenizedPayload = {
         mode: 'tokenized',
-        promptIds: segment.ids,
+        // Copies are as long as what is in them; what was pushed to has room for half as much again.
+        promptIds: segment.ids.slice(),
         replyIds: [],
         exact: true,
         leadLength: segment.leadLength,
@@ -62,7 +63,7 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: 
           return {
             payload: {
               ...draft,
-              replyIds: reply.ids,
+              replyIds: reply.ids.slice(),
               exact: reply.exact,
               replyText,
               ...(marks.length > 0 && { marks }),

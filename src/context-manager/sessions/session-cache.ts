@@ -27,8 +27,11 @@ export interface CachedSession {
 const SESSION_OVERHEAD_BYTES = 1000;
 /** Rough bytes of a cached turn beside its ids: maps, record object, strings, its place in the folded context. */
 const TURN_OVERHEAD_BYTES = 1800;
-/** A number in an array, held once in the record and once in the folded context, whatever a template changes there. */
-const TOKEN_BYTES = 16;
+/**
+ * A number in an array, held once in the record and once in the folded context, whatever a template changes there, and that array has
+ * room for up to half as many again.
+ */
+const TOKEN_BYTES = 20;
 /** Of an object that says what ids stand for. */
 const MARK_BYTES = 200;
 /** At most, in a record: ids of vocabularies of up to two million tokens. */
