@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { freePort } from '../../tools/free-port.ts';
@@ -84,7 +84,7 @@ export async function pythonPeers(python: string, onSkipped: (name: string, why:
 async function installed({ name, version }: PythonPackage, python: string): Promise<string> {
   const folder = join(CACHE, `${name}-${version}`);
   const isWhole = join(folder, 'installed');
-  if (existsSync(isWhole)) return folder;
+  if (existsSync(isWhole) && isInPlace(folder)) return folder;
   rmSync(folder, { recursive: true, force: true });
   await run(python, ['-m', 'venv', folder], { timeout: INSTALL_WAIT_MS });
   const install = [
@@ -99,6 +99,16 @@ async function installed({ name, version }: PythonPackage, python: string): Prom
   await run(join(folder, 'bin/python'), install, { timeout: INSTALL_WAIT_MS });
   writeFileSync(isWhole, '');
   return folder;
+}
+
+/** Whether it was installed here: the programs of a folder that was moved or copied begin with where their Python was. */
+function isInPlace(folder: string): boolean {
+  try {
+    const [python = ''] = /\/[^\s'"]+\/bin\/python[\d.]*/.exec(readFileSync(join(folder, 'bin/pip'), 'latin1')) ?? [];
+    return realpathSync(dirname(python)) === realpathSync(join(folder, 'bin'));
+  } catch {
+    return false;
+  }
 }
 
 /** It may say that it is healthy before it knows the LLM. */
