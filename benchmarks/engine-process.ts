@@ -49,7 +49,7 @@ const starts: Record<string, Record<Where, () => Promise<Service>>> = {
 
 async function linked(program: URL, options: object): Promise<Service> {
   const child = launchEngine(program, options);
-  const link = new EngineLink(child, environment, { onStuck() {}, onFound() {}, onKept() {} });
+  const link = new EngineLink(child, environment, { onStuck() {}, onFound() {}, onKept() {}, onWarming() {} });
   await link.started;
   return {
     pid: link.pid,

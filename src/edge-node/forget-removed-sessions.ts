@@ -17,8 +17,7 @@ export function forgetRemovedSessions(
   for (const { llm } of models) byKeygroup.set(keygroupOf(llm.description.identity), llm);
   records.onRemoved((key) => {
     const llm = byKeygroup.get(key.keygroup);
-    llm?.keptStates?.forget(sessionKeyText(key));
-    llm?.warming?.forget(sessionKeyText(key));
+    (llm?.warming ?? llm?.keptStates)?.forget(sessionKeyText(key));
   });
   for (const { keptStates } of byKeygroup.values()) {
     const forgetGone = async (affinities: readonly string[]) => {

@@ -1,30 +1,36 @@
 import { availableParallelism } from 'node:os';
 import { ReadableStream } from 'node:stream/web';
-import { DiscedgeError } from '../domain/errors.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
-import type { Environment } from '../environment/environment.ts';
-import { SamplingFailed } from './embedded/contain-sampling.ts';
+import type { Environment, LogFields } from '../environment/environment.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';
 import { type EmbeddedGeneration, runGeneration } from './embedded/generation.ts';
+import { closed, failed } from './embedded/generation-errors.ts';
+import { MeasuredSpeeds } from './embedded/kept-state/measured-speeds.ts';
 import { type KeepOptions, type OpenedKeeper, openKeeper } from './embedded/kept-state/open-keeper.ts';
 import { PooledSequence } from './embedded/pooled-sequence.ts';
 import { parseSampling } from './embedded/sampling.ts';
 import { SequenceKeeping } from './embedded/sequence-keeping.ts';
 import type { SequenceLease } from './embedded/sequence-pool.ts';
+import { SequenceWarming } from './embedded/sequence-warming.ts';
 import { StuckWatch } from './embedded/stuck-watch.ts';
 import { textEndsOf } from './embedded/vocabulary.ts';
 import type {
   GenerationEvent,
   GenerationRequest,
+  GenerationUsage,
   KeptStateStatus,
   KeptStates,
   LlmDescription,
   LlmService,
   SlotState,
+  Warming,
 } from './llm-service.ts';
 import { modelNameFromFile } from './model-name.ts';
 import { assertPrompt, assertVocabulary } from './prompt-checks.ts';
+import { ChunkSize } from './warming/chunk-size.ts';
+import { ChunkedWarming } from './warming/chunked-warming.ts';
+import { WarmAccount } from './warming/warm-account.ts';
 
 export interface EmbeddedOptions {
   /** A GGUF file. */
@@ -66,17 +72,23 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
     { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu },
     environment.logger,
   );
+  const speeds = new MeasuredSpeeds();
+  const account = new WarmAccount();
   const kept =
     options.keep &&
     (await openKeeper(options.keep, {
       boundTo: { modelPath, engine: engine.build },
       tokensMax: engine.contextTokens,
       environment,
+      speeds,
       onChange: options.onKept ?? (() => {}),
+      onWarmLost: (span) => account.lost(span),
     }));
   return new EmbeddedLlmService(engine, {
     environment,
     kept,
+    speeds,
+    account,
     sharesOwners: options.sharesOwners ?? false,
     prefillChunkTokens,
     idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
@@ -101,6 +113,9 @@ function describe(engine: EmbeddedEngine, name: string, ownTemplate: string | un
   };
 }
 
+/** A node that is to stop waits for it. */
+const SAVE_ALL_MS = 3_000;
+
 interface ServiceParts {
   readonly description: LlmDescription;
   readonly environment: Environment;
@@ -108,6 +123,8 @@ interface ServiceParts {
   readonly idleTimeoutMs: number;
   readonly onStuck: () => void;
   readonly kept: OpenedKeeper | undefined;
+  readonly speeds: MeasuredSpeeds;
+  readonly account: WarmAccount;
   readonly sharesOwners: boolean;
 }
 
@@ -120,6 +137,9 @@ class EmbeddedLlmService implements LlmService {
   readonly #idleTimeoutMs: number;
   readonly #onStuck: () => void;
   readonly #sequences: SequenceKeeping;
+  readonly #warming: ChunkedWarming;
+  readonly #chunk: ChunkSize;
+  readonly #speeds: MeasuredSpeeds;
   /** Generations from their queueing to their end. */
   readonly #running = new Set<Running>();
   /** What is inside llama.cpp, its readers gone or not. */
@@ -127,7 +147,8 @@ class EmbeddedLlmService implements LlmService {
   #closing: Promise<void> | undefined;
 
   constructor(engine: EmbeddedEngine, parts: ServiceParts) {
-    const { description, environment, prefillChunkTokens, idleTimeoutMs, onStuck, kept, sharesOwners } = parts;
+    const { description, environment, prefillChunkTokens, idleTimeoutMs, onStuck, kept, speeds, account } = parts;
+    const { clock, logger } = environment;
     this.#engine = engine;
     this.description = description;
     this.#environment = environment;
@@ -135,14 +156,28 @@ class EmbeddedLlmService implements LlmService {
     this.#idleTimeoutMs = idleTimeoutMs;
     this.#onStuck = onStuck;
     const sequences = engine.sequences.map((sequence, slot) => new PooledSequence(sequence, slot));
-    this.#sequences = new SequenceKeeping(sequences, { keeper: kept?.keeper, sharesOwners, clock: environment.clock });
+    this.#sequences = new SequenceKeeping(sequences, {
+      ...{ keeper: kept?.keeper, account, sharesOwners: parts.sharesOwners, clock },
+    });
+    this.#speeds = speeds;
+    this.#chunk = new ChunkSize(prefillChunkTokens);
+    const engineToWarm = new SequenceWarming({
+      ...{ sequences: this.#sequences, account, chunk: this.#chunk, speeds, clock },
+      check: (prompt) => assertPrompt({ prompt, maxTokens: 0 }, description),
+      watched: (evaluation) => this.#watched(evaluation),
+    });
+    this.#warming = new ChunkedWarming(engineToWarm, { account, logger });
     if (kept !== undefined) {
       this.keptStates = {
         status: kept.status,
-        forget: (affinity) => this.#sequences.forget(affinity),
+        forget: (affinity) => this.#warming.forget(affinity),
         onFound: (listener) => listener(kept.found),
       };
     }
+  }
+
+  get warming(): Warming {
+    return this.#warming;
   }
 
   async tokenize(text: string, options: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
@@ -207,8 +242,10 @@ class EmbeddedLlmService implements LlmService {
   async #close(): Promise<void> {
     for (const { abort } of this.#running) abort.abort(closed());
     await Promise.all([...this.#running].map(({ done }) => done));
+    await this.#warming.close();
     await Promise.all(this.#evaluating);
     await this.#sequences.idle();
+    await this.#sequences.saveAll(SAVE_ALL_MS);
     await this.#engine.dispose();
   }
 
@@ -234,9 +271,12 @@ class EmbeddedLlmService implements LlmService {
     const { grammar } = sampling;
     const seed = sampling.seed ?? Buffer.from(this.#environment.random.bytes(4)).readUInt32LE();
     const state = grammar === undefined ? undefined : await this.#engine.startGrammar(grammar);
-    const lease = await this.#sequences.acquire(request, signal);
-    const { clock, logger } = this.#environment;
-    const watch = new StuckWatch({ clock, caller: signal, idleTimeoutMs: this.#idleTimeoutMs });
+    const leave = await this.#warming.enter(request.affinity);
+    const lease = await this.#sequences.acquire(request, signal).catch((error: unknown) => {
+      leave();
+      throw error;
+    });
+    const watch = new StuckWatch({ ...this.#environment, caller: signal, idleTimeoutMs: this.#idleTimeoutMs });
     const evaluation = this.#evaluate(lease, {
       request,
       sampling,
@@ -249,9 +289,23 @@ class EmbeddedLlmService implements LlmService {
         if (!watch.signal.aborted) emit(event);
       },
       progressed: watch.progressed,
-    });
+    }).finally(leave);
+    await this.#unlessStuck(evaluation, watch, { promptTokens: request.prompt.length, grammar: state !== undefined });
+  }
+
+  /** An evaluation that is no generation's. */
+  async #watched(evaluation: Promise<void>): Promise<void> {
+    const ended = evaluation.catch(() => undefined);
+    this.#evaluating.add(ended);
+    void ended.then(() => this.#evaluating.delete(ended));
+    const { signal: caller } = new AbortController();
+    const watch = new StuckWatch({ ...this.#environment, caller, idleTimeoutMs: this.#idleTimeoutMs });
+    await this.#unlessStuck(evaluation, watch, { warming: true });
+  }
+
+  async #unlessStuck(evaluation: Promise<void>, watch: StuckWatch, named: LogFields): Promise<void> {
     const gaveUp = watch.gaveUp.catch((reason: unknown) => {
-      logger.error('llm.sequence_stuck', { promptTokens: request.prompt.length, grammar: state !== undefined });
+      this.#environment.logger.error('llm.sequence_stuck', named);
       this.#onStuck();
       throw reason;
     });
@@ -264,13 +318,18 @@ class EmbeddedLlmService implements LlmService {
     const { sequence } = lease;
     const { clock, logger } = this.#environment;
     const startedMs = clock.monotonic();
-    const running = this.#sequences.prepare(lease, request).then(({ restoredTokens, preparedMs }) => {
+    const running = this.#sequences.prepare(lease, request).then(async ({ restoredTokens, preparedMs, warm }) => {
       const place = { engine: this.#engine, sequence: sequence.sequence, slot: sequence.slot, clock };
       const emit = (event: GenerationEvent) => {
-        if (event.kind === 'end') this.#sequences.evaluated(event.usage, preparedMs);
+        if (event.kind === 'end') this.#measured(event.usage, preparedMs);
         generation.emit(event);
       };
-      return runGeneration({ ...generation, emit }, { ...place, startedMs, restoredTokens });
+      const found = this.#warming.account.finding(warm);
+      try {
+        await runGeneration({ ...generation, emit }, { ...place, startedMs, restoredTokens, found });
+      } finally {
+        found(0);
+      }
     });
     const ended = running.catch(() => undefined);
     this.#evaluating.add(ended);
@@ -288,6 +347,12 @@ class EmbeddedLlmService implements LlmService {
     }
   }
 
+  #measured({ evaluatedTokens, promptMs, predictedTokens, predictedMs }: GenerationUsage, preparedMs: number): void {
+    this.#speeds.evaluate.took(evaluatedTokens, promptMs - preparedMs);
+    // Its first id came with the prompt.
+    this.#chunk.sampled(predictedTokens - 1, predictedMs);
+  }
+
   #assertOpen(): void {
     if (this.#closing !== undefined) throw closed();
   }
@@ -296,21 +361,4 @@ class EmbeddedLlmService implements LlmService {
 interface Running {
   readonly abort: AbortController;
   readonly done: Promise<void>;
-}
-
-/** A grammar that has come to its end, or that the biases leave no token of, is the request's; anything else is not. */
-function failed(error: unknown, { grammar, sampling }: EmbeddedGeneration): DiscedgeError {
-  if (!(error instanceof SamplingFailed))
-    return new DiscedgeError('llm_unavailable', 'llama.cpp could not evaluate this prompt', { cause: error });
-  const param = grammar === undefined ? 'logit_bias' : 'grammar';
-  const constrained = grammar !== undefined || sampling.ignoreEos || sampling.logitBias.length > 0;
-  if (!constrained) return new DiscedgeError('llm_unavailable', 'llama.cpp could not sample a token', { cause: error });
-  return new DiscedgeError('invalid_request', 'grammar, logit_bias and ignore_eos leave no token to go on with', {
-    param,
-    cause: error,
-  });
-}
-
-function closed(): DiscedgeError {
-  return new DiscedgeError('llm_unavailable', 'the embedded LLM Service is closed');
 }

@@ -6,8 +6,9 @@ import { abortable } from '../waiting/abortable.ts';
 import { BackOff } from '../waiting/back-off.ts';
 import { Pause } from '../waiting/pause.ts';
 import { within } from '../waiting/within.ts';
-import { EngineLink, type EngineProcess } from './engine-process/engine-link.ts';
+import { EngineLink, type EngineListener, type EngineProcess } from './engine-process/engine-link.ts';
 import { ProcessKeptStates } from './engine-process/process-kept-states.ts';
+import { ProcessWarming } from './engine-process/process-warming.ts';
 import type {
   EngineProcessStatus,
   GenerationEvent,
@@ -26,6 +27,8 @@ const RESTART_DELAY_MAX_MS = 30_000;
 const CALM_MS = 30_000;
 /** How long a call waits for an engine that is being started again: a small model is loaded by then. */
 const RESTART_WAIT_MS = 10_000;
+/** How long an engine may take to save what it has when the node closes. */
+const CLOSE_WAIT_MS = 5_000;
 /** How long what runs beside a call that hangs may go on before the process is ended. */
 const RETIRE_WAIT_MS = 30_000;
 
@@ -40,7 +43,11 @@ export async function startEngineProcess(
   signal?: AbortSignal,
 ): Promise<LlmService> {
   const states = new ProcessKeptStates();
-  const link = new EngineLink(launch(), environment, { ...states.listener, onStuck: () => service?.retire(link) });
+  const link = new EngineLink(launch(), environment, {
+    ...states.listener,
+    onStuck: () => service?.retire(link),
+    onWarming: (told) => service?.warming.told(told),
+  });
   const onAbort = () => link.kill(closed());
   let service: EngineProcessService | undefined;
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -67,6 +74,7 @@ interface Parts {
 class EngineProcessService implements LlmService {
   readonly description: LlmDescription;
   readonly keptStates: KeptStates;
+  readonly warming: ProcessWarming;
   readonly #parts: Parts;
   readonly #backOff = new BackOff({ firstMs: RESTART_DELAY_FIRST_MS, maxMs: RESTART_DELAY_MAX_MS });
   readonly #supervision: Promise<void>;
@@ -87,6 +95,11 @@ class EngineProcessService implements LlmService {
     this.description = parts.description;
     this.#alive = first;
     this.keptStates = parts.states.through(() => this.#link);
+    this.warming = new ProcessWarming(parts.description, {
+      next: (signal) => this.#engine(signal),
+      current: () => this.#link,
+      closing: this.#closing.signal,
+    });
     this.#up(first);
     this.#supervision = this.#keepRunning(first);
   }
@@ -134,8 +147,9 @@ class EngineProcessService implements LlmService {
 
   async close(): Promise<void> {
     this.#closing.abort(closed());
-    this.#alive.kill(closed());
     this.#pause?.end();
+    if (this.#link === this.#alive && this.#parts.states.keeps) await this.#alive.close(closed(), CLOSE_WAIT_MS);
+    else this.#alive.kill(closed());
     await this.#supervision;
   }
 
@@ -170,6 +184,7 @@ class EngineProcessService implements LlmService {
         const startedMs = clock.monotonic();
         const how = await link.ended;
         this.#parts.states.ended();
+        this.warming.ended();
         if (this.#link === link) this.#down();
         if (this.#closing.signal.aborted) return;
         if (clock.monotonic() - startedMs >= CALM_MS) this.#backOff.reset();
@@ -190,7 +205,11 @@ class EngineProcessService implements LlmService {
     const { logger } = environment;
     let link: EngineLink | undefined;
     try {
-      const told = { ...states.listener, onStuck: () => void this.retire(started) };
+      const told: EngineListener = {
+        ...states.listener,
+        onStuck: () => void this.retire(started),
+        onWarming: (warming) => this.warming.told(warming),
+      };
       const started: EngineLink = new EngineLink(launch(), environment, told);
       link = started;
       this.#alive = link;

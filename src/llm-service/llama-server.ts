@@ -17,6 +17,7 @@ import {
 } from './llama-server/read-reply.ts';
 import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
+import { SlotWarming } from './llama-server/slot-warming.ts';
 import { askVocabulary, type Vocabulary } from './llama-server/vocabulary.ts';
 import {
   type Embeddings,
@@ -24,11 +25,15 @@ import {
   type GenerationPart,
   type GenerationProgress,
   type GenerationRequest,
+  type GenerationUsage,
   isLlmFailure,
   type LlmDescription,
   type LlmService,
   type SlotState,
+  type Warming,
 } from './llm-service.ts';
+import { ChunkedWarming } from './warming/chunked-warming.ts';
+import { WarmAccount } from './warming/warm-account.ts';
 
 export interface LlamaServerOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
@@ -81,22 +86,37 @@ class LlamaServer implements LlmService {
   readonly description: LlmDescription;
   readonly #parts: LlamaServerParts;
   readonly #slots: SlotTable;
+  readonly #warmSlots: SlotWarming;
+  readonly #warming: ChunkedWarming;
   /** What ids say, as soon as the server has told it; until then it is asked each time. */
   #vocabulary: Vocabulary | undefined;
   #learning: Promise<void> | undefined;
   /** It has failed since it was last described, so another server may answer by now. */
   #isSuspect = false;
   #isClosed = false;
+  readonly #closing = new AbortController();
 
   constructor(parts: LlamaServerParts) {
     this.description = parts.facts.description;
     this.#parts = parts;
-    this.#slots = new SlotTable(parts.facts.slots, () =>
-      parts.environment.logger.warn('llama_server_clears_idle_slots', {
+    const { clock, logger } = parts.environment;
+    const account = new WarmAccount();
+    const onSlotsNotKept = () =>
+      logger.warn('llama_server_clears_idle_slots', {
         url: parts.connection.url.origin,
         advice: 'start llama-server with --parallel N; until then sessions find less of their context in its cache',
-      }),
-    );
+      });
+    this.#slots = new SlotTable(parts.facts.slots, onSlotsNotKept, account);
+    this.#warmSlots = new SlotWarming({
+      ...{ slots: this.#slots, clock },
+      check: (prompt) => this.#check({ prompt, maxTokens: 0 }),
+      fill: (prompt, slot) => this.#fill(prompt, slot),
+    });
+    this.#warming = new ChunkedWarming(this.#warmSlots, { account, logger });
+  }
+
+  get warming(): Warming {
+    return this.#warming;
   }
 
   get tokenizer(): string {
@@ -162,17 +182,25 @@ class LlamaServer implements LlmService {
     this.#check(request);
     // A caller that names a slot is on its own: the table only learns what became of it.
     const affinity = request.sampling.id_slot === undefined ? request.affinity : undefined;
-    const lease = await this.#slots.acquire({ prompt: request.prompt, affinity }, signal);
+    const leave = await this.#warming.enter(affinity);
+    const lease = await this.#slots.acquire({ prompt: request.prompt, affinity }, signal).catch((error: unknown) => {
+      leave();
+      throw error;
+    });
     let reply: Reply | undefined;
+    let warmedTokens = 0;
     try {
       await this.#expectSameServer(signal);
       reply = yield* this.#reply(request, lease.slot, signal);
     } catch (error) {
       throw this.#noticed(error);
     } finally {
+      warmedTokens = this.#warming.account.found(lease.warm, reply?.end.usage.cachedTokens ?? 0);
       lease.release(reply && outcomeOf(request, reply));
+      leave();
     }
-    yield reply.end;
+    this.#warmSlots.generated(reply.end.usage);
+    yield { ...reply.end, usage: { ...reply.end.usage, warmedTokens } };
   }
 
   embed(inputs: readonly (string | TokenSequence)[], signal: AbortSignal): Promise<Embeddings> {
@@ -186,8 +214,11 @@ class LlamaServer implements LlmService {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    const warmed = this.#warming.close();
+    this.#closing.abort(isClosed());
     this.#slots.close(isClosed());
     this.#parts.connection.close();
+    await warmed;
     await this.#parts.localTokenizer?.close();
   }
 
@@ -196,22 +227,14 @@ class LlamaServer implements LlmService {
     slot: number | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<GenerationPart | GenerationProgress, Reply> {
-    const { connection, facts } = this.#parts;
+    const { connection } = this.#parts;
     const promptTokens = request.prompt.length;
     // Never past the context window: a server started with --context-shift would drop the beginning instead of stopping.
     const maxTokens = Math.min(request.maxTokens, this.description.contextTokens - promptTokens);
     const isFill = maxTokens === 0;
     const stream = request.stream || isFill;
     const body = completionBody({ ...request, stream }, { maxTokens, slot });
-    const context: ReplyContext = {
-      url: connection.url,
-      facts,
-      promptTokens,
-      // Asked for no id it samples one all the same.
-      maxTokens: Math.max(1, maxTokens),
-      tell: request.tell,
-      signal,
-    };
+    const context = this.#replyContext({ ...request, maxTokens }, signal);
     if (stream) {
       const reply = readStreamedReply(connection.stream('completion', body, signal), context);
       return yield* isFill ? onlyPrompt(reply) : reply;
@@ -222,7 +245,24 @@ class LlamaServer implements LlmService {
     return reply;
   }
 
-  #check({ prompt, maxTokens }: GenerationRequest): void {
+  #replyContext({ prompt, maxTokens, tell }: GenerationRequest, signal: AbortSignal): ReplyContext {
+    const { connection, facts } = this.#parts;
+    // Asked for no id it samples one all the same.
+    const sampledMax = Math.max(1, maxTokens);
+    return { url: connection.url, facts, promptTokens: prompt.length, maxTokens: sampledMax, tell, signal };
+  }
+
+  /** Once it is there. Throws as `generate` does. */
+  async #fill(prompt: TokenSequence, slot: number): Promise<GenerationUsage> {
+    const { signal } = this.#closing;
+    const request = { prompt, maxTokens: 0, stop: [], sampling: {}, affinity: undefined, stream: false };
+    await this.#watched(this.#expectSameServer(signal));
+    const body = completionBody(request, { maxTokens: 0, slot });
+    const reply = await this.#watched(this.#parts.connection.post('completion', body, signal));
+    return readWholeReply(reply, this.#replyContext(request, signal)).end.usage;
+  }
+
+  #check({ prompt, maxTokens }: Pick<GenerationRequest, 'prompt' | 'maxTokens'>): void {
     const { contextTokens } = this.description;
     if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'The prompt is empty.');
     if (!(Number.isInteger(maxTokens) && maxTokens >= 0)) {
@@ -243,6 +283,7 @@ class LlamaServer implements LlmService {
     const now = await this.#parts.describe(signal);
     if (!isDeepStrictEqual(servedBy(now), servedBy(this.#parts.facts)))
       throw servesAnotherModel(this.#parts.connection.url);
+    this.#slots.doubt();
     this.#isSuspect = false;
   }
 

@@ -120,7 +120,7 @@ export interface Warming {
   /** What evaluating costs here; `undefined` until something has been evaluated. */
   speed(): WarmingSpeed | undefined;
   status(): WarmingStatus;
-  /** Drops what is held of a session, warm or not; one that is being warmed is not any more. */
+  /** Drops what is held of a session, warm or not, and what is kept; one that is being warmed is not any more. */
   forget(affinity: string): void;
 }
 

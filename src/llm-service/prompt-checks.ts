@@ -3,7 +3,10 @@ import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { GenerationRequest, LlmDescription } from './llm-service.ts';
 
 /** Throws `invalid_request` or `context_overflow` for a generation that no llama.cpp could begin. */
-export function assertPrompt({ prompt, maxTokens }: GenerationRequest, description: LlmDescription): void {
+export function assertPrompt(
+  { prompt, maxTokens }: Pick<GenerationRequest, 'prompt' | 'maxTokens'>,
+  description: LlmDescription,
+): void {
   const { contextTokens } = description;
   if (prompt.length === 0) throw new DiscedgeError('invalid_request', 'the prompt is empty', { param: 'prompt' });
   if (maxTokens < 0) {

@@ -14,13 +14,14 @@ export interface ValuedState {
  * How much is lost with a state: its ids × the chance that its session comes back × how recently it did. Recency is counted
  * in turns of the service, so that a quiet hour makes nothing old.
  */
-export function stateValue({ tokens, returns, usedAt, chance }: ValuedState, now: number): number {
-  return (tokens * (chance ?? chanceOfReturn(returns))) / (1 + Math.max(0, now - usedAt));
+export function stateValue(state: ValuedState, now: number): number {
+  const { tokens, usedAt } = state;
+  return (tokens * chanceOf(state)) / (1 + Math.max(0, now - usedAt));
 }
 
-/** Laplace's rule: of a session that has come back every time so far, that often. */
-export function chanceOfReturn(returns: number): number {
-  return (returns + 1) / (returns + 2);
+/** What is foreseen; else by Laplace's rule, of a session that has come back every time so far. */
+export function chanceOf({ returns, chance }: Pick<ValuedState, 'returns' | 'chance'>): number {
+  return chance ?? (returns + 1) / (returns + 2);
 }
 
 /** The one of least value; `undefined` where there is none. */

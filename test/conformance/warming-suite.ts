@@ -22,7 +22,7 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
     const context = (salt: string, share: number) => longText(service, share, salt);
 
     test('what is warm is found by the next generation, and counted as warm once', async () => {
-      const prompt = await context('found', 0.3);
+      const prompt = await context('found', 0.15);
       const before = warming.status();
       expect(await warm(prompt, 'found')).toEqual({
         ...{ end: 'warm', cachedTokens: 0, restoredTokens: 0, evaluatedTokens: prompt.length },
@@ -37,7 +37,7 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
     });
 
     test('what is warm is not evaluated again, and what follows alone is', async () => {
-      const prompt = await context('more', 0.3);
+      const prompt = await context('more', 0.15);
       const begun = prompt.slice(0, prompt.length >> 1);
       await warm(begun, 'more');
       const outcome = await warm(prompt, 'more');
@@ -49,9 +49,9 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
     });
 
     test('what follows a reply is warmed on top of it', async () => {
-      const prompt = await context('reply', 0.2);
+      const prompt = await context('reply', 0.1);
       const { ids } = await generate(service, prompt, 'reply');
-      const longer = concat(prompt, ids, await context('from elsewhere', 0.1));
+      const longer = concat(prompt, ids, await context('from elsewhere', 0.05));
       const { end, evaluatedTokens } = await warm(longer, 'reply');
       expect(end).toBe('warm');
       expect(evaluatedTokens).toBeLessThanOrEqual(longer.length - prompt.length - ids.length + 1);
@@ -61,14 +61,14 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
     });
 
     test('a reply is the same, warmed or not', async () => {
-      const prompt = concat(await context('same', 0.2), await question(service));
+      const prompt = concat(await context('same', 0.1), await question(service));
       const cold = await generate(service, prompt, 'cold');
       await warm(prompt.slice(0, -8), 'warmed');
       expect((await generate(service, prompt, 'warmed')).text).toBe(cold.text);
     });
 
     test('every generation that comes is answered, and warming goes on afterwards', async () => {
-      const prompt = await context('stands aside', 0.6);
+      const prompt = await context('stands aside', 0.2);
       const { preemptions } = warming.status();
       const outcome = warm(prompt, 'stands aside');
       let isOver = false;
@@ -79,12 +79,13 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
       for (let i = 0; i < 3 && !isOver; i++) await generate(service, await question(service), `comes-${i}`);
       const { end, cachedTokens, evaluatedTokens } = await outcome;
       expect(end).toBe('warm');
-      expect(cachedTokens + evaluatedTokens).toBe(prompt.length);
+      // The little that was done first may have made room for who came.
+      expect(cachedTokens + evaluatedTokens).toBeGreaterThanOrEqual(prompt.length);
       expect(warming.status().preemptions).toBeGreaterThan(preemptions);
     });
 
     test('its own generation goes on from what is done', async () => {
-      const prompt = await context('taken', 0.6);
+      const prompt = await context('taken', 0.2);
       const outcome = warm(prompt, 'taken');
       await new Promise(setImmediate);
       const { usage } = await generate(service, concat(prompt, await question(service)), 'taken');
@@ -98,7 +99,7 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
       expect(await warm(await context('late', 0.1), 'late', AbortSignal.abort())).toEqual({
         ...{ end: 'stopped', cachedTokens: 0, restoredTokens: 0, evaluatedTokens: 0 },
       });
-      const prompt = await context('stopped', 0.6);
+      const prompt = await context('stopped', 0.2);
       const controller = new AbortController();
       const outcome = warm(prompt, 'stopped', controller.signal);
       const waiting = warm(prompt, 'waits', controller.signal);
@@ -111,14 +112,16 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
 
     test('a session forgotten meanwhile is not warmed, and what was is waste', async () => {
       const { warmedTokens, wastedTokens } = warming.status();
-      const prompt = await context('forgotten', 0.6);
+      const prompt = await context('forgotten', 0.2);
       const outcome = warm(prompt, 'forgotten');
       await new Promise(setImmediate);
       warming.forget('forgotten');
       expect((await outcome).end).toBe('forgotten');
-      const after = await context('forgotten afterwards', 0.2);
+      const after = await context('forgotten afterwards', 0.1);
       await warm(after, 'forgotten afterwards');
       warming.forget('forgotten afterwards');
+      // What was asked for before has been heard by the time that this is answered.
+      await service.ready();
       const now = warming.status();
       expect(now.wastedTokens - wastedTokens).toBe(now.warmedTokens - warmedTokens);
       expect(now.wastedTokens - wastedTokens).toBeGreaterThanOrEqual(after.length);
@@ -135,7 +138,7 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
 
     test('more than may wait are turned away', async () => {
       const controller = new AbortController();
-      const prompt = await context('one of many', 0.3);
+      const prompt = await context('one of many', 0.1);
       const outcomes = Array.from({ length: 200 }, (_, i) => warm(prompt, `many-${i}`, controller.signal));
       await outcomes.at(-1);
       controller.abort();
@@ -154,7 +157,7 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
     test('a close ends it', async () => {
       const own = await start();
       try {
-        const prompt = await longText(own.service, 0.6, 'closed');
+        const prompt = await longText(own.service, 0.2, 'closed');
         const request = { prompt, affinity: 'closed', owner: undefined, chance: 1 };
         const outcome = own.service.warming?.warm(request, never());
         await new Promise(setImmediate);

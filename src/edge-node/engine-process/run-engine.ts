@@ -43,7 +43,7 @@ export async function runEngine<Options>(
       onStuck: () => send({ kind: 'stuck' }),
       onKept: (status) => send({ kind: 'kept', status }),
     });
-    const onMessage = hostEngine(service, send);
+    const onMessage = hostEngine(service, send, end);
     process.on('message', (message) => onMessage(message as ToEngine));
     announce(service, send);
   } catch (error) {

@@ -34,6 +34,8 @@ export interface GenerationPlace {
   readonly startedMs: number;
   /** Ids of the prompt that were brought back from a state file since. */
   readonly restoredTokens: number;
+  /** Told once how many ids of the prompt the sequence holds; returns how many of those are warm. */
+  found(cachedTokens: number): number;
 }
 
 /**
@@ -44,6 +46,7 @@ export async function runGeneration(generation: EmbeddedGeneration, on: Generati
   const { request, emit } = generation;
   const { engine, sequence, slot, clock, startedMs } = on;
   const cachedTokens = await rewind(sequence, request.prompt);
+  const warmedTokens = on.found(cachedTokens);
   const promptTokens = request.prompt.length;
   const tellProgress = () => {
     if (!request.tell?.progress) return;
@@ -60,6 +63,7 @@ export async function runGeneration(generation: EmbeddedGeneration, on: Generati
   const usageAt = (atMs: number): GenerationUsage => ({
     cachedTokens,
     restoredTokens: Math.min(on.restoredTokens, cachedTokens),
+    warmedTokens,
     evaluatedTokens: promptTokens - cachedTokens,
     promptMs: (promptedMs ?? atMs) - startedMs,
     predictedTokens: ids.length,

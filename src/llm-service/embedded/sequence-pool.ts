@@ -2,6 +2,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
 import { stateValue } from '../state-value.ts';
+import type { WarmSpan } from '../warming/warm-account.ts';
 
 /** A generation that waits holds its prompt (up to megabytes); beyond this many the node says so instead. */
 export const WAITING_GENERATIONS_MAX = 256;
@@ -19,7 +20,7 @@ export interface SequenceRequest {
   readonly owner?: string | undefined;
 }
 
-/** Whose state a sequence holds. */
+/** Whose state a sequence holds, and of how much use it may be. */
 export interface Holding {
   readonly affinity: string | undefined;
   readonly owner: string | undefined;
@@ -27,14 +28,20 @@ export interface Holding {
   readonly returns: number;
   /** {@link SequencePool.now} when it was released. */
   readonly usedAt: number;
+  /** That it will be wanted, where it was evaluated ahead of need. */
+  readonly chance?: number | undefined;
+  /** What of it was evaluated ahead of need and has not been found yet. */
+  readonly warm?: WarmSpan | undefined;
 }
 
 export interface SequenceLease<S> {
   readonly sequence: S;
   /** What the sequence holds; `undefined` for nothing, or what nobody may find any more. */
   readonly found: Holding | undefined;
-  /** The session has come back so often, though not to this sequence. */
-  cameBack(returns: number): void;
+  /** What is known of what the sequence holds from now on. */
+  mark(known: { readonly returns?: number; readonly warm?: WarmSpan | undefined }): void;
+  /** What of that is warm. */
+  warm(): WarmSpan | undefined;
   /** Whether the session has been forgotten meanwhile. */
   isForgotten(): boolean;
   release(): void;
@@ -46,6 +53,8 @@ interface Slot<S> extends Holding {
   owner: string | undefined;
   returns: number;
   usedAt: number;
+  chance: number | undefined;
+  warm: WarmSpan | undefined;
   busy: boolean;
   /** Its session is gone: what it holds is nobody's. */
   forgotten: boolean;
@@ -67,8 +76,8 @@ export class SequencePool<S extends KvSequence> {
 
   constructor(sequences: readonly S[], options: SequencePoolOptions = { sharesOwners: false }) {
     this.#options = options;
-    const none = { affinity: undefined, owner: undefined, returns: 0, usedAt: 0, busy: false, forgotten: false };
-    this.#slots = sequences.map((sequence) => ({ ...none, sequence }));
+    const none = { affinity: undefined, owner: undefined, returns: 0, usedAt: 0, chance: undefined, warm: undefined };
+    this.#slots = sequences.map((sequence) => ({ ...none, busy: false, forgotten: false, sequence }));
   }
 
   /** Counts generations: what recency is measured in. */
@@ -100,15 +109,50 @@ export class SequencePool<S extends KvSequence> {
     if (this.#waiting > 0 || this.#slots.some(({ busy }) => busy)) return undefined;
     if (this.#evictedAt === undefined || this.now - this.#evictedAt > CALM_ROUNDS * this.#slots.length)
       return undefined;
-    const slot = leastWorth(this.#slots, this.now);
-    return slot === undefined || slot.sequence.tokens().length === 0 ? undefined : this.#hold(slot);
+    return this.leaseLeastWorth();
   }
 
-  /** From now on nobody finds what is held of a session. Returns leases of the idle sequences that held something of it. */
-  forget(affinity: string): SequenceLease<S>[] {
+  /** The idle sequence whose state is worth least. Its state stays what and whose it is. */
+  leaseLeastWorth(): SequenceLease<S> | undefined {
+    const idle = this.#slots.filter((slot) => !slot.busy && slot.sequence.tokens().length > 0);
+    const slot = leastWorth(idle, this.now);
+    return slot && this.#hold(slot);
+  }
+
+  /**
+   * The idle sequence to evaluate a session's prompt in ahead of need: its own, an empty one, or the one whose state is worth
+   * least, if that is less, or is `spared`: lost to nobody. `undefined` where all that is held is worth more.
+   */
+  leaseToWarm(request: SequenceRequest & { readonly chance: number }, spared?: S): SequenceLease<S> | undefined {
+    const { prompt, affinity, chance } = request;
+    const idle = this.#slots.filter((slot) => !slot.busy);
+    const own = idle.filter((slot) => !slot.forgotten && slot.affinity === affinity);
+    const value = stateValue({ tokens: prompt.length, returns: 0, usedAt: this.now, chance }, this.now);
+    const free =
+      bestOf(own, (one) => commonPrefixLength(one.sequence.tokens(), prompt)) ??
+      idle.find(({ sequence, forgotten }) => forgotten || sequence.tokens().length === 0) ??
+      idle.find(({ sequence }) => sequence === spared);
+    if (free !== undefined) return this.#take(free, request);
+    const least = leastWorth(idle, this.now);
+    return least !== undefined && slotValue(least, this.now) < value ? this.#take(least, request) : undefined;
+  }
+
+  /** Those that hold something, the most valuable first; only while none is in use. */
+  *leaseAll(): Generator<SequenceLease<S>> {
+    const valued = this.#slots.filter((slot) => !slot.busy && slot.sequence.tokens().length > 0);
+    valued.sort((a, b) => slotValue(b, this.now) - slotValue(a, this.now));
+    for (const slot of valued) yield this.#hold(slot);
+  }
+
+  /**
+   * From now on nobody finds what is held of a session. Returns leases of the idle sequences that held something of it; what of
+   * the others was warm is not any more.
+   */
+  forget(affinity: string): { readonly idle: SequenceLease<S>[]; readonly warm: readonly WarmSpan[] } {
     const own = this.#slots.filter((slot) => slot.affinity === affinity);
-    for (const slot of own) slot.forgotten = true;
-    return own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot));
+    const warm = own.flatMap((slot) => slot.warm ?? []);
+    for (const slot of own) Object.assign(slot, { forgotten: true, warm: undefined });
+    return { idle: own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot)), warm };
   }
 
   /** In the order of the sequences. */
@@ -117,16 +161,28 @@ export class SequencePool<S extends KvSequence> {
   }
 
   #lease(slot: Slot<S>, { affinity, owner }: SequenceRequest): SequenceLease<S> {
+    const lease = this.#take(slot, { affinity, owner }, () => {
+      slot.usedAt = ++this.#releases;
+    });
+    const isOwn = affinity !== undefined && lease.found?.affinity === affinity;
+    Object.assign(slot, { returns: isOwn ? slot.returns + 1 : 0, warm: undefined });
+    return lease;
+  }
+
+  /** For what is evaluated, for a generation or ahead of one. */
+  #take(
+    slot: Slot<S>,
+    request: Omit<SequenceRequest, 'prompt'> & { readonly chance?: number },
+    used = () => {},
+  ): SequenceLease<S> {
+    const { affinity, owner, chance } = request;
     const found = this.#holding(slot);
     const isOwn = found !== undefined && affinity !== undefined && found.affinity === affinity;
     if (found?.affinity !== undefined && !isOwn) this.#evictedAt = this.now;
-    Object.assign(slot, { affinity, owner, returns: isOwn ? slot.returns + 1 : 0, forgotten: false });
-    return {
-      ...this.#hold(slot, () => {
-        slot.usedAt = ++this.#releases;
-      }),
-      found,
-    };
+    const warm = isOwn ? slot.warm : undefined;
+    const returns = isOwn ? slot.returns : 0;
+    Object.assign(slot, { affinity, owner, returns, chance, warm, usedAt: this.now, forgotten: false });
+    return { ...this.#hold(slot, used), found };
   }
 
   #hold(slot: Slot<S>, used = () => {}): SequenceLease<S> {
@@ -135,9 +191,8 @@ export class SequencePool<S extends KvSequence> {
     return {
       sequence: slot.sequence,
       found: this.#holding(slot),
-      cameBack: (returns) => {
-        slot.returns = returns;
-      },
+      mark: (known) => void Object.assign(slot, known),
+      warm: () => slot.warm,
       isForgotten: () => slot.forgotten,
       release: () => {
         if (!held) return;
@@ -148,9 +203,9 @@ export class SequencePool<S extends KvSequence> {
     };
   }
 
-  #holding({ sequence, forgotten, affinity, owner, returns, usedAt }: Slot<S>): Holding | undefined {
+  #holding({ sequence, forgotten, affinity, owner, returns, usedAt, chance, warm }: Slot<S>): Holding | undefined {
     if (forgotten || sequence.tokens().length === 0) return undefined;
-    return { affinity, owner, returns, usedAt };
+    return { affinity, owner, returns, usedAt, chance, warm };
   }
 }
 
@@ -187,11 +242,16 @@ export function chooseSlot<S extends KvSequence, T extends Choosable<S>>(
 
 /** The one whose state is worth least; of equals the one used longest ago. */
 function leastWorth<T extends Choosable<KvSequence>>(slots: readonly T[], now: number): T | undefined {
-  const valued = slots.map((slot) => {
-    const { returns, usedAt } = slot;
-    return { slot, value: stateValue({ tokens: slot.sequence.tokens().length, returns, usedAt }, now) };
-  });
+  const valued = slots.map((slot) => ({ slot, value: slotValue(slot, now) }));
   return valued.sort((a, b) => a.value - b.value || a.slot.usedAt - b.slot.usedAt)[0]?.slot;
+}
+
+function slotValue({ sequence, returns, usedAt, chance }: Choosable<KvSequence>, now: number): number {
+  return stateValue({ tokens: sequence.tokens().length, returns, usedAt, chance }, now);
+}
+
+function bestOf<T>(all: readonly T[], worth: (one: T) => number): T | undefined {
+  return [...all].sort((a, b) => worth(b) - worth(a))[0];
 }
 
 /** A state that this share of would be left to its owner is taken over however little it spares the taker. */

@@ -8,8 +8,11 @@ import type {
   KeptStateStatus,
   LlmDescription,
   LlmService,
+  WarmOutcome,
+  WarmRequest,
 } from '../llm-service.ts';
 import type { AnswerValue, FromEngine, ToEngine } from './messages.ts';
+import type { ToldWarming } from './process-warming.ts';
 import { receivedError } from './sent-error.ts';
 
 /** One process with an engine in it, as whoever starts it hands it over. */
@@ -34,6 +37,7 @@ export interface EngineListener {
   onStuck(): void;
   onFound(affinities: readonly string[]): void;
   onKept(status: KeptStateStatus): void;
+  onWarming(told: ToldWarming): void;
 }
 
 interface Call {
@@ -76,6 +80,7 @@ export class EngineLink {
         else if (message.kind === 'stuck') told.onStuck();
         else if (message.kind === 'found') told.onFound(message.affinities);
         else if (message.kind === 'kept') told.onKept(message.status);
+        else if (message.kind === 'warming') told.onWarming(message);
         else if (message.kind === 'log') writeLine(logger, message);
         else this.#onAnswer(message);
       });
@@ -155,6 +160,23 @@ export class EngineLink {
     if (outcome?.error !== undefined) throw outcome.error;
   }
 
+  async warm(request: WarmRequest, signal: AbortSignal): Promise<WarmOutcome> {
+    let sent: number | undefined;
+    const abort = () => {
+      if (sent !== undefined) this.#process.send({ kind: 'abort', call: sent });
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      const outcome = await this.#call((call) => {
+        sent = call;
+        return { kind: 'warm', call, request: { ...request, prompt: Int32Array.from(request.prompt) } };
+      });
+      return outcome as WarmOutcome;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
   forget(affinity: string): void {
     if (this.#gone === undefined) this.#process.send({ kind: 'forget', affinity });
   }
@@ -165,6 +187,14 @@ export class EngineLink {
     return new Promise((resolve) => {
       this.#idle = resolve;
     });
+  }
+
+  /** Ends every call with `error`, and has the process save what it has and end by itself, which may take so long; else it is killed. */
+  async close(error: DiscedgeError, waitMs: number): Promise<void> {
+    this.#end(error);
+    this.#process.send({ kind: 'close' });
+    await within({ clock: this.#clock, waitMs }, this.ended, () => undefined);
+    this.#process.kill();
   }
 
   /** Ends every call with `error`, and the process. */

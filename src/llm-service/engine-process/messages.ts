@@ -6,7 +6,10 @@ import type {
   KeptStateStatus,
   LlmDescription,
   LlmService,
+  WarmOutcome,
+  WarmRequest,
 } from '../llm-service.ts';
+import type { ToldWarming } from './process-warming.ts';
 
 /** What the node tells an engine process. Sent by structured clone; many ids as 32-bit integers, 4 bytes each. */
 export type ToEngine =
@@ -14,15 +17,21 @@ export type ToEngine =
   | { readonly kind: 'detokenize'; readonly call: number; readonly args: Parameters<LlmService['detokenize']> }
   | { readonly kind: 'pieces'; readonly call: number; readonly args: Parameters<LlmService['pieces']> }
   | { readonly kind: 'ready'; readonly call: number }
-  | { readonly kind: 'generate'; readonly call: number; readonly request: SentRequest }
+  | { readonly kind: 'generate'; readonly call: number; readonly request: SentIds<GenerationRequest> }
+  | { readonly kind: 'warm'; readonly call: number; readonly request: SentIds<WarmRequest> }
+  /** Of a generation, or of warming. */
   | { readonly kind: 'abort'; readonly call: number }
   /** Not answered: an engine that ends before it has heard it finds the state when it starts again, and is told anew. */
-  | { readonly kind: 'forget'; readonly affinity: string };
+  | { readonly kind: 'forget'; readonly affinity: string }
+  /** The process saves what it has and ends. */
+  | { readonly kind: 'close' };
 
-export type SentRequest = Omit<GenerationRequest, 'prompt'> & { readonly prompt: Int32Array };
+export type SentIds<Request extends { readonly prompt: unknown }> = Omit<Request, 'prompt'> & {
+  readonly prompt: Int32Array;
+};
 
-/** Text, ids, bytes of ids, or nothing. */
-export type AnswerValue = string | Int32Array | Uint8Array[] | undefined;
+/** Text, ids, bytes of ids, what came of warming, or nothing. */
+export type AnswerValue = string | Int32Array | Uint8Array[] | WarmOutcome | undefined;
 
 /** What an engine process tells the node. Each call is answered once; a generation's events come before its answer. */
 export type FromEngine =
@@ -30,6 +39,7 @@ export type FromEngine =
   /** Sessions whose state an earlier process kept; right after its start, from an engine that keeps any. */
   | { readonly kind: 'found'; readonly affinities: readonly string[] }
   | { readonly kind: 'kept'; readonly status: KeptStateStatus }
+  | ({ readonly kind: 'warming' } & ToldWarming)
   | { readonly kind: 'not-started'; readonly error: SentError }
   | { readonly kind: 'event'; readonly call: number; readonly event: GenerationEvent }
   | { readonly kind: 'answer'; readonly call: number; readonly value: AnswerValue }

@@ -10,8 +10,12 @@ export class ProcessKeptStates {
   #found: readonly string[] = [];
   #onFound: ((affinities: readonly string[]) => void) | undefined;
 
-  readonly listener: Omit<EngineListener, 'onStuck'> = {
+  /** Whether an engine has said that it keeps any. */
+  keeps = false;
+
+  readonly listener: Pick<EngineListener, 'onKept' | 'onFound'> = {
     onKept: (status) => {
+      this.keeps = true;
       this.#now = status;
     },
     onFound: (affinities) => {

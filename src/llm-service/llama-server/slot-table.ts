@@ -1,6 +1,9 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
+import type { WarmRequest } from '../llm-service.ts';
+import { leastValuable, stateValue, type ValuedState } from '../state-value.ts';
+import { WarmAccount, type WarmSpan } from '../warming/warm-account.ts';
 
 /** Above the turns that a node lets in at once; it only keeps a defect from piling up promises. */
 const WAITING_MAX = 10_000;
@@ -12,6 +15,8 @@ const MISSES_MAX = 2;
 export interface SlotLease {
   /** The slot to ask for; `undefined`: the server chooses. */
   readonly slot: number | undefined;
+  /** What it holds of the session was evaluated ahead of need, so far, and is found by this request if it is there. */
+  readonly warm: WarmSpan | undefined;
   /** Gives the place back. `outcome` as the server reported it; without one the slot's contents count as unknown. */
   release(outcome?: SlotOutcome): void;
 }
@@ -30,12 +35,26 @@ export interface SlotRequest {
   readonly affinity: string | undefined;
 }
 
+/** A slot in which a session's context is evaluated ahead of need. */
+export interface WarmSlot {
+  readonly slot: number;
+  /** Of the prompt's ids, how many it should hold. */
+  readonly heldTokens: number;
+  /** It has evaluated these of the prompt. */
+  evaluated(span: WarmSpan): void;
+  release(): void;
+}
+
 interface Slot {
   readonly id: number;
   affinity: string | undefined;
   held: TokenSequence;
   lastUse: number;
   isBusy: boolean;
+  /** How often its session has come back. */
+  returns: number;
+  chance: number | undefined;
+  warm: WarmSpan | undefined;
 }
 
 /**
@@ -55,19 +74,24 @@ export class SlotTable {
   readonly #slots: Slot[];
   readonly #line = new BoundedLine(WAITING_MAX, tooManyWait);
   readonly #onSlotsNotKept: () => void;
+  readonly #account: WarmAccount;
   #misses = 0;
   #running = 0;
   #uses = 0;
   #closedReason: DiscedgeError | undefined;
 
-  constructor(slots: number, onSlotsNotKept: () => void) {
+  constructor(slots: number, onSlotsNotKept: () => void, account = new WarmAccount()) {
     this.#slots = Array.from({ length: slots }, (_, id) => ({
       id,
       affinity: undefined,
       held: [],
       lastUse: 0,
       isBusy: false,
+      returns: 0,
+      chance: undefined,
+      warm: undefined,
     }));
+    this.#account = account;
     this.#onSlotsNotKept = onSlotsNotKept;
   }
 
@@ -79,6 +103,52 @@ export class SlotTable {
     else await this.#line.join(signal);
     if (this.#closedReason !== undefined) throw this.#closedReason;
     return this.#lease(request);
+  }
+
+  /**
+   * An idle slot to evaluate a session's prompt in ahead of need: its own, an empty one, or the one whose contents are worth
+   * least, if they are worth less.
+   */
+  leaseToWarm({ prompt, affinity, chance }: WarmRequest): WarmSlot | 'no_room' | 'not_kept' {
+    if (this.#misses >= MISSES_MAX) return 'not_kept';
+    const idle = this.#slots.filter((slot) => !slot.isBusy);
+    const own = latest(idle.filter((slot) => slot.affinity === affinity));
+    const empty = idle.find((slot) => slot.affinity === undefined && slot.held.length === 0);
+    const value = stateValue({ tokens: prompt.length, returns: 0, usedAt: this.#uses, chance }, this.#uses);
+    const least = leastValuable(idle.map(valued), this.#uses);
+    const slot = own ?? empty ?? (least && stateValue(least, this.#uses) < value ? least.slot : undefined);
+    if (slot === undefined || this.#running >= this.#slots.length) return 'no_room';
+    const heldTokens = own === undefined ? 0 : commonPrefixLength(slot.held, prompt);
+    this.#occupy(slot, affinity);
+    slot.warm = this.#account.cut(slot.warm, heldTokens);
+    Object.assign(slot, { isBusy: true, chance, lastUse: this.#uses });
+    this.#running++;
+    return {
+      slot: slot.id,
+      heldTokens,
+      evaluated: (span) => {
+        const warm = this.#account.evaluated(span, slot.warm);
+        if (slot.affinity === affinity) Object.assign(slot, { warm, held: prompt.slice(0, span.to) });
+        else this.#account.lost(warm);
+      },
+      release: () => {
+        slot.isBusy = false;
+        if (!this.#line.serveNext()) this.#running--;
+      },
+    };
+  }
+
+  /** A session is gone: its slot may be anybody's. */
+  forget(affinity: string): void {
+    for (const slot of this.#slots) if (slot.affinity === affinity) this.#occupy(slot, undefined);
+  }
+
+  /** The server may have been started again, with nothing in its slots. */
+  doubt(): void {
+    for (const slot of this.#slots) {
+      this.#account.lost(slot.warm);
+      Object.assign(slot, { held: [], warm: undefined });
+    }
   }
 
   /** Of the requests that the server was left to place, any idle slots stand for as many. */
@@ -96,13 +166,15 @@ export class SlotTable {
   #lease(request: SlotRequest): SlotLease {
     const slot = this.#choose(request.affinity);
     const isOwn = slot !== undefined && slot.affinity === request.affinity;
+    const warm = isOwn ? slot.warm : undefined;
     if (slot !== undefined) {
-      slot.isBusy = true;
-      slot.affinity = request.affinity;
+      if (!isOwn) this.#occupy(slot, request.affinity);
+      Object.assign(slot, { isBusy: true, warm: undefined, chance: undefined, returns: isOwn ? slot.returns + 1 : 0 });
     }
     let isReleased = false;
     return {
       slot: slot?.id,
+      warm,
       release: (outcome) => {
         if (isReleased) return;
         isReleased = true;
@@ -116,6 +188,13 @@ export class SlotTable {
         if (!this.#line.serveNext()) this.#running--;
       },
     };
+  }
+
+  /** From now on it is this session's: what it held of another is lost. */
+  #occupy(slot: Slot, affinity: string | undefined): void {
+    if (slot.affinity === affinity && affinity !== undefined) return;
+    this.#account.lost(slot.warm);
+    Object.assign(slot, { affinity, held: [], returns: 0, chance: undefined, warm: undefined });
   }
 
   #choose(affinity: string | undefined): Slot | undefined {
@@ -142,11 +221,16 @@ export class SlotTable {
     const slot = this.#slots[id];
     if (slot === undefined) return;
     // A busy one was wanted by another request, which now finds this one's text there.
+    if (slot.affinity !== affinity) this.#occupy(slot, slot.isBusy ? slot.affinity : affinity);
     slot.held = slot.isBusy ? [] : held;
     if (slot.isBusy) return;
-    slot.affinity = affinity;
     slot.lastUse = ++this.#uses;
   }
+}
+
+function valued(slot: Slot): ValuedState & { readonly slot: Slot } {
+  const { held, returns, lastUse: usedAt, chance } = slot;
+  return { slot, tokens: held.length, returns, usedAt, chance };
 }
 
 function tooManyWait(waiting: number): DiscedgeError {

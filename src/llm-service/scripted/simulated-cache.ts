@@ -4,7 +4,7 @@ import { pause } from '../../waiting/pause.ts';
 import type { WarmingSpeed, WarmRequest } from '../llm-service.ts';
 import { leastValuable, stateValue, type ValuedState } from '../state-value.ts';
 import { ChunkedWarming, type WarmableEngine, type WarmPlace } from '../warming/chunked-warming.ts';
-import type { WarmSpan } from '../warming/warm-account.ts';
+import { WarmAccount, type WarmSpan } from '../warming/warm-account.ts';
 
 export interface SimulatedCacheOptions {
   /** Contexts that it holds. */
@@ -48,7 +48,7 @@ export class SimulatedCache implements WarmableEngine {
     this.#options = options;
     this.#clock = parts.clock;
     this.#check = parts.check;
-    this.warming = new ChunkedWarming(this, parts.logger);
+    this.warming = new ChunkedWarming(this, { account: new WarmAccount(), logger: parts.logger });
   }
 
   check(prompt: TokenSequence): void {

@@ -3,7 +3,7 @@ import type { Logger } from '../../environment/environment.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
 import type { Warming, WarmingSpeed, WarmingStatus, WarmOutcome, WarmRequest } from '../llm-service.ts';
 import { Foreground } from './foreground.ts';
-import { WarmAccount } from './warm-account.ts';
+import type { WarmAccount } from './warm-account.ts';
 
 /** A request that waits holds its prompt; who asks for more at once should choose among them first. */
 export const WAITING_WARMINGS_MAX = 64;
@@ -50,7 +50,7 @@ const NOTHING: Counted = { cachedTokens: 0, restoredTokens: 0, evaluatedTokens: 
  * that comes it gives its place back, and claims it again afterwards, where that still holds what was done.
  */
 export class ChunkedWarming implements Warming {
-  readonly account = new WarmAccount();
+  readonly account: WarmAccount;
   readonly #foreground = new Foreground();
   readonly #engine: WarmableEngine;
   readonly #logger: Logger;
@@ -59,9 +59,10 @@ export class ChunkedWarming implements Warming {
   readonly #line = new BoundedLine(WAITING_WARMINGS_MAX, (waiting) => new Error(`${waiting} wait already`));
   #isRunning = false;
 
-  constructor(engine: WarmableEngine, logger: Logger) {
+  constructor(engine: WarmableEngine, parts: { readonly account: WarmAccount; readonly logger: Logger }) {
     this.#engine = engine;
-    this.#logger = logger;
+    this.account = parts.account;
+    this.#logger = parts.logger;
   }
 
   /**
@@ -140,6 +141,7 @@ export class ChunkedWarming implements Warming {
       }
       return ended(work.overtakenBy() ?? 'stopped');
     } catch (error) {
+      if (work.stop.aborted) return ended(work.overtakenBy() ?? 'stopped');
       this.#logger.warn('llm.warming_failed', { promptTokens: work.request.prompt.length }, error);
       return ended('failed');
     }

@@ -43,6 +43,16 @@ export class WarmAccount {
     return used;
   }
 
+  /** {@link found} for the first call; 0 for any after it. */
+  finding(span: WarmSpan | undefined): (tokens: number) => number {
+    let rest = span;
+    return (tokens) => {
+      const used = this.found(rest, tokens);
+      rest = undefined;
+      return used;
+    };
+  }
+
   lost(span: WarmSpan | undefined): void {
     if (span !== undefined) this.#wastedTokens += span.to - span.from;
   }

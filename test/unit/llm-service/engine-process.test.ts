@@ -251,3 +251,54 @@ test('a close while it is started again ends that start, and nothing is started 
     await expect(generate(llm)).rejects.toMatchObject({ code: 'llm_unavailable' });
   }
 });
+
+test('warming ends with the engine that it is in, which is no error, and what was warm there is waste', async () => {
+  const llm = await started();
+  nextStart = () => ({ service: startScripted({ cache: { sequences: 2, msPerToken: 10 } }, environment) });
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  const prompt = await llm.tokenize('a context from elsewhere', { parseSpecial: false });
+  const warm = (affinity: string) => llm.warming?.warm({ prompt, affinity, chance: 1 }, new AbortController().signal);
+  const first = warm('first');
+  await environment.advance(1_000);
+  expect(await first).toMatchObject({ end: 'warm', evaluatedTokens: prompt.length });
+  expect(llm.warming?.status()).toMatchObject({ warmedTokens: prompt.length, heldTokens: prompt.length });
+  expect(llm.warming?.speed()?.msPerToken).toBe(10);
+  const second = warm('second');
+  await environment.advance(50);
+  last().die('SIGKILL');
+  expect(await second).toMatchObject({ end: 'failed' });
+  await environment.advance(1_000);
+  expect(llm.warming?.status()).toMatchObject({ wastedTokens: prompt.length, heldTokens: 0 });
+  const third = warm('third');
+  await environment.advance(1_000);
+  expect(await third).toMatchObject({ end: 'warm' });
+  expect(llm.warming?.status().warmedTokens).toBe(2 * prompt.length);
+  await expect(llm.warming?.warm({ prompt: [], affinity: 'x', chance: 1 }, never())).rejects.toMatchObject({
+    code: 'invalid_request',
+  });
+});
+
+test('a close lets an engine that keeps state save it, for a bounded time', async () => {
+  for (const isObedient of [true, false]) {
+    const llm = await started();
+    const engine = last();
+    engine.say({ kind: 'kept', status: { bytes: 0, files: 0, saves: 0, restores: 0, refused: 0, dropped: 0 } });
+    const { send } = engine;
+    const heard: string[] = [];
+    engine.send = (message) => {
+      heard.push(message.kind);
+      if (message.kind === 'close' && isObedient) engine.die('exit code 0');
+      else send.call(engine, message);
+    };
+    const closing = llm.close();
+    await environment.advance(1);
+    expect(heard).toEqual(['close']);
+    expect(engine.hasEnded).toBe(isObedient);
+    if (!isObedient) await environment.advance(10_000);
+    await closing;
+    expect(engine.hasEnded).toBe(true);
+  }
+});
+
+const never = () => new AbortController().signal;

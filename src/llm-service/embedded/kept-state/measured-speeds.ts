@@ -1,40 +1,13 @@
-import { chanceOfReturn } from '../../state-value.ts';
-
-/** How much of what was known before a measurement counts beside it: the last ten or so decide. */
-const REMEMBERED = 0.9;
-
-/** Milliseconds for an amount of work, from what such work took lately. */
-export class MeasuredRate {
-  #amount = 0;
-  #ms = 0;
-  /** The least that any of it took: opening a file costs something, however short it is. */
-  #leastMs = Number.POSITIVE_INFINITY;
-
-  took(amount: number, ms: number): void {
-    if (amount <= 0) return;
-    this.#amount = this.#amount * REMEMBERED + amount;
-    this.#ms = this.#ms * REMEMBERED + Math.max(0, ms);
-    this.#leastMs = Math.min(this.#leastMs, ms);
-  }
-
-  /** Not done because it seemed too slow: what is never done is never measured, and one slow hour must not decide for ever. */
-  avoided(): void {
-    this.#ms *= REMEMBERED;
-    this.#leastMs *= REMEMBERED;
-  }
-
-  /** `undefined` until something has been measured. */
-  msFor(amount: number): number | undefined {
-    if (this.#amount === 0) return undefined;
-    return Math.max(this.#leastMs, (amount * this.#ms) / this.#amount);
-  }
-}
+import { MeasuredRate } from '../../measured-rate.ts';
+import { chanceOf, type ValuedState } from '../../state-value.ts';
 
 /** What evaluating, saving and restoring cost with this model on this machine, measured while turns are served. */
 export class MeasuredSpeeds {
   /** By ids. */
   readonly evaluate = new MeasuredRate();
-  /** By bytes, as the next two. */
+  /** By ids as well, in smaller pieces. */
+  readonly evaluateAhead = new MeasuredRate();
+  /** By bytes, as the next one. */
   readonly save = new MeasuredRate();
   readonly restore = new MeasuredRate();
   #bytesPerToken: number | undefined;
@@ -51,7 +24,7 @@ export class MeasuredSpeeds {
 
   /** Whether reading a state of so many bytes is faster than evaluating the ids that it spares. */
   restoringPays(sparedTokens: number, bytes: number): boolean {
-    const evaluateMs = this.evaluate.msFor(sparedTokens);
+    const evaluateMs = this.#evaluateMs(sparedTokens);
     const restoreMs = this.#restoreMs(bytes);
     return evaluateMs === undefined || restoreMs === undefined || restoreMs < evaluateMs;
   }
@@ -60,13 +33,17 @@ export class MeasuredSpeeds {
    * Whether writing a state costs less than what it spares, times the chance that it will; of one whose first `keptTokens`
    * are in a file already, it spares the others. True while nothing has been measured: the first file tells.
    */
-  savingPays(state: { readonly tokens: number; readonly keptTokens: number; readonly returns: number }): boolean {
-    const { tokens, keptTokens, returns } = state;
+  savingPays(state: Omit<ValuedState, 'usedAt'> & { readonly keptTokens: number }): boolean {
+    const { tokens, keptTokens } = state;
     const bytes = this.bytesFor(tokens);
-    const evaluateMs = this.evaluate.msFor(tokens - keptTokens);
+    const evaluateMs = this.#evaluateMs(tokens - keptTokens);
     if (bytes === undefined || evaluateMs === undefined) return tokens > 0;
     const savedMs = evaluateMs - (keptTokens > 0 ? 0 : (this.#restoreMs(bytes) ?? 0));
-    return savedMs * chanceOfReturn(returns) > (this.save.msFor(bytes) ?? 0);
+    return savedMs * chanceOf(state) > (this.save.msFor(bytes) ?? 0);
+  }
+
+  #evaluateMs(tokens: number): number | undefined {
+    return this.evaluate.msFor(tokens) ?? this.evaluateAhead.msFor(tokens);
   }
 
   /** Until a file has been read, as long as writing it takes. */

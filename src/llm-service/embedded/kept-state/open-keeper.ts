@@ -1,6 +1,7 @@
 import type { Environment } from '../../../environment/environment.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
-import { MeasuredSpeeds } from './measured-speeds.ts';
+import type { WarmSpan } from '../../warming/warm-account.ts';
+import type { MeasuredSpeeds } from './measured-speeds.ts';
 import { type BoundTo, stateBinding } from './state-binding.ts';
 import { StateKeeper } from './state-keeper.ts';
 import { StateShelf } from './state-shelf.ts';
@@ -26,19 +27,21 @@ export async function openKeeper(
     readonly boundTo: BoundTo;
     readonly tokensMax: number;
     readonly environment: Environment;
+    readonly speeds: MeasuredSpeeds;
     readonly onChange: (status: KeptStateStatus) => void;
+    readonly onWarmLost: (span: WarmSpan) => void;
   },
 ): Promise<OpenedKeeper | undefined> {
-  const { boundTo, tokensMax, environment, onChange } = parts;
+  const { boundTo, tokensMax, environment, speeds, onChange, onWarmLost } = parts;
   const { folder, budgetBytes } = options;
   try {
     const binding = await stateBinding(boundTo);
-    const shelf = await StateShelf.open({ folder, budgetBytes, binding, tokensMax, onChange }, environment);
+    const shelf = await StateShelf.open({ folder, budgetBytes, binding, tokensMax, onChange, onWarmLost }, environment);
     const { clock, logger } = environment;
     const { files, bytes, refused } = shelf.status();
     logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused });
     return {
-      keeper: new StateKeeper({ shelf, speeds: new MeasuredSpeeds(), clock }),
+      keeper: new StateKeeper({ shelf, speeds, clock }),
       found: shelf.affinities,
       status: () => shelf.status(),
     };

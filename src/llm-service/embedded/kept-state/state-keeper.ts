@@ -1,5 +1,6 @@
 import { commonPrefixLength, type TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Clock } from '../../../environment/environment.ts';
+import type { WarmSpan } from '../../warming/warm-account.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
 import type { StateShelf } from './state-shelf.ts';
 
@@ -19,6 +20,18 @@ export interface HeldState {
   readonly affinity: string;
   readonly returns: number;
   readonly usedAt: number;
+  readonly chance?: number | undefined;
+  /** What of it is warm, where its file is to have that from now on. */
+  readonly warm?: WarmSpan | undefined;
+}
+
+export interface RestoredState {
+  /** Of the prompt, ids that came from the file. */
+  readonly tokens: number;
+  /** How often the session has come back. */
+  readonly returns: number;
+  /** What of the state is warm. */
+  readonly warm: WarmSpan | undefined;
 }
 
 /** Decides by measured speeds which states are written to files and read from them, and has it done. */
@@ -33,15 +46,18 @@ export class StateKeeper {
     this.#clock = parts.clock;
   }
 
-  /** Writes what the sequence holds to a file, where that pays. Never rejects. */
-  async save(sequence: FiledSequence, held: HeldState): Promise<void> {
-    const { affinity, returns } = held;
+  /** Writes what the sequence holds to a file, where that pays. Returns whether all of it is in one now. Never rejects. */
+  async save(sequence: FiledSequence, held: HeldState): Promise<boolean> {
+    const { affinity, returns, chance, warm } = held;
     const ids = sequence.tokens();
     const keptTokens = commonPrefixLength(this.#shelf.find(affinity)?.ids ?? [], ids);
-    if (keptTokens === ids.length) return;
-    if (!this.#speeds.savingPays({ tokens: ids.length, keptTokens, returns })) {
+    if (keptTokens === ids.length) {
+      if (warm !== undefined) this.#shelf.mark(affinity, { warm, chance });
+      return true;
+    }
+    if (!this.#speeds.savingPays({ tokens: ids.length, keptTokens, returns, chance })) {
       this.#speeds.save.avoided();
-      return;
+      return false;
     }
     const write = async (path: string) => {
       const startedMs = this.#clock.monotonic();
@@ -49,17 +65,24 @@ export class StateKeeper {
       this.#speeds.saved(ids.length, bytes, this.#clock.monotonic() - startedMs);
       return bytes;
     };
-    await this.#shelf.put({ ...held, ids }, { expectedBytes: this.#speeds.bytesFor(ids.length) ?? 0, write });
+    const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
+    return (await this.#shelf.put({ ...held, ids }, { expectedBytes, write })) !== undefined;
   }
 
   /**
-   * Brings a session's state into the sequence where it spares more than reading it takes. Returns how many ids of the
-   * prompt came from the file, and how often the session has come back. Never rejects.
+   * Brings a session's state into the sequence where it spares more than reading it takes: for a turn that has come, or
+   * ahead of one. Never rejects.
    */
   async restore(
     sequence: FiledSequence,
-    { affinity, prompt, now }: { readonly affinity: string; readonly prompt: TokenSequence; readonly now: number },
-  ): Promise<{ readonly tokens: number; readonly returns: number } | undefined> {
+    wanted: {
+      readonly affinity: string;
+      readonly prompt: TokenSequence;
+      readonly now: number;
+      readonly isReturn: boolean;
+    },
+  ): Promise<RestoredState | undefined> {
+    const { affinity, prompt, now, isReturn } = wanted;
     await this.#shelf.settled(affinity);
     const kept = this.#shelf.find(affinity);
     if (kept === undefined) return undefined;
@@ -81,13 +104,13 @@ export class StateKeeper {
       if (ids.length !== kept.ids.length || commonPrefixLength(ids, kept.ids) < ids.length)
         throw new Error('the state file holds other ids than it was sealed with');
     };
-    const taken = await this.#shelf.take(affinity, { usedAt: now, read });
-    return taken && { tokens, returns: taken.returns + 1 };
+    const taken = await this.#shelf.take(affinity, { usedAt: now, isReturn, read });
+    return taken && { tokens, returns: taken.returns, warm: taken.warm };
   }
 
-  /** Told what an evaluation took, so that the others can be compared with it. */
-  evaluated(tokens: number, ms: number): void {
-    this.#speeds.evaluate.took(tokens, ms);
+  /** How many of the prompt's ids a session's file has the state of. */
+  keptTokens(affinity: string, prompt: TokenSequence): number {
+    return commonPrefixLength(this.#shelf.find(affinity)?.ids ?? [], prompt);
   }
 
   /** Gives room back where the disk is filling up. Never rejects. */

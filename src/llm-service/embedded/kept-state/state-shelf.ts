@@ -6,6 +6,7 @@ import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
 import { leastValuable, stateValue, type ValuedState } from '../../state-value.ts';
+import type { WarmSpan } from '../../warming/warm-account.ts';
 import { readSeal, type SealedState, type StateSeal, sealStateFile } from './state-file.ts';
 
 /** Left free on the disk, for whom it is meant: far more than the context store asks for before it refuses turns. */
@@ -30,6 +31,8 @@ export interface StateShelfOptions {
   /** Longer states fit into no sequence. */
   readonly tokensMax: number;
   readonly onChange: (status: KeptStateStatus) => void;
+  /** Told of what was evaluated ahead of need, and goes before anyone has found it. */
+  readonly onWarmLost: (span: WarmSpan) => void;
 }
 
 type Counted = Omit<KeptStateStatus, 'bytes' | 'files'>;
@@ -38,6 +41,8 @@ export interface KeptState extends ValuedState {
   readonly affinity: string;
   readonly ids: TokenSequence;
   readonly fileBytes: number;
+  /** What of it is warm, while no sequence holds it. */
+  readonly warm?: WarmSpan | undefined;
 }
 
 /** Sealed state files in one folder, within a budget, the least valuable going first. Nothing here fails a turn. */
@@ -72,6 +77,14 @@ export class StateShelf {
 
   find(affinity: string): KeptState | undefined {
     return this.#kept.get(affinity);
+  }
+
+  /** What is now known of a state that is kept. */
+  mark(affinity: string, known: Pick<KeptState, 'warm' | 'chance'>): void {
+    const state = this.#kept.get(affinity);
+    if (state === undefined) return;
+    this.#warmLost(state);
+    this.#kept.set(affinity, { ...state, ...known });
   }
 
   status(): KeptStateStatus {
@@ -125,35 +138,45 @@ export class StateShelf {
 
   /**
    * Has `read` read a session's file, once it is what it was sealed as. A file that is not, or that `read` throws at, is
-   * removed and counted. `usedAt`: the turn that uses it. Resolves with what was read, or with `undefined` when there was
-   * nothing or it failed.
+   * removed and counted. `usedAt`: the turn that uses it; `isReturn`: its session has come back with it. Resolves with what
+   * was read, as it is known from now on but for what of it is warm, which is its reader's; or with `undefined` when there
+   * was nothing or it failed.
    */
   take(
     affinity: string,
-    { usedAt, read }: { readonly usedAt: number; readonly read: (path: string, state: KeptState) => Promise<void> },
+    taking: {
+      readonly usedAt: number;
+      readonly isReturn: boolean;
+      readonly read: (path: string, state: KeptState) => Promise<void>;
+    },
   ): Promise<KeptState | undefined> {
+    const { usedAt, isReturn, read } = taking;
     return this.#alone(affinity, async () => {
       const state = this.#kept.get(affinity);
       if (state === undefined) return undefined;
       const path = this.#path(affinity);
+      const used = { ...state, usedAt, ...(isReturn && { returns: state.returns + 1, chance: undefined }) };
+      const held = { ...state, warm: undefined };
+      this.#kept.set(affinity, held);
       try {
         this.#verify(path, state);
         renameSync(path, path + READ);
         await read(path + READ, state);
         // Room may have been needed meanwhile.
-        if (this.#kept.get(affinity) === state) {
+        if (this.#kept.get(affinity) === held) {
           renameSync(path + READ, path);
-          this.#kept.set(affinity, { ...state, usedAt, returns: state.returns + 1 });
+          this.#kept.set(affinity, { ...used, warm: undefined });
         } else await rm(path + READ);
       } catch (error) {
         await rm(path + READ, { force: true }).catch(() => undefined);
         this.#environment.logger.warn('llm.state_refused', { folder: this.#options.folder }, error);
-        await this.#remove(state);
+        this.#warmLost(state);
+        await this.#remove(held);
         this.#count('refused');
         return undefined;
       }
       this.#count('restores');
-      return state;
+      return used;
     });
   }
 
@@ -247,6 +270,7 @@ export class StateShelf {
   async #remove(state: KeptState): Promise<void> {
     if (this.#kept.get(state.affinity) !== state) return;
     this.#kept.delete(state.affinity);
+    this.#warmLost(state);
     this.#bytes -= state.fileBytes;
     const path = this.#path(state.affinity);
     const gone = `${path}${GONE}${++this.#removals}`;
@@ -260,8 +284,14 @@ export class StateShelf {
   }
 
   #add(state: KeptState): void {
-    this.#bytes += state.fileBytes - (this.#kept.get(state.affinity)?.fileBytes ?? 0);
+    const before = this.#kept.get(state.affinity);
+    if (before !== undefined) this.#warmLost(before);
+    this.#bytes += state.fileBytes - (before?.fileBytes ?? 0);
     this.#kept.set(state.affinity, state);
+  }
+
+  #warmLost({ warm }: KeptState): void {
+    if (warm !== undefined) this.#options.onWarmLost(warm);
   }
 
   #freeBytes(): number {

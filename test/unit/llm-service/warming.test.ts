@@ -1,0 +1,289 @@
+// Tries to have a generation wait longer than for the chunk that is under way, a chunk begun while one runs, ids that are
+// counted twice or not at all, chunks that take longer than they may, and something of more worth pushed out.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { TokenId } from '../../../src/domain/token-sequence.ts';
+import { type KvSequence, SequencePool } from '../../../src/llm-service/embedded/sequence-pool.ts';
+import { SlotTable } from '../../../src/llm-service/llama-server/slot-table.ts';
+import { startScripted } from '../../../src/llm-service/scripted.ts';
+import { stateValue } from '../../../src/llm-service/state-value.ts';
+import { ChunkSize, WAITED_TOKENS } from '../../../src/llm-service/warming/chunk-size.ts';
+import { ChunkedWarming, type WarmPlace } from '../../../src/llm-service/warming/chunked-warming.ts';
+import { WarmAccount, type WarmSpan } from '../../../src/llm-service/warming/warm-account.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+
+const never = () => new AbortController().signal;
+const ids = (length: number, first = 0) => Array.from({ length }, (_, i) => (first + i) as TokenId);
+const settled = () => new Promise(setImmediate);
+
+describe('a chunk', () => {
+  test('takes about two ids of a reply at most, and not much less, whatever the machine', () => {
+    const machine = fc.record({
+      sampleMs: fc.double({ min: 0.5, max: 200, noNaN: true }),
+      eachMs: fc.double({ min: 0.01, max: 50, noNaN: true }),
+      slowerBy: fc.double({ min: 1, max: 2, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(machine, fc.boolean(), ({ sampleMs, eachMs, slowerBy }, hasReplied) => {
+        // As measured with llama.cpp: one id takes what a sampled one does, more take less each, and all grow with the context.
+        const slope = Math.min(eachMs, sampleMs);
+        const costMs = (tokens: number, at: number) => (sampleMs + slope * (tokens - 1)) * (1 + (slowerBy - 1) * at);
+        const chunk = new ChunkSize(256);
+        if (hasReplied) chunk.sampled(10, 10 * sampleMs);
+        for (let i = 0; i <= 100; i++) {
+          const { tokens } = chunk;
+          expect(tokens).toBeGreaterThanOrEqual(1);
+          expect(tokens).toBeLessThanOrEqual(256);
+          const ms = costMs(tokens, i / 100);
+          // One id too many now and then, where a single one makes the difference.
+          if (i > 20) expect(costMs(tokens - 1, i / 100)).toBeLessThanOrEqual(WAITED_TOKENS * sampleMs * 1.3);
+          if (i > 20 && tokens < 256)
+            expect(costMs((tokens + 1) * 2, i / 100)).toBeGreaterThan(WAITED_TOKENS * sampleMs);
+          chunk.evaluated(tokens, ms);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('that is cut short by the end of the context does not make the next one larger', () => {
+    const chunk = new ChunkSize(256);
+    chunk.sampled(10, 100);
+    for (let i = 0; i < 20; i++) chunk.evaluated(chunk.tokens, chunk.tokens * 2);
+    const before = chunk.tokens;
+    for (let i = 0; i < 20; i++) chunk.evaluated(1, 0.01);
+    expect(chunk.tokens).toBe(before);
+  });
+});
+
+describe('the account', () => {
+  test('has every id that was evaluated ahead of need as used, wasted or held', () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant('evaluate' as const), from: fc.nat(50), more: fc.nat(20) }),
+      fc.record({ do: fc.constantFrom('cut' as const, 'find' as const), tokens: fc.nat(80) }),
+      fc.record({ do: fc.constant('lose' as const) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const account = new WarmAccount();
+        let span: WarmSpan | undefined;
+        let warmed = 0;
+        for (const one of steps) {
+          if (one.do === 'evaluate') {
+            span = account.evaluated({ from: one.from, to: one.from + one.more }, span);
+            warmed += one.more;
+          } else if (one.do === 'cut') span = account.cut(span, one.tokens);
+          else if (one.do === 'find') {
+            expect(account.found(span, one.tokens)).toBeLessThanOrEqual(one.tokens);
+            span = undefined;
+          } else {
+            account.lost(span);
+            span = undefined;
+          }
+          const { warmedTokens, usedTokens, wastedTokens, heldTokens } = account.status();
+          expect(warmedTokens).toBe(warmed);
+          expect(usedTokens + wastedTokens + heldTokens).toBe(warmed);
+          expect(heldTokens).toBe(span === undefined ? 0 : span.to - span.from);
+        }
+      }),
+    );
+  });
+});
+
+/** An engine whose chunks end when they are told to. */
+function heldEngine() {
+  const begun: { readonly span: WarmSpan; end(error?: Error): void }[] = [];
+  let released = 0;
+  const account = new WarmAccount();
+  const { logger } = virtualEnvironment();
+  let held = 0;
+  const place = (): WarmPlace => ({
+    heldTokens: held,
+    restoredTokens: 0,
+    evaluate: (span) =>
+      new Promise((resolve, reject) => {
+        begun.push({
+          span,
+          end: (error) => {
+            held = span.to;
+            if (error === undefined) resolve();
+            else reject(error);
+          },
+        });
+      }),
+    release: async () => void released++,
+  });
+  const engine = { check() {}, claim: async () => place(), chunkTokens: () => 4, speed: () => undefined, forget() {} };
+  const warming = new ChunkedWarming(engine, { account, logger });
+  return { begun, warming, released: () => released };
+}
+
+describe('a generation that comes', () => {
+  test('waits for the chunk under way and the place given back, and none is begun before it has ended', async () => {
+    const { begun, warming, released } = heldEngine();
+    const outcome = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
+    await settled();
+    expect(begun.map(({ span }) => span)).toEqual([{ from: 0, to: 4 }]);
+    let isIn = false;
+    const entering = warming.enter('b').then((leave) => {
+      isIn = true;
+      return leave;
+    });
+    await settled();
+    expect(isIn).toBe(false);
+    begun[0]?.end();
+    const leave = await entering;
+    expect(released()).toBe(1);
+    await settled();
+    expect(begun).toHaveLength(1);
+    const leaveSecond = await warming.enter('c');
+    leave();
+    leave();
+    await settled();
+    expect(begun).toHaveLength(1);
+    leaveSecond();
+    await settled();
+    expect(begun[1]?.span).toEqual({ from: 4, to: 8 });
+    begun[1]?.end();
+    await settled();
+    begun[2]?.end();
+    expect(await outcome).toMatchObject({ end: 'warm', cachedTokens: 0, evaluatedTokens: 10 });
+    expect(warming.status().preemptions).toBe(1);
+  });
+
+  test('of the session itself takes over, at once where it has not begun', async () => {
+    const { begun, warming } = heldEngine();
+    const first = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
+    const second = warming.warm({ prompt: ids(10), affinity: 'b', chance: 1 }, never());
+    await settled();
+    const leaves = [warming.enter('b'), warming.enter('a')];
+    expect(await second).toMatchObject({ end: 'taken', evaluatedTokens: 0 });
+    begun[0]?.end();
+    expect(await first).toMatchObject({ end: 'taken', evaluatedTokens: 4 });
+    for (const leave of leaves) (await leave)();
+  });
+
+  test('is not kept waiting by an engine that fails, and the next is warmed', async () => {
+    const { begun, warming } = heldEngine();
+    const outcome = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
+    await settled();
+    const entering = warming.enter('b');
+    begun[0]?.end(new Error('gone'));
+    (await entering)();
+    expect(await outcome).toMatchObject({ end: 'failed' });
+    const next = warming.warm({ prompt: ids(5), affinity: 'b', chance: 1 }, never());
+    await settled();
+    begun[1]?.end();
+    expect(await next).toMatchObject({ end: 'warm' });
+  });
+});
+
+describe('what is worth more', () => {
+  const held = fc.record({ tokens: fc.integer({ min: 1, max: 60 }), returns: fc.nat(5) });
+  test('is pushed out of no sequence', async () => {
+    const history = fc.array(held, { minLength: 1, maxLength: 6 });
+    await fc.assert(
+      fc.asyncProperty(
+        history,
+        fc.integer({ min: 1, max: 60 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        async (states, length, chance) => {
+          const sequences = states.map(() => ({
+            state: [] as TokenId[],
+            tokens(): TokenId[] {
+              return this.state;
+            },
+          }));
+          const pool = new SequencePool<KvSequence & { state: TokenId[] }>(sequences);
+          for (const [i, { tokens, returns }] of states.entries()) {
+            for (let turn = 0; turn <= returns; turn++) {
+              const lease = await pool.acquire({ prompt: ids(tokens, i * 100), affinity: `s${i}` }, never());
+              lease.sequence.state = ids(tokens, i * 100);
+              lease.release();
+            }
+          }
+          const request = { prompt: ids(length, 5_000), affinity: 'new', chance };
+          const lease = pool.leaseToWarm(request);
+          const now = pool.now;
+          const value = stateValue({ tokens: length, returns: 0, usedAt: now, chance }, now);
+          if (lease?.found !== undefined) {
+            const tokens = lease.sequence.tokens().length;
+            expect(stateValue({ ...lease.found, tokens }, now)).toBeLessThan(value);
+          } else if (lease === undefined) {
+            expect(sequences.every(({ state }) => state.length > 0)).toBe(true);
+          }
+        },
+      ),
+    );
+  });
+
+  test('is pushed out of no slot of a server; an own or empty one is taken whatever it is worth', async () => {
+    const table = new SlotTable(2, () => {});
+    const turn = async (affinity: string, prompt: TokenId[]) => {
+      const lease = await table.acquire({ affinity, prompt }, never());
+      lease.release({ slot: lease.slot ?? 0, held: prompt, cachedTokens: 0 });
+      return lease.slot;
+    };
+    const first = await turn('a', ids(100));
+    const warm = (affinity: string, tokens: number, chance: number) => {
+      const lease = table.leaseToWarm({ prompt: ids(tokens, 500), affinity, chance });
+      if (typeof lease === 'string') return lease;
+      lease.evaluated({ from: lease.heldTokens, to: tokens });
+      lease.release();
+      return lease.slot;
+    };
+    const other = first === 0 ? 1 : 0;
+    expect(warm('b', 10, 0.01)).toBe(other);
+    expect(warm('c', 10, 0.005)).toBe('no_room');
+    expect(warm('b', 20, 0.01)).toBe(other);
+    expect(warm('c', 20, 0.5)).toBe(other);
+    expect(warm('d', 1000, 1)).toBe(other);
+    expect(warm('e', 60, 1)).toBe(first);
+    table.forget('e');
+    expect(warm('f', 1, 0)).toBe(first);
+  });
+
+  test('is not pushed out of the scripted cache', async () => {
+    const environment = virtualEnvironment();
+    const llm = startScripted({ cache: { sequences: 2, msPerToken: 1 } }, environment);
+    const warm = (affinity: string, tokens: number, chance: number) =>
+      llm.warming?.warm({ prompt: ids(tokens).map((id) => (id % 200) as TokenId), affinity, chance }, never());
+    const ends = [];
+    for (const [affinity, tokens, chance] of [
+      ['a', 100, 1],
+      ['b', 10, 1],
+      ['c', 9, 1],
+      ['c', 11, 1],
+      ['b', 50, 0.1],
+    ] as const) {
+      const outcome = warm(affinity, tokens, chance);
+      await environment.advance(200);
+      ends.push((await outcome)?.end);
+    }
+    expect(ends).toEqual(['warm', 'warm', 'no_room', 'warm', 'no_room']);
+    expect(llm.warming?.status()).toMatchObject({ warmedTokens: 121, wastedTokens: 10, heldTokens: 111 });
+    await llm.close();
+  });
+});
+
+test('the scripted cache takes its time, and a generation waits for one chunk of what is warmed', async () => {
+  const environment = virtualEnvironment();
+  const llm = startScripted({ cache: { sequences: 4, msPerToken: 10 } }, environment);
+  const prompt = ids(100);
+  const warmed = llm.warming?.warm({ prompt, affinity: 'a', chance: 1 }, never());
+  await environment.advance(100);
+  const startedMs = environment.clock.monotonic();
+  let usage: unknown;
+  const generation = (async () => {
+    const request = { prompt: ids(20, 30), maxTokens: 1, stop: [], sampling: {}, affinity: 'b', stream: false };
+    for await (const event of llm.generate(request, never())) if (event.kind === 'end') usage = event.usage;
+    return environment.clock.monotonic() - startedMs;
+  })();
+  await environment.advance(2_000);
+  // The rest of a chunk of 16, and 20 ids of its own.
+  expect(await generation).toBe(60 + 200);
+  expect(usage).toMatchObject({ promptMs: 200, evaluatedTokens: 20 });
+  expect(await warmed).toMatchObject({ end: 'warm', evaluatedTokens: 100 });
+  expect(llm.warming?.status().preemptions).toBe(1);
+  await llm.close();
+});
