@@ -1,6 +1,7 @@
 import type { ContextId, KeygroupId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
+import type { AnswersElsewhere } from './answers-elsewhere.ts';
 import type { ConversationIndex } from './conversation-index.ts';
 import type { OnlyHereStatus, ReplicationStatus } from './replication-status.ts';
 import type { TurnArbitration } from './turn-arbitration.ts';
@@ -78,6 +79,8 @@ export type RemovalListener = (key: SessionKey) => void;
 export interface SharedContexts {
   /** `undefined` where nodes cannot ask each other about turns. */
   readonly arbitration?: TurnArbitration;
+  /** `undefined` where nodes cannot ask each other about answers that are under way. */
+  readonly answers?: AnswersElsewhere;
   status(): ReplicationStatus;
   /** What this node alone has of what it wrote, as far as its peers have said since it started; empty when they have it all. */
   onlyHere(): Promise<OnlyHereStatus[]>;

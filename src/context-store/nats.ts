@@ -27,6 +27,7 @@ import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
+import { AnswerQuestions } from './replication/peers/answer-questions.ts';
 import {
   describedNode,
   type Hello,
@@ -120,6 +121,7 @@ class SharedReplica implements NatsStore {
   readonly #fetches: SessionFetches;
   readonly #gapFills: GapFills;
   readonly #turns: TurnQuestions;
+  readonly #answers: AnswerQuestions;
   readonly #instance: string;
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -150,8 +152,14 @@ class SharedReplica implements NatsStore {
       clock,
       logger,
     });
+    this.#answers = new AnswerQuestions({
+      peers: (keygroup) => this.#directory.answeringPeers(keygroup),
+      clock,
+      logger,
+    });
     this.sharing = {
       arbitration: this.#turns,
+      answers: this.#answers,
       status: () => this.#status(),
       onlyHere: () => this.#onlyHere.rows(),
       refresh: () => this.#refresh(),
@@ -176,6 +184,7 @@ class SharedReplica implements NatsStore {
         onHello: (hello) => this.#greeted(hello),
         onKnock: (hello) => this.#knocked(hello),
         turns: this.#turns,
+        answers: this.#answers,
         onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
         hasHub: () => this.#directory.hasHub,
       },
@@ -322,6 +331,7 @@ class SharedReplica implements NatsStore {
       ...(load !== undefined && { load }),
       handsOutSessions: true,
       arbitratesTurns: true,
+      tellsOfAnswers: true,
     };
   }
 }

@@ -55,6 +55,7 @@ const PORT_FILES = [
   'llm-service/llm-service.ts',
   'llm-service/chat-template.ts',
   'llm-service/reply-grammar.ts',
+  'context-store/answers-elsewhere.ts',
   'context-store/context-store.ts',
   'context-store/conversation-index.ts',
   'context-store/outcome-unknown.ts',

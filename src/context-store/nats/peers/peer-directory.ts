@@ -2,6 +2,7 @@ import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifier
 import type { Environment } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
+import type { AnsweringPeer } from '../../replication/peers/answer-questions.ts';
 import { EarlierStarts } from '../../replication/peers/earlier-starts.ts';
 import {
   type Hello,
@@ -129,6 +130,11 @@ export class PeerDirectory {
 
   askedPeer(nodeId: NodeId, keygroup: KeygroupId): AskedPeer | undefined {
     return this.#links.get(nodeId)?.askedPeer(keygroup);
+  }
+
+  /** Those that can be asked now about answers of the keygroup. */
+  answeringPeers(keygroup: KeygroupId): AnsweringPeer[] {
+    return [...this.#links.values()].flatMap((link) => link.answeringPeer(keygroup) ?? []);
   }
 
   /** What a node that greets this one is told. */

@@ -4,6 +4,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
+import type { AnsweringPeer } from '../../replication/peers/answer-questions.ts';
 import { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import {
   describedNode,
@@ -129,6 +130,12 @@ export class PeerLink {
   /** The peer, where it can be asked now about turns of the keygroup. */
   askedPeer(keygroup: KeygroupId): AskedPeer | undefined {
     const answers = this.node?.arbitratesTurns === true && this.node.keygroups.includes(keygroup);
+    return answers && this.state === 'connected' ? this.calls : undefined;
+  }
+
+  /** The peer, where it can be asked now about answers of the keygroup. */
+  answeringPeer(keygroup: KeygroupId): AnsweringPeer | undefined {
+    const answers = this.node?.tellsOfAnswers === true && this.node.keygroups.includes(keygroup);
     return answers && this.state === 'connected' ? this.calls : undefined;
   }
 

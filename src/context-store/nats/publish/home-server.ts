@@ -13,7 +13,7 @@ import { hearKnock, hearRequest, type KnockParts } from '../peers/heard-requests
 import { Publisher } from './publisher.ts';
 
 export interface HomeServerOptions
-  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport' | 'turns'>,
+  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport' | 'turns' | 'answers'>,
     Pick<KnockParts, 'onKnock'> {
   readonly url: string;
   readonly tls: NatsConnectionOptions['tls'];

@@ -2,8 +2,10 @@ import { MalformedBytes } from '../../../domain/bytes.ts';
 import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { PeerClock } from '../../../domain/node-time.ts';
 import type { Clock } from '../../../environment/environment.ts';
+import type { AnswerQuestion } from '../../answers-elsewhere.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
+import type { AnsweringPeer } from './answer-questions.ts';
 import { PeerDelay } from './peer-delay.ts';
 import {
   decodePage,
@@ -31,7 +33,7 @@ export interface PeerChannel {
 }
 
 /** What this node asks and tells one peer, over whichever channel there is at the time. */
-export class PeerCalls implements AskedPeer {
+export class PeerCalls implements AskedPeer, AnsweringPeer {
   readonly nodeId: NodeId;
   readonly #clock: Clock;
   readonly #delay = new PeerDelay();
@@ -90,6 +92,12 @@ export class PeerCalls implements AskedPeer {
   async turn(attempt: TurnAttempt, from: NodeId): Promise<CarriedVerdict> {
     const answer = await this.#measured(this.#ask({ kind: 'turn', ...carried(attempt, from) }));
     return decoded(answer, (data) => decodeVerdict(data, attempt.key.keygroup));
+  }
+
+  async answer({ key, answerId, wish }: AnswerQuestion): Promise<Uint8Array | undefined> {
+    const { keygroup, userId, sessionId } = key;
+    const told = await this.#ask({ kind: 'answer', keygroup, userId, sessionId, answerId, wish });
+    return told.length === 0 ? undefined : told;
   }
 
   tellOfGrant(attempt: TurnAttempt, from: NodeId, isOver: boolean): void {

@@ -3,8 +3,10 @@ import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { AnswerId } from '../../../domain/record/answer-id.ts';
 import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { HASH_BYTES } from '../../../domain/record/record-fields.ts';
+import { ANSWER_WISHES, type AnswerWish } from '../../answers-elsewhere.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { NodeDescription } from '../../replication-status.ts';
 
@@ -57,6 +59,8 @@ const node = Type.Object({
   handsOutSessions: Type.Optional(Type.Literal(true)),
   /** It answers `turn`; nodes of earlier versions do not. */
   arbitratesTurns: Type.Optional(Type.Literal(true)),
+  /** It answers `answer`; nodes of earlier versions do not. */
+  tellsOfAnswers: Type.Optional(Type.Literal(true)),
 });
 export type NodeAnnouncement = Static<typeof node>;
 
@@ -112,6 +116,15 @@ const request = Type.Union([
   Type.Object({ kind: Type.Literal('turn'), ...turnAttempt }),
   /** The asking node is at the turn that it asked about, still, or is not any more and has stored nothing. */
   Type.Object({ kind: Type.Literal('grant'), ...turnAttempt, isOver: Type.Boolean() }),
+  /** What is known of an answer that has no record yet, and what is wished of it. */
+  Type.Object({
+    kind: Type.Literal('answer'),
+    keygroup,
+    userId: text(),
+    sessionId: text(),
+    answerId: Type.Unsafe<AnswerId>(text('^[0-9a-f]{16}$')),
+    wish: Type.Unsafe<AnswerWish>({ type: 'string', enum: [...ANSWER_WISHES] }),
+  }),
   /** The asking node finds no stream for this keygroup. */
   Type.Object({ kind: Type.Literal('check'), keygroup }),
   /** The asking node has the asked node's records up to here, durable. */

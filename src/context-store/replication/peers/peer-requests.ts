@@ -3,6 +3,7 @@ import type { Clock, Logger } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
+import type { AnswerQuestions } from './answer-questions.ts';
 import {
   encodeMessage,
   encodePage,
@@ -32,6 +33,7 @@ export interface PeerRequestsParts {
   readonly onHello: (hello: Hello) => Promise<HelloReply>;
   readonly onCheck: (keygroup: KeygroupId) => void;
   readonly turns: Pick<TurnQuestions, 'answer' | 'note'>;
+  readonly answers: Pick<AnswerQuestions, 'answer'>;
   readonly onReport: (peer: NodeId, log: OriginLog, sequence: number) => void;
 }
 
@@ -67,6 +69,11 @@ export async function answerTo(
     case 'grant':
       parts.turns.note(attemptOf(request), request.nodeId, request.isOver);
       return undefined;
+    case 'answer': {
+      const { keygroup, userId, sessionId, answerId, wish } = request;
+      const key = { keygroup, userId, sessionId } as SessionKey;
+      return (await parts.answers.answer({ key, answerId, wish })) ?? NOTHING;
+    }
     case 'check':
       parts.onCheck(request.keygroup);
       return undefined;
@@ -77,6 +84,9 @@ export async function answerTo(
       return request satisfies never;
   }
 }
+
+/** Nothing is known here. */
+const NOTHING = new Uint8Array();
 
 function attemptOf({ keygroup, userId, sessionId, turn, parent, attempt }: TurnRequest): TurnAttempt {
   const key = { keygroup, userId, sessionId } as SessionKey;

@@ -7,6 +7,7 @@ import { embeddingsRoute } from './embeddings-route.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
 import { compactRoute } from './responses/compact-route.ts';
+import { knownResponseRoutes } from './responses/known-response-routes.ts';
 import { Responses } from './responses/responses.ts';
 import { responsesRoutes } from './responses/responses-routes.ts';
 import { responsesSocket } from './responses/responses-socket.ts';
@@ -22,6 +23,7 @@ export const openAi: Dialect = {
     completionRoutes(app, parts);
     const responses = new Responses(parts);
     responsesRoutes(app, parts, responses);
+    knownResponseRoutes(app, parts, responses);
     compactRoute(app, parts, responses);
     responsesSocket(app, parts, responses);
     conversationsRoutes(app, parts, responses);

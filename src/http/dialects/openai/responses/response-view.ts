@@ -74,6 +74,11 @@ export const ResponseReply = Type.Object(
   { additionalProperties: true, title: 'Response' },
 );
 
+export const ResponseEvent = Type.Object(
+  { type: Type.String(), sequence_number: Type.Integer() },
+  { additionalProperties: true, title: 'ResponseEvent' },
+);
+
 export function responseView(state: ResponseState) {
   const { status, preamble, output, said, usage } = state;
   const shown = Object.entries(SHOWN_DEFAULTS).map(([name, usual]) => [name, said[name] ?? usual]);

@@ -20,6 +20,7 @@ import { ResponseIds } from './response-ref.ts';
 import type { ResponseState } from './response-view.ts';
 import { RunningResponse, RunningResponses } from './running-responses.ts';
 import { StoredResponses } from './stored-responses.ts';
+import { ToldResponses } from './told-responses.ts';
 
 /** Has planned responses answered, as turns or without keeping them, and keeps those in sight that are under way. */
 export class Responses {
@@ -27,6 +28,7 @@ export class Responses {
   readonly stored: StoredResponses;
   readonly planner: ResponsePlanner;
   readonly running = new RunningResponses();
+  readonly told: ToldResponses;
   readonly #parts: AppParts;
 
   constructor(parts: AppParts) {
@@ -34,6 +36,7 @@ export class Responses {
     this.ids = new ResponseIds(parts.ids);
     this.stored = new StoredResponses(parts, this.ids);
     this.planner = new ResponsePlanner(parts, this);
+    this.told = new ToldResponses(this.running, parts.node.records.sharing?.answers);
   }
 
   /** Has it answered. Throws what the turn throws, in this API's words. */

@@ -34,10 +34,14 @@ export class StoredResponses {
   }
 
   /** Throws `session_not_found` for what is no response, or is gone; `context_stale` for one that may still come. */
-  async find(ref: ResponseRef, signal: AbortSignal): Promise<FoundResponse> {
+  async find(
+    ref: ResponseRef,
+    signal: AbortSignal,
+    { maxWaitMs } = { maxWaitMs: this.#parts.options.maxWaitMs },
+  ): Promise<FoundResponse> {
     const model = this.modelOf(ref);
     if (model === undefined) throw new DiscedgeError('session_not_found', 'this node does not serve its model');
-    const wait = { maxWaitMs: this.#parts.options.maxWaitMs, signal };
+    const wait = { maxWaitMs, signal };
     const found = await model.contextManager.answers.find(ref, ref.answerId, wait);
     const preamble = await preambleOf(found, model);
     const state = this.stateOf({ model, ref, turn: found.turn, parts: found.text.parts, preamble });
