@@ -19,7 +19,13 @@ import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { Sessions } from './sessions/sessions.ts';
-import { type AddedItems, AddedItemsWriter, type AddRequest, withAdded } from './turn/added-items.ts';
+import {
+  type AddedItems,
+  AddedItemsWriter,
+  type AddedItemsWriterParts,
+  type AddRequest,
+  withAdded,
+} from './turn/added-items.ts';
 import { callableTools, heldSampling, requireTools } from './turn/asked-form.ts';
 import { callIds } from './turn/call-ids.ts';
 import { generateReply } from './turn/generate-reply.ts';
@@ -115,7 +121,8 @@ export class ContextManager {
     this.conversations = new Conversations({ keygroup: this.keygroup, node });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? this.#openingMode] };
-    this.#items = new AddedItemsWriter({ keygroup: this.keygroup, node, gate: this.#gate, template });
+    const requireRoom: AddedItemsWriterParts['requireRoom'] = (request, pass) => this.#requireRoom(request, pass);
+    this.#items = new AddedItemsWriter({ keygroup: this.keygroup, node, gate: this.#gate, template, requireRoom });
   }
 
   /**
@@ -297,6 +304,17 @@ export class ContextManager {
     return { mode, prompt: await this.#modes[mode].build({ request: added, session, base: answered, replyTokens }) };
   }
 
+  /** What would not fit once it is kept would have every later turn refused. What a template says of it is the next turn's. */
+  async #requireRoom(request: AddRequest, pass: OpenPass): Promise<void> {
+    const reading: TurnRequest = { ...READING, ...request, place: { tip: 'new' } };
+    try {
+      const { prompt } = await this.#build(reading, pass);
+      prompt.evaluated();
+    } catch (error) {
+      if (error instanceof DiscedgeError && error.code === 'context_overflow') throw error;
+    }
+  }
+
   async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<TakenTurn> {
     const { answered } = pass;
     const text = await this.#modes[answeredMode(answered)].readReply(answered);
@@ -362,6 +380,20 @@ export class ContextManager {
     return replyReserve(this.#parts.llm.description.contextTokens, this.#maxTokens(request));
   }
 }
+
+/** How a turn would read what is added before it: as well as it can. */
+const READING = {
+  mode: undefined,
+  maxTokens: undefined,
+  stop: [],
+  sampling: {},
+  stream: false,
+  consistency: 'strong',
+  writeConcern: 'local',
+  replicatedWaitMs: 0,
+  overflow: 'drop-oldest',
+  reasoning: 'as-template',
+} as const;
 
 /** Whether nobody else can know of its session. */
 function isNew({ sessionId, place }: TurnRequest): boolean {

@@ -103,8 +103,8 @@ export interface ChatTemplate {
   renderText(messages: readonly TemplateMessage[], options: { readonly generationPrompt: boolean }): Promise<string>;
 }
 
-/** Messages in one turn: far above any few-shot opening, and little work for a template. */
-const MESSAGES_MAX = 1024;
+/** Messages in one turn: more than any API takes in a request with all that may have been added before it. */
+const MESSAGES_MAX = 32_768;
 
 /**
  * Compiles the model's chat template and finds out, by rendering short conversations, how earlier turns stand under later

@@ -45,11 +45,16 @@ export interface AddedItems {
   readonly replayed: boolean;
 }
 
+/** That wait to be read by the next turn; as many as a conversation that a client sends whole may have. */
+const WAITING_MESSAGES_MAX = 16_384;
+
 export interface AddedItemsWriterParts {
   readonly keygroup: KeygroupId;
   readonly node: NodeResources;
   readonly gate: TurnGate;
   readonly template: Pick<ChatTemplate, 'calls'>;
+  /** Throws `context_overflow` where no turn that reads the messages would fit. */
+  readonly requireRoom: (request: AddRequest, pass: OpenPass) => Promise<void>;
 }
 
 /** Writes messages that have a place in a session of their own, as a turn has, and no reply. */
@@ -63,7 +68,8 @@ export class AddedItemsWriter {
   /**
    * Durable on this node when it resolves. They wait their turn, and their place is one node's, as a turn's is. Throws what
    * the turn gate, arbitration and the store throw; `invalid_request` for what no record holds, a result of no
-   * call, and a call under a template that knows none.
+   * call, a call under a template that knows none, and more messages than the next turn may read; `context_overflow` for what
+   * does not fit into the window with what was added before.
    */
   add(request: AddRequest, gone: AbortSignal): Promise<AddedItems> {
     const { keygroup, node } = this.#parts;
@@ -76,7 +82,7 @@ export class AddedItemsWriter {
   }
 
   async #addQueued(key: SessionKey, request: AddRequest, task: RunningTurn): Promise<AddedItems> {
-    const { node, gate, template } = this.#parts;
+    const { node, gate, template, requireRoom } = this.#parts;
     const { arbitration, records } = node;
     const claim = claimOf(request);
     const wasInDoubt = records.isInDoubt(key);
@@ -90,6 +96,10 @@ export class AddedItemsWriter {
       refuseLateSystem(request, pass.session.history.lastAnswered(pass.base));
       if (template.calls === undefined) refuseCalls(request.messages);
       requireCalls(request.messages, pass);
+      if (request.messages.length > 0) {
+        refuseTooMany(request, pass);
+        await requireRoom(request, pass);
+      }
       const record = sealed(this.#recordOf(key, request, pass));
       task.startCommitting();
       await records.writeSealed(record);
@@ -132,6 +142,15 @@ export class AddedItemsWriter {
 export function withAdded(request: TurnRequest, added: readonly Turn[]): TurnRequest {
   const messages = added.flatMap(({ record: { payload } }) => (payload.mode === 'items' ? payload.messages : []));
   return messages.length === 0 ? request : { ...request, messages: [...messages, ...request.messages] };
+}
+
+function refuseTooMany({ messages }: AddRequest, { base, session }: Pick<OpenPass, 'base' | 'session'>): void {
+  const waiting = session.history.addedUpTo(base).reduce((sum, { record: { payload } }) => {
+    return sum + (payload.mode === 'items' ? payload.messages.length : 0);
+  }, messages.length);
+  if (waiting <= WAITING_MESSAGES_MAX) return;
+  const message = `${waiting} messages would wait for the next turn, which reads up to ${WAITING_MESSAGES_MAX}: have it answer first`;
+  throw new DiscedgeError('invalid_request', message, { param: 'messages' });
 }
 
 function refuseCalls(messages: readonly Message[]): void {

@@ -167,9 +167,8 @@ function formsOf(
     from = end;
   }
   for (const [index, { messages }] of outline.turns.entries()) {
-    const moved = messages.find(
-      (_, place) => !isSystem(outline, index, place) && !forms[index]?.marks.includes(`${place}`),
-    );
+    const stand = new Set(forms[index]?.marks);
+    const moved = messages.find((_, place) => !isSystem(outline, index, place) && !stand.has(`${place}`));
     if (moved !== undefined) throw new TemplateRefusal(`moves ${moved.role} messages to another turn`);
   }
   return { before, turns: forms };

@@ -110,20 +110,20 @@ export async function fillSegment(
     if (said.calls !== undefined) return callPieces(said, calls, style).map((piece) => ({ message, ...piece }));
     return [{ message, texts: [{ text: (ends[message] as TextEnds).removedFrom(said.content) }], style }];
   });
-  const tokenized = await pieces.contents(asked);
+  const tokenized = outlines.map((): TokenSequence[] => []);
+  for (const [piece, ids] of (await pieces.contents(asked)).entries())
+    tokenized[asked[piece]?.message as number]?.push(ids);
   const contents = own.map((message, index) => {
     if (message === undefined) return standing(form.marks[index] as string, before) ?? [];
-    return tokenized.filter((_, piece) => asked[piece]?.message === message).flat();
+    return (tokenized[message] as TokenSequence[]).flat();
   });
   const { ids, starts, leadLength } = fillForm(form, contents, options.skip);
+  const places = new Map(own.map((message, place) => [message, place]));
   const spans = outlines.map(({ role }, message) => {
-    const place = own.indexOf(message);
+    const place = places.get(message) as number;
     return { role, start: starts[place] as number, length: (contents[place] as TokenSequence).length };
   });
-  const saidLengths = outlines.map((_, message) => {
-    const [text, call] = tokenized.filter((_, piece) => asked[piece]?.message === message);
-    return call === undefined ? 0 : (text as TokenSequence).length;
-  });
+  const saidLengths = tokenized.map(([text, call]) => (call === undefined ? 0 : (text as TokenSequence).length));
   return { ids, spans, saidLengths, leadLength };
 }
 

@@ -7,6 +7,8 @@ export interface Dated {
 
 /** Shapes kept: kinds of turns are few, but requests choose them. */
 const SHAPES_MAX = 64;
+/** Of a shape's key, which has some ten characters for each message: a longer conversation hardly comes twice, and its shape is megabytes. */
+const KEY_CHARS_MAX = 8_192;
 
 /**
  * Shapes by what they depend on, the least recently used dropped first, so that whole conversations, of which hardly two are
@@ -30,6 +32,7 @@ export class ShapeCache<Shape extends Dated> {
       }
     }
     const made = make();
+    if (key.length > KEY_CHARS_MAX) return made;
     this.#keep(key, made);
     made.catch(() => {
       if (this.#shapes.get(key) === made) this.#shapes.delete(key);

@@ -260,12 +260,24 @@ describe('is refused by name', () => {
   ])('%s', async (_, body, param, code) => {
     expect(await refusal(body)).toMatchObject({ status: 400, param, code, type: 'invalid_request_error' });
   });
+});
 
-  it('a conversation of ten thousand messages, as long', async () => {
-    const messages = Array.from({ length: 5_000 }, (_, at) => [user(`m ${at}`), { role: 'assistant', content: 'yes' }]);
-    const error = await refusal({ messages: [...messages.flat(), user('end')] as ChatCompletionMessageParam[] });
-    expect(error.status).toBe(400);
-    expect(error.message).toMatch(/1024 messages/);
+it('a conversation of ten thousand messages that nobody knows is answered, and gone on from by its exact ids', async () => {
+  const known = Array.from({ length: 5_000 }, (_, at) => [
+    user(`m ${at}`),
+    { role: 'assistant', content: 'yes' },
+  ]).flat();
+  const messages = [...known, user('end')] as ChatCompletionMessageParam[];
+  const { choices } = await openai.chat.completions.create({ model: 'scripted', messages });
+  const reply = choices[0]?.message as ChatCompletionMessageParam;
+  expect(reply.content).toBe('Turn 5001: end');
+  const next = await openai.chat.completions.create({
+    model: 'scripted',
+    messages: [...messages, reply, user('more')],
+  });
+  expect(next.choices[0]).toMatchObject({
+    message: { content: 'Turn 5002: more' },
+    discedge: { based_on_turn: 1, exact_ids: true },
   });
 });
 

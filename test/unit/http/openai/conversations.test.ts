@@ -126,3 +126,20 @@ describe('what is wrong is refused by name', () => {
     expect(await failure(client.conversations.retrieve('conv_none'))).toMatchObject({ status: 404 });
   });
 });
+
+it('what is added and would fit no turn’s window is refused, at once or bit by bit, and the conversation goes on', async () => {
+  const small = await startTestNode({ llm: 'scripted', contextTokens: 2_048 });
+  const by = new OpenAI({ baseURL: `${small.url}/v1`, apiKey: 'any', maxRetries: 0 });
+  const { id } = await by.conversations.create();
+  const add = (length: number) => by.conversations.items.create(id, { items: [user('x'.repeat(length))] });
+  const refused = { status: 400, code: 'context_length_exceeded' };
+  expect(await failure(add(2_100))).toMatchObject(refused);
+  await add(900);
+  expect(await failure(add(900))).toMatchObject(refused);
+  expect(await failure(by.conversations.create({ items: [user('x'.repeat(2_100))] }))).toMatchObject(refused);
+  const answered = await by.responses.create({ model: 'scripted', conversation: id, input: 'and now' });
+  expect(answered.output_text).toBe('Turn 2: and now');
+  // What is behind an answer may be left out of the window.
+  await add(900);
+  await small.close();
+});

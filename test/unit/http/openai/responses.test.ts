@@ -143,11 +143,17 @@ describe('a history that the client keeps', () => {
     expect(kept.data).toHaveLength(100);
   });
 
-  it('of 10,000 items is answered where nothing is kept, and refused by name where it would be kept, or is longer', async () => {
+  it('of 10,000 items is answered, kept or not, and gone on from; one that is longer is refused by name', async () => {
     const answered = await create({ input: history(10_000), store: false });
     expect(answered.output_text).toBe('Turn 5000: said 9999');
     const refused = { status: 400, code: 'invalid_request', param: 'input' };
-    expect(await failure(create({ input: history(10_000) }))).toMatchObject(refused);
+    const kept = await create({ input: history(10_000) });
+    expect(kept).toMatchObject({
+      output_text: answered.output_text,
+      usage: { input_tokens: answered.usage?.input_tokens },
+    });
+    const next = await create({ input: 'more', previous_response_id: kept.id });
+    expect(next.output_text).toBe('Turn 5001: more');
     expect(await failure(create({ input: history(10_001), store: false }))).toMatchObject(refused);
   });
 });
