@@ -56,6 +56,11 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'There is no response of this id: unknown, deleted, expired, never stored, or of another cluster.',
   },
+  completion_not_found: {
+    status: 404,
+    retry: false,
+    meaning: 'There is no such chat completion: never stored here, deleted or expired.',
+  },
   conversation_not_found: {
     status: 404,
     retry: false,

@@ -62,6 +62,8 @@ it('a generated client compiles, types every success, and runs against the node'
     ...{ createChatCompletion: ['Turn 1: hi'], createCompletion: ['length'] },
     createResponse: ['completed', true],
     ...{ retrieveResponse: true, listInputItems: 1, deleteResponse: true, countInputTokens: true },
+    ...{ retrieveChatCompletion: true, updateChatCompletion: { of: 'ada' }, listChatMessages: ['user'] },
+    deleteChatCompletion: true,
     ...{ compactConversation: ['message', 'compaction'] },
     // It has come to its end.
     cancelResponse: 400,

@@ -23,6 +23,7 @@ function ok<Answer>({ data, error }: { data?: Answer; error?: unknown }): Answer
 }
 
 type Response = components['schemas']['Response'];
+let completion_id = '';
 let response_id = '';
 let conversation_id = '';
 let item_id = '';
@@ -59,6 +60,28 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     const body = { messages: [{ role: 'user' as const, content: 'hi' }], user: 'ada' };
     const reply = ok(await client.POST('/v1/chat/completions', { body }));
     return (reply as components['schemas']['ChatCompletion']).choices.map(({ message }) => message.content);
+  },
+  retrieveChatCompletion: async () => {
+    const body = { messages: [{ role: 'user' as const, content: 'hi' }], user: 'grace' };
+    const made = ok(await client.POST('/v1/chat/completions', { body }));
+    completion_id = (made as components['schemas']['ChatCompletion']).id;
+    const path = { completion_id };
+    return ok(await client.GET('/v1/chat/completions/{completion_id}', { params: { path } })).id === completion_id;
+  },
+  updateChatCompletion: async () => {
+    const params = { path: { completion_id } };
+    return ok(await client.POST('/v1/chat/completions/{completion_id}', { params, body: { metadata: { of: 'ada' } } }))
+      .metadata;
+  },
+  listChatMessages: async () => {
+    const params = { path: { completion_id } };
+    return ok(await client.GET('/v1/chat/completions/{completion_id}/messages', { params })).data.map(
+      ({ role }) => role,
+    );
+  },
+  deleteChatCompletion: async () => {
+    const params = { path: { completion_id } };
+    return ok(await client.DELETE('/v1/chat/completions/{completion_id}', { params })).deleted;
   },
   createCompletion: async () => {
     const reply = ok(await client.POST('/v1/completions', { body: { prompt: 'hi', max_tokens: 2 } }));

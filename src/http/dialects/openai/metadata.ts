@@ -24,10 +24,12 @@ export const Metadata = Type.Unsafe<Record<string, string>>(
   ),
 );
 
+export const METADATA = 'openai.metadata';
+
 /** Metadata as a record keeps it. Throws `invalid_request` for more than a record holds. */
 export function metadataExtension(metadata: Record<string, string>): Extensions {
   const bytes = new TextEncoder().encode(JSON.stringify(metadata));
-  if (bytes.length <= NOTE_BYTES_MAX) return new Map([['openai.metadata', bytes]]);
+  if (bytes.length <= NOTE_BYTES_MAX) return new Map([[METADATA, bytes]]);
   const message = `metadata is ${bytes.length} bytes as JSON, more than the ${NOTE_BYTES_MAX} that are kept of it`;
   throw new DiscedgeError('invalid_request', message, { param: 'metadata' });
 }

@@ -1,6 +1,8 @@
 import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
 import { chatRoutes } from './chat/chat-routes.ts';
+import { storedCompletionRoutes } from './chat/stored-completion-routes.ts';
+import { StoredCompletions } from './chat/stored-completions.ts';
 import { completionRoutes } from './completions/completion-routes.ts';
 import { conversationsRoutes } from './conversations/conversations-routes.ts';
 import { embeddingsRoute } from './embeddings-route.ts';
@@ -19,9 +21,10 @@ export const openAi: Dialect = {
   routes(app, parts) {
     leaveOutNothing(app);
     modelsRoutes(app, parts);
-    chatRoutes(app, parts);
     completionRoutes(app, parts);
     const responses = new Responses(parts);
+    chatRoutes(app, parts, responses.ids);
+    storedCompletionRoutes(app, new StoredCompletions(parts, responses));
     responsesRoutes(app, parts, responses);
     knownResponseRoutes(app, parts, responses);
     compactRoute(app, parts, responses);

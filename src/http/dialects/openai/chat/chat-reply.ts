@@ -80,7 +80,7 @@ export function withoutUnasked(
   return { ...logprobs, content: logprobs.content.map((one) => ({ ...one, top_logprobs: [] })) };
 }
 
-function messageOf(parts: readonly ContentPart[]): Static<typeof ChatReplyMessage> {
+export function messageOf(parts: readonly ContentPart[]): Static<typeof ChatReplyMessage> {
   const joined = (wanted: 'text' | 'thinking') =>
     parts.flatMap((part) => (part.type === wanted ? [(part as { text: string }).text] : [])).join('');
   const [text, thought] = [joined('text'), joined('thinking')];

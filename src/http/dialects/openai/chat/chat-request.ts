@@ -5,7 +5,6 @@ import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../../app-parts.ts';
 import { invalid, requireKnown } from '../../../parameters.ts';
 import { turnOptions } from '../../../turn-options.ts';
-import { metadataExtension } from '../metadata.ts';
 import { samplingOf } from '../sampling.ts';
 import { formOf, toolsOf } from '../tools.ts';
 import { CHAT_PARAMETERS, type ChatBody } from './chat-body.ts';
@@ -51,7 +50,6 @@ export function chatRequests(
       mode: undefined,
       messages,
       ...(choice > 0 && { choice }),
-      ...(body.metadata !== undefined && { extensions: metadataExtension(body.metadata) }),
     };
     if (placed === undefined) return { kind: 'whole', request, sent };
     return { kind: 'turn', request: { ...request, ...placed } };

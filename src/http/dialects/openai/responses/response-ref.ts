@@ -56,6 +56,29 @@ export class ResponseIds {
     return this.#ids.seal(prefix, writer.view());
   }
 
+  /** All replies to one request, of one user and model. */
+  completion([first, ...others]: readonly [ResponseRef, ...ResponseRef[]]): string {
+    const writer = refBytes(first);
+    for (const ref of others) {
+      writeSession(ref, writer);
+      writer.hex(ref.answerId, ANSWER_ID_BYTES);
+    }
+    return this.#ids.seal('chatcmpl-', writer.view());
+  }
+
+  openCompletion(id: string, principal: Principal): readonly ResponseRef[] | undefined {
+    const opened = this.#open('chatcmpl-', id, principal, (reader) => {
+      const first = readRef(reader);
+      const choices = [first];
+      while (reader.remaining > 0) {
+        const sessionId = readSession(reader);
+        choices.push({ ...first, sessionId, answerId: answerIdFrom(reader.raw(ANSWER_ID_BYTES)) });
+      }
+      return { ...first, choices };
+    });
+    return opened?.choices;
+  }
+
   /** `undefined` for an id that no node of this cluster has given out, and for one of somebody else's session. */
   openResponse(id: string, principal: Principal): ResponseRef | undefined {
     return this.#open('resp_', id, principal, readRef);
@@ -106,6 +129,19 @@ function keyBytes({ keygroup, userId, sessionId }: SessionKey): ByteWriter {
   if (isUuid) writer.hex(sessionId.replaceAll('-', ''), SESSION_BYTES);
   else writer.text(sessionId);
   return writer;
+}
+
+/** Of a session whose user and model are known. */
+function writeSession({ sessionId }: Pick<SessionKey, 'sessionId'>, writer: ByteWriter): void {
+  const isUuid = UUID.test(sessionId);
+  writer.byte(isUuid ? UUID_SESSION : 0);
+  if (isUuid) writer.hex(sessionId.replaceAll('-', ''), SESSION_BYTES);
+  else writer.text(sessionId);
+}
+
+function readSession(reader: ByteReader): SessionId {
+  const isUuid = (reader.byte() & UUID_SESSION) !== 0;
+  return (isUuid ? uuid(reader.hex(SESSION_BYTES)) : reader.text(ID_BYTES_MAX)) as SessionId;
 }
 
 function refBytes(ref: ResponseRef): ByteWriter {
