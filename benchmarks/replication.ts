@@ -1,9 +1,10 @@
-// npm run bench:replication [-- --quick --pace MS --idle S --records N --rows FILE]
+// npm run bench:replication [-- --quick --pace MS --idle S --records N --rows FILE --fred HOST:PORT,HOST:PORT --certs DIR]
 //
 // What replication costs on the wire and how long it takes: the paper's nine turns between two stores, each with its own
 // nats-server, over mutual TLS. The two ends are network namespaces joined by one cable, and what is counted is every IP
 // packet on it, both ways, once the connection stands. Where namespaces are not allowed, it says so and counts the payloads
-// of NATS messages. The far end pulls from the near end; nothing is pulled the other way.
+// of NATS messages. The far end pulls from the near end; nothing is pulled the other way. Then the same turns through the paper's
+// own store, in its way and in ours: on the double of FReD, and before that on real nodes where --fred names them.
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
@@ -13,17 +14,16 @@ import { makeAuthority, makeNodeCertificate } from '../src/certificates/certific
 import type { ClusterName, NodeId } from '../src/domain/identifiers.ts';
 import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
 import { benchmarkFlags } from './support/arguments.ts';
+import { benchFredDoubles, benchFredNodes } from './support/fred/bench-fred.ts';
 import { JoinedNamespaces, namespacesAllowed, runInNamespace, type Traffic } from './support/joined-namespaces.ts';
+import { type MeasuredSession, printedBytes, type SessionBytes } from './support/replication-bytes.ts';
 import type { Appended, WrittenTurn } from './support/replication-node.ts';
 import { ReplicationNodeHandle } from './support/replication-node-handle.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
-import { table } from './support/table.ts';
 import { type Mode, type Portion, WrittenSessions } from './support/written-session.ts';
 
 const SEED = 1;
-/** Bytes that the paper's prototype sends for the nine turns, whole context each time, as the paper gives them. */
-const PROTOTYPE_BYTES = { tokenized: 34_956, raw: 40_340 } as const;
 const VARIANTS: readonly (readonly [Mode, Portion])[] = [
   ['tokenized', 'delta'],
   ['tokenized', 'whole'],
@@ -50,6 +50,9 @@ const values = benchmarkFlags('replication', {
   idle: { type: 'string', help: 'SECONDS that idle traffic is counted (default: 60)', isNumber: true },
   records: { type: 'string', help: 'RECORDS for the speed of catching up (default: 10000)', isNumber: true },
   rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
+  fred: { type: 'string', help: 'HOSTS of two FReD nodes that run, HOST:PORT,HOST:PORT' },
+  certs: { type: 'string', help: 'DIR that "discedge certs fred" made, for --fred' },
+  'fred-peer-ports': { type: 'string', help: 'PORTS of those nodes for their peers, on this machine, to count bytes' },
   'nats-server': { type: 'string', help: 'PROGRAM to use (default: as the tests find it)' },
   'in-namespace': { type: 'boolean', default: false, help: '' },
 });
@@ -57,12 +60,9 @@ const paceMs = Number(values.pace ?? (values.quick ? 100 : 1_500));
 const idleSeconds = Number(values.idle ?? (values.quick ? 0 : 60));
 const records = Number(values.records ?? (values.quick ? 200 : 10_000));
 const delaySamples = values.quick ? 20 : 400;
+const fredScale = { paceMs, delaySamples, delayPaceMs: DELAY_PACE_MS, records };
 
 const natsServer = values['nats-server'] ?? ((await natsPrograms())[0]?.path as string);
-if (!values['in-namespace'] && namespacesAllowed()) {
-  const words = [...process.argv.slice(2), '--in-namespace', '--nats-server', natsServer];
-  process.exit(await runInNamespace([fileURLToPath(import.meta.url), ...words]));
-}
 const info = {
   ...runInfo('replication', SEED),
   natsServer: execFileSync(natsServer, ['--version'], { encoding: 'utf8' }).trim().replace(/^.*v/, ''),
@@ -71,6 +71,17 @@ const info = {
   load: rounded(loadavg()[0] as number, 1),
 };
 const rows: object[] = [];
+if (values.fred !== undefined && !values['in-namespace']) {
+  const { fred, certs, 'fred-peer-ports': peerPorts } = values;
+  addRows(
+    await benchFredNodes({ fred, certs, peerPorts }, { sessions: await WrittenSessions.load(), scale: fredScale }),
+  );
+  writeRows();
+}
+if (!values['in-namespace'] && namespacesAllowed()) {
+  const words = [...process.argv.slice(2), '--in-namespace', '--nats-server', natsServer];
+  process.exit(await runInNamespace([fileURLToPath(import.meta.url), ...words]));
+}
 const cable = values['in-namespace'] ? await JoinedNamespaces.make() : undefined;
 const counted = cable === undefined ? 'message-payloads' : 'ip-packets';
 const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
@@ -95,24 +106,24 @@ try {
   const later = await measureBytes(near, far, sessions.session('tokenized', 'delta'));
   measured.push({ mode: 'tokenized', portion: 'delta', stream: `${2 * records} records`, ...later } as const);
   printBytes(measured);
+  addRows(await benchFredDoubles({ ownsNetwork: cable !== undefined }, { sessions, scale: fredScale }));
 } finally {
   await Promise.all(ends.map((end) => end.end()));
   cable?.end();
   rmSync(folder, { recursive: true, force: true });
 }
-if (values.rows !== undefined) {
-  appendFileSync(resolve(values.rows), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  console.log(`\n${rows.length} rows appended to ${values.rows}`);
+writeRows();
+
+function addRows(more: readonly object[]): void {
+  rows.push(...more.map((row) => ({ ...info, ...row })));
 }
 
-interface SessionBytes {
-  readonly turns: number;
-  readonly recordBytes: number;
-  readonly sentBytes: number;
-  readonly wireBytes: number;
-  readonly packets: number;
-  readonly wireBytesByTurn: readonly number[];
-  readonly sentBytesByTurn: readonly number[];
+/** Those that are not written yet. */
+function writeRows(): void {
+  if (values.rows === undefined) return;
+  const written = rows.splice(0).map((row) => `${JSON.stringify(row)}\n`);
+  appendFileSync(resolve(values.rows), written.join(''));
+  console.log(`\n${written.length} rows appended to ${values.rows}`);
 }
 
 /** One session, turn by turn, between two keep-alives: what the line carried for each turn, and how large the turn was. */
@@ -148,33 +159,8 @@ async function measureBytes(
   };
 }
 
-function printBytes(measured: readonly (SessionBytes & { mode: Mode; portion: Portion; stream: string })[]): void {
-  console.log(
-    `\nNine turns with 128-id replies (written, Qwen2 ids), bytes a peer (${counted}, both ways); prototype = the paper's, whole context each turn`,
-  );
-  const lines = measured.map((row) => ({
-    ...row,
-    wireByTurn: row.wireBytesByTurn.join(' '),
-    prototype: PROTOTYPE_BYTES[row.mode],
-    // Payloads alone are no match for the prototype's packets.
-    ...(cable !== undefined && { toPrototype: rounded(row.wireBytes / PROTOTYPE_BYTES[row.mode]) }),
-  }));
-  console.log(
-    table(lines, [
-      'mode',
-      'portion',
-      'stream',
-      'recordBytes',
-      'sentBytes',
-      'wireBytes',
-      'packets',
-      'prototype',
-      'toPrototype',
-    ]),
-  );
-  console.log('\nBytes on the wire by turn');
-  console.log(table(lines, ['mode', 'portion', 'stream', 'wireByTurn']));
-  for (const { wireByTurn: _, ...line } of lines) rows.push({ ...info, part: 'bytes', counted, paceMs, ...line });
+function printBytes(measured: readonly MeasuredSession[]): void {
+  for (const line of printedBytes(measured, counted)) rows.push({ ...info, part: 'bytes', counted, paceMs, ...line });
 }
 
 /** What the connection carries when nothing is written. */

@@ -23,6 +23,13 @@ interface BytesRow extends Row {
   readonly wireBytesByTurn: readonly number[];
 }
 
+interface FredBytesRow extends Row {
+  readonly way: string;
+  readonly sentBytes: number;
+  readonly wireBytes?: number;
+  readonly wireBytesByTurn?: readonly number[];
+}
+
 test('bench:replication counts what the nine turns cost, tokenized and raw, as deltas and whole', async () => {
   const folder = temporaryFolder();
   try {
@@ -42,7 +49,8 @@ test('bench:replication counts what the nine turns cost, tokenized and raw, as d
         seed: expect.any(Number),
         replies: expect.stringContaining('Qwen2'),
       });
-    expect(rows.map(({ part }) => part)).toEqual(['delay', 'speed', 'bytes', 'bytes', 'bytes', 'bytes', 'bytes']);
+    const overNats = rows.filter(({ part }) => !part.startsWith('fred-'));
+    expect(overNats.map(({ part }) => part)).toEqual(['delay', 'speed', 'bytes', 'bytes', 'bytes', 'bytes', 'bytes']);
     expect(rows[0]).toMatchObject({ turns: 20, p50Ms: expect.any(Number), p99Ms: expect.any(Number) });
     expect(rows[1]).toMatchObject({ records: 120, livePerSecond: expect.any(Number), catchUpMs: expect.any(Number) });
 
@@ -64,6 +72,27 @@ test('bench:replication counts what the nine turns cost, tokenized and raw, as d
     expect(Math.max(...later) / Math.min(...later)).toBeLessThan(1.5);
     if (counted === 'ip-packets') expect(wireBytes).toBeLessThanOrEqual(4_000);
     else process.stderr.write('bench:replication: no network namespaces here, so packets were not counted\n');
+
+    const overFred = rows.filter(({ part }) => part.startsWith('fred-'));
+    for (const row of overFred) expect(row.nodes).toBe('double');
+    expect(overFred.filter(({ part }) => part === 'fred-delay')).toMatchObject([
+      { way: 'whole-context-json', p50Ms: expect.any(Number), p99Ms: expect.any(Number) },
+      { way: 'record-a-turn', p50Ms: expect.any(Number), p99Ms: expect.any(Number) },
+    ]);
+    expect(overFred.at(-1)).toMatchObject({ part: 'fred-catch-up', records: 120, catchUpMs: expect.any(Number) });
+    for (const mode of ['tokenized', 'raw']) {
+      const [json, turnByTurn] = overFred.filter((row) => row.part === 'fred-bytes' && row.mode === mode) as [
+        FredBytesRow,
+        FredBytesRow,
+      ];
+      expect([json.way, turnByTurn.way]).toEqual(['whole-context-json', 'record-a-turn']);
+      expect(turnByTurn.sentBytes).toBeLessThan(json.sentBytes / 4);
+      // Where the kernel can be asked.
+      if (json.wireBytes === undefined) continue;
+      expect(json.wireBytes).toBeGreaterThan(json.sentBytes);
+      expect(turnByTurn.wireBytes).toBeLessThan(json.wireBytes / 2);
+      expect(json.wireBytesByTurn?.[8]).toBeGreaterThan(3 * (json.wireBytesByTurn?.[0] as number));
+    }
   } finally {
     folder.remove();
   }

@@ -29,8 +29,9 @@ export class FredDouble {
   readonly host: string;
   /** Where everyone else does, and what it tells of itself. */
   readonly advertisedHost: string;
+  /** Where the other FReD nodes do. */
+  readonly peerHost: string;
   readonly #options: FredDoubleOptions;
-  readonly #peerHost: string;
   #folder = new NodeFolder();
   #run: { readonly node: FredNode; readonly server: NodeServer } | undefined;
   #continues = Promise.resolve();
@@ -45,7 +46,7 @@ export class FredDouble {
     this.nodeId = options.nodeId;
     this.host = `${LOOPBACK}:${own}`;
     this.advertisedHost = `${LOOPBACK}:${advertised}`;
-    this.#peerHost = `${LOOPBACK}:${peers}`;
+    this.peerHost = `${LOOPBACK}:${peers}`;
   }
 
   /** Not started yet. */
@@ -71,7 +72,7 @@ export class FredDouble {
       certFile: join(certificates, 'fred.crt'),
       keyFile: join(certificates, 'fred.key'),
     });
-    const self = { nodeId, host: this.advertisedHost, peerHost: this.#peerHost };
+    const self = { nodeId, host: this.advertisedHost, peerHost: this.peerHost };
     const node = new FredNode({ self, naming, folder: this.#folder, tls, now, isAsync });
     await node.recover();
     node.replication.isCut = this.#isCut;
@@ -124,7 +125,7 @@ export class FredDouble {
     if (this.#run === undefined) return;
     this.#run.node.replication.isCut = true;
     this.#run.server.refuse(this.advertisedHost);
-    this.#run.server.refuse(this.#peerHost);
+    this.#run.server.refuse(this.peerHost);
   }
 
   /** Peers that were refused wait on before they deliver again: `deliver` ends that. */
@@ -148,6 +149,6 @@ export class FredDouble {
 
   async #listenForOthers(server: NodeServer): Promise<void> {
     await server.listen(this.advertisedHost);
-    await server.listen(this.#peerHost);
+    await server.listen(this.peerHost);
   }
 }
