@@ -27,12 +27,18 @@ export class NodeProcess extends NodeUnderTest {
 /** Runs `discedge serve` on a free port, of another build where `cli` names one, and resolves when it says where it listens. */
 export async function startNodeProcess(
   args: readonly string[],
-  options: { readonly listen?: string; readonly cli?: string; readonly env?: NodeJS.ProcessEnv } = {},
+  options: {
+    readonly listen?: string;
+    readonly cli?: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly onLine?: (line: string) => void;
+  } = {},
 ): Promise<NodeProcess> {
   const process = await startProcess({
     name: 'discedge serve',
     command: globalThis.process.execPath,
     ...(options.env !== undefined && { env: options.env }),
+    ...(options.onLine !== undefined && { onLine: options.onLine }),
     args: [
       options.cli ?? CLI_PATH,
       'serve',

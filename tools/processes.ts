@@ -21,6 +21,8 @@ export interface ProcessOptions {
   /** Added to this process's environment; `undefined` removes a variable. */
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Told every line, whole. */
+  readonly onLine?: (line: string) => void;
   /** What errors call it; the command's name by default. */
   readonly name?: string;
 }
@@ -77,6 +79,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
       lines.push(line.slice(0, LOG_LINE_CHARS_MAX));
       if (lines.length > LOG_LINES_MAX) lines.shift();
+      options.onLine?.(line);
       for (const listener of [...lineListeners]) listener(line);
     });
   read(child.stdout);

@@ -1,0 +1,253 @@
+/**
+ * Many users with texts that nobody else has; then every operation of the OpenAPI document is asked by each user with all ids
+ * of another, as they are and written otherwise. Nothing of anybody's may come back to anybody else, nor stand in the log or
+ * in the metrics, and nothing of anybody's may be gone afterwards. An operation that is added must say here how it is attacked.
+ */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { newApiKey } from '../../src/access/api-key.ts';
+import { KeyFolder } from '../../src/access/key-folder.ts';
+import type { UserId } from '../../src/domain/identifiers.ts';
+import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
+import type { Answer, Json } from '../../tools/test-node.ts';
+
+const USERS = 64;
+const ROLES = ['prompt', 'system', 'reply', 'metadata', 'item', 'tool', 'history'] as const;
+
+interface User {
+  readonly name: string;
+  readonly key: string;
+  /** What only this user has said: a word for each place that it was said in. */
+  readonly canary: (role: (typeof ROLES)[number]) => string;
+  readonly session: string;
+  readonly context: string;
+  readonly response: string;
+  readonly inputItem: string;
+  readonly outputItem: string;
+  readonly conversation: string;
+  readonly conversationItem: string;
+  readonly summary: string;
+}
+
+const folder = temporaryFolder();
+const logged: string[] = [];
+let node: NodeProcess;
+let users: readonly User[];
+
+beforeAll(async () => {
+  const keys = new KeyFolder(join(folder.path, 'keys'));
+  const named = await Promise.all(
+    Array.from({ length: USERS }, async (_, place) => {
+      const name = `user-${place}`;
+      const of = { scopes: ['user'], user: name as UserId } as const;
+      const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
+      await keys.put(kept);
+      return { name, key: text };
+    }),
+  );
+  node = await startNodeProcess(
+    ['--llm', 'scripted', '--store', 'memory', '--keys-dir', keys.path, '--log-level', 'debug'],
+    { onLine: (line) => logged.push(line) },
+  );
+  users = await Promise.all(named.map(prepared));
+});
+afterAll(async () => {
+  await node.process.stop();
+  folder.remove();
+});
+
+function ask(method: string, path: string, key: string, body?: object): Promise<Answer> {
+  const headers = { authorization: `Bearer ${key}`, ...(body && { 'content-type': 'application/json' }) };
+  return node.request(method, path, { headers, ...(body && { body: JSON.stringify(body) }) });
+}
+
+async function must(method: string, path: string, key: string, body?: object): Promise<Json> {
+  const answer = await ask(method, path, key, body);
+  if (answer.status !== 200) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
+  return answer.body;
+}
+
+/** A user that has said something at every place where something can be said. */
+async function prepared({ name, key }: { name: string; key: string }): Promise<User> {
+  const secret = randomBytes(6).toString('hex');
+  const canary: User['canary'] = (role) => `canary${ROLES.indexOf(role)}${secret}`;
+  const session = `session of ${name}`;
+  const post = (path: string, body: object) => must('POST', path, key, body);
+  const first = await post('/completion', {
+    ...{ session_id: session, turn: 1, system: canary('system'), prompt: `My name is ${canary('reply')}.` },
+  });
+  await post('/completion', { session_id: session, turn: 2, prompt: canary('prompt') });
+  await post('/v1/chat/completions', { messages: [{ role: 'user', content: canary('history') }] });
+  const response = await post('/v1/responses', { input: canary('item'), metadata: { note: canary('metadata') } });
+  const input = await must('GET', `/v1/responses/${response.id}/input_items`, key);
+  const conversation = await post('/v1/conversations', {
+    metadata: { note: canary('metadata') },
+    items: [{ role: 'user', content: canary('item') }],
+  });
+  const items = await must('GET', `/v1/conversations/${conversation.id}/items`, key);
+  const compacted = await post('/v1/responses/compact', { previous_response_id: response.id });
+  return {
+    ...{ name, key, canary, session },
+    context: first.context_id,
+    response: response.id,
+    inputItem: input.data[0].id,
+    outputItem: response.output[0].id,
+    conversation: conversation.id,
+    conversationItem: items.data[0].id,
+    summary: compacted.output.find(({ type }: Json) => type === 'compaction').encrypted_content,
+  };
+}
+
+type Victim = User;
+const hello = [{ role: 'user', content: 'Hello.' }];
+
+/** What is sent to an operation that takes a body, with everything that is the victim's in it. */
+const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = {
+  forkSession: ({ context }) => [{ turn: 1 }, { context_id: context }],
+  cancelTurn: () => [{}],
+  takeTurn: turns,
+  takeTurnAtCompletions: turns,
+  tokenize: () => [{ content: 'Hello.' }],
+  detokenize: () => [{ tokens: [1, 2, 3] }],
+  applyTemplate: () => [{ messages: hello }],
+  createChatCompletion: (victim) => [
+    { messages: hello, user: victim.name },
+    { messages: hello, user: victim.name, session_id: victim.session, turn: 2 },
+    { messages: hello, session_id: victim.session, context_id: victim.context },
+  ],
+  createCompletion: ({ name }) => [{ prompt: 'Hello.', user: name }],
+  createResponse: responses,
+  cancelResponse: () => [{}],
+  countInputTokens: responses,
+  compactConversation: (victim) => [
+    { previous_response_id: victim.response, user: victim.name },
+    { input: [{ type: 'item_reference', id: victim.inputItem }] },
+    { input: [{ type: 'compaction', encrypted_content: victim.summary }, ...hello] },
+  ],
+  createConversation: (victim) => [
+    { user: victim.name, items: [{ type: 'item_reference', id: victim.conversationItem }] },
+    { items: [{ type: 'compaction', encrypted_content: victim.summary }] },
+  ],
+  updateConversation: () => [{ metadata: { note: 'taken over' } }],
+  addItems: (victim) => [{ items: hello }, { items: [{ type: 'item_reference', id: victim.inputItem }] }],
+  createEmbeddings: () => [{ input: 'Hello.' }],
+  createAnthropicMessage: ({ name }) => [{ max_tokens: 8, messages: hello, metadata: { user_id: name } }],
+  countAnthropicTokens: () => [{ messages: hello }],
+};
+
+function turns({ name, session, context }: Victim): readonly object[] {
+  const prompt = 'What is my name?';
+  return [
+    { prompt, session_id: session, turn: 3, user_id: name },
+    { prompt, session_id: session, turn: 3, consistency: 'available' },
+    { prompt, session_id: session, context_id: context, user_id: name },
+    { prompt, session_id: session, turn: 3, repair: [{ prompt: 'a', reply: 'b' }] },
+  ];
+}
+
+function responses(victim: Victim): readonly object[] {
+  const input = 'What is my name?';
+  const items = [victim.inputItem, victim.outputItem, victim.conversationItem];
+  return [
+    ...written(victim.response).map((id) => ({ input, previous_response_id: id, user: victim.name })),
+    ...written(victim.conversation).map((conversation) => ({ input, conversation, user: victim.name })),
+    ...items.map((id) => ({ input: [{ type: 'item_reference', id }, ...hello], user: victim.name })),
+    { input: [{ type: 'compaction', encrypted_content: victim.summary }, ...hello], user: victim.name },
+  ];
+}
+
+/** An id as it is, and as something lenient could take for it. */
+function written(id: string): readonly string[] {
+  const last = id.at(-1) === 'A' ? 'B' : 'A';
+  return [
+    ...[id, id.toUpperCase(), id.toLowerCase(), `${id}=`, ` ${id}`, `${id.slice(0, -1)}${last}`],
+    ...[`${id}\u200b`, `./${id}`, `x/../${id}`, id.normalize('NFD'), id.replace('_', '-')],
+  ];
+}
+
+/** Paths of an operation with the victim's ids in it, in all ways to write them. */
+function pathsOf(path: string, victim: Victim): readonly string[] {
+  const ids: Readonly<Record<string, string>> = {
+    session_id: victim.session,
+    response_id: victim.response,
+    conversation_id: victim.conversation,
+    item_id: victim.conversationItem,
+    model: 'scripted',
+  };
+  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
+  if (parameters.length === 0) return [path];
+  for (const name of parameters) expect(ids, `what is the victim's ${name}?`).toHaveProperty(name);
+  const [first] = parameters;
+  return written(ids[first as string] as string).map((as) =>
+    path.replaceAll(/\{(\w+)\}/g, (_, name) => encodeURIComponent(name === first ? as : (ids[name] as string))),
+  );
+}
+
+/** Queries in which other users can be named. */
+const queriesOf = (victim: Victim) => ['', `?user_id=${encodeURIComponent(victim.name)}`];
+
+/** Whose words these are, beside the attacker's. */
+function foreignIn(text: string, attacker: User | undefined): string[] {
+  return users
+    .filter((user) => user !== attacker)
+    .flatMap((user) => ROLES.map(user.canary).filter((canary) => text.includes(canary)));
+}
+
+it("nobody gets at anything of anybody else's, by any operation and any of their ids", async () => {
+  const { paths } = await must('GET', '/openapi.json', users[0]?.key as string);
+  const operations = Object.entries<Json>(paths).flatMap(([path, methods]) =>
+    Object.entries<Json>(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+  );
+  const unsaid = operations.filter(
+    ({ method, operation }) => method === 'POST' && BODIES[operation.operationId] === undefined,
+  );
+  expect(unsaid.map(({ operation }) => operation.operationId)).toEqual([]);
+
+  let asked = 0;
+  for (const { path, method, operation } of operations) {
+    // Each user is attacked by one other, and all of them by every operation.
+    const pairs = users.map((victim, place) => [victim, users[(place * 7 + 1) % USERS] as User] as const);
+    for (const [victim, attacker] of pairs.slice(0, path.includes('{') || method === 'POST' ? 8 : 2)) {
+      const attacks = pathsOf(path, victim).flatMap((filled) => {
+        const bodies = method === 'POST' ? (BODIES[operation.operationId]?.(victim) ?? []) : [undefined];
+        const takesUser = operation.parameters?.some(({ name }: Json) => name === 'user_id');
+        return (takesUser ? queriesOf(victim) : ['']).flatMap((query) =>
+          bodies.map((body) => ({ at: filled + query, body })),
+        );
+      });
+      for (const { at, body } of attacks) {
+        const answer = await ask(method, at, attacker.key, body);
+        asked++;
+        const told = `${method} ${at} ${JSON.stringify(body)} → ${answer.status}`;
+        expect(answer.status, `${told} ${answer.text}`).not.toBe(500);
+        expect(foreignIn(answer.text, attacker), told).toEqual([]);
+      }
+    }
+  }
+  expect(asked).toBeGreaterThan(1_000);
+}, 120_000);
+
+it('nor does the log, at its most talkative, or a metric say any of it', async () => {
+  expect(logged.length).toBeGreaterThan(1_000);
+  expect(foreignIn(logged.join('\n'), undefined)).toEqual([]);
+  const metrics = (await node.get('/metrics')).text;
+  expect(foreignIn(metrics, undefined)).toEqual([]);
+  expect(users.filter(({ name }) => metrics.includes(`"${name}"`))).toEqual([]);
+});
+
+it('and everybody still has all that is theirs', async () => {
+  for (const user of users) {
+    const { turns: kept } = await must('GET', `/sessions/${encodeURIComponent(user.session)}`, user.key);
+    expect(kept).toHaveLength(2);
+    expect(JSON.stringify(kept)).toContain(user.canary('prompt'));
+    const response = await must('GET', `/v1/responses/${user.response}`, user.key);
+    expect(response.metadata).toEqual({ note: user.canary('metadata') });
+    const conversation = await must('GET', `/v1/conversations/${user.conversation}`, user.key);
+    expect(conversation.metadata).toEqual({ note: user.canary('metadata') });
+    const items = await must('GET', `/v1/conversations/${user.conversation}/items`, user.key);
+    expect(JSON.stringify(items)).toContain(user.canary('item'));
+    const next = await ask('POST', '/v1/responses', user.key, { input: 'Go on.', previous_response_id: user.response });
+    expect(next.status).toBe(200);
+  }
+});
