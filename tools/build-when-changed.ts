@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 /** What a build reads; a folder's own time tells of files that are gone from it. */
 const SOURCES = [
-  ...['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json'],
+  ...['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tools/bundle-typebox.ts'],
   ...['evaluation/src', 'evaluation/package.json', 'evaluation/tsconfig.build.json', 'scenarios'],
 ];
 /** What a build writes, one file of each package. */

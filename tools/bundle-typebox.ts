@@ -1,6 +1,7 @@
 /**
  * Puts TypeBox, as far as the node uses it, into a few files in `dist/typebox` and has the compiled files import these: its 683 modules take
- * 25 MiB and a third of a second at each start, the same code in few files 5 MiB. Run after the compiler, in the folder of the package.
+ * 26 MiB and 0.34 s of CPU time at each start, the same code in few files 3 MiB and 0.02 s. Run after the compiler, in the folder of
+ * the package.
  */
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
