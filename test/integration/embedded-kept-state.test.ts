@@ -150,6 +150,60 @@ test('what is kept outlives the engine, and a window that has become longer', as
   expect(statusOf(second)).toMatchObject({ restores: 1, refused: 0 });
 });
 
+test('what a sequence holds when the engine is closed is there after its next start', async () => {
+  const session = new Conversation('a', 1);
+  await session.turn(await start());
+  expect(files()).toEqual([]);
+  await running.pop()?.close();
+  expect(files()).toHaveLength(1);
+  const { usage } = await session.turn(await start());
+  expect(usage.restoredTokens).toBeGreaterThanOrEqual(CONTEXT_TOKENS);
+  expect(usage.evaluatedTokens).toBeLessThan(10);
+});
+
+test('what is warm and loses its sequence goes to a file, and is found warm when its session comes', async () => {
+  const service = await start();
+  const [warm, other] = [new Conversation('warm', 1), new Conversation('other', 2)];
+  const { affinity, owner, known: prompt } = warm;
+  const request = { affinity, owner, prompt: [...prompt], chance: 0.9 };
+  expect(await service.warming?.warm(request, NEVER)).toMatchObject({ end: 'warm', evaluatedTokens: CONTEXT_TOKENS });
+  await other.turn(service);
+  await settled(service, () => statusOf(service).files === 1);
+  expect(service.warming?.status()).toMatchObject({ heldTokens: CONTEXT_TOKENS, wastedTokens: 0 });
+  const { usage } = await warm.turn(service);
+  expect(usage).toMatchObject({ restoredTokens: CONTEXT_TOKENS, warmedTokens: CONTEXT_TOKENS });
+  expect(service.warming?.status()).toMatchObject({ heldTokens: 0, usedTokens: CONTEXT_TOKENS });
+});
+
+test('one that is worth more makes room for what is warmed only once its state is in a file', async () => {
+  const service = await start();
+  const [busy, likely] = [new Conversation('busy', 1), new Conversation('likely', 2)];
+  for (let turn = 0; turn < 3; turn++) await busy.turn(service);
+  const { affinity, owner, known: prompt } = likely;
+  const request = { affinity, owner, prompt, chance: 0.5 };
+  expect(await service.warming?.warm(request, NEVER)).toMatchObject({ end: 'warm' });
+  expect(statusOf(service)).toMatchObject({ files: 1, saves: 1 });
+  expect((await busy.turn(service)).usage.restoredTokens).toBeGreaterThanOrEqual(CONTEXT_TOKENS);
+  const without = await start({ keep: undefined });
+  for (let turn = 0; turn < 3; turn++) await busy.turn(without);
+  expect(await without.warming?.warm(request, NEVER)).toMatchObject({ end: 'no_room', evaluatedTokens: 0 });
+  expect((await busy.turn(without)).usage.evaluatedTokens).toBeLessThan(10);
+});
+
+test('a session forgotten while it is warmed leaves nothing, in a sequence or on the disk', async () => {
+  const service = await start();
+  const { affinity, owner, known: prompt } = new Conversation('forgotten', 1);
+  const outcome = service.warming?.warm({ affinity, owner, prompt, chance: 1 }, NEVER);
+  await settled(service, () => service.slots()[0]?.busy === true);
+  service.warming?.forget(affinity);
+  expect(await outcome).toMatchObject({ end: 'forgotten' });
+  await new Conversation('other', 2).turn(service);
+  expect(files()).toEqual([]);
+  const { warmedTokens, wastedTokens } = service.warming?.status() ?? {};
+  expect(wastedTokens).toBe(warmedTokens);
+  expect((await new Conversation('forgotten', 1).turn(service)).usage.cachedTokens).toBe(0);
+});
+
 describe('a file is refused, counted and removed, and the reply is right', () => {
   const harm: Record<string, (path: string, others: readonly string[]) => void> = {
     'cut at its end': (path) => truncateSync(path, statSync(path).size - 1),
@@ -167,8 +221,24 @@ describe('a file is refused, counted and removed, and the reply is right', () =>
       bytes.fill(0xff, 0, 64);
       writeFileSync(path, bytes);
     },
+    'with one bit turned in its state': (path) => flip(path),
     gone: (path) => rmSync(path),
   };
+  const flip = (path: string) => {
+    const bytes = readFileSync(path);
+    const at = bytes.length >> 1;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    writeFileSync(path, bytes);
+  };
+
+  test('with one bit turned while no engine ran, before llama.cpp reads it', async () => {
+    const { a } = await evicted(await start());
+    await running.pop()?.close();
+    for (const name of files()) flip(join(folder, name));
+    const service = await start();
+    expect((await a.turn(service)).usage).toMatchObject({ restoredTokens: 0, cachedTokens: 0 });
+    expect(statusOf(service)).toMatchObject({ refused: 1, restores: 0 });
+  });
 
   test.each(Object.keys(harm))('%s', async (what) => {
     const service = await start();

@@ -11,6 +11,10 @@ export interface StateSeal {
   readonly affinity: string;
   readonly returns: number;
   readonly ids: TokenSequence;
+  /** What llama.cpp wrote, */
+  readonly stateBytes: number;
+  /** and its checksum; see file-checksum.ts. */
+  readonly checksum: number;
 }
 
 /** As a sealed file has it, whatever it is bound to. */
@@ -20,12 +24,10 @@ export interface SealedState extends StateSeal {
 
 interface SealFields extends Omit<StateSeal, 'ids'> {
   readonly tokens: number;
-  /** What llama.cpp wrote. */
-  readonly stateBytes: number;
   readonly digest: string;
 }
 
-const MAGIC = Buffer.from('discedge kv 1\n');
+const MAGIC = Buffer.from('discedge kv 2\n');
 const LENGTH_BYTES = 4;
 /** Two names of 128 bytes each, digests, numbers: more is no seal. */
 const FIELDS_BYTES_MAX = 4096;
@@ -35,13 +37,14 @@ const FIELDS_BYTES_MAX = 4096;
  * to, a digest over both. Returns the file's bytes. Throws when the file is shorter than llama.cpp said. At once, as
  * {@link readSeal}: some kB, and a turn waits for it.
  */
-export function sealStateFile(path: string, seal: StateSeal, stateBytes: number): number {
+export function sealStateFile(path: string, seal: StateSeal): number {
+  const { stateBytes } = seal;
   return withFile(path, 'r+', (file) => {
     const { size } = fstatSync(file);
     // Its writer does not look whether the last bytes found room.
     if (size !== stateBytes) throw new Error(`the state file has ${size} bytes of ${stateBytes}`);
     const { ids, ...bound } = seal;
-    const fields: SealFields = { ...bound, tokens: ids.length, stateBytes, digest: digestOf(seal, stateBytes) };
+    const fields: SealFields = { ...bound, tokens: ids.length, digest: digestOf(seal) };
     const text = Buffer.from(JSON.stringify(fields));
     const length = Buffer.alloc(LENGTH_BYTES);
     length.writeUInt32LE(text.length);
@@ -67,9 +70,9 @@ export function readSeal(path: string): SealedState | undefined {
     if (fields === undefined || fields.stateBytes + fields.tokens * BYTES_A_TOKEN !== fieldsAt) return undefined;
     const idBytes = readAt(file, fields.stateBytes, fields.tokens * BYTES_A_TOKEN);
     if (idBytes === undefined) return undefined;
-    const { binding, affinity, returns } = fields;
-    const seal = { binding, affinity, returns, ids: idsOf(idBytes) };
-    return fields.digest === digestOf(seal, fields.stateBytes) ? { ...seal, fileBytes } : undefined;
+    const { binding, affinity, returns, stateBytes, checksum } = fields;
+    const seal = { binding, affinity, returns, stateBytes, checksum, ids: idsOf(idBytes) };
+    return fields.digest === digestOf(seal) ? { ...seal, fileBytes } : undefined;
   });
 }
 
@@ -95,16 +98,16 @@ function parsed(text: Buffer): SealFields | undefined {
   } catch {
     return undefined;
   }
-  const { binding, affinity, returns, tokens, stateBytes, digest } = fields;
+  const { binding, affinity, returns, tokens, stateBytes, checksum, digest } = fields;
   const isSeal =
     [binding, affinity, digest].every((field) => typeof field === 'string') &&
-    [returns, tokens, stateBytes].every((field) => Number.isSafeInteger(field) && (field as number) >= 0);
+    [returns, tokens, stateBytes, checksum].every((field) => Number.isSafeInteger(field) && (field as number) >= 0);
   return isSeal ? (fields as SealFields) : undefined;
 }
 
-function digestOf({ binding, affinity, ids }: StateSeal, stateBytes: number): string {
+function digestOf({ binding, affinity, ids, stateBytes, checksum }: StateSeal): string {
   return createHash('sha256')
-    .update(JSON.stringify([binding, affinity, stateBytes]))
+    .update(JSON.stringify([binding, affinity, stateBytes, checksum]))
     .update(bytesOf(ids))
     .digest('hex');
 }

@@ -1,8 +1,9 @@
 import { commonPrefixLength, type TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
+import { fileChecksum } from './file-checksum.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
-import type { StateShelf } from './state-shelf.ts';
+import type { KeptState, StateShelf } from './state-shelf.ts';
 
 /** A KV sequence whose state goes into files and comes out of them. */
 export interface FiledSequence {
@@ -13,6 +14,8 @@ export interface FiledSequence {
   saveTo(path: string): Promise<number>;
   /** Whatever it held is gone, and after a failure it holds nothing. */
   restoreFrom(path: string): Promise<void>;
+  /** Never rejects. */
+  clear(): Promise<void>;
 }
 
 /** Whose state a sequence holds, and of how much use it has been. */
@@ -61,9 +64,10 @@ export class StateKeeper {
     }
     const write = async (path: string) => {
       const startedMs = this.#clock.monotonic();
-      const bytes = await sequence.saveTo(path);
-      this.#speeds.saved(ids.length, bytes, this.#clock.monotonic() - startedMs);
-      return bytes;
+      const stateBytes = await sequence.saveTo(path);
+      const checksum = await fileChecksum(path, stateBytes);
+      this.#speeds.saved(ids.length, stateBytes, this.#clock.monotonic() - startedMs);
+      return { stateBytes, checksum };
     };
     const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
     return (await this.#shelf.put({ ...held, ids }, { expectedBytes, write })) !== undefined;
@@ -98,14 +102,30 @@ export class StateKeeper {
     }
     const read = async (path: string) => {
       const startedMs = this.#clock.monotonic();
-      await sequence.restoreFrom(path);
+      await this.#readProven(sequence, path, kept);
       this.#speeds.restore.took(kept.fileBytes, this.#clock.monotonic() - startedMs);
-      const ids = sequence.tokens();
-      if (ids.length !== kept.ids.length || commonPrefixLength(ids, kept.ids) < ids.length)
-        throw new Error('the state file holds other ids than it was sealed with');
     };
     const taken = await this.#shelf.take(affinity, { usedAt: now, isReturn, read });
     return taken && { tokens, returns: taken.returns, warm: taken.warm };
+  }
+
+  /** A sequence holds nothing of a file that turns out to be damaged. */
+  async #readProven(sequence: FiledSequence, path: string, { stateBytes, checksum, isProven, ids }: KeptState) {
+    const proof = fileChecksum(path, stateBytes).then((found) => {
+      if (found !== checksum) throw new Error('the state file has other bytes than were written');
+    });
+    // What this process wrote is as good as certain, and read meanwhile; what it found is not shown to llama.cpp before.
+    if (!isProven) await proof;
+    try {
+      const [read, proven] = await Promise.allSettled([sequence.restoreFrom(path), proof]);
+      for (const part of [proven, read]) if (part.status === 'rejected') throw part.reason;
+      const restored = sequence.tokens();
+      if (restored.length !== ids.length || commonPrefixLength(restored, ids) < ids.length)
+        throw new Error('the state file holds other ids than it was sealed with');
+    } catch (error) {
+      await sequence.clear();
+      throw error;
+    }
   }
 
   /** How many of the prompt's ids a session's file has the state of. */

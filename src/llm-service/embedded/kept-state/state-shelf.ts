@@ -41,9 +41,17 @@ export interface KeptState extends ValuedState {
   readonly affinity: string;
   readonly ids: TokenSequence;
   readonly fileBytes: number;
+  readonly stateBytes: number;
+  readonly checksum: number;
+  /** False of what an earlier process left, until it has been read. */
+  readonly isProven: boolean;
   /** What of it is warm, while no sequence holds it. */
   readonly warm?: WarmSpan | undefined;
 }
+
+/** What has been written into a file. */
+export type WrittenState = Pick<KeptState, 'stateBytes' | 'checksum'>;
+type UnwrittenState = Omit<KeptState, 'tokens' | 'fileBytes' | 'isProven' | keyof WrittenState>;
 
 /** Sealed state files in one folder, within a budget, the least valuable going first. Nothing here fails a turn. */
 export class StateShelf {
@@ -97,14 +105,15 @@ export class StateShelf {
   }
 
   /**
-   * Keeps a state that `write` puts into a file, returning its bytes, where there is room or something of less value.
+   * Keeps a state that `write` puts into a file where there is room or something of less value.
    * Resolves with the file's bytes, or with `undefined` when it is not kept.
    */
   put(
-    state: Omit<KeptState, 'fileBytes' | 'tokens'>,
-    { expectedBytes, write }: { readonly expectedBytes: number; readonly write: (path: string) => Promise<number> },
+    state: UnwrittenState,
+    writing: { readonly expectedBytes: number; readonly write: (path: string) => Promise<WrittenState> },
   ): Promise<number | undefined> {
     const { affinity, ids, returns } = state;
+    const { expectedBytes, write } = writing;
     return this.#alone(affinity, async () => {
       const valued = { ...state, tokens: ids.length };
       const path = this.#path(affinity);
@@ -116,11 +125,11 @@ export class StateShelf {
         }
         pendingBytes = expectedBytes;
         this.#pendingBytes += pendingBytes;
-        const stateBytes = await write(path + PART);
-        const seal: StateSeal = { binding: this.#options.binding, affinity, returns, ids };
-        const fileBytes = sealStateFile(path + PART, seal, stateBytes);
+        const written = await write(path + PART);
+        const seal: StateSeal = { binding: this.#options.binding, affinity, returns, ids, ...written };
+        const fileBytes = sealStateFile(path + PART, seal);
         renameSync(path + PART, path);
-        this.#add({ ...valued, fileBytes });
+        this.#add({ ...valued, ...written, fileBytes, isProven: true });
         this.#count('saves');
         // The first file tells how large they are.
         await this.#shrinkTo(this.#options.budgetBytes);
@@ -155,7 +164,12 @@ export class StateShelf {
       const state = this.#kept.get(affinity);
       if (state === undefined) return undefined;
       const path = this.#path(affinity);
-      const used = { ...state, usedAt, ...(isReturn && { returns: state.returns + 1, chance: undefined }) };
+      const used = {
+        ...state,
+        isProven: true,
+        usedAt,
+        ...(isReturn && { returns: state.returns + 1, chance: undefined }),
+      };
       const held = { ...state, warm: undefined };
       this.#kept.set(affinity, held);
       try {
@@ -212,7 +226,7 @@ export class StateShelf {
         seal.binding === binding &&
         seal.ids.length <= tokensMax &&
         path === this.#path(seal.affinity);
-      if (fits) this.#add({ ...seal, tokens: seal.ids.length, usedAt: 0 });
+      if (fits) this.#add({ ...seal, tokens: seal.ids.length, usedAt: 0, isProven: false });
       else {
         if (name.endsWith(KEPT)) this.#count('refused');
         await rm(path, { force: true, recursive: true });
@@ -222,12 +236,13 @@ export class StateShelf {
     this.#tell();
   }
 
-  #verify(path: string, { affinity, ids, fileBytes }: KeptState): void {
+  #verify(path: string, { affinity, ids, fileBytes, checksum }: KeptState): void {
     const seal = readSeal(path);
     const isSame =
       seal?.binding === this.#options.binding &&
       seal.affinity === affinity &&
       seal.fileBytes === fileBytes &&
+      seal.checksum === checksum &&
       seal.ids.length === ids.length &&
       seal.ids.every((id, i) => id === ids[i]);
     if (!isSame) throw new Error('the state file is not what was written');
