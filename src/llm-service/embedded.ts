@@ -318,19 +318,21 @@ class EmbeddedLlmService implements LlmService {
     const { sequence } = lease;
     const { clock, logger } = this.#environment;
     const startedMs = clock.monotonic();
-    const running = this.#sequences.prepare(lease, request).then(async ({ restoredTokens, preparedMs, warm }) => {
-      const place = { engine: this.#engine, sequence: sequence.sequence, slot: sequence.slot, clock };
-      const emit = (event: GenerationEvent) => {
-        if (event.kind === 'end') this.#measured(event.usage, preparedMs);
-        generation.emit(event);
-      };
-      const found = this.#warming.account.finding(warm);
-      try {
-        await runGeneration({ ...generation, emit }, { ...place, startedMs, restoredTokens, found });
-      } finally {
-        found(0);
-      }
-    });
+    const running = this.#sequences
+      .prepare(lease, request)
+      .then(async ({ restoredTokens, preparedMs, warm, keepAt }) => {
+        const place = { engine: this.#engine, sequence: sequence.sequence, slot: sequence.slot, clock };
+        const emit = (event: GenerationEvent) => {
+          if (event.kind === 'end') this.#measured(event.usage, preparedMs);
+          generation.emit(event);
+        };
+        const found = this.#warming.account.finding(warm);
+        try {
+          await runGeneration({ ...generation, emit }, { ...place, startedMs, restoredTokens, found, keepAt });
+        } finally {
+          found(0);
+        }
+      });
     const ended = running.catch(() => undefined);
     this.#evaluating.add(ended);
     try {

@@ -204,6 +204,51 @@ test('a session forgotten while it is warmed leaves nothing, in a sequence or on
   expect((await new Conversation('forgotten', 1).turn(service)).usage.cachedTokens).toBe(0);
 });
 
+test('what sessions begin with is kept once where users may share, and goes with the last of them', async () => {
+  const shared = Array.from({ length: 250 }, (_, i) => (100 + (i % 90)) as TokenId);
+  const sessions = ['a', 'b', 'c'].map((name, i) => {
+    const session = new Conversation(name, i, name);
+    session.known.unshift(...shared);
+    return session;
+  });
+  const [apart, together] = [
+    await start({ parallel: 4, keep: undefined }),
+    await start({ parallel: 4, sharesOwners: true }),
+  ];
+  const restored = [];
+  for (const session of sessions) {
+    const alone = await Object.assign(new Conversation('x', 0, session.owner), { known: [...session.known] }).turn(
+      apart,
+    );
+    const end = await session.turn(together);
+    expect(end.ids).toEqual(alone.ids);
+    restored.push(end.usage.restoredTokens);
+  }
+  expect(restored).toEqual([0, 0, shared.length]);
+  expect(statusOf(together)).toMatchObject({ files: 1, saves: 1, restores: 1 });
+  for (const [i, { affinity }] of sessions.entries()) {
+    expect(statusOf(together).files, `after ${i} are forgotten`).toBe(1);
+    together.keptStates?.forget(affinity);
+  }
+  await settled(together, ({ files }) => files === 0);
+});
+
+test('what sessions began with is not there after a restart: nobody knows whose it was', async () => {
+  const together = await start({ parallel: 4, sharesOwners: true });
+  const conversations = [new Conversation('a', 1, 'a'), new Conversation('b', 1, 'b')];
+  for (const [i, { known }] of conversations.entries())
+    known.splice(300, 400, ...known.slice(300, 700).map((id) => (id + i) as TokenId));
+  for (const session of conversations) await session.turn(together);
+  expect(statusOf(together).files).toBe(1);
+  const name = files();
+  await running.pop()?.close();
+  const again = await start({ parallel: 4, sharesOwners: true });
+  await settled(again, () => !files().includes(name[0] as string));
+  const found: string[] = [];
+  again.keptStates?.onFound((affinities) => found.push(...affinities));
+  for (const affinity of found) expect(conversations.map((one) => one.affinity)).toContain(affinity);
+});
+
 describe('a file is refused, counted and removed, and the reply is right', () => {
   const harm: Record<string, (path: string, others: readonly string[]) => void> = {
     'cut at its end': (path) => truncateSync(path, statSync(path).size - 1),

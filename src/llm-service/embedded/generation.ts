@@ -10,6 +10,7 @@ import { ReplyDecoder } from './reply-decoder.ts';
 import { probabilityFields, sampledIds, type TokenProbabilities } from './reply-probabilities.ts';
 import { type BiasContext, type EmbeddedSampling, evaluateOptions, isForbidden } from './sampling.ts';
 import { samplingSettings } from './sampling-settings.ts';
+import type { KeepAt } from './sequence-keeping.ts';
 
 export interface EmbeddedGeneration {
   readonly request: GenerationRequest;
@@ -36,6 +37,7 @@ export interface GenerationPlace {
   readonly restoredTokens: number;
   /** Told once how many ids of the prompt the sequence holds; returns how many of those are warm. */
   found(cachedTokens: number): number;
+  readonly keepAt: KeepAt | undefined;
 }
 
 /**
@@ -55,7 +57,7 @@ export async function runGeneration(generation: EmbeddedGeneration, on: Generati
     emit({ kind: 'progress', promptTokens, cachedTokens, processedTokens, elapsedMs });
   };
   tellProgress();
-  const rest = await prefill(generation, sequence, tellProgress);
+  const rest = await prefill(generation, on, tellProgress);
 
   let promptedMs: number | undefined;
   let stop: StopReason | undefined;
@@ -128,19 +130,27 @@ async function rewind(sequence: LlamaContextSequence, prompt: TokenSequence): Pr
 /** Evaluates the prompt but for a last piece, which it returns; looks at the signal after every chunk. */
 async function prefill(
   generation: EmbeddedGeneration,
-  sequence: LlamaContextSequence,
+  { sequence, keepAt }: GenerationPlace,
   tellProgress: () => void,
 ): Promise<TokenSequence> {
   const { request, prefillChunkTokens, signal } = generation;
+  const { prompt } = request;
   let at = sequence.nextTokenIndex;
-  for (; request.prompt.length - at > prefillChunkTokens; at += prefillChunkTokens) {
+  const keepTokens = keepAt !== undefined && keepAt.tokens >= at ? keepAt.tokens : undefined;
+  while (prompt.length - at > prefillChunkTokens || (keepTokens !== undefined && at < keepTokens)) {
     signal.throwIfAborted();
-    await sequence.evaluateWithoutGeneratingNewTokens(tokens(request.prompt.slice(at, at + prefillChunkTokens)));
+    const to = Math.min(
+      at + prefillChunkTokens,
+      keepTokens !== undefined && at < keepTokens ? keepTokens : prompt.length,
+    );
+    await sequence.evaluateWithoutGeneratingNewTokens(tokens(prompt.slice(at, to)));
+    at = to;
     generation.progressed();
     tellProgress();
+    if (at === keepTokens) await keepAt?.keep();
   }
   signal.throwIfAborted();
-  return request.prompt.slice(at);
+  return prompt.slice(at);
 }
 
 function options(generation: EmbeddedGeneration, on: { engine: EmbeddedEngine; ids: TokenSequence }) {

@@ -1,7 +1,9 @@
+import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock } from '../../environment/environment.ts';
 import type { GenerationRequest, SlotState, WarmRequest } from '../llm-service.ts';
 import type { WarmAccount, WarmSpan } from '../warming/warm-account.ts';
-import type { StateKeeper } from './kept-state/state-keeper.ts';
+import { SharedPrefixes } from './kept-state/shared-prefixes.ts';
+import type { RestoredState, StateKeeper } from './kept-state/state-keeper.ts';
 import type { PooledSequence } from './pooled-sequence.ts';
 import { type Holding, type SequenceLease, SequencePool, type SequenceRequest } from './sequence-pool.ts';
 
@@ -22,6 +24,14 @@ export interface Prepared {
   readonly preparedMs: number;
   /** What of the state is warm. */
   readonly warm: WarmSpan | undefined;
+  /** Where the state is worth keeping for sessions that begin so too, once it is evaluated that far. */
+  readonly keepAt: KeepAt | undefined;
+}
+
+export interface KeepAt {
+  readonly tokens: number;
+  /** Never rejects. */
+  keep(): Promise<void>;
 }
 
 /**
@@ -34,9 +44,14 @@ export class SequenceKeeping {
   /** What is done with sequences beside generations. */
   readonly #underWay = new Set<Promise<void>>();
 
+  /** Where users may share state. */
+  readonly #shared: SharedPrefixes | undefined;
+
   constructor(sequences: readonly PooledSequence[], parts: SequenceKeepingParts) {
     this.#pool = new SequencePool(sequences, parts);
     this.#parts = parts;
+    const { keeper, sharesOwners } = parts;
+    if (keeper !== undefined && sharesOwners) this.#shared = new SharedPrefixes((key) => keeper.forget(key));
   }
 
   states(): readonly SlotState[] {
@@ -73,22 +88,22 @@ export class SequenceKeeping {
     { affinity, owner, prompt }: Pick<GenerationRequest, 'affinity' | 'owner' | 'prompt'>,
     { isReturn } = { isReturn: true },
   ): Promise<Prepared> {
-    const { keeper, account, sharesOwners, clock } = this.#parts;
+    const { account, sharesOwners, clock } = this.#parts;
     const startedMs = clock.monotonic();
     const { sequence, found } = lease;
     const isOwn = found !== undefined && found.affinity === affinity && found.owner === owner;
     let warm = isOwn ? found.warm : undefined;
     if (!isOwn) await this.#displace(lease);
     if (!isOwn && !(found !== undefined && (sharesOwners || found.owner === owner))) await sequence.clear();
-    const wanted = affinity && { affinity, prompt, now: this.#pool.now, isReturn };
-    const restored = wanted && (await keeper?.restore(sequence, wanted));
+    const restored = affinity && (await this.#restore(sequence, { affinity, prompt, isReturn }));
+    const keepAt = affinity ? this.#keepAt(sequence, affinity, prompt) : undefined;
     if (restored) {
       account.lost(warm);
       warm = restored.warm;
-      lease.mark({ returns: restored.returns });
+      if (!restored.isShared) lease.mark({ returns: restored.returns });
     }
     const restoredTokens = restored ? restored.tokens : 0;
-    return { restoredTokens, preparedMs: clock.monotonic() - startedMs, warm };
+    return { restoredTokens, preparedMs: clock.monotonic() - startedMs, warm, keepAt };
   }
 
   /** Ends a generation's hold; then, while nothing else is to be done, the state that will go next is saved ahead. */
@@ -109,6 +124,7 @@ export class SequenceKeeping {
     for (const span of warm) this.#parts.account.lost(span);
     for (const lease of idle) this.#aside(() => this.release(lease));
     this.#parts.keeper?.forget(affinity);
+    this.#shared?.forget(affinity);
   }
 
   /** Saves what sequences hold, the most valuable first, where that pays, until `waitMs` are over. */
@@ -133,6 +149,31 @@ export class SequenceKeeping {
       await lease.sequence.clear();
     }
     lease.release();
+  }
+
+  /** Its session's own state, or what it begins with as others do, whichever spares more. */
+  async #restore(
+    sequence: PooledSequence,
+    { affinity, prompt, isReturn }: { affinity: string; prompt: TokenSequence; isReturn: boolean },
+  ): Promise<(RestoredState & { readonly isShared: boolean }) | undefined> {
+    const { keeper } = this.#parts;
+    if (keeper === undefined) return undefined;
+    const { now } = this.#pool;
+    const own = await keeper.restore(sequence, { affinity, prompt, now, isReturn });
+    const shared = own === undefined ? this.#shared?.find(affinity, prompt) : undefined;
+    if (shared === undefined) return own && { ...own, isShared: false };
+    const restored = await keeper.restore(sequence, { affinity: shared.key, prompt, now, isReturn: true });
+    return restored && { ...restored, isShared: true };
+  }
+
+  #keepAt(sequence: PooledSequence, affinity: string, prompt: TokenSequence): KeepAt | undefined {
+    const shared = this.#shared?.observe(affinity, prompt);
+    if (shared === undefined || commonPrefixLength(sequence.tokens(), prompt) >= shared.tokens) return undefined;
+    const held = { affinity: shared.key, returns: 1, usedAt: this.#pool.now };
+    const keep = async () => {
+      if (await this.#parts.keeper?.save(sequence, held)) shared.kept();
+    };
+    return { tokens: shared.tokens, keep };
   }
 
   /** What the sequence holds of another session loses it. */

@@ -2,6 +2,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
+import { SharedPrefixes } from './shared-prefixes.ts';
 import { type BoundTo, stateBinding } from './state-binding.ts';
 import { StateKeeper } from './state-keeper.ts';
 import { StateShelf } from './state-shelf.ts';
@@ -40,9 +41,12 @@ export async function openKeeper(
     const { clock, logger } = environment;
     const { files, bytes, refused } = shelf.status();
     logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused });
+    const keeper = new StateKeeper({ shelf, speeds, clock });
+    // Nobody knows any more which sessions begin so, and whether there are any.
+    for (const shared of shelf.affinities.filter(SharedPrefixes.isKey)) keeper.forget(shared);
     return {
-      keeper: new StateKeeper({ shelf, speeds, clock }),
-      found: shelf.affinities,
+      keeper,
+      found: shelf.affinities.filter((affinity) => !SharedPrefixes.isKey(affinity)),
       status: () => shelf.status(),
     };
   } catch (error) {
