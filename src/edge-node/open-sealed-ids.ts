@@ -7,7 +7,7 @@ import type { Environment } from '../environment/environment.ts';
 export async function openSealedIds(config: EdgeNodeConfig, { random, logger }: Environment): Promise<SealedIds> {
   const place = await clusterKeyPlace(config);
   if (config.store.shares && place?.kind !== 'shared') {
-    logger.info('cluster_key_own', { advice: 'nodes that share contexts need one cluster-key-file' });
+    logger.warn('cluster_key_own', { advice: 'nodes that share contexts need one cluster-key-file' });
   }
   return new SealedIds(await readClusterKey(place, random));
 }

@@ -23,14 +23,21 @@ export type SocketServer = (client: WebSocket) => () => Promise<unknown>;
 /** WebSockets of a node: so many at once, none whose client is gone, and all closed in good order when the node stops. */
 export class OpenSockets {
   readonly #clock: Clock;
-  readonly #messageBytesMax: number;
+  readonly #options: ConstructorParameters<typeof OpenSockets>[1];
   #server: WebSocketServer | undefined;
   readonly #answered = new Map<WebSocket, () => Promise<unknown>>();
   #isClosing = false;
 
-  constructor(clock: Clock, { messageBytesMax }: { readonly messageBytesMax: number }) {
+  /** `onBadHandshake` answers what is no handshake, which else the library would, in words of its own. */
+  constructor(
+    clock: Clock,
+    options: {
+      readonly messageBytesMax: number;
+      readonly onBadHandshake: (error: DiscedgeError, socket: Duplex) => void;
+    },
+  ) {
     this.#clock = clock;
-    this.#messageBytesMax = messageBytesMax;
+    this.#options = options;
   }
 
   /** Why no more may be opened now; `undefined` when one may. */
@@ -43,7 +50,7 @@ export class OpenSockets {
   }
 
   open(request: IncomingMessage, socket: Duplex, head: Buffer, serve: SocketServer): void {
-    this.#server ??= webSocketServer(this.#messageBytesMax);
+    this.#server ??= this.#listen();
     this.#server.handleUpgrade(request, socket, head, (client) => {
       const stopPinging = this.#ping(client);
       this.#answered.set(client, serve(client));
@@ -67,6 +74,18 @@ export class OpenSockets {
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
     client.close(GOING_AWAY);
     await within(bound, closed, () => client.terminate());
+  }
+
+  #listen(): WebSocketServer {
+    const { messageBytesMax, onBadHandshake } = this.#options;
+    const server = webSocketServer(messageBytesMax);
+    server.on('wsClientError', (error, socket) => {
+      onBadHandshake(
+        new DiscedgeError('invalid_request', `this is no handshake of a WebSocket: ${error.message}`),
+        socket,
+      );
+    });
+    return server;
   }
 
   /** Ends the connection of a client that does not answer pings. */

@@ -19,7 +19,10 @@ let underWay: Promise<unknown>;
 
 beforeEach(async () => {
   environment = virtualEnvironment();
-  sockets = new OpenSockets(environment.clock, { messageBytesMax: 1_000 });
+  sockets = new OpenSockets(environment.clock, {
+    messageBytesMax: 1_000,
+    onBadHandshake: (_, socket) => socket.destroy(),
+  });
   served = [];
   underWay = Promise.resolve();
   app = Fastify({ forceCloseConnections: false });

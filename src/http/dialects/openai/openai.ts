@@ -8,6 +8,7 @@ import { conversationsRoutes } from './conversations/conversations-routes.ts';
 import { embeddingsRoute } from './embeddings-route.ts';
 import { openAiErrors } from './error-envelope.ts';
 import { modelsRoutes } from './models-routes.ts';
+import { refuseUnheard } from './refuse-unheard.ts';
 import { compactRoute } from './responses/compact-route.ts';
 import { knownResponseRoutes } from './responses/known-response-routes.ts';
 import { Responses } from './responses/responses.ts';
@@ -20,6 +21,7 @@ export const openAi: Dialect = {
   errors: openAiErrors,
   routes(app, parts) {
     leaveOutNothing(app);
+    refuseUnheard(app);
     modelsRoutes(app, parts);
     completionRoutes(app, parts);
     const responses = new Responses(parts);

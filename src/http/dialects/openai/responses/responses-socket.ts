@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Compile } from 'typebox/compile';
 import type { WebSocket } from 'ws';
 import { DiscedgeError } from '../../../../domain/errors.ts';
@@ -38,16 +39,17 @@ const createBody = Compile(CreateBody);
 export function responsesSocket(app: TypedApp, parts: AppParts, responses: Responses): void {
   const { corsOrigins, bodyBytesMax } = parts.options;
   const { clock, random } = parts.node.environment;
-  const sockets = new OpenSockets(clock, { messageBytesMax: bodyBytesMax });
   const path = `${app.prefix}/responses`;
+  const answerFault = (error: DiscedgeError, socket: Duplex) =>
+    answerOnSocket(error, socket as Socket, { errors: openAiErrors, random });
+  const sockets = new OpenSockets(clock, { messageBytesMax: bodyBytesMax, onBadHandshake: answerFault });
   /** A page of another origin may open a socket without asking: only those that may call the node are let in. */
   const isLetIn = ({ headers }: IncomingMessage) =>
     headers.origin === undefined || corsOrigins.includes('*') || corsOrigins.includes(headers.origin);
   onUpgrade(app.server, (request, socket, head) => {
     const isMeant = request.url?.split('?')[0] === path && request.headers.upgrade?.toLowerCase() === 'websocket';
     if (!isMeant || !isLetIn(request)) return false;
-    const refuse = (error: unknown) =>
-      answerOnSocket(asError(error), socket as Socket, { errors: openAiErrors, random });
+    const refuse = (error: unknown) => answerFault(asError(error), socket);
     whoCalls(request, parts.access).then((principal) => {
       const { fault } = sockets;
       if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, { request, principal }));
