@@ -1,0 +1,93 @@
+import { replyReserve } from '../../domain/context-window.ts';
+import type { SessionKey } from '../../domain/identifiers.ts';
+import type { StoredMode } from '../../domain/record/turn-record.ts';
+import type { ChatTemplate } from '../../llm-service/chat-template.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
+import type { Mode, Prompt } from '../modes/mode.ts';
+import { reasoningTokens } from '../modes/written-reply.ts';
+import type { NodeResources } from '../node-resources.ts';
+import { withAdded } from './added-items.ts';
+import { callableTools, heldSampling, requireTools } from './asked-form.ts';
+import { callIds } from './call-ids.ts';
+import { generateReply } from './generate-reply.ts';
+import type { ReplyReading } from './reply-reader.ts';
+import { modeOf, refuseLateSystem } from './request-rules.ts';
+import type { RunningTurn } from './running-turn.ts';
+import type { ReplyOptions, TurnObserver, TurnRequest } from './turn.ts';
+import type { OpenPass } from './turn-gate.ts';
+import type { Generated } from './turn-reply.ts';
+
+export interface AnsweringParts {
+  readonly llm: LlmService;
+  readonly template: ChatTemplate;
+  readonly node: NodeResources;
+  readonly reading: ReplyReading;
+  readonly modes: Readonly<Record<StoredMode, Mode>>;
+  /** What a session is opened in where neither its request nor the node says. */
+  readonly openingMode: StoredMode;
+}
+
+/** Builds the prompt of a turn and has the model answer it, whether the turn is kept or not. */
+export class Answering {
+  readonly #parts: AnsweringParts;
+
+  constructor(parts: AnsweringParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws what a mode's `build` throws, and what no turn may say. */
+  async build(request: TurnRequest, { session, base }: OpenPass): Promise<{ mode: StoredMode; prompt: Prompt }> {
+    const answered = session.history.lastAnswered(base);
+    const added = withAdded(request, session.history.addedUpTo(base));
+    const mode = modeOf(request, answered) ?? this.#parts.openingMode;
+    refuseLateSystem(added, answered);
+    const replyTokens = this.#replyReserve(request);
+    requireTools(request);
+    return {
+      mode,
+      prompt: await this.#parts.modes[mode].build({ request: added, session, base: answered, replyTokens }),
+    };
+  }
+
+  async generate(
+    prompt: Pick<Prompt, 'ids' | 'tools'>,
+    key: SessionKey | undefined,
+    options: ReplyOptions,
+    observer: TurnObserver,
+    { stopping }: RunningTurn,
+  ): Promise<Generated> {
+    const { llm, template, node, reading } = this.#parts;
+    const { contextTokens: windowTokens } = llm.description;
+    const promptTokens = prompt.ids.length;
+    const allowedTokens = this.maxTokens(options);
+    const maxTokens = Math.min(allowedTokens, Math.max(1, windowTokens - promptTokens));
+    const tools = callableTools(options, prompt.tools);
+    const reader = await reading.reader({
+      prompt: prompt.ids,
+      tools: tools && new Set(tools.map(({ name }) => name)),
+      newCallId: callIds(node.environment.random),
+    });
+    const sampling = heldSampling(options, { tools, template, begun: reader.begun });
+    const held = { ...options, sampling };
+    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, signal: stopping.signal };
+    const { end, read } = await generateReply(llm, asked);
+    node.metrics.generated(llm.description.identity.name, end.usage);
+    return { end, read, promptTokens, maxTokens: allowedTokens, windowTokens };
+  }
+
+  /** Ids of a reply that is not stored that are reasoning. */
+  reasoningTokens({ end, read }: Generated): Promise<number> {
+    return reasoningTokens(end, read.parts, this.#parts);
+  }
+
+  /** The reply's length in ids: what was asked for, within the node's limit. */
+  maxTokens({ maxTokens }: ReplyOptions): number {
+    const { replyTokensDefault, replyTokensMax } = this.#parts.node.options;
+    if (maxTokens === 'most') return replyTokensMax;
+    return Math.min(maxTokens ?? replyTokensDefault, replyTokensMax);
+  }
+
+  #replyReserve(request: ReplyOptions): number {
+    return replyReserve(this.#parts.llm.description.contextTokens, this.maxTokens(request));
+  }
+}

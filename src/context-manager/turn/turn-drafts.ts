@@ -1,0 +1,93 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import type { NodeResources } from '../node-resources.ts';
+import type { AddRequest } from './added-items.ts';
+import type { Answering } from './answering.ts';
+import { claimOf } from './request-digest.ts';
+import type { RunningTurn } from './running-turn.ts';
+import type { DraftedTurn, TurnObserver, TurnRequest } from './turn.ts';
+import type { OpenPass, TurnGate } from './turn-gate.ts';
+import { evaluatedTurn } from './turn-reply.ts';
+
+export interface TurnDraftsParts {
+  readonly node: NodeResources;
+  readonly gate: TurnGate;
+  readonly answering: Answering;
+}
+
+/** Turns that are not taken: their places stay free, and nothing is stored. */
+export class TurnDrafts {
+  readonly #parts: TurnDraftsParts;
+
+  constructor(parts: TurnDraftsParts) {
+    this.#parts = parts;
+  }
+
+  /** The reply that the turn would have. Throws as `takeTurn` does. */
+  draft(key: SessionKey, request: TurnRequest, observer: TurnObserver): Promise<DraftedTurn> {
+    const { node, answering } = this.#parts;
+    return this.#inLine(key, observer.gone, async (turn) => {
+      const wasInDoubt = node.records.isInDoubt(key);
+      const pass = await this.#pass(key, request, turn);
+      node.records.requireKnown(key, { wasInDoubt });
+      const { mode, prompt } = await answering.build(request, pass);
+      const generated = await answering.generate(prompt, key, request, observer, turn);
+      prompt.evaluated();
+      const drafted = evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
+      return { ...drafted, reasoningTokens: await answering.reasoningTokens(generated) };
+    });
+  }
+
+  /** How many ids its prompt would have; nothing is evaluated. Throws as `takeTurn` does. */
+  count(key: SessionKey, request: TurnRequest, gone: AbortSignal): Promise<number> {
+    return this.#inLine(key, gone, async (turn) => {
+      return this.#promptTokens(request, await this.#pass(key, request, turn));
+    });
+  }
+
+  /**
+   * Throws `context_overflow` for what would not fit once it is kept, and would have every later turn refused. What a template says of
+   * it is the next turn's.
+   */
+  async requireRoom(request: AddRequest, pass: OpenPass): Promise<void> {
+    const reading: TurnRequest = { ...READING, ...request, place: { tip: 'new' } };
+    try {
+      await this.#promptTokens(reading, pass);
+    } catch (error) {
+      if (error instanceof DiscedgeError && error.code === 'context_overflow') throw error;
+    }
+  }
+
+  async #promptTokens(request: TurnRequest, pass: OpenPass): Promise<number> {
+    const { prompt } = await this.#parts.answering.build(request, pass);
+    const { length } = prompt.ids;
+    prompt.evaluated();
+    return length;
+  }
+
+  async #pass(key: SessionKey, request: TurnRequest, turn: RunningTurn): Promise<OpenPass> {
+    const pass = await this.#parts.gate.pass(key, claimOf(request), turn.waiting);
+    if (pass.answered !== undefined) throw new TypeError('a turn that was answered is no draft');
+    return pass;
+  }
+
+  #inLine<T>(key: SessionKey, gone: AbortSignal, work: (turn: RunningTurn) => Promise<T>): Promise<T> {
+    const { node } = this.#parts;
+    const keyText = sessionKeyText(key);
+    return node.running.run(keyText, gone, (turn) => node.queue.run(keyText, turn.stopping, () => work(turn)));
+  }
+}
+
+/** How a turn would read what is added before it: as well as it can. */
+const READING = {
+  mode: undefined,
+  maxTokens: undefined,
+  stop: [],
+  sampling: {},
+  stream: false,
+  consistency: 'strong',
+  writeConcern: 'local',
+  replicatedWaitMs: 0,
+  overflow: 'drop-oldest',
+  reasoning: 'as-template',
+} as const;
