@@ -103,7 +103,7 @@ export async function issueFredNode(
 function refuseKind({ kind, cluster }: Authority, wanted: AuthorityKind): void {
   if (kind === wanted) return;
   throw unusable(
-    kind === 'fred'
+    kind !== 'nodes'
       ? `the authority of cluster ${cluster} there is FReD's; nodes want one that "discedge certs ca" makes, in another folder`
       : `the authority of cluster ${cluster} there is its nodes'; FReD wants one that "discedge certs fred ca" makes, in another folder`,
   );

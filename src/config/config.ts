@@ -19,7 +19,7 @@ import { readSecretFile } from './secret-file.ts';
 import type { SettingValue } from './setting-schema.ts';
 import { readSettingValue } from './setting-values.ts';
 import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
-import { readStoreKind, STORE_KINDS, type StoreKind, type StoreKinds, sharingStores } from './store-kinds.ts';
+import { readStoreKind, STORE_KINDS, type StoreKind, type StoreKinds, storesThat } from './store-kinds.ts';
 
 /** What an edge node is started with: every setting has its final value, and the rules between them hold. */
 export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
@@ -113,7 +113,10 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   const store = readStoreKind(String(values.store), stores, complain);
   const replication = store.settings?.(values as Settings, nodeId, complain);
   if (!store.shares && given.has('peers')) {
-    complain('peers', `needs store ${sharingStores(stores)}: ${store.name} shares its sessions with no other node`);
+    complain(
+      'peers',
+      `needs store ${storesThat(({ takesPeers }) => takesPeers === true, stores)}: ${store.name} shares its sessions with no other node`,
+    );
   }
   checkConsistency(values as Settings, store, complain);
   const access = readAccess(values as Settings, complain);

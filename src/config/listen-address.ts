@@ -16,9 +16,14 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
 
+/** `HOST:PORT`, with IPv6 in brackets. */
+export function hostAndPort({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 /** URL origin under which a client reaches the address. */
-export function originOf({ host, port }: ListenAddress): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+export function originOf(address: ListenAddress): string {
+  return `http://${hostAndPort(address)}`;
 }
 
 /** Under which name others look for what listens there. */
@@ -33,6 +38,6 @@ export function hostHere(address: ListenAddress): string {
 }
 
 /** Whether it stands for every address of the machine, and so cannot be told to others. */
-function isWildcard({ host }: ListenAddress): boolean {
+export function isWildcard({ host }: ListenAddress): boolean {
   return host === '0.0.0.0' || host === '::';
 }

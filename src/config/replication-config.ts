@@ -1,23 +1,46 @@
 import { join } from 'node:path';
 import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../domain/identifiers.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
-import { hostForOthers, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
+import { hostForOthers, isWildcard, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
 import type { SettingName, Settings } from './settings.ts';
 
-/** How a node shares its contexts. */
-export interface ReplicationConfig {
+/** How a node shares its contexts, whatever carries them. */
+interface Sharing {
   readonly cluster: ClusterName;
+  /** Those that are named; others are learned of. */
+  readonly peers: readonly Peer[];
+  /** Nodes that are shut out. */
+  readonly excluded: readonly NodeId[];
+  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+}
+
+/** Over NATS. */
+export interface NatsReplicationConfig extends Sharing {
   readonly server: NatsServerChoice;
   /** Where peers reach that server; `undefined`: where it listens. */
   readonly advertisedServer: ListenAddress | undefined;
-  readonly peers: readonly Peer[];
   readonly hub: Hub | undefined;
-  /** Nodes that are shut out. */
-  readonly excluded: readonly NodeId[];
   /** Paths of PEM files; `undefined`: only peers on this machine. */
   readonly certificates: NodeCertificateFiles | undefined;
-  readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
 }
+
+/** Over FReD. */
+export interface FredReplicationConfig extends Sharing {
+  readonly fred: FredAddresses;
+  /** Paths of PEM files; FReD takes nobody without. */
+  readonly certificates: NodeCertificateFiles;
+}
+
+export interface FredAddresses {
+  /** Of the client port of this node's FReD node. */
+  readonly node: ListenAddress;
+  /** Where what FReD's triggers tell is listened for. */
+  readonly triggerListen: ListenAddress;
+  /** Where FReD reaches that; `undefined`: where it listens. */
+  readonly triggerAdvertised: ListenAddress | undefined;
+}
+
+export type ReplicationConfig = NatsReplicationConfig | FredReplicationConfig;
 
 /** The nats-server of this node: one that it starts, or one that runs. */
 export type NatsServerChoice = StartedServer | { readonly url: string };
@@ -55,14 +78,13 @@ export type Complain = (setting: SettingName, problem: string) => void;
 const NOWHERE: ListenAddress = { host: '127.0.0.1', port: 0 };
 
 /** Complains about everything that is wrong; what it returns is to be used only when there was no complaint. */
-export function readReplication(settings: Settings, nodeId: NodeId | undefined, complain: Complain): ReplicationConfig {
+export function readNatsReplication(
+  settings: Settings,
+  nodeId: NodeId | undefined,
+  complain: Complain,
+): NatsReplicationConfig {
   const { store, natsListen, natsProgram, natsBytesMax, natsAdvertise, certsDir } = settings;
-  const address = (setting: SettingName, text: string): ListenAddress => {
-    const parsed = parseListenAddress(text);
-    if (parsed === undefined)
-      complain(setting, `must be HOST:PORT, such as 10.0.0.1:4222 or [::1]:4222, not "${text}"`);
-    return parsed ?? NOWHERE;
-  };
+  const address = (setting: SettingName, text: string) => readAddress(setting, text, complain);
   const url = natsUrlOf(store);
   if (url !== undefined && certsDir === undefined && !isLoopbackHost(new URL(url).hostname)) {
     complain('store', `(${store}) is another machine, which needs certs-dir; "discedge certs" makes it`);
@@ -90,20 +112,66 @@ export function readReplication(settings: Settings, nodeId: NodeId | undefined, 
     peers: readPeers(settings, nodeId, complain),
     hub: readHub(settings, nodeId, complain),
     excluded: readExcluded(settings, nodeId, complain),
-    certificates:
-      certsDir === undefined
-        ? undefined
-        : {
-            certFile: join(certsDir, 'node.crt'),
-            keyFile: join(certsDir, 'node.key'),
-            caFile: join(certsDir, 'ca.crt'),
-          },
+    certificates: certsDir === undefined ? undefined : certificatesIn(certsDir),
     location: readLocation(settings.location, complain),
   };
 }
 
+/** As {@link readNatsReplication}. */
+export function readFredReplication(
+  settings: Settings,
+  nodeId: NodeId | undefined,
+  complain: Complain,
+): FredReplicationConfig {
+  const { store, fredCertsDir, fredTriggerListen, fredTriggerAdvertise, peers } = settings;
+  if (fredCertsDir === undefined)
+    complain('store', `(${store}) needs fred-certs-dir: FReD takes nobody without a certificate`);
+  if (peers !== undefined) complain('peers', 'is for NATS: FReD knows its nodes, and they tell of each other there');
+  const listen = readAddress('fredTriggerListen', fredTriggerListen, complain);
+  if (fredTriggerAdvertise === undefined && isWildcard(listen))
+    complain(
+      'fredTriggerListen',
+      `(${fredTriggerListen}) is no address that FReD can dial: give fred-trigger-advertise`,
+    );
+  return {
+    cluster: readCluster(settings.cluster, complain),
+    peers: [],
+    excluded: readExcluded(settings, nodeId, complain),
+    location: readLocation(settings.location, complain),
+    certificates: certificatesIn(fredCertsDir ?? ''),
+    fred: {
+      node: fredAddressOf(store) ?? NOWHERE,
+      triggerListen: listen,
+      triggerAdvertised:
+        fredTriggerAdvertise === undefined
+          ? undefined
+          : readAddress('fredTriggerAdvertise', fredTriggerAdvertise, complain),
+    },
+  };
+}
+
+/** What `fred://HOST:PORT` says; `undefined` for anything else. */
+export function fredAddressOf(store: string): ListenAddress | undefined {
+  const address = /^fred:\/\/(.+?)\/?$/.exec(store)?.[1];
+  return address === undefined ? undefined : parseListenAddress(address);
+}
+
+function certificatesIn(folder: string): NodeCertificateFiles {
+  return {
+    certFile: join(folder, 'node.crt'),
+    keyFile: join(folder, 'node.key'),
+    caFile: join(folder, 'ca.crt'),
+  };
+}
+
+function readAddress(setting: SettingName, text: string, complain: Complain): ListenAddress {
+  const parsed = parseListenAddress(text);
+  if (parsed === undefined) complain(setting, `must be HOST:PORT, such as 10.0.0.1:4222 or [::1]:4222, not "${text}"`);
+  return parsed ?? NOWHERE;
+}
+
 /** Where peers dial the server that the node starts; `undefined` where they dial another, or, behind a hub, none. */
-export function dialledHost({ server, advertisedServer, hub }: ReplicationConfig): string | undefined {
+export function dialledHost({ server, advertisedServer, hub }: NatsReplicationConfig): string | undefined {
   if ('url' in server || hub !== undefined) return undefined;
   return advertisedServer?.host ?? hostForOthers(server.listen);
 }

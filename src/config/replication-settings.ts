@@ -88,6 +88,30 @@ export const REPLICATION_SETTINGS = {
         "Folder with this node's `node.key`, `node.crt` and `ca.crt`, as `discedge certs node` makes it: peers then talk over mutual TLS, and may be on other machines.",
     }),
   ),
+  fredCertsDir: Type.Optional(
+    path({
+      group: 'Replication',
+      placeholder: 'DIR',
+      defaultText: 'none',
+      description:
+        "For `store fred://HOST:PORT`: folder with `node.key`, `node.crt` and `ca.crt`, as `discedge certs fred node` makes it. Keep a certificate authority for FReD alone: who has any certificate of it can write to FReD's peer port.",
+    }),
+  ),
+  fredTriggerListen: text({
+    group: 'Replication',
+    placeholder: 'HOST:PORT',
+    default: '127.0.0.1:0',
+    description:
+      "Where the node listens for what its FReD node's triggers tell, over mutual TLS. Port 0 takes any free port. FReD dials this address, or `fred-trigger-advertise`, and the certificate must name it.",
+  }),
+  fredTriggerAdvertise: Type.Optional(
+    text({
+      group: 'Replication',
+      placeholder: 'HOST:PORT',
+      defaultText: '`fred-trigger-listen`',
+      description: 'Where FReD reaches `fred-trigger-listen`, where that differs from it, as for `0.0.0.0`.',
+    }),
+  ),
   advertise: Type.Optional(
     text({
       group: 'Replication',

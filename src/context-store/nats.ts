@@ -6,21 +6,9 @@ import {
   type KeygroupId,
   type NodeId,
   parseNodeId,
-  type SessionKey,
 } from '../domain/identifiers.ts';
-import { RECORD_FORMAT_VERSION } from '../domain/record/record-version.ts';
 import type { Environment } from '../environment/environment.ts';
-import type {
-  ContextStore,
-  RecordListener,
-  RemovalListener,
-  SessionPage,
-  SessionQuery,
-  SharedContexts,
-  StoredSession,
-  StoreStatus,
-} from './context-store.ts';
-import type { ConversationIndex } from './conversation-index.ts';
+import type { ContextStore, SharedContexts } from './context-store.ts';
 import type { OriginLog } from './leveldb/origin-log.ts';
 import type { ReplicaStore } from './leveldb/replica.ts';
 import { requireDistinctCodes } from './nats/names.ts';
@@ -40,7 +28,8 @@ import { ReplicaAcks } from './replication/publish/replica-acks.ts';
 import { Applier } from './replication/pull/applier.ts';
 import { GapFills } from './replication/pull/gap-fills.ts';
 import { SessionFetches } from './replication/pull/session-fetches.ts';
-import type { NodeDescription, ReplicationStatus } from './replication-status.ts';
+import { announcement, type Described, SharedReplica } from './replication/shared-replica.ts';
+import type { ReplicationStatus } from './replication-status.ts';
 
 /** A peer that has not answered by then is not there for whoever looks. */
 const PROBE_WAIT_MS = 2_000;
@@ -71,7 +60,7 @@ export interface NatsStoreOptions {
   /** Above the longest time a record lives: how long the server keeps it for peers that are away. */
   readonly streamMaxAgeMs: number;
   /** What other nodes are told of this one. */
-  readonly describe?: () => Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
+  readonly describe?: () => Described;
   /** A node has been learned of, or has knocked again; a server with access rules must let it in. */
   readonly onMember?: (nodeId: NodeId) => void;
   /** A node that was let in has been away for too long, and is forgotten. */
@@ -100,7 +89,7 @@ export async function openNatsStore(options: NatsStoreOptions, environment: Envi
       parseNodeId(nodeId);
       if (nodeId === replica.nodeId) throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);
     }
-    const store = new SharedReplica(options, environment);
+    const store = new NatsReplica(options, environment);
     store.start();
     return store;
   } catch (error) {
@@ -109,11 +98,9 @@ export async function openNatsStore(options: NatsStoreOptions, environment: Envi
   }
 }
 
-class SharedReplica implements NatsStore {
-  readonly incarnation: Incarnation;
+class NatsReplica extends SharedReplica implements NatsStore {
   readonly sharing: SharedContexts;
   readonly #options: NatsStoreOptions;
-  readonly #replica: ReplicaStore;
   readonly #acks: ReplicaAcks;
   readonly #onlyHere: OnlyHere;
   readonly #home: HomeServer;
@@ -124,13 +111,11 @@ class SharedReplica implements NatsStore {
   readonly #answers: AnswerQuestions;
   readonly #instance: string;
   #refreshing: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
 
   constructor(options: NatsStoreOptions, environment: Environment) {
     const { replica } = options;
-    this.incarnation = replica.incarnation;
+    super(replica);
     this.#options = options;
-    this.#replica = replica;
     const { clock, logger } = environment;
     const applier = new Applier({ replica, logger });
     const holders = (keygroup: KeygroupId) =>
@@ -214,48 +199,14 @@ class SharedReplica implements NatsStore {
     this.#gapFills.start();
   }
 
-  async append(...args: Parameters<ReplicaStore['append']>): Promise<void> {
-    await this.#replica.append(...args);
+  protected wake(): void {
     this.#home.wake();
-  }
-
-  get conversations(): ConversationIndex {
-    return this.#replica.conversations;
-  }
-
-  read(key: SessionKey): Promise<StoredSession | undefined> {
-    return this.#replica.read(key);
-  }
-
-  list(query: SessionQuery): Promise<SessionPage> {
-    return this.#replica.list(query);
-  }
-
-  expire(nowMs: number, only?: SessionKey): Promise<number> {
-    return this.#replica.expire(nowMs, only);
-  }
-
-  status(): Promise<StoreStatus> {
-    return this.#replica.status();
-  }
-
-  onRecord(listener: RecordListener): () => void {
-    return this.#replica.onRecord(listener);
-  }
-
-  onRemoved(listener: RemovalListener): () => void {
-    return this.#replica.onRemoved(listener);
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
   }
 
   #status(): ReplicationStatus {
     return {
       cluster: this.#options.cluster,
-      nodeId: this.#replica.nodeId,
+      nodeId: this.replica.nodeId,
       incarnation: this.incarnation,
       node: describedNode(this.#describe()),
       transport: { kind: 'nats', url: this.#options.advertisedUrl, connected: this.#home.isConnected },
@@ -279,23 +230,15 @@ class SharedReplica implements NatsStore {
     return this.#refreshing;
   }
 
-  async #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
-    for (const keygroup of this.#options.keygroups) {
-      const position = this.#replica.positionOf(hash, keygroup);
-      if (position?.log.origin !== this.#replica.nodeId || position.log.incarnation !== this.incarnation) continue;
-      const log = { ...position.log, keygroup };
-      if (this.#acks.count(log, position.sequence) === 0)
-        this.#home.announce({ kind: 'want', keygroup, sequence: position.sequence });
-      return this.#acks.wait(log, position.sequence, { waitMs, signal });
-    }
-    return 0;
+  #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+    return this.#onlyHere.awaitReplicated(hash, this.#options.keygroups, { waitMs, signal });
   }
 
-  async #close(): Promise<void> {
+  protected async end(): Promise<void> {
     this.#acks.close();
     await Promise.all([this.#directory.close(), this.#home.close()]);
     await this.#gapFills.close();
-    await this.#replica.close();
+    await this.replica.close();
   }
 
   async #greeted(hello: Hello): Promise<HelloReply> {
@@ -313,25 +256,10 @@ class SharedReplica implements NatsStore {
   }
 
   #describe(): NodeAnnouncement {
-    const { cluster, keygroups, advertisedUrl, hub, describe } = this.#options;
-    const { httpUrl, models = [], location, load } = describe?.() ?? {};
-    const [model] = models;
+    const { advertisedUrl, hub, describe } = this.#options;
     return {
-      cluster,
-      nodeId: this.#replica.nodeId,
-      incarnation: this.incarnation,
-      instance: this.#instance,
-      recordVersion: RECORD_FORMAT_VERSION,
-      keygroups: [...keygroups],
+      ...announcement(this.replica, { ...this.#options, instance: this.#instance }, describe?.()),
       ...(hub !== undefined ? { hub } : advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
-      ...(httpUrl !== undefined && { httpUrl }),
-      ...(model !== undefined && { model }),
-      ...(models.length > 1 && { models: [...models] }),
-      ...(location !== undefined && location),
-      ...(load !== undefined && { load }),
-      handsOutSessions: true,
-      arbitratesTurns: true,
-      tellsOfAnswers: true,
     };
   }
 }

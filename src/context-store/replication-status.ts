@@ -17,12 +17,14 @@ export interface ReplicationStatus {
 
 /** This node's own end of what carries its records to the others. */
 export interface TransportStatus {
-  /** What carries them, in one word: `nats`. */
+  /** What carries them, in one word: `nats`, `fred`. */
   readonly kind: string;
   /** Where others fetch them, as they are told; `undefined` where they are told nothing. */
   readonly url: string | undefined;
   /** Whether records can leave this node now. */
   readonly connected: boolean;
+  /** Why not, where that is known. */
+  readonly reason?: string;
 }
 
 export interface OutboxStatus {
@@ -31,6 +33,8 @@ export interface OutboxStatus {
   readonly last: number;
   /** Of them, handed over to the transport. */
   readonly published: number;
+  /** Of them, too long for the transport: they are on this node alone. */
+  readonly uncarried: number;
 }
 
 /** Records of a keygroup, served here now or not, that this node wrote and no other one is known to have. */

@@ -1,9 +1,10 @@
 import { connect } from 'node:net';
 import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { dialledHost, type Peer, type ReplicationConfig } from '../config/replication-config.ts';
+import { dialledHost, type NatsReplicationConfig, type Peer } from '../config/replication-config.ts';
 import type { DiscedgeError } from '../domain/errors.ts';
 import type { Check } from './check.ts';
+import { checkFred } from './fred-checks.ts';
 
 /** A peer that takes longer is as good as away: turns that wait for it wait a second. */
 const PEER_WAIT_MS = 3_000;
@@ -11,6 +12,7 @@ const PEER_WAIT_MS = 3_000;
 /** What a node needs to share its contexts; nothing where it shares none. */
 export async function checkReplication({ nodeId, replication }: EdgeNodeConfig, nowMs: number): Promise<Check[]> {
   if (replication === undefined) return [];
+  if ('fred' in replication) return checkFred(replication);
   return [
     await checkServer(replication),
     ...(await checkCertificates(replication, nodeId, nowMs)),
@@ -18,7 +20,7 @@ export async function checkReplication({ nodeId, replication }: EdgeNodeConfig, 
   ];
 }
 
-async function checkServer({ server }: ReplicationConfig): Promise<Check> {
+async function checkServer({ server }: NatsReplicationConfig): Promise<Check> {
   const name = 'nats-server';
   if ('url' in server) {
     const isThere = await answers(server.url);
@@ -41,7 +43,7 @@ async function checkServer({ server }: ReplicationConfig): Promise<Check> {
 }
 
 async function checkCertificates(
-  replication: ReplicationConfig,
+  replication: NatsReplicationConfig,
   nodeId: EdgeNodeConfig['nodeId'],
   nowMs: number,
 ): Promise<Check[]> {

@@ -20,6 +20,7 @@ export const STORES: Readonly<Record<StoreName, OpenableStore>> = {
   leveldb: { ...STORE_KINDS.leveldb, open: openLevelDb },
   memory: { ...STORE_KINDS.memory, open: openMemory },
   nats: { ...STORE_KINDS.nats, open: openNats },
+  fred: { ...STORE_KINDS.fred, open: openFred },
 };
 
 /** The context store that the configuration names. */
@@ -48,8 +49,18 @@ async function openLevelDb(config: EdgeNodeConfig, environment: Environment): Pr
 
 async function openNats(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
   const { openReplicatedStore } = await import('./open-replicated-store.ts');
-  if (config.replication === undefined) throw new DiscedgeError('config_invalid', 'the nats store needs replication');
-  return openReplicatedStore({ ...config, replication: config.replication }, environment);
+  const { replication } = config;
+  if (replication === undefined || 'fred' in replication)
+    throw new DiscedgeError('config_invalid', 'the nats store needs replication over NATS');
+  return openReplicatedStore({ ...config, replication }, environment);
+}
+
+async function openFred(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+  const { openFredReplica } = await import('./open-fred-store.ts');
+  const { replication } = config;
+  if (replication === undefined || !('fred' in replication))
+    throw new DiscedgeError('config_invalid', 'the fred store needs replication over FReD');
+  return openFredReplica({ ...config, replication }, environment);
 }
 
 /** A store that needs to know nothing of what is served. */

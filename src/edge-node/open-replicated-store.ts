@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
-import { dialledHost, natsUrl, type ReplicationConfig, type StartedServer } from '../config/replication-config.ts';
+import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
 import { DOCUMENTS_KEYGROUP } from '../context-manager/documents/cluster-documents.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
@@ -15,7 +15,7 @@ import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { OpenedStore, ServedNode } from './opened-store.ts';
 
-type ReplicatedConfig = EdgeNodeConfig & { readonly replication: ReplicationConfig };
+type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: NatsReplicationConfig };
 
 /**
  * Takes the data folder and starts this node's nats-server, unless one that runs is to be used; sharing begins with

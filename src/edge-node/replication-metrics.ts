@@ -53,15 +53,29 @@ export function exposeReplication(sharing: SharedContexts, metrics: Metrics, tim
     () => sharing.status().peers.flatMap(refusals),
   );
   metrics.gauge(
-    { name: 'discedge_unpublished_records', help: "Records written here that this node's nats-server does not have" },
+    {
+      name: 'discedge_unpublished_records',
+      help: "Records written here that this node's nats-server or FReD node does not have",
+    },
     () => sharing.status().outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
   );
   metrics.gauge(
     { name: 'discedge_only_here_records', help: 'Records written here that no other node is known to have' },
     async () => (await sharing.onlyHere()).reduce((sum, { records }) => sum + records, 0),
   );
-  metrics.gauge({ name: 'discedge_nats_connected', help: "1 when this node's own nats-server answers, else 0" }, () =>
-    sharing.status().transport.connected ? 1 : 0,
+  metrics.gauge(
+    {
+      name: 'discedge_uncarried_records',
+      help: 'Records written here that are too long to be carried to others, and are here alone',
+    },
+    () => sharing.status().outbox.reduce((sum, { uncarried }) => sum + uncarried, 0),
+  );
+  metrics.gauge(
+    {
+      name: `discedge_${sharing.status().transport.kind}_connected`,
+      help: "1 when this node's own nats-server or FReD node answers, else 0",
+    },
+    () => (sharing.status().transport.connected ? 1 : 0),
   );
 }
 

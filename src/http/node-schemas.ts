@@ -102,7 +102,8 @@ const DESCRIPTION_FIELDS = {
   models: Type.Optional(names()),
   location: Type.Optional(Type.Object({ latitude: Type.Number(), longitude: Type.Number() })),
   load: Type.Optional(count('Turns being answered.')),
-  nats_url: Type.Optional(Type.String({ description: 'Where its records are fetched.' })),
+  nats_url: Type.Optional(Type.String({ description: 'Where its records are fetched, over NATS.' })),
+  fred_url: Type.Optional(Type.String({ description: 'Where its records are fetched, over FReD.' })),
 };
 
 const OwnClock = Type.Object({
@@ -133,7 +134,10 @@ const OwnNode = Type.Object(
     engines: Type.Optional(EngineStates),
     clock: OwnClock,
     nats_connected: Type.Optional(Type.Boolean({ description: 'Whether its own nats-server answers.' })),
-    unpublished: Type.Optional(count('Records written here that its nats-server does not have yet.')),
+    fred_connected: Type.Optional(Type.Boolean({ description: 'Whether its own FReD node takes part.' })),
+    not_connected_because: Type.Optional(Type.String()),
+    unpublished: Type.Optional(count('Records written here that its own nats-server or FReD node does not have yet.')),
+    uncarried: Type.Optional(count('Records written here that are too long to be carried to others.')),
     only_here: Type.Optional(count('Records written here that no other node is known to have.')),
   },
   { title: 'OwnNode' },
@@ -145,7 +149,7 @@ const PeerNode = Type.Object(
     node: Type.String(),
     state: choice(['unreachable', 'silent', 'refused', 'connected'], {
       description:
-        '`silent`: its nats-server answers, the node does not. `refused`: it must not take part, `reason` says why.',
+        '`silent`: its nats-server or FReD node answers, the node does not. `refused`: it must not take part, `reason` says why.',
     }),
     reason: Type.Optional(Type.String()),
     needs_record_version: Type.Optional(

@@ -163,9 +163,12 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     ['context-store/memory.ts', 'contextStoreSuite'],
     ['context-store/leveldb.ts', 'contextStoreSuite'],
     ['context-store/nats.ts', 'contextStoreSuite'],
+    ['context-store/fred.ts', 'contextStoreSuite'],
   ] as const;
   const started = textOf('edge-node/engines.ts');
-  const opened = ['open-context-store', 'open-replicated-store'].map((name) => textOf(`edge-node/${name}.ts`)).join('');
+  const opened = ['open-context-store', 'open-replicated-store', 'open-fred-store']
+    .map((name) => textOf(`edge-node/${name}.ts`))
+    .join('');
   const inUse = [...(started + opened).matchAll(/'\.\.\/((?:llm-service|context-store)\/[a-z-]+\.ts)'/g)].map(
     (match) => match[1],
   );

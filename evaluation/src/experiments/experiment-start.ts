@@ -76,8 +76,9 @@ async function versionsOf(plays: readonly PlaySpec[], llamaServer: string): Prom
 /** Empty where there is none: plays that need it say so when they start. */
 async function natsVersion(settings: ConfigSources): Promise<string> {
   const { replication } = loadConfig({ ...settings, flags: { ...settings.flags, store: 'nats' } });
-  const server = replication?.server;
-  if (server === undefined || 'url' in server) return '';
+  if (replication === undefined || !('server' in replication)) return '';
+  const { server } = replication;
+  if ('url' in server) return '';
   const { stdout } = await promisify(execFile)(server.program, ['--version']).catch(() => ({ stdout: '' }));
   return /v?(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] ?? '';
 }

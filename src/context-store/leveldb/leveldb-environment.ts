@@ -11,6 +11,7 @@ import type { SessionRow } from '../session-row.ts';
 import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
 import { StoreListeners } from '../store-listeners.ts';
 import { type DataFolder, reasonOf } from './data-folder.ts';
+import { DeletedRecords } from './deleted-records.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { FailedCommit } from './failed-commit.ts';
 import { GroupCommit, type Work } from './group-commit.ts';
@@ -53,6 +54,7 @@ export class LevelEnvironment {
   #written: WrittenTotals;
   #evictedSessions = 0;
   #isLogged: boolean;
+  #remembersDeleted = false;
   #failed: FailedCommit | undefined;
   #cancelMending = () => {};
   #closing: Promise<void> | undefined;
@@ -100,6 +102,11 @@ export class LevelEnvironment {
   keepLog(): { complete(): Promise<void> } {
     this.#isLogged = true;
     return { complete: () => this.write({ decide: (changes) => changes.log?.note(LOGGED, 'yes') }) };
+  }
+
+  /** From here on own records that are deleted are remembered until they are settled. */
+  rememberDeleted(): void {
+    this.#remembersDeleted = true;
   }
 
   /** Throws `store_unavailable` where the disk is too full to take more. */
@@ -175,7 +182,8 @@ export class LevelEnvironment {
     if (this.#failed !== undefined) await this.#mend(this.#failed);
     const { nodeId: origin, incarnation } = this.#parts;
     const tables = this.#tables as Tables;
-    const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }) : undefined;
+    const deleted = this.#remembersDeleted ? new DeletedRecords(tables) : undefined;
+    const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }, deleted) : undefined;
     const changes = new SessionChanges(tables, log);
     const uses = [...this.#usesWaiting.values()];
     this.#usesWaiting.clear();

@@ -1,5 +1,6 @@
 import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { DeletedRecords } from './deleted-records.ts';
 import { type RecordKey, recordKey, type Tables } from './tables.ts';
 
 /** The records one node wrote for one keygroup on one disk, numbered from 1 in the order it wrote them. */
@@ -125,13 +126,17 @@ export class LogChanges {
   readonly #notes = new Map<string, string>();
   readonly #cursors = new Map<string, { readonly log: OriginLog; readonly cursor: LogCursor }>();
   readonly #forgotten = new Map<string, OriginLog>();
+  readonly #deleted: DeletedRecords | undefined;
 
-  constructor(tables: Tables, own: Omit<OriginLog, 'keygroup'>) {
+  /** `deleted` where own records that are deleted are remembered. */
+  constructor(tables: Tables, own: Omit<OriginLog, 'keygroup'>, deleted?: DeletedRecords) {
     this.#tables = tables;
     this.#own = own;
+    this.#deleted = deleted;
   }
 
   get isEmpty(): boolean {
+    if (this.#deleted?.isChanged === true) return false;
     return this.#added.size + this.#removed.size + this.#cursors.size + this.#notes.size + this.#forgotten.size === 0;
   }
 
@@ -147,6 +152,17 @@ export class LogChanges {
     this.#added.delete(hash);
     const position = readPosition(this.#tables, hash, keygroup);
     if (position !== undefined) this.#removed.set(hash, position);
+  }
+
+  /** The record is about to be removed because its session is deleted. */
+  noteDeleted(hash: ContextId, keygroup: KeygroupId): void {
+    const position = readPosition(this.#tables, hash, keygroup);
+    const { origin, incarnation } = this.#own;
+    if (position?.log.origin === origin && position.log.incarnation === incarnation) this.#deleted?.add(position);
+  }
+
+  settleDeleted(keygroup: KeygroupId, sequences: readonly number[]): void {
+    this.#deleted?.settle(keygroup, sequences);
   }
 
   cursor(log: OriginLog): LogCursor {
@@ -180,6 +196,7 @@ export class LogChanges {
       log.put([...logKey(added), sequence], [userId, sessionId, turn, hash]);
     }
     for (const [name, text] of this.#notes) meta.put([name], text);
+    this.#deleted?.write();
     for (const log of this.#forgotten.values()) cursors.remove(logKey(log));
     for (const { log, cursor } of this.#cursors.values())
       cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));

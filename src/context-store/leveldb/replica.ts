@@ -3,6 +3,7 @@ import type { ContextId, KeygroupId, NodeId, SessionKey } from '../../domain/ide
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LevelContextStore, type LevelStore, type LevelStoreOptions, openLevelEnvironment } from '../leveldb.ts';
+import { DeletedRecords } from './deleted-records.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
 import {
   countLog,
@@ -53,6 +54,11 @@ export interface ReplicaStore extends LevelStore {
    * out. Their sessions count as used now, or as never used by this: those go first when there is no room. Durable when it resolves.
    */
   receiveFetched(log: OriginLog, records: ReceivedBatch['records'], use: { readonly areUsed: boolean }): Promise<void>;
+  /** From here on own records whose sessions are deleted are remembered, at most the last 10,000, also by the next start. */
+  rememberDeleted(): void;
+  /** Those of them that are not settled yet: what still has their text outside can be found by their numbers. */
+  deletedRecords(keygroup: KeygroupId): number[];
+  settleDeleted(keygroup: KeygroupId, sequences: readonly number[]): Promise<void>;
   /** A small text kept with the store under a name. */
   note(name: string, text: string): Promise<void>;
   noted(name: string): string | undefined;
@@ -215,6 +221,18 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
         for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, usedAtMs, { log, sequence });
       },
     });
+  }
+
+  rememberDeleted(): void {
+    this.#level.rememberDeleted();
+  }
+
+  deletedRecords(keygroup: KeygroupId): number[] {
+    return this.#level.look((tables) => new DeletedRecords(tables).of(keygroup));
+  }
+
+  settleDeleted(keygroup: KeygroupId, sequences: readonly number[]): Promise<void> {
+    return this.#level.write({ decide: (changes) => changes.log?.settleDeleted(keygroup, sequences) });
   }
 
   note(name: string, text: string): Promise<void> {

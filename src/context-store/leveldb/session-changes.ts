@@ -102,7 +102,11 @@ export class SessionChanges {
     const change = this.#of(sessionKeyOf(sealed.record));
     refuseLateTurn(change.after, sealed);
     if (!this.#holds(change, sealed)) {
-      if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) this.#clear(change);
+      if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) {
+        for (const [keygroup, , , , hash] of change.held ?? [])
+          this.log?.noteDeleted(hash as ContextId, keygroup as KeygroupId);
+        this.#clear(change);
+      }
       change.after = rowWith(change.after, sealed, usedAtMs);
       change.added.set(sealed.hash, sealed);
       this.#added.set(sealed.hash, { sealed, from: received === undefined ? 'here' : 'elsewhere' });

@@ -68,7 +68,9 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
       cluster: status.cluster,
       nodes: [
         { ...self, ...ownView(status, onlyHere) },
-        ...status.peers.map((peer) => peerView(peer, { nowMs, models, time: node.time })),
+        ...status.peers.map((peer) =>
+          peerView(peer, { transport: status.transport.kind, nowMs, models, time: node.time }),
+        ),
       ],
       refused: status.refusedNodes,
     };
@@ -106,17 +108,19 @@ function ownClock(time: NodeTime) {
 
 function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: readonly OnlyHereStatus[]) {
   return {
-    ...(transport.url !== undefined && { nats_url: transport.url }),
+    ...(transport.url !== undefined && { [`${transport.kind}_url`]: transport.url }),
     ...descriptionView(node),
-    nats_connected: transport.connected,
+    [`${transport.kind}_connected`]: transport.connected,
+    ...(transport.reason !== undefined && { not_connected_because: transport.reason }),
     unpublished: outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
+    uncarried: outbox.reduce((sum, log) => sum + log.uncarried, 0),
     only_here: onlyHere.reduce((sum, { records }) => sum + records, 0),
   };
 }
 
 function peerView(
   peer: PeerStatus,
-  { nowMs, models, time }: { nowMs: number; models: ModelDirectory; time: NodeTime },
+  { transport, nowMs, models, time }: { transport: string; nowMs: number; models: ModelDirectory; time: NodeTime },
 ) {
   const { clock } = peer;
   const { nodeId, state, reason, needsRecordVersion, url, node, logs, lastSeenMs, refusedRecords, bytesIn, bytesOut } =
@@ -126,7 +130,7 @@ function peerView(
     state,
     ...(reason !== undefined && { reason }),
     ...(needsRecordVersion !== undefined && { needs_record_version: needsRecordVersion }),
-    nats_url: url,
+    [`${transport}_url`]: url,
     ...(node && descriptionView(node)),
     ...(node && { unlike_models: unlikeModels(node, models) }),
     ...(clock !== undefined && {

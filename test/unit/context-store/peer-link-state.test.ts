@@ -1,7 +1,7 @@
 // Takes a link through its states in every order: a peer that was refused must not count as known, one that answers again
 // must be noticed, and nobody is told what they know.
 import { describe, expect, test } from 'vitest';
-import { LastSeen } from '../../../src/context-store/nats/peers/last-seen.ts';
+import { LastSeen } from '../../../src/context-store/replication/peers/last-seen.ts';
 import {
   accepted,
   connectionLost,
@@ -14,9 +14,9 @@ import {
   type PeerLinkState,
   refused,
   unanswered,
-} from '../../../src/context-store/nats/peers/peer-link-state.ts';
-import { PeerStateLog } from '../../../src/context-store/nats/peers/peer-state-log.ts';
+} from '../../../src/context-store/replication/peers/peer-link-state.ts';
 import type { NodeAnnouncement } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { PeerStateLog } from '../../../src/context-store/replication/peers/peer-state-log.ts';
 import type { ClusterName, Incarnation, NodeId } from '../../../src/domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../../src/domain/record/record-version.ts';
 import { KEYGROUP } from '../../../tools/turn-records.ts';

@@ -41,8 +41,10 @@ describe('what is read', () => {
   });
 
   it('a server that runs is used as it is', () => {
-    expect(load({ store: 'nats://127.0.0.1:4333' }).replication?.server).toEqual({ url: 'nats://127.0.0.1:4333' });
-    expect(load({ store: 'nats://[::1]:4333' }).replication?.server).toEqual({ url: 'nats://[::1]:4333' });
+    expect(load({ store: 'nats://127.0.0.1:4333' }).replication).toMatchObject({
+      server: { url: 'nats://127.0.0.1:4333' },
+    });
+    expect(load({ store: 'nats://[::1]:4333' }).replication).toMatchObject({ server: { url: 'nats://[::1]:4333' } });
   });
 
   it.each([
@@ -85,7 +87,7 @@ describe('what is read', () => {
         { nodeId: 'e3', url: undefined },
       ],
     });
-    expect(load({ hub: 'e9=127.0.0.1:7422' }).replication?.hub).toEqual({
+    expect(load({ hub: 'e9=127.0.0.1:7422' }).replication).toHaveProperty('hub', {
       nodeId: 'e9',
       address: { host: '127.0.0.1', port: 7422 },
     });
@@ -101,8 +103,11 @@ describe('what is read', () => {
 
 describe('what is refused', () => {
   it.each([
-    [{ store: 'floppy' }, '--store must be leveldb, memory, nats or nats://HOST:PORT, not "floppy"'],
-    [{ store: 'nats://nowhere' }, '--store must be leveldb, memory, nats or nats://HOST:PORT, not "nats://nowhere"'],
+    [{ store: 'floppy' }, '--store must be leveldb, memory, nats, nats://HOST:PORT or fred://HOST:PORT, not "floppy"'],
+    [
+      { store: 'nats://nowhere' },
+      '--store must be leveldb, memory, nats, nats://HOST:PORT or fred://HOST:PORT, not "nats://nowhere"',
+    ],
     [
       { store: 'nats://10.0.0.1:4222' },
       '--store (nats://10.0.0.1:4222) is another machine, which needs certs-dir; "discedge certs" makes it',
@@ -160,5 +165,37 @@ describe('what is refused', () => {
     ],
   ])('%o', (flags, problem) => {
     expect(problems(flags)).toEqual([problem]);
+  });
+});
+
+describe('the fred store', () => {
+  const fred = { store: 'fred://127.0.0.1:9001', fredCertsDir: 'certs/e1' };
+
+  it('takes an address and certificates', () => {
+    expect(load(fred)).toMatchObject({
+      store: { name: 'fred', shares: true },
+      replication: {
+        cluster: 'discedge',
+        certificates: { certFile: join('certs/e1', 'node.crt'), keyFile: join('certs/e1', 'node.key') },
+        fred: {
+          node: { host: '127.0.0.1', port: 9001 },
+          triggerListen: { host: '127.0.0.1', port: 0 },
+          triggerAdvertised: undefined,
+        },
+      },
+    });
+  });
+
+  it.each([
+    [{ store: 'fred' }, /--store must be .*fred:\/\/HOST:PORT, not "fred"/],
+    [{ store: 'fred://nowhere' }, /--store must be/],
+    [{ fredCertsDir: undefined }, /--store \(fred:\/\/127\.0\.0\.1:9001\) needs fred-certs-dir/],
+    [{ peers: 'e2=127.0.0.1:4222' }, /--peers is for NATS/],
+    [{ fredTriggerListen: '0.0.0.0:7000' }, /--fred-trigger-listen .* give fred-trigger-advertise/],
+    [{ fredTriggerListen: 'here' }, /--fred-trigger-listen must be HOST:PORT/],
+    [{ fredTriggerAdvertise: '7000' }, /--fred-trigger-advertise must be HOST:PORT/],
+    [{ exclude: 'e1' }, /--exclude names this node itself/],
+  ])('refuses %j', (flags, problem) => {
+    expect(problems({ ...fred, ...flags }).join('\n')).toMatch(problem);
   });
 });

@@ -2,8 +2,9 @@ import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifier
 import type { Environment } from '../../../environment/environment.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
+import { Admission } from '../../replication/peers/admission.ts';
 import type { AnsweringPeer } from '../../replication/peers/answer-questions.ts';
-import { EarlierStarts } from '../../replication/peers/earlier-starts.ts';
+import { type KnownMember, KnownMembers } from '../../replication/peers/known-members.ts';
 import {
   type Hello,
   type HelloReply,
@@ -20,7 +21,6 @@ import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
 import type { PeerStatus } from '../../replication-status.ts';
 import type { ArbiterNode } from '../../turn-arbitration.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
-import { type KnownMember, KnownMembers } from './known-members.ts';
 import { PeerLink } from './peer-link.ts';
 import { directRoute, hubRoute, isLoopbackUrl, type PeerRoute, requireProtected } from './peer-route.ts';
 
@@ -55,8 +55,7 @@ export class PeerDirectory {
   readonly #environment: Environment;
   readonly #links = new Map<NodeId, PeerLink>();
   readonly #members: KnownMembers;
-  readonly #earlierStarts = new EarlierStarts();
-  readonly #refused = new Map<NodeId, NodeRefusal>();
+  readonly #admission: Admission;
   #cancelAging = () => {};
   #areLogsLeftOut = false;
   #catchingUp: Promise<void> = Promise.resolve();
@@ -66,6 +65,15 @@ export class PeerDirectory {
     this.#options = options;
     this.#environment = environment;
     this.#members = new KnownMembers(options.replica, environment.logger);
+    this.#admission = new Admission(
+      {
+        own: options.describe,
+        excluded: options.excluded ?? [],
+        peer: (nodeId) => this.#links.get(nodeId),
+        hasRoom: () => this.#hasRoom(),
+      },
+      environment.logger,
+    );
     const members = this.#members.read();
     for (const { nodeId, url } of options.peers) {
       if (url !== undefined) requireProtected(url, options.tls !== undefined);
@@ -105,7 +113,7 @@ export class PeerDirectory {
   }
 
   get refusedNodes(): Record<string, NodeRefusal> {
-    return Object.fromEntries(this.#refused);
+    return this.#admission.refused;
   }
 
   /** Those that may have a session of the keygroup, and can be asked for it now. */
@@ -139,9 +147,8 @@ export class PeerDirectory {
 
   /** What a node that greets this one is told. */
   async answer({ node, cursors }: Hello): Promise<HelloReply> {
-    const refused = await this.#refusalOf(node);
+    const refused = await this.#admission.judge(node);
     if (refused === undefined) this.#welcome(node, cursors);
-    else this.#refuse(node.nodeId, refused);
     const own = this.#options.describe();
     const timeMs = this.#environment.clock.now();
     if (refused !== undefined) return { node: own, refused, timeMs, logs: [], members: [] };
@@ -151,34 +158,9 @@ export class PeerDirectory {
     return { node: own, timeMs, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#members.present] };
   }
 
-  async #refusalOf(node: NodeAnnouncement): Promise<NodeRefusal | undefined> {
-    const own = this.#options.describe();
-    if (node.cluster !== own.cluster) return 'other_cluster';
-    if (this.#isExcluded(node.nodeId)) return 'excluded';
-    if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
-    const link = this.#links.get(node.nodeId);
-    const known = link?.node;
-    if (this.#earlierStarts.has(node.nodeId, node.instance)) return 'duplicate_node_id';
-    if (link === undefined && !this.#hasRoom()) return 'cluster_full';
-    if (link === undefined || known === undefined || known.instance === node.instance) return undefined;
-    // Started anew, or another node under the same id: the one known so far still answers then.
-    if (await link.calls.answersAs(known.instance)) return 'duplicate_node_id';
-    // Or it answers again later: behind a hub, of two servers under one id each cuts the other off.
-    this.#earlierStarts.add(node.nodeId, known.instance);
-    return undefined;
-  }
-
-  #refuse(nodeId: NodeId, reason: NodeRefusal): void {
-    const told = this.#refused.get(nodeId);
-    if (told === reason || (told === undefined && this.#refused.size >= NODES_MAX)) return;
-    this.#environment.logger.error('node_refused', { peer: nodeId, reason });
-    this.#refused.set(nodeId, reason);
-  }
-
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
     const { replica, acks } = this.#options;
     if (node.nodeId === replica.nodeId) return;
-    this.#refused.delete(node.nodeId);
     for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
     const link = this.#links.get(node.nodeId);
     // One that is refused would greet back for ever.
@@ -204,12 +186,12 @@ export class PeerDirectory {
     const { nodeId } = member;
     if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.#links.has(nodeId)) return;
     if (!this.#hasRoom()) {
-      this.#refuse(nodeId, 'cluster_full');
+      this.#admission.refuse(nodeId, 'cluster_full');
       return;
     }
     const link = this.#add(member);
     if (link === undefined) return;
-    this.#refused.delete(nodeId);
+    this.#admission.accept(nodeId);
     this.#environment.logger.info('node_learned', { peer: nodeId, url: link.route.url });
     link.start();
     this.#remember();
@@ -270,7 +252,7 @@ export class PeerDirectory {
     const link = this.#links.get(nodeId);
     this.#links.delete(nodeId);
     this.#members.delete(nodeId);
-    this.#earlierStarts.forget(nodeId);
+    this.#admission.forget(nodeId);
     this.#options.acks.forget(nodeId);
     this.#options.onDeparted(nodeId);
     this.#environment.logger.info('node_forgotten', { peer: nodeId });

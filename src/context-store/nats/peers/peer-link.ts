@@ -5,28 +5,8 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import type { AnsweringPeer } from '../../replication/peers/answer-questions.ts';
+import { LastSeen } from '../../replication/peers/last-seen.ts';
 import { PeerCalls } from '../../replication/peers/peer-calls.ts';
-import {
-  describedNode,
-  type Hello,
-  type HelloReply,
-  type Member,
-  type NodeAnnouncement,
-  parseMessage,
-} from '../../replication/peers/peer-protocol.ts';
-import { upgradeReason, whyRefused } from '../../replication/peers/peer-refusal.ts';
-import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
-import type { Holder } from '../../replication/pull/back-fill.ts';
-import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
-import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
-import type { PeerState, PeerStatus } from '../../replication-status.ts';
-import { greetingFailure, isForbidden } from '../failure-text.ts';
-import { announceSubject, beaconSubject } from '../names.ts';
-import type { ConnectionUser } from '../nats-connection.ts';
-import { PeerPulls } from '../pull/peer-pulls.ts';
-import { decodeBeacon } from './beacon.ts';
-import { LastSeen } from './last-seen.ts';
-import { NatsChannel } from './nats-channel.ts';
 import {
   accepted,
   connectionLost,
@@ -40,9 +20,29 @@ import {
   reasonOf,
   refused,
   unanswered,
-} from './peer-link-state.ts';
+} from '../../replication/peers/peer-link-state.ts';
+import {
+  describedNode,
+  type Hello,
+  type HelloReply,
+  type Member,
+  type NodeAnnouncement,
+  parseMessage,
+} from '../../replication/peers/peer-protocol.ts';
+import { upgradeReason, whyRefused } from '../../replication/peers/peer-refusal.ts';
+import { PeerStateLog } from '../../replication/peers/peer-state-log.ts';
+import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
+import type { Holder } from '../../replication/pull/back-fill.ts';
+import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
+import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
+import type { PeerState, PeerStatus } from '../../replication-status.ts';
+import { greetingFailure, isForbidden } from '../failure-text.ts';
+import { announceSubject, beaconSubject } from '../names.ts';
+import type { ConnectionUser } from '../nats-connection.ts';
+import { PeerPulls } from '../pull/peer-pulls.ts';
+import { decodeBeacon } from './beacon.ts';
+import { NatsChannel } from './nats-channel.ts';
 import type { PeerRoute } from './peer-route.ts';
-import { PeerStateLog } from './peer-state-log.ts';
 
 /** Between two greetings while all is well: they carry membership, load and what each holds, 1 kB together. */
 const HELLO_EVERY_MS = 300_000;

@@ -71,10 +71,11 @@ export class HomeServer {
 
   get outbox(): OutboxStatus[] {
     const { replica } = this.#options;
-    return this.#publishers.map(({ log, published }) => ({
+    return this.#publishers.map(({ log, published, uncarried }) => ({
       keygroup: log.keygroup,
       last: replica.cursor(log).sequence,
       published,
+      uncarried,
     }));
   }
 

@@ -51,6 +51,7 @@ export class Publisher {
   readonly #environment: Environment;
   readonly #news: Bell;
   readonly #stream: string;
+  readonly #uncarried = new Set<number>();
   #published = 0;
   #mustLook = false;
 
@@ -68,6 +69,14 @@ export class Publisher {
   /** Sequence of the last record that the server has. */
   get published(): number {
     return this.#published;
+  }
+
+  /** Records that no message can carry: they are on this node alone. */
+  get uncarried(): number {
+    const { replica, log } = this.#options;
+    for (const sequence of this.#uncarried)
+      if (replica.logEntry(log, sequence) === undefined) this.#uncarried.delete(sequence);
+    return this.#uncarried.size;
   }
 
   /** There may be something to publish. */
@@ -145,6 +154,7 @@ export class Publisher {
         if (bytes === undefined) return;
         if (bytes.length > payloadBytesMax) {
           this.#environment.logger.error('record_not_published', { bytes: bytes.length, payloadBytesMax });
+          this.#uncarried.add(entry.sequence);
           return;
         }
         const subject = recordSubject({ ...log, nodeId: log.origin, originSequence: entry.sequence });

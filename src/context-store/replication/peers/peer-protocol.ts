@@ -72,12 +72,22 @@ export function describedNode({ latitude, longitude, ...node }: NodeAnnouncement
   return { incarnation, keygroups, recordVersion, httpUrl, models, location, load };
 }
 
-const member = { nodeId, natsUrl: Type.Optional(text()), hub: Type.Optional(nodeId) };
-/** A node of the cluster and where it is reached: at the address of its server, or through its hub's. */
+const fredPlace = Type.Object({ node: text(), host: text(), box: text('^[a-z0-9]+$') });
+/** A node's FReD node, where clients reach that, and the keygroup there in which the node is told something. */
+export type FredPlace = Static<typeof fredPlace>;
+
+const member = {
+  nodeId,
+  natsUrl: Type.Optional(text()),
+  hub: Type.Optional(nodeId),
+  fred: Type.Optional(fredPlace),
+};
+/** A node of the cluster and where it is reached: at the address of its server, through its hub's, or at its FReD node. */
 export interface Member {
   readonly nodeId: NodeId;
   readonly natsUrl?: string;
   readonly hub?: NodeId;
+  readonly fred?: FredPlace;
 }
 
 const hello = Type.Object({

@@ -1,3 +1,4 @@
+import type { ContextId, KeygroupId } from '../../../domain/identifiers.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { OnlyHereStatus } from '../../replication-status.ts';
@@ -40,6 +41,23 @@ export class OnlyHere {
     const { signal } = new AbortController();
     // Where too many wait already, what they learn is learned here, too.
     await Promise.allSettled(open.map(({ log, last }) => acks.wait(log, last, { waitMs, signal })));
+  }
+
+  /** See `SharedContexts.awaitReplicated`; of a record of one of these keygroups. */
+  async awaitReplicated(
+    hash: ContextId,
+    keygroups: readonly KeygroupId[],
+    wait: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<number> {
+    const { replica, acks, announce } = this.#options;
+    for (const keygroup of keygroups) {
+      const position = replica.positionOf(hash, keygroup);
+      if (position?.log.origin !== replica.nodeId || position.log.incarnation !== replica.incarnation) continue;
+      const log = { ...position.log, keygroup };
+      if (acks.count(log, position.sequence) === 0) announce({ kind: 'want', keygroup, sequence: position.sequence });
+      return acks.wait(log, position.sequence, wait);
+    }
+    return 0;
   }
 
   async #logs(): Promise<{ readonly log: OriginLog; readonly last: number }[]> {

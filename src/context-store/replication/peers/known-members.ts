@@ -1,7 +1,7 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
 import type { Logger } from '../../../environment/environment.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import type { Member, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
+import type { Member, NodeAnnouncement } from './peer-protocol.ts';
 
 /** Name of the note that holds them. */
 const MEMBERS = 'members';
@@ -42,11 +42,12 @@ export class KnownMembers {
     return this.#places.get(nodeId);
   }
 
-  set({ nodeId, natsUrl, hub, awayMs = 0 }: KnownMember): void {
+  set({ nodeId, natsUrl, hub, fred, awayMs = 0 }: KnownMember): void {
     this.#places.set(nodeId, {
       nodeId,
       ...(natsUrl !== undefined && { natsUrl }),
       ...(hub !== undefined && { hub }),
+      ...(fred !== undefined && { fred }),
     });
     this.#awayMs.set(nodeId, awayMs);
   }

@@ -1,4 +1,4 @@
-import type { NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
+import type { NodeAnnouncement } from './peer-protocol.ts';
 
 /**
  * How this node stands with a peer. Each state carries what is known in it, and nothing else.

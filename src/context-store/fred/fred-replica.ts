@@ -1,0 +1,288 @@
+import type { ContextId, KeygroupId } from '../../domain/identifiers.ts';
+import type { Environment } from '../../environment/environment.ts';
+import type { SharedContexts } from '../context-store.ts';
+import type { FredStore, FredStoreOptions } from '../fred.ts';
+import type { OriginLog } from '../leveldb/origin-log.ts';
+import { failureText } from '../replication/failure-text.ts';
+import { AnswerQuestions } from '../replication/peers/answer-questions.ts';
+import { describedNode, type NodeAnnouncement, parseMessage } from '../replication/peers/peer-protocol.ts';
+import { answerTo } from '../replication/peers/peer-requests.ts';
+import { TurnQuestions } from '../replication/peers/turn-questions.ts';
+import { OnlyHere } from '../replication/publish/only-here.ts';
+import { ReplicaAcks } from '../replication/publish/replica-acks.ts';
+import { Applier } from '../replication/pull/applier.ts';
+import { GapFills } from '../replication/pull/gap-fills.ts';
+import { SessionFetches } from '../replication/pull/session-fetches.ts';
+import { announcement, SharedReplica } from '../replication/shared-replica.ts';
+import type { ReplicationStatus } from '../replication-status.ts';
+import { endOfMany } from './end-of-many.ts';
+import { FredPublisher } from './own/fred-publisher.ts';
+import { OwnFredNode } from './own/own-fred-node.ts';
+import { FredDirectory } from './peers/fred-directory.ts';
+import { Mailbox } from './peers/mailbox.ts';
+import type { FredClient } from './wire/fred-client.ts';
+import type { TriggeredItem, TriggerService } from './wire/trigger-service.ts';
+
+/** A peer that has not answered by then is not there for whoever looks. */
+const PROBE_WAIT_MS = 2_000;
+/** A report that comes later counts at the next look. */
+const REPORT_WAIT_MS = 500;
+/** Between two looks for what triggers have not told of. */
+const SCAN_EVERY_MS = 5_000;
+/** Of one answer between nodes, with room for its packing and framing within FReD's 4 MiB. */
+const ANSWER_BYTES_MAX = 3_400_000;
+
+export interface FredReplicaParts extends FredStoreOptions {
+  readonly triggers: TriggerService;
+  readonly clientFor: (host: string) => FredClient;
+}
+
+/** A replica that shares over FReD. */
+export class FredReplica extends SharedReplica implements FredStore {
+  readonly sharing: SharedContexts;
+  readonly #options: FredReplicaParts;
+  readonly #environment: Environment;
+  readonly #instance: string;
+  readonly #client: FredClient;
+  readonly #own: OwnFredNode;
+  readonly #publishers: readonly FredPublisher[];
+  readonly #acks: ReplicaAcks;
+  readonly #onlyHere: OnlyHere;
+  readonly #mailbox: Mailbox;
+  readonly #directory: FredDirectory;
+  readonly #fetches: SessionFetches;
+  readonly #gapFills: GapFills;
+  readonly #turns: TurnQuestions;
+  readonly #answers: AnswerQuestions;
+  readonly #end = endOfMany();
+  #running: Promise<unknown> = Promise.resolve();
+  #refreshing: Promise<void> | undefined;
+
+  constructor(options: FredReplicaParts, environment: Environment) {
+    const { replica, keygroups, cluster, excluded = [], clientFor, scanEveryMs = SCAN_EVERY_MS } = options;
+    super(replica);
+    const { clock, logger } = environment;
+    const { nodeId, incarnation } = replica;
+    this.#options = options;
+    this.#environment = environment;
+    this.#instance = environment.random.uuid();
+    this.#client = clientFor(options.fredHost);
+    const applier = new Applier({ replica, logger });
+    const expirySeconds = Math.ceil(options.itemMaxAgeMs / 1000);
+    const logs = keygroups.map((keygroup): OriginLog => ({ origin: nodeId, incarnation, keygroup }));
+    this.#own = new OwnFredNode(
+      {
+        client: this.#client,
+        nodeId,
+        cluster,
+        logs,
+        triggerHost: triggerHostOf(options),
+        expirySeconds,
+        checkEveryMs: scanEveryMs,
+        onJoined: (fredNode) => this.#joined(fredNode),
+      },
+      environment,
+    );
+    this.#publishers = logs.map(
+      (log) =>
+        new FredPublisher(
+          {
+            log,
+            replica,
+            client: this.#client,
+            keygroup: this.#own.recordsOf(log.keygroup),
+            expirySeconds,
+            onFailed: () => this.#own.checkNow(),
+          },
+          environment,
+        ),
+    );
+    replica.rememberDeleted();
+    // The text of what is deleted goes from FReD, too, whoever has deleted it.
+    replica.onRecord(({ record }) => {
+      if (record.kind === 'tombstone') this.wake();
+    });
+    const holders = (keygroup: KeygroupId) =>
+      keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
+    this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
+    this.#gapFills = new GapFills({
+      replica,
+      applier,
+      holders,
+      mayHold: (keygroup) => this.#directory.mayHold(keygroup),
+      clock,
+      logger,
+    });
+    this.#turns = new TurnQuestions({
+      replica,
+      fetches: this.#fetches,
+      nodes: (keygroup) => this.#directory.arbiters(keygroup),
+      peer: (...args) => this.#directory.askedPeer(...args),
+      clock,
+      logger,
+    });
+    this.#answers = new AnswerQuestions({ peers: holders, clock, logger });
+    const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
+    this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, clock);
+    this.#onlyHere = new OnlyHere({ replica, acks: this.#acks, announce: (news) => this.#directory.announce(news) });
+    this.#mailbox = new Mailbox(
+      {
+        nodeId,
+        boxOf: (peer) => this.#directory.boxOf(peer),
+        answer: (data) => this.#answer(data),
+        onAnnouncement: (from, data) => {
+          const news = parseMessage('announcement', data);
+          if (news !== undefined) this.#directory.hear(from, news);
+        },
+      },
+      environment,
+    );
+    this.#directory = new FredDirectory(
+      {
+        replica,
+        applier,
+        acks: this.#acks,
+        cluster,
+        keygroups,
+        excluded,
+        ownClient: this.#client,
+        clientFor,
+        members: this.#own.members,
+        ownBox: this.#own.box,
+        recordsOf: (keygroup) => this.#own.recordsOf(keygroup),
+        mailbox: this.#mailbox,
+        scanEveryMs,
+        describe: () => this.#describe(),
+        onAccepted: () => this.#gapFills.look(),
+      },
+      environment,
+    );
+    this.sharing = {
+      arbitration: this.#turns,
+      answers: this.#answers,
+      status: () => this.#status(),
+      onlyHere: () => this.#onlyHere.rows(),
+      refresh: () => this.#refresh(),
+      awaitReplicated: (...args) => this.#awaitReplicated(...args),
+      fetch: (...args) => this.#fetches.fetch(...args),
+      fetching: (key) => this.#fetches.underWay(key),
+    };
+  }
+
+  start(): void {
+    const { signal } = this.#end;
+    this.#running = Promise.all([this.#own.run(signal), ...this.#publishers.map((publisher) => publisher.run(signal))]);
+    this.#directory.start();
+    this.#gapFills.start();
+  }
+
+  /** FReD tells of an item. */
+  hear({ keygroup, id, value }: TriggeredItem): void {
+    if (this.#end.signal.aborted) return;
+    try {
+      if (keygroup === this.#own.box) this.#mailbox.heard(value);
+      else if (keygroup === this.#own.members) this.#directory.memberHeard(value);
+      else this.#directory.arrived(keygroup, id, value);
+    } catch (error) {
+      // While the disk fails nothing can be looked up; a scan finds the item afterwards.
+      this.#environment.logger.debug('item_not_taken', { why: failureText(error) });
+    }
+  }
+
+  tellAgain(): void {
+    this.#directory.greetAgain();
+  }
+
+  protected wake(): void {
+    for (const publisher of this.#publishers) publisher.wake();
+  }
+
+  protected async end(): Promise<void> {
+    this.#end.abort();
+    this.#acks.close();
+    this.#mailbox.close();
+    await Promise.all([this.#running, this.#directory.close()]);
+    await this.#gapFills.close();
+    this.#client.close();
+    await this.#options.triggers.close();
+    await this.replica.close();
+  }
+
+  async #joined(fredNode: string): Promise<void> {
+    await this.#directory.joined(fredNode);
+    for (const publisher of this.#publishers) publisher.joined();
+  }
+
+  #answer(data: Uint8Array): Promise<Uint8Array | undefined> {
+    const { clock, logger } = this.#environment;
+    return answerTo(
+      {
+        replica: this.replica,
+        logger,
+        clock,
+        describe: () => this.#describe(),
+        onHello: async (hello) => {
+          const reply = await this.#directory.answer(hello);
+          // The node was not there to hear of these.
+          for (const { log, sequence } of this.#acks.wanted())
+            this.#directory.announce({ kind: 'want', keygroup: log.keygroup, sequence });
+          return reply;
+        },
+        onCheck: () => this.#own.checkNow(),
+        turns: this.#turns,
+        answers: this.#answers,
+        onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
+      },
+      data,
+      ANSWER_BYTES_MAX,
+    );
+  }
+
+  #status(): ReplicationStatus {
+    const { reason } = this.#own;
+    return {
+      cluster: this.#options.cluster,
+      nodeId: this.replica.nodeId,
+      incarnation: this.incarnation,
+      node: describedNode(this.#describe()),
+      transport: {
+        kind: 'fred',
+        url: `fred://${this.#client.host}`,
+        connected: reason === undefined,
+        ...(reason !== undefined && { reason }),
+      },
+      outbox: this.#publishers.map(({ log, published, uncarried }) => ({
+        keygroup: log.keygroup,
+        last: this.replica.cursor(log).sequence,
+        published,
+        uncarried,
+      })),
+      peers: this.#directory.peers,
+      refusedNodes: this.#directory.refusedNodes,
+    };
+  }
+
+  /** Whoever looks meanwhile looks at the same answers. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= Promise.all([this.#directory.probe(PROBE_WAIT_MS), this.#onlyHere.ask(REPORT_WAIT_MS)])
+      .then(() => {})
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
+
+  #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
+    return this.#onlyHere.awaitReplicated(hash, this.#options.keygroups, { waitMs, signal });
+  }
+
+  #describe(): NodeAnnouncement {
+    return announcement(this.replica, { ...this.#options, instance: this.#instance }, this.#options.describe?.());
+  }
+}
+
+/** FReD's triggers dial this: where the node listens, on this machine where it listens everywhere. */
+function triggerHostOf({ triggerHost, triggerListen, triggers }: FredReplicaParts): string {
+  if (triggerHost !== undefined) return triggerHost.replace(/:0$/, `:${triggers.port}`);
+  return triggerListen.replace(/:\d+$/, `:${triggers.port}`);
+}

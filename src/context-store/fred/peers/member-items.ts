@@ -1,0 +1,138 @@
+import type { NodeId } from '../../../domain/identifiers.ts';
+import type { Environment } from '../../../environment/environment.ts';
+import { pause } from '../../../waiting/pause.ts';
+import { failureText } from '../../replication/failure-text.ts';
+import { type FredPlace, NODES_MAX } from '../../replication/peers/peer-protocol.ts';
+import { endOfMany } from '../end-of-many.ts';
+import { itemId, MEMBERS_ROOT, nodeCode, startCode } from '../names.ts';
+import { MEMBER_EXPIRY_SECONDS } from '../own/own-fred-node.ts';
+import type { FredClient } from '../wire/fred-client.ts';
+import { decodeMember, encodeMember, type MemberItem } from './members.ts';
+
+/** Earlier starts counted. */
+const MEMBER_ITEMS_MAX = 1_000;
+/** A member says that it is there in half the time in which that expires. */
+const TELL_EVERY_MS = (MEMBER_EXPIRY_SECONDS * 1000) / 2;
+
+export interface MemberItemsOptions {
+  readonly nodeId: NodeId;
+  /** Of this node's own FReD node. */
+  readonly ownClient: FredClient;
+  readonly clientFor: (host: string) => FredClient;
+  /** The members' keygroup. */
+  readonly members: string;
+  readonly ownBox: string;
+  /** Those of the nodes that are known. */
+  readonly fredNodes: () => readonly string[];
+  /** A node says where it is. */
+  readonly onPlaced: (nodeId: NodeId, place: FredPlace) => Promise<void>;
+}
+
+/** What nodes write of themselves in FReD: this one's said and said again, the others' read. */
+export class MemberItems {
+  readonly #options: MemberItemsOptions;
+  readonly #environment: Environment;
+  readonly #toldAtMs = new Map<NodeId, number>();
+  /** FReD nodes whose edge nodes are not known. */
+  readonly #strangers = new Map<string, FredClient>();
+  readonly #start: string;
+  readonly #end = endOfMany();
+  #looking: Promise<void> | undefined;
+  #told = 0;
+  #fredNode: string | undefined;
+
+  constructor(options: MemberItemsOptions, environment: Environment) {
+    this.#options = options;
+    this.#environment = environment;
+    this.#start = startCode(environment.random.bytes(4));
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    this.#end.abort();
+    for (const client of this.#strangers.values()) client.close();
+  }
+
+  /** This node's own FReD node is in place, under this name. Throws `FredFailure`. */
+  async joined(fredNode: string): Promise<void> {
+    this.#fredNode = fredNode;
+    await this.#tell();
+    await this.#scan();
+  }
+
+  /** FReD tells of an item. */
+  heard(value: string): void {
+    const item = decodeMember(value);
+    if (item !== undefined) void this.#place(item);
+  }
+
+  forget(nodeId: NodeId): void {
+    this.#toldAtMs.delete(nodeId);
+  }
+
+  /** Looks for what was not told of; never rejects. Whoever looks meanwhile looks at the same answer. */
+  look(): Promise<void> {
+    this.#looking ??= this.#scan()
+      .catch((error) => this.#environment.logger.debug('members_not_read', { why: failureText(error) }))
+      .finally(() => {
+        this.#looking = undefined;
+      });
+    return this.#looking;
+  }
+
+  /** Until `signal` aborts; never rejects. */
+  async keepTelling(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await pause(this.#environment.clock, TELL_EVERY_MS, signal);
+      if (signal.aborted || this.#fredNode === undefined) continue;
+      await this.#tell().catch((error) =>
+        this.#environment.logger.debug('member_not_told', { why: failureText(error) }),
+      );
+    }
+  }
+
+  async #scan(): Promise<void> {
+    const { ownClient, members, fredNodes } = this.#options;
+    const { signal } = this.#end;
+    const { replicas } = await ownClient.keygroup(members, { signal });
+    const known = new Set([this.#fredNode, ...fredNodes()]);
+    // What a FReD node was told while it was away never comes to it by itself: those of nodes unknown here are asked, too.
+    const unknown = replicas.filter(({ nodeId }) => !known.has(nodeId)).slice(0, NODES_MAX);
+    const asked = [ownClient, ...unknown.map(({ host }) => this.#clientAt(host))];
+    const found = await Promise.allSettled(
+      asked.map((client) => client.scan({ keygroup: members, id: MEMBERS_ROOT, count: MEMBER_ITEMS_MAX }, { signal })),
+    );
+    const items = found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+    await Promise.all(items.flatMap(({ value }) => decodeMember(value) ?? []).map((item) => this.#place(item)));
+  }
+
+  #clientAt(host: string): FredClient {
+    const client = this.#strangers.get(host) ?? this.#options.clientFor(host);
+    this.#strangers.set(host, client);
+    return client;
+  }
+
+  /** Where its FReD node is reached, FReD knows. */
+  async #place({ nodeId, fredNode, box, atMs }: MemberItem): Promise<void> {
+    const { ownClient, members, nodeId: own, onPlaced } = this.#options;
+    if (atMs <= (this.#toldAtMs.get(nodeId) ?? 0) || nodeId === own) return;
+    this.#toldAtMs.set(nodeId, atMs);
+    try {
+      const { replicas } = await ownClient.keygroup(members, { signal: this.#end.signal });
+      const host = replicas.find((replica) => replica.nodeId === fredNode)?.host;
+      if (host === undefined) throw new Error(`FReD does not know of ${fredNode}`);
+      await onPlaced(nodeId, { node: fredNode, host, box });
+    } catch (error) {
+      this.#toldAtMs.delete(nodeId);
+      this.#environment.logger.debug('member_not_placed', { peer: nodeId, why: failureText(error) });
+    }
+  }
+
+  /** Under an id that is new each time: of one that is written again after a wipe the new value is dropped without a sign. */
+  async #tell(): Promise<void> {
+    const { ownClient, members, nodeId, ownBox } = this.#options;
+    const id = itemId({ nodeCode: nodeCode(nodeId), start: this.#start, number: ++this.#told });
+    const item = { nodeId, fredNode: this.#fredNode as string, box: ownBox, atMs: this.#environment.clock.now() };
+    await ownClient.update({ keygroup: members, id, value: encodeMember(item) }, { signal: this.#end.signal });
+  }
+}

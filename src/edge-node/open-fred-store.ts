@@ -1,0 +1,56 @@
+import type { EdgeNodeConfig } from '../config/config.ts';
+import { hostAndPort } from '../config/listen-address.ts';
+import type { FredReplicationConfig } from '../config/replication-config.ts';
+import { DOCUMENTS_KEYGROUP } from '../context-manager/documents/cluster-documents.ts';
+import { withGrpc } from '../context-store/fred/wire/grpc-package.ts';
+import type { FredStore } from '../context-store/fred.ts';
+import { openReplica } from '../context-store/leveldb/replica.ts';
+import { Lifetimes } from '../domain/lifetimes.ts';
+import type { Environment } from '../environment/environment.ts';
+import type { OpenedStore, ServedNode } from './opened-store.ts';
+
+type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: FredReplicationConfig };
+
+/**
+ * Takes the data folder; sharing begins with `serve`. Throws what the replica throws, and `package_missing` where gRPC is not
+ * installed, and then leaves nothing open.
+ */
+export async function openFredReplica(config: FredConfig, environment: Environment): Promise<OpenedStore> {
+  const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication, ttlSecondsMax } = config;
+  const { fred, certificates, cluster, excluded, location } = replication;
+  const { openFredStore } = await withGrpc(() => import('../context-store/fred.ts'));
+  const replica = await openReplica({ folder, nodeId, bytesMax }, environment);
+  let store: FredStore | undefined;
+  return {
+    incarnation: replica.incarnation,
+    async serve({ models, httpUrl, load }: ServedNode) {
+      store = await openFredStore(
+        {
+          replica,
+          fredHost: hostAndPort(fred.node),
+          tls: certificates,
+          triggerListen: hostAndPort(fred.triggerListen),
+          triggerHost: fred.triggerAdvertised && hostAndPort(fred.triggerAdvertised),
+          cluster,
+          excluded,
+          keygroups: [...models.map(({ keygroup }) => keygroup), DOCUMENTS_KEYGROUP],
+          itemMaxAgeMs: Lifetimes.carriedMs(ttlSecondsMax * 1000),
+          describe: () => ({
+            httpUrl: httpUrl(),
+            models: models.map(({ name }) => name),
+            location,
+            load: load(),
+          }),
+        },
+        environment,
+      );
+      return store;
+    },
+    tellAgain() {
+      store?.tellAgain();
+    },
+    async close() {
+      await (store ?? replica).close();
+    },
+  };
+}
