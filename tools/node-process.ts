@@ -48,8 +48,8 @@ export async function startNodeProcess(
       'test',
       '--log-level',
       'warn',
-      '--keys-dir',
-      NO_KEYS,
+      // An earlier build may not know of keys.
+      ...(options.cli === undefined ? ['--keys-dir', NO_KEYS] : []),
       ...args,
     ],
   });
