@@ -4,13 +4,13 @@
 // cut off, killed or wiped is skipped: that is done to doubles only. Tests leave keygroups of their own names behind.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FredClient } from '../src/context-store/fred/wire/fred-client.ts';
-import { type FredTls, readFredTls } from '../src/context-store/fred/wire/fred-tls.ts';
+import type { FredTls } from '../src/context-store/fred/wire/fred-tls.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
+import { fredCertificates } from './fred-certificates.ts';
 
 const USAGE = 'npm run test:fred -- --fred HOST:PORT,HOST:PORT,… --certs DIR';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -19,7 +19,7 @@ const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 const TESTS = 'test/integration/fred-';
 
 const { hosts, certs, rest } = called();
-const tls = await certificates(certs);
+const tls = await fredCertificates(certs).catch((error: Error) => refuse(error.message));
 for (const host of hosts) await greet(host, tls);
 const child = spawn(process.execPath, [VITEST, 'run', '--project', 'full', TESTS, ...rest], {
   cwd: ROOT,
@@ -38,18 +38,6 @@ function called() {
       throw new Error('--fred takes the client ports of two or more FReD nodes');
     if (values.certs === undefined) throw new Error('--certs is missing: the folder that "discedge certs fred" made');
     return { hosts: given, certs: resolve(values.certs), rest: positionals };
-  } catch (error) {
-    return refuse((error as Error).message);
-  }
-}
-
-/** Those of any edge node in the folder: all have the name that FReD knows edge nodes by. */
-async function certificates(folder: string): Promise<FredTls> {
-  try {
-    const found = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('node.crt')).sort()[0];
-    if (found === undefined) throw new Error(`there is no node.crt in ${folder}; "discedge certs fred node" makes it`);
-    const file = (name: string) => join(folder, dirname(found), name);
-    return await readFredTls({ caFile: file('ca.crt'), certFile: file('node.crt'), keyFile: file('node.key') });
   } catch (error) {
     return refuse((error as Error).message);
   }

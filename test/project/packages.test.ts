@@ -1,6 +1,7 @@
 // What two packages say about each other stands in both; here it is held equal.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { GRPC_PACKAGE } from '../../src/context-store/fred/wire/grpc-package.ts';
 import { LLAMA_PACKAGE } from '../../src/llm-service/llama-library.ts';
 
 const manifest = (folder: string) =>
@@ -19,9 +20,10 @@ it('packages that both use have one version, so that they are installed once', (
   expect(versions(evaluation.dependencies)).toEqual(versions(node.dependencies));
 });
 
-it('who is told to install node-llama-cpp is told the version that this one is tested with', () => {
-  const { name, version } = LLAMA_PACKAGE;
-  expect(node.peerDependencies[name]).toBe(version);
-  expect(node.peerDependenciesMeta[name]).toEqual({ optional: true });
-  expect(node.devDependencies[name]).toBe(version);
+it('who is told to install an optional package is told the version that this one is tested with', () => {
+  for (const { name, version } of [LLAMA_PACKAGE, GRPC_PACKAGE]) {
+    expect(node.peerDependencies[name]).toBe(version);
+    expect(node.peerDependenciesMeta[name]).toEqual({ optional: true });
+    expect(node.devDependencies[name]).toBe(version);
+  }
 });

@@ -1,7 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { type FredTls, readFredTls } from '../../../src/context-store/fred/wire/fred-tls.ts';
+import { fredCertificates } from '../../../tools/fred-certificates.ts';
 import { FredDoubles } from '../../../tools/fred-double/fred-doubles.ts';
 import type { WrittenSessions } from '../written-session.ts';
 import { type FredScale, measureFred } from './measure-fred.ts';
@@ -29,7 +27,7 @@ export async function benchFredNodes({ fred, certs, peerPorts }: FredFlags, load
     nodes: 'real',
     hosts: [near, far],
     peerPorts: peerPorts?.split(',').map(Number) ?? [],
-    tls: await certificatesIn(certs),
+    tls: await fredCertificates(certs),
   } as const;
   return measureFred(nodes, load);
 }
@@ -41,17 +39,9 @@ export async function benchFredDoubles({ ownsNetwork }: { ownsNetwork: boolean }
   try {
     const [near, far] = doubles.nodes.map(({ advertisedHost }) => advertisedHost) as [string, string];
     const peerPorts = doubles.nodes.map(({ peerHost }) => Number(peerHost.split(':')[1]));
-    const tls = await certificatesIn(doubles.certificates);
+    const tls = await fredCertificates(doubles.certificates);
     return await measureFred({ nodes: 'double', hosts: [near, far], peerPorts, tls }, load);
   } finally {
     await doubles.close();
   }
-}
-
-/** Those of any edge node in the folder: all have the name that FReD knows edge nodes by. */
-async function certificatesIn(folder: string): Promise<FredTls> {
-  const found = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find((path) => path.endsWith('node.crt'));
-  if (found === undefined) throw new Error(`there is no node.crt in ${folder}; "discedge certs fred node" makes it`);
-  const file = (name: string) => join(folder, dirname(found), name);
-  return readFredTls({ caFile: file('ca.crt'), certFile: file('node.crt'), keyFile: file('node.key') });
 }

@@ -1,7 +1,7 @@
 import { fromOptionalPackage } from '../../../domain/optional-package.ts';
 
 /** An optional peer of this package, in the version that package.json names; brings what reads its messages. */
-const GRPC_PACKAGE = { name: '@grpc/grpc-js', version: '1.14.7' } as const;
+export const GRPC_PACKAGE = { name: '@grpc/grpc-js', version: '1.14.7' } as const;
 
 /** What `load` imports of what speaks to FReD. Throws `package_missing` where gRPC is not installed. */
 export function withGrpc<T>(load: () => Promise<T>): Promise<T> {
