@@ -3,10 +3,11 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { within } from '../waiting/within.ts';
+import { ServerConnection } from './http/server-connection.ts';
+import { isClosed } from './http/server-errors.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { embeddingsOf } from './llama-server/embeddings.ts';
-import { LlamaServerApi } from './llama-server/llama-server-api.ts';
 import { LocalTokenizer, type LocalTokenizerOptions } from './llama-server/local-tokenizer.ts';
 import {
   onlyPrompt,
@@ -15,7 +16,7 @@ import {
   readStreamedReply,
   readWholeReply,
 } from './llama-server/read-reply.ts';
-import { isClosed, servesAnotherModel } from './llama-server/server-errors.ts';
+import { LLAMA_SERVER, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
 import { SlotWarming } from './llama-server/slot-warming.ts';
 import { askVocabulary, type Vocabulary } from './llama-server/vocabulary.ts';
@@ -61,7 +62,7 @@ export interface LlamaServerOptions {
  */
 export async function connectLlamaServer(options: LlamaServerOptions, environment: Environment): Promise<LlmService> {
   const { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
-  const connection = new LlamaServerApi({ url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
+  const connection = new ServerConnection(LLAMA_SERVER, { url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
   const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, chatTemplate, signal });
   const facts = await describe();
   const { clock, logger } = environment;
@@ -75,7 +76,7 @@ export async function connectLlamaServer(options: LlamaServerOptions, environmen
 const VOCABULARY_WAIT_MS = 5_000;
 
 interface LlamaServerParts {
-  readonly connection: LlamaServerApi;
+  readonly connection: ServerConnection;
   readonly facts: ServerFacts;
   readonly localTokenizer: LocalTokenizer | undefined;
   readonly describe: (signal?: AbortSignal) => Promise<ServerFacts>;

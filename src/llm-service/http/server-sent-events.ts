@@ -1,5 +1,3 @@
-import { badReply } from '../llama-server/server-errors.ts';
-
 /** Longest event: the last one carries the prompt's text, six bytes a character at worst when escaped. */
 const EVENT_CHARS_MAX = 64 * 1024 * 1024;
 
@@ -8,16 +6,17 @@ const EVENT_CHARS_MAX = 64 * 1024 * 1024;
  * out; an event that the stream ends in the middle of is dropped.
  */
 export class ServerSentEvents {
-  readonly #url: URL;
+  readonly #endless: () => Error;
   readonly #decoder = new TextDecoder();
   #line = '';
   #data: string | undefined;
 
-  constructor(url: URL) {
-    this.#url = url;
+  /** `endless` is thrown at an event without an end. */
+  constructor(endless: () => Error) {
+    this.#endless = endless;
   }
 
-  /** The events that end with these bytes, which follow those before. Throws `llm_bad_reply` at an event without an end. */
+  /** The events that end with these bytes, which follow those before. */
   push(bytes: Uint8Array): string[] {
     const events: string[] = [];
     // Splitting only what is new: looking for the end of a long event in all of it again and again is quadratic.
@@ -35,7 +34,7 @@ export class ServerSentEvents {
       if (content !== undefined) this.#data = this.#data === undefined ? content : `${this.#data}\n${content}`;
     }
     this.#line += pieces[last];
-    if (this.#line.length + (this.#data?.length ?? 0) > EVENT_CHARS_MAX) throw badReply(this.#url, 'an endless event');
+    if (this.#line.length + (this.#data?.length ?? 0) > EVENT_CHARS_MAX) throw this.#endless();
     return events;
   }
 }

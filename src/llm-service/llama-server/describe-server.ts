@@ -2,9 +2,9 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
+import type { ServerConnection } from '../http/server-connection.ts';
 import type { LlmDescription } from '../llm-service.ts';
 import { modelNameFromFile } from '../model-name.ts';
-import type { LlamaServerApi } from './llama-server-api.ts';
 import { badReply } from './server-errors.ts';
 import { ServerTokenizer } from './server-tokenizer.ts';
 
@@ -74,7 +74,7 @@ export const END_TOKEN_TEXTS = [
  * `llm_unavailable` (not there, still loading, wrong key) or `llm_bad_reply` (not a llama-server, or one too old).
  */
 export async function describeServer(
-  connection: LlamaServerApi,
+  connection: ServerConnection,
   {
     modelName,
     chatTemplate: ownTemplate,

@@ -1,11 +1,11 @@
 import type { TokenSequence } from '../../domain/token-sequence.ts';
+import type { ServerConnection } from '../http/server-connection.ts';
 import type { Embeddings } from '../llm-service.ts';
-import type { LlamaServerApi } from './llama-server-api.ts';
 import { badReply } from './server-errors.ts';
 
 /** Throws `unsupported_parameter` where the server was not started with `--embeddings`. */
 export async function embeddingsOf(
-  connection: LlamaServerApi,
+  connection: ServerConnection,
   inputs: readonly (string | TokenSequence)[],
   signal: AbortSignal,
 ): Promise<Embeddings> {

@@ -1,21 +1,12 @@
 import { type ContextOverflow, DiscedgeError } from '../../domain/errors.ts';
+import { badReply as badReplyOf, refusedKey, type ServerKind, shortened } from '../http/server-errors.ts';
 
-/** A llama-server's message is a line; anything longer comes from something else. */
-const MESSAGE_CHARS_MAX = 300;
-
-/** The error for what the socket reports. */
-export function brokenConnection(url: URL, cause: unknown): DiscedgeError {
-  const reason = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-  // Node's HTTP parser: something answers, in another language.
-  if (reason.startsWith('HPE_')) return badReply(url, `something that is not HTTP (${reason})`);
-  return new DiscedgeError('llm_unavailable', `The connection to llama-server at ${url.origin} failed (${reason}).`, {
-    cause,
-  });
-}
+/** What the connection to one needs to know. */
+export const LLAMA_SERVER: ServerKind = { name: 'llama-server', errorOfReply };
 
 /** `what` completes the sentence "llama-server … answered with". */
 export function badReply(url: URL, what: string): DiscedgeError {
-  return new DiscedgeError('llm_bad_reply', `llama-server at ${url.origin} answered with ${what}.`);
+  return badReplyOf(LLAMA_SERVER, url, what);
 }
 
 export function servesAnotherModel(url: URL): DiscedgeError {
@@ -24,10 +15,6 @@ export function servesAnotherModel(url: URL): DiscedgeError {
     `llama-server at ${url.origin} now serves another model, context size or number of slots than when this node ` +
       'started; restart this node, or the server as it was.',
   );
-}
-
-export function isClosed(): DiscedgeError {
-  return new DiscedgeError('llm_unavailable', 'The LLM Service is closed.');
 }
 
 /**
@@ -44,12 +31,7 @@ export function errorOfReply(url: URL, status: number, body: unknown): DiscedgeE
   }
   // What it was not started for.
   if (status === 501) return new DiscedgeError('unsupported_parameter', message ?? said, { param: 'model' });
-  if (status === 401 || status === 403) {
-    return new DiscedgeError(
-      'llm_unavailable',
-      `llama-server at ${url.origin} refused the API key (${status}); set the key it was started with.`,
-    );
-  }
+  if (status === 401 || status === 403) return refusedKey(LLAMA_SERVER, url, status);
   return status >= 500
     ? new DiscedgeError('llm_unavailable', said)
     : new DiscedgeError('llm_bad_reply', `${said}; is it a llama-server?`);
@@ -69,7 +51,7 @@ function readError(body: unknown): ServerError {
   // Its JSON parser quotes what it could not read, and that may be a prompt.
   const isShowable = message !== undefined && !message.includes('parse_error') && !message.includes('last read');
   return {
-    message: isShowable ? message.slice(0, MESSAGE_CHARS_MAX) : undefined,
+    message: isShowable ? shortened(message) : undefined,
     type: error?.type,
     overflow: isTold ? { promptTokens, windowTokens } : undefined,
   };

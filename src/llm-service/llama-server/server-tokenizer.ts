@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import type { LlamaServerApi } from './llama-server-api.ts';
+import type { ServerConnection } from '../http/server-connection.ts';
 import { badReply } from './server-errors.ts';
 
 /** How control tokens are written in the vocabularies there are: `<|im_end|>`, `</s>`, `[INST]`. */
@@ -19,14 +19,14 @@ const isPieces = Compile(
   Type.Object({ tokens: Type.Array(Type.Object({ piece: Type.Union([Type.String(), Type.Array(Byte)]) })) }),
 );
 
-/** llama-server's tokenizer (`/tokenize`, `/detokenize`). Errors are those of LlamaServerApi. */
+/** llama-server's tokenizer (`/tokenize`, `/detokenize`). Errors are those of ServerConnection. */
 export class ServerTokenizer {
-  readonly #connection: LlamaServerApi;
+  readonly #connection: ServerConnection;
   readonly #vocabularySize: number;
   /** Texts looked at so far: the id where the text is a control token's, otherwise `undefined`. */
   readonly #controlTokens = new Map<string, TokenId | undefined>();
 
-  constructor(connection: LlamaServerApi, vocabularySize: number) {
+  constructor(connection: ServerConnection, vocabularySize: number) {
     this.#connection = connection;
     this.#vocabularySize = vocabularySize;
   }

@@ -2,12 +2,11 @@
 // memory with an event that never ends.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { DiscedgeError } from '../../../src/domain/errors.ts';
 import { ServerSentEvents } from '../../../src/llm-service/http/server-sent-events.ts';
 
-const url = new URL('http://127.0.0.1:1');
-
 function read(chunks: Iterable<Uint8Array>): string[] {
-  const events = new ServerSentEvents(url);
+  const events = new ServerSentEvents(() => new DiscedgeError('llm_bad_reply', 'an endless event'));
   return [...chunks].flatMap((chunk) => events.push(chunk));
 }
 
@@ -37,7 +36,7 @@ test('lines of data are joined, and a space after the colon is optional', () => 
 test('an event without an end is refused before it fills the memory', () => {
   const megabyte = Buffer.alloc(1024 * 1024, 'x');
   const readEndless = (line: string) => () => {
-    const events = new ServerSentEvents(url);
+    const events = new ServerSentEvents(() => new DiscedgeError('llm_bad_reply', 'an endless event'));
     for (;;) events.push(Buffer.concat([Buffer.from(line), megabyte]));
   };
   expect(readEndless('')).toThrow(expect.objectContaining({ code: 'llm_bad_reply' }));

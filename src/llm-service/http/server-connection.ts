@@ -1,10 +1,10 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { Exchange, type KeptConnections, keptConnections } from '../http/exchange.ts';
-import { ServerSentEvents } from '../http/server-sent-events.ts';
-import { badReply, brokenConnection, errorOfReply, isClosed } from './server-errors.ts';
+import { Exchange, type KeptConnections, keptConnections } from './exchange.ts';
+import { badReply, brokenConnection, isClosed, type ServerKind } from './server-errors.ts';
+import { ServerSentEvents } from './server-sent-events.ts';
 
-export interface LlamaServerApiOptions {
+export interface ServerConnectionOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8080`; a path is kept as a prefix. */
   readonly url: string;
   readonly apiKey: string | undefined;
@@ -22,19 +22,21 @@ const ERROR_BYTES_MAX = 64 * 1024;
 const UNUSED_CONNECTIONS_MAX = 16;
 
 /**
- * Speaks HTTP with one llama-server, on connections that are kept while requests follow each other. Nothing that it is asked
+ * Speaks HTTP with one inference server, on connections that are kept while requests follow each other. Nothing that it is asked
  * changes anything there, so a request may be repeated. Every failure is a DiscedgeError (`llm_unavailable`, `llm_timeout`,
  * `llm_bad_reply`; for a refused request `invalid_request` or `context_overflow`) or the signal's reason.
  */
-export class LlamaServerApi {
+export class ServerConnection {
   readonly url: URL;
-  readonly #options: LlamaServerApiOptions;
+  readonly #kind: ServerKind;
+  readonly #options: ServerConnectionOptions;
   readonly #environment: Environment;
   readonly #open = new Set<Exchange>();
   readonly #connections: KeptConnections;
   #isClosed = false;
 
-  constructor(options: LlamaServerApiOptions, environment: Environment) {
+  constructor(kind: ServerKind, options: ServerConnectionOptions, environment: Environment) {
+    this.#kind = kind;
     this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
     this.#connections = keptConnections(this.url, UNUSED_CONNECTIONS_MAX);
     this.#options = options;
@@ -53,17 +55,22 @@ export class LlamaServerApi {
 
   /**
    * The events of a streamed reply, those together that came together. Leaving the iteration closes the connection, and the server
-   * drops the work. It closes the connection after each stream itself, though it advertises keep-alive.
+   * drops the work. llama-server closes the connection after each stream itself, though it advertises keep-alive.
    */
   async *stream(path: string, body: string, signal: AbortSignal): AsyncGenerator<readonly string[]> {
     const { exchange, end } = this.#start(path, body, { signal, isLast: true });
     try {
       await this.#expectOk(exchange);
-      const events = new ServerSentEvents(this.url);
+      const events = new ServerSentEvents(() => this.badReply('an endless event'));
       yield* exchange.batches((bytes) => events.push(bytes));
     } finally {
       end();
     }
+  }
+
+  /** `what` completes the sentence "NAME … answered with". */
+  badReply(what: string): DiscedgeError {
+    return badReply(this.#kind, this.url, what);
   }
 
   /** Ends what is under way, and everything later, with `llm_unavailable`. */
@@ -77,7 +84,9 @@ export class LlamaServerApi {
     const { exchange, end } = this.#start(path, body, { signal, isLast: false });
     try {
       await this.#expectOk(exchange);
-      return parseJson(await this.#text(exchange, REPLY_BYTES_MAX)) ?? this.#refuse('something that is not JSON');
+      const reply = parseJson(await this.#text(exchange, REPLY_BYTES_MAX));
+      if (reply === undefined) throw this.badReply('something that is not JSON');
+      return reply;
     } finally {
       end();
     }
@@ -92,6 +101,7 @@ export class LlamaServerApi {
     signal?.throwIfAborted();
     const { apiKey, connectTimeoutMs, idleTimeoutMs } = this.#options;
     const { origin } = this.url;
+    const { name } = this.#kind;
     const exchange = new Exchange(
       {
         url: new URL(path, this.url),
@@ -108,13 +118,9 @@ export class LlamaServerApi {
         idleTimeoutMs,
         errors: {
           notConnected: () =>
-            new DiscedgeError(
-              'llm_unavailable',
-              `llama-server at ${origin} did not connect in ${connectTimeoutMs} ms.`,
-            ),
-          silent: () =>
-            new DiscedgeError('llm_timeout', `llama-server at ${origin} sent nothing for ${idleTimeoutMs} ms.`),
-          broken: (cause) => brokenConnection(this.url, cause),
+            new DiscedgeError('llm_unavailable', `${name} at ${origin} did not connect in ${connectTimeoutMs} ms.`),
+          silent: () => new DiscedgeError('llm_timeout', `${name} at ${origin} sent nothing for ${idleTimeoutMs} ms.`),
+          broken: (cause) => brokenConnection(this.#kind, this.url, cause),
         },
       },
       this.#environment.clock,
@@ -133,15 +139,11 @@ export class LlamaServerApi {
   async #expectOk(exchange: Exchange): Promise<void> {
     const status = await exchange.send();
     if (status === 200) return;
-    throw errorOfReply(this.url, status, parseJson(await this.#text(exchange, ERROR_BYTES_MAX)));
+    throw this.#kind.errorOfReply(this.url, status, parseJson(await this.#text(exchange, ERROR_BYTES_MAX)));
   }
 
   #text(exchange: Exchange, bytesMax: number): Promise<string> {
-    return exchange.text(bytesMax, () => badReply(this.url, `more than ${bytesMax} bytes`));
-  }
-
-  #refuse(what: string): never {
-    throw badReply(this.url, what);
+    return exchange.text(bytesMax, () => this.badReply(`more than ${bytesMax} bytes`));
   }
 }
 
