@@ -18,7 +18,7 @@ function linesOf(error: unknown): string[] {
     if (error.code === 'config_invalid')
       lines.push('see --help of the command, and "discedge serve --help" for all settings');
     if (error.code === 'llm_unavailable')
-      lines.push('start the llama-server that --llm names first, or choose another with --llm');
+      lines.push('start the server that --llm names first, as the message says, or choose another with --llm');
     if (error.code === 'model_unusable') lines.push('"discedge doctor" says what this machine has and lacks');
     return lines;
   }

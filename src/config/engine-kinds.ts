@@ -9,15 +9,27 @@ export interface EmbeddedSource extends ModelSource {
   readonly model: string;
 }
 
-export interface LlamaServerSource extends ModelSource {
-  readonly kind: 'llama-server';
+/** Which program a server at an address is. `auto`: what it answers tells. */
+export const SERVER_PROGRAMS = ['auto', 'llama-server', 'vllm'] as const;
+export type ServerProgram = (typeof SERVER_PROGRAMS)[number];
+
+/** An inference server over HTTP. */
+export interface ServerSource extends ModelSource {
+  readonly kind: 'inference-server';
   readonly url: string;
   /** Secret: never log or print it. */
   readonly apiKey: string | undefined;
+  readonly program: ServerProgram;
 }
 
 export interface ScriptedSource extends ModelSource {
   readonly kind: 'scripted';
+}
+
+/** What else the configuration says of what `llm` names. */
+export interface BesideLlm {
+  readonly apiKey?: string | undefined;
+  readonly program?: ServerProgram | undefined;
 }
 
 /** What a kind of engine means for the configuration. `Source` is what it makes of a setting. */
@@ -27,22 +39,22 @@ export interface EngineTraits<Source extends ModelSource = ModelSource> {
   /** Whether an API key may be given with it. */
   readonly takesKey: boolean;
   /** What `llm` says, where it names this kind: `undefined` where it does not, and a problem where it cannot be used. */
-  read(llm: string, apiKey: string | undefined): Source | { readonly problem: string } | undefined;
+  read(llm: string, beside: BesideLlm): Source | { readonly problem: string } | undefined;
   /** What an operator finds it by in the configuration. */
   called(source: Source): string;
 }
 
-const llamaServer: EngineTraits<LlamaServerSource> = {
-  form: 'http://HOST:PORT of a llama-server',
+const server: EngineTraits<ServerSource> = {
+  form: 'http://HOST:PORT of a llama-server or a vLLM',
   takesKey: true,
-  read(llm, apiKey) {
+  read(llm, { apiKey, program = 'auto' }) {
     const url = URL.canParse(llm) ? new URL(llm) : undefined;
     if (url === undefined || !['http:', 'https:'].includes(url.protocol)) return undefined;
     if (url.search !== '' || url.hash !== '') return undefined;
     if (url.username !== '' || url.password !== '') {
-      return { problem: "must not carry a password: give llama-server's key as llm-api-key" };
+      return { problem: "must not carry a password: give the server's key as llm-api-key" };
     }
-    return { kind: 'llama-server', url: url.href.replace(/\/+$/, ''), apiKey };
+    return { kind: 'inference-server', url: url.href.replace(/\/+$/, ''), apiKey, program };
   },
   called: ({ url }) => url,
 };
@@ -62,7 +74,7 @@ const embedded: EngineTraits<EmbeddedSource> = {
 };
 
 /** The kinds of engine there are, by name; `edge-node/engines.ts` starts each. */
-export const ENGINE_KINDS = { 'llama-server': llamaServer, scripted, embedded } as const;
+export const ENGINE_KINDS = { 'inference-server': server, scripted, embedded } as const;
 
 export type EngineName = keyof typeof ENGINE_KINDS;
 export type EngineKinds = Readonly<Record<string, EngineTraits>>;
@@ -71,18 +83,18 @@ export function isEmbedded(source: ModelSource): source is EmbeddedSource {
   return source.kind === 'embedded';
 }
 
-export function isLlamaServer(source: ModelSource): source is LlamaServerSource {
-  return source.kind === 'llama-server';
+export function isServer(source: ModelSource): source is ServerSource {
+  return source.kind === 'inference-server';
 }
 
 /** What the setting `llm` names. `undefined` after a complaint. */
 export function readLlm(
   llm: string,
-  { apiKey, engines }: { readonly apiKey: string | undefined; readonly engines: EngineKinds },
+  { engines, ...beside }: BesideLlm & { readonly engines: EngineKinds },
   complain: (problem: string) => void,
 ): ModelSource | undefined {
   for (const engine of Object.values(engines)) {
-    const reading = engine.read(llm, apiKey);
+    const reading = engine.read(llm, beside);
     if (reading === undefined) continue;
     if (!('problem' in reading)) return reading;
     complain(reading.problem);

@@ -15,7 +15,7 @@ export interface ModelConfig {
   readonly parallel: number | undefined;
   /** Path of a Jinja template; `undefined`: the model's own. */
   readonly chatTemplateFile: string | undefined;
-  /** Who tokenizes for a llama-server: `server`, `told` (here, with the file that it names), or a file's path. */
+  /** Who tokenizes for a server: `server`, `told` (here, with the file that it names), or a file's path. */
   readonly llmTokenizer: string;
   /** Context mode of requests that name none. */
   readonly mode: ContextMode;
@@ -63,7 +63,9 @@ export function namedModels(
     const source =
       setting === 'model'
         ? embedded(what)
-        : readLlm(what, { apiKey: settings.llmApiKey, engines }, (problem) => complain(setting, problem));
+        : readLlm(what, { apiKey: settings.llmApiKey, program: settings.llmKind, engines }, (problem) =>
+            complain(setting, problem),
+          );
     return source === undefined ? [] : [{ ...ownSettings(settings), source, name: name ?? settings.modelName }];
   });
   checkModels(models, (problem) => complain(setting, problem));

@@ -81,13 +81,16 @@ function isOne(setting: Setting): Setting {
 }
 
 function entryModel(values: EntryValues, { settings, engines, place, complain }: EntryPlace): ModelConfig | undefined {
-  const { model, llm, modelName: name, llmApiKey, ...own } = values as EntryModelValues;
+  const { model, llm, modelName: name, llmApiKey, llmKind, ...own } = values as EntryModelValues;
   if (!isModelName(name ?? '')) complain(`${place}: name ${MODEL_NAME_RULE}`);
   const complainOfLlm = (problem: string) => complain(`${place}: llm ${problem}`);
-  const ofLlm = llm === undefined ? undefined : readLlm(llm, { apiKey: llmApiKey, engines }, complainOfLlm);
+  const ofLlm =
+    llm === undefined
+      ? undefined
+      : readLlm(llm, { apiKey: llmApiKey, program: llmKind ?? settings.llmKind, engines }, complainOfLlm);
   const source = model === undefined ? ofLlm : embedded(model);
   if (llmApiKey !== undefined && source !== undefined && engines[source.kind]?.takesKey !== true) {
-    complain(`${place}: llm-api-key-file is for a llama-server`);
+    complain(`${place}: llm-api-key-file is for a server`);
   }
   const { contextTokens } = own;
   const { prefillChunkTokens } = settings;
@@ -104,7 +107,14 @@ interface EntryModelValues
   extends Partial<
     Pick<
       Settings,
-      'modelName' | 'llmApiKey' | 'chatTemplateFile' | 'llmTokenizer' | 'contextTokens' | 'parallel' | 'mode'
+      | 'modelName'
+      | 'llmApiKey'
+      | 'llmKind'
+      | 'chatTemplateFile'
+      | 'llmTokenizer'
+      | 'contextTokens'
+      | 'parallel'
+      | 'mode'
     >
   > {
   readonly model?: string;

@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
+import { SERVER_PROGRAMS } from './engine-kinds.ts';
 import { choice, integer, path, text, texts } from './setting-schema.ts';
 
 /** What is one model's; part of the settings' one schema, and what an entry of `models` may say. */
@@ -30,9 +31,16 @@ export const MODEL_SETTINGS = {
       placeholder: '[NAME=]URL',
       defaultText: 'the embedded one',
       description:
-        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server, or `scripted` (no model; deterministic replies for tests); given several times, the node serves several models, the first being the default one and `NAME` what a model is called. Excludes `model`; `models` in the configuration file takes both kinds.',
+        'Use another LLM Service in place of the embedded one: `http://HOST:PORT` of a llama-server or a vLLM, or `scripted` (no model; deterministic replies for tests); given several times, the node serves several models, the first being the default one and `NAME` what a model is called. Excludes `model`; `models` in the configuration file takes both kinds.',
     }),
   ),
+  llmKind: choice(SERVER_PROGRAMS, {
+    group: 'LLM Service',
+    modelKey: 'llm-kind',
+    default: 'auto',
+    description:
+      'Which program the server of `llm` is: `llama-server`, `vllm`, or `auto`, as what it answers tells. What each offers and needs is in docs/llm-services.md.',
+  }),
   llmApiKey: Type.Optional(
     text({
       group: 'LLM Service',
@@ -40,7 +48,7 @@ export const MODEL_SETTINGS = {
       secret: true,
       defaultText: 'none',
       description:
-        'API key of that llama-server. Never printed, and never on the command line, which every user of the machine can read: the flag takes the name of a file that holds it. Of several llama-servers each has its own, in `models`.',
+        'API key of that server. Never printed, and never on the command line, which every user of the machine can read: the flag takes the name of a file that holds it. Of several servers each has its own, in `models`.',
     }),
   ),
   chatTemplateFile: Type.Optional(
@@ -59,7 +67,7 @@ export const MODEL_SETTINGS = {
     placeholder: 'WHERE',
     default: 'server',
     description:
-      "Where texts become ids in front of a llama-server: `server`, one request for each text; `told`, in a process of the node's, from the model file that llama-server names, where it can be read here; or the path of a GGUF file with that model's vocabulary. Needs node-llama-cpp, takes 150 MB of memory and more, and spares a turn a request: docs/operations.md. Used only if it tokenizes as llama-server does; else, as the start-up line and `/props` say, llama-server is asked.",
+      "Where texts become ids in front of a server: `server`, one request for each text; `told`, here, from the model's file that the server names, where it can be read here; or the path of a GGUF file with that model's vocabulary, or in front of a vLLM of its `tokenizer.json`. A GGUF file needs node-llama-cpp, takes a process of 150 MB of memory and more, and spares a turn a request: docs/operations.md. Used only if it tokenizes as the server does; else a llama-server is asked, as the start-up line and `/props` say, and in front of a vLLM the node does not start.",
   }),
   contextTokens: Type.Optional(
     integer({
@@ -82,7 +90,7 @@ export const MODEL_SETTINGS = {
       unit: 'turns',
       defaultText: '4, or fewer where memory is short',
       description:
-        'Turns that the embedded LLM Service works on at once; further ones wait. Each takes memory for a whole context window, hence at most 64. What the default comes to is in docs/operations.md.',
+        'Turns that the embedded LLM Service works on at once, or that are at a vLLM at once (there 64 by default); further ones wait. In the embedded one each takes memory for a whole context window, hence at most 64. What the default comes to is in docs/operations.md.',
     }),
   ),
 };

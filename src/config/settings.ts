@@ -109,7 +109,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     group: 'LLM Service',
     default: false,
     description:
-      "Let a turn go on from the KV state of another user's session in the embedded LLM Service where their ids are equal, as with one long system message for all. Off by default: how fast a reply comes would tell what others have said.",
+      "Let a turn go on from the KV state of another user's session, in the embedded LLM Service or a vLLM, where their ids are equal, as with one long system message for all. Off by default: how fast a reply comes would tell what others have said.",
   }),
   modelCacheDir: Type.Optional(
     path({
@@ -126,7 +126,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     default: 0,
     unit: 'milliseconds',
     description:
-      'How long the start of the node waits for a llama-server that is not there yet or still loads its model, as when both start with the machine; the log says so (`llm.start_waits`). 0: the start fails at once. Until it is over the node does not listen: which sessions are whose model needs the server. At most an hour.',
+      'How long the start of the node waits for a server that is not there yet or still loads its model, as when both start with the machine; the log says so (`llm.start_waits`). 0: the start fails at once. Until it is over the node does not listen: which sessions are whose model needs the server. At most an hour.',
   }),
   llmConnectTimeoutMs: integer({
     group: 'LLM Service',
@@ -135,7 +135,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     default: 5_000,
     unit: 'milliseconds',
     description:
-      'How long a connection to llama-server may take. From 100, below which a busy network looks like an outage, to 60,000, after which clients have gone.',
+      'How long a connection to the server may take. From 100, below which a busy network looks like an outage, to 60,000, after which clients have gone.',
   }),
   llmIdleTimeoutMs: integer({
     group: 'LLM Service',

@@ -1,14 +1,15 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { isEmbedded, isLlamaServer } from '../config/engine-kinds.ts';
+import { isEmbedded, isServer } from '../config/engine-kinds.ts';
 import type { Check } from './check.ts';
 import { checkClock, checkNodeClock } from './clock-checks.ts';
 import { checkClusterKey } from './cluster-key-check.ts';
-import { checkEdgeNode, checkEmbedded, checkLlamaServer, checkModel } from './llm-checks.ts';
+import { checkEdgeNode, checkEmbedded, checkModel } from './llm-checks.ts';
 import { checkNodeVersion, checkThreads } from './machine-checks.ts';
 import { checkMemory } from './memory-check.ts';
 import { checkDataDir, checkDiskSpace, checkPort } from './node-checks.ts';
 import { checkOptionalPrograms } from './program-checks.ts';
 import { checkReplication } from './replication-checks.ts';
+import { checkServer } from './server-check.ts';
 import { checkChatTemplates } from './template-checks.ts';
 
 /**
@@ -41,7 +42,7 @@ async function checkLlmServices(config: EdgeNodeConfig): Promise<Check[]> {
   const checks = await Promise.all(
     sources.map(async (source): Promise<Check[]> => {
       if (isEmbedded(source)) return canLoad ? [await checkModel(source.model)] : [];
-      return isLlamaServer(source) ? [await checkLlamaServer(source)] : [];
+      return isServer(source) ? [await checkServer(source, config)] : [];
     }),
   );
   return [...embedded, ...checks.flat(), ...(wantsEmbedded && canLoad ? await checkMemory(config) : [])];

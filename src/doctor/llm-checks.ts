@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import type { EdgeNodeConfig } from '../config/config.ts';
-import type { LlamaServerSource } from '../config/engine-kinds.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
 import { checkGgufFile } from '../llm-service/gguf-file.ts';
@@ -8,7 +7,7 @@ import { LLAMA_PACKAGE, loadLlamaLibrary } from '../llm-service/llama-library.ts
 import type { Check } from './check.ts';
 
 /** A server on the same network answers at once; a doctor who waits longer is waited for. */
-const ANSWER_WAIT_MS = 5_000;
+export const ANSWER_WAIT_MS = 5_000;
 
 /** Whether the binary that node-llama-cpp brings for this platform loads. */
 export async function checkEmbedded(config: EdgeNodeConfig): Promise<Check> {
@@ -26,7 +25,7 @@ export async function checkEmbedded(config: EdgeNodeConfig): Promise<Check> {
     await llama.dispose();
     return { name, outcome: 'ok', found };
   } catch (error) {
-    const instead = 'or use a llama-server: --llm http://HOST:PORT';
+    const instead = 'or use a server: --llm http://HOST:PORT';
     if (error instanceof DiscedgeError && error.code === 'package_missing') {
       const found = `${LLAMA_PACKAGE.name} is not installed`;
       const fix = `npm install ${LLAMA_PACKAGE.name}@${LLAMA_PACKAGE.version}, ${instead}`;
@@ -53,39 +52,6 @@ export async function checkModel(model: string): Promise<Check> {
   }
 }
 
-/** Whether a llama-server answers, takes its key and has a model. */
-export async function checkLlamaServer({ url, apiKey }: LlamaServerSource): Promise<Check> {
-  const name = 'llama-server';
-  const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-  try {
-    const response = await fetch(`${url}/props`, { headers, signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
-    if (response.status === 401) {
-      return { name, outcome: 'missing', found: `${url} wants another key`, fix: 'give it with --llm-api-key-file' };
-    }
-    const props = (await response.json()) as { model_path?: string; build_info?: string };
-    if (response.ok && props.model_path !== undefined) {
-      return {
-        name,
-        outcome: 'ok',
-        found: `${url} serves ${props.model_path} (${props.build_info ?? 'version unknown'})`,
-      };
-    }
-    return {
-      name,
-      outcome: 'missing',
-      found: `${url} answered with status ${response.status}`,
-      fix: 'is it a llama-server with its model loaded?',
-    };
-  } catch (error) {
-    return {
-      name,
-      outcome: 'missing',
-      found: `${url} does not answer: ${firstLine(error)}`,
-      fix: 'start one: llama-server -m MODEL.gguf -b 256 -ub 256 --port PORT',
-    };
-  }
-}
-
 /** Whether a running edge node answers and can take turns. */
 export async function checkEdgeNode(url: string): Promise<Check> {
   const name = 'edge node';
@@ -104,7 +70,7 @@ export async function checkEdgeNode(url: string): Promise<Check> {
   }
 }
 
-function firstLine(error: unknown): string {
+export function firstLine(error: unknown): string {
   const { message, cause } = error as Error;
   return ((cause as Error | undefined)?.message || message).split('\n', 1)[0] as string;
 }

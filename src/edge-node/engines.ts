@@ -5,16 +5,16 @@ import {
   ENGINE_KINDS,
   type EngineName,
   type EngineTraits,
-  type LlamaServerSource,
   type ModelSource,
+  type ServerSource,
 } from '../config/engine-kinds.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ChosenWindow } from '../llm-service/embedded/choose-window.ts';
 import type { EmbeddedOptions } from '../llm-service/embedded.ts';
-import type { LocalTokenizerOptions } from '../llm-service/llama-server/local-tokenizer.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
 import type { DownloadProgress } from '../llm-service/model-file.ts';
+import type { VllmOptions } from '../llm-service/vllm.ts';
 
 import { DEMO_MODEL_PATH } from './demo-model.ts';
 import { keptStateOf } from './kv-budget.ts';
@@ -45,17 +45,21 @@ export interface Engine<Source extends ModelSource = ModelSource> extends Engine
   /** Throws a start code (`model_unusable`, `llm_unavailable`, …), and then leaves nothing open. */
   start(source: Source, start: EngineStart): Promise<LlmService>;
   /** For people: which service, and where; and which of the model's settings were left to it. */
-  describe(source: Source, model: Pick<ModelConfig, 'contextTokens' | 'parallel'>): string;
+  describe(
+    source: Source,
+    model: Pick<ModelConfig, 'contextTokens' | 'parallel'>,
+    started: Pick<LlmService, 'program'>,
+  ): string;
 }
 
 export type Engines = Readonly<Record<string, Engine>>;
 
 /** Every kind of engine, with what starts it. Heavy ones are loaded only when they are meant. */
 export const ENGINES: Readonly<Record<EngineName, Engine>> = {
-  'llama-server': {
-    ...ENGINE_KINDS['llama-server'],
+  'inference-server': {
+    ...ENGINE_KINDS['inference-server'],
     start: connectServer,
-    describe: ({ url }: LlamaServerSource) => `llama-server at ${url}`,
+    describe: ({ url }: ServerSource, _model, { program = 'server' }) => `${program} at ${url}`,
   },
   scripted: { ...ENGINE_KINDS.scripted, start: startScriptedService, describe: () => 'scripted' },
   embedded: { ...ENGINE_KINDS.embedded, start: startEmbeddedModel, describe: (_, model) => describeEmbedded(model) },
@@ -82,32 +86,53 @@ async function startScriptedService(_source: ModelSource, start: EngineStart): P
   return startScripted({ modelName, contextTokens, parallel, chatTemplate }, environment);
 }
 
-async function connectServer({ url, apiKey }: LlamaServerSource, start: EngineStart): Promise<LlmService> {
-  const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
-  const { model, chatTemplate, node, environment, signal } = start;
-  const { llmConnectTimeoutMs: connectTimeoutMs, llmIdleTimeoutMs: idleTimeoutMs, llmStartWaitMs: waitMs } = node;
-  const server = { url, modelName: model.name, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs };
-  const options = { ...server, localTokenizer: localTokenizer(model, environment, signal) };
-  return onceAvailable(() => connectLlamaServer(options, environment), { waitMs, signal }, environment);
+async function connectServer(source: ServerSource, start: EngineStart): Promise<LlmService> {
+  const { node, environment, signal } = start;
+  const connect = async () => {
+    const program =
+      source.program === 'auto' ? await detectServer(connectionTo(source, start), environment) : source.program;
+    return program === 'vllm' ? connectToVllm(source, start) : connectToLlamaServer(source, start);
+  };
+  return onceAvailable(connect, { waitMs: node.llmStartWaitMs, signal }, environment);
 }
 
-/** `undefined` where llama-server is to tokenize. */
-function localTokenizer(
-  { llmTokenizer: where }: ModelConfig,
-  environment: Environment,
-  signal: AbortSignal | undefined,
-): LocalTokenizerOptions | undefined {
-  if (where === 'server') return undefined;
-  return {
-    file: where === 'told' ? { toldBy: 'llama-server' } : { path: resolve(where) },
-    async start(path) {
-      const [{ startEngineProcess }, { VOCABULARY_PROGRAM, launchEngine }] = await Promise.all([
-        import('../llm-service/engine-process.ts'),
-        import('./engine-process/launch-engine.ts'),
-      ]);
-      return startEngineProcess(() => launchEngine(VOCABULARY_PROGRAM, { path }), environment, signal);
-    },
-  };
+function connectionTo({ url, apiKey }: ServerSource, { node }: EngineStart) {
+  return { url, apiKey, connectTimeoutMs: node.llmConnectTimeoutMs, idleTimeoutMs: node.llmIdleTimeoutMs };
+}
+
+async function detectServer(options: ReturnType<typeof connectionTo>, environment: Environment) {
+  return (await import('../llm-service/http/detect-server.ts')).detectServer(options, environment);
+}
+
+async function connectToLlamaServer(source: ServerSource, start: EngineStart): Promise<LlmService> {
+  const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
+  const { model, chatTemplate, environment, signal } = start;
+  const server = { ...connectionTo(source, start), modelName: model.name, chatTemplate };
+  const { llmTokenizer: where } = model;
+  if (where === 'server') return connectLlamaServer(server, environment);
+  const file = where === 'told' ? ({ toldBy: 'llama-server' } as const) : { path: resolve(where) };
+  const localTokenizer = { file, start: (path: string) => startVocabulary(path, environment, signal) };
+  return connectLlamaServer({ ...server, localTokenizer }, environment);
+}
+
+async function connectToVllm(source: ServerSource, start: EngineStart): Promise<LlmService> {
+  const { connectVllm } = await import('../llm-service/vllm.ts');
+  const { model, chatTemplate, node, environment, signal } = start;
+  const { llmTokenizer: where, parallel, name: modelName } = model;
+  const isWord = where === 'server' || where === 'told';
+  const tokenizer: VllmOptions['tokenizer'] = isWord ? where : { path: resolve(where) };
+  const own = { modelName, chatTemplate, parallel, tokenizer, sharesOwners: node.shareKv };
+  const ofGguf = (path: string) => startVocabulary(path, environment, signal);
+  return connectVllm({ ...connectionTo(source, start), ...own, startVocabulary: ofGguf }, environment);
+}
+
+/** Of a GGUF file, in a process of its own. */
+async function startVocabulary(path: string, environment: Environment, signal: AbortSignal | undefined) {
+  const [{ startEngineProcess }, { VOCABULARY_PROGRAM, launchEngine }] = await Promise.all([
+    import('../llm-service/engine-process.ts'),
+    import('./engine-process/launch-engine.ts'),
+  ]);
+  return startEngineProcess(() => launchEngine(VOCABULARY_PROGRAM, { path }), environment, signal);
 }
 
 async function startEmbeddedModel({ model: file }: EmbeddedSource, start: EngineStart): Promise<LlmService> {

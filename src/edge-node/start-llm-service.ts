@@ -42,7 +42,7 @@ export async function startLlmService(
   const chatTemplate = await readChatTemplate(model);
   const start = { model, chatTemplate, node, environment, ...memory, onModelProgress, signal };
   const llm = await engine.start(model.source, start);
-  const name = engine.describe(model.source, model);
+  const name = engine.describe(model.source, model, llm);
   return { llm, name: llm.tokenizer === undefined ? name : `${name}; tokenizer: ${llm.tokenizer}` };
 }
 

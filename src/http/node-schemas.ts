@@ -51,7 +51,7 @@ export const PropsReply = Type.Object(
     tokenizer: Type.Optional(
       Type.String({
         description:
-          'In front of a llama-server: where texts become ids, at `llama-server` or `here`, with which file.',
+          'In front of a server: where texts become ids, at `llama-server`, `vLLM` or `here`, with which file.',
       }),
     ),
     tokenizer_digest: Type.String(),

@@ -84,6 +84,7 @@ interface LlamaServerParts {
 }
 
 class LlamaServer implements LlmService {
+  readonly program = 'llama-server';
   readonly description: LlmDescription;
   readonly #parts: LlamaServerParts;
   readonly #slots: SlotTable;

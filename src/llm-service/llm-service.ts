@@ -17,6 +17,9 @@ export interface LlmService {
   /** The process that the engine lives in, where the node runs one for it. */
   readonly process?: EngineProcessStatus;
 
+  /** For people: which program answers, of a service that is a server's. */
+  readonly program?: string;
+
   /** For people: where texts become ids, of a service that may have them made elsewhere than in the engine. */
   readonly tokenizer?: string;
 

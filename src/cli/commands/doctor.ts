@@ -21,6 +21,7 @@ const EXAMINED = [
   'model',
   'chatTemplateFile',
   'llm',
+  'llmKind',
   'llmApiKey',
   'contextTokens',
   'parallel',

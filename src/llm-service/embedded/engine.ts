@@ -13,10 +13,10 @@ import type { Logger } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { checkGrammar } from '../grammar/grammar-check.ts';
 import { LLAMA_PACKAGE, loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
+import { VocabularyBytes } from '../vocabulary-bytes.ts';
 import { containSampling } from './contain-sampling.ts';
 import { LogitReader } from './next-token-logits.ts';
 import { SamplingSteps } from './sampling-steps.ts';
-import { VocabularyBytes } from './vocabulary-bytes.ts';
 
 export interface EngineOptions {
   readonly modelPath: string;

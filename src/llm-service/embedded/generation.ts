@@ -4,12 +4,12 @@ import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock } from '../../environment/environment.ts';
 import type { GenerationEvent, GenerationRequest, GenerationUsage } from '../llm-service.ts';
 import { ReplyText } from '../reply-text.ts';
+import { samplingSettings } from '../sampling-settings.ts';
 import { SamplingFailed } from './contain-sampling.ts';
 import { type EmbeddedEngine, tokens } from './engine.ts';
 import { ReplyDecoder } from './reply-decoder.ts';
 import { probabilityFields, sampledIds, type TokenProbabilities } from './reply-probabilities.ts';
 import { type BiasContext, type EmbeddedSampling, evaluateOptions, isForbidden } from './sampling.ts';
-import { samplingSettings } from './sampling-settings.ts';
 import type { KeepAt } from './sequence-keeping.ts';
 
 export interface EmbeddedGeneration {

@@ -2,6 +2,7 @@ import type { SequenceEvaluateOptions, Token, TokenBias } from 'node-llama-cpp';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import { schemaGrammar } from '../grammar/json-schema/schema-grammar.ts';
+import { changesNothing, type LogitBias, type NEUTRAL, SamplingReader } from '../sampling-values.ts';
 import type { CandidateChain } from './candidate-chain.ts';
 
 /** llama.cpp's `/completion` sampling parameters as the embedded service can honour them, checked. */
@@ -47,23 +48,15 @@ export interface SamplingPenalties {
   readonly frequency: number;
 }
 
-export interface LogitBias {
-  /** An id (ignored outside the vocabulary, as by llama-server), or a text each of whose ids is meant. */
-  readonly target: number | string;
-  /** Added to the logit; -∞ for never. */
-  readonly bias: number;
-}
-
 /**
  * Reads sampling parameters under llama-server's names with llama-server's defaults. `null` means the default, names
  * that llama-server does not know are ignored, as there. Throws `invalid_request` for a wrong type or range, and
  * `unsupported_parameter` for a value other than the neutral one of a parameter that node-llama-cpp cannot honour.
  */
 export function parseSampling(given: Readonly<Record<string, unknown>>): EmbeddedSampling {
-  const read = new Reader(given);
-  for (const [param, neutral] of Object.entries(UNSUPPORTED)) {
-    const value = given[param];
-    if (value === undefined || value === null || neutral(value)) continue;
+  const read = new SamplingReader(given);
+  for (const param of UNSUPPORTED) {
+    if (changesNothing(param, given[param])) continue;
     const message = `the embedded LLM Service cannot honour ${param}; leave it out, or serve the model with llama-server`;
     throw new DiscedgeError('unsupported_parameter', message, { param });
   }
@@ -97,7 +90,10 @@ export function parseSampling(given: Readonly<Record<string, unknown>>): Embedde
   };
 }
 
-function grammarOf(read: Reader, { json_schema: schema }: Readonly<Record<string, unknown>>): string | undefined {
+function grammarOf(
+  read: SamplingReader,
+  { json_schema: schema }: Readonly<Record<string, unknown>>,
+): string | undefined {
   const grammar = read.text('grammar') || undefined;
   if (schema === undefined || schema === null) return grammar;
   if (grammar === undefined) return schemaGrammar(schema);
@@ -105,7 +101,7 @@ function grammarOf(read: Reader, { json_schema: schema }: Readonly<Record<string
   throw new DiscedgeError('invalid_request', message, { param: 'json_schema' });
 }
 
-function probabilitiesAsked(read: Reader, grammar: string | undefined): ProbabilitiesAsked | undefined {
+function probabilitiesAsked(read: SamplingReader, grammar: string | undefined): ProbabilitiesAsked | undefined {
   const count = read.number('n_probs', 0, { maximum: N_PROBS_MAX, whole: true });
   const afterSampling = read.boolean('post_sampling_probs', false);
   if (count <= 0) return undefined;
@@ -120,7 +116,7 @@ function probabilitiesAsked(read: Reader, grammar: string | undefined): Probabil
 
 /** Throws `unsupported_parameter` where the candidates are too many to be read at every id, or a grammar would choose among them. */
 function chainOf(
-  read: Reader,
+  read: SamplingReader,
   { grammar, probabilities }: Pick<EmbeddedSampling, 'grammar' | 'probabilities'>,
 ): CandidateChain | undefined {
   const asked = {
@@ -158,99 +154,14 @@ function unsupported(param: string, only: string): DiscedgeError {
   return new DiscedgeError('unsupported_parameter', message, { param });
 }
 
-const isFalse = (value: unknown) => value === false;
-const isZero = (value: unknown) => value === 0;
-const isOne = (value: unknown) => value === 1;
-const atMostZero = (value: unknown) => typeof value === 'number' && value <= 0;
-const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
-
 /**
- * Parameters that node-llama-cpp cannot honour, with the values that change nothing. `dry_multiplier` is among them
- * because its DRY sees only the ids sampled since the last prompt, not the prompt as llama-server's does.
+ * Parameters that node-llama-cpp cannot honour. `dry_multiplier` is among them because its DRY sees only the ids sampled since the
+ * last prompt, not the prompt as llama-server's does.
  */
-const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
-  top_n_sigma: atMostZero,
-  mirostat: isZero,
-  dry_multiplier: isZero,
-  adaptive_target: (value) => typeof value === 'number' && value < 0,
-  n_indent: isZero,
-  n: isOne,
-  n_cmpl: isOne,
-  t_max_predict_ms: atMostZero,
-  backend_sampling: isFalse,
-  grammar_lazy: isFalse,
-  grammar_triggers: isEmpty,
-  lora: isEmpty,
-  samplers: isDefaultOrder,
-};
-
-/** The order node-llama-cpp samples in, which is llama.cpp's default one. */
-const SAMPLER_ORDER = 'penalties,dry,top_n_sigma,top_k,typ_p,top_p,min_p,xtc,temperature';
-
-function isDefaultOrder(value: unknown): boolean {
-  return Array.isArray(value) && value.join().replace('typical_p', 'typ_p') === SAMPLER_ORDER;
-}
-
-class Reader {
-  readonly #given: Readonly<Record<string, unknown>>;
-  constructor(given: Readonly<Record<string, unknown>>) {
-    this.#given = given;
-  }
-
-  number(
-    param: string,
-    byDefault: number,
-    range: { minimum?: number; maximum?: number; whole?: boolean } = {},
-  ): number {
-    const value = this.#given[param] ?? byDefault;
-    const { minimum = -Infinity, maximum = Infinity, whole = false } = range;
-    if (typeof value === 'number' && Number.isFinite(value) && value >= minimum && value <= maximum) {
-      if (!whole || Number.isInteger(value)) return value;
-    }
-    const bounds = [
-      ...(minimum === -Infinity ? [] : [`at least ${minimum}`]),
-      ...(maximum === Infinity ? [] : [`at most ${maximum}`]),
-    ];
-    throw invalid(param, [whole ? 'a whole number' : 'a number', ...bounds].join(', '));
-  }
-
-  boolean(param: string, byDefault: boolean): boolean {
-    const value = this.#given[param] ?? byDefault;
-    if (typeof value !== 'boolean') throw invalid(param, 'true or false');
-    return value;
-  }
-
-  text(param: string): string {
-    const value = this.#given[param] ?? '';
-    if (typeof value !== 'string') throw invalid(param, 'a text');
-    return value;
-  }
-
-  /** `[[id or text, bias or false], …]` or `{"id or text": bias or false}`, as llama-server takes it. */
-  logitBias(): LogitBias[] {
-    const value = this.#given.logit_bias ?? [];
-    if (typeof value !== 'object') throw invalid('logit_bias', LOGIT_BIAS_SHAPE);
-    const pairs: unknown[] = Array.isArray(value)
-      ? value
-      : Object.entries(value).map(([key, bias]) => [idOf(key), bias]);
-    return pairs.map((pair) => {
-      const [target, bias] = Array.isArray(pair) && pair.length === 2 ? pair : [];
-      const isTarget = typeof target === 'string' || (Number.isInteger(target) && target >= 0);
-      if (!isTarget || !(bias === false || Number.isFinite(bias))) throw invalid('logit_bias', LOGIT_BIAS_SHAPE);
-      return { target, bias: bias === false ? -Infinity : bias };
-    });
-  }
-}
-
-const LOGIT_BIAS_SHAPE = 'an array of pairs [id or text, number or false]';
-
-function idOf(key: string): number | string {
-  return /^\d+$/.test(key) ? Number(key) : key;
-}
-
-function invalid(param: string, expected: string): DiscedgeError {
-  return new DiscedgeError('invalid_request', `${param} must be ${expected}`, { param });
-}
+const UNSUPPORTED: readonly (keyof typeof NEUTRAL)[] = [
+  ...(['top_n_sigma', 'mirostat', 'dry_multiplier', 'adaptive_target', 'n_indent', 'n', 'n_cmpl'] as const),
+  ...(['t_max_predict_ms', 'backend_sampling', 'grammar_lazy', 'grammar_triggers', 'lora', 'samplers'] as const),
+];
 
 /** What says which ids a bias means, and what a grammar sees of an id. */
 export interface BiasContext {

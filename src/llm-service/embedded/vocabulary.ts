@@ -6,7 +6,7 @@ import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, startLlama } from '../llama-library.ts';
 import type { LlmDescription, Vocabulary } from '../llm-service.ts';
 import { modelNameFromFile } from '../model-name.ts';
-import { VocabularyBytes } from './vocabulary-bytes.ts';
+import { VocabularyBytes } from '../vocabulary-bytes.ts';
 
 /** What a model's vocabulary says of how texts begin and end. */
 export function textEndsOf(

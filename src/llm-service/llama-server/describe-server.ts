@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
+import { END_TOKEN_TEXTS } from '../end-token-texts.ts';
 import type { ServerConnection } from '../http/server-connection.ts';
 import type { LlmDescription } from '../llm-service.ts';
 import { modelNameFromFile } from '../model-name.ts';
@@ -46,28 +47,6 @@ const Models = Type.Object({
 });
 const isProps = Compile(Props);
 const isModels = Compile(Models);
-
-/** Texts of tokens that end a reply in the models llama.cpp runs. The server only names the one called EOS. */
-export const END_TOKEN_TEXTS = [
-  '<|im_end|>',
-  '<|eot_id|>',
-  '<|eom_id|>',
-  '<|end_of_text|>',
-  '<|endoftext|>',
-  '<|end|>',
-  '<|return|>',
-  '<|call|>',
-  '<end_of_turn>',
-  '<end_of_utterance>',
-  '<|endofturn|>',
-  '<eos>',
-  '</s>',
-  '[EOS]',
-  '[EOT]',
-  '<EOT>',
-  '_<EOT>',
-  '<｜end▁of▁sentence｜>',
-];
 
 /**
  * Asks the server for everything a description needs. `modelName` and `chatTemplate` go before what it says. Throws

@@ -2,8 +2,8 @@ import { access, constants } from 'node:fs/promises';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { Logger } from '../../environment/environment.ts';
+import { END_TOKEN_TEXTS } from '../end-token-texts.ts';
 import { isLlmFailure, type LlmDescription, type LlmService } from '../llm-service.ts';
-import { END_TOKEN_TEXTS } from './describe-server.ts';
 import type { ServerTokenizer } from './server-tokenizer.ts';
 
 /** The GGUF file whose vocabulary tokenizes here: the one that llama-server's `/props` names, or another. */

@@ -42,12 +42,12 @@ describe('named by flags and variables', () => {
     ]);
   });
 
-  it('llama-servers as well; an address is not taken for a name', () => {
+  it('servers as well; an address is not taken for a name', () => {
     expect(
       models({ flags: { llm: ['big=http://127.0.0.1:8080/', 'http://127.0.0.1:8082/a=b', 't=scripted'] } }),
     ).toMatchObject([
-      { name: 'big', source: { kind: 'llama-server', url: 'http://127.0.0.1:8080' } },
-      { name: undefined, source: { kind: 'llama-server', url: 'http://127.0.0.1:8082/a=b' } },
+      { name: 'big', source: { kind: 'inference-server', url: 'http://127.0.0.1:8080' } },
+      { name: undefined, source: { kind: 'inference-server', url: 'http://127.0.0.1:8082/a=b' } },
       { name: 't', source: { kind: 'scripted' } },
     ]);
   });
@@ -74,7 +74,7 @@ describe('named by flags and variables', () => {
       { model: Array.from({ length: 17 }, (_, i) => `m${i}=demo`) },
       '--model names 17 models, and a node serves at most 16',
     ],
-    [{ llm: ['a=scripted', 'b=ftp://x'] }, '--llm must be http://HOST:PORT of a llama-server, or scripted'],
+    [{ llm: ['a=scripted', 'b=ftp://x'] }, '--llm must be http://HOST:PORT of a llama-server or a vLLM, or scripted'],
     [{ llm: [`${'n'.repeat(257)}=scripted`] }, `--llm has a NAME that ${NAME_RULE}`],
     [{ model: ['a\nb=demo', 'c=demo'] }, `--model has a NAME that ${NAME_RULE}`],
     [{ modelName: '模'.repeat(86) }, `--model-name ${NAME_RULE}`],
@@ -119,7 +119,7 @@ models:
         llmTokenizer: 'server',
       },
       {
-        source: { kind: 'llama-server', url: 'http://127.0.0.1:8080', apiKey: 'hunter2' },
+        source: { kind: 'inference-server', url: 'http://127.0.0.1:8080', apiKey: 'hunter2', program: 'auto' },
         name: undefined,
         contextTokens: undefined,
         parallel: 3,
@@ -152,7 +152,7 @@ models:
     ['models:\n  - {model: [a, b]}', 'model 1 of models (in FILE): model must be text, not a list or mapping'],
     [
       'models:\n  - {llm: scripted, llm-api-key-file: KEY}',
-      'model 1 of models (in FILE): llm-api-key-file is for a llama-server',
+      'model 1 of models (in FILE): llm-api-key-file is for a server',
     ],
     [
       'models:\n  - {model: demo, context-tokens: 128}',

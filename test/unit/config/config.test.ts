@@ -185,8 +185,8 @@ describe('refusals', () => {
       { storeBytesMax: '1constructor' },
       '--store-bytes-max must be a size such as "512MB" or "4GiB", from 16 MiB to 1 TiB, not "1constructor"',
     ],
-    [{ llm: 'localhost:8080' }, '--llm must be http://HOST:PORT of a llama-server, or scripted'],
-    [{ llm: 'http://me:secret@host:1' }, "--llm must not carry a password: give llama-server's key as llm-api-key"],
+    [{ llm: 'localhost:8080' }, '--llm must be http://HOST:PORT of a llama-server or a vLLM, or scripted'],
+    [{ llm: 'http://me:secret@host:1' }, "--llm must not carry a password: give the server's key as llm-api-key"],
     [
       { nodeId: 'a b' },
       '--node-id: node id must be 1 to 32 letters, digits, "-" or "_", starting with a letter or digit',
@@ -224,7 +224,7 @@ describe('the API key', () => {
   it('comes from a file that the flag names, from the environment or from the configuration file', () => {
     const llm = 'http://127.0.0.1:8080';
     const key = (sources: ConfigSources) => load(sources).models[0]?.source;
-    const source = { kind: 'llama-server', url: llm, apiKey: 'hunter2' };
+    const source = { kind: 'inference-server', url: llm, apiKey: 'hunter2', program: 'auto' };
     expect(key({ flags: { llm, llmApiKey: fileWith('hunter2\n') } })).toEqual(source);
     expect(key({ flags: { llm }, env: { DISCEDGE_LLM_API_KEY: 'hunter2' } })).toEqual(source);
     expect(key({ flags: { llm }, file: fileWith('llm-api-key: hunter2') })).toEqual(source);

@@ -45,7 +45,7 @@ it('an engine is added by one line: a node serves its model beside others, and s
 
 it('an engine that does not exist is told what there is', () => {
   expect(() => load({ llm: 'crow' })).toThrow(
-    'must be http://HOST:PORT of a llama-server, or scripted, or parrot:WORDS',
+    'must be http://HOST:PORT of a llama-server or a vLLM, or scripted, or parrot:WORDS',
   );
 });
 
@@ -53,6 +53,6 @@ it('every kind that a configuration can name can be started, and is read by the 
   for (const llm of ['scripted', 'http://127.0.0.1:1']) {
     const source = loadConfig({ flags: { ...FLAGS, llm }, env: {} }).models[0]?.source;
     expect(source).toBeDefined();
-    expect((ENGINES as Engines)[source?.kind ?? '']?.read(llm, undefined)).toEqual(source);
+    expect((ENGINES as Engines)[source?.kind ?? '']?.read(llm, { program: 'auto' })).toEqual(source);
   }
 });

@@ -1,7 +1,7 @@
 // Tries to make the bytes of a token differ from what llama.cpp writes for it, in each kind of vocabulary.
 import { expect, it } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
-import { type GgufVocabulary, VocabularyBytes } from '../../../src/llm-service/embedded/vocabulary-bytes.ts';
+import { type GgufVocabulary, VocabularyBytes } from '../../../src/llm-service/vocabulary-bytes.ts';
 
 const [NORMAL, CONTROL, USER_DEFINED, BYTE] = [1, 3, 4, 6];
 

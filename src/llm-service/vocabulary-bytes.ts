@@ -1,4 +1,4 @@
-import type { TokenId } from '../../domain/token-sequence.ts';
+import type { TokenId } from '../domain/token-sequence.ts';
 
 /** What a GGUF file says of its vocabulary, as far as the bytes of tokens depend on it. */
 export interface GgufVocabulary {
@@ -31,7 +31,7 @@ export class VocabularyBytes {
     const type = types?.[id] ?? NORMAL;
     switch (model) {
       case 'gpt2':
-        return type === NORMAL ? byteLevelBytes(text) : Buffer.from(text);
+        return type === NORMAL ? byteLevelTokenBytes(text) : Buffer.from(text);
       case 'llama':
       case 't5':
         return type === BYTE ? namedByte(text) : Buffer.from(type === NORMAL ? text.replace(SPACE_MARK, ' ') : text);
@@ -49,8 +49,8 @@ function namedByte(text: string): Uint8Array | undefined {
   return hex === undefined ? undefined : Uint8Array.of(Number.parseInt(hex, 16));
 }
 
-/** Each character stands for a byte; `undefined` where one does not. */
-function byteLevelBytes(text: string): Uint8Array | undefined {
+/** Of a token of byte-level BPE: each character stands for a byte. `undefined` where one does not. */
+export function byteLevelTokenBytes(text: string): Uint8Array | undefined {
   const bytes = Array.from(text, (character) => BYTE_OF_CHARACTER.get(character));
   return bytes.includes(undefined) ? undefined : Uint8Array.from(bytes as number[]);
 }

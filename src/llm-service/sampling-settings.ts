@@ -1,4 +1,4 @@
-/** llama.cpp's sampling parameters with its defaults, which are those of {@link parseSampling} too. */
+/** llama.cpp's sampling parameters with its defaults, which every engine takes that is given them one by one. */
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   temperature: 0.8,
   dynatemp_range: 0,

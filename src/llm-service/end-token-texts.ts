@@ -1,0 +1,21 @@
+/** Texts of tokens that end a reply in the models that are run, for engines that name only the one called EOS. */
+export const END_TOKEN_TEXTS = [
+  '<|im_end|>',
+  '<|eot_id|>',
+  '<|eom_id|>',
+  '<|end_of_text|>',
+  '<|endoftext|>',
+  '<|end|>',
+  '<|return|>',
+  '<|call|>',
+  '<end_of_turn>',
+  '<end_of_utterance>',
+  '<|endofturn|>',
+  '<eos>',
+  '</s>',
+  '[EOS]',
+  '[EOT]',
+  '<EOT>',
+  '_<EOT>',
+  '<｜end▁of▁sentence｜>',
+];
