@@ -1,4 +1,6 @@
+import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { parseSampling } from '../../src/llm-service/embedded/sampling.ts';
+import { readSampling } from '../../src/llm-service/vllm/sampling.ts';
 
 /** A sampling parameter of llama-server's `/completion`, with a value that changes the reply. */
 interface Row {
@@ -80,7 +82,13 @@ const ROWS: readonly Row[] = [
 export const DOCUMENTED: readonly string[] = ROWS.map(({ param }) => param);
 
 /** docs/sampling.md, its table made by asking the code. */
-export function samplingDocument(): string {
+export async function samplingDocument(): Promise<string> {
+  const rows = await Promise.all(
+    ROWS.map(async (row) => {
+      const vllm = (await isHonouredByVllm(row)) ? 'yes' : 'refused';
+      return `| \`${row.param}\` | ${isHonoured(row) ? 'yes' : 'refused'} | ${vllm} | ${row.note} |`;
+    }),
+  );
   return [
     '# Sampling parameters',
     '',
@@ -89,9 +97,17 @@ export function samplingDocument(): string {
     '`unsupported_parameter` and the name, unless the value is the one that changes nothing. A name that llama-server does not know is',
     'ignored, as there. `null` is the default.',
     '',
-    '| parameter | embedded | note |',
-    '| --- | --- | --- |',
-    ...ROWS.map((row) => `| \`${row.param}\` | ${isHonoured(row) ? 'yes' : 'refused'} | ${row.note} |`),
+    '| parameter | embedded | vLLM | note on the embedded one |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+    '## In front of a vLLM',
+    '',
+    "The same names and defaults, in vLLM's terms: `repeat_penalty` is its `repetition_penalty`, `grammar` and `json_schema` are its",
+    '`structured_outputs`, `n_probs` (at most 20) its `logprobs`. What it has not is refused, and so is a name that is not known. Its samplers',
+    'come in another order: penalties, temperature, `min_p`, `top_k`, `top_p`. `temperature` is at most 2, `presence_penalty` and',
+    '`frequency_penalty` lie between −2 and 2 and count the reply alone, and `repeat_penalty` counts prompt and reply whole: `repeat_last_n` is',
+    'taken as −1. A bias lies between −100 and 100; `false` is −100.',
     '',
     '## Probabilities',
     '',
@@ -115,6 +131,24 @@ export function samplingDocument(): string {
 function isHonoured({ param, value }: Row): boolean {
   try {
     parseSampling({ [param]: value, ...(param === 'post_sampling_probs' && { n_probs: 1 }) });
+    return true;
+  } catch (error) {
+    if ((error as { code?: string }).code === 'unsupported_parameter') return false;
+    throw error;
+  }
+}
+
+/** `repeat_last_n` means something beside a penalty, `post_sampling_probs` beside `n_probs`. */
+async function isHonouredByVllm({ param, value }: Row): Promise<boolean> {
+  const beside = {
+    ...(param === 'repeat_last_n' && { repeat_penalty: 1.1 }),
+    ...(param === 'post_sampling_probs' && { n_probs: 1 }),
+    ...(param === 'dynatemp_exponent' && { dynatemp_range: 0.5 }),
+    ...(param === 'xtc_threshold' && { xtc_probability: 0.5 }),
+  };
+  const context = { vocabularySize: 100, endOfGeneration: new Set<TokenId>(), tokenize: async () => [] };
+  try {
+    await readSampling({ ...beside, [param]: value }, context);
     return true;
   } catch (error) {
     if ((error as { code?: string }).code === 'unsupported_parameter') return false;

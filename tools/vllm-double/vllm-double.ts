@@ -90,7 +90,8 @@ export async function startVllmDouble(options: VllmDoubleOptions): Promise<VllmD
     const request = { path, headers: incoming.headers, body: text === '' ? {} : JSON.parse(text) };
     seen.push(request);
     const usual = () => answerUsual(request, response);
-    await (answers[path]?.(request, response, usual) ?? usual());
+    const answer = answers[path];
+    await (answer === undefined ? usual() : answer(request, response, usual));
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
