@@ -41,6 +41,10 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly kvBudgetBytes: number | undefined;
   /** This node's own; `undefined`: nothing is kept. */
   readonly kvDir: string | undefined;
+  /** For each model; `undefined`: what its idle engine evaluates. */
+  readonly warmingIdsPerSecond: number | undefined;
+  /** The same; `undefined`: what its engine has room for. */
+  readonly warmingKvBytes: number | undefined;
 }
 type ReadFurther =
   | (
@@ -53,6 +57,8 @@ type ReadFurther =
       | 'corsOrigins'
       | 'kvBudgetBytes'
       | 'kvDir'
+      | 'warmingIdsPerSecond'
+      | 'warmingKvBytes'
     )
   | keyof typeof ACCESS_SETTINGS
   | keyof typeof MODEL_SETTINGS
@@ -141,6 +147,8 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     corsOrigins: 'origins' in allowed ? allowed.origins : [],
     dataDir: resolve(settings.dataDir),
     kvBudgetBytes: settings.kvBudgetBytes,
+    warmingIdsPerSecond: settings.warmingIdsPerSecond,
+    warmingKvBytes: settings.warmingKvBytes,
     kvDir: kvDirOf(settings, { nodeId, store }),
     modelCacheDir: resolve(settings.modelCacheDir ?? join(userCacheDir(env) ?? settings.dataDir, 'discedge', 'models')),
     threads: settings.threads ?? Math.max(1, availableParallelism() - 1),

@@ -15,6 +15,7 @@ import {
   size,
   text,
 } from './setting-schema.ts';
+import { WARMING_SETTINGS } from './warming-settings.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -111,6 +112,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       "Let a turn go on from the KV state of another user's session, in the embedded LLM Service or a vLLM, where their ids are equal, as with one long system message for all. Off by default: how fast a reply comes would tell what others have said.",
   }),
+  ...WARMING_SETTINGS,
   modelCacheDir: Type.Optional(
     path({
       group: 'LLM Service',

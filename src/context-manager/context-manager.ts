@@ -41,6 +41,9 @@ import { TurnDrafts } from './turn/turn-drafts.ts';
 import { type AnsweredPass, TurnGate } from './turn/turn-gate.ts';
 import { answeredMode, answeredReply, generatedReply, replayedReply } from './turn/turn-reply.ts';
 import { LOCAL } from './turn/write-concerns.ts';
+import type { BuildPrompt } from './warmer/next-prompt.ts';
+import { startWarmer } from './warmer/start-warmer.ts';
+import type { Warmer } from './warmer/warmer.ts';
 
 export interface ContextManagerParts {
   readonly llm: LlmService;
@@ -75,6 +78,8 @@ export class ContextManager {
   readonly sessions: Sessions;
   readonly answers: Answers;
   readonly conversations: Conversations;
+  /** `undefined` where nothing is warmed. */
+  readonly warmer: Warmer | undefined;
   readonly #parts: ContextManagerParts;
   readonly #modes: Readonly<Record<StoredMode, Mode>>;
   readonly #node: NodeResources;
@@ -110,6 +115,8 @@ export class ContextManager {
       ...{ keygroup: this.keygroup, node, gate: this.#gate, template },
       requireRoom: (added, pass) => this.#drafts.requireRoom(added, pass),
     });
+    const build: BuildPrompt = (request, place) => this.#answering.build(request, place);
+    this.warmer = startWarmer(llm, this.keygroup, { node, build });
   }
 
   /**
@@ -253,6 +260,8 @@ export class ContextManager {
     const reply = { ...request, maxTokens: Math.min(this.#answering.maxTokens(request), heldTokens) };
     const generated = await this.#answering.generate(prompt, key, reply, observer, turn);
     const { end, read } = generated;
+    const hasMoved = pass.base !== undefined && pass.base.record.origin !== options.nodeId;
+    this.warmer?.answered(key, end.usage, { hasMoved });
     const kept = await prompt.record(end, read);
     turn.startCommitting();
     const record = recordOf(end.stop, kept, generatedReply(generated).parts, end.usage);

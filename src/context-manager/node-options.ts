@@ -1,5 +1,6 @@
 import type { TurnGatePolicy } from '../domain/consistency.ts';
 import type { Incarnation, NodeId } from '../domain/identifiers.ts';
+import type { WarmingPolicyName } from '../domain/warming-policies.ts';
 
 /** The node's limits and defaults, all bounded; docs/configuration.md says why each is what it is. */
 export interface NodeOptions {
@@ -19,4 +20,11 @@ export interface NodeOptions {
   readonly finishAbandonedMs: number;
   /** How long an arbiter may take to answer, beyond the delay that was measured to it. */
   readonly arbiterWaitMs: number;
+  readonly warming: WarmingPolicyName;
+  /** Below it a session is not warmed. */
+  readonly warmingChancePercent: number;
+  /** For each model; `undefined`: as many as its idle engine evaluates. */
+  readonly warmingIdsPerSecond: number | undefined;
+  /** The same; `undefined`: as much as its engine has room for. */
+  readonly warmingKvBytes: number | undefined;
 }

@@ -41,6 +41,7 @@ export class NodeResources {
   readonly metrics: TurnMetrics;
   readonly writeConcerns: WriteConcerns;
   readonly #endGate: () => void;
+  readonly #closers: Array<() => void> = [];
 
   constructor({ store, environment, time, options, isRestart = false }: NodeResourcesParts) {
     const { clock } = environment;
@@ -80,8 +81,14 @@ export class NodeResources {
     return this.running.closing;
   }
 
+  /** Called once the node begins to close, before its turns end. */
+  onClosing(listener: () => void): void {
+    this.#closers.push(listener);
+  }
+
   /** Refuses new turns, lets running ones finish within `graceMs`, then stops them. */
   async close(graceMs: number): Promise<void> {
+    for (const closing of this.#closers.splice(0)) closing();
     await this.running.drain(graceMs);
     this.#endGate();
   }

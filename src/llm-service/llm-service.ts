@@ -125,6 +125,11 @@ export interface Warming {
   status(): WarmingStatus;
   /** Drops what is held of a session, warm or not, and what is kept; one that is being warmed is not any more. */
   forget(affinity: string): void;
+  /**
+   * From now on, until its next generation, what is held of a session will be wanted with that chance, 0 to 1. Absent where the
+   * engine decides by itself what it gives up.
+   */
+  expect?(affinity: string, chance: number): void;
 }
 
 export interface WarmRequest {

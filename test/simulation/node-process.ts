@@ -72,6 +72,10 @@ export class NodeProcess {
         replyTokensMax: 64,
         finishAbandonedMs: 2000,
         arbiterWaitMs: 50,
+        warming: 'off',
+        warmingChancePercent: 40,
+        warmingIdsPerSecond: undefined,
+        warmingKvBytes: undefined,
       },
     });
     const llm = this.#llm(environment, onPrompt);

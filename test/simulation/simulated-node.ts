@@ -92,6 +92,10 @@ export function startSimulatedNode(
       replyTokensMax: 4096,
       finishAbandonedMs: 2000,
       arbiterWaitMs: 50,
+      warming: 'all',
+      warmingChancePercent: 40,
+      warmingIdsPerSecond: undefined,
+      warmingKvBytes: undefined,
     },
   });
   const manager = new ContextManager({ llm, template, node, defaultMode });

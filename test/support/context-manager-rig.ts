@@ -188,6 +188,10 @@ async function rigOver<Store extends ProbedStore>(
       replyTokensMax: 1024,
       finishAbandonedMs: 60_000,
       arbiterWaitMs: 50,
+      warming: 'predicted',
+      warmingChancePercent: 40,
+      warmingIdsPerSecond: undefined,
+      warmingKvBytes: undefined,
       ...options,
     },
   });

@@ -7,6 +7,7 @@ import type {
   GenerationRequest,
   LlmDescription,
   LlmService,
+  Warming,
 } from '../../src/llm-service/llm-service.ts';
 import { type ScriptedOptions, startScripted } from '../../src/llm-service/scripted.ts';
 import { Hold } from './hold.ts';
@@ -30,6 +31,7 @@ export const IM_END = 257 as TokenId;
 /** The scripted LLM Service, watched, and told to misbehave one call at a time. */
 export class ProbedLlm implements LlmService {
   readonly description: LlmDescription;
+  readonly warming: Warming;
   readonly generations: Generation[] = [];
   /** From now on nothing can be put into ids or words. */
   isGone = false;
@@ -41,6 +43,7 @@ export class ProbedLlm implements LlmService {
   constructor(options: ScriptedOptions, environment: Environment) {
     this.#inner = startScripted(options, environment);
     this.description = this.#inner.description;
+    this.warming = this.#inner.warming as Warming;
   }
 
   /** The next call stays before its first part until released; it ends when it is aborted. */

@@ -12,7 +12,7 @@ import type {
 import type { ConversationIndex } from '../../src/context-store/conversation-index.ts';
 import { memoryStore } from '../../src/context-store/memory.ts';
 import { OutcomeUnknown } from '../../src/context-store/outcome-unknown.ts';
-import type { ReplicationStatus } from '../../src/context-store/replication-status.ts';
+import type { PeerStatus, ReplicationStatus } from '../../src/context-store/replication-status.ts';
 import { StoreListeners } from '../../src/context-store/store-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import { type ContextId, type SessionKey, sessionKeyText } from '../../src/domain/identifiers.ts';
@@ -142,8 +142,10 @@ export class ProbedStore implements ContextStore {
 
 /** The same with other nodes behind it: the test says what arrives from them. They acknowledge nothing. */
 export class ProbedReplica extends ProbedStore {
+  /** As the node knows them. */
+  peers: readonly Pick<PeerStatus, 'nodeId' | 'state' | 'node'>[] = [];
   override readonly sharing: SharedContexts = {
-    status: () => ({ peers: [] }) as unknown as ReplicationStatus,
+    status: () => ({ node: { location: undefined }, peers: this.peers }) as unknown as ReplicationStatus,
     onlyHere: async () => [],
     refresh: async () => {},
     awaitReplicated: (_hash, waitMs, signal) => this.awaitReplicated(waitMs, signal),
@@ -210,7 +212,7 @@ export class ProbedFetchingStore extends ProbedReplica {
   readonly fetches: SessionKey[] = [];
   readonly #held: Hold[] = [];
   override readonly sharing: SharedContexts = {
-    status: () => ({ peers: [] }) as unknown as ReplicationStatus,
+    status: () => ({ node: { location: undefined }, peers: this.peers }) as unknown as ReplicationStatus,
     awaitReplicated: async () => 0,
     onlyHere: async () => [],
     refresh: async () => {},

@@ -36,7 +36,10 @@ export class Answering {
   }
 
   /** Throws what a mode's `build` throws, and what no turn may say. */
-  async build(request: TurnRequest, { session, base }: OpenPass): Promise<{ mode: StoredMode; prompt: Prompt }> {
+  async build(
+    request: TurnRequest,
+    { session, base }: Pick<OpenPass, 'session' | 'base'>,
+  ): Promise<{ mode: StoredMode; prompt: Prompt }> {
     const answered = session.history.lastAnswered(base);
     const added = withAdded(request, session.history.addedUpTo(base));
     const mode = modeOf(request, answered) ?? this.#parts.openingMode;

@@ -3,6 +3,7 @@ import type { TurnNumber } from '../../domain/identifiers.ts';
 import { conversationExtension, digestAfter } from '../../domain/record/conversation-digest.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
+import { nextNodesExtension } from '../../domain/record/next-nodes.ts';
 import { RECORD_BYTES_MAX, sealedLength } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -37,7 +38,8 @@ export function newTurnRecord(
   }
   const { keygroup, userId, sessionId } = session.key;
   const asked = typeof request.extensions === 'function' ? request.extensions(cost) : request.extensions;
-  const extensions = joined(asked, foundBy(request, answer.parts), kept.extensions, marks.extensions);
+  const hint = nextNodesExtension(request.nextNodes ?? []);
+  const extensions = joined(asked, foundBy(request, answer.parts), hint, kept.extensions, marks.extensions);
   return {
     kind: 'turn',
     keygroup,

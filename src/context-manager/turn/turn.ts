@@ -44,6 +44,8 @@ export interface TurnRequest extends ReplyOptions {
   readonly preamble?: Preamble;
   /** Kept with the record, for whoever asks; see {@link Extensions}. Where it says how the reply was made, as a function of that. */
   readonly extensions?: Extensions | ((made: ReplyCost) => Extensions);
+  /** Ids of nodes where its client expects to take the next turn, which it may have wrong; absent where it does not say. */
+  readonly nextNodes?: readonly string[];
   /** The conversation that it answers: its record is found by that, and by what it is with the reply. */
   readonly conversation?: ConversationDigest;
   /** Which it is of several replies to one request; absent for the first. */

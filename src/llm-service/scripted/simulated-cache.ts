@@ -119,6 +119,11 @@ export class SimulatedCache implements WarmableEngine {
     if (state?.isBusy === false) this.warming.account.lost(state.warm);
   }
 
+  expect(affinity: string, chance: number): void {
+    const state = this.#states.get(affinity);
+    if (state?.isBusy === false) this.#states.set(affinity, { ...state, chance });
+  }
+
   /** False where all that is held is worth more than it will be with `tokens`. */
   #put(state: State, tokens = state.tokens): boolean {
     if (!this.#states.has(state.affinity) && this.#states.size >= this.#options.sequences) {

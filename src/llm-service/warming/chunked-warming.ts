@@ -18,6 +18,8 @@ export interface WarmableEngine {
   chunkTokens(): number;
   speed(): WarmingSpeed | undefined;
   forget(affinity: string): void;
+  /** See {@link Warming.expect}. */
+  expect?(affinity: string, chance: number): void;
 }
 
 /** Where a context is evaluated ahead of need; nobody else's meanwhile. */
@@ -106,6 +108,10 @@ export class ChunkedWarming implements Warming {
   forget(affinity: string): void {
     this.#overtake(affinity, 'forgotten');
     this.#engine.forget(affinity);
+  }
+
+  expect(affinity: string, chance: number): void {
+    this.#engine.expect?.(affinity, chance);
   }
 
   /** Ends all warming; resolves when none is under way. */
