@@ -66,6 +66,7 @@ describe('near', () => {
     ['e3 e2', 'e1'],
     ['e1 e2 e2 e3', 'e4'],
     ['e2 e3 e4', 'e3'],
+    ['e3 e4 e3', 'e2'],
     ['e2', 'e1'],
     ['e1', 'e2'],
   ])('after %s a session is expected at %s', (nodes, at) => {

@@ -21,9 +21,12 @@ export function nearPolicy(nodes: NodesInView): WarmingPolicy {
       const all = [nodes.self, ...nodes.others()];
       const passed = lastNodes(visits.map(({ node }) => node)).map((id) => all.find(({ nodeId }) => nodeId === id));
       const here = passed.at(-1);
-      const from = passed.find((node) => node?.location !== undefined);
-      if (here?.location === undefined || from === undefined || here === nodes.self) return undefined;
-      const direction = from === here ? undefined : offset(from, here);
+      if (here?.location === undefined) return undefined;
+      // Whoever stays may go on to stay.
+      if (here === nodes.self && visits.at(-2)?.node === here.nodeId) return undefined;
+      // Who has turned round comes from the other side.
+      const from = passed.find((node) => node?.location !== undefined && node !== here);
+      const direction = from && offset(from, here);
       const isHere = nearestAhead(here, direction, all)?.nodeId === nodes.self.nodeId;
       return { chance: isHere ? 1 : 0, isWorth: isHere };
     },
