@@ -16,7 +16,7 @@ import { type Fetch, Transport } from './transport.ts';
 import { type PromptOptions, promptRequest } from './turn-request.ts';
 
 export { DiscedgeClientError } from './errors.ts';
-export type { ListedNode, NodeDirectory } from './node-directory.ts';
+export type { ListedNode, ListedWarming, NodeDirectory } from './node-directory.ts';
 export type { Coordinates, FindOptions, FoundNode } from './node-finder.ts';
 export type { ChatMessage, OwnHistory, OwnHistoryOptions } from './own-history.ts';
 export type { Completion, Reply, Usage } from './reply.ts';
@@ -25,6 +25,7 @@ export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';
 export type { ForkOptions, SeenOptions, SessionDirectory, SessionPage } from './session-directory.ts';
 export type {
+  Coming,
   LostTurns,
   Refreshed,
   RefreshOptions,

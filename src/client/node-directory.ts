@@ -36,8 +36,21 @@ export interface ListedNode {
   readonly clockDoubt: string | undefined;
   /** How far its time is ahead of the asked node's, in milliseconds; `undefined` where it has not said. */
   readonly clockAheadMs: number | undefined;
+  /** Of the asked node, by model: what it evaluates before it is asked to; empty where it does not. */
+  readonly warming: readonly ListedWarming[];
   /** Records of it that were not taken in, by reason. */
   readonly refusedRecords: Readonly<Record<string, number>>;
+}
+
+/** Counts since the node's start. */
+export interface ListedWarming {
+  readonly model: string;
+  readonly policy: string;
+  /** Turns whose session came from another node, by what they found. */
+  readonly handovers: { readonly warm: number; readonly kept: number; readonly cold: number };
+  readonly warmedTokens: number;
+  /** Of those, dropped before a turn used them. */
+  readonly wastedTokens: number;
 }
 
 /** Reads the answer of `GET /nodes`. */
@@ -60,7 +73,16 @@ interface WireNode
   readonly last_seen_ms_ago?: number;
   readonly unlike_models?: readonly string[];
   readonly clock?: { readonly doubt?: string; readonly ahead_ms?: number };
+  readonly warming?: readonly WireWarming[];
   readonly refused_records?: ListedNode['refusedRecords'];
+}
+
+interface WireWarming extends Pick<ListedWarming, 'model' | 'policy'> {
+  readonly handovers_warm: number;
+  readonly handovers_kept: number;
+  readonly handovers_cold: number;
+  readonly tokens_warmed: number;
+  readonly tokens_wasted: number;
 }
 
 function listedNode(wire: WireNode): ListedNode {
@@ -80,6 +102,17 @@ function listedNode(wire: WireNode): ListedNode {
     clockDoubt: wire.clock?.doubt,
     clockAheadMs: wire.clock?.ahead_ms,
     unlikeModels: wire.unlike_models ?? [],
+    warming: (wire.warming ?? []).map(listedWarming),
     refusedRecords: wire.refused_records ?? {},
+  };
+}
+
+function listedWarming({ model, policy, ...counts }: WireWarming): ListedWarming {
+  return {
+    model,
+    policy,
+    handovers: { warm: counts.handovers_warm, kept: counts.handovers_kept, cold: counts.handovers_cold },
+    warmedTokens: counts.tokens_warmed,
+    wastedTokens: counts.tokens_wasted,
   };
 }

@@ -150,6 +150,7 @@ function completionOf(wire: unknown, { url, text }: Received, finished: unknown)
     stoppingWord: '',
     usage: {
       cachedTokens,
+      warmedTokens: 0,
       evaluatedTokens: Math.max(0, (usage?.prompt_tokens ?? 0) - cachedTokens),
       predictedTokens: usage?.completion_tokens ?? 0,
       ...{ promptMs: 0, predictedMs: 0 },

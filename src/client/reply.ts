@@ -49,6 +49,8 @@ export interface Reply extends Completion {
 export interface Usage {
   /** Prompt tokens found in the LLM Service's KV cache. */
   readonly cachedTokens: number;
+  /** How many of those the node had evaluated before it was asked to. */
+  readonly warmedTokens: number;
   /** Prompt tokens evaluated for this turn. */
   readonly evaluatedTokens: number;
   /** Tokens of the reply. */
@@ -80,6 +82,7 @@ export function parseCompletion(wire: unknown, { url, text }: Received): Complet
     usage: {
       // llama.cpp's `tokens_cached` is the slot's total afterwards; reuse is `timings.cache_n`.
       cachedTokens: numberOf(timings.cache_n),
+      warmedTokens: numberOf(timings.warmed_n),
       evaluatedTokens: numberOf(timings.prompt_n),
       predictedTokens: numberOf(timings.predicted_n, numberOf(fields.tokens_predicted)),
       promptMs: numberOf(timings.prompt_ms),

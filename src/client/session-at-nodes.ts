@@ -1,7 +1,7 @@
 import { DiscedgeClientError } from './errors.ts';
 import { NodeRing } from './node-ring.ts';
 import { SessionDirectory } from './session-directory.ts';
-import type { SessionState } from './session-options.ts';
+import type { Coming, SessionState } from './session-options.ts';
 import { lineThrough, type StoredTurn } from './stored-session.ts';
 import type { Transport } from './transport.ts';
 import type { UnsettledTurn } from './unsettled-turn.ts';
@@ -28,6 +28,11 @@ export class SessionAtNodes {
   /** Ends whatever turn of the session runs there; see {@link SessionDirectory.cancel}. */
   cancel(node: string): Promise<boolean> {
     return this.#directoryAt(node).cancel(this.#session.sessionId);
+  }
+
+  /** See {@link SessionDirectory.coming}. */
+  coming(node: string): Promise<Coming> {
+    return this.#directoryAt(node).coming(this.#session.sessionId);
   }
 
   /** Whether this turn was stopped there. Where the answer to that was lost, what the node has stored tells. */

@@ -2,6 +2,7 @@ import { DiscedgeClientError } from './errors.ts';
 import type { NodeRing } from './node-ring.ts';
 import { withRetries } from './retry.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
+import type { Coming } from './session-options.ts';
 import {
   type ForkedSession,
   forkedSessionOf,
@@ -136,6 +137,12 @@ export class SessionDirectory {
     });
     if ((wire as Wire).cancelled === true) return 'stopped';
     return isAnswerLost ? 'unknown' : 'idle';
+  }
+
+  /** Says that the session's next turn comes there. */
+  async coming(sessionId: string): Promise<Coming> {
+    const { turn, warms } = await this.#json('POST', `${pathOf(sessionId)}/coming`);
+    return { turn: Number(turn), warms: warms === true };
   }
 
   /** With retries; `failed` is told each attempt's error, and throws it unless it is none. */

@@ -44,6 +44,14 @@ export interface SendOptions extends TurnOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a node says to a session that comes. */
+export interface Coming {
+  /** The last turn that is there; 0 where none has arrived. */
+  readonly turn: number;
+  /** Whether the node evaluates what is there before it is asked to, if it is idle. */
+  readonly warms: boolean;
+}
+
 export interface RefreshOptions {
   /** Take over the node's main line even where it lacks turns that were acknowledged to this session. */
   readonly mayGoBack?: boolean | undefined;

@@ -8,7 +8,14 @@ import { type SavedSession, savedText } from './saved-session.ts';
 import { SessionAtNodes } from './session-at-nodes.ts';
 import { type SeenOptions, SessionDirectory } from './session-directory.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
-import type { Refreshed, RefreshOptions, SendOptions, SessionOptions, SessionState } from './session-options.ts';
+import type {
+  Coming,
+  Refreshed,
+  RefreshOptions,
+  SendOptions,
+  SessionOptions,
+  SessionState,
+} from './session-options.ts';
 import { SessionPlace } from './session-place.ts';
 import { lineThrough, type StoredTurn, type Wire } from './stored-session.ts';
 import type { Transport } from './transport.ts';
@@ -37,6 +44,7 @@ export class Session {
   readonly #place: SessionPlace;
   readonly #remembered: RememberedTurns;
   readonly #turns: TurnTaking;
+  readonly #atNodes: SessionAtNodes;
   #model: string | undefined;
 
   constructor(parts: SessionParts, options: SessionOptions) {
@@ -56,6 +64,7 @@ export class Session {
     this.#remembered = new RememberedTurns(saved?.remembered);
     const { sessionId } = this;
     const atNodes = new SessionAtNodes({ transport, userId, sessionId }, () => this.state);
+    this.#atNodes = atNodes;
     const [place, remembered] = [this.#place, this.#remembered];
     this.#turns = new TurnTaking(
       { transport, ring, atNodes, sessionId, userId, model: () => this.#model, options, place, remembered },
@@ -107,6 +116,14 @@ export class Session {
   /** Roams: the next turn goes to this node. */
   moveTo(url: string): void {
     this.#ring.moveTo(url);
+  }
+
+  /**
+   * Says to a node that the next turn may come there, so that it can evaluate the context before. Cheap, and changes nothing: the
+   * turn goes where the session is moved. Throws where the node cannot be reached.
+   */
+  coming(url: string): Promise<Coming> {
+    return this.#atNodes.coming(url);
   }
 
   /**

@@ -27,6 +27,8 @@ export interface TurnOptions extends ReplyOptions {
   /** How long the session is to live after this turn. */
   readonly ttlSeconds?: number | undefined;
   readonly overflow?: 'error' | 'drop-oldest' | undefined;
+  /** Ids of nodes where the next turn will probably be sent, at most four: they may evaluate the context before it comes. */
+  readonly nextNodes?: readonly string[] | undefined;
   /** What becomes of the reasoning in earlier replies: what the chat template does (the default), or it stays, or it goes. */
   readonly reasoning?: 'as-template' | 'keep' | 'drop' | undefined;
 }
@@ -40,6 +42,7 @@ const HOW_ANSWERED: ReadonlySet<string> = new Set([
   'ttl_seconds',
   'overflow',
   'reasoning',
+  'next_nodes',
 ]);
 /** What makes a request the same turn: its place and its message. */
 const SAME_TURN = ['session_id', 'user_id', 'turn', 'context_id', 'mode', 'system', 'prompt'] as const;
@@ -77,6 +80,7 @@ export function turnRequest(
     ttl_seconds: options.ttlSeconds,
     overflow: options.overflow,
     reasoning: options.reasoning,
+    next_nodes: options.nextNodes,
   });
 }
 

@@ -1,6 +1,12 @@
 import { OutcomeUnknown } from '../context-store/outcome-unknown.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { type KeygroupId, type SessionId, type SessionKey, sessionKeyText } from '../domain/identifiers.ts';
+import {
+  type KeygroupId,
+  type SessionId,
+  type SessionKey,
+  sessionKeyText,
+  type UserId,
+} from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-record.ts';
 import type { Turn } from '../domain/session-history.ts';
@@ -16,6 +22,7 @@ import type { NodeResources } from './node-resources.ts';
 import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
+import { deleted } from './sessions/seen-session.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { type AddedItems, AddedItemsWriter, type AddRequest } from './turn/added-items.ts';
 import { Answering } from './turn/answering.ts';
@@ -207,6 +214,18 @@ export class ContextManager {
       }
       return llm.embed(inputs, stopping.signal);
     });
+  }
+
+  /**
+   * The session's client says that its next turn comes here. Stores nothing. Returns the last turn that is here, 0 where there is none
+   * yet, and whether it is warmed. Throws `session_deleted`.
+   */
+  async coming(userId: UserId, sessionId: SessionId): Promise<{ readonly turn: number; readonly isWarmed: boolean }> {
+    const key = { keygroup: this.keygroup, userId, sessionId };
+    const session = await this.#node.records.load(key);
+    if (session.deleted) throw deleted();
+    this.warmer?.coming(key);
+    return { turn: session.history.tip?.record.turn ?? 0, isWarmed: this.warmer !== undefined };
   }
 
   /** A new session that begins as another one does; see {@link Forks.fork}. */

@@ -72,6 +72,16 @@ export class NodeSessions {
     return usual;
   }
 
+  /** The model that is named, else the first that holds the session, else the default one; no peer is asked. Throws `model_not_found`. */
+  async holderOf({ model, userId, sessionId }: SessionName): Promise<ServedModel> {
+    const { all, default: usual } = this.#models;
+    if (model !== undefined || all.length === 1) return this.#models.find(model);
+    for (const served of all) {
+      if ((await served.contextManager.sessions.presence(userId, sessionId)) === 'held') return served;
+    }
+    return usual;
+  }
+
   /**
    * Stops the session's turns under way, which may be its first, so that nothing of it is stored yet: in the model that is
    * named, or in the one that runs any. True when nothing is stored of any of them; false when none ran, and when one is

@@ -32,6 +32,7 @@ import { type StartedModel, startModels, type UnservedModel } from './start-mode
 import { sweepExpired } from './sweep-expired.ts';
 import { nodeTimeOver, timedEnvironment } from './timed-environment.ts';
 import { VERSION } from './version.ts';
+import { exposeWarming } from './warming-metrics.ts';
 
 export interface EdgeNode {
   readonly address: { readonly host: string; readonly port: number; readonly url: string };
@@ -121,6 +122,7 @@ async function assemble(
     served.map((started) => servedModel(started, node)),
     unserved.map(({ model }) => model),
   );
+  exposeWarming(models.all, environment.metrics);
   const ids = await openSealedIds(config, environment);
   const app = await createApp({
     models,

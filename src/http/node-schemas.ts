@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
+import { WARMING_POLICIES } from '../domain/warming-policies.ts';
 import { TEMPLATE_CLASSES } from '../llm-service/chat-template.ts';
 import { choice } from './request-fields.ts';
 
@@ -17,6 +18,25 @@ export const EngineStates = Type.Array(
     restarts: count('Since the start of the node.'),
   }),
   { description: 'The processes that embedded models live in; left out where there are none.' },
+);
+
+export const WarmingStates = Type.Array(
+  Type.Object({
+    model: Type.String(),
+    policy: choice(WARMING_POLICIES),
+    queued: count('Sessions that wait to be warmed.'),
+    dropped: count('Given up for newer ones before they were warmed.'),
+    handovers_warm: count('Turns whose session came from another node, and found its context evaluated ahead of need;'),
+    handovers_kept: count('found it from an earlier turn here;'),
+    handovers_cold: count('found none of it, or little.'),
+    tokens_warmed: count('Ids evaluated ahead of need.'),
+    tokens_used: count('Of those, found by a turn.'),
+    tokens_wasted: count('Dropped or displaced before one did.'),
+    tokens_held: count(),
+    bytes_held: Type.Optional(count('KV state of those, where the engine knows.')),
+    preemptions: count('Times that warming stood aside for a turn.'),
+  }),
+  { description: 'What is evaluated ahead of need, since the start; left out where nothing is.' },
 );
 
 export const HealthReply = Type.Object(
@@ -132,6 +152,7 @@ const OwnNode = Type.Object(
     state: choice(['self']),
     version: Type.String(),
     engines: Type.Optional(EngineStates),
+    warming: Type.Optional(WarmingStates),
     clock: OwnClock,
     nats_connected: Type.Optional(Type.Boolean({ description: 'Whether its own nats-server answers.' })),
     fred_connected: Type.Optional(Type.Boolean({ description: 'Whether its own FReD node takes part.' })),

@@ -150,4 +150,13 @@ export const DeletedReply = Type.Object(
   { title: 'DeletedSession' },
 );
 
+export const ComingReply = Type.Object(
+  {
+    session_id: Type.String(),
+    turn: Type.Integer({ minimum: 0, description: 'The last one that is here; 0 where none has arrived.' }),
+    warms: Type.Boolean({ description: 'Whether what is here of it is evaluated ahead of need, if the node is idle.' }),
+  },
+  { title: 'Coming' },
+);
+
 export const CancelReply = Type.Object({ cancelled: Type.Boolean() }, { title: 'Cancelled' });

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { TurnRequest } from '../context-manager/turn/turn.ts';
 import { CONSISTENCIES, WRITE_CONCERNS } from '../domain/consistency.ts';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
+import { NEXT_NODES_MAX, NODE_ID_CHARS_MAX } from '../domain/record/next-nodes.ts';
 import { REASONING_POLICIES } from '../llm-service/chat-template.ts';
 import type { AppOptions } from './app-parts.ts';
 import { choice, milliseconds } from './request-fields.ts';
@@ -42,6 +43,13 @@ export const TurnOptions = {
         'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns.',
     }),
   ),
+  next_nodes: Type.Optional(
+    Type.Array(Type.String({ minLength: 1, maxLength: NODE_ID_CHARS_MAX }), {
+      maxItems: NEXT_NODES_MAX,
+      description:
+        'Ids of nodes where the next turn will probably be sent: they may evaluate the context before it comes. Names of no node are passed over.',
+    }),
+  ),
   reasoning: Type.Optional(
     choice(REASONING_POLICIES, {
       description:
@@ -58,7 +66,8 @@ type Taken =
   | 'replicatedWaitMs'
   | 'ttlSeconds'
   | 'overflow'
-  | 'reasoning';
+  | 'reasoning'
+  | 'nextNodes';
 
 /** Where a request says nothing, what the node does. Throws `invalid_request` for more than this node allows. */
 export function turnOptions(said: Said, options: AppOptions): Pick<TurnRequest, Taken> {
@@ -70,5 +79,6 @@ export function turnOptions(said: Said, options: AppOptions): Pick<TurnRequest, 
     ttlSeconds: allowedTtl(said.ttl_seconds, options),
     overflow: said.overflow ?? options.defaultOverflow,
     reasoning: said.reasoning ?? 'as-template',
+    ...(said.next_nodes && { nextNodes: said.next_nodes }),
   };
 }

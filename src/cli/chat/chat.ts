@@ -32,6 +32,8 @@ export class Chat implements Conversation {
   /** The reply that is being written. */
   #line: ReplyLine | undefined;
   #left = false;
+  /** Id of the node that answered last. */
+  #nodeBefore: string | undefined;
 
   constructor({ client, session, sessionOptions, input }: ChatParts) {
     this.#client = client;
@@ -67,6 +69,7 @@ export class Chat implements Conversation {
   }
 
   goTo(session: Session): void {
+    this.#nodeBefore = undefined;
     this.session = session;
   }
 
@@ -143,7 +146,8 @@ export class Chat implements Conversation {
     }
     const reply = await stream.reply;
     line.end();
-    this.note(turnLine(reply, { firstTextMs, totalMs: performance.now() - started }));
+    this.note(turnLine(reply, { firstTextMs, totalMs: performance.now() - started, nodeBefore: this.#nodeBefore }));
+    this.#nodeBefore = reply.node;
     const warning = turnWarning(reply);
     if (warning !== undefined) this.warn(warning);
     this.#gap();

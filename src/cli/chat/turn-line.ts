@@ -4,13 +4,16 @@ export interface TurnTimes {
   /** From sending the message to the first text of its reply; `undefined` when there was none. */
   readonly firstTextMs: number | undefined;
   readonly totalMs: number;
+  /** Id of the node that answered the turn before; `undefined` where that is not known. */
+  readonly nodeBefore?: string | undefined;
 }
 
 /**
- * One line about a turn: its number; tokens found in the KV cache, evaluated and written; time to the first text and
+ * One line about a turn: its number; tokens found in the KV cache, evaluated and written; whether its context was warm, and whether
+ * it has moved; time to the first text and
  * in all; speed; node.
  */
-export function turnLine(reply: Reply, { firstTextMs, totalMs }: TurnTimes): string {
+export function turnLine(reply: Reply, { firstTextMs, totalMs, nodeBefore }: TurnTimes): string {
   const { cachedTokens, evaluatedTokens, predictedTokens, predictedMs } = reply.usage;
   const tokens = reply.replayed
     ? 'answered from the record'
@@ -19,6 +22,7 @@ export function turnLine(reply: Reply, { firstTextMs, totalMs }: TurnTimes): str
   return [
     `turn ${reply.turn}`,
     tokens,
+    ...stateOf(reply, nodeBefore),
     `${first}all ${duration(totalMs)}`,
     ...(predictedMs > 0 && !reply.replayed ? [`${perSecond(predictedTokens, predictedMs)} tok/s`] : []),
     ...(reply.waitedMs >= 1 ? [`waited ${duration(reply.waitedMs)} for the turn before`] : []),
@@ -26,6 +30,13 @@ export function turnLine(reply: Reply, { firstTextMs, totalMs }: TurnTimes): str
     reply.node,
     ...(reply.replicas > 1 ? [`on ${reply.replicas} nodes`] : []),
   ].join(' · ');
+}
+
+/** In words, what the turn found of its context where it was answered. */
+function stateOf({ turn, replayed, node, usage }: Reply, nodeBefore: string | undefined): string[] {
+  if (turn === 1 || replayed) return [];
+  const state = usage.warmedTokens > 0 || usage.cachedTokens > usage.evaluatedTokens ? 'warm' : 'cold';
+  return [nodeBefore === undefined || nodeBefore === node ? state : `moved, ${state}`];
 }
 
 /** What the user has to know about a reply that does not stand on the whole conversation; `undefined` when it does. */

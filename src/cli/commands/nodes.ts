@@ -27,7 +27,7 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
     node.state === 'self' ? 'now' : ago(node.lastSeenAgoMs),
   ]);
   const header = ['NODE', 'STATE', 'URL', 'LOCATION', 'MODEL', 'LOAD', 'LAG', 'LAST MESSAGE'];
-  const notes = [...nodes.flatMap(troubles), ...refusals(refused)];
+  const notes = [...nodes.flatMap(warmings), ...nodes.flatMap(troubles), ...refusals(refused)];
   return [
     cluster === undefined
       ? 'this node shares its contexts with no other (see --store nats)'
@@ -36,6 +36,13 @@ function readable({ cluster, nodes, refused }: NodeDirectory): string {
     ...notes.map(printable),
     '',
   ].join('\n');
+}
+
+function warmings({ nodeId, warming }: ListedNode): string[] {
+  return warming.map(({ model, policy, handovers, warmedTokens, wastedTokens }) => {
+    const found = `of the sessions that came from another node ${handovers.warm} were warm, ${handovers.kept} kept, ${handovers.cold} cold`;
+    return `${nodeId} warms ${model} (${policy}): ${found}; ${warmedTokens} tokens ahead of need, ${wastedTokens} in vain`;
+  });
 }
 
 function troubles({

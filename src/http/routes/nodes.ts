@@ -14,6 +14,7 @@ import { enginesView } from '../engines-view.ts';
 import { type NodeAddress, NodeListReply } from '../node-schemas.ts';
 import { isOperator } from '../request-access.ts';
 import type { TypedApp } from '../typed-app.ts';
+import { warmingView } from '../warming-view.ts';
 
 const NodesQuery = Type.Object({
   probe: Type.Optional(
@@ -57,6 +58,7 @@ export function directoryRoutes(app: TypedApp, { models, node, options }: AppPar
       keygroups: models.all.map(({ keygroup }) => keygroup),
       load: node.turnsInFlight,
       ...enginesView(models.all),
+      ...warmingView(models.all),
       clock: ownClock(node.time),
     };
     if (records.sharing === undefined) return { cluster: null, nodes: [self], refused: {} };

@@ -9,6 +9,7 @@ import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';
 import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
 import {
   CancelReply,
+  ComingReply,
   DeletedReply,
   ForkReply,
   SessionExportReply,
@@ -240,6 +241,28 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
       },
     },
     async (request) => ({ cancelled: await nodeSessions.cancel(named(request)) }),
+  );
+
+  app.post(
+    '/sessions/:session_id/coming',
+    {
+      schema: {
+        operationId: 'sayComing',
+        tags: ['sessions'],
+        summary: 'Say that the next turn comes here',
+        description:
+          'Stores nothing, and may be said before the session has arrived. Said again within five seconds it changes nothing.',
+        response: { 200: ComingReply },
+        errors: [...OF_A_MODEL, ...OF_THE_STORE, 'session_deleted'],
+        ...one,
+      },
+    },
+    async (request) => {
+      const session = named(request);
+      const { contextManager } = await nodeSessions.holderOf(session);
+      const { turn, isWarmed } = await contextManager.coming(session.userId, session.sessionId);
+      return { session_id: session.sessionId, turn, warms: isWarmed };
+    },
   );
 }
 

@@ -199,6 +199,7 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
   forkSession: async () =>
     ok(await client.POST('/sessions/{session_id}/fork', { params: { path }, body: { turn: 1 } })).forked_from.turn,
   cancelTurn: async () => ok(await client.POST('/sessions/{session_id}/cancel', { params: { path } })).cancelled,
+  sayComing: async () => ok(await client.POST('/sessions/{session_id}/coming', { params: { path } })).turn,
   deleteSession: async () => ok(await client.DELETE('/sessions/{session_id}', { params: { path } })).deleted,
 };
 

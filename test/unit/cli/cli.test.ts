@@ -165,16 +165,37 @@ describe('the line under a reply', () => {
     writeConcern: 'local',
     replicas: 1,
     waitedMs: 0,
-    usage: { cachedTokens: 812, evaluatedTokens: 14, predictedTokens: 23, promptMs: 1, predictedMs: 400 },
+    usage: {
+      cachedTokens: 812,
+      warmedTokens: 0,
+      evaluatedTokens: 14,
+      predictedTokens: 23,
+      promptMs: 1,
+      predictedMs: 400,
+    },
     wire: {},
   };
-  const line = (change: Partial<Reply>, firstTextMs: number | undefined = 41) =>
-    turnLine({ ...reply, ...change }, { firstTextMs, totalMs: 1440 });
+  const line = (change: Partial<Reply>, nodeBefore = 'edge-1') =>
+    turnLine({ ...reply, ...change }, { firstTextMs: 41, totalMs: 1440, nodeBefore });
 
   it('tells turn, tokens, times, speed and node', () => {
-    expect(line({})).toBe('turn 3 · 812 cached, 14 evaluated, 23 new · first 41 ms, all 1.4 s · 58 tok/s · edge-1');
-    expect(line({}).length).toBeLessThan(90);
+    expect(line({})).toBe(
+      'turn 3 · 812 cached, 14 evaluated, 23 new · warm · first 41 ms, all 1.4 s · 58 tok/s · edge-1',
+    );
+    expect(line({}).length).toBeLessThan(95);
     expect(line({ writeConcern: 'replicated', replicas: 2 })).toMatch(/ · edge-1 · on 2 nodes$/);
+  });
+
+  it('tells in words what the turn found where it was answered', () => {
+    const { usage } = reply;
+    const cold = { ...usage, cachedTokens: 4, evaluatedTokens: 822 };
+    const half = { ...usage, cachedTokens: 300, warmedTokens: 300, evaluatedTokens: 526 };
+    expect(line({ usage: cold })).toContain('· cold ·');
+    expect(line({ usage: cold }, 'edge-2')).toContain('· moved, cold ·');
+    expect(line({}, 'edge-2')).toContain('· moved, warm ·');
+    expect(line({ usage: half }, 'edge-2')).toContain('· moved, warm ·');
+    expect(line({ turn: 1, usage: cold })).not.toMatch(/warm|cold/);
+    expect(line({ replayed: true }, 'edge-2')).not.toMatch(/warm|cold|moved/);
   });
 
   it('tells what is out of the ordinary', () => {
