@@ -121,6 +121,18 @@ describe('another model', () => {
   });
 });
 
+it('a server that was not heard from for five seconds is looked at before it is asked', async () => {
+  const double = await startDouble();
+  const service = await connect(double);
+  const models = { data: [{ id: 'demo', owned_by: 'vllm', root: '/models/other', parent: null, max_model_len: 1024 }] };
+  double.answers['v1/models'] = (_, response) => json(response, models);
+  await generate(service);
+  await environment.advance(5_000);
+  const asked = double.seen.filter(({ path }) => path === GENERATE).length;
+  await expectError('llm_unavailable', /another model/, generate(service));
+  expect(double.seen.filter(({ path }) => path === GENERATE)).toHaveLength(asked);
+});
+
 describe('a reply', () => {
   const chunk = (fields: object) =>
     `data: ${JSON.stringify({ request_id: 'r', choices: [{ index: 0, text: 'a', token_ids: [5], finish_reason: null, ...fields }] })}\n\n`;
