@@ -102,9 +102,12 @@ test('etcd goes down later: what is known goes on', async () => {
 });
 
 test('triggers are lost: a scan brings what they did not tell of', async () => {
-  const [a, b] = await cluster.open('a', 'b');
+  const [a, b] = (await cluster.open('a', 'b')) as [FredStoreNode, FredStoreNode];
+  // What greetings told of is here, and the next one is far.
+  await b.eventuallyHolds(await a.writeMany(1, 'told-of'));
+  await eventually(() => expect(b.peer('a').logs).toMatchObject([{ cursor: 1, lag: 0 }]));
   double(1).loseTriggers(true);
-  await b?.eventuallyHolds(await (a as FredStoreNode).writeMany(20));
+  await b.eventuallyHolds(await a.writeMany(20));
 });
 
 test("this node's FReD node is killed and starts wiped: what it has lost is given again, and what comes is told of", async () => {
