@@ -10,6 +10,8 @@ export interface Credential {
 export interface Access {
   /** False: nobody is asked, and everyone may do everything. */
   readonly asks: boolean;
+  /** While nobody is asked: whether only programs of this machine are meant to be served, and not pages that a browser got elsewhere. */
+  readonly onlyLocal: boolean;
   /**
    * Whom a request comes from. Throws `unauthorized`, in the same words and the same time whatever is wrong; rejects with
    * `access_unavailable` while it cannot be found out.
@@ -18,4 +20,4 @@ export interface Access {
 }
 
 /** Nobody is asked. */
-export const OPEN_TO_ANYONE: Access = { asks: false, authenticate: () => ANYONE };
+export const OPEN_TO_ANYONE: Access = { asks: false, onlyLocal: false, authenticate: () => ANYONE };

@@ -22,20 +22,22 @@ export interface ApiKey {
 const PREFIX = 'dsc';
 const ID_BYTES = 9;
 const SECRET_BYTES = 32;
-const TEXT = /^dsc_([A-Za-z0-9-]{12})_([A-Za-z0-9_-]{43})$/;
-const ID = /^[A-Za-z0-9-]{12}$/;
+const TEXT = /^dsc_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})$/;
+const ID = /^[A-Za-z0-9]{12}$/;
 const HASH = /^[0-9a-f]{64}$/;
 export const LABEL_CHARS_MAX = 128;
 
-/** A key as it is given out, once, and what is kept of it. */
+/** A key as it is given out, once, and what is kept of it. Throws RangeError for a label that is too long. */
 export function newApiKey(
   of: Pick<ApiKey, 'scopes' | 'label' | 'expiresAtMs'> & { readonly user: UserId | undefined },
   { random, nowMs }: { readonly random: Pick<Random, 'bytes'>; readonly nowMs: number },
 ): { readonly text: string; readonly kept: ApiKey } {
-  // Without the underscore, which parts the key.
-  const id = base64url(random.bytes(ID_BYTES)).replaceAll('_', '-');
+  // The underscore parts the key, and what begins with a dash looks like a flag.
+  const id = base64url(random.bytes(ID_BYTES)).replaceAll('_', 'u').replaceAll('-', 'd');
   const secret = base64url(random.bytes(SECRET_BYTES));
   const { user = id as UserId, label, expiresAtMs } = of;
+  if (label !== undefined && label.length > LABEL_CHARS_MAX)
+    throw new RangeError(`a label has at most ${LABEL_CHARS_MAX} characters`);
   const kept = {
     id,
     hash: hashOf(secret).toString('hex'),

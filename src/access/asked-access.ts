@@ -11,17 +11,27 @@ export interface TokenCheck {
   principal(token: string): Promise<Principal | undefined>;
 }
 
+export interface AskedAccessParts {
+  readonly keys: KeyFolder;
+  /** `undefined`: none counts. */
+  readonly tokens: TokenCheck | undefined;
+  readonly clock: Clock;
+  readonly onlyLocal: boolean;
+}
+
 /** Longer ones are no tokens; nothing is decoded of them. */
 const TOKEN_CHARS_MAX = 16_384;
 
 /** Whoever has an API key of this folder, or a token of this issuer. */
 export class AskedAccess implements Access {
+  readonly onlyLocal: boolean;
   readonly #keys: KeyFolder;
   readonly #tokens: TokenCheck | undefined;
   readonly #clock: Clock;
   #hasAsked = false;
 
-  constructor(keys: KeyFolder, tokens: TokenCheck | undefined, clock: Clock) {
+  constructor({ keys, tokens, clock, onlyLocal }: AskedAccessParts) {
+    this.onlyLocal = onlyLocal;
     this.#keys = keys;
     this.#tokens = tokens;
     this.#clock = clock;
@@ -29,7 +39,7 @@ export class AskedAccess implements Access {
 
   /** Once it has, always: that keys are gone from their folder opens no door. */
   get asks(): boolean {
-    this.#hasAsked ||= this.#tokens !== undefined || this.#keys.size > 0;
+    this.#hasAsked ||= this.#tokens !== undefined || this.#keys.hasAny;
     return this.#hasAsked;
   }
 

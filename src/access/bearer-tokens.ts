@@ -82,7 +82,7 @@ function scopesOf(payload: JWTPayload, claim: string): ReadonlySet<Scope> {
   return new Set(known.some((scope) => scope !== 'read-only') ? known : [...known, 'user']);
 }
 
-/** Read when first asked and, at most every {@link ASKED_AGAIN_AFTER_MS}, for a key that it lacks. */
+/** Read when first asked, when what was read is old, and, at most every {@link ASKED_AGAIN_AFTER_MS}, for a key that it lacks. */
 function keysInFile(path: string, clock: Clock): JWTVerifyGetKey {
   let keys: JWTVerifyGetKey | undefined;
   let readMs = Number.NEGATIVE_INFINITY;
@@ -93,7 +93,8 @@ function keysInFile(path: string, clock: Clock): JWTVerifyGetKey {
   };
   return async (header, token) => {
     try {
-      return await (keys ?? (await read()))(header, token);
+      const isGood = keys !== undefined && clock.monotonic() - readMs < KEYS_GOOD_FOR_MS;
+      return await (isGood ? (keys as JWTVerifyGetKey) : await read())(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey) || clock.monotonic() - readMs < ASKED_AGAIN_AFTER_MS)
         throw error;

@@ -15,6 +15,7 @@ export class KeyFolder {
   readonly path: string;
   readonly #keys = new Map<string, ApiKey>();
   #changedMs: number | undefined;
+  #hasAny = false;
 
   constructor(path: string) {
     this.path = path;
@@ -25,8 +26,9 @@ export class KeyFolder {
     return this.#keys.get(id);
   }
 
-  get size(): number {
-    return this.#keys.size;
+  /** Whether there is any file of a key, one that cannot be read included: then somebody wanted callers to be asked. */
+  get hasAny(): boolean {
+    return this.#hasAny;
   }
 
   all(): readonly ApiKey[] {
@@ -48,10 +50,12 @@ export class KeyFolder {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
         this.#keys.clear();
+        this.#hasAny = false;
         return [];
       }
       throw unusable(this.path, error);
     }
+    this.#hasAny = names.length > 0;
     const damaged: string[] = [];
     const found = new Set<string>();
     for (const name of names.slice(0, KEYS_MAX)) {
@@ -60,8 +64,12 @@ export class KeyFolder {
         if (`${key.id}${SUFFIX}` !== name) throw new TypeError('a key under the name of another');
         found.add(key.id);
         this.#keys.set(key.id, key);
-      } catch {
+      } catch (error) {
         damaged.push(name);
+        if (error instanceof TypeError || error instanceof SyntaxError) continue;
+        // It may be there and only not be readable now: what was known of it stays, and it is read again.
+        found.add(name.slice(0, -SUFFIX.length));
+        this.#changedMs = undefined;
       }
     }
     for (const id of this.#keys.keys()) if (!found.has(id)) this.#keys.delete(id);
@@ -80,6 +88,7 @@ export class KeyFolder {
       await mkdir(this.path, { recursive: true, mode: 0o700 });
       await writeFile(draft, apiKeyJson(merged), { mode: 0o600, flush: true });
       await rename(draft, join(this.path, key.id + SUFFIX));
+      this.#hasAny = true;
     } catch (error) {
       await rm(draft, { force: true });
       throw unusable(this.path, error);

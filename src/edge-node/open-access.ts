@@ -29,8 +29,9 @@ export async function openAccess({ access, listen }: EdgeNodeConfig, environment
   };
   await reload();
   const tokens = access.tokens && new (await import('../access/bearer-tokens.ts')).BearerTokens(access.tokens, clock);
-  const asked = new AskedAccess(keys, tokens, clock);
-  if (!asked.asks && !access.servesAnyone && !isLoopbackHost(listen.host)) {
+  const isLocal = isLoopbackHost(listen.host);
+  const asked = new AskedAccess({ keys, tokens, clock, onlyLocal: isLocal && !access.servesAnyone });
+  if (!asked.asks && !access.servesAnyone && !isLocal) {
     throw new DiscedgeError(
       'config_invalid',
       `listen ${listen.host} can be reached from other machines, and nobody would be asked who calls: make a key ("discedge keys create"), set jwt-issuer, or say --serve-anyone`,

@@ -19,8 +19,9 @@ export interface SharedKeysParts {
  */
 export class SharedKeys {
   readonly #parts: SharedKeysParts;
-  readonly #told = new Map<string, number | undefined>();
-  #settled: Promise<unknown> = Promise.resolve();
+  /** By id, what was told last of a key, and when that ends. */
+  readonly #told = new Map<string, { readonly revokedAtMs: number | undefined; readonly untilMs: number }>();
+  #settled: Promise<void> = Promise.resolve();
 
   constructor(parts: SharedKeysParts) {
     this.#parts = parts;
@@ -28,15 +29,13 @@ export class SharedKeys {
 
   /** Takes in what the store has, and listens. Returns what ends it. */
   async start(): Promise<() => void> {
-    const { documents, environment, documentMs } = this.#parts;
+    const { documents } = this.#parts;
     const stop = documents.onArrived('api-key', (id, content) => {
-      this.#later(() => this.#takeIn(id, [content]));
+      const { environment, documentMs } = this.#parts;
+      void this.#later(() => this.#takeIn(id, [content], environment.clock.now() + documentMs));
     });
     for await (const { id, versions, expiresAtMs } of documents.all('api-key')) {
-      const known = await this.#takeIn(id, versions);
-      // Told again at half its life, by whichever node has it then.
-      const isFresh = expiresAtMs > environment.clock.now() + documentMs / 2;
-      if (known !== undefined && isFresh) this.#told.set(id, known.revokedAtMs);
+      await this.#later(() => this.#takeIn(id, versions, expiresAtMs));
     }
     await this.tell();
     return stop;
@@ -45,17 +44,23 @@ export class SharedKeys {
   /** Tells the others of what is new in the folder. */
   tell(): Promise<void> {
     return this.#later(async () => {
-      const { keys, documents } = this.#parts;
+      const { keys, documents, environment, documentMs } = this.#parts;
+      const nowMs = environment.clock.now();
       for (const key of keys.all()) {
-        if (this.#told.has(key.id) && this.#told.get(key.id) === key.revokedAtMs) continue;
-        await documents.put('api-key', key.id, Buffer.from(apiKeyJson(key)));
-        this.#told.set(key.id, key.revokedAtMs);
+        const told = this.#told.get(key.id);
+        // Told again at half its life, by whichever node has it then.
+        if (told !== undefined && told.revokedAtMs === key.revokedAtMs && told.untilMs > nowMs + documentMs / 2)
+          continue;
+        await this.#orLog(key.id, async () => {
+          await documents.put('api-key', key.id, Buffer.from(apiKeyJson(key)));
+          this.#told.set(key.id, { revokedAtMs: key.revokedAtMs, untilMs: nowMs + documentMs });
+        });
       }
     });
   }
 
-  /** What all of them say together; `undefined` where none is a key. */
-  async #takeIn(id: string, versions: readonly Uint8Array[]): Promise<ApiKey | undefined> {
+  /** Takes in what all versions say together. */
+  async #takeIn(id: string, versions: readonly Uint8Array[], untilMs: number): Promise<void> {
     const { keys, environment } = this.#parts;
     let merged: ApiKey | undefined;
     for (const version of versions) {
@@ -67,21 +72,27 @@ export class SharedKeys {
         environment.logger.warn('api_key_refused', { key: id });
       }
     }
-    if (merged === undefined) return undefined;
-    await keys.put(merged);
-    this.#told.set(id, merged.revokedAtMs);
-    return merged;
+    if (merged === undefined) return;
+    const known = merged;
+    await this.#orLog(id, async () => {
+      await keys.put(known);
+      this.#told.set(id, { revokedAtMs: known.revokedAtMs, untilMs });
+    });
   }
 
-  /** One after the other; what fails is logged, and tried again with the next change. */
-  #later<T>(task: () => Promise<T>): Promise<void> {
-    const { logger } = this.#parts.environment;
-    const done = this.#settled.then(task).then(
-      () => {},
-      (error: unknown) => logger.warn('api_keys_not_shared', {}, error),
-    );
-    this.#settled = done;
-    return done;
+  /** A key that cannot be kept or told keeps none of the others from it. */
+  async #orLog(key: string, task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      this.#parts.environment.logger.warn('api_key_not_shared', { key }, error);
+    }
+  }
+
+  /** One after the other. */
+  #later(task: () => Promise<void>): Promise<void> {
+    this.#settled = this.#settled.then(task);
+    return this.#settled;
   }
 }
 

@@ -6,9 +6,8 @@ import { isLoopbackHost } from '../domain/loopback.ts';
 import { ANYONE, type Principal, type Scope } from '../domain/principal.ts';
 
 /**
- * Who may ask a route. `anyone`: what every load balancer may know. `user`: who has sessions, or acts for who has. `principal`:
- * either of user and operator.
- * `operator`: what is the node's; on loopback, and through no proxy, without a key.
+ * Who may ask a route. `anyone`: what every load balancer may know. `user`: who has sessions, or acts for who has. `operator`:
+ * what is the node's. `principal`: either of them.
  */
 export type RouteAccess = 'anyone' | 'user' | 'operator' | 'principal';
 
@@ -30,10 +29,9 @@ export function askWhoCalls(app: FastifyInstance, access: Access): void {
   app.decorateRequest('principal');
   app.addHook('onRequest', (request, reply, done) => {
     request.principal = ANYONE;
-    if (!access.asks) return done();
+    if (!access.asks) return done(foreignPage(access, request.headers));
     const { access: need = 'user' } = request.routeOptions.config;
     if (need === 'anyone' || request.is404) return done();
-    if (need !== 'user' && isFromHere(request)) return done();
     const admit = (principal: Principal) => {
       request.principal = principal;
       done(faultOf(principal, need, request.method));
@@ -65,7 +63,11 @@ function authenticate(
 
 /** Who opens a connection to take turns on, which the app does not see. Rejects as the app refuses. */
 export async function whoCalls({ headers }: IncomingMessage, access: Access): Promise<Principal> {
-  if (!access.asks) return ANYONE;
+  if (!access.asks) {
+    const fault = foreignPage(access, headers);
+    if (fault !== undefined) throw fault;
+    return ANYONE;
+  }
   const principal = await access.authenticate({ bearer: bearerOf(headers) });
   const fault = faultOf(principal, 'user', 'POST');
   if (fault !== undefined) throw fault;
@@ -93,17 +95,21 @@ const SCOPES_FOR: Readonly<Record<Exclude<RouteAccess, 'anyone'>, readonly Scope
   principal: ['user', 'service', 'operator'],
 };
 
-/** From a program on this machine itself, and not from whoever a proxy on it speaks for. */
-function isFromHere({ socket, headers }: FastifyRequest): boolean {
-  const isProxied =
-    headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined || headers.via !== undefined;
-  return (
-    !isProxied &&
-    headers.authorization === undefined &&
-    isLoopbackHost((socket.remoteAddress ?? '').replace(/^::ffff:/, ''))
+/**
+ * A browser sends a page's requests to whichever address the page's own name resolves to, which its owner can make this
+ * machine's; the name it names stays the page's.
+ */
+function foreignPage({ onlyLocal }: Access, { host }: IncomingHttpHeaders): DiscedgeError | undefined {
+  const name = (host ?? '').replace(/:\d+$/, '').toLowerCase();
+  if (!onlyLocal || host === undefined || isLoopbackHost(name)) return undefined;
+  const message =
+    'this node asks nobody who calls, and so is called by a name of this machine alone, such as localhost';
+  return new DiscedgeError(
+    'forbidden',
+    `${message}; a proxy before it needs a key ("discedge keys create") or --serve-anyone`,
   );
 }
 
 export function isOperator(request: FastifyRequest): boolean {
-  return request.principal.scopes.has('operator') || isFromHere(request);
+  return request.principal.scopes.has('operator');
 }

@@ -17,6 +17,8 @@ export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: B
 export function onUpgrade(server: Server, listener: UpgradeListener): void {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (listener(request, socket, head)) {
+      // Node.js has taken its own listener away, and an error that nobody hears ends the process.
+      socket.on('error', () => socket.destroy());
       upgraded.add(socket);
       return;
     }

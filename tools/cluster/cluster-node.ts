@@ -78,6 +78,7 @@ export class ClusterNode extends NodeUnderTest {
       CLI_PATH,
       'serve',
       ...['--node-id', id, '--listen', apiAddress, '--data-dir', this.#dataDir, '--llm', 'scripted'],
+      '--serve-anyone',
       ...[
         '--store',
         'nats',

@@ -89,7 +89,8 @@ export async function startOwnNodes(options: OwnNodesOptions): Promise<OwnNodes>
     const place = places?.[index];
     const child = forkAt(place, program);
     children.set(index, child);
-    const own = { nodeId: id, dataDir: join(folder, id), listen };
+    // In network namespaces of this machine, where nobody else is.
+    const own = { nodeId: id, dataDir: join(folder, id), listen, serveAnyone: true };
     const flags = {
       ...shared,
       ...settings.flags,

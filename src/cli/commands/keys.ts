@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ApiKey } from '../../access/api-key.ts';
+import { type ApiKey, LABEL_CHARS_MAX } from '../../access/api-key.ts';
 import type { KeyFolder } from '../../access/key-folder.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { ID_RULE, isId, type UserId } from '../../domain/identifiers.ts';
@@ -32,7 +32,7 @@ export function define(command: Command): void {
         .argParser(scopes),
     )
     .option('--user <ID>', 'whose sessions it uses (default: a user of its own)', userId)
-    .option('--label <TEXT>', 'for people: who has it')
+    .option('--label <TEXT>', 'for people: who has it', label)
     .option('--days <DAYS>', 'days for which it counts (default: until it is revoked)', days)
     .action(create);
   addFolderOptions(command.command('list').description('List the API keys of a node.')).action(list);
@@ -123,6 +123,12 @@ function scopes(text: string): readonly Scope[] {
 function userId(text: string): UserId {
   if (!isId(text)) throw new InvalidArgumentError(`It ${ID_RULE}.`);
   return text as UserId;
+}
+
+/** As long as it may be where it is read. */
+function label(text: string): string {
+  if (text.length > LABEL_CHARS_MAX) throw new InvalidArgumentError(`It has at most ${LABEL_CHARS_MAX} characters.`);
+  return text;
 }
 
 function days(text: string): number {

@@ -68,6 +68,11 @@ describe('an API key', () => {
     expect(() => mergedKey(kept, made().kept)).toThrow(TypeError);
   });
 
+  it('has no label that could not be read back', () => {
+    expect(() => made({ label: 'x'.repeat(129) })).toThrow(RangeError);
+    expect(readApiKeyJson(apiKeyJson(made({ label: 'x'.repeat(128) }).kept)).label).toHaveLength(128);
+  });
+
   it('is nothing that has another form', () => {
     const { text } = made();
     for (const other of ['', 'dsc_', text.slice(1), `${text}x`, text.replace('dsc', 'sk'), `${text} `, `\n${text}`])

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { newApiKey } from '../../../src/access/api-key.ts';
+import { apiKeyJson, newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 
@@ -24,7 +24,8 @@ describe('a folder of keys', () => {
   it('is empty where there is none', async () => {
     const keys = new KeyFolder(newFolder());
     expect(await keys.reload()).toEqual([]);
-    expect(keys.size).toBe(0);
+    expect(keys.all()).toEqual([]);
+    expect(keys.hasAny).toBe(false);
   });
 
   it('gives what another process put there, and what it revoked', async () => {
@@ -67,6 +68,24 @@ describe('a folder of keys', () => {
     const fresh = new KeyFolder(path);
     expect([...(await fresh.reload())].sort()).toEqual([`${bad.id}.json`, 'copy.json'].sort());
     expect(fresh.all()).toEqual([good]);
+    expect(fresh.hasAny).toBe(true);
+  });
+
+  it('goes on with what it knows of a file that cannot be read, and reads it again', async () => {
+    const path = newFolder();
+    const [here, there] = [new KeyFolder(path), new KeyFolder(path)];
+    const key = newKey();
+    await there.put(key);
+    await here.reload();
+    const file = join(path, `${key.id}.json`);
+    rmSync(file);
+    mkdirSync(file);
+    expect(await here.reload()).toEqual([`${key.id}.json`]);
+    expect(here.get(key.id)).toEqual(key);
+    rmSync(file, { recursive: true });
+    writeFileSync(file, apiKeyJson({ ...key, revokedAtMs: 5 }));
+    await here.reload();
+    expect(here.get(key.id)?.revokedAtMs).toBe(5);
   });
 
   it('forgets a key whose file is gone', async () => {

@@ -107,12 +107,17 @@ describe('places', () => {
     '$key means the same as flag, variable and line of a file',
     (setting) => {
       const value = sample(setting);
-      // Rules want this store with some of the settings.
-      const flags = ['writeConcern', 'peers'].includes(setting.name) ? { store: 'nats' } : {};
+      // Rules want others with some of the settings.
+      const tokens = { jwtIssuer: 'https://other.example', jwtAudience: 'others', jwtKeys: 'other.json' };
+      const isOfTokens = setting.name.startsWith('jwt');
+      const flags = {
+        ...(['writeConcern', 'peers'].includes(setting.name) && { store: 'nats' }),
+        ...(isOfTokens && Object.fromEntries(Object.entries(tokens).filter(([name]) => name !== setting.name))),
+      };
       const byFlag = load({ flags: { ...flags, [setting.name]: value } });
       expect(load({ flags, env: { [setting.environmentName]: value } })).toEqual(byFlag);
       expect(load({ flags, file: fileWith(`${setting.key}: ${value}`) })).toEqual(byFlag);
-      expect(byFlag).not.toEqual(load({ flags }));
+      expect(byFlag).not.toEqual(load({ flags: { ...(isOfTokens && tokens), ...flags } }));
     },
   );
 });
@@ -167,7 +172,7 @@ describe('refusals', () => {
     ],
     [
       { writeConcern: 'replicated' },
-      '--write-concern (replicated) needs store nats: leveldb shares its sessions with no other node',
+      '--write-concern (replicated) needs store nats or fred: leveldb shares its sessions with no other node',
     ],
     [
       { turnGate: 'fixed', turnGateRetriesMax: '200' },

@@ -35,10 +35,10 @@ it('a store is added by one line: a node with it takes turns, and says which it 
 
 it('settings of shared stores are refused with it, and an unknown store is told what there is', () => {
   expect(() => load({ store: 'slate', writeConcern: 'replicated' })).toThrow(
-    'needs store nats: slate shares its sessions with no other node',
+    'needs store nats or fred: slate shares its sessions with no other node',
   );
   expect(() => load({ store: 'paper' })).toThrow(
-    'must be leveldb, memory, nats, nats://HOST:PORT or slate, not "paper"',
+    'must be leveldb, memory, nats, nats://HOST:PORT, fred://HOST:PORT or slate, not "paper"',
   );
 });
 

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, get } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -47,10 +48,13 @@ function ask(method: string, path: string, key: string | undefined, body?: objec
   const headers = {
     ...(key !== undefined && { authorization: `Bearer ${key}` }),
     ...(body !== undefined && { 'content-type': 'application/json' }),
-    // Through a proxy, so that nothing is let in for being asked on this machine.
-    'x-forwarded-for': '192.0.2.1',
   };
   return node.request(method, path, { headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+}
+
+/** What is waited for is an event of another part, a second away at most. */
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((again) => setTimeout(again, 10));
 }
 
 const turn = (key: string | undefined, fields: object) =>
@@ -173,6 +177,47 @@ describe("OpenAI's ids", () => {
   });
 });
 
+describe('a connection for a socket', () => {
+  /** Opens one, says the head of a handshake, and cuts it hard. */
+  async function cut(port: number, head: readonly string[]): Promise<void> {
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(`GET /v1/responses HTTP/1.1\r\nhost: 127.0.0.1\r\n${head.join('\r\n')}\r\n\r\n`);
+    await new Promise(setImmediate);
+    socket.resetAndDestroy();
+    await once(socket, 'close');
+  }
+
+  it('that is cut before it is answered ends nothing but itself', async () => {
+    const port = Number(new URL(node.url).port);
+    const upgrade = ['connection: upgrade', 'upgrade: websocket'];
+    for (let times = 0; times < 40; times++) await cut(port, upgrade);
+    for (let times = 0; times < 10; times++) await cut(port, [...upgrade, `authorization: Bearer ${ada}`]);
+    expect((await ask('GET', '/sessions', ada)).status).toBe(200);
+  });
+
+  it('is asked again with each message: a key that is revoked meanwhile counts no more', async () => {
+    const late = await newKey(['user'], 'late');
+    await until(async () => (await ask('GET', '/sessions', late)).status === 200);
+    const socket = new WebSocket(`${node.url.replace('http', 'ws')}/v1/responses`, {
+      headers: { authorization: `Bearer ${late}` },
+    });
+    const said: Array<{ type: string }> = [];
+    socket.on('message', (data) => said.push(JSON.parse(String(data))));
+    await once(socket, 'open');
+    const say = () => socket.send(JSON.stringify({ type: 'response.create', input: 'Hello.', max_output_tokens: 4 }));
+    say();
+    await until(() => said.at(-1)?.type === 'response.incomplete');
+    const kept = keys.all().find(({ user }) => user === 'late');
+    await keys.put({ ...(kept as NonNullable<typeof kept>), revokedAtMs: 1 });
+    await until(async () => (await ask('GET', '/sessions', late)).status === 401);
+    say();
+    const [code] = await once(socket, 'close');
+    expect(code).toBe(1008);
+    expect(said.at(-1)).toMatchObject({ type: 'error', status: 401 });
+  });
+});
+
 describe('other scopes', () => {
   it('a service acts for the users that it names', async () => {
     await turn(service, { session_id: 'for-carol', user_id: 'carol' });
@@ -192,25 +237,16 @@ describe('other scopes', () => {
     expect((await turn(reader, { session_id: 'x' })).status).toBe(403);
     expect((await ask('DELETE', '/sessions/mine', reader)).status).toBe(403);
   });
-
-  it("on the node's own machine the operator's routes need no key, but through a proxy", async () => {
-    expect((await node.get('/metrics')).status).toBe(200);
-    expect((await ask('GET', '/metrics', undefined)).status).toBe(401);
-    expect((await node.get('/sessions')).status).toBe(401);
-  });
 });
 
 describe('while the node runs', () => {
   it('a new key counts, and a revoked one no more', async () => {
     const late = await newKey(['user'], 'dan');
-    const until = async (status: number) => {
-      while ((await ask('GET', '/sessions', late)).status !== status)
-        await new Promise((again) => setTimeout(again, 20));
-    };
-    await until(200);
+    const answers = async (status: number) => (await ask('GET', '/sessions', late)).status === status;
+    await until(() => answers(200));
     const kept = keys.all().find(({ user }) => user === 'dan');
     await keys.put({ ...(kept as NonNullable<typeof kept>), revokedAtMs: 1 });
-    await until(401);
+    await until(() => answers(401));
   });
 });
 
@@ -231,8 +267,7 @@ describe('tokens of an issuer', () => {
         .setExpirationTime(expires)
         .sign(key);
     const status = async (token: string, path = '/sessions') =>
-      (await tokens.request('GET', path, { headers: { authorization: `Bearer ${token}`, 'x-forwarded-for': 'x' } }))
-        .status;
+      (await tokens.request('GET', path, { headers: { authorization: `Bearer ${token}` } })).status;
     try {
       expect(await status(await sign({}))).toBe(200);
       expect(await status(await sign({}), '/metrics')).toBe(403);
@@ -274,6 +309,41 @@ describe('tokens of an issuer', () => {
 });
 
 describe('a node that asks nobody', () => {
+  it('is not asked by a page that has made its own name one of this machine', async () => {
+    const open = await startTestNode();
+    const port = Number(new URL(open.url).port);
+    const as = (host: string) =>
+      new Promise((resolve) => {
+        get({ host: '127.0.0.1', port, path: '/sessions', headers: { host } }, ({ statusCode }) => resolve(statusCode));
+      });
+    try {
+      for (const host of ['localhost', 'LOCALHOST:8081', '127.0.0.1:9', '[::1]:8081', '127.5.5.5'])
+        expect(await as(host), host).toBe(200);
+      for (const host of [
+        'evil.example',
+        'evil.example:8081',
+        '127.0.0.1.evil.example',
+        'localhost.evil.example',
+        '10.0.0.1',
+      ])
+        expect(await as(host), host).toBe(403);
+    } finally {
+      await open.close();
+    }
+  });
+
+  it('asks once there is a file that may be a key, though it cannot be read', async () => {
+    const damaged = join(folder.path, 'damaged');
+    mkdirSync(damaged);
+    writeFileSync(join(damaged, 'some.json'), '{');
+    const asking = await startTestNode({ keysDir: damaged });
+    try {
+      expect((await asking.get('/sessions')).status).toBe(401);
+    } finally {
+      await asking.close();
+    }
+  });
+
   it('does not listen beyond loopback, unless told so', async () => {
     await expect(startTestNode({ listen: '0.0.0.0:0' })).rejects.toMatchObject({
       code: 'config_invalid',

@@ -211,9 +211,9 @@ export class ResponsePlanner {
   /** The session that a request opens, or has opened where it is repeated. */
   openedBy({ userId, request, repeat }: { userId: UserId; request: unknown; repeat: TipRepeat }): SessionId {
     if (typeof repeat === 'object') return keyedSession(userId, repeat.key);
-    const opened = repeat === 'repeated' ? this.#openings.find(request) : undefined;
+    const opened = repeat === 'repeated' ? this.#openings.find({ userId, request }) : undefined;
     const sessionId = opened ?? (this.#parts.node.environment.random.uuid() as SessionId);
-    this.#openings.note(request, sessionId);
+    this.#openings.note({ userId, request }, sessionId);
     return sessionId;
   }
 }

@@ -3,8 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Compile } from 'typebox/compile';
 import type { WebSocket } from 'ws';
-import { DiscedgeError } from '../../../../domain/errors.ts';
-import type { Principal } from '../../../../domain/principal.ts';
+import { DiscedgeError, type ErrorCode } from '../../../../domain/errors.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { answerOnSocket } from '../../../broken-requests.ts';
 import { OpenSockets } from '../../../open-sockets.ts';
@@ -13,7 +12,6 @@ import type { TypedApp } from '../../../typed-app.ts';
 import { onUpgrade } from '../../../upgrades.ts';
 import { openAiErrorFields, openAiErrors } from '../error-envelope.ts';
 import { CreateBody } from './create-body.ts';
-import type { Asking } from './plan-response.ts';
 import { responseStream } from './response-stream.ts';
 import type { ResponseState } from './response-view.ts';
 import type { Responses } from './responses.ts';
@@ -23,12 +21,8 @@ const WAITING_MAX = 32;
 /** What may wait for a client that has stopped reading: then its connection is closed, and the turn is kept. */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 const TOO_MUCH = 1009;
-
-/** Whose a connection is, and how it was opened. */
-interface SocketCaller {
-  readonly request: IncomingMessage;
-  readonly principal: Principal;
-}
+const POLICY_VIOLATION = 1008;
+const NOT_LET_IN: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden']);
 
 const createBody = Compile(CreateBody);
 
@@ -50,17 +44,20 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
     const isMeant = request.url?.split('?')[0] === path && request.headers.upgrade?.toLowerCase() === 'websocket';
     if (!isMeant || !isLetIn(request)) return false;
     const refuse = (error: unknown) => answerFault(asError(error), socket);
-    whoCalls(request, parts.access).then((principal) => {
-      const { fault } = sockets;
-      if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, { request, principal }));
-      else refuse(fault);
-    }, refuse);
+    whoCalls(request, parts.access)
+      .then(() => {
+        if (socket.destroyed) return;
+        const { fault } = sockets;
+        if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, request));
+        else refuse(fault);
+      })
+      .catch(refuse);
     return true;
   });
   app.addHook('preClose', () => sockets.close());
 
   /** What it returns resolves when all that has come is answered. */
-  function serve(client: WebSocket, { request: { headers }, principal }: SocketCaller): () => Promise<void> {
+  function serve(client: WebSocket, request: IncomingMessage): () => Promise<void> {
     const gone = new AbortController();
     let waiting = 0;
     let last = Promise.resolve();
@@ -69,7 +66,11 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
       client.send(typeof event === 'string' ? event : JSON.stringify(event));
       if (client.bufferedAmount > UNREAD_BYTES_MAX) client.terminate();
     };
-    const fail = (error: unknown) => send(errorEvent(asError(error)));
+    const fail = (error: unknown) => {
+      const fault = asError(error);
+      send(errorEvent(fault));
+      if (NOT_LET_IN.has(fault.code)) client.close(POLICY_VIOLATION);
+    };
     client.on('close', () => gone.abort(new Error('the client closed the connection')));
     client.on('error', () => client.close(TOO_MUCH));
     client.on('message', (data, isBinary) => {
@@ -79,7 +80,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
       }
       waiting++;
       last = last
-        .then(() => answer(isBinary ? undefined : String(data), { headers, principal, gone: gone.signal, send }))
+        .then(() => answer(isBinary ? undefined : String(data), { request, gone: gone.signal, send }))
         .catch(fail)
         .finally(() => waiting--);
     });
@@ -88,13 +89,15 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
 
   async function answer(
     message: string | undefined,
-    { headers, principal, gone, send }: Asking & { gone: AbortSignal; send: (event: object | string) => void },
+    { request, gone, send }: { request: IncomingMessage; gone: AbortSignal; send: (event: object | string) => void },
   ): Promise<void> {
+    // Asked each time: a key may have been revoked, or expired, since the connection was opened.
+    const principal = await whoCalls(request, parts.access);
     const { body, generates } = requestOf(message);
     if (gone.aborted) return;
     const planned = await responses.planner.plan(
       body,
-      { principal, headers: { ...headers, 'x-stainless-retry-count': undefined } },
+      { principal, headers: { ...request.headers, 'x-stainless-retry-count': undefined } },
       gone,
     );
     const stream = responseStream({
