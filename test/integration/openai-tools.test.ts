@@ -175,6 +175,22 @@ describe.each(ENGINES)('tools, %s', (engine) => {
     expect(error).toMatchObject({ status: 400, param: 'text.format' });
   });
 
+  it('a strict tool that the model may leave alone holds its calls, through each API, or is refused', async () => {
+    const pattern = { type: 'object' as const, properties: { x: { type: 'string', pattern: '(?=x)y' } } };
+    const send = (parameters: object, strict: boolean) => {
+      const [name, messages] = ['weather', [{ role: 'user', content: 'Weather?' }]];
+      const chat = { messages, max_tokens: 16, tools: [{ type: 'function', function: { name, parameters, strict } }] };
+      const anthropic = { messages, max_tokens: 16, tools: [{ name, input_schema: parameters, strict }] };
+      const response = { input: 'x', max_output_tokens: 16, tools: [{ type: 'function', name, parameters, strict }] };
+      const bodies = { '/responses': response, '/chat/completions': chat, '/messages': anthropic };
+      return Object.entries(bodies).map(([path, body]) => clientAt(0).post(path, { body: { model: 'demo', ...body } }));
+    };
+    for (const error of await Promise.all(send(pattern, true).map(failure))) {
+      expect(error).toMatchObject({ status: 400, code: 'invalid_request', param: 'tools' });
+    }
+    await Promise.all([...send(pattern, false), ...send(CITY, true)]);
+  });
+
   it('@openai/agents: a tool runs, and the agent goes on at the other node', async () => {
     const asked: string[] = [];
     const weather = tool({

@@ -1,17 +1,18 @@
 // Replies held to their form by real engines, the demo model embedded and behind a stock llama-server: under templates with the
 // traits of each model family that tells of tools, calls that have to come are calls that can be read, of the tools asked for,
-// with arguments that keep to their schema, also id by id; and a format is JSON that keeps to its schema.
+// with arguments that keep to their schema, also id by id; calls of strict tools that may come do so where they come, behind any text;
+// and a format is JSON that keeps to its schema.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReplyReading } from '../../src/context-manager/turn/reply-reader.ts';
 import type { ToolDefinition } from '../../src/domain/record/preamble.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import { compileChatTemplate, ReplyParser } from '../../src/llm-service/chat-template.ts';
 import { startEmbedded } from '../../src/llm-service/embedded.ts';
 import { connectLlamaServer } from '../../src/llm-service/llama-server.ts';
 import type { GenerationEnd, LlmService } from '../../src/llm-service/llm-service.ts';
-import { callGrammar, formatGrammar } from '../../src/llm-service/reply-grammar.ts';
+import { callGrammar, formatGrammar, strictGrammar } from '../../src/llm-service/reply-grammar.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { FAMILIES } from '../support/chat-templates/families.ts';
@@ -75,6 +76,31 @@ function holds(service: () => LlmService): void {
       const read = { text: end.text, ids: end.ids, prompt, calls: [call] };
       expect(await reading.stored(read)).toEqual(parts);
     }
+  });
+
+  test.each(CALLING.map((family) => [family.name, family] as const))('%s: strict tools', async (_, { source }) => {
+    const llm = service();
+    const described = { ...llm.description, chatTemplate: source };
+    const { calls, syntax } = await compileChatTemplate(described, llm.tokenize.bind(llm), environment.clock);
+    if (calls === undefined) throw new Error('no calls');
+    const tools = TOOLS.map((tool) => ({ ...tool, strict: true }));
+    const grammar = strictGrammar(tools, { calls, syntax }, { several: false, begun: undefined });
+    const prompt = await llm.tokenize('The weather is', { parseSpecial: false });
+    const read = async (asked: string) => {
+      const { end } = await answered(llm, prompt, asked);
+      const parser = new ReplyParser(syntax, { isTool: () => true, isThinking: false });
+      return { text: end.text, deltas: [...parser.push(end.text), ...parser.end()] };
+    };
+    const free = await read(grammar);
+    expect(free.text).not.toBe('');
+    if (syntax.calls?.opener !== '') expect(free.deltas.map(({ type }) => type)).toContain('text');
+    // The model is brought to begin a call where it is free to go on writing text.
+    const opener = JSON.stringify(syntax.calls?.opener);
+    const { deltas } = await read(grammar.replace(/^root ::= .*$/m, `root ::= ${opener} calls`));
+    const given = deltas.map((delta) => (delta.type === 'tool-call' ? delta.arguments : '')).join('');
+    const { city, count } = JSON.parse(given);
+    if (city === undefined) expect(Number(count)).toBeGreaterThanOrEqual(0);
+    else expect(['Paris', 'Rome', '"Paris"', '"Rome"']).toContain(city);
   });
 
   test('a format', async () => {

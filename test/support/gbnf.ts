@@ -13,7 +13,7 @@ export class Gbnf {
 
   constructor(text: string) {
     for (const line of text.trim().split('\n')) {
-      const [, name = '', rule = ''] = /^(\S+) ::= (.*)$/.exec(line) ?? [];
+      const [, name = '', rule = ''] = /^(\S+) ::= (.*)$/s.exec(line) ?? [];
       const reader = { text: rule, at: 0 };
       this.#rules.set(name, choice(reader));
       if (reader.at !== rule.length) throw new Error(`cannot read ${rule.slice(reader.at)}`);
@@ -152,7 +152,7 @@ function atom(reader: Reader): Expression | undefined {
   if (quoted !== undefined) return { kind: 'text', text: letters(quoted.slice(1, -1)).join('') };
   const bracket = take(reader, /\[(?:\\.|[^\]\\])*\]/);
   if (bracket !== undefined) return characterClass(bracket.slice(1, -1));
-  const name = take(reader, /[a-z0-9]+/);
+  const name = take(reader, /[a-z0-9-]+/);
   return name === undefined ? undefined : { kind: 'rule', name };
 }
 

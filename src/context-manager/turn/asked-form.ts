@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type ToolDefinition, toolsFault } from '../../domain/record/preamble.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
-import { callGrammar, formatGrammar } from '../../llm-service/reply-grammar.ts';
+import { callGrammar, formatGrammar, strictGrammar } from '../../llm-service/reply-grammar.ts';
 import { FREE_FORM } from './reply-form.ts';
 import type { ReplyOptions, TurnRequest } from './turn.ts';
 
@@ -31,9 +31,10 @@ export function callableTools(
 }
 
 /**
- * The sampling that holds a reply to its form: calls that have to come, or a format, by a grammar; everything else is the model's.
- * `begun`: the text that ends the reasoning which the prompt has begun. Throws `invalid_request` for a schema that no grammar can be
- * made of and for two grammars, `unsupported_parameter` for a format where tools may be called instead.
+ * The sampling that holds a reply to its form: calls that have to come, those of strict tools, or a format, by a grammar;
+ * everything else is the model's. `begun`: the text that ends the reasoning which the prompt has begun. Throws `invalid_request` for
+ * a schema that no grammar can be made of and for two grammars, `unsupported_parameter` for a format where tools may be called
+ * instead, and for strict tools under a template whose calls cannot be told from text.
  */
 export function heldSampling(
   { form = FREE_FORM, sampling }: Pick<ReplyOptions, 'form' | 'sampling'>,
@@ -43,16 +44,17 @@ export function heldSampling(
     begun,
   }: {
     readonly tools: readonly ToolDefinition[] | undefined;
-    readonly template: Pick<ChatTemplate, 'calls'>;
+    readonly template: Pick<ChatTemplate, 'calls' | 'syntax'>;
     readonly begun: string | undefined;
   },
 ): ReplyOptions['sampling'] {
   const { toolChoice, parallelToolCalls: several, format } = form;
   const mustCall = toolChoice !== 'auto' && toolChoice !== 'none';
-  if (!mustCall && format === undefined) return sampling;
+  const isStrict = !mustCall && tools !== undefined && tools.some(({ strict }) => strict === true);
+  if (!mustCall && !isStrict && format === undefined) return sampling;
   if (sampling.grammar !== undefined || sampling.json_schema !== undefined) {
     const message =
-      'grammar and json_schema exclude a format and calls that have to come: a reply is held to one of them';
+      'grammar and json_schema exclude a format, strict tools and calls that have to come: a reply is held to one of them';
     throw new DiscedgeError('invalid_request', message, { param: 'grammar' });
   }
   if (format !== undefined && tools !== undefined) {
@@ -64,5 +66,9 @@ export function heldSampling(
     return { ...sampling, grammar: formatGrammar(format.type === 'json_object' ? {} : format.schema, begun) };
   }
   if (tools === undefined || template.calls === undefined) throw new TypeError('calls without tools');
-  return { ...sampling, grammar: callGrammar(tools, template.calls, { several, begun }) };
+  const { calls, syntax } = template;
+  const grammar = isStrict
+    ? strictGrammar(tools, { calls, syntax }, { several, begun })
+    : callGrammar(tools, calls, { several, begun });
+  return { ...sampling, grammar };
 }
