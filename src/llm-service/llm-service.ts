@@ -126,10 +126,10 @@ export interface Warming {
   /** Drops what is held of a session, warm or not, and what is kept; one that is being warmed is not any more. */
   forget(affinity: string): void;
   /**
-   * From now on, until its next generation, what is held of a session will be wanted with that chance, 0 to 1. Absent where the
-   * engine decides by itself what it gives up.
+   * From now on, until its next generation, what is held and kept of a session will be wanted with that chance, 0 to 1: what is less
+   * likely to be gives way first.
    */
-  expect?(affinity: string, chance: number): void;
+  expect(affinity: string, chance: number): void;
 }
 
 export interface WarmRequest {

@@ -6,7 +6,7 @@ export interface ValuedState {
   readonly returns: number;
   /** Which of the turns that this service has counted used it last. */
   readonly usedAt: number;
-  /** 0 to 1, that it will be wanted, of one that was evaluated ahead of need; of others their returns tell. */
+  /** 0 to 1, that it will be wanted, where that is foreseen; of others their returns tell. */
   readonly chance?: number | undefined;
 }
 

@@ -17,6 +17,6 @@ llmServiceSuite(
 warmingSuite('scripted', async () => {
   const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
   const cache = { sequences: 8, msPerToken: 0.02 };
-  const service = startScripted({ contextTokens: 4096, cache }, environment);
+  const service = startScripted({ contextTokens: 4096, parallel: cache.sequences, cache }, environment);
   return { service, stop: () => service.close() };
 });

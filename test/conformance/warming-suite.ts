@@ -154,6 +154,34 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
       expect(usedTokens + wastedTokens + heldTokens).toBe(warmedTokens);
     });
 
+    test('what is held of who is expected less gives way, until its own generation comes', async () => {
+      const own = await start();
+      try {
+        const { slots, warming } = own.service;
+        const places = slots.call(own.service).length;
+        const texts = new Map<string, TokenId[]>();
+        const warm = async (affinity: string, chance: number) => {
+          const prompt = texts.get(affinity) ?? (await longText(own.service, 0.1, affinity));
+          texts.set(affinity, prompt);
+          return (await warming?.warm({ prompt, affinity, owner: affinity, chance }, never()))?.end;
+        };
+        const turn = (affinity: string) => generate(own.service, texts.get(affinity) ?? [], affinity);
+        for (let i = 2; i < places; i++) expect(await warm(`stays-${i}`, 1)).toBe('warm');
+        expect(await warm('comes', 0.4)).toBe('warm');
+        expect(await warm('leaves', 0.8)).toBe('warm');
+        warming?.expect('comes', 0.9);
+        warming?.expect('leaves', 0.2);
+        warming?.expect('nobody', 1);
+        expect(await warm('middling', 0.6)).toBe('warm');
+        expect((await turn('comes')).usage.warmedTokens).toBe((texts.get('comes')?.length ?? 0) - 1);
+        warming?.expect('comes', 0);
+        await turn('comes');
+        expect(await warm('leaves', 0.1)).toBe('no_room');
+      } finally {
+        await own.stop();
+      }
+    });
+
     test('a close ends it', async () => {
       const own = await start();
       try {

@@ -118,7 +118,7 @@ export class Warmer {
     const { plan, warming } = this.#parts;
     const chance = plan.seen(key, { turn, node, atMs, nextNodes: nextNodesOf(record) }, from);
     // What is held of it, from a turn or warmed before, is worth what is expected of it now.
-    if (chance !== undefined) warming.expect?.(sessionKeyText(key), chance);
+    if (chance !== undefined) warming.expect(sessionKeyText(key), chance);
     // What is done of it stays, and the rest is asked for anew, if it still is expected.
     this.#cancel(sessionKeyText(key));
     this.#wake();

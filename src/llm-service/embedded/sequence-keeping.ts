@@ -62,7 +62,10 @@ export class SequenceKeeping {
   async acquire(request: SequenceRequest, signal: AbortSignal): Promise<Lease> {
     // Nothing is evaluated while a state is saved, and its own sequence may be the one.
     await Promise.all(this.#underWay);
-    return this.#pool.acquire(request, signal);
+    const lease = await this.#pool.acquire(request, signal);
+    // The turn that was foreseen has come; the pool knows that already.
+    if (request.affinity !== undefined) this.#parts.keeper?.expect(request.affinity, undefined);
+    return lease;
   }
 
   /**
@@ -125,6 +128,12 @@ export class SequenceKeeping {
     for (const lease of idle) this.#aside(() => this.release(lease));
     this.#parts.keeper?.forget(affinity);
     this.#shared?.forget(affinity);
+  }
+
+  /** What is held and kept of a session will be wanted with that chance, until its next generation. */
+  expect(affinity: string, chance: number): void {
+    this.#pool.expect(affinity, chance);
+    this.#parts.keeper?.expect(affinity, chance);
   }
 
   /** Saves what sequences hold, the most valuable first, where that pays, until `waitMs` are over. */

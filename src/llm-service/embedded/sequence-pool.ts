@@ -28,7 +28,7 @@ export interface Holding {
   readonly returns: number;
   /** {@link SequencePool.now} when it was released. */
   readonly usedAt: number;
-  /** That it will be wanted, where it was evaluated ahead of need. */
+  /** 0 to 1, that it will be wanted, where that is foreseen. */
   readonly chance?: number | undefined;
   /** What of it was evaluated ahead of need and has not been found yet. */
   readonly warm?: WarmSpan | undefined;
@@ -153,6 +153,11 @@ export class SequencePool<S extends KvSequence> {
     const warm = own.flatMap((slot) => slot.warm ?? []);
     for (const slot of own) Object.assign(slot, { forgotten: true, warm: undefined });
     return { idle: own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot)), warm };
+  }
+
+  /** Until its session is next generated for, what is held of it is valued by that chance to be wanted, 0 to 1. */
+  expect(affinity: string, chance: number): void {
+    for (const slot of this.#slots) if (slot.affinity === affinity) slot.chance = chance;
   }
 
   /** In the order of the sequences. */

@@ -48,6 +48,10 @@ export class SequenceWarming implements WarmableEngine {
     this.#parts.sequences.forget(affinity);
   }
 
+  expect(affinity: string, chance: number): void {
+    this.#parts.sequences.expect(affinity, chance);
+  }
+
   async claim(request: WarmRequest): Promise<WarmPlace | 'no_room'> {
     const { sequences, account } = this.#parts;
     const lease = await sequences.acquireToWarm(request);

@@ -61,6 +61,8 @@ export function hostEngine(
       case 'forget':
         (service.warming ?? service.keptStates)?.forget(message.affinity);
         return tellWarming(service, send);
+      case 'expect':
+        return service.warming?.expect(message.affinity, message.chance);
       case 'close':
         void service.close().finally(onClosed);
     }

@@ -181,6 +181,10 @@ export class EngineLink {
     if (this.#gone === undefined) this.#process.send({ kind: 'forget', affinity });
   }
 
+  expect(affinity: string, chance: number): void {
+    if (this.#gone === undefined) this.#process.send({ kind: 'expect', affinity, chance });
+  }
+
   /** Resolves when no call is under way. */
   idle(): Promise<void> {
     if (this.#calls.size === 0) return Promise.resolve();

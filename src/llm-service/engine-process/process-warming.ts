@@ -84,4 +84,8 @@ export class ProcessWarming implements Warming {
   forget(affinity: string): void {
     this.#engines.current()?.forget(affinity);
   }
+
+  expect(affinity: string, chance: number): void {
+    this.#engines.current()?.expect(affinity, chance);
+  }
 }

@@ -62,7 +62,7 @@ interface Slot {
  *
  * Left to itself the server takes the idle slot with the longest common prefix; sessions with the same system message
  * then push each other out of one slot while others stay empty. So each session is given a slot of its own for as long
- * as there are enough, and then the least recently used idle one.
+ * as there are enough, and then the idle one whose contents are worth least.
  *
  * A server that is started without a fixed number of slots saves and clears idle ones, and a request for a certain slot
  * finds it empty. That shows in turns that should have found their prefix; from then on the server chooses.
@@ -115,8 +115,9 @@ export class SlotTable {
     const own = latest(idle.filter((slot) => slot.affinity === affinity));
     const empty = idle.find((slot) => slot.affinity === undefined && slot.held.length === 0);
     const value = stateValue({ tokens: prompt.length, returns: 0, usedAt: this.#uses, chance }, this.#uses);
-    const least = leastValuable(idle.map(valued), this.#uses);
-    const slot = own ?? empty ?? (least && stateValue(least, this.#uses) < value ? least.slot : undefined);
+    const least = this.#leastWorth(idle);
+    const isLess = least !== undefined && stateValue(valued(least), this.#uses) < value;
+    const slot = own ?? empty ?? (isLess ? least : undefined);
     if (slot === undefined || this.#running >= this.#slots.length) return 'no_room';
     const heldTokens = own === undefined ? 0 : commonPrefixLength(slot.held, prompt);
     this.#occupy(slot, affinity);
@@ -141,6 +142,11 @@ export class SlotTable {
   /** A session is gone: its slot may be anybody's. */
   forget(affinity: string): void {
     for (const slot of this.#slots) if (slot.affinity === affinity) this.#occupy(slot, undefined);
+  }
+
+  /** Until its session's next request, what a slot holds of it is valued by that chance to be wanted, 0 to 1. */
+  expect(affinity: string, chance: number): void {
+    for (const slot of this.#slots) if (slot.affinity === affinity) slot.chance = chance;
   }
 
   /** The server may have been started again, with nothing in its slots. */
@@ -201,7 +207,13 @@ export class SlotTable {
     if (affinity === undefined || this.#misses >= MISSES_MAX) return undefined;
     const idle = this.#slots.filter((slot) => !slot.isBusy);
     const own = idle.filter((slot) => slot.affinity === affinity);
-    return own.length > 0 ? latest(own) : earliest(idle);
+    return latest(own) ?? this.#leastWorth(idle);
+  }
+
+  /** Of equals the one used longest ago. */
+  #leastWorth(slots: readonly Slot[]): Slot | undefined {
+    const byUse = [...slots].sort((a, b) => a.lastUse - b.lastUse);
+    return leastValuable(byUse.map(valued), this.#uses)?.slot;
   }
 
   /** Did the slot still hold what it was left with? */
@@ -235,10 +247,6 @@ function valued(slot: Slot): ValuedState & { readonly slot: Slot } {
 
 function tooManyWait(waiting: number): DiscedgeError {
   return new DiscedgeError('llm_unavailable', `${waiting} requests are waiting for llama-server already.`);
-}
-
-function earliest(slots: readonly Slot[]): Slot | undefined {
-  return slots.reduce<Slot | undefined>((a, b) => (a === undefined || b.lastUse < a.lastUse ? b : a), undefined);
 }
 
 function latest(slots: readonly Slot[]): Slot | undefined {

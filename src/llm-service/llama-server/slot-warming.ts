@@ -68,4 +68,8 @@ export class SlotWarming implements WarmableEngine {
   forget(affinity: string): void {
     this.#parts.slots.forget(affinity);
   }
+
+  expect(affinity: string, chance: number): void {
+    this.#parts.slots.expect(affinity, chance);
+  }
 }

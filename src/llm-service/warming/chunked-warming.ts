@@ -19,7 +19,7 @@ export interface WarmableEngine {
   speed(): WarmingSpeed | undefined;
   forget(affinity: string): void;
   /** See {@link Warming.expect}. */
-  expect?(affinity: string, chance: number): void;
+  expect(affinity: string, chance: number): void;
 }
 
 /** Where a context is evaluated ahead of need; nobody else's meanwhile. */
@@ -111,7 +111,7 @@ export class ChunkedWarming implements Warming {
   }
 
   expect(affinity: string, chance: number): void {
-    this.#engine.expect?.(affinity, chance);
+    this.#engine.expect(affinity, chance);
   }
 
   /** Ends all warming; resolves when none is under way. */

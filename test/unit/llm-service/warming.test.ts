@@ -113,7 +113,10 @@ function heldEngine() {
       }),
     release: async () => void released++,
   });
-  const engine = { check() {}, claim: async () => place(), chunkTokens: () => 4, speed: () => undefined, forget() {} };
+  const engine = {
+    ...{ check() {}, claim: async () => place(), chunkTokens: () => 4, speed: () => undefined },
+    ...{ forget() {}, expect() {} },
+  };
   const warming = new ChunkedWarming(engine, { account, logger });
   return { begun, warming, released: () => released };
 }

@@ -56,6 +56,7 @@ export class StateKeeper {
     const keptTokens = commonPrefixLength(this.#shelf.find(affinity)?.ids ?? [], ids);
     if (keptTokens === ids.length) {
       if (warm !== undefined) this.#shelf.mark(affinity, { warm, chance });
+      else this.#shelf.expect(affinity, chance);
       return true;
     }
     if (!this.#speeds.savingPays({ tokens: ids.length, keptTokens, returns, chance })) {
@@ -136,6 +137,11 @@ export class StateKeeper {
   /** Gives room back where the disk is filling up. Never rejects. */
   yieldRoom(): Promise<void> {
     return this.#shelf.yieldRoom();
+  }
+
+  /** See {@link StateShelf.expect}. */
+  expect(affinity: string, chance: number | undefined): void {
+    this.#shelf.expect(affinity, chance);
   }
 
   forget(affinity: string): void {

@@ -95,6 +95,17 @@ export class StateShelf {
     this.#kept.set(affinity, { ...state, ...known });
   }
 
+  /**
+   * That a session's state will be wanted, 0 to 1, or `undefined` where nothing is foreseen any more; applies after whatever is under
+   * way with it.
+   */
+  expect(affinity: string, chance: number | undefined): void {
+    void this.#alone(affinity, async () => {
+      const state = this.#kept.get(affinity);
+      if (state !== undefined) this.#kept.set(affinity, { ...state, chance });
+    });
+  }
+
   status(): KeptStateStatus {
     return { ...this.#counted, bytes: this.#bytes, files: this.#kept.size };
   }
