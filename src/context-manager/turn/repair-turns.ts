@@ -14,7 +14,7 @@ import type { OpenPass } from './turn-gate.ts';
 
 /** What turns are repaired with. */
 export interface RepairParts {
-  readonly llm: Pick<LlmService, 'tokenize'>;
+  readonly llm: Pick<LlmService, 'description' | 'tokenize'>;
   readonly node: NodeResources;
   /** How the context is kept of a session that goes on from there. */
   readonly modeOf: (request: TurnRequest, base: AnsweredTurn | undefined) => Mode;
@@ -41,7 +41,7 @@ async function repairTurn<Pass extends OpenPass>(
   told: RememberedTurn,
   { llm, node, modeOf }: RepairParts,
 ): Promise<Pass> {
-  const { records, options, environment } = node;
+  const { records, options, environment, metrics } = node;
   const { session, base } = pass;
   const ids = told.reply === '' ? [] : await llm.tokenize(told.reply, { parseSpecial: false });
   const messages = messagesOf(told);
@@ -67,6 +67,7 @@ async function repairTurn<Pass extends OpenPass>(
   );
   const sealed = await records.write(record);
   prompt.kept(sealed);
+  metrics.turnRepaired(llm.description.identity.name);
   // Read again: a session that has left the cache meanwhile does not hear of what is written.
   return { ...pass, session: await records.load(session.key), base: { hash: sealed.hash, record } };
 }

@@ -18,6 +18,7 @@ export class TurnMetrics {
   readonly #turns: Counter;
   readonly #tokens: Counter;
   readonly #records: Counter;
+  readonly #repaired: Counter;
   readonly #turnSeconds: Histogram;
   readonly #gateSeconds: Histogram;
   readonly #monotonic: () => number;
@@ -42,6 +43,11 @@ export class TurnMetrics {
       name: 'discedge_records_total',
       help: 'Records that were new in the context store: written here, or come from elsewhere',
       labels: ['from'],
+    });
+    this.#repaired = metrics.counter({
+      name: 'discedge_repaired_turns_total',
+      help: 'Turns that were lost and are stored again as their client told them',
+      labels: ['model'],
     });
     this.#turnSeconds = metrics.histogram({
       name: 'discedge_turn_seconds',
@@ -86,6 +92,10 @@ export class TurnMetrics {
 
   recordStored(from: RecordSource): void {
     this.#records.add(1, { from });
+  }
+
+  turnRepaired(model: string): void {
+    this.#repaired.add(1, { model });
   }
 
   generated(model: string, usage: GenerationUsage): void {

@@ -76,6 +76,9 @@ describe('turns that were lost with their node', () => {
       undefined,
     ]);
     expect(here.llm.generations).toHaveLength(1);
+    expect(await here.metrics.metric('discedge_repaired_turns_total', { model: 'scripted' })).toBe(2);
+    await goOn({ repair: remembered() });
+    expect(await here.metrics.metric('discedge_repaired_turns_total', { model: 'scripted' })).toBe(2);
   });
 
   it('are read by the model exactly as if they had never been lost', async () => {
