@@ -55,9 +55,10 @@ async function knownValues(operationId: string): Promise<KnownValues> {
     await node.turn({ prompt: 'one', session_id });
     contexts.push((await node.turn({ prompt: 'two', session_id, turn: 2 })).context_id);
   }
-  const { response, responses, conversation, conversations, items } = await openAiValues();
+  const { response, responses, completions, conversation, conversations, items } = await openAiValues();
   return {
     response_id: fc.constantFrom(...responses),
+    completion_id: fc.constantFrom(...completions),
     previous_response_id: fc.constantFrom('', response),
     conversation_id: fc.constantFrom(...conversations),
     conversation: fc.constantFrom('', conversation),
@@ -79,21 +80,23 @@ async function knownValues(operationId: string): Promise<KnownValues> {
   };
 }
 
-/** Responses and conversations of the operation's own, for the same reason. */
+/** Responses, completions and conversations of the operation's own, for the same reason. */
 async function openAiValues() {
   const responses: string[] = [];
+  const completions: string[] = [];
   const conversations: string[] = [];
   const items: string[] = [];
   for (let made = 0; made < 8; made++) {
     responses.push((await node.post('/v1/responses', { input: 'one', background: true })).body.id);
     const added = [{ role: 'user', content: 'one' }];
+    completions.push((await node.post('/v1/chat/completions', { messages: added })).body.id);
     const { id } = (await node.post('/v1/conversations', { items: added })).body;
     conversations.push(id);
     items.push((await node.get(`/v1/conversations/${id}/items`)).body.data[0].id);
   }
   const { id: response } = (await node.post('/v1/responses', { input: 'one' })).body;
   const { id: conversation } = (await node.post('/v1/conversations', {})).body;
-  return { response, responses, conversation, conversations, items };
+  return { response, responses, completions, conversation, conversations, items };
 }
 
 async function ask(method: string, { path, body, headers }: DrawnRequest) {
