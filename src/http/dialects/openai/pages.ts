@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { DiscedgeError } from '../../../domain/errors.ts';
+import { Include } from './included.ts';
 
 const LIMIT_MAX = 100;
 const LIMIT = 20;
@@ -10,8 +11,10 @@ export const PageQuery = Type.Object({
   before: Type.Optional(Type.String({ description: 'Stop before the item of this id.' })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMIT_MAX, description: 'Default 20.' })),
   order: Type.Optional(Type.Unsafe<'asc' | 'desc'>({ type: 'string', enum: ['asc', 'desc'] })),
-  include: Type.Optional(Type.Unknown()),
 });
+
+/** The same of items of responses. */
+export const ItemPageQuery = Type.Object({ ...PageQuery.properties, include: Include });
 
 export const pageOf = <Schema extends import('typebox').TSchema>(item: Schema, title: string) =>
   Type.Object(

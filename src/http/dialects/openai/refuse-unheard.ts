@@ -2,13 +2,14 @@ import type { FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import { requireKnown } from '../../parameters.ts';
 import type { TypedApp } from '../../typed-app.ts';
+import { requireIncludable } from './included.ts';
 
 /** Fields whose contents say themselves where they cannot be read, in a request's own words for its places. */
 const TOLD_BY_PLACE: ReadonlySet<string> = new Set(['messages', 'input', 'items']);
 
 /**
- * In this scope nothing that is sent is passed over in silence: a parameter of the URL that the route does not know is refused by
- * name, as a field of a body is, and so is text that is not Unicode, wherever it stands.
+ * In this scope nothing that is sent is passed over in silence: a parameter of the URL that the route does not know, or what it cannot
+ * include, is refused by name, as a field of a body is, and so is text that is not Unicode, wherever it stands.
  */
 export function refuseUnheard(app: TypedApp): void {
   app.addHook('preValidation', (request, _reply, done) => {
@@ -32,6 +33,7 @@ function requireKnownQuery({ query, routeOptions }: FastifyRequest): void {
   // Lists are sent under such a name.
   const lists = known.map((name) => `${name}[]`);
   requireKnown(query as object, { known: [...known, ...lists], refused: {} });
+  requireIncludable(query as Readonly<Record<string, unknown>>);
 }
 
 /** The place of the first key or text that has half a surrogate pair; `undefined` where none has. */

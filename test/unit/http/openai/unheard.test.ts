@@ -22,7 +22,35 @@ it('parameters of the URL that a route does not know are refused by name', async
   }
   const { status, body } = await node.post('/v1/chat/completions?stream=true', { messages: [] });
   expect([status, body.error]).toEqual([400, expect.objectContaining(refused('stream'))]);
-  expect((await node.get('/v1/responses/resp_x?stream=true&starting_after=1&include[]=x')).status).toBe(404);
+  expect((await node.get('/v1/responses/resp_x?stream=true&starting_after=1')).status).toBe(404);
+});
+
+it.each([
+  '/v1/responses/resp_x',
+  '/v1/responses/resp_x/input_items',
+  '/v1/conversations/conv_x/items',
+  '/v1/conversations/conv_x/items/msg_x',
+])('what %s cannot include is refused by name, and what no item has changes nothing', async (path) => {
+  const included = async (query: string) => {
+    const { status, body } = await node.get(`${path}?${query}`);
+    return [status, body.error.code, body.error.param];
+  };
+  const nothing = ['web_search_call.action.sources', 'message.input_image.image_url', 'file_search_call.results'];
+  const harmless = nothing.map((name) => `include[]=${name}`).join('&');
+  expect((await node.get(`${path}?${harmless}`)).status).toBe(404);
+  expect((await node.get(`${path}?include=${nothing[0]}`)).status).toBe(404);
+  const unsupported = [400, 'unsupported_parameter', 'include'];
+  for (const name of ['reasoning.encrypted_content', 'message.output_text.logprobs']) {
+    expect(await included(`${harmless}&include[]=${name}`)).toEqual(unsupported);
+    expect(await included(`include=${name}`)).toEqual(unsupported);
+  }
+  for (const unknown of ['include[]=x', 'include=x', 'include=', `include=${nothing[0]}&include=x`])
+    expect(await included(unknown)).toEqual([400, 'invalid_request', 'include']);
+});
+
+it('a list of what no one can ask to include anything of has no such parameter', async () => {
+  const { status, body } = await node.get('/v1/chat/completions/chatcmpl_x/messages?include[]=x');
+  expect([status, body.error.code]).toEqual([400, 'invalid_request']);
 });
 
 it.each([

@@ -8,8 +8,9 @@ import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';
 import { userId } from '../../../request-fields.ts';
 import { sentOf } from '../../../sent-before.ts';
 import type { TypedApp } from '../../../typed-app.ts';
+import { Include } from '../included.ts';
 import { Metadata } from '../metadata.ts';
-import { PageQuery, page, pageOf } from '../pages.ts';
+import { ItemPageQuery, page, pageOf } from '../pages.ts';
 import type { InputItem } from '../responses/input-items.ts';
 import { Item } from '../responses/response-view.ts';
 import type { Responses } from '../responses/responses.ts';
@@ -143,7 +144,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         summary: 'Add items without having the model answer',
         description: 'The next response on the conversation reads them.',
         params: ConversationPath,
-        querystring: Type.Object({ include: Type.Optional(Type.Unknown()) }),
+        querystring: Type.Object({ include: Include }),
         body: AddBody,
         response: { 200: ItemList },
         errors: OF_ITEMS,
@@ -167,9 +168,9 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         tags: ['conversations'],
         summary: 'Its items, newest first',
         params: ConversationPath,
-        querystring: PageQuery,
+        querystring: ItemPageQuery,
         response: { 200: ItemList },
-        errors: OF_A_CONVERSATION,
+        errors: [...OF_A_CONVERSATION, 'unsupported_parameter'],
       },
     },
     async (request, reply) => page(await conversations.items(named(request), clientGone(reply)), request.query),
@@ -183,9 +184,9 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
         tags: ['conversations'],
         summary: 'One of its items',
         params: ItemPath,
-        querystring: Type.Object({ include: Type.Optional(Type.Unknown()) }),
+        querystring: Type.Object({ include: Include }),
         response: { 200: Item },
-        errors: [...OF_A_CONVERSATION, 'item_not_found'],
+        errors: [...OF_A_CONVERSATION, 'item_not_found', 'unsupported_parameter'],
       },
     },
     async (request, reply) => conversations.item(named(request), request.params.item_id, clientGone(reply)),

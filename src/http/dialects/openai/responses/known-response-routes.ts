@@ -7,7 +7,8 @@ import { invalid, unsupported } from '../../../parameters.ts';
 import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';
 import { serveTurn } from '../../../serve-turn.ts';
 import type { TypedApp } from '../../../typed-app.ts';
-import { PageQuery, page, pageOf } from '../pages.ts';
+import { Include } from '../included.ts';
+import { ItemPageQuery, page, pageOf } from '../pages.ts';
 import { type LocatedResponse, ResponseFinder, responseNotFound } from './find-response.ts';
 import { ItemIds } from './item-views.ts';
 import { deltasOf } from './response-events.ts';
@@ -24,7 +25,7 @@ const RetrieveQuery = Type.Object({
   starting_after: Type.Optional(
     Type.Integer({ minimum: 0, description: 'With `stream`: only what is after the event of this sequence number.' }),
   ),
-  include: Type.Optional(Type.Unknown()),
+  include: Include,
   include_obfuscation: Type.Optional(Type.Boolean()),
 });
 const DeletedResponse = Type.Object({ id: Type.String(), object: Type.String(), deleted: Type.Boolean() });
@@ -154,9 +155,9 @@ export function knownResponseRoutes(app: TypedApp, parts: AppParts, responses: R
         summary: 'What a response was asked',
         description: 'The items of its own request, newest first, without those of the responses before it.',
         params: ResponsePath,
-        querystring: PageQuery,
+        querystring: ItemPageQuery,
         response: { 200: pageOf(Item, 'ResponseItemList') },
-        errors: OF_A_RESPONSE,
+        errors: [...OF_A_RESPONSE, 'unsupported_parameter'],
       },
     },
     async (request, reply) => {
