@@ -188,7 +188,7 @@ async function rigOver<Store extends ProbedStore>(
       replyTokensMax: 1024,
       finishAbandonedMs: 60_000,
       arbiterWaitMs: 50,
-      warming: 'predicted',
+      warming: 'off',
       warmingChancePercent: 40,
       warmingIdsPerSecond: undefined,
       warmingKvBytes: undefined,

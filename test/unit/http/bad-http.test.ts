@@ -93,31 +93,36 @@ describe('bodies', () => {
 });
 
 describe('requests that are none', () => {
-  const post = 'POST /completion HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
+  const post = 'POST /completion HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
   it.each([
     ['no HTTP', 'nonsense\r\n\r\n', 400, 'invalid_request'],
     ['TLS', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000', 400, 'invalid_request'],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid_request'],
-    ['an unknown method', 'FROB /health HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'invalid_request'],
+    ['an unknown method', 'FROB /health HTTP/1.1\r\nhost: localhost\r\n\r\n', 400, 'invalid_request'],
     ['a length that is no number', `${post}content-length: ten\r\n\r\n{}`, 400, 'invalid_request'],
     ['two lengths', `${post}content-length: 2\r\ncontent-length: 3\r\n\r\n{}`, 400, 'invalid_request'],
     ['a length and chunks', `${post}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}`, 400, 'invalid_request'],
     ['a broken chunk', `${post}transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n`, 400, 'invalid_request'],
     ['no host', 'GET /health HTTP/1.1\r\n\r\n', 400, 'invalid_request'],
-    ['a URL without end', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, 431, 'headers_too_large'],
+    ['a URL without end', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nhost: localhost\r\n\r\n`, 431, 'headers_too_large'],
     [
       'headers without end',
-      `GET /health HTTP/1.1\r\nhost: x\r\na: ${'x'.repeat(20_000)}\r\n\r\n`,
+      `GET /health HTTP/1.1\r\nhost: localhost\r\na: ${'x'.repeat(20_000)}\r\n\r\n`,
       431,
       'headers_too_large',
     ],
     [
       'a control character in a header',
-      'GET /health HTTP/1.1\r\nhost: x\r\na: b\u0000c\r\n\r\n',
+      'GET /health HTTP/1.1\r\nhost: localhost\r\na: b\u0000c\r\n\r\n',
       400,
       'invalid_request',
     ],
-    ['an id without end', `GET /sessions/${'x'.repeat(500)} HTTP/1.1\r\nhost: x\r\n\r\n`, 400, 'invalid_request'],
+    [
+      'an id without end',
+      `GET /sessions/${'x'.repeat(500)} HTTP/1.1\r\nhost: localhost\r\n\r\n`,
+      400,
+      'invalid_request',
+    ],
   ])('%s', async (_, sent, status, type) => {
     const answer = await sendRaw(sent);
     expect(answer.head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
@@ -127,7 +132,9 @@ describe('requests that are none', () => {
   });
 
   it('an expectation that nobody knows is passed over', async () => {
-    const { head } = await sendRaw('GET /health HTTP/1.1\r\nhost: x\r\nexpect: a-miracle\r\nconnection: close\r\n\r\n');
+    const { head } = await sendRaw(
+      'GET /health HTTP/1.1\r\nhost: localhost\r\nexpect: a-miracle\r\nconnection: close\r\n\r\n',
+    );
     expect(head).toMatch(/^HTTP\/1\.1 200 /);
   });
 

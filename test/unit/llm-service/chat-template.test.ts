@@ -313,7 +313,7 @@ describe('messages that a template does not take', () => {
 
   test('more messages than a turn can have is an invalid request', async () => {
     const { template } = await chatml();
-    const many = Array.from({ length: 1025 }, () => user('A'));
+    const many = Array.from({ length: 32_769 }, () => user('A'));
     await expect(template.openSession(many)).rejects.toMatchObject({ code: 'invalid_request' });
     await expect(template.openSession(many.slice(1))).resolves.toBeDefined();
   });
