@@ -27,6 +27,9 @@ const LONG_TURNS = 5;
 /** Replies are not the point where context and network are. */
 const SHORT_REPLY_TOKENS = 32;
 const QUICK_TURNS = 4;
+/** A reply of a hundred words is read in half a minute; what a turn adds is evaluated in a fraction of this. */
+const READING_MS = 5_000;
+const QUICK_READING_MS = 500;
 /** Ids a second: about what tokenizers in interpreted languages do, and what they do on a small device's core. */
 const SLOW_TOKENIZERS = [10_000, 2_000];
 
@@ -40,9 +43,18 @@ type Flags = NonNullable<ConfigSources['flags']>;
 
 /** The paper's two experiments, and where their effects are larger or smaller than there. */
 export function paperParts(choices: ExperimentChoices, model: ExperimentModel): Part[] {
-  return [edgeSide, roaming, writtenReplies, openAi, cacheLost, slowTokenizer, longContext, slowUplink].map((part) =>
-    part(choices, model),
-  );
+  const parts = [
+    edgeSide,
+    roaming,
+    handover,
+    writtenReplies,
+    openAi,
+    cacheLost,
+    slowTokenizer,
+    longContext,
+    slowUplink,
+  ];
+  return parts.map((part) => part(choices, model));
 }
 
 function edgeSide(choices: ExperimentChoices, model: ExperimentModel): Part {
@@ -58,17 +70,35 @@ function edgeSide(choices: ExperimentChoices, model: ExperimentModel): Part {
 }
 
 function roaming(choices: ExperimentChoices, model: ExperimentModel): Part {
-  const turns = roamingTurns(choices);
   return part(choices, model, {
     part: 'roaming',
     about: 'The client goes from node to node: context kept on the nodes against history kept by the client.',
     nodes: choices.nodes,
-    turns,
+    turns: roamingTurns(choices),
     maxTokens: choices.maxTokens,
     plays: [
       { variant: 'tokenized', mode: 'tokenized' },
       { variant: 'tokenized', mode: 'tokenized', setting: 'paper', flags: PAPER_GATE },
       { variant: 'client-side', mode: 'client-side', setting: 'any' },
+    ],
+  });
+}
+
+/** Warming is for clients that read a reply before they go on. */
+function handover(choices: ExperimentChoices, model: ExperimentModel): Part {
+  return part(choices, model, {
+    part: 'handover',
+    about:
+      'The client goes from node to node, and reads each reply for some seconds: nodes that evaluate ahead what arrives from the others, nodes that do not, and history kept by the client.',
+    nodes: choices.nodes,
+    turns: roamingTurns(choices),
+    maxTokens: choices.maxTokens,
+    thinkMs: choices.quick ? QUICK_READING_MS : READING_MS,
+    plays: [
+      { variant: 'warmed', mode: 'tokenized', flags: { warming: 'all' } },
+      { variant: 'cold', mode: 'tokenized', flags: { warming: 'off' } },
+      { variant: 'client-side', mode: 'client-side', llmService: 'embedded' },
+      { variant: 'llama-server', mode: 'client-side', llmService: 'llama-server', bare: true },
     ],
   });
 }
@@ -116,7 +146,13 @@ function cacheLost(choices: ExperimentChoices, model: ExperimentModel): Part {
     plays: (['tokenized', 'raw'] as const).flatMap((mode) => [
       { variant: mode, mode, setting: 'cache-kept' },
       { variant: mode, mode, setting: 'slot-taken', afterTurn: 'slot-taken' as const },
-      { variant: mode, mode, setting: 'node-restarted', afterTurn: 'node-restarted' as const, embeddedOnly: true },
+      {
+        variant: mode,
+        mode,
+        setting: 'node-restarted',
+        afterTurn: 'node-restarted' as const,
+        llmService: 'embedded' as const,
+      },
     ]),
   });
 }
@@ -135,7 +171,7 @@ function slowTokenizer(choices: ExperimentChoices, model: ExperimentModel): Part
         mode,
         setting: `tokenizer-${tokenizerIdsPerS}-per-s`,
         tokenizerIdsPerS,
-        embeddedOnly: true,
+        llmService: 'embedded' as const,
       })),
     ),
   });
@@ -181,8 +217,10 @@ interface PlayDraft {
   readonly flags?: Flags;
   readonly countsSync?: boolean;
   readonly afterTurn?: AfterTurn;
-  /** With the embedded LLM Service alone: another neither stops with its node nor tokenizes on it. */
-  readonly embeddedOnly?: boolean;
+  /** With this one alone. Another than the embedded one neither stops with its node nor tokenizes on it. */
+  readonly llmService?: LlmServiceName;
+  /** No edge node at all. */
+  readonly bare?: boolean;
   readonly tokenizerIdsPerS?: number;
   readonly clientLink?: typeof EDGE_UPLINK;
 }
@@ -194,18 +232,21 @@ interface PartDraft {
   readonly turns: readonly ScenarioTurn[];
   readonly maxTokens: number;
   readonly transcript?: boolean;
+  /** Pause before each turn but the first; none if left out. */
+  readonly thinkMs?: number;
   readonly site?: Partial<SiteSpec>;
   readonly plays: readonly PlayDraft[];
 }
 
 /** A part whose plays are conversations, each with every LLM Service. */
 export function part(choices: ExperimentChoices, model: ExperimentModel, draft: PartDraft): Part {
-  const { nodes, turns, maxTokens, transcript = false } = draft;
+  const { nodes, turns, maxTokens, transcript = false, thinkMs = 0 } = draft;
   const services: readonly LlmServiceName[] = transcript ? ['transcript'] : choices.llmServices;
-  const scenario = scenarioOf(draft.part, { turns, nodes: nodeNames(nodes), maxTokens, seed: choices.seed });
+  const { seed } = choices;
+  const scenario = scenarioOf(draft.part, { turns, nodes: nodeNames(nodes), maxTokens, seed, thinkMs });
   const plays = services.flatMap((llmService) =>
     draft.plays.flatMap((play): PlaySpec[] => {
-      if (play.embeddedOnly === true && llmService !== 'embedded') return [];
+      if (play.llmService !== undefined && play.llmService !== llmService) return [];
       const script: ConversationScript = {
         kind: 'conversation',
         scenario,
@@ -224,7 +265,7 @@ export function part(choices: ExperimentChoices, model: ExperimentModel, draft: 
           nodes,
           replicating: nodes > 1 && play.mode !== 'client-side',
           llmService,
-          bare: false,
+          bare: play.bare ?? false,
           slots: 1,
           contextTokens: Math.min(CONTEXT_TOKENS, model.contextTokens),
           keepsEvicted: true,

@@ -99,12 +99,15 @@ export function scenarioOf(
     users = 1,
     maxTokens,
     seed,
+    thinkMs = 0,
   }: {
     readonly turns: readonly ScenarioTurn[];
     readonly nodes: readonly string[];
     readonly users?: number;
     readonly maxTokens: number;
     readonly seed: number;
+    /** Pause before each turn but the first. */
+    readonly thinkMs?: number;
   },
 ): Scenario {
   return {
@@ -119,6 +122,7 @@ export function scenarioOf(
     users,
     numbered: users > 1,
     seed,
+    thinkMs: [thinkMs, thinkMs],
     maxTokens,
     consistency: undefined,
     maxWaitMs: undefined,

@@ -28,7 +28,7 @@ export interface Figure {
   readonly table: Table;
 }
 
-export type Topic = 'request' | 'between-nodes' | 'move';
+export type Topic = 'request' | 'between-nodes' | 'move' | 'warm-move';
 
 /** In a sentence, and whether there is anything to it. */
 export interface Finding {

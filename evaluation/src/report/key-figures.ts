@@ -5,6 +5,7 @@ export const KEY_HEADINGS: Readonly<Record<Topic, string>> = {
   request: 'What a client sends',
   'between-nodes': 'What goes between the nodes',
   move: 'What a move costs',
+  'warm-move': 'What a move costs where the next node is warm',
 };
 
 /** One figure a topic, the first that shows something; a topic without one is left out. */

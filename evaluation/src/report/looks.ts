@@ -51,6 +51,8 @@ export function lookAt(place: number): Look {
 
 const VARIANT_NAMES: Readonly<Record<string, string>> = {
   tokenized: 'Tokenized',
+  warmed: 'Warmed ahead',
+  cold: 'Not warmed',
   raw: 'Raw text',
   'client-side': 'Client-side history',
   delta: 'Delta of each turn',
@@ -70,6 +72,8 @@ export function variantName(variant: string): string {
 
 const IN_SENTENCES: Readonly<Record<string, string>> = {
   tokenized: 'tokenized context',
+  warmed: 'context warmed ahead',
+  cold: 'context that is not',
   raw: 'raw text',
   'client-side': 'client-side history',
   delta: 'delta replication',

@@ -59,7 +59,7 @@ export function panelsOf(sources: readonly ReportSource[]): Panel[] {
 }
 
 /** What figures are about; other variants are what it is shown against. */
-const SUBJECTS = ['responses', 'tokenized', 'delta'] as const;
+const SUBJECTS = ['responses', 'tokenized', 'warmed', 'delta'] as const;
 
 /** The arm that a figure is about; the first one where none of the known ones is there. */
 export function subjectOf(arms: readonly Arm[]): Arm | undefined {

@@ -102,7 +102,7 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
       name: name || titleOf(part, metric),
       about: [what, about, ...notesOf(metric)].filter((text) => text !== '').join(' '),
       caution,
-      ...topicOf(metric, { sync, kind }),
+      ...topicOf(metric, { sync, kind, isWarmed: variants.has('warmed') }),
     };
     if (rows === true) return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
     const drawn = withoutFirstIfFarOff(comparisons);
@@ -123,11 +123,12 @@ const TIMES: readonly Metric[] = [METRICS.response_ms, METRICS.first_token_ms];
 
 function topicOf(
   metric: Metric,
-  { sync, kind }: { readonly sync: Metric; readonly kind: PlannedPart['kind'] },
+  { sync, kind, isWarmed }: { readonly sync: Metric; readonly kind: PlannedPart['kind']; readonly isWarmed: boolean },
 ): { readonly topic?: Topic } {
   if (metric === METRICS.request_bytes) return { topic: 'request' };
   if (metric === sync) return { topic: 'between-nodes' };
-  return kind === 'roaming' && metric === METRICS.first_token_ms ? { topic: 'move' } : {};
+  if (kind !== 'roaming' || metric !== METRICS.first_token_ms) return {};
+  return { topic: isWarmed ? 'warm-move' : 'move' };
 }
 
 /** Of several runs each has pictures of its own: one axis does not suit a small and a large model. */

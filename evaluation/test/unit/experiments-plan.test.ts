@@ -93,6 +93,22 @@ describe('the paper', () => {
     expect(part('cache-lost')?.networks['slot-taken']).toEqual(NAMESPACES);
   });
 
+  it('hands over to nodes that warm and to nodes that do not, after a pause, beside the bare server', () => {
+    const plays = part('handover')?.plays ?? [];
+    for (const { script } of plays) expect((script as ConversationScript).scenario.thinkMs).toEqual([5_000, 5_000]);
+    const told = plays.map(({ variant, site: { llmService, bare, flags } }) => [
+      ...[variant, llmService, bare, flags.warming],
+    ]);
+    expect(told).toEqual([
+      ['warmed', 'embedded', false, 'all'],
+      ['cold', 'embedded', false, 'off'],
+      ['client-side', 'embedded', false, undefined],
+      ['warmed', 'llama-server', false, 'all'],
+      ['cold', 'llama-server', false, 'off'],
+      ['llama-server', 'llama-server', true, undefined],
+    ]);
+  });
+
   it('plays only the parts that are asked for', () => {
     const parts = partsOf('paper', { ...CHOICES, parts: ['roaming'] }, MODEL);
     expect(parts.map((candidate) => candidate.part)).toEqual(['roaming']);
@@ -107,7 +123,10 @@ it.each(['paper', 'growth', 'load'] as const)('in %s, what is compared has equal
   }
   for (const group of groups.values()) {
     const conditions = group.map(({ site, script }) => {
-      const { bare: _, replicating: __, ...equal } = site;
+      // What a handover's plays differ in is what they compare.
+      const { bare: _, replicating: __, flags, ...rest } = site;
+      const { warming: ___, ...otherFlags } = flags;
+      const equal = { ...rest, flags: otherFlags };
       const scenario = script.kind === 'replication' ? script.turns : script.scenario;
       return JSON.stringify({ equal, scenario, after: script.kind === 'conversation' ? script.afterTurn : '' });
     });
