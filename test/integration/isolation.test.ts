@@ -22,6 +22,7 @@ interface User {
   readonly canary: (role: (typeof ROLES)[number]) => string;
   readonly session: string;
   readonly context: string;
+  readonly completion: string;
   readonly response: string;
   readonly inputItem: string;
   readonly outputItem: string;
@@ -82,7 +83,10 @@ async function prepared({ name, key }: { name: string; key: string }): Promise<U
     ...{ session_id: session, turn: 1, system: canary('system'), prompt: `My name is ${canary('reply')}.` },
   });
   await post('/completion', { session_id: session, turn: 2, prompt: canary('prompt') });
-  await post('/v1/chat/completions', { messages: [{ role: 'user', content: canary('history') }] });
+  const completion = await post('/v1/chat/completions', {
+    ...{ messages: [{ role: 'user', content: canary('history') }], store: true },
+    metadata: { note: canary('metadata') },
+  });
   const response = await post('/v1/responses', { input: canary('item'), metadata: { note: canary('metadata') } });
   const input = await must('GET', `/v1/responses/${response.id}/input_items`, key);
   const conversation = await post('/v1/conversations', {
@@ -94,6 +98,7 @@ async function prepared({ name, key }: { name: string; key: string }): Promise<U
   return {
     ...{ name, key, canary, session },
     context: first.context_id,
+    completion: completion.id,
     response: response.id,
     inputItem: input.data[0].id,
     outputItem: response.output[0].id,
@@ -110,6 +115,8 @@ const hello = [{ role: 'user', content: 'Hello.' }];
 const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = {
   forkSession: ({ context }) => [{ turn: 1 }, { context_id: context }],
   cancelTurn: () => [{}],
+  sayComing: () => [{}],
+  updateChatCompletion: () => [{ metadata: { note: 'taken over' } }],
   takeTurn: turns,
   takeTurnAtCompletions: turns,
   tokenize: () => [{ content: 'Hello.' }],
@@ -174,6 +181,7 @@ function written(id: string): readonly string[] {
 function pathsOf(path: string, victim: Victim): readonly string[] {
   const ids: Readonly<Record<string, string>> = {
     session_id: victim.session,
+    completion_id: victim.completion,
     response_id: victim.response,
     conversation_id: victim.conversation,
     item_id: victim.conversationItem,
@@ -247,6 +255,8 @@ it('and everybody still has all that is theirs', async () => {
     expect(JSON.stringify(kept)).toContain(user.canary('prompt'));
     const response = await must('GET', `/v1/responses/${user.response}`, user.key);
     expect(response.metadata).toEqual({ note: user.canary('metadata') });
+    const completion = await must('GET', `/v1/chat/completions/${user.completion}`, user.key);
+    expect(completion.metadata).toEqual({ note: user.canary('metadata') });
     const conversation = await must('GET', `/v1/conversations/${user.conversation}`, user.key);
     expect(conversation.metadata).toEqual({ note: user.canary('metadata') });
     const items = await must('GET', `/v1/conversations/${user.conversation}/items`, user.key);
