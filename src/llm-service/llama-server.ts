@@ -112,7 +112,7 @@ class LlamaServer implements LlmService {
     this.#warmSlots = new SlotWarming({
       ...{ slots: this.#slots, clock },
       check: (prompt) => this.#check({ prompt, maxTokens: 0 }),
-      fill: (prompt, slot) => this.#fill(prompt, slot),
+      fill: (prompt, slot, stop) => this.#fill(prompt, slot, stop),
     });
     this.#warming = new ChunkedWarming(this.#warmSlots, { account, logger });
   }
@@ -184,7 +184,7 @@ class LlamaServer implements LlmService {
     this.#check(request);
     // A caller that names a slot is on its own: the table only learns what became of it.
     const affinity = request.sampling.id_slot === undefined ? request.affinity : undefined;
-    const leave = await this.#warming.enter(affinity);
+    const leave = await this.#warmSlots.hurried(this.#warming.enter(affinity, signal));
     const lease = await this.#slots.acquire({ prompt: request.prompt, affinity }, signal).catch((error: unknown) => {
       leave();
       throw error;
@@ -255,8 +255,8 @@ class LlamaServer implements LlmService {
   }
 
   /** Once it is there. Throws as `generate` does. */
-  async #fill(prompt: TokenSequence, slot: number): Promise<GenerationUsage> {
-    const { signal } = this.#closing;
+  async #fill(prompt: TokenSequence, slot: number, stop: AbortSignal): Promise<GenerationUsage> {
+    const signal = AbortSignal.any([this.#closing.signal, stop]);
     const request = { prompt, maxTokens: 0, stop: [], sampling: {}, affinity: undefined, stream: false };
     await this.#watched(this.#expectSameServer(signal));
     const body = completionBody(request, { maxTokens: 0, slot });

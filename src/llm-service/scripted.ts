@@ -140,8 +140,9 @@ class ScriptedLlm implements LlmService {
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     this.#working++;
-    const leave = await this.#cache.warming.enter(request.affinity);
+    let leave = () => {};
     try {
+      leave = await this.#cache.warming.enter(request.affinity, signal);
       yield* this.#reply(request, signal);
     } finally {
       leave();

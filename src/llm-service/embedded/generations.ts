@@ -94,7 +94,7 @@ export class Generations {
     const { grammar } = sampling;
     const seed = sampling.seed ?? Buffer.from(environment.random.bytes(4)).readUInt32LE();
     const state = grammar === undefined ? undefined : await engine.startGrammar(grammar);
-    const leave = await warming.enter(request.affinity);
+    const leave = await warming.enter(request.affinity, signal);
     const lease = await sequences.acquire(request, signal).catch((error: unknown) => {
       leave();
       throw error;

@@ -1,5 +1,6 @@
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock } from '../../environment/environment.ts';
+import { abortable } from '../../waiting/abortable.ts';
 import type { GenerationRequest, SlotState, WarmRequest } from '../llm-service.ts';
 import type { WarmAccount, WarmSpan } from '../warming/warm-account.ts';
 import { SharedPrefixes } from './kept-state/shared-prefixes.ts';
@@ -61,7 +62,7 @@ export class SequenceKeeping {
   /** See {@link SequencePool.acquire}. */
   async acquire(request: SequenceRequest, signal: AbortSignal): Promise<Lease> {
     // Nothing is evaluated while a state is saved, and its own sequence may be the one.
-    await Promise.all(this.#underWay);
+    await abortable(Promise.all(this.#underWay), signal);
     const lease = await this.#pool.acquire(request, signal);
     // The turn that was foreseen has come; the pool knows that already.
     if (request.affinity !== undefined) this.#parts.keeper?.expect(request.affinity, undefined);

@@ -2,7 +2,7 @@ import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock } from '../../environment/environment.ts';
 import type { WarmingSpeed, WarmRequest } from '../llm-service.ts';
 import type { ChunkSize } from '../warming/chunk-size.ts';
-import type { WarmableEngine, WarmPlace } from '../warming/chunked-warming.ts';
+import type { ChunkEnd, WarmableEngine, WarmPlace } from '../warming/chunked-warming.ts';
 import type { WarmAccount } from '../warming/warm-account.ts';
 import { tokens } from './engine.ts';
 import type { MeasuredSpeeds } from './kept-state/measured-speeds.ts';
@@ -105,7 +105,7 @@ class WarmSequence implements WarmPlace {
     this.#parts = parts;
   }
 
-  async evaluate({ from, to }: { readonly from: number; readonly to: number }): Promise<void> {
+  async evaluate({ from, to }: { readonly from: number; readonly to: number }): Promise<ChunkEnd> {
     const { account, chunk, speeds, clock, watched } = this.#parts;
     const startedMs = clock.monotonic();
     const piece = tokens(this.#prompt.slice(from, to));
@@ -120,6 +120,7 @@ class WarmSequence implements WarmPlace {
     chunk.evaluated(to - from, ms);
     speeds.evaluateAhead.took(to - from, ms);
     this.#lease.mark({ warm: account.evaluated({ from, to }, this.#lease.warm()) });
+    return 'evaluated';
   }
 
   async release(): Promise<void> {
@@ -130,5 +131,5 @@ class WarmSequence implements WarmPlace {
 
 /** It comes back to whatever sequence it is wanted in. */
 function inAFile({ prompt }: WarmRequest): WarmPlace {
-  return { heldTokens: prompt.length, restoredTokens: 0, evaluate: async () => {}, release: async () => {} };
+  return { heldTokens: prompt.length, restoredTokens: 0, evaluate: async () => 'evaluated', release: async () => {} };
 }

@@ -105,6 +105,7 @@ export class SimulatedCache implements WarmableEngine {
         const isForgotten = this.#states.get(affinity) !== state;
         state = stateOf(to, this.warming.account.evaluated({ from, to }, state.warm));
         if (!isForgotten) this.#states.set(affinity, state);
+        return 'evaluated';
       },
       release: async () => {
         state.isBusy = false;

@@ -29,10 +29,13 @@ export interface WarmPlace {
   /** and how many of those it has been given back from state that is kept. */
   readonly restoredTokens: number;
   /** Evaluates the prompt's ids between the two places. */
-  evaluate(span: { readonly from: number; readonly to: number }): Promise<void>;
+  evaluate(span: { readonly from: number; readonly to: number }): Promise<ChunkEnd>;
   /** Whatever it holds stays. */
   release(): Promise<void>;
 }
+
+/** `given_up`: for a generation that has waited for long. `not_kept`: evaluated, but what was before it had been lost. */
+export type ChunkEnd = 'evaluated' | 'given_up' | 'not_kept';
 
 interface Work {
   readonly request: WarmRequest;
@@ -69,11 +72,11 @@ export class ChunkedWarming implements Warming {
 
   /**
    * Every generation comes by here: resolves when nothing is being evaluated ahead of need any more. What it returns ends the
-   * generation.
+   * generation. Throws `signal.reason` when that is aborted before.
    */
-  enter(affinity: string | undefined): Promise<() => void> {
+  enter(affinity: string | undefined, signal: AbortSignal): Promise<() => void> {
     this.#overtake(affinity, 'taken');
-    return this.#foreground.enter();
+    return this.#foreground.enter(signal);
   }
 
   async warm(request: WarmRequest, signal: AbortSignal): Promise<WarmOutcome> {
@@ -166,8 +169,10 @@ export class ChunkedWarming implements Warming {
     try {
       while (from < promptTokens && !stop.aborted && this.#foreground.isQuiet) {
         const to = Math.min(promptTokens, from + this.#engine.chunkTokens());
-        await place.evaluate({ from, to });
+        const chunk = await place.evaluate({ from, to });
+        if (chunk === 'given_up') break;
         from = to;
+        if (chunk === 'not_kept' && from < promptTokens) return chunk;
       }
       if (from === promptTokens) return 'warm';
       if (!this.#foreground.isQuiet) this.account.preempted();

@@ -1,3 +1,5 @@
+import { abortable } from '../../waiting/abortable.ts';
+
 /** Keeps what is done ahead of need out of the generations' way. */
 export class Foreground {
   #generations = 0;
@@ -9,17 +11,27 @@ export class Foreground {
     return this.#generations === 0;
   }
 
-  /** A generation comes. Resolves when what is done behind has come to the end of its step; what it returns ends the generation. */
-  async enter(): Promise<() => void> {
+  /**
+   * A generation comes. Resolves when what is done behind has come to the end of its step; what it returns ends the generation.
+   * Throws `signal.reason`, and has ended the generation, when that is aborted before.
+   */
+  async enter(signal?: AbortSignal): Promise<() => void> {
     this.#generations++;
-    await this.#behind;
     let hasLeft = false;
-    return () => {
+    const leave = () => {
       if (hasLeft) return;
       hasLeft = true;
       this.#generations--;
       if (this.isQuiet) for (const wake of [...this.#waiting]) wake();
     };
+    const step = this.#behind;
+    try {
+      await (step === undefined || signal === undefined ? step : abortable(step, signal));
+    } catch (reason) {
+      leave();
+      throw reason;
+    }
+    return leave;
   }
 
   /** Does a step of work once no generation is under way; generations that come wait for its end. `undefined` when `signal` aborts before. */

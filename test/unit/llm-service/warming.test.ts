@@ -2,14 +2,17 @@
 // counted twice or not at all, chunks that take longer than they may, and something of more worth pushed out.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { TokenId } from '../../../src/domain/token-sequence.ts';
+import type { TokenId, TokenSequence } from '../../../src/domain/token-sequence.ts';
 import { type KvSequence, SequencePool } from '../../../src/llm-service/embedded/sequence-pool.ts';
 import { SlotTable } from '../../../src/llm-service/llama-server/slot-table.ts';
+import { CHUNK_TOKENS_MIN, SlotWarming, WAIT_MIN_MS } from '../../../src/llm-service/llama-server/slot-warming.ts';
+import type { GenerationUsage } from '../../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../../src/llm-service/scripted.ts';
 import { stateValue } from '../../../src/llm-service/state-value.ts';
 import { ChunkSize, WAITED_TOKENS } from '../../../src/llm-service/warming/chunk-size.ts';
 import { ChunkedWarming, type WarmPlace } from '../../../src/llm-service/warming/chunked-warming.ts';
 import { WarmAccount, type WarmSpan } from '../../../src/llm-service/warming/warm-account.ts';
+import { pause } from '../../../src/waiting/pause.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const never = () => new AbortController().signal;
@@ -56,6 +59,73 @@ describe('a chunk', () => {
   });
 });
 
+describe('a chunk of a server', () => {
+  test('is no smaller than a request is worth, whatever replies seemed to take', async () => {
+    const server = heldServer();
+    // What takes longer than two ids: the request itself.
+    server.usage = (prompt) => ({ ...server.kept(prompt), promptMs: 50 });
+    server.warm.generated({ ...USAGE, predictedTokens: 1, predictedMs: 0.001 });
+    for (let n = 0; n < 4; n++) server.warm.generated({ ...USAGE, predictedTokens: 11, predictedMs: 10 });
+    const outcome = server.warming.warm({ prompt: ids(1_000), affinity: 'a', chance: 1 }, never());
+    await server.environment.advance(60_000);
+    expect(await outcome).toMatchObject({ end: 'warm', evaluatedTokens: 1_000 });
+    expect(server.fills).toBe(Math.ceil(1_000 / CHUNK_TOKENS_MIN));
+  });
+
+  test('grows where sampling is slow, told by a reply of more than one id', async () => {
+    const server = heldServer();
+    server.warm.generated({ ...USAGE, predictedTokens: 11, predictedMs: 10_000 });
+    for (let n = 0; n < 30; n++) server.warm.generated({ ...USAGE, predictedTokens: 1, predictedMs: 0.001 });
+    const outcome = server.warming.warm({ prompt: ids(4_000), affinity: 'a', chance: 1 }, never());
+    await server.environment.advance(60_000);
+    expect(await outcome).toMatchObject({ end: 'warm' });
+    expect(server.fills).toBeLessThan(12);
+  });
+
+  test('is the last where the one before is not kept: a context is not evaluated again and again', async () => {
+    const server = heldServer();
+    server.usage = (prompt) => ({ ...USAGE, cachedTokens: 0, evaluatedTokens: prompt.length, promptMs: prompt.length });
+    const outcome = server.warming.warm({ prompt: ids(10_000), affinity: 'a', chance: 1 }, never());
+    await server.environment.advance(60_000);
+    expect(await outcome).toMatchObject({ end: 'not_kept' });
+    expect(server.fills).toBe(2);
+  });
+
+  test('that waits for others in the server is given up for a generation, and is evaluated when all is quiet', async () => {
+    const server = heldServer();
+    const { environment, warming, warm } = server;
+    server.isStuck = true;
+    const outcome = warming.warm({ prompt: ids(100), affinity: 'a', chance: 1 }, never());
+    await environment.advance(60_000);
+    expect(server.fills).toBe(1);
+    let leave = () => {};
+    const entering = warm.hurried(warming.enter('b', never())).then((left) => {
+      leave = left;
+    });
+    await environment.advance(WAIT_MIN_MS);
+    await entering;
+    expect(environment.pendingTimers).toBe(0);
+    server.isStuck = false;
+    leave();
+    await environment.advance(60_000);
+    expect(await outcome).toMatchObject({ end: 'warm', evaluatedTokens: 100 });
+    expect(warming.status().preemptions).toBe(1);
+  });
+
+  test('is waited for where it comes to its end, and nothing is left of the wait', async () => {
+    const { environment, warming, warm } = heldServer();
+    const outcome = warming.warm({ prompt: ids(100), affinity: 'a', chance: 1 }, never());
+    await environment.advance(1);
+    const entering = warm.hurried(warming.enter('b', never()));
+    await environment.advance(100);
+    (await entering)();
+    expect(environment.pendingTimers).toBe(0);
+    await environment.advance(1_000);
+    expect(await outcome).toMatchObject({ end: 'warm', evaluatedTokens: 100 });
+    expect(environment.pendingTimers).toBe(0);
+  });
+});
+
 describe('the account', () => {
   test('has every id that was evaluated ahead of need as used, wasted or held', () => {
     const step = fc.oneof(
@@ -90,6 +160,37 @@ describe('the account', () => {
   });
 });
 
+const USAGE = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0, warmedTokens: 0 };
+
+/** A server with two slots whose time is that of a virtual clock. */
+function heldServer() {
+  const environment = virtualEnvironment();
+  const { clock, logger } = environment;
+  const account = new WarmAccount();
+  let held = 0;
+  const server = {
+    environment,
+    fills: 0,
+    isStuck: false,
+    /** By default a millisecond for each id that was not there. */
+    kept: (prompt: TokenSequence): GenerationUsage => {
+      const evaluatedTokens = prompt.length - held;
+      return { ...USAGE, cachedTokens: held, evaluatedTokens, promptMs: evaluatedTokens };
+    },
+    usage: (prompt: TokenSequence): GenerationUsage => server.kept(prompt),
+  };
+  const fill = async (prompt: TokenSequence, _: number, stop: AbortSignal) => {
+    server.fills++;
+    const usage = server.usage(prompt);
+    await pause(clock, server.isStuck ? 1e9 : usage.promptMs, stop);
+    stop.throwIfAborted();
+    held = prompt.length;
+    return usage;
+  };
+  const warm = new SlotWarming({ slots: new SlotTable(2, () => {}, account), clock, check() {}, fill });
+  return Object.assign(server, { warm, warming: new ChunkedWarming(warm, { account, logger }) });
+}
+
 /** An engine whose chunks end when they are told to. */
 function heldEngine() {
   const begun: { readonly span: WarmSpan; end(error?: Error): void }[] = [];
@@ -106,7 +207,7 @@ function heldEngine() {
           span,
           end: (error) => {
             held = span.to;
-            if (error === undefined) resolve();
+            if (error === undefined) resolve('evaluated');
             else reject(error);
           },
         });
@@ -128,7 +229,7 @@ describe('a generation that comes', () => {
     await settled();
     expect(begun.map(({ span }) => span)).toEqual([{ from: 0, to: 4 }]);
     let isIn = false;
-    const entering = warming.enter('b').then((leave) => {
+    const entering = warming.enter('b', never()).then((leave) => {
       isIn = true;
       return leave;
     });
@@ -139,7 +240,7 @@ describe('a generation that comes', () => {
     expect(released()).toBe(1);
     await settled();
     expect(begun).toHaveLength(1);
-    const leaveSecond = await warming.enter('c');
+    const leaveSecond = await warming.enter('c', never());
     leave();
     leave();
     await settled();
@@ -154,12 +255,27 @@ describe('a generation that comes', () => {
     expect(warming.status().preemptions).toBe(1);
   });
 
+  test('leaves when it is aborted while it waits, and counts no more', async () => {
+    const { begun, warming } = heldEngine();
+    const outcome = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
+    await settled();
+    const abort = new AbortController();
+    const entering = warming.enter('b', abort.signal);
+    abort.abort(new Error('timed out'));
+    await expect(entering).rejects.toThrow('timed out');
+    for (let n = 0; n < 3; n++) {
+      begun[n]?.end();
+      await settled();
+    }
+    expect(await outcome).toMatchObject({ end: 'warm', evaluatedTokens: 10 });
+  });
+
   test('of the session itself takes over, at once where it has not begun', async () => {
     const { begun, warming } = heldEngine();
     const first = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
     const second = warming.warm({ prompt: ids(10), affinity: 'b', chance: 1 }, never());
     await settled();
-    const leaves = [warming.enter('b'), warming.enter('a')];
+    const leaves = [warming.enter('b', never()), warming.enter('a', never())];
     expect(await second).toMatchObject({ end: 'taken', evaluatedTokens: 0 });
     begun[0]?.end();
     expect(await first).toMatchObject({ end: 'taken', evaluatedTokens: 4 });
@@ -170,7 +286,7 @@ describe('a generation that comes', () => {
     const { begun, warming } = heldEngine();
     const outcome = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
     await settled();
-    const entering = warming.enter('b');
+    const entering = warming.enter('b', never());
     begun[0]?.end(new Error('gone'));
     (await entering)();
     expect(await outcome).toMatchObject({ end: 'failed' });
