@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config/config.ts';
 import { type EdgeNode, startEdgeNode } from '../src/edge-node/edge-node.ts';
+import type { Engines } from '../src/edge-node/engines.ts';
 
 /** What `/completion` and its errors carry, loosely: tests look at what they mean to check. */
 // biome-ignore lint/suspicious/noExplicitAny: JSON of another process, checked by the assertions
@@ -63,7 +64,10 @@ export interface InProcessNode extends NodeUnderTest {
 export const NO_KEYS = join(tmpdir(), 'discedge-tests-have-no-keys');
 
 /** An edge node in this process on a free port: scripted LLM and memory store unless told otherwise. */
-export async function startTestNode(flags: Record<string, unknown> = {}): Promise<InProcessNode> {
+export async function startTestNode(
+  flags: Record<string, unknown> = {},
+  options: { readonly engines?: Engines } = {},
+): Promise<InProcessNode> {
   const config = loadConfig({
     flags: {
       ...{ llm: 'scripted', store: 'memory', listen: '127.0.0.1:0', nodeId: 'test', logLevel: 'silent' },
@@ -71,7 +75,7 @@ export async function startTestNode(flags: Record<string, unknown> = {}): Promis
     },
     env: {},
   });
-  const node = await startEdgeNode(config);
+  const node = await startEdgeNode(config, options);
   return Object.assign(new NodeUnderTest(node.address.url), { node, close: () => node.close() });
 }
 

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { newClusterKey } from '../../src/certificates/cluster-key.ts';
+import { ENGINES, type Engine } from '../../src/edge-node/engines.ts';
+import { startScripted } from '../../src/llm-service/scripted.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
@@ -20,12 +22,15 @@ beforeAll(async () => {
   writeFileSync(clusterKeyFile, newClusterKey({ bytes: (length) => new Uint8Array(length).fill(7) }));
   for (const index of [0, 1]) {
     nodes.push(
-      await startTestNode({
-        ...{ nodeId: `e${index + 1}`, store: 'nats', natsProgram: program?.path, clusterKeyFile },
-        ...{ natsListen: `127.0.0.1:${ports[index]}`, dataDir: join(folder.path, `e${index + 1}`) },
-        ...{ replyTokensMax: 1_048_576, bodyBytesMax: 4 * 1_048_576, maxWaitMs: 5_000, maxWaitMsLimit: 120_000 },
-        ...(index === 1 && { peers: `e1=127.0.0.1:${ports[0]}` }),
-      }),
+      await startTestNode(
+        {
+          ...{ nodeId: `e${index + 1}`, store: 'nats', natsProgram: program?.path, clusterKeyFile },
+          ...{ natsListen: `127.0.0.1:${ports[index]}`, dataDir: join(folder.path, `e${index + 1}`) },
+          ...{ replyTokensMax: 1_048_576, bodyBytesMax: 4 * 1_048_576, maxWaitMs: 5_000, maxWaitMsLimit: 120_000 },
+          ...(index === 1 && { peers: `e1=127.0.0.1:${ports[0]}` }),
+        },
+        { engines: { ...ENGINES, scripted: unhurried } },
+      ),
     );
   }
 });
@@ -34,11 +39,17 @@ afterAll(async () => {
   folder.remove();
 });
 
+/** A model that takes its time over each part of a reply. */
+const unhurried: Engine = {
+  ...ENGINES.scripted,
+  start: async (_, { environment }) => startScripted({ delayMs: 5 }, environment),
+};
+
 const clientAt = (index: number) =>
   new OpenAI({ baseURL: `${(nodes[index] as InProcessNode).url}/v1`, apiKey: 'any', maxRetries: 0 });
 const background = (index: number, fields: object) =>
   clientAt(index).responses.create({ model: 'scripted', background: true, ...fields });
-/** What the scripted model is busy with until it is stopped. */
+/** What the model is busy with until it is stopped: quarters of an hour. */
 const endless = { input: 'x'.repeat(600_000), max_output_tokens: 1_000_000 };
 const CREATED = { model: 'scripted', metadata: { of: 'ada' } };
 
