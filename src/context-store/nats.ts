@@ -156,7 +156,12 @@ class NatsReplica extends SharedReplica implements NatsStore {
     const { nodeId, incarnation } = replica;
     const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
     this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, environment.clock);
-    this.#onlyHere = new OnlyHere({ replica, acks: this.#acks, announce: (news) => this.#home.announce(news) });
+    this.#onlyHere = new OnlyHere({
+      replica,
+      acks: this.#acks,
+      announce: (news) => this.#home.announce(news),
+      uncarried: (log) => this.#home.uncarried(log),
+    });
     this.#home = new HomeServer(
       {
         url: options.serverUrl,

@@ -5,6 +5,7 @@ import { recordId, recordsKeygroup } from '../../src/context-store/fred/names.ts
 import { FredClient } from '../../src/context-store/fred/wire/fred-client.ts';
 import { readFredTls } from '../../src/context-store/fred/wire/fred-tls.ts';
 import type { ClusterName } from '../../src/domain/identifiers.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import type { FredDouble } from '../../tools/fred-double/fred-double.ts';
 import { KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
@@ -80,6 +81,12 @@ test('a record that no message can carry stays here, is told of, and holds nothi
   await b?.eventuallyHolds([short as never]);
   expect(a?.store.sharing.status().outbox).toMatchObject([{ last: 2, published: 2, uncarried: 1 }]);
   expect(await a?.holds([long as never])).toBe(true);
+  // The other is past both.
+  const { sharing } = (a as FredStoreNode).store;
+  const { signal } = new AbortController();
+  expect(await sharing.awaitReplicated((short as SealedRecord).hash, 30_000, signal)).toBe(1);
+  expect(await sharing.awaitReplicated((long as SealedRecord).hash, 30_000, signal)).toBe(0);
+  expect(await sharing.onlyHere()).toEqual([{ keygroup: KEYGROUP, records: 1 }]);
 });
 
 test('etcd is down at the start, and comes', async () => {

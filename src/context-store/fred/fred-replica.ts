@@ -16,7 +16,7 @@ import { SessionFetches } from '../replication/pull/session-fetches.ts';
 import { announcement, SharedReplica } from '../replication/shared-replica.ts';
 import type { ReplicationStatus } from '../replication-status.ts';
 import { endOfMany } from './end-of-many.ts';
-import { FredPublisher } from './own/fred-publisher.ts';
+import { FredPublisher, VALUE_CHARACTERS_MAX } from './own/fred-publisher.ts';
 import { OwnFredNode } from './own/own-fred-node.ts';
 import { FredDirectory } from './peers/fred-directory.ts';
 import { Mailbox } from './peers/mailbox.ts';
@@ -29,8 +29,10 @@ const PROBE_WAIT_MS = 2_000;
 const REPORT_WAIT_MS = 500;
 /** Between two looks for what triggers have not told of. */
 const SCAN_EVERY_MS = 5_000;
-/** Of one answer between nodes, with room for its packing and framing within FReD's 4 MiB. */
-const ANSWER_BYTES_MAX = 3_400_000;
+/** Of one answer between nodes: what fits into an item fits into an answer, with its framing. */
+const ANSWER_BYTES_MAX = Math.floor((VALUE_CHARACTERS_MAX * 7) / 8) + 64;
+
+const NONE: ReadonlySet<number> = new Set();
 
 export interface FredReplicaParts extends FredStoreOptions {
   readonly triggers: TriggerService;
@@ -124,7 +126,12 @@ export class FredReplica extends SharedReplica implements FredStore {
     this.#answers = new AnswerQuestions({ peers: holders, clock, logger });
     const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
     this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, clock);
-    this.#onlyHere = new OnlyHere({ replica, acks: this.#acks, announce: (news) => this.#directory.announce(news) });
+    this.#onlyHere = new OnlyHere({
+      replica,
+      acks: this.#acks,
+      announce: (news) => this.#directory.announce(news),
+      uncarried: ({ keygroup }) => this.#publishers.find(({ log }) => log.keygroup === keygroup)?.uncarried ?? NONE,
+    });
     this.#mailbox = new Mailbox(
       {
         nodeId,
@@ -255,7 +262,7 @@ export class FredReplica extends SharedReplica implements FredStore {
         keygroup: log.keygroup,
         last: this.replica.cursor(log).sequence,
         published,
-        uncarried,
+        uncarried: uncarried.size,
       })),
       peers: this.#directory.peers,
       refusedNodes: this.#directory.refusedNodes,

@@ -61,11 +61,11 @@ export class FredPublisher {
   }
 
   /** Records that no message can carry: they are here, and on no other node. */
-  get uncarried(): number {
+  get uncarried(): ReadonlySet<number> {
     const { replica, log } = this.#options;
     for (const sequence of this.#uncarried)
       if (replica.logEntry(log, sequence) === undefined) this.#uncarried.delete(sequence);
-    return this.#uncarried.size;
+    return this.#uncarried;
   }
 
   /** There may be something to publish. */

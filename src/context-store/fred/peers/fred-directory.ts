@@ -98,8 +98,8 @@ export class FredDirectory {
 
   async close(): Promise<void> {
     this.#end.abort();
-    await Promise.all([this.#running, ...[...this.#peers.values()].map((peer) => peer.close())]);
     this.#members.close();
+    await Promise.all([this.#running, ...[...this.#peers.values()].map((peer) => peer.close())]);
   }
 
   get peers(): PeerStatus[] {

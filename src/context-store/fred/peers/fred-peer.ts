@@ -96,6 +96,7 @@ export class FredPeer {
     this.#helloBell = new Bell(environment.clock);
     this.#stateLog = new PeerStateLog(nodeId, environment.logger);
     this.box = {
+      nodeId,
       client,
       keygroup: place.box,
       onSent: (characters) => {

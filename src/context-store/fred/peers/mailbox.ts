@@ -9,6 +9,7 @@ import { decodeEnvelope, type Envelope, encodeEnvelope } from './envelope.ts';
 
 /** Where a node is told something: a keygroup that its FReD node alone holds. */
 export interface Box {
+  readonly nodeId: NodeId;
   readonly client: FredClient;
   readonly keygroup: string;
   /** Called for each message with its length in characters. */
@@ -29,9 +30,12 @@ const UNDER_WAY_MAX = 1_000;
 /** Of a message that needs no answer. */
 const SEND_MS = 5_000;
 const NOTHING = new Uint8Array();
+/** Of the first message's number, which is chance. */
+const NUMBER_BYTES = 6;
 
 /** A question. */
 interface Waiting {
+  readonly from: NodeId;
   readonly answered: (data: Uint8Array) => void;
   readonly fail: (error: Error) => void;
 }
@@ -46,7 +50,9 @@ export class Mailbox {
   readonly #logger: Logger;
   readonly #start: string;
   readonly #waiting = new Map<number, Waiting>();
-  #sent = 0;
+  /** Questions of an earlier start have other numbers: their answers may still come. */
+  #sent: number;
+  #isClosed = false;
   #answering = 0;
 
   constructor(options: MailboxOptions, { clock, logger, random }: Environment) {
@@ -54,6 +60,7 @@ export class Mailbox {
     this.#clock = clock;
     this.#logger = logger;
     this.#start = startCode(random.bytes(4));
+    this.#sent = Buffer.from(random.bytes(NUMBER_BYTES)).readUIntBE(0, NUMBER_BYTES);
   }
 
   /** To a node with this box. */
@@ -73,9 +80,10 @@ export class Mailbox {
     this.#send(box, { kind: 'announcement', number: 0, data });
   }
 
-  /** Questions that wait for an answer fail. */
+  /** Questions that wait for an answer fail, and later ones at once. */
   close(): void {
-    for (const { fail } of this.#waiting.values()) fail(new Error('this node closes'));
+    this.#isClosed = true;
+    for (const { fail } of this.#waiting.values()) fail(closes());
   }
 
   /** An item has come into this node's box. */
@@ -84,9 +92,11 @@ export class Mailbox {
     if (envelope === undefined) return;
     const { kind, from, number, data } = envelope;
     switch (kind) {
-      case 'answer':
-        this.#waiting.get(number)?.answered(data);
+      case 'answer': {
+        const waiting = this.#waiting.get(number);
+        if (waiting?.from === from) waiting.answered(data);
         return;
+      }
       case 'announcement':
         this.#options.onAnnouncement(from, data);
         return;
@@ -113,6 +123,7 @@ export class Mailbox {
   }
 
   #ask(box: Box, kind: 'question' | 'ping', data: Uint8Array, waitMs: number): Promise<Uint8Array> {
+    if (this.#isClosed) return Promise.reject(closes());
     if (this.#waiting.size >= UNDER_WAY_MAX) return Promise.reject(new Error('too many questions wait for an answer'));
     const number = this.#sent + 1;
     return new Promise((resolve, reject) => {
@@ -129,7 +140,7 @@ export class Mailbox {
         end();
         resolve(answer);
       };
-      this.#waiting.set(number, { answered, fail });
+      this.#waiting.set(number, { from: box.nodeId, answered, fail });
       this.#put(box, { kind, number, data }, waitMs).catch(fail);
     });
   }
@@ -147,6 +158,10 @@ export class Mailbox {
     box.onSent?.(packedLength(message.data.length));
     await box.client.update({ keygroup: box.keygroup, id, value }, { callMs });
   }
+}
+
+function closes(): Error {
+  return new Error('this node closes');
 }
 
 /** The message was taken, and nothing came back. */

@@ -12,6 +12,7 @@ import { DeltaUnreadable } from '../../replication/delta/delta-record.ts';
 import { failureText } from '../../replication/failure-text.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import { backFill, type Holder, SkippedRecords } from '../../replication/pull/back-fill.ts';
+import { afterBackFill } from '../../replication/pull/pull-position.ts';
 import { unpackBytes } from '../seven-bit.ts';
 import type { FredClient } from '../wire/fred-client.ts';
 import { BLANK, type LogItem, readLogItems } from './log-items.ts';
@@ -135,6 +136,7 @@ export class LogIntake {
         this.#environment.logger.debug('scan_failed', { peer: nodeId, why: failureText(error) });
       });
     }
+    await this.#passHeld();
     const state = await replica.logState(this.log);
     // Others may have handed out some of the log while its origin was away; records between may be there, too.
     const next = Math.min(
@@ -143,7 +145,7 @@ export class LogIntake {
     );
     if (next !== Number.POSITIVE_INFINITY) {
       const skipped = new SkippedRecords(this.log, { origin, others: otherHolders }, { replica, applier });
-      if (await skipped.settle(next)) this.#mustScan = true;
+      if (await skipped.settle(next)) this.#mustScan ||= this.cursor.sequence > state.cursor.sequence;
       else this.#refuse(next);
     } else if (this.#through > state.cursor.sequence) {
       await backFill(
@@ -153,6 +155,20 @@ export class LogIntake {
     }
     this.#options.onSettled();
     await this.#takeWaiting();
+  }
+
+  /** Others have handed out what comes right after the cursor. */
+  async #passHeld(): Promise<void> {
+    const { replica, applier } = this.#options;
+    for (;;) {
+      const from = this.cursor;
+      const entries = await replica.readLog(this.log, { after: from.sequence, limit: BATCH_MAX });
+      const next = entries.findIndex(({ sequence }, index) => sequence !== from.sequence + index + 1);
+      const count = next === -1 ? entries.length : next;
+      if (count === 0) return;
+      const to = afterBackFill(from, from.sequence + count);
+      await applier.take({ log: this.log, records: [], from, to });
+    }
   }
 
   async #scanAt(client: FredClient, signal: AbortSignal): Promise<void> {
@@ -209,7 +225,7 @@ export class LogIntake {
   }
 
   async #takeRun(): Promise<void> {
-    const { applier, replica, origin } = this.#options;
+    const { applier, replica, origin, otherHolders } = this.#options;
     const from = this.cursor;
     const run = new Map<number, SealedRecord>();
     let { sequence } = from;
@@ -232,12 +248,9 @@ export class LogIntake {
     if (failure instanceof NewerRecord) throw failure;
     if (failure === undefined) return;
     const next = sequence + 1;
-    await backFill(
-      { log: this.log, holder: origin, after: sequence, through: next, isOrigin: true },
-      { replica, applier },
-    );
+    const skipped = new SkippedRecords(this.log, { origin, others: otherHolders }, { replica, applier });
     // Its origin does not list it, and so knows of no such record.
-    if (this.cursor.sequence < next) this.#refuse(next);
+    if (!(await skipped.settle(next + 1))) this.#refuse(next);
   }
 
   #opened(sequence: number, value: string, run: ReadonlyMap<number, SealedRecord>): SealedRecord | undefined {
@@ -248,6 +261,9 @@ export class LogIntake {
     if (bytes === undefined) throw new DeltaUnreadable('not 7 bits a character');
     const turnAt = (distance: number) =>
       run.get(sequence - distance) ?? recordAt(replica, this.log, sequence - distance);
-    return applier.open({ log: this.log, sequence, peer: this.log.origin, bytes, turnAt });
+    const sealed = applier.open({ log: this.log, sequence, peer: this.log.origin, bytes, turnAt });
+    // What is refused may be the item's fault, not the record's.
+    if (sealed === undefined) throw new DeltaUnreadable('the item was refused');
+    return sealed;
   }
 }

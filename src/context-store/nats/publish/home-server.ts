@@ -2,6 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type Announcement, encodeMessage } from '../../replication/peers/peer-protocol.ts';
 import type { PeerRequestsParts } from '../../replication/peers/peer-requests.ts';
@@ -75,8 +76,13 @@ export class HomeServer {
       keygroup: log.keygroup,
       last: replica.cursor(log).sequence,
       published,
-      uncarried,
+      uncarried: uncarried.size,
     }));
+  }
+
+  /** Records of an own log that no message can carry. */
+  uncarried({ keygroup }: OriginLog): ReadonlySet<number> {
+    return this.#publishers.find(({ log }) => log.keygroup === keygroup)?.uncarried ?? new Set();
   }
 
   start(): void {

@@ -72,11 +72,11 @@ export class Publisher {
   }
 
   /** Records that no message can carry: they are on this node alone. */
-  get uncarried(): number {
+  get uncarried(): ReadonlySet<number> {
     const { replica, log } = this.#options;
     for (const sequence of this.#uncarried)
       if (replica.logEntry(log, sequence) === undefined) this.#uncarried.delete(sequence);
-    return this.#uncarried.size;
+    return this.#uncarried;
   }
 
   /** There may be something to publish. */

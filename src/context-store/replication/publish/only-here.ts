@@ -9,6 +9,8 @@ export interface OnlyHereOptions {
   readonly replica: ReplicaStore;
   readonly acks: ReplicaAcks;
   readonly announce: (announcement: Announcement) => void;
+  /** Records of an own log that no message can carry: a peer may be past one and has none of it. */
+  readonly uncarried: (log: OriginLog) => ReadonlySet<number>;
 }
 
 /**
@@ -24,10 +26,12 @@ export class OnlyHere {
 
   /** A row for each keygroup that has some. Takes time that grows with their number, some 1 µs each. */
   async rows(): Promise<OnlyHereStatus[]> {
-    const { replica, acks } = this.#options;
+    const { replica, acks, uncarried } = this.#options;
     const rows: OnlyHereStatus[] = [];
     for (const { log } of await this.#logs()) {
-      const records = await replica.countLog(log, acks.reached(log));
+      const reached = acks.reached(log);
+      const passed = [...uncarried(log)].filter((sequence) => sequence <= reached);
+      const records = (await replica.countLog(log, reached)) + passed.length;
       if (records > 0) rows.push({ keygroup: log.keygroup, records });
     }
     return rows;
@@ -49,13 +53,15 @@ export class OnlyHere {
     keygroups: readonly KeygroupId[],
     wait: { readonly waitMs: number; readonly signal: AbortSignal },
   ): Promise<number> {
-    const { replica, acks, announce } = this.#options;
+    const { replica, acks, announce, uncarried } = this.#options;
     for (const keygroup of keygroups) {
       const position = replica.positionOf(hash, keygroup);
       if (position?.log.origin !== replica.nodeId || position.log.incarnation !== replica.incarnation) continue;
       const log = { ...position.log, keygroup };
       if (acks.count(log, position.sequence) === 0) announce({ kind: 'want', keygroup, sequence: position.sequence });
-      return acks.wait(log, position.sequence, wait);
+      if (uncarried(log).has(position.sequence)) return 0;
+      const count = await acks.wait(log, position.sequence, wait);
+      return uncarried(log).has(position.sequence) ? 0 : count;
     }
     return 0;
   }
