@@ -158,6 +158,8 @@ class EngineProcessService implements LlmService {
     if (this.#link !== link) return;
     this.#down();
     this.#parts.environment.logger.error('llm.engine_stuck', this.#named());
+    // It would wait for the call that hangs, as for every generation.
+    link.stopWarming();
     await within({ clock: this.#parts.environment.clock, waitMs: RETIRE_WAIT_MS }, link.idle(), () => {});
     link.kill(startingAgain());
   }

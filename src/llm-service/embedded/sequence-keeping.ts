@@ -100,7 +100,8 @@ export class SequenceKeeping {
     if (!isOwn) await this.#displace(lease);
     if (!isOwn && !(found !== undefined && (sharesOwners || found.owner === owner))) await sequence.clear();
     const restored = affinity && (await this.#restore(sequence, { affinity, prompt, isReturn }));
-    const keepAt = affinity ? this.#keepAt(sequence, affinity, prompt) : undefined;
+    // Ahead of need nothing is kept on the way: the session counts as new until its turn comes.
+    const keepAt = affinity && isReturn ? this.#keepAt(sequence, affinity, prompt) : undefined;
     if (restored) {
       account.lost(warm);
       warm = restored.warm;

@@ -60,6 +60,8 @@ export class EngineLink {
   readonly #process: EngineProcess;
   readonly #clock: Clock;
   readonly #calls = new Map<number, Call>();
+  /** Ends each call that warms. */
+  readonly #warming = new Set<() => void>();
   #lastCall = 0;
   #gone: DiscedgeError | undefined;
   #idle: () => void = () => {};
@@ -166,6 +168,7 @@ export class EngineLink {
       if (sent !== undefined) this.#process.send({ kind: 'abort', call: sent });
     };
     signal.addEventListener('abort', abort, { once: true });
+    this.#warming.add(abort);
     try {
       const outcome = await this.#call((call) => {
         sent = call;
@@ -173,8 +176,14 @@ export class EngineLink {
       });
       return outcome as WarmOutcome;
     } finally {
+      this.#warming.delete(abort);
       signal.removeEventListener('abort', abort);
     }
+  }
+
+  /** Ends what is evaluated ahead of need. */
+  stopWarming(): void {
+    for (const stop of this.#warming) stop();
   }
 
   forget(affinity: string): void {

@@ -206,6 +206,27 @@ test('what does not end beside one that hangs is ended with it', async () => {
   expect(llm.process).toMatchObject({ isUp: true, restarts: 1 });
 });
 
+test('one in which a call hangs is not kept by what waits there to be warmed', async () => {
+  const llm = await started();
+  const outcome = { cachedTokens: 0, restoredTokens: 0, evaluatedTokens: 0, end: 'stopped' as const };
+  nextStart = () => {
+    const hanging = startScripted({}, environment);
+    // As it would wait for ever for the generation that hangs.
+    const warm = (_: unknown, signal: AbortSignal) =>
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve(outcome)));
+    Object.assign(hanging.warming ?? {}, { warm });
+    return { service: hanging };
+  };
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  const warmed = llm.warming?.warm({ prompt: [1] as never, affinity: 'a', chance: 1 }, never());
+  await environment.advance(1);
+  last().say({ kind: 'stuck' });
+  await environment.advance(1);
+  expect(await warmed).toEqual(outcome);
+  expect(processes[1]?.killed).toBe(true);
+});
+
 test('a close does not wait for what runs beside one that hangs', async () => {
   const llm = await started();
   const failed = expect(generate(llm)).rejects.toMatchObject({ code: 'llm_unavailable' });

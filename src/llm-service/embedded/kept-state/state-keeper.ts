@@ -59,8 +59,10 @@ export class StateKeeper {
       else this.#shelf.expect(affinity, chance);
       return true;
     }
-    if (!this.#speeds.savingPays({ tokens: ids.length, keptTokens, returns, chance })) {
-      this.#speeds.save.avoided();
+    const state = { tokens: ids.length, keptTokens, returns };
+    if (!this.#speeds.savingPays({ ...state, chance })) {
+      // One that is not expected back says nothing of how fast it would be written.
+      if (!this.#speeds.savingPays({ ...state, chance: 1 })) this.#speeds.save.avoided();
       return false;
     }
     const write = async (path: string) => {
