@@ -67,6 +67,7 @@ export class ReplyReader {
   #text = '';
   #stop: StopReason | undefined;
   #cachedTokens: number | undefined;
+  #predictedTokens: number | undefined;
 
   constructor(context: ReplyContext) {
     this.#context = context;
@@ -112,6 +113,7 @@ export class ReplyReader {
     const { url } = this.#context;
     if (this.#stop === undefined) throw badReply(url, 'a reply without an end');
     if (this.#cachedTokens === undefined) throw badReply(url, 'a reply without a count of its ids and the cached ones');
+    if (this.#predictedTokens !== this.#ids.length) throw badReply(url, 'a reply that lacks some of its ids');
     const fields = this.#probabilities.length > 0 ? { completion_probabilities: this.#probabilities } : undefined;
     return { ids: this.#ids, text: this.#text, stop: this.#stop, cachedTokens: this.#cachedTokens, fields };
   }
@@ -123,9 +125,7 @@ export class ReplyReader {
   }: Static<typeof Usage>) {
     const { url, promptTokens } = this.#context;
     if (prompt !== promptTokens) throw badReply(url, 'the reply to another prompt');
-    // In one piece the usage comes with the ids, in a stream behind them.
-    if (this.#stop !== undefined && predicted !== this.#ids.length)
-      throw badReply(url, 'a stream that lacks some of its ids');
+    this.#predictedTokens = predicted;
     this.#cachedTokens = Math.min(details?.cached_tokens ?? 0, promptTokens);
   }
 
