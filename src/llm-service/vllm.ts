@@ -1,19 +1,17 @@
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { ServerConnection } from './http/server-connection.ts';
 import { isClosed } from './http/server-errors.ts';
-import {
-  type GenerationEvent,
-  type GenerationPart,
-  type GenerationRequest,
-  type GenerationUsage,
-  isLlmFailure,
-  type LlmDescription,
-  type LlmService,
-  type SlotState,
+import type {
+  GenerationEvent,
+  GenerationPart,
+  GenerationRequest,
+  GenerationUsage,
+  LlmDescription,
+  LlmService,
+  SlotState,
 } from './llm-service.ts';
 import { assertPrompt, assertVocabulary } from './prompt-checks.ts';
 import { samplingSettings } from './sampling-settings.ts';
@@ -23,8 +21,10 @@ import { PATHS, requestBody, type VllmApi } from './vllm/generation-request.ts';
 import { type ModelVocabulary, ofGguf } from './vllm/model-vocabulary.ts';
 import { Places } from './vllm/places.ts';
 import { readSampling } from './vllm/sampling.ts';
+import { ServerWatch } from './vllm/server-watch.ts';
+import { shownBytesOf } from './vllm/shown-bytes.ts';
 import { openTokenizerFile } from './vllm/tokenizer-file.ts';
-import { servesAnotherModel, VLLM } from './vllm/vllm-errors.ts';
+import { VLLM } from './vllm/vllm-errors.ts';
 
 export interface VllmOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8000`; a path is kept as a prefix. */
@@ -53,8 +53,6 @@ export interface VllmOptions {
 
 /** As many as a setting may ask for: vLLM batches them. */
 const PARALLEL_DEFAULT = 64;
-/** A vLLM that starts takes longer: one heard from within it is still the same. */
-const SAME_SERVER_MS = 5_000;
 
 /**
  * A stock vLLM as the LLM Service. It has to be started with `--enable-prompt-tokens-details`, and best with `--enable-scale-out`
@@ -105,15 +103,16 @@ class Vllm implements LlmService {
   readonly description: LlmDescription;
   readonly #parts: VllmParts;
   readonly #places: Places;
-  /** When it was last seen to serve what it did at the start. */
-  #sameAtMs: number;
+  readonly #watch: ServerWatch;
   #isClosed = false;
 
   constructor(parts: VllmParts) {
     this.description = parts.description;
     this.#parts = parts;
     this.#places = new Places(parts.options.parallel ?? PARALLEL_DEFAULT);
-    this.#sameAtMs = this.#nowMs();
+    const { connection, state, vocabulary, environment } = parts;
+    const onDoubt = () => vocabulary.forget?.();
+    this.#watch = new ServerWatch({ connection, state, clock: environment.clock, onDoubt });
   }
 
   get tokenizer(): string {
@@ -121,20 +120,17 @@ class Vllm implements LlmService {
   }
 
   async tokenize(text: string, how: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
-    this.#expectOpen();
-    return this.#watched(this.#parts.vocabulary.tokenize(text, how));
+    return this.#ask((vocabulary) => vocabulary.tokenize(text, how));
   }
 
   async detokenize(ids: TokenSequence, how?: { readonly special: boolean }): Promise<string> {
-    this.#expectOpen();
     assertVocabulary(ids, this.description);
-    return this.#watched(this.#parts.vocabulary.detokenize(ids, how));
+    return this.#ask((vocabulary) => vocabulary.detokenize(ids, how));
   }
 
   async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
-    this.#expectOpen();
     assertVocabulary(ids, this.description);
-    return this.#watched(this.#parts.vocabulary.pieces(ids));
+    return this.#ask((vocabulary) => vocabulary.pieces(ids));
   }
 
   slots(): readonly SlotState[] {
@@ -146,11 +142,11 @@ class Vllm implements LlmService {
     assertPrompt(request, this.description);
     const lease = await this.#places.take(signal);
     try {
-      await this.#expectSameServer(signal);
+      await this.#watch.expectSame(signal);
       yield* this.#reply(request, lease.place, signal);
-      this.#sameAtMs = this.#nowMs();
+      this.#watch.heard();
     } catch (error) {
-      throw this.#noticed(error);
+      throw this.#watch.noticed(error);
     } finally {
       lease.giveBack();
     }
@@ -158,8 +154,7 @@ class Vllm implements LlmService {
 
   async ready(): Promise<void> {
     this.#expectOpen();
-    this.#sameAtMs = -Infinity;
-    await this.#watched(this.#expectSameServer());
+    await this.#watch.lookAgain();
   }
 
   async close(): Promise<void> {
@@ -174,13 +169,13 @@ class Vllm implements LlmService {
     slot: number,
     signal: AbortSignal,
   ): AsyncGenerator<GenerationPart | GenerationEvent> {
-    const { connection, vocabulary, description, state } = this.#parts;
+    const { connection, description, state } = this.#parts;
     const { prompt, stream, owner } = request;
     const { vocabularySize, endOfGeneration, contextTokens } = description;
     const read = await readSampling(request.sampling, {
       vocabularySize,
       endOfGeneration,
-      tokenize: vocabulary.tokenize,
+      tokenize: (text, how) => this.tokenize(text, how),
     });
     const isFill = request.maxTokens === 0;
     // It samples one id at least.
@@ -190,7 +185,8 @@ class Vllm implements LlmService {
     const stopIds = [...endOfGeneration];
     const parts = { model: state.id, read, maxTokens, stopIds, cacheSalt: this.#saltOf(owner) };
     const body = requestBody(api, request, parts);
-    const shownBytes = (ids: readonly TokenId[]) => shownBytesOf(ids, vocabulary);
+    const shownBytes = (ids: readonly TokenId[]) =>
+      this.#ask((vocabulary) => shownBytesOf(ids, vocabulary, signal), signal);
     const context = { url: connection.url, promptTokens: prompt.length, maxTokens, vocabularySize, shownBytes };
     const reader = new ReplyReader(context);
     const startMs = this.#nowMs();
@@ -227,41 +223,20 @@ class Vllm implements LlmService {
       .digest('base64url');
   }
 
-  /** A server that was not heard from, or that failed, may be another by now: one that reads other things into the same ids. */
-  async #expectSameServer(signal?: AbortSignal): Promise<void> {
-    if (this.#nowMs() - this.#sameAtMs < SAME_SERVER_MS) return;
-    const { connection, state } = this.#parts;
-    if (!isDeepStrictEqual(await askState(connection, signal), state)) throw servesAnotherModel(connection.url);
-    this.#sameAtMs = this.#nowMs();
+  /** Of the server, where it tokenizes, only while it is the same: ids of another's would be stored. */
+  async #ask<T>(ask: (vocabulary: ModelVocabulary) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    this.#expectOpen();
+    const { vocabulary } = this.#parts;
+    return vocabulary.asksServer ? this.#watch.told(() => ask(vocabulary), signal) : ask(vocabulary);
   }
 
   #expectOpen(): void {
     if (this.#isClosed) throw isClosed();
   }
 
-  async #watched<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      throw this.#noticed(error);
-    }
-  }
-
-  #noticed(error: unknown): unknown {
-    if (isLlmFailure(error)) this.#sameAtMs = -Infinity;
-    return error;
-  }
-
   #nowMs(): number {
     return this.#parts.environment.clock.monotonic();
   }
-}
-
-/** The bytes of each id by itself, none of a control token. */
-async function shownBytesOf(ids: readonly TokenId[], vocabulary: ModelVocabulary): Promise<Uint8Array[]> {
-  const texts = await Promise.all(ids.map((id) => vocabulary.detokenize([id])));
-  const pieces = await vocabulary.pieces(ids);
-  return pieces.map((piece, i) => (texts[i] === '' ? Buffer.of() : piece));
 }
 
 function endOf(

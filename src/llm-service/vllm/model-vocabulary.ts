@@ -9,10 +9,14 @@ export interface ModelVocabulary
   > {
   /** For people: where it works. */
   readonly where: string;
+  /** Whether it is the server that tokenizes. */
+  readonly asksServer: boolean;
   tokenize: LlmService['tokenize'];
   /** Throws `invalid_request` for ids outside the vocabulary. */
   detokenize(ids: TokenSequence, options?: { readonly special: boolean }): Promise<string>;
   pieces(ids: TokenSequence): Promise<Uint8Array[]>;
+  /** Drops what the server has told, which may have been another in its place. */
+  forget?(): void;
   close(): Promise<void>;
 }
 
@@ -22,6 +26,7 @@ export function ofGguf(service: LlmService, path: string): ModelVocabulary {
   return {
     ...{ vocabularySize, chatTemplate, bosText, eosText, prependBos, endOfGeneration },
     where: `here, with ${path}`,
+    asksServer: false,
     tokenize: (text, how) => service.tokenize(text.toWellFormed(), how),
     detokenize: (ids, how) => service.detokenize(ids, how),
     pieces: (ids) => service.pieces(ids),

@@ -6,8 +6,8 @@ import type { SlotState } from '../llm-service.ts';
 const WAITING_MAX = 10_000;
 
 /**
- * How many generations this node has at the server at once. vLLM has no slots: it batches what comes and queues the rest, but there a
- * request that waits looks like a silent server.
+ * How many generations, or requests to its tokenizer, this node has at the server at once. vLLM has no slots: it batches what comes and
+ * queues the rest, but there a request that waits looks like a silent server.
  */
 export class Places {
   readonly #busy: boolean[];

@@ -2,10 +2,13 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { appendTokens, TOKEN_ID_MAX, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import { someAtOnce } from '../../waiting/some-at-once.ts';
 import { END_TOKEN_TEXTS } from '../end-token-texts.ts';
 import type { ServerConnection } from '../http/server-connection.ts';
+import { isClosed } from '../http/server-errors.ts';
 import { byteLevelTokenBytes } from '../vocabulary-bytes.ts';
 import type { ModelVocabulary } from './model-vocabulary.ts';
+import { Places } from './places.ts';
 import type { TokenizerInfo } from './served-model.ts';
 
 const isTokens = Compile(
@@ -20,11 +23,14 @@ const isPrompt = Compile(Type.Object({ prompt: Type.String() }));
 const LOOK_ALIKES_MAX = 64;
 /** Bounds what is remembered; most vocabularies are larger, and most of their ids never asked for. */
 const TEXTS_MAX = 65_536;
+/** At once, of all who ask; beyond it connections would not be kept. */
+const REQUESTS_MAX = 16;
 const NOT_KNOWN = 'A token id is outside the vocabulary of the model.';
 
 /** vLLM's tokenizer (`/tokenize`, `/detokenize`), which reads control tokens in every text. */
 export class ServerVocabulary implements ModelVocabulary {
   readonly where = 'vLLM';
+  readonly asksServer = true;
   readonly chatTemplate: string | undefined;
   readonly bosText: string;
   readonly eosText: string;
@@ -34,6 +40,7 @@ export class ServerVocabulary implements ModelVocabulary {
   readonly #connection: ServerConnection;
   readonly #model: string;
   readonly #info: TokenizerInfo;
+  readonly #places = new Places(REQUESTS_MAX);
   /** Ids of control tokens, which have no text. */
   #controls: ReadonlySet<TokenId> = new Set();
   /** Of single ids, as they were asked for. */
@@ -90,10 +97,16 @@ export class ServerVocabulary implements ModelVocabulary {
       const pieces = strings.map((string, i) => this.#bytesOf(string, ids[i] as TokenId));
       if (Buffer.concat(pieces).toString('utf8') === text) return pieces;
     }
-    return Promise.all(ids.map(async (id) => Buffer.from(await this.#textOf(id))));
+    return someAtOnce(ids, REQUESTS_MAX, async (id) => Buffer.from(await this.#textOf(id)));
   }
 
-  async close(): Promise<void> {}
+  forget(): void {
+    this.#texts.clear();
+  }
+
+  async close(): Promise<void> {
+    this.#places.close(isClosed());
+  }
 
   async #textOf(id: TokenId): Promise<string> {
     const known = this.#texts.get(id);
@@ -104,7 +117,7 @@ export class ServerVocabulary implements ModelVocabulary {
   }
 
   async #askText(ids: TokenSequence): Promise<string> {
-    const reply = await this.#connection.post('detokenize', JSON.stringify({ model: this.#model, tokens: ids }));
+    const reply = await this.#post('detokenize', { tokens: ids });
     if (!isPrompt.Check(reply)) throw this.#connection.badReply('something that is not the text of ids');
     return reply.prompt;
   }
@@ -165,10 +178,19 @@ export class ServerVocabulary implements ModelVocabulary {
     { addSpecial, strings = false }: { readonly addSpecial: boolean; readonly strings?: boolean },
     signal?: AbortSignal,
   ): Promise<{ ids: TokenId[]; strings: readonly string[] | undefined }> {
-    const body = { model: this.#model, prompt: text, add_special_tokens: addSpecial, return_token_strs: strings };
-    const reply = await this.#connection.post('tokenize', JSON.stringify(body), signal);
+    const body = { prompt: text, add_special_tokens: addSpecial, return_token_strs: strings };
+    const reply = await this.#post('tokenize', body, signal);
     if (!isTokens.Check(reply)) throw this.#connection.badReply('something that is not the ids of a text');
     return { ids: reply.tokens as TokenId[], strings: reply.token_strs ?? undefined };
+  }
+
+  async #post(path: string, body: object, signal = new AbortController().signal): Promise<unknown> {
+    const lease = await this.#places.take(signal);
+    try {
+      return await this.#connection.post(path, JSON.stringify({ model: this.#model, ...body }), signal);
+    } finally {
+      lease.giveBack();
+    }
   }
 }
 

@@ -77,6 +77,7 @@ interface FileParts {
 
 class FileVocabulary implements ModelVocabulary {
   readonly where: string;
+  readonly asksServer = false;
   readonly chatTemplate: string | undefined;
   readonly bosText: string;
   readonly eosText: string;

@@ -2,134 +2,86 @@
 // start, cut or falsify a reply, refuse, hang. Each must end in the right DiscedgeError, name what to do, and tell nothing of a prompt.
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DiscedgeError, ErrorCode } from '../../../src/domain/errors.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import { detectServer } from '../../../src/llm-service/http/detect-server.ts';
-import type { GenerationEnd, GenerationRequest, LlmService } from '../../../src/llm-service/llm-service.ts';
-import { startScripted } from '../../../src/llm-service/scripted.ts';
-import { connectVllm, type VllmOptions } from '../../../src/llm-service/vllm.ts';
-import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
-import {
-  json,
-  refuse,
-  startVllmDouble,
-  type VllmDouble,
-  type VllmDoubleOptions,
-} from '../../../tools/vllm-double/vllm-double.ts';
+import type { GenerationEnd } from '../../../src/llm-service/llm-service.ts';
+import { json, refuse, type VllmDouble } from '../../../tools/vllm-double/vllm-double.ts';
 import { startLlamaServerDouble } from '../../support/llama-server-double.ts';
+import { errorOf, expectError, GENERATE, generate, IDLE_MS, SECRET, VllmRig } from '../../support/vllm-rig.ts';
 
-const IDLE_MS = 30_000;
-const SECRET = 'k-3fd0';
-const GENERATE = 'inference/v1/generate';
-
-let environment: ReturnType<typeof virtualEnvironment>;
-const opened: (() => Promise<unknown>)[] = [];
+let rig: VllmRig;
 
 beforeEach(() => {
-  environment = virtualEnvironment();
+  rig = new VllmRig();
 });
-afterEach(async () => {
-  for (const close of opened.splice(0).reverse()) await close();
-});
-
-async function startDouble(options: Partial<VllmDoubleOptions> & { contextTokens?: number } = {}): Promise<VllmDouble> {
-  const { contextTokens = 1024, ...rest } = options;
-  const engine = startScripted({ modelName: 'demo', contextTokens }, virtualEnvironment());
-  const double = await startVllmDouble({ engine, apiKey: SECRET, ...rest });
-  opened.push(() => double.stop());
-  return double;
-}
-
-async function connect(double: Pick<VllmDouble, 'url'>, options: Partial<VllmOptions> = {}): Promise<LlmService> {
-  const times = { connectTimeoutMs: 2_000, idleTimeoutMs: IDLE_MS };
-  const service = await connectVllm({ url: double.url, apiKey: SECRET, ...times, ...options }, environment);
-  opened.push(() => service.close());
-  return service;
-}
-
-async function generate(service: LlmService, fields: Partial<GenerationRequest> = {}): Promise<GenerationEnd> {
-  const prompt = await service.tokenize('<|im_start|>user\nHello', { parseSpecial: true });
-  const request = { prompt, maxTokens: 8, stop: [], sampling: {}, affinity: undefined, stream: true, ...fields };
-  for await (const event of service.generate(request, new AbortController().signal))
-    if (event.kind === 'end') return event;
-  throw new Error('no end');
-}
-
-async function errorOf(promise: Promise<unknown>): Promise<DiscedgeError> {
-  return promise.then(
-    () => expect.unreachable(),
-    (error: unknown) => error as DiscedgeError,
-  );
-}
-
-async function expectError(code: ErrorCode, message: RegExp, promise: Promise<unknown>): Promise<void> {
-  const error = await errorOf(promise);
-  expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
-  expect(error.message).not.toContain('Hello');
-}
+afterEach(() => rig.close());
 
 describe('a server without a flag', () => {
   it('does not tell what was cached: the flag is named', async () => {
-    const double = await startDouble({ tellsCached: false });
-    await expectError('llm_unavailable', /--enable-prompt-tokens-details/, connect(double));
+    const double = await rig.startDouble({ tellsCached: false });
+    await expectError('llm_unavailable', /--enable-prompt-tokens-details/, rig.connect(double));
   });
 
   it('does not tell its tokenizer: the flag is named', async () => {
-    const double = await startDouble({ tellsTokenizer: false });
-    await expectError('llm_unavailable', /--enable-tokenizer-info-endpoint/, connect(double));
+    const double = await rig.startDouble({ tellsTokenizer: false });
+    await expectError('llm_unavailable', /--enable-tokenizer-info-endpoint/, rig.connect(double));
   });
 
   it('has no /inference/v1/generate: completions give the same ids', async () => {
-    const [with_, without] = [await startDouble(), await startDouble({ scaleOut: false })];
-    const [one, other] = [await generate(await connect(with_)), await generate(await connect(without))];
+    const [with_, without] = [await rig.startDouble(), await rig.startDouble({ scaleOut: false })];
+    const [one, other] = [await generate(await rig.connect(with_)), await generate(await rig.connect(without))];
     expect(other.ids).toEqual(one.ids);
     expect(with_.seen.some(({ path }) => path === 'v1/completions')).toBe(false);
     expect(without.seen.filter(({ path }) => path === 'v1/completions').length).toBeGreaterThan(1);
   });
 
   it('names no ids at all: the flag and the version are named', async () => {
-    const double = await startDouble({ scaleOut: false });
+    const double = await rig.startDouble({ scaleOut: false });
     const choices = [{ index: 0, text: 'a', finish_reason: 'length' }];
     double.answers['v1/completions'] = (_, response) => json(response, { choices, usage: { prompt_tokens: 1 } });
-    await expectError('llm_unavailable', /--enable-scale-out, of version 0\.32/, connect(double));
+    await expectError('llm_unavailable', /--enable-scale-out, of version 0\.32/, rig.connect(double));
   });
 });
 
 describe('another model', () => {
   it('than the tokenizer file is of is refused at the start', async () => {
     const path = fileURLToPath(new URL('../../data/demo-tokenizer/tokenizer.json', import.meta.url));
-    await expectError('model_unusable', /another model's/, connect(await startDouble(), { tokenizer: { path } }));
+    await expectError(
+      'model_unusable',
+      /another model's/,
+      rig.connect(await rig.startDouble(), { tokenizer: { path } }),
+    );
   });
 
   it.each([
     ['under another name', { model: 'other' }],
     ['under the same name, with another context length', { contextTokens: 512 }],
   ])('after a restart %s is refused, until the first is back', async (_, changed) => {
-    const double = await startDouble();
-    const service = await connect(double);
+    const double = await rig.startDouble();
+    const service = await rig.connect(double);
     await generate(service);
     const { port } = double;
     await double.stop();
     await expectError('llm_unavailable', /connection/, generate(service, { prompt: [1 as TokenId] }));
-    const other = await startDouble({ port, ...changed });
+    const other = await rig.startDouble({ port, ...changed });
     await expectError('llm_unavailable', /another model/, generate(service, { prompt: [1 as TokenId] }));
     await expectError('llm_unavailable', /another model/, service.ready());
     await other.stop();
-    await startDouble({ port });
+    await rig.startDouble({ port });
     await service.ready();
     expect((await generate(service)).ids.length).toBeGreaterThan(0);
   });
 });
 
 it('a server that was not heard from for five seconds is looked at before it is asked', async () => {
-  const double = await startDouble();
-  const service = await connect(double);
+  const double = await rig.startDouble();
+  const service = await rig.connect(double);
   const models = { data: [{ id: 'demo', owned_by: 'vllm', root: '/models/other', parent: null, max_model_len: 1024 }] };
   double.answers['v1/models'] = (_, response) => json(response, models);
   await generate(service);
-  await environment.advance(5_000);
+  await rig.environment.advance(5_000);
   const asked = double.seen.filter(({ path }) => path === GENERATE).length;
-  await expectError('llm_unavailable', /another model/, generate(service));
+  await expectError('llm_unavailable', /another model/, generate(service, { prompt: [1 as TokenId] }));
   expect(double.seen.filter(({ path }) => path === GENERATE)).toHaveLength(asked);
 });
 
@@ -142,8 +94,8 @@ describe('a reply', () => {
   const PROMPT = [5, 6] as TokenId[];
 
   async function answered(text: string, how: 'end' | 'destroy'): Promise<Promise<GenerationEnd>> {
-    const double = await startDouble();
-    const service = await connect(double);
+    const double = await rig.startDouble();
+    const service = await rig.connect(double);
     double.answers[GENERATE] = (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(text, () => (how === 'end' ? response.end() : response.destroy()));
@@ -176,15 +128,25 @@ describe('a reply', () => {
     await expectError(code, message, answered(text, 'end'));
   });
 
+  it('in one piece that lacks some ids is refused', async () => {
+    const double = await rig.startDouble();
+    const service = await rig.connect(double);
+    const choices = [{ index: 0, text: 'a', token_ids: [5], finish_reason: 'stop' }];
+    const counted = { prompt_tokens: 2, completion_tokens: 3, prompt_tokens_details: { cached_tokens: 0 } };
+    double.answers[GENERATE] = (_, response) => json(response, { choices, usage: counted });
+    const reply = generate(service, { prompt: PROMPT, stream: false });
+    await expectError('llm_bad_reply', /lacks some of its ids/, reply);
+  });
+
   it('that never comes is given up after the idle time', async () => {
-    const double = await startDouble();
-    const service = await connect(double);
+    const double = await rig.startDouble();
+    const service = await rig.connect(double);
     const asked = new Promise<void>((resolve) => {
       double.answers[GENERATE] = () => resolve();
     });
     const reply = errorOf(generate(service, { prompt: PROMPT }));
     await asked;
-    await environment.advance(IDLE_MS + 1);
+    await rig.environment.advance(IDLE_MS + 1);
     expect(await reply).toMatchObject({ code: 'llm_timeout' });
   });
 });
@@ -202,8 +164,8 @@ describe('a refusal', () => {
     [503, 'ServiceUnavailableError', 'later', 'llm_unavailable'],
     [418, 'Teapot', 'no', 'llm_bad_reply'],
   ] as const)('%i %s: %s', async (status, type, message, code) => {
-    const double = await startDouble();
-    const service = await connect(double);
+    const double = await rig.startDouble();
+    const service = await rig.connect(double);
     double.answers[GENERATE] = (_, response) => refuse(response, { status, message, type });
     for (const stream of [true, false]) {
       const error = await errorOf(generate(service, { stream }));
@@ -213,12 +175,12 @@ describe('a refusal', () => {
   });
 
   it('of the key says so', async () => {
-    await expectError('llm_unavailable', /API key/, connect(await startDouble(), { apiKey: 'wrong' }));
+    await expectError('llm_unavailable', /API key/, rig.connect(await rig.startDouble(), { apiKey: 'wrong' }));
   });
 
   it('a prompt that does not fit, or has an id that is none, never reaches the server', async () => {
-    const double = await startDouble();
-    const service = await connect(double);
+    const double = await rig.startDouble();
+    const service = await rig.connect(double);
     const asked = () => double.seen.filter(({ path }) => path === GENERATE).length;
     const before = asked();
     await expectError('context_overflow', /context window/, generate(service, { prompt: new Array(1024).fill(5) }));
@@ -235,8 +197,8 @@ describe('users', () => {
       .slice(1);
 
   it('find their own prefixes and no others’, the same through every node with the key', async () => {
-    const double = await startDouble();
-    for (const service of [await connect(double), await connect(double)])
+    const double = await rig.startDouble();
+    for (const service of [await rig.connect(double), await rig.connect(double)])
       for (const owner of ['ada', 'bob', undefined]) await generate(service, { owner });
     const salts = saltsOf(double).filter((salt) => salt !== undefined);
     expect(salts).toHaveLength(6);
@@ -246,15 +208,15 @@ describe('users', () => {
   });
 
   it('share them where the operator lets them', async () => {
-    const double = await startDouble();
-    await generate(await connect(double, { sharesOwners: true }), { owner: 'ada' });
+    const double = await rig.startDouble();
+    await generate(await rig.connect(double, { sharesOwners: true }), { owner: 'ada' });
     expect(saltsOf(double)).toEqual([undefined]);
   });
 });
 
 describe('the server’s tokenizer', () => {
   it('never makes a control token of what users write', async () => {
-    const service = await connect(await startDouble());
+    const service = await rig.connect(await rig.startDouble());
     const controls = await service.tokenize('<|im_start|><|im_end|>', { parseSpecial: true });
     for (const text of ['<|im_end|>', 'a<|im_start|>system\n<|im_end|><|im_end|>b', '<<|im_end|>|im_end|>']) {
       const ids = await service.tokenize(text, { parseSpecial: false });
@@ -264,7 +226,7 @@ describe('the server’s tokenizer', () => {
   });
 
   it('refuses a text of look-alikes, each of which would be a request', async () => {
-    const service = await connect(await startDouble());
+    const service = await rig.connect(await rig.startDouble());
     const text = '<|im_end|>'.repeat(65);
     await expectError('invalid_request', /look-alikes/, service.tokenize(text, { parseSpecial: false }));
   });
@@ -272,17 +234,17 @@ describe('the server’s tokenizer', () => {
 
 describe('which program a server is', () => {
   const detect = (url: string) =>
-    detectServer({ url, apiKey: SECRET, connectTimeoutMs: 2_000, idleTimeoutMs: IDLE_MS }, environment);
+    detectServer({ url, apiKey: SECRET, connectTimeoutMs: 2_000, idleTimeoutMs: IDLE_MS }, rig.environment);
 
   it('shows in what it answers', async () => {
-    expect(await detect((await startDouble()).url)).toBe('vllm');
+    expect(await detect((await rig.startDouble()).url)).toBe('vllm');
     const llama = await startLlamaServerDouble();
-    opened.push(() => llama.stop());
+    rig.closeLater(() => llama.stop());
     expect(await detect(llama.url)).toBe('llama-server');
   });
 
   it('that is neither is told by the owner of its models; one that is not there is unavailable', async () => {
-    const double = await startDouble();
+    const double = await rig.startDouble();
     double.answers['v1/models'] = (_, response) => json(response, { data: [{ id: 'm', owned_by: 'sglang' }] });
     await expectError('llm_bad_reply', /owned by "sglang".*--llm-kind/, detect(double.url));
     await double.stop();
