@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { recordId, recordsKeygroup } from '../../src/context-store/fred/names.ts';
 import { FredClient } from '../../src/context-store/fred/wire/fred-client.ts';
 import { readFredTls } from '../../src/context-store/fred/wire/fred-tls.ts';
+import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import type { ClusterName } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
@@ -197,6 +198,28 @@ test('a deleted session leaves no text in FReD, whoever deletes it', async () =>
     client.close();
   }
   expect(await a.store.read(key)).toMatchObject({ deleted: true });
+});
+
+test('what was deleted right before a stop leaves no text, though nothing is written after the start', async () => {
+  const [a, b] = (await cluster.open('a', 'b')) as [FredStoreNode, FredStoreNode];
+  const key = sessionKey('secret');
+  await b.eventuallyHolds([await a.write({ key: sessionKey('kept') }), await a.write({ key })]);
+  const log = { origin: a.id, incarnation: a.store.incarnation, keygroup: KEYGROUP };
+  await a.close();
+  const deletion = await b.delete(key);
+  const replica = await openReplica({ folder: a.folder, nodeId: a.id, bytesMax: 1_000_000_000 }, a.environment);
+  replica.rememberDeleted();
+  const { origin, incarnation } = deletion.record;
+  const ofB = { origin, incarnation, keygroup: KEYGROUP };
+  await replica.receiveFetched(ofB, [{ sequence: 1, sealed: deletion }], { areUsed: true });
+  expect(replica.deletedRecords(KEYGROUP)).toEqual([2]);
+  await replica.close();
+  await a.open();
+  const client = await clientOf('node');
+  await eventually(async () =>
+    expect(await client.read({ keygroup: records(), id: recordId(log, 2) })).toMatchObject([{ value: '0' }]),
+  );
+  client.close();
 });
 
 test('a node whose disk was wiped gets its own records back, and goes on under another incarnation', async () => {

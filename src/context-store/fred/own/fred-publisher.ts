@@ -118,9 +118,10 @@ export class FredPublisher {
     const { clock } = this.#environment;
     let anchorAtMs = clock.monotonic() + anchorEveryMs;
     while (!signal.aborted && !this.#mustLook) {
+      const { sequence: end } = replica.cursor(log);
       const entries = await replica.readLog(log, { after: this.#published, limit: WINDOW });
       await this.#giveAll(entries, signal);
-      this.#published = entries.at(-1)?.sequence ?? this.#published;
+      this.#published = Math.max(this.#published, entries.at(-1)?.sequence ?? end);
       await this.#blankDeleted(signal);
       onProgress();
       if (clock.monotonic() >= anchorAtMs) {
@@ -140,13 +141,17 @@ export class FredPublisher {
     await this.#goOnAfter(Math.max(0, ...[...held].slice(-1)));
     let after = 0;
     for (;;) {
+      const { sequence: end } = replica.cursor(log);
       const entries = await replica.readLog(log, { after, limit: WINDOW * 8 });
-      if (entries.length === 0) break;
+      if (entries.length === 0) {
+        // The last ones may be gone, and are to be blanked.
+        this.#published = Math.max(after, end);
+        return;
+      }
       const lost = entries.filter(({ sequence }) => !held.has(sequence));
       for (let at = 0; at < lost.length; at += WINDOW) await this.#giveAll(lost.slice(at, at + WINDOW), signal);
       after = (entries.at(-1) as LogEntry).sequence;
     }
-    this.#published = after;
   }
 
   /** Items beyond the log tell that an older copy of this node's disk was put back. */

@@ -4,7 +4,7 @@ import { pause } from '../../../waiting/pause.ts';
 import { failureText } from '../../replication/failure-text.ts';
 import { type FredPlace, NODES_MAX } from '../../replication/peers/peer-protocol.ts';
 import { endOfMany } from '../end-of-many.ts';
-import { itemId, MEMBERS_ROOT, nodeCode, startCode } from '../names.ts';
+import { itemId, MEMBERS_ROOT, MEMBERS_ROOT_VALUE, nodeCode, startCode } from '../names.ts';
 import { MEMBER_EXPIRY_SECONDS } from '../own/own-fred-node.ts';
 import type { FredClient } from '../wire/fred-client.ts';
 import { decodeMember, encodeMember, type MemberItem } from './members.ts';
@@ -35,6 +35,8 @@ export class MemberItems {
   readonly #toldAtMs = new Map<NodeId, number>();
   /** FReD nodes whose edge nodes are not known. */
   readonly #strangers = new Map<string, FredClient>();
+  /** Hosts of those that are being asked. */
+  readonly #asked = new Set<string>();
   readonly #start: string;
   readonly #end = endOfMany();
   #looking: Promise<void> | undefined;
@@ -98,11 +100,22 @@ export class MemberItems {
     const known = new Set([this.#fredNode, ...fredNodes()]);
     // What a FReD node was told while it was away never comes to it by itself: those of nodes unknown here are asked, too.
     const unknown = replicas.filter(({ nodeId }) => !known.has(nodeId)).slice(0, NODES_MAX);
-    const asked = [ownClient, ...unknown.map(({ host }) => this.#clientAt(host))];
-    const found = await Promise.allSettled(
-      asked.map((client) => client.scan({ keygroup: members, id: MEMBERS_ROOT, count: MEMBER_ITEMS_MAX }, { signal })),
-    );
-    const items = found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+    for (const { host } of unknown) this.#askStranger(host);
+    await this.#placeAllAt(ownClient);
+  }
+
+  /** Not waited for: one that has gone for good stays on FReD's list, and may answer nothing. */
+  #askStranger(host: string): void {
+    if (this.#asked.has(host)) return;
+    this.#asked.add(host);
+    this.#placeAllAt(this.#clientAt(host))
+      .catch((error) => this.#environment.logger.debug('members_not_read', { host, why: failureText(error) }))
+      .finally(() => this.#asked.delete(host));
+  }
+
+  async #placeAllAt(client: FredClient): Promise<void> {
+    const range = { keygroup: this.#options.members, id: MEMBERS_ROOT, count: MEMBER_ITEMS_MAX };
+    const items = await client.scan(range, { signal: this.#end.signal });
     await Promise.all(items.flatMap(({ value }) => decodeMember(value) ?? []).map((item) => this.#place(item)));
   }
 
@@ -128,11 +141,14 @@ export class MemberItems {
     }
   }
 
-  /** Under an id that is new each time: of one that is written again after a wipe the new value is dropped without a sign. */
+  /** The item where scans begin is renewed. The rest is under an id that is new each time: of one that is written again after a wipe the new value is dropped without a sign. */
   async #tell(): Promise<void> {
     const { ownClient, members, nodeId, ownBox } = this.#options;
+    const { signal } = this.#end;
+    // Without it the keygroup counts as lost.
+    await ownClient.update({ keygroup: members, id: MEMBERS_ROOT, value: MEMBERS_ROOT_VALUE }, { signal });
     const id = itemId({ nodeCode: nodeCode(nodeId), start: this.#start, number: ++this.#told });
     const item = { nodeId, fredNode: this.#fredNode as string, box: ownBox, atMs: this.#environment.clock.now() };
-    await ownClient.update({ keygroup: members, id, value: encodeMember(item) }, { signal: this.#end.signal });
+    await ownClient.update({ keygroup: members, id, value: encodeMember(item) }, { signal });
   }
 }

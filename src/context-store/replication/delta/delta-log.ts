@@ -1,4 +1,5 @@
 import { CorruptRecord, openRecord, type SealedRecord } from '../../../domain/record/record-codec.ts';
+import { NewerRecord } from '../../../domain/record/record-version.ts';
 import { type LogEntry, logText, type OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type DeltaParent, deltaBytes } from './delta-record.ts';
@@ -11,12 +12,12 @@ export function bytesToPublish(replica: ReplicaStore, log: OriginLog, entry: Log
   const bytes = replica.recordBytes(entry);
   if (bytes === undefined) return undefined;
   const sealed = soundRecord(bytes);
-  // Damaged bytes are sent as they are: the peers refuse and count them.
+  // Damaged bytes are sent as they are: the peers refuse and count them. So are newer ones, which peers may read.
   if (sealed === undefined) return bytes;
   return deltaBytes(sealed, parentOf(replica, log, { entry, sealed }));
 }
 
-/** A log's record at a sequence, as far as it is here and sound. */
+/** A log's record at a sequence, as far as it is here, sound and of a version that this build reads. */
 export function recordAt(replica: ReplicaStore, log: OriginLog, sequence: number): SealedRecord | undefined {
   if (sequence < 1) return undefined;
   const entry = replica.logEntry(log, sequence);
@@ -41,7 +42,7 @@ function soundRecord(bytes: Uint8Array): SealedRecord | undefined {
   try {
     return openRecord(bytes);
   } catch (error) {
-    if (error instanceof CorruptRecord) return undefined;
+    if (error instanceof CorruptRecord || error instanceof NewerRecord) return undefined;
     throw error;
   }
 }
