@@ -92,8 +92,9 @@ export class Warmer {
   /** The session's client says that its next turn comes here. Cheap, however often it is said. */
   coming(key: SessionKey): void {
     if (this.#stopping.signal.aborted) return;
-    this.#parts.plan.coming(key);
-    this.#wake();
+    void this.#comes(key).catch((error: unknown) => {
+      if (!this.#stopping.signal.aborted) this.#failed(error);
+    });
   }
 
   /** A turn of the session was answered here; `hasMoved`: the one before it was answered at another node. */
@@ -158,12 +159,12 @@ export class Warmer {
   }
 
   async #warm({ key, chance }: Expected): Promise<WarmingEnd> {
-    const { warming, budget, clock, logger, nextPrompt } = this.#parts;
+    const { warming, budget, clock, records, nextPrompt } = this.#parts;
     const keyText = sessionKeyText(key);
     const asking = new AbortController();
     this.#current = { keyText, asking };
     try {
-      const prompt = await nextPrompt(await this.#load(key, asking.signal));
+      const prompt = await nextPrompt(await records.load(key));
       if (asking.signal.aborted) return 'stopped';
       if (prompt === undefined || prompt.length === 0) return 'unfit';
       if (!budget.allows(prompt.length, warming.speed()?.bytesPerToken)) return 'no_budget';
@@ -174,21 +175,32 @@ export class Warmer {
       for (const other of budget.spend(keyText, evaluatedTokens, spent)) warming.forget(other);
       return end;
     } catch (error) {
-      // The LLM Service, the disk or a peer is gone, and says so where it is needed.
-      if (error instanceof DiscedgeError) logger.debug('warming_failed', { code: error.code });
-      else logger.warn('warming_failed', {}, error);
+      this.#failed(error);
       return asking.signal.aborted ? 'stopped' : 'failed';
     } finally {
       this.#current = undefined;
     }
   }
 
-  /** The session; one that is not here is asked of the peers. */
-  async #load(key: SessionKey, signal: AbortSignal): Promise<CachedSession> {
-    const { records } = this.#parts;
+  /** Beside all warming: peers may take their time to say that they have no such session. */
+  async #comes(key: SessionKey): Promise<void> {
+    const { plan, records } = this.#parts;
     const session = await records.load(key);
-    if (session.history.size > 0 || session.deleted || records.sharing?.fetch === undefined) return session;
-    await records.sharing.fetch(key, { waitMs: FETCH_WAIT_MS, signal });
-    return records.load(key);
+    if (session.deleted || this.#stopping.signal.aborted) return;
+    if (session.history.size > 0) {
+      plan.coming(key);
+      this.#wake();
+    } else if (plan.awaits(key)) {
+      // What that brings has it warmed, as every record of a session that is awaited.
+      const signal = AbortSignal.any([this.#stopping.signal]);
+      await records.sharing?.fetch?.(key, { waitMs: FETCH_WAIT_MS, signal });
+    }
+  }
+
+  /** The LLM Service, the disk or a peer is gone, and says so where it is needed. */
+  #failed(error: unknown): void {
+    const { logger } = this.#parts;
+    if (error instanceof DiscedgeError) logger.debug('warming_failed', { code: error.code });
+    else logger.warn('warming_failed', {}, error);
   }
 }

@@ -1,5 +1,5 @@
 import type { RecordSource } from '../../context-store/context-store.ts';
-import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
+import { type SessionKey, type SessionKeyText, sessionKeyText, type UserId } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { type SeenTurn, Tracks } from './tracks.ts';
 import type { WarmingPolicy } from './warming-policy.ts';
@@ -11,6 +11,9 @@ const COMING_EVERY_MS = 5_000;
 const COMING_MS = 60_000;
 /** Clients that are remembered to have said so. */
 const COMING_MAX = 1_024;
+/** Sessions that are not here and whose clients say that they come, of one user and of all: anybody can invent ids. */
+export const AWAITED_OF_USER_MAX = 16;
+const AWAITED_MAX = 256;
 
 /**
  * Which sessions are to be warmed, and in which order: what a policy makes of the turns that are seen, and what clients say.
@@ -22,6 +25,8 @@ export class WarmingPlan {
   readonly #tracks: Tracks;
   readonly #queue = new WarmingQueue();
   readonly #coming = new Map<SessionKeyText, number>();
+  /** Those of which nothing is here. */
+  readonly #awaited = new Map<SessionKeyText, { readonly userId: UserId; readonly saidMs: number }>();
 
   constructor(policy: WarmingPolicy, clock: Pick<Clock, 'now'>) {
     this.#policy = policy;
@@ -47,7 +52,10 @@ export class WarmingPlan {
     if (isNews) this.#policy.learn?.(track);
     const expected = this.#policy.expect(track, this.#clock.now());
     // A turn that was taken here has left its context in the KV cache.
-    if (from === 'here') this.#coming.delete(keyText);
+    if (from === 'here') {
+      this.#coming.delete(keyText);
+      this.#awaited.delete(keyText);
+    }
     const isComing = this.#isComing(keyText);
     const chance = isComing ? 1 : expected?.chance;
     const isWorth = isComing || expected?.isWorth === true;
@@ -56,22 +64,41 @@ export class WarmingPlan {
     return chance;
   }
 
-  /** Its client says that it comes here next. */
+  /** Its client says that it comes here next; it is here, and takes the place of none that records asked for. */
   coming(key: SessionKey): void {
     const keyText = sessionKeyText(key);
     const nowMs = this.#clock.now();
+    this.#awaited.delete(keyText);
     const before = this.#coming.get(keyText);
     if (before !== undefined && nowMs - before < COMING_EVERY_MS) return;
     this.#coming.delete(keyText);
     this.#coming.set(keyText, nowMs);
     if (this.#coming.size > COMING_MAX) this.#coming.delete(this.#coming.keys().next().value as SessionKeyText);
-    this.#queue.add({ key, chance: 1 });
+    this.#queue.add({ key, chance: 1 }, { isModest: true });
+  }
+
+  /**
+   * Its client says so of a session that is not here: its next record has it warmed. Returns whether it is worth being looked for
+   * now; not where that was said just before, or of too many others.
+   */
+  awaits(key: SessionKey): boolean {
+    const keyText = sessionKeyText(key);
+    const nowMs = this.#clock.now();
+    const before = this.#awaited.get(keyText);
+    if (before !== undefined && nowMs - before.saidMs < COMING_EVERY_MS) return false;
+    for (const [other, { saidMs }] of this.#awaited) if (nowMs - saidMs >= COMING_MS) this.#awaited.delete(other);
+    this.#awaited.delete(keyText);
+    const ofUser = [...this.#awaited.values()].filter(({ userId }) => userId === key.userId);
+    if (ofUser.length >= AWAITED_OF_USER_MAX || this.#awaited.size >= AWAITED_MAX) return false;
+    this.#awaited.set(keyText, { userId: key.userId, saidMs: nowMs });
+    return true;
   }
 
   /** There is no such session any more. */
   removed(keyText: SessionKeyText): void {
     this.#queue.remove(keyText);
     this.#coming.delete(keyText);
+    this.#awaited.delete(keyText);
     this.#tracks.end(keyText);
   }
 
@@ -81,7 +108,7 @@ export class WarmingPlan {
   }
 
   #isComing(keyText: SessionKeyText): boolean {
-    const saidMs = this.#coming.get(keyText);
+    const saidMs = this.#coming.get(keyText) ?? this.#awaited.get(keyText)?.saidMs;
     return saidMs !== undefined && this.#clock.now() - saidMs < COMING_MS;
   }
 }

@@ -28,8 +28,13 @@ export class WarmingQueue {
     return this.#waiting.has(keyText);
   }
 
-  add(expected: Expected): void {
+  /** `isModest`: it takes the place of no other. */
+  add(expected: Expected, { isModest = false } = {}): void {
     const keyText = sessionKeyText(expected.key);
+    if (isModest && this.#waiting.size >= EXPECTED_MAX && !this.#waiting.has(keyText)) {
+      this.#dropped++;
+      return;
+    }
     this.#waiting.delete(keyText);
     this.#waiting.set(keyText, expected);
     if (this.#waiting.size <= EXPECTED_MAX) return;

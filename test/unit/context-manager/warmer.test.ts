@@ -3,6 +3,7 @@
 // expects any more.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { NodeOptions } from '../../../src/context-manager/node-options.ts';
+import { AWAITED_OF_USER_MAX } from '../../../src/context-manager/warmer/warming-plan.ts';
 import { EXPECTED_MAX } from '../../../src/context-manager/warmer/warming-queue.ts';
 import type { NodeId, SessionId, SessionKey, UserId } from '../../../src/domain/identifiers.ts';
 import { commonPrefixLength, type TokenSequence } from '../../../src/domain/token-sequence.ts';
@@ -279,6 +280,20 @@ describe('what clients say', () => {
     rig.manager.warmer?.coming(keyOf(rig, 's'));
     await rig.settled();
     expect(rig.manager.warmer?.status.ends.warm).toBe(1);
+  });
+
+  test('sessions that nobody has hold up no other, and few are asked for', async () => {
+    const rig = await fetchingRig(optionsOf('b', { warming: 'hinted' }, {}));
+    rig.store.peers = to.store.peers;
+    await from.turn({ session: 's', turn: 1, text: LONG, nextNodes: ['b'] });
+    for (let n = 0; n < AWAITED_OF_USER_MAX; n++) rig.store.holdFetch();
+    for (let n = 0; n < 1_000; n++) rig.manager.warmer?.coming(keyOf(rig, `invented-${n}`));
+    await rig.environment.advance(0);
+    for (const sealed of from.store.appended) await rig.store.arrive(sealed);
+    await rig.settled();
+    expect(rig.manager.warmer?.status.ends).toEqual({ warm: 1 });
+    expect(rig.store.fetches).toHaveLength(AWAITED_OF_USER_MAX);
+    expect(rig.manager.warmer?.status).toMatchObject({ queued: 0, dropped: 0 });
   });
 });
 

@@ -1,10 +1,10 @@
 // Which sessions wait to be warmed: tries to make the queue grow, starve what is new, hold what is gone, or warm a session twice.
 import { describe, expect, test } from 'vitest';
 import { WarmingBudget } from '../../../src/context-manager/warmer/warming-budget.ts';
-import { WarmingPlan } from '../../../src/context-manager/warmer/warming-plan.ts';
+import { AWAITED_OF_USER_MAX, WarmingPlan } from '../../../src/context-manager/warmer/warming-plan.ts';
 import type { WarmingPolicy } from '../../../src/context-manager/warmer/warming-policy.ts';
 import { EXPECTED_MAX } from '../../../src/context-manager/warmer/warming-queue.ts';
-import { type NodeId, type SessionKey, sessionKeyText } from '../../../src/domain/identifiers.ts';
+import { type NodeId, type SessionKey, sessionKeyText, type UserId } from '../../../src/domain/identifiers.ts';
 import { sessionKey } from '../../../tools/turn-records.ts';
 
 const ALL: WarmingPolicy = { expect: () => ({ chance: 1, isWorth: true }) };
@@ -35,6 +35,29 @@ test('of thousands at once the newest wait, and the others are counted', () => {
   expect(plan.queued).toBe(EXPECTED_MAX);
   expect(plan.dropped).toBe(5_000 - EXPECTED_MAX);
   expect(waiting().startsWith('s4999 s4998 s4997')).toBe(true);
+});
+
+test('what clients say takes the place of nothing that records asked for', () => {
+  const { plan, seen, waiting } = planOf();
+  for (let n = 0; n < EXPECTED_MAX; n++) seen(`s${n}`, 1);
+  for (let n = 0; n < 100; n++) plan.coming(sessionKey(`said${n}`));
+  expect(plan.dropped).toBe(100);
+  expect(waiting()).toMatch(/^s255 .* s0$/);
+});
+
+test('of a session that is not here its record is awaited, of few for each user, for a minute', () => {
+  const { plan, clock, seen, waiting } = planOf({ expect: () => ({ chance: 0, isWorth: false }) });
+  const asked = Array.from({ length: 1_000 }, (_, n) => plan.awaits(sessionKey(`s${n}`))).filter(Boolean);
+  expect(asked).toHaveLength(AWAITED_OF_USER_MAX);
+  expect(plan.awaits({ ...sessionKey('other'), userId: 'another' as UserId })).toBe(true);
+  expect(plan.queued).toBe(0);
+  seen('s0', 1);
+  seen('s999', 1);
+  expect(waiting()).toBe('s0');
+  clock.ms += 60_000;
+  expect(plan.awaits(sessionKey('s999'))).toBe(true);
+  seen('s1', 1);
+  expect(waiting()).toBe('');
 });
 
 test('a turn taken here, and a session that is gone, wait no longer', () => {
