@@ -5,6 +5,8 @@ import { type SeenTurn, Tracks } from './tracks.ts';
 import type { WarmingPolicy } from './warming-policy.ts';
 import { type Expected, WarmingQueue } from './warming-queue.ts';
 
+/** A turn that was taken so long ago is followed by none soon: a node that catches up after a cut warms nothing for it. */
+export const STILL_MS = 3_600_000;
 /** A client that says again and again that it comes is heard this often, */
 const COMING_EVERY_MS = 5_000;
 /** and is expected for so long, whatever comes of its session meanwhile. */
@@ -58,7 +60,7 @@ export class WarmingPlan {
     }
     const isComing = this.#isComing(keyText);
     const chance = isComing ? 1 : expected?.chance;
-    const isWorth = isComing || expected?.isWorth === true;
+    const isWorth = isComing || (expected?.isWorth === true && this.#clock.now() - turn.atMs < STILL_MS);
     if (isWorth && chance !== undefined && from === 'elsewhere') this.#queue.add({ key, chance });
     else this.#queue.remove(keyText);
     return chance;

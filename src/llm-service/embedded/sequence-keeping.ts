@@ -71,11 +71,13 @@ export class SequenceKeeping {
 
   /**
    * A sequence for what is evaluated ahead of need; `kept` where the state is in a file and comes from there as it is wanted;
-   * `undefined` where all that is held is worth more, and not all of it is kept anyway.
+   * `undefined` where all that is held is worth more, and not all of it is kept anyway, and once `stop` has aborted.
    */
-  async acquireToWarm(request: WarmRequest): Promise<Lease | 'kept' | undefined> {
+  async acquireToWarm(request: WarmRequest, stop: AbortSignal): Promise<Lease | 'kept' | undefined> {
     const { keeper } = this.#parts;
     await this.idle();
+    // Its session may be gone by now: then nothing makes room for it.
+    if (stop.aborted) return undefined;
     const lease = this.#pool.leaseToWarm(request);
     if (lease !== undefined || keeper === undefined) return lease;
     if (keeper.keptTokens(request.affinity, request.prompt) === request.prompt.length) return 'kept';
@@ -83,7 +85,7 @@ export class SequenceKeeping {
     if (least === undefined) return undefined;
     const isKept = await this.#save(least, least.found);
     await this.release(least);
-    return isKept ? this.#pool.leaseToWarm(request, least.sequence) : undefined;
+    return isKept && !stop.aborted ? this.#pool.leaseToWarm(request, least.sequence) : undefined;
   }
 
   /** For a generation that has come, or ahead of one. Never rejects. */

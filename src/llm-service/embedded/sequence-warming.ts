@@ -52,9 +52,9 @@ export class SequenceWarming implements WarmableEngine {
     this.#parts.sequences.expect(affinity, chance);
   }
 
-  async claim(request: WarmRequest): Promise<WarmPlace | 'no_room'> {
+  async claim(request: WarmRequest, stop: AbortSignal): Promise<WarmPlace | 'no_room'> {
     const { sequences, account } = this.#parts;
-    const lease = await sequences.acquireToWarm(request);
+    const lease = await sequences.acquireToWarm(request, stop);
     if (lease === undefined) return 'no_room';
     if (lease === 'kept') return inAFile(request);
     const { restoredTokens, warm } = await sequences.prepare(lease, request, { isReturn: false });

@@ -12,8 +12,11 @@ export const WAITING_WARMINGS_MAX = 64;
 export interface WarmableEngine {
   /** Throws what a generation with such a prompt would. */
   check(prompt: TokenSequence): void;
-  /** Makes a place ready that holds as much of the prompt as there is; nothing that is worth more makes room for it. */
-  claim(request: WarmRequest): Promise<WarmPlace | 'no_room' | 'not_kept'>;
+  /**
+   * Makes a place ready that holds as much of the prompt as there is; nothing that is worth more makes room for it, and nothing at all
+   * once `stop` has aborted.
+   */
+  claim(request: WarmRequest, stop: AbortSignal): Promise<WarmPlace | 'no_room' | 'not_kept'>;
   /** The most ids that are evaluated at a time, while nothing else goes on. */
   chunkTokens(): number;
   speed(): WarmingSpeed | undefined;
@@ -161,8 +164,8 @@ export class ChunkedWarming implements Warming {
     { request, stop }: Work,
     count: (counted: Counted) => void,
   ): Promise<'warm' | 'no_room' | 'not_kept' | undefined> {
-    const place = await this.#engine.claim(request);
-    if (typeof place === 'string') return place;
+    const place = await this.#engine.claim(request, stop);
+    if (typeof place === 'string') return stop.aborted ? undefined : place;
     const { heldTokens, restoredTokens } = place;
     const promptTokens = request.prompt.length;
     let from = heldTokens;

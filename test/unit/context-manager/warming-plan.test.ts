@@ -1,7 +1,7 @@
 // Which sessions wait to be warmed: tries to make the queue grow, starve what is new, hold what is gone, or warm a session twice.
 import { describe, expect, test } from 'vitest';
 import { WarmingBudget } from '../../../src/context-manager/warmer/warming-budget.ts';
-import { AWAITED_OF_USER_MAX, WarmingPlan } from '../../../src/context-manager/warmer/warming-plan.ts';
+import { AWAITED_OF_USER_MAX, STILL_MS, WarmingPlan } from '../../../src/context-manager/warmer/warming-plan.ts';
 import type { WarmingPolicy } from '../../../src/context-manager/warmer/warming-policy.ts';
 import { EXPECTED_MAX } from '../../../src/context-manager/warmer/warming-queue.ts';
 import { type NodeId, type SessionKey, sessionKeyText, type UserId } from '../../../src/domain/identifiers.ts';
@@ -35,6 +35,19 @@ test('of thousands at once the newest wait, and the others are counted', () => {
   expect(plan.queued).toBe(EXPECTED_MAX);
   expect(plan.dropped).toBe(5_000 - EXPECTED_MAX);
   expect(waiting().startsWith('s4999 s4998 s4997')).toBe(true);
+});
+
+test('turns of long ago, which come after a cut, have nothing warmed unless their client comes', () => {
+  const { plan, clock, seen, waiting } = planOf();
+  const late = (session: string, atMs: number) =>
+    plan.seen(sessionKey(session), { turn: 1, node: 'e2' as NodeId, atMs, nextNodes: [] }, 'elsewhere');
+  clock.ms = 2 * STILL_MS;
+  late('old', STILL_MS);
+  late('recent', STILL_MS + 1);
+  plan.awaits(sessionKey('said'));
+  late('said', 0);
+  seen('new', 1);
+  expect(waiting()).toBe('new said recent');
 });
 
 test('what clients say takes the place of nothing that records asked for', () => {

@@ -42,6 +42,7 @@ beforeEach(() => {
     settled: async () => {},
     expect: () => {},
     forget: async () => {},
+    yieldRoom: async () => {},
     put: async ({ affinity }: { affinity: string }) => puts.push(affinity),
   };
   keeper = new StateKeeper({ shelf: shelf as unknown as StateShelf, speeds, clock });
@@ -80,7 +81,7 @@ test('what sessions begin with is kept by the first turn that begins so, though 
   };
   expect(await turn('a', 1)).toBeUndefined();
   const request = { prompt: prompt(2), affinity: 'b', owner: undefined, chance: 1 };
-  const lease = await keeping.acquireToWarm(request);
+  const lease = await keeping.acquireToWarm(request, never());
   if (typeof lease !== 'object') throw new Error('no sequence');
   expect((await keeping.prepare(lease, request, { isReturn: false })).keepAt).toBeUndefined();
   lease.release();
@@ -99,4 +100,18 @@ test('a generation that is aborted does not wait for what is done with sequences
   const acquiring = keeping.acquire({ prompt: prompt(2), affinity: 'b' }, abort.signal);
   abort.abort(new Error('timed out'));
   await expect(acquiring).rejects.toThrow('timed out');
+});
+
+test('a session that is gone before there is a sequence to warm it in pushes out nothing', async () => {
+  const { sequences, keeping } = keepingOf(1);
+  const lease = await keeping.acquire({ prompt: prompt(1), affinity: 'a' }, never());
+  for (const sequence of sequences) sequence.held = prompt(1);
+  keeping.giveBack(lease);
+  const stop = new AbortController();
+  const request = { prompt: ids(1_000, 5_000), affinity: 'b', owner: undefined, chance: 1 };
+  const acquiring = keeping.acquireToWarm(request, stop.signal);
+  stop.abort();
+  expect(await acquiring).toBeUndefined();
+  const own = await keeping.acquire({ prompt: prompt(1), affinity: 'a' }, never());
+  expect(own.found?.affinity).toBe('a');
 });
