@@ -1,4 +1,5 @@
 // What the double of FReD loses, refuses and dies of, and that no record goes with it.
+import { cp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { recordId, recordsKeygroup } from '../../src/context-store/fred/names.ts';
@@ -220,6 +221,33 @@ test('what was deleted right before a stop leaves no text, though nothing is wri
     expect(await client.read({ keygroup: records(), id: recordId(log, 2) })).toMatchObject([{ value: '0' }]),
   );
   client.close();
+});
+
+test('what is written on an older copy of a disk reaches the others, under numbers of its own', async () => {
+  const [a, b] = (await cluster.open('a', 'b')) as [FredStoreNode, FredStoreNode];
+  const before = await a.writeMany(3, 'before');
+  await b.eventuallyHolds(before);
+  await a.close();
+  const copy = `${a.folder}-copy`;
+  await cp(a.folder, copy, { recursive: true });
+  await a.open();
+  await b.eventuallyHolds(await a.writeMany(5, 'forgotten'));
+  // An id that anybody may write.
+  const log = { origin: a.id, incarnation: a.store.incarnation, keygroup: KEYGROUP };
+  const client = await clientOf('node');
+  await client.update({ keygroup: records(), id: recordId(log, 36 ** 10 - 1), value: 'forged' });
+  client.close();
+  await a.close();
+  await rm(a.folder, { recursive: true });
+  await rename(copy, a.folder);
+  nodes.doubles.naming.isDown = true;
+  await a.open();
+  const early = await a.writeMany(2, 'early');
+  nodes.doubles.naming.isDown = false;
+  await b.eventuallyHolds(early);
+  const later = await a.writeMany(2, 'later');
+  await b.eventuallyHolds(later);
+  expect(a.store.sharing.status().outbox).toMatchObject([{ last: 12 }]);
 });
 
 test('a node whose disk was wiped gets its own records back, and goes on under another incarnation', async () => {

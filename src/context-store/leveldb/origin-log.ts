@@ -203,10 +203,21 @@ export class LogChanges {
   }
 
   /** `undefined` for a record of another node or disk: this node does not publish it. */
+  /** An own record gets the next sequence; nothing is changed where it is not logged there any more. */
+  renumber(log: OriginLog, { hash, sequence }: LogEntry): void {
+    const entry = readLogEntry(this.#tables, log, sequence);
+    if (entry?.hash !== hash || this.#removed.has(hash)) return;
+    this.#removed.set(hash, { log, sequence });
+    this.#added.set(hash, { ...this.#next(log), recordKey: entry.recordKey });
+  }
+
   #nextOwn({ record }: SealedRecord): LogPosition | undefined {
     const { origin, incarnation } = this.#own;
     if (record.origin !== origin || record.incarnation !== incarnation) return undefined;
-    const log = { origin, incarnation, keygroup: record.keygroup };
+    return this.#next({ origin, incarnation, keygroup: record.keygroup });
+  }
+
+  #next(log: OriginLog): LogPosition {
     const { sequence, streamSequence } = this.cursor(log);
     this.settle(log, { sequence: sequence + 1, streamSequence });
     return { log, sequence: sequence + 1 };

@@ -47,6 +47,8 @@ export interface ReplicaStore extends LevelStore {
    * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`.
    */
   receive(batch: ReceivedBatch): Promise<boolean>;
+  /** Own records get the next sequences of their log, in this order: those that they had are another's. Durable when it resolves. */
+  renumber(log: OriginLog, entries: readonly LogEntry[]): Promise<void>;
   /** Logs of which no record is left are not known any more; of others nothing changes. */
   forgetLogs(logs: readonly OriginLog[]): Promise<void>;
   /**
@@ -193,6 +195,14 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
       },
     });
     return isAtCursor;
+  }
+
+  renumber(log: OriginLog, entries: readonly LogEntry[]): Promise<void> {
+    return this.#level.write({
+      decide: (changes) => {
+        for (const entry of entries) changes.log?.renumber(log, entry);
+      },
+    });
   }
 
   async forgetLogs(logs: readonly OriginLog[]): Promise<void> {

@@ -5,6 +5,7 @@ import { Bell } from '../../../waiting/bell.ts';
 import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { bytesToPublish } from '../../replication/delta/delta-log.ts';
+import { OWN_RECORDS_MISSED_MAX } from '../../replication/pull/catch-up.ts';
 import { recordId } from '../names.ts';
 import { packBytes, packedLength } from '../seven-bit.ts';
 import { BLANK, readLogItems } from '../take/log-items.ts';
@@ -42,12 +43,15 @@ export class FredPublisher {
   readonly #bell: Bell;
   readonly #uncarried = new Set<number>();
   #published = 0;
+  /** Up to there the log's numbers are its records' alone: those of this start come after it. */
+  #comparedTo: number;
   #mayPublish = false;
   #mustLook = false;
 
   constructor(options: FredPublisherOptions, environment: Environment) {
     this.#options = options;
     this.#environment = environment;
+    this.#comparedTo = options.replica.cursor(options.log).sequence;
     this.#bell = new Bell(environment.clock);
   }
 
@@ -137,8 +141,23 @@ export class FredPublisher {
     const { client, keygroup, replica, log } = this.#options;
     await this.#put(0, ANCHOR, signal);
     const held = new Set<number>();
-    for await (const { sequence } of readLogItems({ client, keygroup, log, after: 0, signal })) held.add(sequence);
-    await this.#goOnAfter(Math.max(0, ...[...held].slice(-1)));
+    const foreign = new Map<number, LogEntry>();
+    const look = async (from: number) => {
+      for await (const { sequence, value } of readLogItems({ client, keygroup, log, after: from, signal })) {
+        held.add(sequence);
+        const entry = sequence > this.#comparedTo ? replica.logEntry(log, sequence) : undefined;
+        if (entry !== undefined && !this.#isItem(entry, value)) foreign.set(sequence, entry);
+      }
+    };
+    await look(0);
+    // Turns that were written during the look, under numbers that items have: no more of them come.
+    if (await this.#goOnAfter(held)) await look(this.#comparedTo);
+    if (foreign.size > 0)
+      await replica.renumber(
+        log,
+        [...foreign.values()].sort((a, b) => a.sequence - b.sequence),
+      );
+    const { sequence: comparedTo } = replica.cursor(log);
     let after = 0;
     for (;;) {
       const { sequence: end } = replica.cursor(log);
@@ -146,6 +165,7 @@ export class FredPublisher {
       if (entries.length === 0) {
         // The last ones may be gone, and are to be blanked.
         this.#published = Math.max(after, end);
+        this.#comparedTo = comparedTo;
         return;
       }
       const lost = entries.filter(({ sequence }) => !held.has(sequence));
@@ -154,13 +174,29 @@ export class FredPublisher {
     }
   }
 
-  /** Items beyond the log tell that an older copy of this node's disk was put back. */
-  async #goOnAfter(last: number): Promise<void> {
+  /** Items beyond the log tell that an older copy of this node's disk was put back; returns whether it was. */
+  async #goOnAfter(held: ReadonlySet<number>): Promise<boolean> {
     const { log, replica } = this.#options;
-    const from = replica.cursor(log);
-    if (last <= from.sequence) return;
-    this.#environment.logger.error('store_rolled_back', { last: from.sequence, published: last });
-    await replica.receive({ log, records: [], from, to: { ...from, sequence: last } });
+    const start = replica.cursor(log).sequence;
+    let last = 0;
+    // Anybody may write an id: a false one must not use up the numbers.
+    for (const sequence of held) if (sequence <= start + OWN_RECORDS_MISSED_MAX) last = Math.max(last, sequence);
+    if (last <= start) return false;
+    this.#environment.logger.error('store_rolled_back', { last: start, published: last });
+    for (;;) {
+      const from = replica.cursor(log);
+      if (last <= from.sequence) break;
+      // A turn that is written meanwhile moves the log, too.
+      if (await replica.receive({ log, records: [], from, to: { ...from, sequence: last } })) break;
+    }
+    return true;
+  }
+
+  /** Whether the item holds this record, and not one that an older copy of the disk has forgotten. */
+  #isItem(entry: LogEntry, value: string | undefined): boolean {
+    const { replica, log } = this.#options;
+    const forms = [bytesToPublish(replica, log, entry), replica.recordBytes(entry)];
+    return forms.some((bytes) => bytes === undefined || packBytes(bytes) === value);
   }
 
   async #giveAll(entries: readonly LogEntry[], signal: AbortSignal): Promise<void> {

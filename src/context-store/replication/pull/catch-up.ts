@@ -12,7 +12,7 @@ import { backFill, type Holder } from './back-fill.ts';
  * Records that a node may have written since the copy of its disk that was put back: years of turns. Its log moves past what
  * peers claim to have, and a false claim must not use up the numbers.
  */
-const OWN_RECORDS_MISSED_MAX = 100_000_000;
+export const OWN_RECORDS_MISSED_MAX = 100_000_000;
 /** Lists gone through that are remembered; a greeting names at most as many logs. To forget one costs asking again. */
 const LOGS_LISTED_MAX = LOGS_MAX;
 
