@@ -127,7 +127,7 @@ export class FredDirectory {
   /** A node that has just joined is known to others before they are known to it. */
   async boxOf(nodeId: NodeId): Promise<Box | undefined> {
     const isStranger = !this.#peers.has(nodeId) && !this.#options.excluded.includes(nodeId);
-    if (isStranger) await this.#members.look();
+    if (isStranger) await this.#members.lookEverywhere();
     return this.#peers.get(nodeId)?.box;
   }
 

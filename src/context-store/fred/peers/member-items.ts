@@ -9,6 +9,8 @@ import { MEMBER_EXPIRY_SECONDS } from '../own/own-fred-node.ts';
 import type { FredClient } from '../wire/fred-client.ts';
 import { decodeMember, encodeMember, type MemberItem } from './members.ts';
 
+/** Whoever waits for that longer has given up. */
+const STRANGERS_WAIT_MS = 2_000;
 /** Earlier starts counted. */
 const MEMBER_ITEMS_MAX = 1_000;
 /** A member says that it is there in half the time in which that expires. */
@@ -33,10 +35,11 @@ export class MemberItems {
   readonly #options: MemberItemsOptions;
   readonly #environment: Environment;
   readonly #toldAtMs = new Map<NodeId, number>();
+  readonly #placing = new Map<NodeId, Promise<void>>();
   /** FReD nodes whose edge nodes are not known. */
   readonly #strangers = new Map<string, FredClient>();
   /** Hosts of those that are being asked. */
-  readonly #asked = new Set<string>();
+  readonly #asked = new Map<string, Promise<unknown>>();
   readonly #start: string;
   readonly #end = endOfMany();
   #looking: Promise<void> | undefined;
@@ -82,6 +85,15 @@ export class MemberItems {
     return this.#looking;
   }
 
+  /** As {@link look}, and waits a while for what FReD nodes of unknown nodes say. */
+  async lookEverywhere(): Promise<void> {
+    await this.look();
+    const done = new AbortController();
+    const late = pause(this.#environment.clock, STRANGERS_WAIT_MS, done.signal);
+    await Promise.race([Promise.all(this.#asked.values()), late]);
+    done.abort();
+  }
+
   /** Until `signal` aborts; never rejects. */
   async keepTelling(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -107,10 +119,10 @@ export class MemberItems {
   /** Not waited for: one that has gone for good stays on FReD's list, and may answer nothing. */
   #askStranger(host: string): void {
     if (this.#asked.has(host)) return;
-    this.#asked.add(host);
-    this.#placeAllAt(this.#clientAt(host))
+    const asked = this.#placeAllAt(this.#clientAt(host))
       .catch((error) => this.#environment.logger.debug('members_not_read', { host, why: failureText(error) }))
       .finally(() => this.#asked.delete(host));
+    this.#asked.set(host, asked);
   }
 
   async #placeAllAt(client: FredClient): Promise<void> {
@@ -126,10 +138,21 @@ export class MemberItems {
   }
 
   /** Where its FReD node is reached, FReD knows. */
-  async #place({ nodeId, fredNode, box, atMs }: MemberItem): Promise<void> {
-    const { ownClient, members, nodeId: own, onPlaced } = this.#options;
-    if (atMs <= (this.#toldAtMs.get(nodeId) ?? 0) || nodeId === own) return;
+  async #place(item: MemberItem): Promise<void> {
+    const { nodeId, atMs } = item;
+    if (nodeId === this.#options.nodeId) return;
+    // Whoever finds it again meanwhile waits, too.
+    if (atMs <= (this.#toldAtMs.get(nodeId) ?? 0)) return this.#placing.get(nodeId);
     this.#toldAtMs.set(nodeId, atMs);
+    const placing = this.#placeAnew(item).finally(() => {
+      if (this.#placing.get(nodeId) === placing) this.#placing.delete(nodeId);
+    });
+    this.#placing.set(nodeId, placing);
+    return placing;
+  }
+
+  async #placeAnew({ nodeId, fredNode, box }: MemberItem): Promise<void> {
+    const { ownClient, members, onPlaced } = this.#options;
     try {
       const { replicas } = await ownClient.keygroup(members, { signal: this.#end.signal });
       const host = replicas.find((replica) => replica.nodeId === fredNode)?.host;
