@@ -1,4 +1,5 @@
 import type { TextMessage } from '../../domain/record/turn-record.ts';
+import { strip } from '../jinja/text.ts';
 import type { CallPlace, MessageOutline } from './conversation-form.ts';
 
 /** A message as a template is given it. */
@@ -18,7 +19,10 @@ export interface TemplateCall {
 export function outlineOf({ role, content, calls, answers }: TemplateMessage): MessageOutline {
   return {
     role,
-    ...(calls !== undefined && { calls: calls.map(({ name }) => name), says: content.trim() !== '' }),
+    ...(calls !== undefined && {
+      calls: calls.map(({ name }) => name),
+      says: strip(content, { start: true, end: true }) !== '',
+    }),
     ...(answers !== undefined && { answers: { name: answers.name, place: answers.place } }),
   };
 }

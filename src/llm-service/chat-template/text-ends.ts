@@ -1,3 +1,5 @@
+import { strip } from '../jinja/text.ts';
+
 /** What a template removes at one end of a text. */
 export type Trim = 'nothing' | 'line-breaks' | 'white-space';
 
@@ -44,12 +46,12 @@ export class TextEnds {
 
 export function trimStart(text: string, trim: Trim): string {
   if (trim === 'nothing') return text;
-  return trim === 'white-space' ? text.trimStart() : text.replace(/^\n+/, '');
+  return trim === 'white-space' ? strip(text, { start: true, end: false }) : text.replace(/^\n+/, '');
 }
 
 function trimEnd(text: string, trim: Trim): string {
   if (trim === 'nothing') return text;
-  return trim === 'white-space' ? text.trimEnd() : text.replace(/\n+$/, '');
+  return trim === 'white-space' ? strip(text, { start: false, end: true }) : text.replace(/\n+$/, '');
 }
 
 function trimOf(mixed: boolean, lines: boolean): Trim {

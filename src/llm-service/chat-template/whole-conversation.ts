@@ -1,4 +1,5 @@
 import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import { strip } from '../jinja/text.ts';
 import { type CallSyntax, callIdIn, markCalls, toolCalls } from './call-syntax.ts';
 import { callTexts, type WrittenText } from './call-texts.ts';
 import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
@@ -40,7 +41,7 @@ export function wholeConversation(
   const seesReasoning = policy === 'as-template' && renderer.mentions('</think>');
   const hidden: (readonly WrittenText[])[] = [];
   const hide = (text: string): string => {
-    const core = text.trim();
+    const core = strip(text, { start: true, end: true });
     if (core === '') return text;
     hidden.push([{ text: core }]);
     return text.replace(core, renderer.mark(hidden.length - 1));
@@ -57,7 +58,7 @@ export function wholeConversation(
       const names = calls.map(({ name }) => name);
       called.push({ names, mark: String(first) });
       firstMarks.push(String(first));
-      const said = content.trim() === '' ? '' : renderer.mark(`${first}.said`);
+      const said = strip(content, { start: true, end: true }) === '' ? '' : renderer.mark(`${first}.said`);
       return { role, content: said, tool_calls: toolCalls(marksOf(names, String(first))) };
     }
     const parts = seesReasoning && role === 'assistant' ? content.split(REASONING) : [content];

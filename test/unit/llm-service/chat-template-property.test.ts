@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { TextMessage } from '../../../src/domain/record/turn-record.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
+import { strip } from '../../../src/llm-service/jinja/text.ts';
 import { APPENDABLE_STYLES } from '../../support/chat-template-styles.ts';
 import { compiledStyle, expectedReply, nextSegment, STYLE_NAMES, written } from '../../support/compiled-style.ts';
 
@@ -14,7 +15,10 @@ const MARKS = ['\ue000', '\ue0000\ue000', '{{ bos_token }}', '{% raw %}', '</thi
 /** Ordinary text: what Jinja and a tokenizer with special tokens on would read as we do. */
 const ordinary = fc
   .array(
-    fc.oneof(fc.string({ unit: 'binary', maxLength: 8 }), fc.constantFrom(' ', '\n', '\t', 'word', '\u00a0', '🤖')),
+    fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 8 }),
+      fc.constantFrom(...[' ', '\n', '\t', 'word', '\u00a0', '🤖'], ...['\u001c', '\u0085', '\ufeff']),
+    ),
     {
       maxLength: 6,
     },
@@ -62,7 +66,7 @@ describe.each(STYLE_NAMES)('under the %s style', (name) => {
   test('hostile contents add no control token and stay where their spans say', async () => {
     const { tokenizer, template } = await compiledStyle(name);
     const trims = name.startsWith('llama') || name === 'gemma';
-    const shown = (content: string) => (trims ? content.trim() : content);
+    const shown = (content: string) => (trims ? strip(content, { start: true, end: true }) : content);
     const controlsOf = (ids: readonly TokenId[]) => ids.filter((id) => tokenizer.isControl(id));
     await fc.assert(
       fc.asyncProperty(opening(hostile(controls)), hostile(controls), async (messages, next) => {
