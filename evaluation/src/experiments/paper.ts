@@ -29,7 +29,7 @@ const SHORT_REPLY_TOKENS = 32;
 const QUICK_TURNS = 4;
 /** A reply of a hundred words is read in half a minute; what a turn adds is evaluated in a fraction of this. */
 const READING_MS = 5_000;
-const QUICK_READING_MS = 500;
+const QUICK_READING_MS = 2_000;
 /** Ids a second: about what tokenizers in interpreted languages do, and what they do on a small device's core. */
 const SLOW_TOKENIZERS = [10_000, 2_000];
 

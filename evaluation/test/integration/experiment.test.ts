@@ -96,6 +96,18 @@ describe('the paper, on one network interface', () => {
     expect(readdirSync(scratch)).toEqual([]);
   });
 
+  it('hands over to a node that has evaluated ahead what was said elsewhere, and to one that has not', async () => {
+    const { code, stderr } = await experiment('paper', '--quick', '--network', 'loopback', '--part', 'handover');
+    expect(code, stderr).toBe(0);
+    const run = recorded();
+    const evaluated = (variant: string) =>
+      turnsOf(run, 'handover', variant).find(({ moved }) => moved)?.evaluated_tokens as number;
+    // The message and what frames it, against the whole conversation.
+    expect(evaluated('warmed')).toBeLessThan(evaluated('cold'));
+    expect(evaluated('cold')).toBeGreaterThan(60);
+    expect(evaluated('client-side')).toBe(evaluated('cold'));
+  });
+
   it('shows where raw text and history cost more: cache lost, slow tokenizer, long context', async () => {
     const parts = ['--part', 'cache-lost', 'slow-tokenizer', 'long-context'];
     const { code, stderr } = await experiment('paper', '--quick', '--network', 'loopback', ...parts);
