@@ -1,4 +1,4 @@
-import { ANYONE, type Principal } from '../domain/principal.ts';
+import type { Principal } from '../domain/principal.ts';
 
 /** What a request says of who it comes from. */
 export interface Credential {
@@ -18,6 +18,3 @@ export interface Access {
    */
   authenticate(credential: Credential): Principal | Promise<Principal>;
 }
-
-/** Nobody is asked. */
-export const OPEN_TO_ANYONE: Access = { asks: false, onlyLocal: false, authenticate: () => ANYONE };

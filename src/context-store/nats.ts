@@ -1,7 +1,6 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import {
   type ClusterName,
-  type ContextId,
   type Incarnation,
   type KeygroupId,
   type NodeId,
@@ -15,26 +14,9 @@ import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
-import { AnswerQuestions } from './replication/peers/answer-questions.ts';
-import {
-  describedNode,
-  type Hello,
-  type HelloReply,
-  type NodeAnnouncement,
-} from './replication/peers/peer-protocol.ts';
-import { TurnQuestions } from './replication/peers/turn-questions.ts';
-import { OnlyHere } from './replication/publish/only-here.ts';
-import { ReplicaAcks } from './replication/publish/replica-acks.ts';
-import { Applier } from './replication/pull/applier.ts';
-import { GapFills } from './replication/pull/gap-fills.ts';
-import { SessionFetches } from './replication/pull/session-fetches.ts';
-import { announcement, type Described, SharedReplica } from './replication/shared-replica.ts';
+import type { Announcement, Hello, NodeAnnouncement } from './replication/peers/peer-protocol.ts';
+import { type Described, SharedReplica } from './replication/shared-replica.ts';
 import type { ReplicationStatus } from './replication-status.ts';
-
-/** A peer that has not answered by then is not there for whoever looks. */
-const PROBE_WAIT_MS = 2_000;
-/** A report that comes later counts at the next look. */
-const REPORT_WAIT_MS = 500;
 
 export interface NatsStoreOptions {
   /** Closed with the store, and when it cannot be opened. */
@@ -99,95 +81,39 @@ export async function openNatsStore(options: NatsStoreOptions, environment: Envi
 }
 
 class NatsReplica extends SharedReplica implements NatsStore {
-  readonly sharing: SharedContexts;
+  protected readonly directory: PeerDirectory;
   readonly #options: NatsStoreOptions;
-  readonly #acks: ReplicaAcks;
-  readonly #onlyHere: OnlyHere;
   readonly #home: HomeServer;
-  readonly #directory: PeerDirectory;
-  readonly #fetches: SessionFetches;
-  readonly #gapFills: GapFills;
-  readonly #turns: TurnQuestions;
-  readonly #answers: AnswerQuestions;
-  readonly #instance: string;
-  #refreshing: Promise<void> | undefined;
 
   constructor(options: NatsStoreOptions, environment: Environment) {
-    const { replica } = options;
-    super(replica);
+    super(options, environment);
     this.#options = options;
-    const { clock, logger } = environment;
-    const applier = new Applier({ replica, logger });
-    const holders = (keygroup: KeygroupId) =>
-      options.keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
-    this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
-    this.#gapFills = new GapFills({
-      replica,
-      applier,
-      holders,
-      mayHold: (keygroup) => this.#directory.mayHold(keygroup),
-      clock,
-      logger,
-    });
-    this.#turns = new TurnQuestions({
-      replica,
-      fetches: this.#fetches,
-      nodes: (keygroup) => this.#directory.arbiters(keygroup),
-      peer: (...args) => this.#directory.askedPeer(...args),
-      clock,
-      logger,
-    });
-    this.#answers = new AnswerQuestions({
-      peers: (keygroup) => this.#directory.answeringPeers(keygroup),
-      clock,
-      logger,
-    });
-    this.sharing = {
-      arbitration: this.#turns,
-      answers: this.#answers,
-      status: () => this.#status(),
-      onlyHere: () => this.#onlyHere.rows(),
-      refresh: () => this.#refresh(),
-      awaitReplicated: (...args) => this.#awaitReplicated(...args),
-      fetch: (...args) => this.#fetches.fetch(...args),
-      fetching: (key) => this.#fetches.underWay(key),
-    };
-    this.#instance = environment.random.uuid();
-    const { nodeId, incarnation } = replica;
-    const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
-    this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, environment.clock);
-    this.#onlyHere = new OnlyHere({
-      replica,
-      acks: this.#acks,
-      announce: (news) => this.#home.announce(news),
-      uncarried: (log) => this.#home.uncarried(log),
-    });
     this.#home = new HomeServer(
       {
         url: options.serverUrl,
         tls: options.tls,
-        replica,
+        replica: options.replica,
         keygroups: options.keygroups,
         maxAgeMs: options.streamMaxAgeMs,
         restart: options.restartServer,
-        describe: () => this.#describe(),
-        onHello: (hello) => this.#greeted(hello),
+        describe: () => this.describe(),
+        onHello: (hello) => this.greeted(hello),
         onKnock: (hello) => this.#knocked(hello),
-        turns: this.#turns,
-        answers: this.#answers,
-        onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
-        hasHub: () => this.#directory.hasHub,
+        turns: this.turns,
+        answers: this.answers,
+        onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
+        hasHub: () => this.directory.hasHub,
       },
       environment,
     );
-    this.#directory = new PeerDirectory(
+    this.directory = new PeerDirectory(
       {
         ...options,
-        applier,
-        acks: this.#acks,
-        describe: () => this.#describe(),
+        applier: this.applier,
+        acks: this.acks,
+        describe: () => this.describe(),
         home: this.#home.connection,
-        onAccepted: () => this.#gapFills.look(),
+        onAccepted: () => this.gapFills.look(),
         onDeparted: (nodeId) => options.onDeparted?.(nodeId),
         onMember: (member) => {
           options.onMember?.(member.nodeId);
@@ -200,71 +126,45 @@ class NatsReplica extends SharedReplica implements NatsStore {
 
   start(): void {
     this.#home.start();
-    this.#directory.start();
-    this.#gapFills.start();
+    this.directory.start();
+    this.gapFills.start();
+  }
+
+  protected get carried(): Pick<ReplicationStatus, 'transport' | 'outbox'> {
+    const { isConnected: connected, outbox } = this.#home;
+    return { transport: { kind: 'nats', url: this.#options.advertisedUrl, connected }, outbox };
+  }
+
+  protected announce(announcement: Announcement): void {
+    this.#home.announce(announcement);
+  }
+
+  protected uncarried(log: OriginLog): ReadonlySet<number> {
+    return this.#home.uncarried(log);
   }
 
   protected wake(): void {
     this.#home.wake();
   }
 
-  #status(): ReplicationStatus {
-    return {
-      cluster: this.#options.cluster,
-      nodeId: this.replica.nodeId,
-      incarnation: this.incarnation,
-      node: describedNode(this.#describe()),
-      transport: { kind: 'nats', url: this.#options.advertisedUrl, connected: this.#home.isConnected },
-      outbox: this.#home.outbox,
-      peers: this.#directory.peers,
-      refusedNodes: this.#directory.refusedNodes,
-    };
-  }
-
-  tellAgain(): void {
-    this.#directory.greetAgain();
-  }
-
-  /** Whoever looks meanwhile looks at the same answers. */
-  #refresh(): Promise<void> {
-    this.#refreshing ??= Promise.all([this.#directory.probe(PROBE_WAIT_MS), this.#onlyHere.ask(REPORT_WAIT_MS)])
-      .then(() => {})
-      .finally(() => {
-        this.#refreshing = undefined;
-      });
-    return this.#refreshing;
-  }
-
-  #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
-    return this.#onlyHere.awaitReplicated(hash, this.#options.keygroups, { waitMs, signal });
-  }
-
   protected async end(): Promise<void> {
-    this.#acks.close();
-    await Promise.all([this.#directory.close(), this.#home.close()]);
-    await this.#gapFills.close();
+    this.acks.close();
+    await Promise.all([this.directory.close(), this.#home.close()]);
+    await this.gapFills.close();
     await this.replica.close();
   }
 
-  async #greeted(hello: Hello): Promise<HelloReply> {
-    const reply = await this.#directory.answer(hello);
-    // The node was not there to hear of these.
-    for (const { log, sequence } of this.#acks.wanted())
-      this.#home.announce({ kind: 'want', keygroup: log.keygroup, sequence });
-    return reply;
+  protected override describe(): NodeAnnouncement {
+    const { advertisedUrl, hub } = this.#options;
+    return {
+      ...super.describe(),
+      ...(hub !== undefined ? { hub } : advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
+    };
   }
 
   async #knocked(hello: Hello): Promise<void> {
-    const { refused } = await this.#directory.answer(hello);
+    const { refused } = await this.directory.answer(hello);
     // Known already, it may be unknown to the server.
     if (refused === undefined) this.#options.onMember?.(hello.node.nodeId);
-  }
-
-  #describe(): NodeAnnouncement {
-    const { advertisedUrl, hub, describe } = this.#options;
-    return {
-      ...announcement(this.replica, { ...this.#options, instance: this.#instance }, describe?.()),
-      ...(hub !== undefined ? { hub } : advertisedUrl !== undefined && { natsUrl: advertisedUrl }),
-    };
   }
 }

@@ -1,13 +1,12 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostAndPort } from '../config/listen-address.ts';
 import type { FredReplicationConfig } from '../config/replication-config.ts';
-import { DOCUMENTS_KEYGROUP } from '../context-manager/documents/cluster-documents.ts';
 import { withGrpc } from '../context-store/fred/wire/grpc-package.ts';
 import type { FredStore } from '../context-store/fred.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { OpenedStore, ServedNode } from './opened-store.ts';
+import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
 type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: FredReplicationConfig };
 
@@ -23,7 +22,7 @@ export async function openFredReplica(config: FredConfig, environment: Environme
   let store: FredStore | undefined;
   return {
     incarnation: replica.incarnation,
-    async serve({ models, httpUrl, load }: ServedNode) {
+    async serve(node: ServedNode) {
       store = await openFredStore(
         {
           replica,
@@ -33,14 +32,8 @@ export async function openFredReplica(config: FredConfig, environment: Environme
           triggerHost: fred.triggerAdvertised && hostAndPort(fred.triggerAdvertised),
           cluster,
           excluded,
-          keygroups: [...models.map(({ keygroup }) => keygroup), DOCUMENTS_KEYGROUP],
+          ...sharedOf(node, location),
           itemMaxAgeMs: Lifetimes.carriedMs(ttlSecondsMax * 1000),
-          describe: () => ({
-            httpUrl: httpUrl(),
-            models: models.map(({ name }) => name),
-            location,
-            load: load(),
-          }),
         },
         environment,
       );

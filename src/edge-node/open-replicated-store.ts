@@ -3,7 +3,6 @@ import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
-import { DOCUMENTS_KEYGROUP } from '../context-manager/documents/cluster-documents.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
 import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';
@@ -13,7 +12,7 @@ import { NODES_MAX } from '../context-store/replication/peers/peer-protocol.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
-import type { OpenedStore, ServedNode } from './opened-store.ts';
+import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
 type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: NatsReplicationConfig };
 
@@ -38,7 +37,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
   let store: NatsStore | undefined;
   return {
     incarnation: replica.incarnation,
-    async serve({ models, httpUrl, load }: ServedNode) {
+    async serve(node: ServedNode) {
       store = await openNatsStore(
         {
           replica,
@@ -47,14 +46,8 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           tls: certificates,
           cluster,
           peers: replication.peers,
-          keygroups: [...models.map(({ keygroup }) => keygroup), DOCUMENTS_KEYGROUP],
+          ...sharedOf(node, replication.location),
           streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
-          describe: () => ({
-            httpUrl: httpUrl(),
-            models: models.map(({ name }) => name),
-            location: replication.location,
-            load: load(),
-          }),
           hub: replication.hub?.nodeId,
           excluded: replication.excluded,
           onMember: server.letIn,

@@ -1,4 +1,7 @@
+import { DOCUMENTS_KEYGROUP } from '../context-manager/documents/cluster-documents.ts';
 import type { ContextStore } from '../context-store/context-store.ts';
+import type { Described } from '../context-store/replication/shared-replica.ts';
+import type { NodeDescription } from '../context-store/replication-status.ts';
 import type { Incarnation, KeygroupId } from '../domain/identifiers.ts';
 
 /** This node's replica. What is not known before the LLM Services run comes with `serve`. */
@@ -19,4 +22,15 @@ export interface ServedNode {
   readonly httpUrl: () => string | undefined;
   /** Turns being answered. */
   readonly load: () => number;
+}
+
+/** What of a node its peers have a part in: the keygroups of its models and of what the cluster has to know, and how it is. */
+export function sharedOf(
+  { models, httpUrl, load }: ServedNode,
+  location: NodeDescription['location'],
+): { readonly keygroups: readonly KeygroupId[]; readonly describe: () => Described } {
+  return {
+    keygroups: [...models.map(({ keygroup }) => keygroup), DOCUMENTS_KEYGROUP],
+    describe: () => ({ httpUrl: httpUrl(), models: models.map(({ name }) => name), location, load: load() }),
+  };
 }

@@ -3,6 +3,7 @@ import type { KeyFolder } from '../access/key-folder.ts';
 import { ClusterDocuments } from '../context-manager/documents/cluster-documents.ts';
 import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Environment } from '../environment/environment.ts';
+import { OneAtATime } from '../waiting/one-at-a-time.ts';
 import type { OpenedAccess } from './open-access.ts';
 
 export interface SharedKeysParts {
@@ -21,7 +22,7 @@ export class SharedKeys {
   readonly #parts: SharedKeysParts;
   /** By id, what was told last of a key, and when that ends. */
   readonly #told = new Map<string, { readonly revokedAtMs: number | undefined; readonly untilMs: number }>();
-  #settled: Promise<void> = Promise.resolve();
+  readonly #inTurn = new OneAtATime();
 
   constructor(parts: SharedKeysParts) {
     this.#parts = parts;
@@ -32,10 +33,10 @@ export class SharedKeys {
     const { documents } = this.#parts;
     const stop = documents.onArrived('api-key', (id, content) => {
       const { environment, documentMs } = this.#parts;
-      void this.#later(() => this.#takeIn(id, [content], environment.clock.now() + documentMs));
+      void this.#inTurn.run(() => this.#takeIn(id, [content], environment.clock.now() + documentMs));
     });
     for await (const { id, versions, expiresAtMs } of documents.all('api-key')) {
-      await this.#later(() => this.#takeIn(id, versions, expiresAtMs));
+      await this.#inTurn.run(() => this.#takeIn(id, versions, expiresAtMs));
     }
     await this.tell();
     return stop;
@@ -43,7 +44,7 @@ export class SharedKeys {
 
   /** Tells the others of what is new in the folder. */
   tell(): Promise<void> {
-    return this.#later(async () => {
+    return this.#inTurn.run(async () => {
       const { keys, documents, environment, documentMs } = this.#parts;
       const nowMs = environment.clock.now();
       for (const key of keys.all()) {
@@ -87,12 +88,6 @@ export class SharedKeys {
     } catch (error) {
       this.#parts.environment.logger.warn('api_key_not_shared', { key }, error);
     }
-  }
-
-  /** One after the other. */
-  #later(task: () => Promise<void>): Promise<void> {
-    this.#settled = this.#settled.then(task);
-    return this.#settled;
   }
 }
 

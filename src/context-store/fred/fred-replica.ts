@@ -1,19 +1,10 @@
-import type { ContextId, KeygroupId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
-import type { SharedContexts } from '../context-store.ts';
 import type { FredStore, FredStoreOptions } from '../fred.ts';
 import type { OriginLog } from '../leveldb/origin-log.ts';
 import { failureText } from '../replication/failure-text.ts';
-import { AnswerQuestions } from '../replication/peers/answer-questions.ts';
-import { describedNode, type NodeAnnouncement, parseMessage } from '../replication/peers/peer-protocol.ts';
+import { type Announcement, parseMessage } from '../replication/peers/peer-protocol.ts';
 import { answerTo } from '../replication/peers/peer-requests.ts';
-import { TurnQuestions } from '../replication/peers/turn-questions.ts';
-import { OnlyHere } from '../replication/publish/only-here.ts';
-import { ReplicaAcks } from '../replication/publish/replica-acks.ts';
-import { Applier } from '../replication/pull/applier.ts';
-import { GapFills } from '../replication/pull/gap-fills.ts';
-import { SessionFetches } from '../replication/pull/session-fetches.ts';
-import { announcement, SharedReplica } from '../replication/shared-replica.ts';
+import { SharedReplica } from '../replication/shared-replica.ts';
 import type { ReplicationStatus } from '../replication-status.ts';
 import { endOfMany } from './end-of-many.ts';
 import { FredPublisher, VALUE_CHARACTERS_MAX } from './own/fred-publisher.ts';
@@ -23,10 +14,6 @@ import { Mailbox } from './peers/mailbox.ts';
 import type { FredClient } from './wire/fred-client.ts';
 import type { TriggeredItem, TriggerService } from './wire/trigger-service.ts';
 
-/** A peer that has not answered by then is not there for whoever looks. */
-const PROBE_WAIT_MS = 2_000;
-/** A report that comes later counts at the next look. */
-const REPORT_WAIT_MS = 500;
 /** Between two looks for what triggers have not told of. */
 const SCAN_EVERY_MS = 5_000;
 /** Of one answer between nodes: what fits into an item fits into an answer, with its framing. */
@@ -41,35 +28,23 @@ export interface FredReplicaParts extends FredStoreOptions {
 
 /** A replica that shares over FReD. */
 export class FredReplica extends SharedReplica implements FredStore {
-  readonly sharing: SharedContexts;
+  protected readonly directory: FredDirectory;
   readonly #options: FredReplicaParts;
   readonly #environment: Environment;
-  readonly #instance: string;
   readonly #client: FredClient;
   readonly #own: OwnFredNode;
   readonly #publishers: readonly FredPublisher[];
-  readonly #acks: ReplicaAcks;
-  readonly #onlyHere: OnlyHere;
   readonly #mailbox: Mailbox;
-  readonly #directory: FredDirectory;
-  readonly #fetches: SessionFetches;
-  readonly #gapFills: GapFills;
-  readonly #turns: TurnQuestions;
-  readonly #answers: AnswerQuestions;
   readonly #end = endOfMany();
   #running: Promise<unknown> = Promise.resolve();
-  #refreshing: Promise<void> | undefined;
 
   constructor(options: FredReplicaParts, environment: Environment) {
     const { replica, keygroups, cluster, excluded = [], clientFor, scanEveryMs = SCAN_EVERY_MS } = options;
-    super(replica);
-    const { clock, logger } = environment;
+    super(options, environment);
     const { nodeId, incarnation } = replica;
     this.#options = options;
     this.#environment = environment;
-    this.#instance = environment.random.uuid();
     this.#client = clientFor(options.fredHost);
-    const applier = new Applier({ replica, logger });
     const expirySeconds = Math.ceil(options.itemMaxAgeMs / 1000);
     const logs = keygroups.map((keygroup): OriginLog => ({ origin: nodeId, incarnation, keygroup }));
     this.#own = new OwnFredNode(
@@ -104,51 +79,23 @@ export class FredReplica extends SharedReplica implements FredStore {
     replica.onRecord(({ record }) => {
       if (record.kind === 'tombstone') this.wake();
     });
-    const holders = (keygroup: KeygroupId) =>
-      keygroups.includes(keygroup) ? this.#directory.sessionHolders(keygroup) : [];
-    this.#fetches = new SessionFetches({ replica, applier, holders, clock, logger });
-    this.#gapFills = new GapFills({
-      replica,
-      applier,
-      holders,
-      mayHold: (keygroup) => this.#directory.mayHold(keygroup),
-      clock,
-      logger,
-    });
-    this.#turns = new TurnQuestions({
-      replica,
-      fetches: this.#fetches,
-      nodes: (keygroup) => this.#directory.arbiters(keygroup),
-      peer: (...args) => this.#directory.askedPeer(...args),
-      clock,
-      logger,
-    });
-    this.#answers = new AnswerQuestions({ peers: holders, clock, logger });
-    const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
-    this.#acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, clock);
-    this.#onlyHere = new OnlyHere({
-      replica,
-      acks: this.#acks,
-      announce: (news) => this.#directory.announce(news),
-      uncarried: ({ keygroup }) => this.#publishers.find(({ log }) => log.keygroup === keygroup)?.uncarried ?? NONE,
-    });
     this.#mailbox = new Mailbox(
       {
         nodeId,
-        boxOf: (peer) => this.#directory.boxOf(peer),
+        boxOf: (peer) => this.directory.boxOf(peer),
         answer: (data) => this.#answer(data),
         onAnnouncement: (from, data) => {
           const news = parseMessage('announcement', data);
-          if (news !== undefined) this.#directory.hear(from, news);
+          if (news !== undefined) this.directory.hear(from, news);
         },
       },
       environment,
     );
-    this.#directory = new FredDirectory(
+    this.directory = new FredDirectory(
       {
         replica,
-        applier,
-        acks: this.#acks,
+        applier: this.applier,
+        acks: this.acks,
         cluster,
         keygroups,
         excluded,
@@ -159,28 +106,18 @@ export class FredReplica extends SharedReplica implements FredStore {
         recordsOf: (keygroup) => this.#own.recordsOf(keygroup),
         mailbox: this.#mailbox,
         scanEveryMs,
-        describe: () => this.#describe(),
-        onAccepted: () => this.#gapFills.look(),
+        describe: () => this.describe(),
+        onAccepted: () => this.gapFills.look(),
       },
       environment,
     );
-    this.sharing = {
-      arbitration: this.#turns,
-      answers: this.#answers,
-      status: () => this.#status(),
-      onlyHere: () => this.#onlyHere.rows(),
-      refresh: () => this.#refresh(),
-      awaitReplicated: (...args) => this.#awaitReplicated(...args),
-      fetch: (...args) => this.#fetches.fetch(...args),
-      fetching: (key) => this.#fetches.underWay(key),
-    };
   }
 
   start(): void {
     const { signal } = this.#end;
     this.#running = Promise.all([this.#own.run(signal), ...this.#publishers.map((publisher) => publisher.run(signal))]);
-    this.#directory.start();
-    this.#gapFills.start();
+    this.directory.start();
+    this.gapFills.start();
   }
 
   /** FReD tells of an item. */
@@ -188,70 +125,17 @@ export class FredReplica extends SharedReplica implements FredStore {
     if (this.#end.signal.aborted) return;
     try {
       if (keygroup === this.#own.box) this.#mailbox.heard(value);
-      else if (keygroup === this.#own.members) this.#directory.memberHeard(value);
-      else this.#directory.arrived(keygroup, id, value);
+      else if (keygroup === this.#own.members) this.directory.memberHeard(value);
+      else this.directory.arrived(keygroup, id, value);
     } catch (error) {
       // While the disk fails nothing can be looked up; a scan finds the item afterwards.
       this.#environment.logger.debug('item_not_taken', { why: failureText(error) });
     }
   }
 
-  tellAgain(): void {
-    this.#directory.greetAgain();
-  }
-
-  protected wake(): void {
-    for (const publisher of this.#publishers) publisher.wake();
-  }
-
-  protected async end(): Promise<void> {
-    this.#end.abort();
-    this.#acks.close();
-    this.#mailbox.close();
-    await Promise.all([this.#running, this.#directory.close()]);
-    await this.#gapFills.close();
-    this.#client.close();
-    await this.#options.triggers.close();
-    await this.replica.close();
-  }
-
-  async #joined(fredNode: string): Promise<void> {
-    await this.#directory.joined(fredNode);
-    for (const publisher of this.#publishers) publisher.joined();
-  }
-
-  #answer(data: Uint8Array): Promise<Uint8Array | undefined> {
-    const { clock, logger } = this.#environment;
-    return answerTo(
-      {
-        replica: this.replica,
-        logger,
-        clock,
-        describe: () => this.#describe(),
-        onHello: async (hello) => {
-          const reply = await this.#directory.answer(hello);
-          // The node was not there to hear of these.
-          for (const { log, sequence } of this.#acks.wanted())
-            this.#directory.announce({ kind: 'want', keygroup: log.keygroup, sequence });
-          return reply;
-        },
-        onCheck: () => this.#own.checkNow(),
-        turns: this.#turns,
-        answers: this.#answers,
-        onReport: (peer, log, sequence) => this.#acks.note(peer, log, sequence),
-      },
-      data,
-      ANSWER_BYTES_MAX,
-    );
-  }
-
-  #status(): ReplicationStatus {
+  protected get carried(): Pick<ReplicationStatus, 'transport' | 'outbox'> {
     const { reason } = this.#own;
     return {
-      cluster: this.#options.cluster,
-      nodeId: this.replica.nodeId,
-      incarnation: this.incarnation,
-      node: describedNode(this.#describe()),
       transport: {
         kind: 'fred',
         url: `fred://${this.#client.host}`,
@@ -264,27 +148,54 @@ export class FredReplica extends SharedReplica implements FredStore {
         published,
         uncarried: uncarried.size,
       })),
-      peers: this.#directory.peers,
-      refusedNodes: this.#directory.refusedNodes,
     };
   }
 
-  /** Whoever looks meanwhile looks at the same answers. */
-  #refresh(): Promise<void> {
-    this.#refreshing ??= Promise.all([this.#directory.probe(PROBE_WAIT_MS), this.#onlyHere.ask(REPORT_WAIT_MS)])
-      .then(() => {})
-      .finally(() => {
-        this.#refreshing = undefined;
-      });
-    return this.#refreshing;
+  protected announce(announcement: Announcement): void {
+    this.directory.announce(announcement);
   }
 
-  #awaitReplicated(hash: ContextId, waitMs: number, signal: AbortSignal): Promise<number> {
-    return this.#onlyHere.awaitReplicated(hash, this.#options.keygroups, { waitMs, signal });
+  protected uncarried({ keygroup }: OriginLog): ReadonlySet<number> {
+    return this.#publishers.find(({ log }) => log.keygroup === keygroup)?.uncarried ?? NONE;
   }
 
-  #describe(): NodeAnnouncement {
-    return announcement(this.replica, { ...this.#options, instance: this.#instance }, this.#options.describe?.());
+  protected wake(): void {
+    for (const publisher of this.#publishers) publisher.wake();
+  }
+
+  protected async end(): Promise<void> {
+    this.#end.abort();
+    this.acks.close();
+    this.#mailbox.close();
+    await Promise.all([this.#running, this.directory.close()]);
+    await this.gapFills.close();
+    this.#client.close();
+    await this.#options.triggers.close();
+    await this.replica.close();
+  }
+
+  async #joined(fredNode: string): Promise<void> {
+    await this.directory.joined(fredNode);
+    for (const publisher of this.#publishers) publisher.joined();
+  }
+
+  #answer(data: Uint8Array): Promise<Uint8Array | undefined> {
+    const { clock, logger } = this.#environment;
+    return answerTo(
+      {
+        replica: this.replica,
+        logger,
+        clock,
+        describe: () => this.describe(),
+        onHello: (hello) => this.greeted(hello),
+        onCheck: () => this.#own.checkNow(),
+        turns: this.turns,
+        answers: this.answers,
+        onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
+      },
+      data,
+      ANSWER_BYTES_MAX,
+    );
   }
 }
 

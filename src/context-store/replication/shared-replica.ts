@@ -1,5 +1,6 @@
 import type { ClusterName, Incarnation, KeygroupId } from '../../domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
+import type { Environment } from '../../environment/environment.ts';
 import type {
   ContextStore,
   RecordListener,
@@ -11,21 +12,110 @@ import type {
   StoreStatus,
 } from '../context-store.ts';
 import type { ConversationIndex } from '../conversation-index.ts';
+import type { OriginLog } from '../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../leveldb/replica.ts';
-import type { NodeDescription } from '../replication-status.ts';
-import type { NodeAnnouncement } from './peers/peer-protocol.ts';
+import type { NodeDescription, ReplicationStatus } from '../replication-status.ts';
+import { AnswerQuestions } from './peers/answer-questions.ts';
+import {
+  type Announcement,
+  describedNode,
+  type Hello,
+  type HelloReply,
+  type NodeAnnouncement,
+  type NodeRefusal,
+} from './peers/peer-protocol.ts';
+import type { PeerTable } from './peers/peer-table.ts';
+import { TurnQuestions } from './peers/turn-questions.ts';
+import { OnlyHere } from './publish/only-here.ts';
+import { ReplicaAcks } from './publish/replica-acks.ts';
+import { Applier } from './pull/applier.ts';
+import { GapFills } from './pull/gap-fills.ts';
+import { SessionFetches } from './pull/session-fetches.ts';
 
 /** What a node says of itself, beside what its store knows. */
 export type Described = Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
 
-/** A node's store that shares: all that it promises, the replica on its disk promises. How it shares is the transport's. */
+/** A peer that has not answered by then is not there for whoever looks. */
+const PROBE_WAIT_MS = 2_000;
+/** A report that comes later counts at the next look. */
+const REPORT_WAIT_MS = 500;
+
+export interface SharedReplicaOptions {
+  readonly replica: ReplicaStore;
+  readonly cluster: ClusterName;
+  /** Records of these are shared. */
+  readonly keygroups: readonly KeygroupId[];
+  /** What other nodes are told of this one. */
+  readonly describe?: () => Described;
+}
+
+/** The other nodes, as a transport finds them. */
+export interface Directory {
+  readonly peers: PeerTable;
+  readonly refusedNodes: Record<string, NodeRefusal>;
+  /** What a node that greets this one is told. */
+  answer(hello: Hello): Promise<HelloReply>;
+}
+
+/**
+ * A node's store that shares: all that it promises, the replica on its disk promises. What nodes ask each other, and what is made of
+ * their answers, is the same whatever carries it; that, and who is there, is the transport's.
+ */
 export abstract class SharedReplica implements ContextStore {
-  abstract readonly sharing: SharedContexts;
+  readonly sharing: SharedContexts;
   protected readonly replica: ReplicaStore;
+  protected readonly applier: Applier;
+  protected readonly acks: ReplicaAcks;
+  protected readonly gapFills: GapFills;
+  protected readonly turns: TurnQuestions;
+  protected readonly answers: AnswerQuestions;
+  readonly #options: SharedReplicaOptions;
+  readonly #instance: string;
+  readonly #onlyHere: OnlyHere;
+  #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(replica: ReplicaStore) {
+  constructor(options: SharedReplicaOptions, { clock, logger, random }: Environment) {
+    const { replica, keygroups } = options;
+    const { nodeId, incarnation } = replica;
     this.replica = replica;
+    this.#options = options;
+    this.#instance = random.uuid();
+    const applier = new Applier({ replica, logger });
+    this.applier = applier;
+    const holders = (keygroup: KeygroupId) =>
+      keygroups.includes(keygroup) ? this.directory.peers.sessionHolders(keygroup) : [];
+    const fetches = new SessionFetches({ replica, applier, holders, clock, logger });
+    const mayHold = (keygroup: KeygroupId) => this.directory.peers.mayHold(keygroup);
+    this.gapFills = new GapFills({ replica, applier, holders, mayHold, clock, logger });
+    this.turns = new TurnQuestions({
+      replica,
+      fetches,
+      nodes: (keygroup) => this.directory.peers.arbiters(keygroup),
+      peer: (...args) => this.directory.peers.askedPeer(...args),
+      clock,
+      logger,
+    });
+    const peers = (keygroup: KeygroupId) => this.directory.peers.answeringPeers(keygroup);
+    this.answers = new AnswerQuestions({ peers, clock, logger });
+    const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
+    this.acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, clock);
+    this.#onlyHere = new OnlyHere({
+      replica,
+      acks: this.acks,
+      announce: (news) => this.announce(news),
+      uncarried: (log) => this.uncarried(log),
+    });
+    this.sharing = {
+      arbitration: this.turns,
+      answers: this.answers,
+      status: () => this.#status(),
+      onlyHere: () => this.#onlyHere.rows(),
+      refresh: () => this.#refresh(),
+      awaitReplicated: (hash, waitMs, signal) => this.#onlyHere.awaitReplicated(hash, keygroups, { waitMs, signal }),
+      fetch: (...args) => fetches.fetch(...args),
+      fetching: (key) => fetches.underWay(key),
+    };
   }
 
   get incarnation(): Incarnation {
@@ -70,36 +160,80 @@ export abstract class SharedReplica implements ContextStore {
     return this.#closing;
   }
 
+  /** Greets all nodes again: what this one says of itself has changed. */
+  tellAgain(): void {
+    this.directory.peers.lookAgain();
+  }
+
+  protected abstract get directory(): Directory;
+
+  /** What carries records, and how far each own log is with it. */
+  protected abstract get carried(): Pick<ReplicationStatus, 'transport' | 'outbox'>;
+
+  /** To the peers that can be reached now. */
+  protected abstract announce(announcement: Announcement): void;
+
+  /** Records of an own log that no message can carry. */
+  protected abstract uncarried(log: OriginLog): ReadonlySet<number>;
+
   /** There is something to share. */
   protected abstract wake(): void;
 
   /** Ends sharing, then closes the replica. Called once. */
   protected abstract end(): Promise<void>;
-}
 
-/** What other nodes are told of this one, wherever they reach it. */
-export function announcement(
-  { nodeId, incarnation }: ReplicaStore,
-  node: { readonly cluster: ClusterName; readonly instance: string; readonly keygroups: readonly KeygroupId[] },
-  described: Described | undefined,
-): NodeAnnouncement {
-  const { cluster, instance, keygroups } = node;
-  const { httpUrl, models = [], location, load } = described ?? {};
-  const [model] = models;
-  return {
-    cluster,
-    nodeId,
-    incarnation,
-    instance,
-    recordVersion: RECORD_FORMAT_VERSION,
-    keygroups: [...keygroups],
-    ...(httpUrl !== undefined && { httpUrl }),
-    ...(model !== undefined && { model }),
-    ...(models.length > 1 && { models: [...models] }),
-    ...(location !== undefined && location),
-    ...(load !== undefined && { load }),
-    handsOutSessions: true,
-    arbitratesTurns: true,
-    tellsOfAnswers: true,
-  };
+  /** What other nodes are told of this one, wherever they reach it. */
+  protected describe(): NodeAnnouncement {
+    const { replica } = this;
+    const { cluster, keygroups, describe } = this.#options;
+    const { httpUrl, models = [], location, load } = describe?.() ?? {};
+    const [model] = models;
+    return {
+      cluster,
+      nodeId: replica.nodeId,
+      incarnation: replica.incarnation,
+      instance: this.#instance,
+      recordVersion: RECORD_FORMAT_VERSION,
+      keygroups: [...keygroups],
+      ...(httpUrl !== undefined && { httpUrl }),
+      ...(model !== undefined && { model }),
+      ...(models.length > 1 && { models: [...models] }),
+      ...(location !== undefined && location),
+      ...(load !== undefined && { load }),
+      handsOutSessions: true,
+      arbitratesTurns: true,
+      tellsOfAnswers: true,
+    };
+  }
+
+  /** Answers a node that greets this one. */
+  protected async greeted(hello: Hello): Promise<HelloReply> {
+    const reply = await this.directory.answer(hello);
+    // The node was not there to hear of these.
+    for (const { log, sequence } of this.acks.wanted())
+      this.announce({ kind: 'want', keygroup: log.keygroup, sequence });
+    return reply;
+  }
+
+  #status(): ReplicationStatus {
+    return {
+      cluster: this.#options.cluster,
+      nodeId: this.replica.nodeId,
+      incarnation: this.incarnation,
+      node: describedNode(this.describe()),
+      ...this.carried,
+      peers: this.directory.peers.statuses,
+      refusedNodes: this.directory.refusedNodes,
+    };
+  }
+
+  /** Whoever looks meanwhile looks at the same answers. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= Promise.all([this.directory.peers.probe(PROBE_WAIT_MS), this.#onlyHere.ask(REPORT_WAIT_MS)])
+      .then(() => {})
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
 }

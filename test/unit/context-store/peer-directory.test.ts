@@ -78,7 +78,7 @@ const HOUR_MS = 3_600_000;
 
 test('a node beyond the limit is told so, and taken once another has been away for an hour', async () => {
   const { directory, departed, environment, greet } = lonelyDirectory();
-  for (let i = 0; directory.peers.length < NODES_MAX - 1; i++)
+  for (let i = 0; directory.peers.statuses.length < NODES_MAX - 1; i++)
     expect((await greet(`pod-${i}`)).refused).toBeUndefined();
   expect(await greet('late')).toMatchObject({ refused: 'cluster_full', members: [], logs: [] });
   expect(directory.refusedNodes).toEqual({ late: 'cluster_full' });
@@ -90,7 +90,7 @@ test('a node beyond the limit is told so, and taken once another has been away f
   expect(reply.members.map(({ nodeId }) => nodeId)).toEqual(['late']);
   expect(directory.refusedNodes).toEqual({});
   expect(departed).toHaveLength(1);
-  expect(directory.peers.map(({ nodeId }) => nodeId)).toContain('late');
+  expect(directory.peers.statuses.map(({ nodeId }) => nodeId)).toContain('late');
   await directory.close();
 });
 
@@ -101,10 +101,10 @@ test('a node is forgotten after a week away, whatever the wall clock says; one t
   expect(departed).toEqual([]);
   await directory.close();
   const again = lonelyDirectory(environment, noted);
-  expect(again.directory.peers.map(({ nodeId }) => nodeId).sort()).toEqual(['hub', 'pod']);
+  expect(again.directory.peers.statuses.map(({ nodeId }) => nodeId).sort()).toEqual(['hub', 'pod']);
   await environment.advance(24 * HOUR_MS);
   expect(again.departed).toEqual(['pod']);
-  expect(again.directory.peers.map(({ nodeId }) => nodeId)).toEqual(['hub']);
+  expect(again.directory.peers.statuses.map(({ nodeId }) => nodeId)).toEqual(['hub']);
   expect(JSON.parse(noted.get('members') ?? '').map(({ nodeId }: { nodeId: string }) => nodeId)).toEqual(['hub']);
   await again.directory.close();
 });

@@ -2,9 +2,9 @@
 // the same turns, whole or streamed in events of its own, and its own words for whatever goes wrong, wherever it does. Then
 // looks whether the API beside it is any different for it.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { OPEN_TO_ANYONE } from '../../../src/access/access.ts';
 import { ModelDirectory } from '../../../src/context-manager/model-directory.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
+import { ANYONE } from '../../../src/domain/principal.ts';
 import { SealedIds } from '../../../src/domain/sealed-ids.ts';
 import { type App, createApp, DIALECTS } from '../../../src/http/app.ts';
 import { eventText, HEADERS_AFTER_MS, SILENCE_MS_MAX } from '../../../src/http/event-stream.ts';
@@ -26,7 +26,7 @@ beforeAll(async () => {
     {
       models: new ModelDirectory([{ name, llm, template, keygroup: contextManager.keygroup, contextManager }]),
       node: rig.node,
-      access: OPEN_TO_ANYONE,
+      access: { asks: false, onlyLocal: false, authenticate: () => ANYONE },
       ids: new SealedIds(new Uint8Array(32)),
       metricsText: async () => ({ text: '', contentType: 'text/plain' }),
       options: {

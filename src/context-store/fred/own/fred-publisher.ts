@@ -32,8 +32,6 @@ export interface FredPublisherOptions {
   readonly expirySeconds: number;
   /** FReD has refused something. */
   readonly onFailed: () => void;
-  /** Characters of values sent. */
-  readonly onSent?: (characters: number) => void;
 }
 
 /** Hands one own log over to this node's FReD node, in order, as the only writer of its items; and again what that has lost. */
@@ -233,8 +231,7 @@ export class FredPublisher {
   }
 
   async #put(sequence: number, value: string, signal: AbortSignal): Promise<void> {
-    const { client, keygroup, log, onSent } = this.#options;
-    onSent?.(value.length);
+    const { client, keygroup, log } = this.#options;
     await client.update({ keygroup, id: recordId(log, sequence), value }, { callMs: UPDATE_MS, signal });
   }
 }

@@ -1,11 +1,10 @@
 import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
+import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { Admission } from '../../replication/peers/admission.ts';
 import { type KnownMember, KnownMembers } from '../../replication/peers/known-members.ts';
-import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import {
   type Announcement,
   type FredPlace,
@@ -13,13 +12,12 @@ import {
   type HelloReply,
   NODES_MAX,
   type NodeAnnouncement,
+  type NodeRefusal,
 } from '../../replication/peers/peer-protocol.ts';
+import { PeerTable } from '../../replication/peers/peer-table.ts';
 import { forgetEndedLogs, toldLogs } from '../../replication/peers/told-logs.ts';
-import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
 import type { ReplicaAcks } from '../../replication/publish/replica-acks.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
-import type { PeerStatus } from '../../replication-status.ts';
-import type { ArbiterNode } from '../../turn-arbitration.ts';
 import { endOfMany } from '../end-of-many.ts';
 import type { FredClient } from '../wire/fred-client.ts';
 import { FredPeer } from './fred-peer.ts';
@@ -54,13 +52,13 @@ const AGE_EVERY_MS = 600_000;
 export class FredDirectory {
   readonly #options: FredDirectoryOptions;
   readonly #environment: Environment;
-  readonly #peers = new Map<NodeId, FredPeer>();
+  readonly peers = new PeerTable<FredPeer>();
   readonly #known: KnownMembers;
   readonly #admission: Admission;
   readonly #members: MemberItems;
   readonly #end = endOfMany();
   #running: Promise<unknown> = Promise.resolve();
-  #catchingUp: Promise<void> = Promise.resolve();
+  readonly #catchingUp = new OneAtATime();
 
   constructor(options: FredDirectoryOptions, environment: Environment) {
     this.#options = options;
@@ -70,7 +68,7 @@ export class FredDirectory {
       {
         own: options.describe,
         excluded: options.excluded,
-        peer: (nodeId) => this.#peers.get(nodeId),
+        peer: (nodeId) => this.peers.get(nodeId),
         hasRoom: () => this.#hasRoom(),
       },
       environment.logger,
@@ -79,7 +77,7 @@ export class FredDirectory {
       {
         ...options,
         nodeId: options.replica.nodeId,
-        fredNodes: () => [...this.#peers.values()].map(({ place }) => place.node),
+        fredNodes: () => [...this.peers.values()].map(({ place }) => place.node),
         onPlaced: (nodeId, place) => this.#place(nodeId, place),
       },
       environment,
@@ -99,14 +97,10 @@ export class FredDirectory {
   async close(): Promise<void> {
     this.#end.abort();
     this.#members.close();
-    await Promise.all([this.#running, ...[...this.#peers.values()].map((peer) => peer.close())]);
+    await Promise.all([this.#running, ...[...this.peers.values()].map((peer) => peer.close())]);
   }
 
-  get peers(): PeerStatus[] {
-    return [...this.#peers.values()].map((peer) => peer.status());
-  }
-
-  get refusedNodes(): Record<string, string> {
+  get refusedNodes(): Record<string, NodeRefusal> {
     return this.#admission.refused;
   }
 
@@ -121,56 +115,25 @@ export class FredDirectory {
   }
 
   arrived(keygroup: string, id: string, value: string): void {
-    for (const peer of this.#peers.values()) if (peer.arrived(keygroup, id, value)) return;
+    for (const peer of this.peers.values()) if (peer.arrived(keygroup, id, value)) return;
   }
 
   /** A node that has just joined is known to others before they are known to it. */
   async boxOf(nodeId: NodeId): Promise<Box | undefined> {
-    const isStranger = !this.#peers.has(nodeId) && !this.#options.excluded.includes(nodeId);
+    const isStranger = !this.peers.has(nodeId) && !this.#options.excluded.includes(nodeId);
     if (isStranger) await this.#members.lookEverywhere();
-    return this.#peers.get(nodeId)?.box;
+    return this.peers.get(nodeId)?.box;
   }
 
   hear(from: NodeId, announcement: Announcement): void {
-    const peer = this.#peers.get(from);
+    const peer = this.peers.get(from);
     if (announcement.kind === 'want') peer?.want(announcement.keygroup, announcement.sequence);
     else if (announcement.kind === 'member' && peer?.node !== undefined) this.#learn(announcement);
   }
 
   /** Heard by the peers that can be reached now. */
   announce(announcement: Announcement): void {
-    for (const peer of this.#peers.values()) if (peer.state === 'connected') peer.announce(announcement);
-  }
-
-  greetAgain(): void {
-    for (const peer of this.#peers.values()) peer.lookAgain();
-  }
-
-  async probe(waitMs: number): Promise<void> {
-    await Promise.all([...this.#peers.values()].map((peer) => peer.probe(waitMs)));
-  }
-
-  /** Those that may have a session of the keygroup, and can be asked for it now. */
-  sessionHolders(keygroup: KeygroupId): PeerCalls[] {
-    return [...this.#peers.values()].flatMap((peer) => peer.asked(keygroup) ?? []);
-  }
-
-  arbiters(keygroup: KeygroupId): ArbiterNode[] {
-    return [...this.#peers.values()].flatMap((peer) => {
-      if (peer.node?.keygroups.includes(keygroup) !== true) return [];
-      return [{ nodeId: peer.nodeId, isReachable: peer.asked(keygroup) !== undefined }];
-    });
-  }
-
-  /** Those that may have records of the keygroup, whether they can be asked now or not. */
-  mayHold(keygroup: KeygroupId): NodeId[] {
-    return [...this.#peers.values()].flatMap(({ nodeId, node }) =>
-      node === undefined || node.keygroups.includes(keygroup) ? [nodeId] : [],
-    );
-  }
-
-  askedPeer(nodeId: NodeId, keygroup: KeygroupId): AskedPeer | undefined {
-    return this.#peers.get(nodeId)?.asked(keygroup);
+    for (const peer of this.peers.values()) if (peer.state === 'connected') peer.announce(announcement);
   }
 
   /** What a node that greets this one is told. */
@@ -179,7 +142,9 @@ export class FredDirectory {
     const [own, timeMs] = [this.#options.describe(), this.#environment.clock.now()];
     if (refused !== undefined) return { node: own, refused, timeMs, logs: [], members: [] };
     this.#welcome(node, cursors);
-    const { logs, logsLeftOut } = await toldLogs(this.#options.replica, (log) => this.#isCurrent(log));
+    const { logs, logsLeftOut } = await toldLogs(this.#options.replica, (log) =>
+      this.peers.isCurrent(log, this.#options.replica),
+    );
     if (logsLeftOut > 0) this.#environment.logger.debug('logs_left_out', { logsLeftOut });
     return { node: own, timeMs, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#known.present] };
   }
@@ -187,7 +152,7 @@ export class FredDirectory {
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
     const { acks } = this.#options;
     for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
-    const peer = this.#peers.get(node.nodeId);
+    const peer = this.peers.get(node.nodeId);
     const isNews = peer?.node?.instance !== node.instance || peer.node.httpUrl !== node.httpUrl;
     // One that is refused would greet back for ever.
     if (peer !== undefined && peer.state !== 'refused' && isNews) peer.lookAgain();
@@ -195,7 +160,7 @@ export class FredDirectory {
 
   /** A node says where it is. */
   async #place(nodeId: NodeId, place: FredPlace): Promise<void> {
-    const there = this.#peers.get(nodeId);
+    const there = this.peers.get(nodeId);
     // It has moved, or it is another node under the same id: the one known so far still answers then.
     const isMoved = there?.node !== undefined && !isSame(there.place, place);
     if (isMoved && (await there.calls.answersAs(there.node.instance)))
@@ -209,7 +174,7 @@ export class FredDirectory {
     const { excluded, replica } = this.#options;
     if (this.#end.signal.aborted || place === undefined || nodeId === replica.nodeId || excluded.includes(nodeId))
       return;
-    const there = this.#peers.get(nodeId);
+    const there = this.peers.get(nodeId);
     if (there !== undefined && (!isSaidByItself || isSame(there.place, place))) return;
     if (there === undefined && !this.#hasRoom()) {
       this.#admission.refuse(nodeId, 'cluster_full');
@@ -217,7 +182,7 @@ export class FredDirectory {
     }
     void there?.close();
     const peer = this.#peerAt(place, { ...member, node: there?.node ?? member.node });
-    this.#peers.set(nodeId, peer);
+    this.peers.set(nodeId, peer);
     this.#known.set(member);
     this.#environment.logger.info('node_learned', { peer: nodeId, url: place.host });
     peer.start();
@@ -227,7 +192,6 @@ export class FredDirectory {
 
   #peerAt(place: FredPlace, { nodeId, node }: KnownMember): FredPeer {
     const { clientFor, onAccepted } = this.#options;
-    const others = () => [...this.#peers.values()].filter((other) => other.nodeId !== nodeId);
     return new FredPeer(
       {
         ...this.#options,
@@ -243,16 +207,11 @@ export class FredDirectory {
         onMembers: (members) => {
           for (const told of members) this.#learn(told);
         },
-        // When a node goes away, others may have records of it that this node lacks.
-        onChange: () => {
-          const peer = this.#peers.get(nodeId);
-          if (peer === undefined || peer.state === 'connected' || peer.node === undefined) return;
-          for (const other of others()) if (other.state === 'connected') other.lookAgain();
-        },
-        isHandedOut: (log) => this.#handsOut(log),
-        oneAtATime: (work) => this.#oneAtATime(work),
-        areOthersConnected: () => [...this.#peers.values()].every(({ state }) => state === 'connected'),
-        otherHolders: () => others().flatMap((other) => (other.state === 'connected' ? [other.calls] : [])),
+        onChange: () => this.peers.lookAround(this.peers.get(nodeId)),
+        isHandedOut: (log) => this.peers.handsOut(log),
+        oneAtATime: (work) => this.#catchingUp.run(work),
+        areOthersConnected: () => this.peers.areAllConnected,
+        otherHolders: () => this.peers.holdersBut(nodeId),
       },
       this.#environment,
     );
@@ -263,7 +222,7 @@ export class FredDirectory {
       await pause(this.#environment.clock, this.#options.scanEveryMs, signal);
       if (signal.aborted) return;
       await this.#members.look();
-      for (const peer of this.#peers.values()) peer.scan();
+      for (const peer of this.peers.values()) peer.scan();
     }
   }
 
@@ -271,27 +230,28 @@ export class FredDirectory {
     for (;;) {
       await pause(this.#environment.clock, AGE_EVERY_MS, signal);
       if (signal.aborted) return;
-      const isAway = (nodeId: NodeId) => this.#peers.get(nodeId)?.state !== 'connected';
-      for (const nodeId of this.#known.age(AGE_EVERY_MS, isAway)) this.#forget(nodeId);
+      for (const nodeId of this.#known.age(AGE_EVERY_MS, (away) => this.peers.isAway(away))) this.#forget(nodeId);
       this.#remember();
-      await forgetEndedLogs(this.#options.replica, (log) => this.#isCurrent(log)).catch((error) => {
-        this.#environment.logger.warn('logs_not_forgotten', {}, error);
-      });
+      await forgetEndedLogs(this.#options.replica, (log) => this.peers.isCurrent(log, this.#options.replica)).catch(
+        (error) => {
+          this.#environment.logger.warn('logs_not_forgotten', {}, error);
+        },
+      );
     }
   }
 
   /** Whether one more node can be known; a departed one is forgotten for that. */
   #hasRoom(): boolean {
-    if (this.#peers.size < NODES_MAX - 1) return true;
-    const departed = this.#known.longestAway((nodeId) => this.#peers.get(nodeId)?.state !== 'connected');
+    if (this.peers.size < NODES_MAX - 1) return true;
+    const departed = this.#known.longestAway((nodeId) => this.peers.isAway(nodeId));
     if (departed === undefined) return false;
     this.#forget(departed);
     return true;
   }
 
   #forget(nodeId: NodeId): void {
-    const peer = this.#peers.get(nodeId);
-    this.#peers.delete(nodeId);
+    const peer = this.peers.get(nodeId);
+    this.peers.delete(nodeId);
     this.#known.delete(nodeId);
     this.#members.forget(nodeId);
     this.#admission.forget(nodeId);
@@ -300,26 +260,8 @@ export class FredDirectory {
     void peer?.close();
   }
 
-  /** Whether the log is this node's own, or that of a node known here, and of its disk. */
-  #isCurrent({ origin, incarnation }: OriginLog): boolean {
-    const { replica } = this.#options;
-    const known = origin === replica.nodeId ? replica.incarnation : this.#peers.get(origin)?.node?.incarnation;
-    return known === incarnation;
-  }
-
-  #handsOut({ origin, incarnation, keygroup }: OriginLog): boolean {
-    const { state, node } = this.#peers.get(origin) ?? {};
-    return state === 'connected' && node?.incarnation === incarnation && node.keygroups.includes(keygroup);
-  }
-
-  #oneAtATime(work: () => Promise<void>): Promise<void> {
-    const done = this.#catchingUp.then(work);
-    this.#catchingUp = done.catch(() => {});
-    return done;
-  }
-
   #remember(): void {
-    if (!this.#end.signal.aborted) this.#known.remember((nodeId) => this.#peers.get(nodeId)?.node);
+    if (!this.#end.signal.aborted) this.#known.remember((nodeId) => this.peers.get(nodeId)?.node);
   }
 }
 

@@ -136,11 +136,6 @@ export class FredPeer {
     return nodeOf(this.#state);
   }
 
-  /** The peer, where it can be asked now about the keygroup. */
-  asked(keygroup: KeygroupId): PeerCalls | undefined {
-    return this.node?.keygroups.includes(keygroup) && this.state === 'connected' ? this.calls : undefined;
-  }
-
   start(): void {
     if (this.node !== undefined) this.#intakes.follow(this.node);
     this.#running = this.#keepGreeting(this.#end.signal);

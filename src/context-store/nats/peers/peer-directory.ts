@@ -1,9 +1,8 @@
 import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { Admission } from '../../replication/peers/admission.ts';
-import type { AnsweringPeer } from '../../replication/peers/answer-questions.ts';
 import { type KnownMember, KnownMembers } from '../../replication/peers/known-members.ts';
 import {
   type Hello,
@@ -13,13 +12,10 @@ import {
   type NodeAnnouncement,
   type NodeRefusal,
 } from '../../replication/peers/peer-protocol.ts';
+import { PeerTable } from '../../replication/peers/peer-table.ts';
 import { forgetEndedLogs, toldLogs } from '../../replication/peers/told-logs.ts';
-import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
 import type { ReplicaAcks } from '../../replication/publish/replica-acks.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
-import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
-import type { PeerStatus } from '../../replication-status.ts';
-import type { ArbiterNode } from '../../turn-arbitration.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
 import { PeerLink } from './peer-link.ts';
 import { directRoute, hubRoute, isLoopbackUrl, type PeerRoute, requireProtected } from './peer-route.ts';
@@ -53,12 +49,12 @@ const AGE_EVERY_MS = 600_000;
 export class PeerDirectory {
   readonly #options: PeerDirectoryOptions;
   readonly #environment: Environment;
-  readonly #links = new Map<NodeId, PeerLink>();
+  readonly peers = new PeerTable<PeerLink>();
   readonly #members: KnownMembers;
   readonly #admission: Admission;
   #cancelAging = () => {};
   #areLogsLeftOut = false;
-  #catchingUp: Promise<void> = Promise.resolve();
+  readonly #catchingUp = new OneAtATime();
   #isClosed = false;
 
   constructor(options: PeerDirectoryOptions, environment: Environment) {
@@ -69,7 +65,7 @@ export class PeerDirectory {
       {
         own: options.describe,
         excluded: options.excluded ?? [],
-        peer: (nodeId) => this.#links.get(nodeId),
+        peer: (nodeId) => this.peers.get(nodeId),
         hasRoom: () => this.#hasRoom(),
       },
       environment.logger,
@@ -83,66 +79,24 @@ export class PeerDirectory {
       this.#add({ ...place, node: members.find((member) => member.nodeId === nodeId)?.node });
     }
     const { hub } = options;
-    if (hub !== undefined && !this.#links.has(hub))
+    if (hub !== undefined && !this.peers.has(hub))
       this.#add({ nodeId: hub, node: members.find((member) => member.nodeId === hub)?.node });
     for (const member of members) this.#learn(member);
   }
 
   start(): void {
-    for (const link of this.#links.values()) link.start();
+    for (const link of this.peers.values()) link.start();
     this.#age();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelAging();
-    await Promise.all([...this.#links.values()].map((link) => link.close()));
-  }
-
-  greetAgain(): void {
-    for (const link of this.#links.values()) link.lookAgain();
-  }
-
-  get peers(): PeerStatus[] {
-    return [...this.#links.values()].map((link) => link.status());
-  }
-
-  /** Whoever does not answer within this time is not connected after it. */
-  async probe(waitMs: number): Promise<void> {
-    await Promise.all([...this.#links.values()].map((link) => link.probe(waitMs)));
+    await Promise.all([...this.peers.values()].map((link) => link.close()));
   }
 
   get refusedNodes(): Record<string, NodeRefusal> {
     return this.#admission.refused;
-  }
-
-  /** Those that may have a session of the keygroup, and can be asked for it now. */
-  sessionHolders(keygroup: KeygroupId): SessionHolder[] {
-    return [...this.#links.values()].flatMap((link) => link.sessionHolder(keygroup) ?? []);
-  }
-
-  /** Those that share the keygroup, as far as is known, whether they can be asked about turns now or not. */
-  arbiters(keygroup: KeygroupId): ArbiterNode[] {
-    return [...this.#links.values()].flatMap((link) => {
-      if (link.node?.keygroups.includes(keygroup) !== true) return [];
-      return [{ nodeId: link.nodeId, isReachable: link.askedPeer(keygroup) !== undefined }];
-    });
-  }
-
-  /** Those that may have records of the keygroup, as far as is known, whether they can be asked now or not. */
-  mayHold(keygroup: KeygroupId): NodeId[] {
-    return [...this.#links.values()].flatMap(({ nodeId, node }) =>
-      node === undefined || node.keygroups.includes(keygroup) ? [nodeId] : [],
-    );
-  }
-
-  askedPeer(nodeId: NodeId, keygroup: KeygroupId): AskedPeer | undefined {
-    return this.#links.get(nodeId)?.askedPeer(keygroup);
-  }
-
-  /** Those that can be asked now about answers of the keygroup. */
-  answeringPeers(keygroup: KeygroupId): AnsweringPeer[] {
-    return [...this.#links.values()].flatMap((link) => link.answeringPeer(keygroup) ?? []);
   }
 
   /** What a node that greets this one is told. */
@@ -152,7 +106,9 @@ export class PeerDirectory {
     const own = this.#options.describe();
     const timeMs = this.#environment.clock.now();
     if (refused !== undefined) return { node: own, refused, timeMs, logs: [], members: [] };
-    const { logs, logsLeftOut } = await toldLogs(this.#options.replica, (log) => this.#isCurrent(log));
+    const { logs, logsLeftOut } = await toldLogs(this.#options.replica, (log) =>
+      this.peers.isCurrent(log, this.#options.replica),
+    );
     if (logsLeftOut > 0 && !this.#areLogsLeftOut) this.#environment.logger.warn('logs_left_out', { logsLeftOut });
     this.#areLogsLeftOut = logsLeftOut > 0;
     return { node: own, timeMs, logs, ...(logsLeftOut > 0 && { logsLeftOut }), members: [...this.#members.present] };
@@ -162,7 +118,7 @@ export class PeerDirectory {
     const { replica, acks } = this.#options;
     if (node.nodeId === replica.nodeId) return;
     for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
-    const link = this.#links.get(node.nodeId);
+    const link = this.peers.get(node.nodeId);
     // One that is refused would greet back for ever.
     const isNews = link?.node?.instance !== node.instance || link.node.httpUrl !== node.httpUrl;
     if (link !== undefined && link.state !== 'refused' && isNews) link.lookAgain();
@@ -184,7 +140,7 @@ export class PeerDirectory {
   /** Keeps a node that can be reached from here; the others of the cluster are told of it. */
   #learn(member: KnownMember): void {
     const { nodeId } = member;
-    if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.#links.has(nodeId)) return;
+    if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.peers.has(nodeId)) return;
     if (!this.#hasRoom()) {
       this.#admission.refuse(nodeId, 'cluster_full');
       return;
@@ -215,25 +171,22 @@ export class PeerDirectory {
         onMembers: (members) => {
           for (const told of members) this.#learn(told);
         },
-        onChange: () => this.#lookAround(link),
-        isHandedOut: (log) => this.#handsOut(log),
-        oneAtATime: (work) => this.#oneAtATime(work),
-        areOthersConnected: () => [...this.#links.values()].every(({ state }) => state === 'connected'),
-        otherHolders: () =>
-          [...this.#links.values()].flatMap((other) =>
-            other !== link && other.state === 'connected' ? [other.calls] : [],
-          ),
+        onChange: () => this.peers.lookAround(link),
+        isHandedOut: (log) => this.peers.handsOut(log),
+        oneAtATime: (work) => this.#catchingUp.run(work),
+        areOthersConnected: () => this.peers.areAllConnected,
+        otherHolders: () => this.peers.holdersBut(nodeId),
       },
       this.#environment,
     );
-    this.#links.set(nodeId, link);
+    this.peers.set(nodeId, link);
     this.#members.set(member);
     return link;
   }
 
   /** Whether one more node can be known; a departed one is forgotten for that. */
   #hasRoom(): boolean {
-    if (this.#links.size < NODES_MAX - 1) return true;
+    if (this.peers.size < NODES_MAX - 1) return true;
     const departed = this.#members.longestAway((nodeId) => this.#mayForget(nodeId));
     if (departed === undefined) return false;
     this.#forget(departed);
@@ -243,14 +196,12 @@ export class PeerDirectory {
   /** Not one that the configuration names. */
   #mayForget(nodeId: NodeId): boolean {
     const { peers, hub } = this.#options;
-    return (
-      nodeId !== hub && !peers.some((peer) => peer.nodeId === nodeId) && this.#links.get(nodeId)?.state !== 'connected'
-    );
+    return nodeId !== hub && !peers.some((peer) => peer.nodeId === nodeId) && this.peers.isAway(nodeId);
   }
 
   #forget(nodeId: NodeId): void {
-    const link = this.#links.get(nodeId);
-    this.#links.delete(nodeId);
+    const link = this.peers.get(nodeId);
+    this.peers.delete(nodeId);
     this.#members.delete(nodeId);
     this.#admission.forget(nodeId);
     this.#options.acks.forget(nodeId);
@@ -261,21 +212,16 @@ export class PeerDirectory {
 
   #age(): void {
     this.#cancelAging = this.#environment.clock.after(AGE_EVERY_MS, () => {
-      const gone = this.#members.age(AGE_EVERY_MS, (nodeId) => this.#links.get(nodeId)?.state !== 'connected');
+      const gone = this.#members.age(AGE_EVERY_MS, (nodeId) => this.peers.isAway(nodeId));
       for (const nodeId of gone) if (this.#mayForget(nodeId)) this.#forget(nodeId);
       this.#remember();
-      forgetEndedLogs(this.#options.replica, (log) => this.#isCurrent(log)).catch((error) => {
-        this.#environment.logger.warn('logs_not_forgotten', {}, error);
-      });
+      forgetEndedLogs(this.#options.replica, (log) => this.peers.isCurrent(log, this.#options.replica)).catch(
+        (error) => {
+          this.#environment.logger.warn('logs_not_forgotten', {}, error);
+        },
+      );
       this.#age();
     });
-  }
-
-  /** Whether the log is this node's own, or that of a node known here, and of its disk. */
-  #isCurrent({ origin, incarnation }: OriginLog): boolean {
-    const { replica } = this.#options;
-    const known = origin === replica.nodeId ? replica.incarnation : this.#links.get(origin)?.node?.incarnation;
-    return known === incarnation;
   }
 
   #isExcluded(nodeId: NodeId): boolean {
@@ -290,7 +236,7 @@ export class PeerDirectory {
       return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
     if (natsUrl !== undefined && (tls !== undefined || isLoopbackUrl(natsUrl)))
       return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls }, this.#environment);
-    const gateway = hub === undefined ? undefined : this.#links.get(hub)?.route;
+    const gateway = hub === undefined ? undefined : this.peers.get(hub)?.route;
     if (hub === undefined || gateway === undefined || gateway.isThroughHub) return undefined;
     return hubRoute(gateway.connection, { peer: nodeId, hub });
   }
@@ -301,24 +247,7 @@ export class PeerDirectory {
     return hub !== undefined || this.#members.all.some((place) => place.hub === replica.nodeId);
   }
 
-  /** When a node goes away, others may have records of it that this node lacks. */
-  #lookAround(changed: PeerLink): void {
-    if (changed.state === 'connected' || changed.node === undefined) return;
-    for (const link of this.#links.values()) if (link !== changed && link.state === 'connected') link.lookAgain();
-  }
-
-  #handsOut({ origin, incarnation, keygroup }: OriginLog): boolean {
-    const { state, node } = this.#links.get(origin) ?? {};
-    return state === 'connected' && node?.incarnation === incarnation && node.keygroups.includes(keygroup);
-  }
-
-  #oneAtATime(work: () => Promise<void>): Promise<void> {
-    const done = this.#catchingUp.then(work);
-    this.#catchingUp = done.catch(() => {});
-    return done;
-  }
-
   #remember(): void {
-    if (!this.#isClosed) this.#members.remember((nodeId) => this.#links.get(nodeId)?.node);
+    if (!this.#isClosed) this.#members.remember((nodeId) => this.peers.get(nodeId)?.node);
   }
 }

@@ -1,10 +1,9 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
-import type { AnsweringPeer } from '../../replication/peers/answer-questions.ts';
 import { LastSeen } from '../../replication/peers/last-seen.ts';
 import { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import {
@@ -31,10 +30,8 @@ import {
 } from '../../replication/peers/peer-protocol.ts';
 import { upgradeReason, whyRefused } from '../../replication/peers/peer-refusal.ts';
 import { PeerStateLog } from '../../replication/peers/peer-state-log.ts';
-import type { AskedPeer } from '../../replication/peers/turn-questions.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
-import type { SessionHolder } from '../../replication/pull/session-fetches.ts';
 import type { PeerState, PeerStatus } from '../../replication-status.ts';
 import { greetingFailure, isForbidden } from '../failure-text.ts';
 import { announceSubject, beaconSubject } from '../names.ts';
@@ -119,24 +116,6 @@ export class PeerLink {
   /** The peer as it last described itself, and was accepted. */
   get node(): NodeAnnouncement | undefined {
     return nodeOf(this.#state);
-  }
-
-  /** The peer, where it can be asked now for a session of the keygroup. */
-  sessionHolder(keygroup: KeygroupId): SessionHolder | undefined {
-    const answers = this.node?.handsOutSessions === true && this.node.keygroups.includes(keygroup);
-    return answers && this.state === 'connected' ? this.calls : undefined;
-  }
-
-  /** The peer, where it can be asked now about turns of the keygroup. */
-  askedPeer(keygroup: KeygroupId): AskedPeer | undefined {
-    const answers = this.node?.arbitratesTurns === true && this.node.keygroups.includes(keygroup);
-    return answers && this.state === 'connected' ? this.calls : undefined;
-  }
-
-  /** The peer, where it can be asked now about answers of the keygroup. */
-  answeringPeer(keygroup: KeygroupId): AnsweringPeer | undefined {
-    const answers = this.node?.tellsOfAnswers === true && this.node.keygroups.includes(keygroup);
-    return answers && this.state === 'connected' ? this.calls : undefined;
   }
 
   start(): void {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { Counter, Environment } from '../../../environment/environment.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
+import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import { Pause } from '../../../waiting/pause.ts';
 import { makeFolder } from '../../make-folder.ts';
 import { endLeftOverServers } from './left-over-servers.ts';
@@ -93,7 +94,7 @@ class Supervisor implements NatsServerProcess {
   #restart: Waiting | undefined;
   #stopping = false;
   #running: Promise<void> = Promise.resolve();
-  #change: Promise<void> = Promise.resolve();
+  readonly #changes = new OneAtATime();
 
   constructor(options: SupervisedServerOptions, environment: Environment) {
     this.#options = options;
@@ -133,7 +134,7 @@ class Supervisor implements NatsServerProcess {
   }
 
   reload(config: string): Promise<void> {
-    return this.#oneAtATime(async () => {
+    return this.#changes.run(async () => {
       await this.#refuseInvalid(config);
       const former = this.#config;
       await this.#useConfig(config);
@@ -145,7 +146,7 @@ class Supervisor implements NatsServerProcess {
   }
 
   restart(config: string): Promise<void> {
-    return this.#oneAtATime(async () => {
+    return this.#changes.run(async () => {
       await this.#refuseInvalid(config);
       await this.#useConfig(config);
       if (this.#stopping) return;
@@ -228,12 +229,6 @@ class Supervisor implements NatsServerProcess {
       this.#launch = undefined;
       throw error;
     }
-  }
-
-  #oneAtATime(work: () => Promise<void>): Promise<void> {
-    const change = this.#change.then(work);
-    this.#change = change.catch(() => {});
-    return change;
   }
 
   /** What the running server has against its configuration file; nothing when none runs, the next start reads the file. */

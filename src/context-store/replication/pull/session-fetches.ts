@@ -3,6 +3,7 @@ import { NewerRecord } from '../../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../../domain/record/turn-record.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
+import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import { within } from '../../../waiting/within.ts';
 import { logText } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore, SessionEntry } from '../../leveldb/replica.ts';
@@ -109,7 +110,7 @@ class OneFetch {
   bytes = 0;
   readonly #key: SessionKey;
   readonly #parts: SessionFetchesParts;
-  #taking: Promise<void> = Promise.resolve();
+  readonly #taking = new OneAtATime();
   #isOver = false;
 
   constructor(key: SessionKey, parts: SessionFetchesParts) {
@@ -126,10 +127,8 @@ class OneFetch {
     for (let fromTurn = 0; !this.#isSpent; ) {
       const page = handedOut ?? (await holder.session(this.#key, fromTurn));
       handedOut = undefined;
-      const taken = this.#taking.then(() => this.#take(holder, page));
       // What one peer has handed out, the next need not.
-      this.#taking = taken.catch(() => {});
-      await taken;
+      await this.#taking.run(() => this.#take(holder, page));
       const lastTurn = page.entries.at(-1)?.turn ?? 0;
       if (!page.more || lastTurn <= fromTurn) return;
       fromTurn = lastTurn;
