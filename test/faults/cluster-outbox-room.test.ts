@@ -4,7 +4,8 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findProgram } from '../../tools/processes.ts';
-import { type Cluster, eventually, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {

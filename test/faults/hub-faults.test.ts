@@ -4,8 +4,9 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { domainApi } from '../../src/context-store/nats/names.ts';
 import { sessionKey } from '../../tools/turn-records.ts';
-import { eventually, type StoreNode } from '../support/nats-cluster.ts';
+import type { StoreNode } from '../support/nats-cluster.ts';
 import { HUB, type HubCluster, startHubCluster } from '../support/nats-hub.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 import { survive } from '../support/survive.ts';
 
 let cluster: HubCluster;

@@ -6,7 +6,8 @@ import { announceSubject, recordSubject } from '../../src/context-store/nats/nam
 import type { Incarnation, KeygroupId, NodeId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { KEYGROUP, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 import { survive } from '../support/survive.ts';
 
 let cluster: Cluster;

@@ -11,13 +11,8 @@ import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import type { FredDouble } from '../../tools/fred-double/fred-double.ts';
 import { KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
-import {
-  eventually,
-  type FredCluster,
-  type FredStoreNode,
-  startFredCluster,
-  startFredDoubles,
-} from '../support/fred-cluster.ts';
+import { type FredCluster, type FredStoreNode, startFredCluster, startFredDoubles } from '../support/fred-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const { clock } = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
 let nodes: Awaited<ReturnType<typeof startFredDoubles>>;

@@ -2,13 +2,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { sessionKey } from '../../tools/turn-records.ts';
 import {
-  eventually,
   type FredCluster,
   type FredNodes,
   type FredStoreNode,
   startFredCluster,
   startFredNodes,
 } from '../support/fred-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 let nodes: FredNodes;
 let cluster: FredCluster;

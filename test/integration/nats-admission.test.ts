@@ -6,7 +6,7 @@ import type { LeafLink } from '../../src/context-store/nats/server/server-config
 import { parseNodeId } from '../../src/domain/identifiers.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
-import { eventually } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 import { startTlsCluster, type TlsCluster } from '../support/tls-nodes.ts';
 
 describe.each(await natsPrograms())('$name', ({ path: program }) => {

@@ -6,7 +6,8 @@ import { recordSubject } from '../../src/context-store/nats/names.ts';
 import { DeltaUnreadable, openDelta } from '../../src/context-store/replication/delta/delta-record.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { HOUR_MS, KEYGROUP, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const LIFETIME_MS = 24 * HOUR_MS;
 

@@ -3,8 +3,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ClusterName } from '../../src/domain/identifiers.ts';
 import { sessionKey } from '../../tools/turn-records.ts';
-import { eventually, type StoreNode } from '../support/nats-cluster.ts';
+import type { StoreNode } from '../support/nats-cluster.ts';
 import { HUB, type HubCluster, startHubCluster } from '../support/nats-hub.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 let cluster: HubCluster;
 beforeEach(async () => {

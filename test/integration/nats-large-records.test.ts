@@ -2,7 +2,8 @@
 // server ends a request because its bytes are used up.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { sealedTurn, sessionKey } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KeygroupId } from '../../src/domain/identifiers.ts';
 import { KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const OTHER = 'ffffffffffffffff' as KeygroupId;
 

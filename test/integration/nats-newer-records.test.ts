@@ -7,7 +7,8 @@ import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifier
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { RECORD_FORMAT_VERSION } from '../../src/domain/record/record-version.ts';
 import { KEYGROUP, sealedTurn, sessionKey, turnRecord } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const NEWER = RECORD_FORMAT_VERSION + 1;
 

@@ -3,7 +3,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KeygroupId } from '../../src/domain/identifiers.ts';
 import { HOUR_MS, KEYGROUP, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const OTHER = 'ffffffffffffffff' as KeygroupId;
 

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ClusterName, KeygroupId } from '../../src/domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../src/domain/record/record-version.ts';
 import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 let cluster: Cluster;
 beforeEach(async () => {

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KeygroupId, SessionKey } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
-import { type Cluster, eventually, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const SMALL_BYTES = 200_000;
 const OLD = sessionKey('old');

@@ -14,7 +14,7 @@ import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
 import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
-import { eventually } from '../support/nats-cluster.ts';
+import { eventually } from '../support/sharing-store-node.ts';
 
 const programs = await natsPrograms();
 const NODES = ['e1', 'e2', 'e3'] as const;

@@ -1,20 +1,16 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { vi } from 'vitest';
 import type { FredTlsFiles } from '../../src/context-store/fred/wire/fred-tls.ts';
 import { type FredStore, type FredStoreOptions, openFredStore } from '../../src/context-store/fred.ts';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
-import type { PeerStatus } from '../../src/context-store/replication-status.ts';
-import type { ClusterName, NodeId, SessionKey } from '../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
+import type { ClusterName } from '../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { FredDoubles } from '../../tools/fred-double/fred-doubles.ts';
 import { watchedEnvironment } from '../../tools/supervised-nats.ts';
-import { KEYGROUP, sealedTombstone, sealedTurn, sessionKey, type TurnOptions } from '../../tools/turn-records.ts';
+import { KEYGROUP } from '../../tools/turn-records.ts';
+import { SharingStoreNode } from './sharing-store-node.ts';
 
-/** Whatever is waited for here happens within seconds or not at all. */
-const WAIT_MS = 60_000;
 const DAY_MS = 24 * 3_600_000;
 /** Scans that make up for lost triggers come soon. */
 const SCAN_EVERY_MS = 500;
@@ -61,22 +57,18 @@ async function certificatesIn(folder: string): Promise<Pick<FredNodes, 'tls' | '
 }
 
 /** An edge node's store with a FReD node of its own. */
-export class FredStoreNode {
-  readonly id: NodeId;
+export class FredStoreNode extends SharingStoreNode<FredStore> {
   readonly environment: ReturnType<typeof watchedEnvironment>;
   readonly host: string;
   readonly folder: string;
   readonly #tls: FredTlsFiles;
   readonly #cluster: ClusterName;
-  #store: FredStore | undefined;
-  /** Hashes in the order in which they arrived from others. */
-  readonly arrived: string[] = [];
 
   constructor(
     id: string,
     place: { folder: string; host: string; tls: FredTlsFiles; cluster: string; clockSpeed?: number },
   ) {
-    this.id = id as NodeId;
+    super(id);
     this.folder = place.folder;
     this.host = place.host;
     this.#tls = place.tls;
@@ -86,13 +78,8 @@ export class FredStoreNode {
     this.environment = { ...watchedEnvironment(place.clockSpeed ?? 1), random };
   }
 
-  get store(): FredStore {
-    if (this.#store === undefined) throw new Error(`${this.id} is closed`);
-    return this.#store;
-  }
-
   async open(options: Partial<FredStoreOptions> = {}): Promise<FredStore> {
-    this.#store = await openFredStore(
+    const store = await openFredStore(
       {
         replica: await openReplica({ folder: this.folder, nodeId: this.id, bytesMax: 1_000_000_000 }, this.environment),
         fredHost: this.host,
@@ -106,87 +93,12 @@ export class FredStoreNode {
       },
       this.environment,
     );
-    this.#store.onRecord((sealed, from) => {
-      if (from === 'elsewhere') this.arrived.push(sealed.hash);
-    });
-    return this.#store;
-  }
-
-  async close(): Promise<void> {
-    await this.#store?.close();
-    this.#store = undefined;
+    return this.opened(store);
   }
 
   async wipeReplica(): Promise<void> {
     await rm(this.folder, { recursive: true, force: true });
   }
-
-  /** A turn written at this node, and durable. */
-  async write(options: TurnOptions = {}): Promise<SealedRecord> {
-    return this.append(sealedTurn(options));
-  }
-
-  async delete(key: SessionKey): Promise<SealedRecord> {
-    return this.append(sealedTombstone({ key }));
-  }
-
-  /** `count` sessions of one turn each. */
-  async writeMany(count: number, name = 's'): Promise<SealedRecord[]> {
-    return Promise.all(Array.from({ length: count }, (_, i) => this.write({ key: sessionKey(`${name}${i}`) })));
-  }
-
-  async append({ record }: SealedRecord): Promise<SealedRecord> {
-    const sealed = sealRecord({ ...record, origin: this.id, incarnation: this.store.incarnation });
-    await this.store.append(sealed);
-    return sealed;
-  }
-
-  async holds(records: readonly SealedRecord[]): Promise<boolean> {
-    for (const { record, hash } of records) {
-      const session = await this.store.read(record);
-      if (session?.deleted !== true && !session?.records.some((held) => held.hash === hash)) return false;
-    }
-    return true;
-  }
-
-  /** Resolves when all these records are here. */
-  async eventuallyHolds(records: readonly SealedRecord[]): Promise<void> {
-    let missing = records;
-    await eventually(async () => {
-      const next: SealedRecord[] = [];
-      for (const sealed of missing) if (!(await this.holds([sealed]))) next.push(sealed);
-      missing = next;
-      if (missing.length > 0) throw new Error(`${this.id} lacks ${missing.length} of ${records.length} records`);
-    });
-  }
-
-  peer(other: FredStoreNode | string): PeerStatus {
-    const id = typeof other === 'string' ? other : other.id;
-    const status = this.store.sharing.status().peers.find(({ nodeId }) => nodeId === id);
-    if (status === undefined) throw new Error(`${this.id} does not know ${id}: ${this.log()}`);
-    return status;
-  }
-
-  async eventuallyConnected(...others: readonly FredStoreNode[]): Promise<void> {
-    await eventually(() => {
-      for (const other of others) {
-        const { state, reason } = this.peer(other);
-        if (state !== 'connected') throw new Error(`${this.id} finds ${other.id} ${state}: ${reason}`);
-      }
-    });
-  }
-
-  /** Everything this node's log has said, for a test's failure message. */
-  log(): string {
-    return this.environment.logLines
-      .map(({ level, event, fields }) => `${level} ${event} ${JSON.stringify(fields)}`)
-      .join('\n');
-  }
-}
-
-/** Waits for a state that no event tells of, bounded. */
-export async function eventually<T>(look: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(look, { timeout: WAIT_MS, interval: 10 });
 }
 
 export interface FredCluster {

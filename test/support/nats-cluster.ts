@@ -2,22 +2,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
-import { vi } from 'vitest';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import { streamName } from '../../src/context-store/nats/names.ts';
 import { type NatsStore, type NatsStoreOptions, openNatsStore } from '../../src/context-store/nats.ts';
-import type { PeerStatus } from '../../src/context-store/replication-status.ts';
-import type { ClusterName, NodeId, SessionKey } from '../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
+import type { ClusterName } from '../../src/domain/identifiers.ts';
 import type { Clock } from '../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { startNatsServer } from '../../tools/real-servers/nats-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { watchedEnvironment } from '../../tools/supervised-nats.ts';
-import { KEYGROUP, sealedTombstone, sealedTurn, sessionKey, type TurnOptions } from '../../tools/turn-records.ts';
+import { KEYGROUP } from '../../tools/turn-records.ts';
+import { SharingStoreNode } from './sharing-store-node.ts';
 
-/** Whatever is waited for here happens within seconds or not at all. */
-const WAIT_MS = 60_000;
 const DAY_MS = 24 * 3_600_000;
 
 export interface StoreNodeOptions {
@@ -30,32 +26,23 @@ export interface StoreNodeOptions {
 }
 
 /** An edge node's store with a nats-server of its own; each can be stopped, killed, wiped and started on its own. */
-export class StoreNode {
-  readonly id: NodeId;
+export class StoreNode extends SharingStoreNode<NatsStore> {
   readonly environment: ReturnType<typeof watchedEnvironment>;
   readonly #folder: string;
   readonly #options: StoreNodeOptions;
   #server: RunningServer | undefined;
-  #store: NatsStore | undefined;
   #port: number | undefined;
-  /** Hashes in the order in which they arrived from others. */
-  readonly arrived: string[] = [];
   /** Timers set and neither run nor cancelled. */
   pendingTimers = 0;
 
   constructor(id: string, folder: string, options: StoreNodeOptions = {}) {
-    this.id = id as NodeId;
+    super(id);
     this.#folder = folder;
     this.#options = options;
     // Chance is real: two nodes must not draw the same incarnation.
     const { random } = nodeEnvironment({ logLevel: 'silent', nodeId: id });
     const watched = watchedEnvironment();
     this.environment = { ...watched, random, clock: this.#counting(watched.clock, options.clockSpeed ?? 1) };
-  }
-
-  get store(): NatsStore {
-    if (this.#store === undefined) throw new Error(`${this.id} is closed`);
-    return this.#store;
   }
 
   get url(): string {
@@ -106,7 +93,7 @@ export class StoreNode {
   }
 
   async open(peers: readonly StoreNode[], options: Partial<NatsStoreOptions> = {}): Promise<NatsStore> {
-    this.#store = await openNatsStore(
+    const store = await openNatsStore(
       {
         replica: await openReplica(
           { folder: this.storeFolder, nodeId: this.id, bytesMax: this.#options.bytesMax ?? 1_000_000_000 },
@@ -122,76 +109,13 @@ export class StoreNode {
       },
       this.environment,
     );
-    this.#store.onRecord((sealed, from) => {
-      if (from === 'elsewhere') this.arrived.push(sealed.hash);
-    });
-    return this.#store;
-  }
-
-  async close(): Promise<void> {
-    await this.#store?.close();
-    this.#store = undefined;
+    return this.opened(store);
   }
 
   async stop(): Promise<void> {
     await this.close();
     await this.#server?.stop();
     this.#server = undefined;
-  }
-
-  /** A turn written at this node, and durable. */
-  async write(options: TurnOptions = {}): Promise<SealedRecord> {
-    return this.append(sealedTurn(options));
-  }
-
-  async delete(key: SessionKey): Promise<SealedRecord> {
-    return this.append(sealedTombstone({ key }));
-  }
-
-  /** `count` sessions of one turn each. */
-  async writeMany(count: number, name = 's'): Promise<SealedRecord[]> {
-    return Promise.all(Array.from({ length: count }, (_, i) => this.write({ key: sessionKey(`${name}${i}`) })));
-  }
-
-  async append({ record }: SealedRecord): Promise<SealedRecord> {
-    const sealed = sealRecord({ ...record, origin: this.id, incarnation: this.store.incarnation });
-    await this.store.append(sealed);
-    return sealed;
-  }
-
-  async holds(records: readonly SealedRecord[]): Promise<boolean> {
-    for (const { record, hash } of records) {
-      const session = await this.store.read(record);
-      if (session?.deleted !== true && !session?.records.some((held) => held.hash === hash)) return false;
-    }
-    return true;
-  }
-
-  /** Resolves when all these records are here. */
-  async eventuallyHolds(records: readonly SealedRecord[]): Promise<void> {
-    let missing = records;
-    await eventually(async () => {
-      const next: SealedRecord[] = [];
-      for (const sealed of missing) if (!(await this.holds([sealed]))) next.push(sealed);
-      missing = next;
-      if (missing.length > 0) throw new Error(`${this.id} lacks ${missing.length} of ${records.length} records`);
-    });
-  }
-
-  peer(other: StoreNode | string): PeerStatus {
-    const id = typeof other === 'string' ? other : other.id;
-    const status = this.store.sharing.status().peers.find(({ nodeId }) => nodeId === id);
-    if (status === undefined) throw new Error(`${this.id} does not know ${id}`);
-    return status;
-  }
-
-  async eventuallyConnected(...others: readonly StoreNode[]): Promise<void> {
-    await eventually(() => {
-      for (const other of others) {
-        const { state, reason } = this.peer(other);
-        if (state !== 'connected') throw new Error(`${this.id} finds ${other.id} ${state}: ${reason}`);
-      }
-    });
   }
 
   #counting(clock: Clock, speed: number): Clock {
@@ -219,18 +143,6 @@ export class StoreNode {
   connect(options: ConnectionOptions = {}): Promise<NatsConnection> {
     return connect({ servers: this.url, ...options });
   }
-
-  /** Everything this node's log has said, for a test's failure message. */
-  log(): string {
-    return this.environment.logLines
-      .map(({ level, event, fields }) => `${level} ${event} ${JSON.stringify(fields)}`)
-      .join('\n');
-  }
-}
-
-/** Waits for a state that no event tells of, bounded. */
-export async function eventually<T>(look: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(look, { timeout: WAIT_MS, interval: 10 });
 }
 
 export interface Cluster {

@@ -1,7 +1,8 @@
 import { expect } from 'vitest';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKey } from '../../tools/turn-records.ts';
-import { eventually, type StoreNode } from './nats-cluster.ts';
+import type { StoreNode } from './nats-cluster.ts';
+import { eventually } from './sharing-store-node.ts';
 
 /** Both write while `fault` happens; then both must hold everything. */
 export async function survive(a: StoreNode, b: StoreNode, fault: () => Promise<void>): Promise<void> {

@@ -16,7 +16,7 @@ import { type SealedRecord, sealRecord } from '../../src/domain/record/record-co
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
 import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
-import { eventually } from './nats-cluster.ts';
+import { eventually } from './sharing-store-node.ts';
 
 const CLUSTER = 'blue' as ClusterName;
 
