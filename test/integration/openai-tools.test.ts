@@ -6,8 +6,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Agent, OpenAIProvider, Runner, tool } from '@openai/agents';
-import OpenAI, { APIError } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { failure } from '../support/api-failure.ts';
 import { ENGINES, type Engine, startTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 type Event = OpenAI.Responses.ResponseStreamEvent;
@@ -71,14 +72,6 @@ const resultOf = ({ call_id }: { call_id: string }) => ({
   type: 'function_call_output' as const,
   ...{ call_id, output: 'It rains.' },
 });
-const failure = async (call: Promise<unknown>): Promise<APIError> => {
-  const outcome = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof APIError) return outcome;
-  throw outcome ?? new Error('it succeeded');
-};
 const isAnswered = (response: Response) =>
   expect(response).toMatchObject({ error: null, output: [{ type: 'message', role: 'assistant' }] });
 

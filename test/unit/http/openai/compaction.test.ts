@@ -2,9 +2,10 @@
 // the cluster's key, compacted again, in a small window, under a template that knows no two messages of one role in a row. The
 // scripted model answers a message that begins with "Recall" with all that users said, so that a context that lost something
 // shows, and one that kept what it was to leave out, too.
-import OpenAI, { APIError } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
+import { failure } from '../../../support/api-failure.ts';
 
 const WINDOW = 4_096;
 const REQUEST = /Summarize our conversation up to here[^|]*/g;
@@ -22,14 +23,6 @@ const compact = (fields: object, by = client) =>
   by.responses.compact({ model: 'scripted', ...fields } as OpenAI.Responses.ResponseCompactParams);
 const create = (fields: object, by = client) =>
   by.responses.create({ model: 'scripted', ...fields } as OpenAI.Responses.ResponseCreateParamsNonStreaming);
-const failure = async (call: Promise<unknown>): Promise<APIError> => {
-  const outcome = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof APIError) return outcome;
-  throw outcome ?? new Error('it succeeded');
-};
 const chain = async (...inputs: string[]) => {
   let last: OpenAI.Responses.Response | undefined;
   for (const input of inputs) last = await create({ input, ...(last && { previous_response_id: last.id }) });

@@ -1,9 +1,10 @@
 // OpenAI's own client, unmodified: conversations with items that nobody answered, responses on them one after the other and at
 // once, pages of items, metadata, deleting an item, a response, a conversation. What the model has read shows in what it is asked
 // next; what was deleted must not show again.
-import OpenAI, { APIError } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
+import { failure } from '../../../support/api-failure.ts';
 
 let node: InProcessNode;
 let client: OpenAI;
@@ -16,14 +17,6 @@ afterAll(() => node.close());
 const user = (content: string) => ({ type: 'message' as const, role: 'user' as const, content });
 const respond = (conversation: string, input: string) =>
   client.responses.create({ model: 'scripted', conversation, input });
-const failure = async (call: Promise<unknown>): Promise<APIError> => {
-  const outcome = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof APIError) return outcome;
-  throw outcome ?? new Error('it succeeded');
-};
 const textsOf = async (conversation: string, query: object = { order: 'asc' }) => {
   const texts: string[] = [];
   for await (const item of client.conversations.items.list(conversation, query))

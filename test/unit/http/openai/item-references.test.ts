@@ -1,9 +1,10 @@
 // Refers to stored items from responses and conversations, often and with much text behind few ids: a small body must not bring
 // in more than a large one may. Neighbouring items of the assistant are one message, however many there are.
-import OpenAI, { APIError } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { messagesOf } from '../../../../src/http/dialects/openai/responses/input-items.ts';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
+import { failure } from '../../../support/api-failure.ts';
 
 const BODY_BYTES_MAX = 65_536;
 
@@ -17,11 +18,6 @@ afterAll(() => node.close());
 
 const create = (fields: object) =>
   client.responses.create({ model: 'scripted', ...fields } as OpenAI.Responses.ResponseCreateParamsNonStreaming);
-const failure = async (call: Promise<unknown>) => {
-  const error = await call.then(() => undefined, Object);
-  expect(error).toBeInstanceOf(APIError);
-  return error as APIError;
-};
 /** Ids of what was asked, and as many references to it as are wanted. */
 const referencesTo = async (input: string, count: number) => {
   const { id } = await create({ input });

@@ -1,9 +1,10 @@
 // OpenAI's own client, unmodified, against a node: makes responses, whole and streamed, goes on after them, branches, asks for
 // them again, lists what they were asked, deletes them; cuts streams and goes on with them; sends what is wrong. The scripted
 // model says which turn it is at, so that a context that lost or doubled a turn shows.
-import OpenAI, { APIError } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
+import { failure } from '../../../support/api-failure.ts';
 
 let node: InProcessNode;
 let client: OpenAI;
@@ -26,14 +27,6 @@ const streamed = async (fields: object) => {
   } as OpenAI.Responses.ResponseCreateParamsStreaming);
   for await (const event of stream) events.push(event);
   return events;
-};
-const failure = async (call: Promise<unknown>): Promise<APIError> => {
-  const outcome = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof APIError) return outcome;
-  throw outcome ?? new Error('it succeeded');
 };
 const textOf = (events: readonly OpenAI.Responses.ResponseStreamEvent[]) =>
   events.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : [])).join('');

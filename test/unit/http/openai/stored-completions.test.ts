@@ -1,8 +1,9 @@
 // OpenAI's own client keeps chat completions and asks for them by their ids: whole and streamed ones, several choices, retries,
 // turns of a session; changes their metadata, deletes one that others go on from; and asks with ids that are none.
-import OpenAI, { APIError } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
+import { failure } from '../../../support/api-failure.ts';
 
 let node: InProcessNode;
 let openai: OpenAI;
@@ -19,14 +20,6 @@ const create = (messages: Said[], fields: object = {}, options: object = {}) =>
     { model: 'scripted', messages, ...fields } as OpenAI.ChatCompletionCreateParamsNonStreaming,
     options,
   );
-const failure = async (call: Promise<unknown>): Promise<APIError> => {
-  const outcome = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof APIError) return outcome;
-  throw outcome ?? new Error('it succeeded');
-};
 /** As the reply told it, without where it is kept. */
 const stored = ({ choices, ...rest }: OpenAI.ChatCompletion, metadata: object = {}) => ({
   ...rest,
