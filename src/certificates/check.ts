@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import type { NodeCertificateFiles } from '../config/replication-config.ts';
+import type { NodeCertificateFiles } from '../config/certificate-files.ts';
 import { userName } from '../context-store/nats/names.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
@@ -14,7 +14,7 @@ export interface CertifiedNode {
 }
 
 /**
- * Whether a node can use these certificates as what it is. Throws `certificate_unusable` when a file cannot be read, when
+ * Whether a node can use these certificates as what it is; resolves with when they expire. Throws `certificate_unusable` when a file cannot be read, when
  * they do not belong together, are not valid at `nowMs`, or name another node, cluster or host: a server would say no more than
  * that the connection was refused.
  */
@@ -22,7 +22,7 @@ export async function checkNodeCertificate(
   { certFile, keyFile, caFile }: NodeCertificateFiles,
   { nodeId, cluster, host }: CertifiedNode,
   nowMs: number,
-): Promise<void> {
+): Promise<number> {
   const certificate = (await readCertificates(certFile))[0] as X509Certificate;
   if (!certificate.checkPrivateKey(await readKey(keyFile))) throw unusable(`${keyFile} is not the key of ${certFile}`);
   const authorities = await readCertificates(caFile);
@@ -48,6 +48,7 @@ export async function checkNodeCertificate(
         '--nats-advertise, or make a certificate with --host for it',
     );
   }
+  return toMs;
 }
 
 async function readCertificates(path: string): Promise<X509Certificate[]> {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ClientOptions, DiscedgeClient } from '../client/client.ts';
+import { trustingFetch } from './trusting-fetch.ts';
 
 /** Where `discedge serve` listens when it is not told otherwise. */
 const DEFAULT_URL = 'http://127.0.0.1:8081';
@@ -10,6 +11,7 @@ export interface ConnectionOptions {
   readonly user?: string;
   readonly model?: string;
   readonly apiKeyFile?: string;
+  readonly ca?: string;
 }
 
 /** Adds `--url` and `--user` to a command that talks to a running node. */
@@ -22,7 +24,15 @@ export function addConnectionOptions(command: Command): Command {
       ),
     )
     .option('--user <ID>', "whose sessions, for who acts for others (default: the key's, else anonymous)")
-    .addOption(new Option('--api-key-file <FILE>', 'file with an API key of the node').argParser(secretIn));
+    .addOption(new Option('--api-key-file <FILE>', 'file with an API key of the node').argParser(secretIn))
+    .addOption(authorityOption());
+}
+
+/** Of the certificates of nodes that serve HTTPS. */
+export function authorityOption(): Option {
+  return new Option('--ca <FILE>', 'file with the authority that the certificates of https nodes are of')
+    .env('DISCEDGE_CA_FILE')
+    .argParser(contentOf);
 }
 
 /** As {@link addConnectionOptions}, for a command that means the sessions of one model, or of all. */
@@ -35,16 +45,21 @@ export function addSessionOptions(
 
 /** Asks each node once, unless told otherwise: who waits at a prompt would rather know at once. */
 export function connect(
-  { url, user, model, apiKeyFile: apiKey }: ConnectionOptions,
+  { url, user, model, apiKeyFile: apiKey, ca }: ConnectionOptions,
   options: Partial<ClientOptions> = {},
 ): DiscedgeClient {
-  return new DiscedgeClient({ nodes: url, userId: user, model, apiKey, retriesMax: url.length - 1, ...options });
+  const fetch = ca === undefined ? undefined : trustingFetch(ca);
+  return new DiscedgeClient({ nodes: url, userId: user, model, apiKey, fetch, retriesMax: url.length - 1, ...options });
 }
 
 /** The secret itself is never on a command line, which everyone on the machine can read. */
 function secretIn(path: string): string {
+  return contentOf(path).trim();
+}
+
+function contentOf(path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readFileSync(path, 'utf8');
   } catch (error) {
     throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}`);
   }

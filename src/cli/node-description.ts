@@ -6,7 +6,9 @@ import { styled } from './terminal.ts';
 /** What a started node serves, where, and how to try it: two turns, of which the second carries nothing but its message. */
 export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
   const { address } = node;
-  const url = originOf({ host: hostHere(address), port: address.port });
+  const { https } = config;
+  const url = originOf({ host: hostHere(address), port: address.port }, https === undefined ? 'http' : 'https');
+  const caFile = https === undefined ? undefined : ownAuthority(config);
   const { nodeId, models, unservedModels, storeName, replication } = node.description;
   const rows = [
     ...models.map((model, place) => [place === 0 ? 'model' : '', modelLine(model, { place, of: models.length })]),
@@ -28,10 +30,10 @@ export function describeNode(node: EdgeNode, config: EdgeNodeConfig): string {
     ...rows.map(([name, value]) => `  ${styled('dim', (name as string).padEnd(7))} ${value}`),
     '',
     'Try a turn:',
-    `  ${curl(url, { session_id: 'hello', turn: 1, prompt: 'My name is Ada.' })}`,
+    `  ${curl(url, caFile, { session_id: 'hello', turn: 1, prompt: 'My name is Ada.' })}`,
     'and the next one, which carries nothing but its message:',
-    `  ${curl(url, { session_id: 'hello', turn: 2, prompt: 'What is my name?' })}`,
-    `or talk to it: ${chatCommand(url)}`,
+    `  ${curl(url, caFile, { session_id: 'hello', turn: 2, prompt: 'What is my name?' })}`,
+    `or talk to it: ${chatCommand(url, caFile)}`,
     '',
     '',
   ].join('\n');
@@ -66,10 +68,17 @@ function clusterLine(
   return `${cluster}: ${known}${joining}`;
 }
 
-function curl(url: string, body: object): string {
-  return `curl ${url}/completion -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+/** The authority that clients need to know, where the certificate is the node's own. */
+function ownAuthority({ https, replication }: EdgeNodeConfig): string | undefined {
+  const certificates = replication?.certificates;
+  return certificates?.certFile === https?.certFile ? certificates?.caFile : undefined;
 }
 
-function chatCommand(url: string): string {
+function curl(url: string, caFile: string | undefined, body: object): string {
+  return `curl ${caFile === undefined ? '' : `--cacert ${caFile} `}${url}/completion -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+}
+
+function chatCommand(url: string, caFile: string | undefined): string {
+  if (caFile !== undefined) return `npx discedge chat --ca ${caFile} --url ${url}`;
   return url === 'http://127.0.0.1:8081' ? 'npx discedge chat' : `npx discedge chat --url ${url}`;
 }

@@ -9,6 +9,8 @@ import { readOrigins } from './allowed-origins.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { checkConsistency } from './consistency-rules.ts';
 import { ENGINE_KINDS, type EngineKinds } from './engine-kinds.ts';
+import { type HttpsFiles, readHttps } from './https-config.ts';
+import type { HTTPS_SETTINGS } from './https-settings.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { IN_ENTRIES_ONLY, type ModelConfig, namedModels } from './model-config.ts';
 import { listedModels, MODELS_KEY } from './model-entries.ts';
@@ -31,6 +33,8 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   /** Only with a store that shares. */
   readonly replication: ReplicationConfig | undefined;
   readonly access: AccessConfig;
+  /** `undefined`: the API is plain HTTP. */
+  readonly https: HttpsFiles | undefined;
   /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
   readonly advertisedUrl: string | undefined;
   /** `undefined`: beside the certificate, or the node's own. */
@@ -61,6 +65,7 @@ type ReadFurther =
       | 'warmingKvBytes'
     )
   | keyof typeof ACCESS_SETTINGS
+  | keyof typeof HTTPS_SETTINGS
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 
@@ -126,6 +131,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   }
   checkConsistency(values as Settings, store, complain);
   const access = readAccess(values as Settings, complain);
+  const https = readHttps(values as Settings, complain);
   const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
   const allowed = readOrigins(values.corsOrigins as string | undefined);
   if ('problem' in allowed) complain('corsOrigins', allowed.problem);
@@ -142,6 +148,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     models,
     replication,
     access,
+    https,
     advertisedUrl,
     clusterKeyFile: settings.clusterKeyFile,
     corsOrigins: 'origins' in allowed ? allowed.origins : [],

@@ -22,8 +22,8 @@ export function hostAndPort({ host, port }: ListenAddress): string {
 }
 
 /** URL origin under which a client reaches the address. */
-export function originOf(address: ListenAddress): string {
-  return `http://${hostAndPort(address)}`;
+export function originOf(address: ListenAddress, scheme: 'http' | 'https' = 'http'): string {
+  return `${scheme}://${hostAndPort(address)}`;
 }
 
 /** Under which name others look for what listens there. */

@@ -1,6 +1,6 @@
-import { join } from 'node:path';
 import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../domain/identifiers.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
+import { certificatesIn, type NodeCertificateFiles } from './certificate-files.ts';
 import { hostForOthers, isWildcard, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
 import type { SettingName, Settings } from './settings.ts';
 
@@ -63,12 +63,6 @@ export interface Peer {
   readonly nodeId: NodeId;
   /** Of its nats-server; `undefined` for a node that is reached through a hub. */
   readonly url: string | undefined;
-}
-
-export interface NodeCertificateFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly caFile: string;
 }
 
 /** The setting that a problem is about, and the problem. */
@@ -154,14 +148,6 @@ export function readFredReplication(
 export function fredAddressOf(store: string): ListenAddress | undefined {
   const address = /^fred:\/\/(.+?)\/?$/.exec(store)?.[1];
   return address === undefined ? undefined : parseListenAddress(address);
-}
-
-function certificatesIn(folder: string): NodeCertificateFiles {
-  return {
-    certFile: join(folder, 'node.crt'),
-    keyFile: join(folder, 'node.key'),
-    caFile: join(folder, 'ca.crt'),
-  };
 }
 
 function readAddress(setting: SettingName, text: string, complain: Complain): ListenAddress {

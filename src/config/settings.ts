@@ -2,6 +2,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
 import { ACCESS_SETTINGS } from './access-settings.ts';
 import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
+import { HTTPS_SETTINGS } from './https-settings.ts';
 import { MODE_SETTING, MODEL_SETTINGS } from './model-settings.ts';
 import { REPLICATION_SETTINGS } from './replication-settings.ts';
 import {
@@ -35,6 +36,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'Address of the HTTP API. The default is reachable from this machine only; another needs API keys, `jwt-issuer` or `serve-anyone`. IPv6 in brackets, `[::1]:8081`; port 0 takes any free port.',
   }),
+  ...HTTPS_SETTINGS,
   nodeId: Type.Optional(
     text({
       group: 'Node',

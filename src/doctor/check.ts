@@ -1,3 +1,6 @@
+/** The standard one, or one that trusts whom a node's certificate is of. */
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
 /** One thing an edge node needs or could use, and whether this machine has it. */
 export interface Check {
   readonly name: string;

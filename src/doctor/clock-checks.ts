@@ -1,7 +1,7 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { FLOOR_MS } from '../domain/node-time.ts';
 import { readKeptTime } from '../edge-node/kept-time.ts';
-import type { Check } from './check.ts';
+import type { Check, Fetch } from './check.ts';
 
 const NAME = 'clock';
 const SET_IT = 'set the clock, or let NTP keep it (timedatectl set-ntp true)';
@@ -22,7 +22,7 @@ export async function checkClock({ dataDir, clockToleranceMs }: EdgeNodeConfig, 
 }
 
 /** What a running node says of its clock; nothing of one that does not say. */
-export async function checkNodeClock(url: string): Promise<Check[]> {
+export async function checkNodeClock(url: string, fetch: Fetch): Promise<Check[]> {
   try {
     const answer = await fetch(`${url}/nodes?probe=false`, { signal: AbortSignal.timeout(ANSWER_WAIT_MS) });
     const { nodes } = (await answer.json()) as { nodes: readonly { node: string; clock?: OwnClock }[] };

@@ -1,6 +1,7 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { isEmbedded, isServer } from '../config/engine-kinds.ts';
-import type { Check } from './check.ts';
+import { checkHttps } from './certificate-checks.ts';
+import type { Check, Fetch } from './check.ts';
 import { checkClock, checkNodeClock } from './clock-checks.ts';
 import { checkClusterKey } from './cluster-key-check.ts';
 import { checkEdgeNode, checkEmbedded, checkModel } from './llm-checks.ts';
@@ -16,7 +17,11 @@ import { checkChatTemplates } from './template-checks.ts';
  * Whether an edge node with this configuration could start here, and whether the running nodes of `urls` are well.
  * Leaves everything as it was.
  */
-export async function examine(config: EdgeNodeConfig, urls: readonly string[], nowMs: number): Promise<Check[]> {
+export async function examine(
+  config: EdgeNodeConfig,
+  { urls, fetch }: { readonly urls: readonly string[]; readonly fetch: Fetch },
+  nowMs: number,
+): Promise<Check[]> {
   return [
     checkNodeVersion(),
     checkThreads(config),
@@ -26,11 +31,12 @@ export async function examine(config: EdgeNodeConfig, urls: readonly string[], n
     await checkDiskSpace(config),
     await checkClock(config, nowMs),
     await checkPort(config),
+    ...(await checkHttps(config, nowMs)),
     ...(await checkReplication(config, nowMs)),
     await checkClusterKey(config),
     ...(await checkOptionalPrograms(config)),
-    ...(await Promise.all(urls.map(checkEdgeNode))),
-    ...(await Promise.all(urls.map(checkNodeClock))).flat(),
+    ...(await Promise.all(urls.map((url) => checkEdgeNode(url, fetch)))),
+    ...(await Promise.all(urls.map((url) => checkNodeClock(url, fetch)))).flat(),
   ];
 }
 

@@ -4,7 +4,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
 import { checkGgufFile } from '../llm-service/gguf-file.ts';
 import { LLAMA_PACKAGE, loadLlamaLibrary } from '../llm-service/llama-library.ts';
-import type { Check } from './check.ts';
+import type { Check, Fetch } from './check.ts';
 
 /** A server on the same network answers at once; a doctor who waits longer is waited for. */
 export const ANSWER_WAIT_MS = 5_000;
@@ -53,7 +53,7 @@ export async function checkModel(model: string): Promise<Check> {
 }
 
 /** Whether a running edge node answers and can take turns. */
-export async function checkEdgeNode(url: string): Promise<Check> {
+export async function checkEdgeNode(url: string, fetch: Fetch): Promise<Check> {
   const name = 'edge node';
   try {
     const get = (path: string) => fetch(url + path, { signal: AbortSignal.timeout(ANSWER_WAIT_MS) });

@@ -3,6 +3,7 @@ import { checkNodeCertificate } from '../certificates/check.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { dialledHost, type NatsReplicationConfig, type Peer } from '../config/replication-config.ts';
 import type { DiscedgeError } from '../domain/errors.ts';
+import { usable } from './certificate-checks.ts';
 import type { Check } from './check.ts';
 import { checkFred } from './fred-checks.ts';
 
@@ -51,8 +52,10 @@ async function checkCertificates(
   const { certificates, cluster } = replication;
   if (certificates === undefined) return [{ name, outcome: 'ok', found: 'none: peers on this machine only' }];
   try {
-    await checkNodeCertificate(certificates, { nodeId, cluster, host: dialledHost(replication) }, nowMs);
-    return [{ name, outcome: 'ok', found: `${certificates.certFile} is ${nodeId}@${cluster}'s` }];
+    const named = { nodeId, cluster, host: dialledHost(replication) };
+    const notAfterMs = await checkNodeCertificate(certificates, named, nowMs);
+    const found = `${certificates.certFile} is ${nodeId}@${cluster}'s`;
+    return [usable({ name, found, notAfterMs, nowMs, fix: 'renew it with "discedge certs node ... --force"' })];
   } catch (error) {
     return [{ name, outcome: 'missing', found: (error as DiscedgeError).message }];
   }

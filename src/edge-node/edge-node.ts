@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers, originOf } from '../config/listen-address.ts';
 import { ContextManager } from '../context-manager/context-manager.ts';
@@ -24,6 +25,7 @@ import { keepTime } from './keep-time.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
+import { openHttps } from './open-https.ts';
 import { openSealedIds } from './open-sealed-ids.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import { shareKeys } from './share-keys.ts';
@@ -95,6 +97,8 @@ async function assemble(
 ): Promise<EdgeNode> {
   const asked = await openAccess(config, environment);
   closing.later('access', asked.close);
+  const https = await openHttps(config, environment);
+  closing.later('HTTPS certificate', () => https?.close());
   const opened = await openContextStore(config, environment, options.stores);
   closing.later('context store', () => opened.close());
 
@@ -133,6 +137,7 @@ async function assemble(
       text: await environment.registry.metrics(),
       contentType: environment.registry.contentType,
     }),
+    tls: https?.certificate,
     options: {
       ...config,
       version: VERSION,
@@ -149,14 +154,16 @@ async function assemble(
   await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
     throw listenError(error, host, port);
   });
+  https?.follow(app.server as unknown as TlsServer);
   const { port: boundPort } = app.server.address() as AddressInfo;
+  const scheme = https === undefined ? 'http' : 'https';
   // An API on loopback is nothing to nodes on other machines.
   const isTold = !isLoopbackHost(config.listen.host) || config.replication?.certificates === undefined;
-  const ownUrl = isTold ? originOf({ host: hostForOthers(config.listen), port: boundPort }) : undefined;
+  const ownUrl = isTold ? originOf({ host: hostForOthers(config.listen), port: boundPort }, scheme) : undefined;
   told.httpUrl = config.advertisedUrl ?? ownUrl;
   opened.tellAgain?.();
   return {
-    address: { host, port: boundPort, url: originOf({ host, port: boundPort }) },
+    address: { host, port: boundPort, url: originOf({ host, port: boundPort }, scheme) },
     description: {
       nodeId: config.nodeId,
       models: served.map(describeModel),

@@ -5,6 +5,7 @@ import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import type { SealedIds } from '../domain/sealed-ids.ts';
+import type { TlsParts } from './tls-server.ts';
 
 /** What the HTTP API stands on. */
 export interface AppParts {
@@ -15,6 +16,8 @@ export interface AppParts {
   readonly ids: SealedIds;
   /** All metrics as Prometheus text, and its content type. */
   readonly metricsText: () => Promise<{ readonly text: string; readonly contentType: string }>;
+  /** Served over TLS with it; plain HTTP without. */
+  readonly tls?: TlsParts | undefined;
   readonly options: AppOptions;
 }
 

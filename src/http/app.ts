@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { ServerOptions } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
@@ -20,6 +21,7 @@ import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { checkBySchema } from './schema-check.ts';
+import { tlsServerOptions } from './tls-server.ts';
 import type { TypedApp } from './typed-app.ts';
 
 declare module 'fastify' {
@@ -49,8 +51,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     bodyLimit: options.bodyBytesMax,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX, ignoreTrailingSlash: true },
-    // Asked for below: Node.js would answer without a body.
-    http: { requireHostHeader: false },
+    ...serverOptions(parts.tls),
     clientErrorHandler: (error, socket) => broken.answer(error, socket),
     // Fastify's own answer is not in the API's form; the Context Manager refuses what comes too late.
     return503OnClosing: false,
@@ -125,6 +126,14 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   for (const dialect of dialects) await addDialect(app, dialect, parts);
   await app.ready();
   return app;
+}
+
+/** The host header is asked for above: Node.js would answer without a body. */
+function serverOptions(tls: AppParts['tls']): { http: ServerOptions } {
+  const requireHostHeader = false;
+  if (tls === undefined) return { http: { requireHostHeader } };
+  // A server of HTTPS is one of HTTP in all that is used here, which Fastify's types do not know.
+  return { https: { requireHostHeader, ...tlsServerOptions(tls) } } as unknown as { http: ServerOptions };
 }
 
 /** What is wrong with a request before its body. */

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Random } from '../environment/environment.ts';
 import { type ErrorEnvelope, errorHeaders } from './error-reply.ts';
+import { isShakingHands } from './tls-server.ts';
 
 /** Requests that do not become one: not HTTP, too long, too late. They are answered in the envelope, on the bare socket. */
 export class BrokenRequests {
@@ -20,7 +21,7 @@ export class BrokenRequests {
   answer(error: NodeJS.ErrnoException, socket: Socket): void {
     const reply = this.#replies.get(socket);
     const isInReply = reply?.headersSent === true && !reply.writableFinished;
-    if (error.code === 'ECONNRESET' || !socket.writable || isInReply) {
+    if (error.code === 'ECONNRESET' || !socket.writable || isInReply || isShakingHands(socket)) {
       socket.destroy(error);
       return;
     }

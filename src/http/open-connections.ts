@@ -1,6 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { connectionEvent, isTlsServer } from './tls-server.ts';
 import { isUpgraded } from './upgrades.ts';
 
 /**
@@ -11,10 +12,11 @@ import { isUpgraded } from './upgrades.ts';
 export function closeWithoutRequests(app: FastifyInstance): void {
   const connections = new Map<Socket, Set<IncomingMessage>>();
   let isClosing = false;
-  app.server.on('connection', (socket: Socket) => {
+  app.server.on(connectionEvent(app.server), (socket: Socket) => {
     connections.set(socket, new Set());
     socket.once('close', () => connections.delete(socket));
   });
+  const unsecured = isTlsServer(app.server) ? handshakesOf(app.server) : new Set<Socket>();
   app.server.on('request', (request: IncomingMessage, reply: ServerResponse) => {
     const { socket } = request;
     const requests = connections.get(socket);
@@ -26,8 +28,32 @@ export function closeWithoutRequests(app: FastifyInstance): void {
   });
   app.addHook('preClose', async () => {
     isClosing = true;
+    for (const socket of unsecured) socket.destroy();
     for (const [socket, requests] of connections) {
       if (!isUpgraded(socket) && ![...requests].some(({ complete }) => complete)) socket.destroySoon();
     }
   });
+}
+
+/** Connections that have not got as far as TLS, which a client may never do. */
+function handshakesOf(server: Server): ReadonlySet<Socket> {
+  const byAddress = new Map<string, Socket>();
+  const unsecured = new Set<Socket>();
+  const end = (address: string) => {
+    unsecured.delete(byAddress.get(address) as Socket);
+    byAddress.delete(address);
+  };
+  server.on('connection', (socket: Socket) => {
+    const address = addressOf(socket);
+    byAddress.set(address, socket);
+    unsecured.add(socket);
+    socket.once('close', () => end(address));
+  });
+  // What it gives is another object than the connection below.
+  server.on('secureConnection', (socket: Socket) => end(addressOf(socket)));
+  return unsecured;
+}
+
+function addressOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

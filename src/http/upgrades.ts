@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { connectionEvent } from './tls-server.ts';
 
 /** Connections that speak another protocol now. */
 const upgraded = new WeakSet<Duplex>();
@@ -23,7 +24,7 @@ export function onUpgrade(server: Server, listener: UpgradeListener): void {
       return;
     }
     socket.unshift(Buffer.concat([Buffer.from(headOf(request), 'latin1'), head]));
-    server.emit('connection', socket);
+    server.emit(connectionEvent(server), socket);
   });
 }
 

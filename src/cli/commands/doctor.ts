@@ -2,13 +2,19 @@ import type { Command } from 'commander';
 import { loadConfig } from '../../config/config.ts';
 import type { Check } from '../../doctor/check.ts';
 import { examine } from '../../doctor/doctor.ts';
+import { authorityOption } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
 import { addSettingOptions, settingFlags } from '../setting-options.ts';
 import { printable, styled } from '../terminal.ts';
+import { trustingFetch } from '../trusting-fetch.ts';
 
 /** The settings whose effect on this machine is examined. */
 const EXAMINED = [
   'listen',
+  'tls',
+  'tlsCertFile',
+  'tlsKeyFile',
+  'tlsClientCaFile',
   'nodeId',
   'dataDir',
   'store',
@@ -32,13 +38,16 @@ const EXAMINED = [
 export function define(command: Command): void {
   addSettingOptions(command, EXAMINED)
     .option('-u, --url <URL...>', 'also examine these running edge nodes')
+    .addOption(authorityOption())
     .option('--json', 'print JSON')
     .action(doctor);
 }
 
 async function doctor(options: Readonly<Record<string, unknown>>): Promise<void> {
   const config = loadConfig({ flags: settingFlags(options), file: options.config as string | undefined });
-  const checks = await examine(config, (options.url as string[] | undefined) ?? [], Date.now());
+  const { url: urls = [], ca } = options as { readonly url?: readonly string[]; readonly ca?: string };
+  const asking = ca === undefined ? fetch : (url: string, init: RequestInit = {}) => trustingFetch(ca)(url, init);
+  const checks = await examine(config, { urls, fetch: asking }, Date.now());
   process.stdout.write(options.json ? `${JSON.stringify({ checks })}\n` : readable(checks));
   if (checks.some(({ outcome }) => outcome === 'missing')) process.exitCode = EXIT_FAILURE;
 }

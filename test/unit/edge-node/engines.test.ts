@@ -40,7 +40,7 @@ it('an engine is added by one line: a node serves its model beside others, and s
     content: 'hello',
     model: 'polly',
   });
-  expect((await examine(config, [], 0)).filter(({ outcome }) => outcome === 'missing')).toEqual([]);
+  expect((await examine(config, { urls: [], fetch }, 0)).filter(({ outcome }) => outcome === 'missing')).toEqual([]);
 });
 
 it('an engine that does not exist is told what there is', () => {
