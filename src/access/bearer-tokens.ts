@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { createLocalJWKSet, createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { DiscedgeError } from '../domain/errors.ts';
 import { isId, type UserId } from '../domain/identifiers.ts';
 import { type Principal, SCOPES, type Scope } from '../domain/principal.ts';
 import type { Clock } from '../environment/environment.ts';
 import type { TokenCheck } from './asked-access.ts';
+import { IssuerKeys, keysAt, keysInFile } from './issuer-keys.ts';
 
 /** Which tokens of which issuer count. */
 export interface TokenIssuer {
@@ -21,10 +21,6 @@ export interface TokenIssuer {
 /** Keys that anyone could make tokens with, as shared secrets can, are none. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 const CLOCK_TOLERANCE_SECONDS = 30;
-/** A set of keys is asked for again after so long, and at once for a key that it lacks, at most so often. */
-const KEYS_GOOD_FOR_MS = 600_000;
-const ASKED_AGAIN_AFTER_MS = 30_000;
-const FETCH_WAIT_MS = 5_000;
 const SCOPE_PREFIX = 'discedge:';
 
 /** JSON Web Tokens of one issuer (RFC 7519), as OpenID Connect has them. */
@@ -36,14 +32,8 @@ export class BearerTokens implements TokenCheck {
   constructor(issuer: TokenIssuer, clock: Clock) {
     this.#issuer = issuer;
     this.#clock = clock;
-    this.#keys =
-      'url' in issuer.keys
-        ? createRemoteJWKSet(new URL(issuer.keys.url), {
-            cacheMaxAge: KEYS_GOOD_FOR_MS,
-            cooldownDuration: ASKED_AGAIN_AFTER_MS,
-            timeoutDuration: FETCH_WAIT_MS,
-          })
-        : keysInFile(issuer.keys.file, clock);
+    const { keys } = issuer;
+    this.#keys = new IssuerKeys(() => ('url' in keys ? keysAt(keys.url) : keysInFile(keys.file)), clock).keyOf;
   }
 
   async principal(token: string): Promise<Principal | undefined> {
@@ -61,17 +51,11 @@ export class BearerTokens implements TokenCheck {
       if (typeof user !== 'string' || !isId(user)) return undefined;
       return { name: `${issuer}|${payload.sub}`, scopes: scopesOf(payload, scopeClaim), userId: user as UserId };
     } catch (error) {
-      if (error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout) && !isFetchFailure(error))
-        return undefined;
+      if (error instanceof errors.JOSEError) return undefined;
       const message = 'the keys of the token issuer cannot be had, so no token can be checked';
       throw new DiscedgeError('access_unavailable', message, { cause: error });
     }
   }
-}
-
-/** What jose says when the answer of the issuer is no set of keys; it has no class of its own. */
-function isFetchFailure(error: errors.JOSEError): boolean {
-  return error.code === 'ERR_JOSE_GENERIC';
 }
 
 function scopesOf(payload: JWTPayload, claim: string): ReadonlySet<Scope> {
@@ -80,25 +64,4 @@ function scopesOf(payload: JWTPayload, claim: string): ReadonlySet<Scope> {
   const known = SCOPES.filter((scope) => names.includes(SCOPE_PREFIX + scope));
   // A token that says nothing of scopes is a person's.
   return new Set(known.some((scope) => scope !== 'read-only') ? known : [...known, 'user']);
-}
-
-/** Read when first asked, when what was read is old, and, at most every {@link ASKED_AGAIN_AFTER_MS}, for a key that it lacks. */
-function keysInFile(path: string, clock: Clock): JWTVerifyGetKey {
-  let keys: JWTVerifyGetKey | undefined;
-  let readMs = Number.NEGATIVE_INFINITY;
-  const read = async () => {
-    readMs = clock.monotonic();
-    keys = createLocalJWKSet(JSON.parse(await readFile(path, 'utf8')));
-    return keys;
-  };
-  return async (header, token) => {
-    try {
-      const isGood = keys !== undefined && clock.monotonic() - readMs < KEYS_GOOD_FOR_MS;
-      return await (isGood ? (keys as JWTVerifyGetKey) : await read())(header, token);
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || clock.monotonic() - readMs < ASKED_AGAIN_AFTER_MS)
-        throw error;
-      return (await read())(header, token);
-    }
-  };
 }
