@@ -11,7 +11,7 @@ import { anthropic } from './dialects/anthropic/anthropic.ts';
 import { llamaCpp } from './dialects/llama-cpp/llama-cpp.ts';
 import { openAi } from './dialects/openai/openai.ts';
 import { answerErrors, answerUnknownRoutes, asDiscedgeError, describeErrors, sendError } from './error-reply.ts';
-import { JSON_DEPTH_MAX, tooDeepField } from './json-depth.ts';
+import { depthFault } from './json-depth.ts';
 import { KnownPaths } from './known-paths.ts';
 import { leaveOutNothing } from './left-out.ts';
 import { closeWithoutRequests } from './open-connections.ts';
@@ -144,12 +144,6 @@ function headFault({ headers, raw, url }: FastifyRequest): DiscedgeError | undef
   // What cannot be decoded would be taken as it stands.
   if (isDecodable(url.slice(url.indexOf('?') + 1))) return undefined;
   return new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
-}
-
-function depthFault(body: unknown): DiscedgeError | undefined {
-  const param = tooDeepField(body);
-  if (param === undefined) return undefined;
-  return new DiscedgeError('invalid_request', `${param} is nested more than ${JSON_DEPTH_MAX} levels deep`, { param });
 }
 
 function isDecodable(text: string): boolean {

@@ -87,6 +87,12 @@ describe('responses over a socket', () => {
   it.each<[string, object | string, string, string | null]>([
     ['no JSON', '{', 'invalid_request', null],
     ['another event', { type: 'response.cancel' }, 'invalid_request', 'type'],
+    [
+      'one nested too deep',
+      `{"type":"response.create","input":[{"a":${'['.repeat(9_000)}${']'.repeat(9_000)}}]}`,
+      'invalid_request',
+      'input',
+    ],
     ['the background', create({ input: 'x', background: true }), 'unsupported_parameter', 'background'],
     ['a field of the wrong type', create({ input: 'x', temperature: 'hot' }), 'invalid_request', 'temperature'],
     [

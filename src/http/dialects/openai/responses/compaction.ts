@@ -30,7 +30,12 @@ export class Compactions {
     const content = this.#ids.open(PREFIX, sealed);
     const head = headOf(owner);
     if (content === undefined || !head.equals(content.subarray(0, head.length))) return undefined;
-    return inflateRawSync(content.subarray(head.length), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
+    try {
+      return inflateRawSync(content.subarray(head.length), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
+    } catch {
+      // Sealed by a later version, which packs otherwise.
+      return undefined;
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import type { WebSocket } from 'ws';
 import { DiscedgeError, type ErrorCode } from '../../../../domain/errors.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { answerOnSocket } from '../../../broken-requests.ts';
+import { depthFault } from '../../../json-depth.ts';
 import { OpenSockets } from '../../../open-sockets.ts';
 import { whoCalls } from '../../../request-access.ts';
 import type { TypedApp } from '../../../typed-app.ts';
@@ -136,13 +137,20 @@ function requestOf(message: string | undefined): { body: CreateBody; generates: 
 }
 
 function parsed(message: string | undefined): object {
+  const value = jsonOf(message ?? '');
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw new DiscedgeError('invalid_request', 'a message has to be a JSON object, as text');
+  const fault = depthFault(value);
+  if (fault !== undefined) throw fault;
+  return value;
+}
+
+function jsonOf(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(message ?? '');
-    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value;
+    return JSON.parse(text);
   } catch {
-    // Said below.
+    return undefined;
   }
-  throw new DiscedgeError('invalid_request', 'a message has to be a JSON object, as text');
 }
 
 function withoutNulls(fields: object): Record<string, unknown> {
