@@ -2,7 +2,7 @@ import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
+import { TOKEN_ID_MAX, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import { readTemplateFile } from '../chat-template/template-file.ts';
 import { END_TOKEN_TEXTS } from '../end-token-texts.ts';
 import { assertVocabulary } from '../prompt-checks.ts';
@@ -49,6 +49,7 @@ export async function openTokenizerFile(path: string): Promise<ModelVocabulary> 
     // Without its control tokens it reads their texts as any text.
     plain = new Tokenizer({ ...json, added_tokens: added.filter(({ special }) => special !== true) }, config);
     tokenizer.encode('a');
+    if (![...tokenizer.get_vocab(true).values()].every(isTokenId)) throw new TypeError('tokens without ids');
   } catch (cause) {
     throw unusable(path, 'it is not a tokenizer that is known here', cause);
   }
@@ -84,6 +85,7 @@ class FileVocabulary implements ModelVocabulary {
   readonly vocabularySize: number;
   readonly prependBos: TokenId | undefined;
   readonly endOfGeneration: ReadonlySet<TokenId>;
+  readonly #path: string;
   readonly #tokenizer: Tokenizer;
   readonly #plain: Tokenizer;
   readonly #bytes: VocabularyBytes;
@@ -96,26 +98,33 @@ class FileVocabulary implements ModelVocabulary {
     this.chatTemplate = chatTemplate;
     this.bosText = textOf(config.bos_token);
     this.eosText = textOf(config.eos_token);
+    this.#path = path;
     this.#tokenizer = tokenizer;
     this.#plain = plain;
     const largest = [...vocabulary.values()].reduce((a, b) => Math.max(a, b), 0);
     const { vocab_size: modelSize } = { ...model, ...(model.text_config as object | undefined) } as {
       vocab_size?: unknown;
     };
-    this.vocabularySize = Math.max(largest + 1, typeof modelSize === 'number' ? modelSize : 0);
+    this.vocabularySize = Math.max(largest + 1, isTokenId(modelSize) ? modelSize : 0);
     const [first] = tokenizer.encode('a').ids as TokenId[];
     this.prependBos = first !== undefined && first === idOf(this.bosText) ? first : undefined;
     const ends = END_TOKEN_TEXTS.filter((text) => controls.has(text)).map(idOf);
-    const generated = [generation.eos_token_id].flat().filter((id) => Number.isInteger(id)) as TokenId[];
+    const generated = [generation.eos_token_id].flat().filter(isTokenId);
     this.endOfGeneration = new Set([idOf(this.eosText), ...ends, ...generated].filter((id) => id !== undefined));
     this.#bytes = new VocabularyBytes(bytesSource(json, vocabulary));
   }
 
   async tokenize(text: string, { parseSpecial }: { readonly parseSpecial: boolean }): Promise<TokenId[]> {
     if (text === '') return [];
-    const { ids } = (parseSpecial ? this.#tokenizer : this.#plain).encode(text.toWellFormed(), {
-      add_special_tokens: false,
-    });
+    const { ids }: { readonly ids: readonly unknown[] } = (parseSpecial ? this.#tokenizer : this.#plain).encode(
+      text.toWellFormed(),
+      {
+        add_special_tokens: false,
+      },
+    );
+    // A token that is missing, a byte's for instance, gets no id, and that is none of the model's.
+    if (!ids.every((id) => isTokenId(id) && id < this.vocabularySize))
+      throw unusable(this.#path, 'it lacks tokens that a text needs');
     return ids as TokenId[];
   }
 
@@ -160,6 +169,10 @@ async function templateOf(path: string): Promise<string | undefined> {
     if (template !== undefined) return template.source;
   }
   return undefined;
+}
+
+function isTokenId(value: unknown): value is TokenId {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= TOKEN_ID_MAX;
 }
 
 function textOf(token: unknown): string {
