@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isId, type UserId } from '../domain/identifiers.ts';
+import { isLimits, type Limits } from '../domain/limits.ts';
 import { SCOPES, type Scope } from '../domain/principal.ts';
 import type { Random } from '../environment/environment.ts';
 
@@ -12,6 +13,8 @@ export interface ApiKey {
   readonly scopes: readonly Scope[];
   /** Whose sessions it uses; a service's, where it names nobody. */
   readonly user: UserId;
+  /** In place of those of the nodes. */
+  readonly limits?: Limits;
   /** For people. */
   readonly label?: string;
   readonly createdAtMs: number;
@@ -29,13 +32,13 @@ export const LABEL_CHARS_MAX = 128;
 
 /** A key as it is given out, once, and what is kept of it. Throws RangeError for a label that is too long. */
 export function newApiKey(
-  of: Pick<ApiKey, 'scopes' | 'label' | 'expiresAtMs'> & { readonly user: UserId | undefined },
+  of: Pick<ApiKey, 'scopes' | 'limits' | 'label' | 'expiresAtMs'> & { readonly user: UserId | undefined },
   { random, nowMs }: { readonly random: Pick<Random, 'bytes'>; readonly nowMs: number },
 ): { readonly text: string; readonly kept: ApiKey } {
   // The underscore parts the key, and what begins with a dash looks like a flag.
   const id = base64url(random.bytes(ID_BYTES)).replaceAll('_', 'u').replaceAll('-', 'd');
   const secret = base64url(random.bytes(SECRET_BYTES));
-  const { user = id as UserId, label, expiresAtMs } = of;
+  const { user = id as UserId, limits, label, expiresAtMs } = of;
   if (label !== undefined && label.length > LABEL_CHARS_MAX)
     throw new RangeError(`a label has at most ${LABEL_CHARS_MAX} characters`);
   const kept = {
@@ -43,6 +46,7 @@ export function newApiKey(
     hash: hashOf(secret).toString('hex'),
     scopes: of.scopes,
     user,
+    ...(limits !== undefined && { limits }),
     ...(label !== undefined && { label }),
     createdAtMs: nowMs,
     ...(expiresAtMs !== undefined && { expiresAtMs }),
@@ -84,7 +88,7 @@ export function apiKeyJson(key: ApiKey): string {
 /** Throws SyntaxError or TypeError for anything but what {@link apiKeyJson} has written. */
 export function readApiKeyJson(text: string): ApiKey {
   const value = JSON.parse(text) as Partial<Record<keyof ApiKey, unknown>>;
-  const { id, hash, scopes, user, label, createdAtMs, expiresAtMs, revokedAtMs } = value ?? {};
+  const { id, hash, scopes, user, limits, label, createdAtMs, expiresAtMs, revokedAtMs } = value ?? {};
   const isKey =
     typeof id === 'string' &&
     ID.test(id) &&
@@ -95,6 +99,7 @@ export function readApiKeyJson(text: string): ApiKey {
     scopes.every((scope) => SCOPES.includes(scope)) &&
     typeof user === 'string' &&
     isId(user) &&
+    (limits === undefined || isLimits(limits)) &&
     (label === undefined || (typeof label === 'string' && label.length <= LABEL_CHARS_MAX)) &&
     isTime(createdAtMs) &&
     (expiresAtMs === undefined || isTime(expiresAtMs)) &&
@@ -106,6 +111,7 @@ export function readApiKeyJson(text: string): ApiKey {
     scopes: [...new Set(scopes as Scope[])],
     user: user as UserId,
     createdAtMs,
+    ...(limits !== undefined && { limits }),
     ...(label !== undefined && { label }),
     ...(expiresAtMs !== undefined && { expiresAtMs }),
     ...(revokedAtMs !== undefined && { revokedAtMs }),

@@ -50,7 +50,7 @@ export class AskedAccess implements Access {
     // Compared in any case: that there is no such key, or that it is over, is not told sooner.
     const isRight = isSecretOf(key, secret);
     if (!isRight || key === undefined || whyOver(key, this.#clock.now()) !== undefined) throw unauthorized();
-    return { name: key.id, scopes: new Set(key.scopes), userId: key.user };
+    return { name: key.id, scopes: new Set(key.scopes), userId: key.user, limits: key.limits };
   }
 
   async #byToken(tokens: TokenCheck, bearer: string): Promise<Principal> {

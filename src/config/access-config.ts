@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
+import type { Limits } from '../domain/limits.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
+import { readLimits } from './limit-settings.ts';
 import type { Complain } from './replication-config.ts';
 import type { Settings } from './settings.ts';
 
@@ -10,6 +12,8 @@ export interface AccessConfig {
   readonly tokens: TokenConfig | undefined;
   /** Whether others than this machine are served though nobody is asked. */
   readonly servesAnyone: boolean;
+  /** Of each principal that has none of its own. */
+  readonly limits: Limits;
 }
 
 export interface TokenConfig {
@@ -26,6 +30,7 @@ export function readAccess(settings: Settings, complain: Complain): AccessConfig
     keysDir: resolve(keysDir ?? resolve(dataDir, 'keys')),
     tokens: readTokens(settings, complain),
     servesAnyone,
+    limits: readLimits(settings),
   };
 }
 

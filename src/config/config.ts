@@ -11,6 +11,7 @@ import { checkConsistency } from './consistency-rules.ts';
 import { ENGINE_KINDS, type EngineKinds } from './engine-kinds.ts';
 import { type HttpsFiles, readHttps } from './https-config.ts';
 import type { HTTPS_SETTINGS } from './https-settings.ts';
+import type { LIMIT_SETTINGS } from './limit-settings.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { IN_ENTRIES_ONLY, type ModelConfig, namedModels } from './model-config.ts';
 import { listedModels, MODELS_KEY } from './model-entries.ts';
@@ -66,6 +67,7 @@ type ReadFurther =
     )
   | keyof typeof ACCESS_SETTINGS
   | keyof typeof HTTPS_SETTINGS
+  | keyof typeof LIMIT_SETTINGS
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 

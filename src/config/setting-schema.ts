@@ -32,6 +32,7 @@ export const SETTING_GROUPS = [
   'Contexts',
   'Access',
   'Requests',
+  'Limits',
   'Context store',
   'Replication',
   'Log',

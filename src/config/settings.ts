@@ -3,6 +3,7 @@ import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
 import { ACCESS_SETTINGS } from './access-settings.ts';
 import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
 import { HTTPS_SETTINGS } from './https-settings.ts';
+import { LIMIT_SETTINGS } from './limit-settings.ts';
 import { MODE_SETTING, MODEL_SETTINGS } from './model-settings.ts';
 import { REPLICATION_SETTINGS } from './replication-settings.ts';
 import {
@@ -255,6 +256,8 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'How long a turn goes on after its client has left, so that a retry finds it done. 0 stops at once; at most 3,600,000 (an hour) of work that nobody may ever read.',
   }),
+
+  ...LIMIT_SETTINGS,
 
   store: text({
     group: 'Context store',

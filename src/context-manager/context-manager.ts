@@ -34,6 +34,7 @@ import { ReplyReading } from './turn/reply-reader.ts';
 import { claimOf } from './turn/request-digest.ts';
 import { goesOn, modeOf } from './turn/request-rules.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
+import { ownerOf, type TurnOwner } from './turn/running-turns.ts';
 import type {
   DraftedTurn,
   EvaluatedTurn,
@@ -102,6 +103,7 @@ export class ContextManager {
     this.#parts = parts;
     this.#node = node;
     this.keygroup = keygroupOf(llm.description.identity);
+    node.keygroups.add(this.keygroup);
     const reading = new ReplyReading(llm, template);
     this.#modes = {
       tokenized: tokenizedMode(llm, template, reading),
@@ -136,7 +138,7 @@ export class ContextManager {
       this.#node.writeConcerns.require(request.writeConcern);
       const key = this.#keyOf(request);
       const keyText = sessionKeyText(key);
-      return this.#node.running.run(keyText, observer.gone, async (turn) => {
+      return this.#node.running.run(keyText, ownerOf(observer, key.userId), async (turn) => {
         turn.stopWith(observer.stop);
         const { answered, reply } = await this.#node.queue.run(keyText, turn.stopping, () =>
           this.#takeQueuedTurn({ key, request, observer, turn }),
@@ -156,7 +158,7 @@ export class ContextManager {
    */
   forward(request: ForwardRequest, observer: TurnObserver): Promise<ForwardedReply> {
     const forward = () =>
-      this.#node.running.run(undefined, observer.gone, async (turn) => {
+      this.#node.running.run(undefined, ownerOf(observer, request.userId), async (turn) => {
         requireTools(request);
         const prompt = await clientSidePrompt(request, this.#parts);
         // Beside the reply: it neither comes later for it nor fails with it.
@@ -201,18 +203,21 @@ export class ContextManager {
   }
 
   /**
-   * Vectors of texts or ids; nothing is stored. Throws `unsupported_parameter` where the engine makes none, `overloaded`, and what
+   * Vectors of texts or ids; nothing is stored. Throws `unsupported_parameter` where the engine makes none, `overloaded`, `rate_limited` and what
    * the LLM Service throws.
    */
-  embed(inputs: readonly (string | TokenSequence)[], gone: AbortSignal): Promise<Embeddings> {
+  embed(inputs: readonly (string | TokenSequence)[], owner: TurnOwner): Promise<Embeddings> {
     const { llm } = this.#parts;
-    return this.#node.running.run(undefined, gone, async ({ stopping }) => {
+    return this.#node.running.run(undefined, owner, async ({ stopping }) => {
       if (llm.embed === undefined) {
         throw new DiscedgeError('unsupported_parameter', 'the LLM Service of this model makes no embeddings', {
           param: 'model',
         });
       }
-      return llm.embed(inputs, stopping.signal);
+      const settle = owner.account?.reserve(inputs.length);
+      const embeddings = await llm.embed(inputs, stopping.signal);
+      settle?.(embeddings.promptTokens);
+      return embeddings;
     });
   }
 
@@ -245,7 +250,9 @@ export class ContextManager {
     observer.begun?.({ base: pass.answered === undefined ? pass.base : undefined, answered: pass.answered });
     if (pass.answered !== undefined) return this.#replay(pass, observer);
     let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
+    let release: (() => void) | undefined;
     try {
+      release = await this.#node.quotas.hold(observer.account, key);
       records.requireKnown(key, { wasInDoubt });
       const answered = await this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#repair) });
       outcome = 'stored';
@@ -254,6 +261,7 @@ export class ContextManager {
       if (error instanceof OutcomeUnknown) outcome = 'unknown';
       throw error;
     } finally {
+      release?.();
       pass.held.end(outcome);
     }
   }

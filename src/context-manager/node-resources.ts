@@ -1,5 +1,5 @@
 import type { ContextStore } from '../context-store/context-store.ts';
-import { sessionKeyText } from '../domain/identifiers.ts';
+import { type KeygroupId, sessionKeyText } from '../domain/identifiers.ts';
 import type { NodeTime } from '../domain/node-time.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
@@ -9,6 +9,8 @@ import { TurnGrants } from './arbitration/turn-grants.ts';
 import type { NodeOptions } from './node-options.ts';
 import { Arrivals } from './sessions/arrivals.ts';
 import { SessionRecords } from './sessions/session-records.ts';
+import { UserQuotas } from './sessions/user-quotas.ts';
+import { UserUsage } from './sessions/user-usage.ts';
 import { eventPolicy, fixedPolicy, type LookAgainPolicy, ReplicaWait } from './turn/replica-wait.ts';
 import { RunningTurns } from './turn/running-turns.ts';
 import { SessionQueue } from './turn/session-queue.ts';
@@ -40,6 +42,9 @@ export class NodeResources {
   readonly arbitration: Arbitration;
   readonly metrics: TurnMetrics;
   readonly writeConcerns: WriteConcerns;
+  readonly quotas: UserQuotas;
+  /** Of all models. */
+  readonly keygroups = new Set<KeygroupId>();
   readonly #endGate: () => void;
   readonly #closers: Array<() => void> = [];
 
@@ -51,6 +56,7 @@ export class NodeResources {
     this.queue = new SessionQueue(options.sessionQueueMax);
     this.running = new RunningTurns(clock, options);
     this.records = new SessionRecords({ store, time, cacheBytesMax: options.contextCacheBytes });
+    this.quotas = new UserQuotas(new UserUsage(this.records, () => this.keygroups));
     this.writeConcerns = new WriteConcerns(store.sharing, options, environment);
     this.metrics = new TurnMetrics(
       environment.metrics,

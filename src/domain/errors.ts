@@ -97,6 +97,17 @@ export const ERROR_TABLE = {
     meaning: 'The request body is not application/json, or is compressed.',
   },
   turn_cancelled: { status: 422, retry: false, meaning: 'The turn was cancelled by its owner; nothing was stored.' },
+  rate_limited: {
+    status: 429,
+    retry: true,
+    meaning:
+      'The principal is over one of its limits: requests a second, ids a minute, turns at once; see `retry-after`.',
+  },
+  quota_exceeded: {
+    status: 429,
+    retry: false,
+    meaning: 'The user has as many sessions, or bytes of them, in the store of this node as it may; delete some.',
+  },
   session_busy: { status: 429, retry: true, meaning: 'Too many requests are waiting for this session.' },
   headers_too_large: { status: 431, retry: false, meaning: 'The URL and the headers are longer than a node reads.' },
   internal_error: {

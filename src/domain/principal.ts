@@ -1,4 +1,5 @@
 import { ANONYMOUS, type UserId } from './identifiers.ts';
+import type { Limits } from './limits.ts';
 
 /**
  * What a principal may do. `user`: its own sessions. `service`: the sessions of whichever user it names. `operator`: what is the
@@ -14,6 +15,8 @@ export interface Principal {
   readonly scopes: ReadonlySet<Scope>;
   /** Whose sessions it uses; of a service, where it names nobody. */
   readonly userId: UserId;
+  /** Of its own, in place of the node's. */
+  readonly limits?: Limits | undefined;
 }
 
 /** Anyone, on a node that asks nobody: what a request says of its user is taken at its word. */

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
+import { PrincipalAccounts } from '../access/principal-accounts.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers, originOf } from '../config/listen-address.ts';
 import { ContextManager } from '../context-manager/context-manager.ts';
@@ -133,6 +134,7 @@ async function assemble(
     node,
     ids,
     access: asked.access,
+    accounts: new PrincipalAccounts(config.access.limits, environment.clock),
     metricsText: async () => ({
       text: await environment.registry.metrics(),
       contentType: environment.registry.contentType,

@@ -1,4 +1,5 @@
 import type { Access } from '../access/access.ts';
+import type { PrincipalAccounts } from '../access/principal-accounts.ts';
 import type { ModelDirectory } from '../context-manager/model-directory.ts';
 import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Consistency, WriteConcern } from '../domain/consistency.ts';
@@ -12,6 +13,7 @@ export interface AppParts {
   readonly models: ModelDirectory;
   readonly node: NodeResources;
   readonly access: Access;
+  readonly accounts: PrincipalAccounts;
   /** Ids that every node of the cluster opens. */
   readonly ids: SealedIds;
   /** All metrics as Prometheus text, and its content type. */

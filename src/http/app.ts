@@ -17,6 +17,7 @@ import { leaveOutNothing } from './left-out.ts';
 import { closeWithoutRequests } from './open-connections.ts';
 import { describeRoutes } from './openapi.ts';
 import { askWhoCalls } from './request-access.ts';
+import { limitRequests } from './request-limits.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -73,6 +74,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
 
   await allowOrigins(app, options.corsOrigins);
   app.decorateRequest('bodyBytes', 0);
+  app.decorateRequest('account', undefined);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     done(headFault(request));
@@ -117,6 +119,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   await describeRoutes(app, options.version);
   await app.register(async (scope: TypedApp) => {
     describeErrors(scope, llamaCpp.errors);
+    limitRequests(scope, { accounts: parts.accounts, clock: environment.clock, headers: llamaCpp.limitHeaders });
     leaveOutNothing(scope);
     sessionRoutes(scope, parts);
     nodeRoutes(scope, parts);

@@ -1,8 +1,16 @@
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
+import { LIMIT_HEADER_NAMES } from './limit-headers.ts';
 
 /** What clients read of an answer beside its body: when and whether to ask again, and what to look for in the log. */
-const EXPOSED_HEADERS = ['x-request-id', 'x-should-retry', 'retry-after', 'retry-after-ms', 'allow'];
+const EXPOSED_HEADERS = [
+  'x-request-id',
+  'x-should-retry',
+  'retry-after',
+  'retry-after-ms',
+  'allow',
+  ...LIMIT_HEADER_NAMES,
+];
 /** Seconds for which a browser need not ask again; longer than this most do not take. */
 const PREFLIGHT_SECONDS = 600;
 

@@ -1,5 +1,7 @@
 import type { AppParts } from './app-parts.ts';
 import { answerErrors, describeErrors, type ErrorEnvelope } from './error-reply.ts';
+import type { LimitHeaders } from './limit-headers.ts';
+import { limitRequests } from './request-limits.ts';
 import type { TypedApp } from './typed-app.ts';
 
 /**
@@ -14,17 +16,20 @@ export interface Dialect {
   readonly prefix: string;
   /** How it says that something went wrong, requests that its schemas refuse and routes that it does not have included. */
   readonly errors: ErrorEnvelope;
+  /** How it tells what is left of limits. */
+  readonly limitHeaders: LimitHeaders;
   /** Adds its routes, their paths without the prefix. */
   routes(app: TypedApp, parts: AppParts): void;
 }
 
 export async function addDialect(app: TypedApp, dialect: Dialect, parts: AppParts): Promise<void> {
-  const { prefix, errors } = dialect;
-  const { logger } = parts.node.environment;
+  const { prefix, errors, limitHeaders: headers } = dialect;
+  const { logger, clock } = parts.node.environment;
   await app.register(
     async (scope: TypedApp) => {
       answerErrors(scope, { errors, logger, unknownRoutes: prefix !== '' });
       describeErrors(scope, errors);
+      limitRequests(scope, { accounts: parts.accounts, clock, headers });
       dialect.routes(scope, parts);
     },
     { prefix },

@@ -12,7 +12,7 @@ type Codes = readonly ErrorCode[];
 /** Before a route has seen it. */
 export const OF_ANY_REQUEST: Codes = ['invalid_request', 'request_timeout', 'headers_too_large', 'internal_error'];
 /** Where a node that asks who calls does ask. */
-export const OF_A_PRINCIPAL: Codes = ['unauthorized', 'forbidden', 'access_unavailable'];
+export const OF_A_PRINCIPAL: Codes = ['unauthorized', 'forbidden', 'access_unavailable', 'rate_limited'];
 /** Where a request may have a body, whether or not the route has a use for it. */
 export const OF_A_BODY: Codes = ['payload_too_large', 'unsupported_media_type'];
 /** Where a model is named, and asked. */
@@ -27,5 +27,5 @@ export const OF_A_SESSION: Codes = [
 export const OF_A_TURN: Codes = [
   ...OF_A_SESSION,
   ...(['unsupported_parameter', 'mode_mismatch', 'mode_unavailable', 'context_overflow'] as const),
-  ...(['turn_conflict', 'turn_cancelled', 'session_busy', 'repair_incomplete'] as const),
+  ...(['turn_conflict', 'turn_cancelled', 'session_busy', 'repair_incomplete', 'quota_exceeded'] as const),
 ];

@@ -44,9 +44,10 @@ export async function serveTurn<Done, Whole>(
   turn: ServedTurn<Done, Whole>,
 ): Promise<Whole | FastifyReply> {
   const gone = clientGone(reply);
+  const { account } = request;
   const told = { requestBytes: request.bodyBytes };
   const { stream } = turn;
-  if (stream === undefined) return turn.whole(await turn.run({ part: () => {}, gone }), told);
+  if (stream === undefined) return turn.whole(await turn.run({ part: () => {}, gone, account }), told);
 
   const events = new EventStream(reply, environment.clock);
   const send = (some: readonly ServerSentEvent[]) => {
@@ -55,7 +56,7 @@ export async function serveTurn<Done, Whole>(
   try {
     const part = (piece: ReplyPiece) => send(stream.part(piece));
     const progress = (progress: PromptProgress) => send(stream.progress?.(progress) ?? []);
-    send(stream.end(await turn.run({ part, progress, gone }), told));
+    send(stream.end(await turn.run({ part, progress, gone, account }), told));
   } catch (error) {
     if (!events.begun) throw error;
     send(stream.error(asDiscedgeError(error, environment.logger, request)));

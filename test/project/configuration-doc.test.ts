@@ -12,7 +12,7 @@ it.each(SETTINGS)('$key is described well enough to be set', ({ description, key
   if (kind !== 'integer' && kind !== 'size') return;
   expect(unit, 'has a unit').toBeDefined();
   expect(key, 'ends in its unit, or in a word for what is counted').toMatch(
-    /-(ms|seconds|bytes|tokens|percent|per-second)(-(max|limit|default))?$|^(parallel|threads)$|-(max)$/,
+    /-(ms|seconds|bytes|tokens|percent|per-second)(-(max|limit|default))?$|^(parallel|threads)$|-(max)$|^limit-/,
   );
   expect([minimum, maximum], 'is bounded').not.toContain(undefined);
 });

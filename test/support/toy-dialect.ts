@@ -22,6 +22,7 @@ const plain: ReplyOptions = { maxTokens: undefined, stop: [], sampling: {}, stre
 export const toyDialect: Dialect = {
   prefix: '/toy',
   errors: oops,
+  limitHeaders: () => ({}),
   routes(app, { models, node }) {
     const { contextManager } = models.default;
     const { environment } = node;

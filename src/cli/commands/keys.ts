@@ -4,6 +4,7 @@ import { type ApiKey, LABEL_CHARS_MAX } from '../../access/api-key.ts';
 import type { KeyFolder } from '../../access/key-folder.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { ID_RULE, isId, type UserId } from '../../domain/identifiers.ts';
+import { LIMIT_NAMES, LIMITS, type LimitName, type Limits, limitsText } from '../../domain/limits.ts';
 import { SCOPES, type Scope } from '../../domain/principal.ts';
 import { localTime, printable, table } from '../terminal.ts';
 
@@ -13,7 +14,7 @@ interface FolderOptions {
   readonly config?: string;
 }
 
-interface CreateOptions extends FolderOptions {
+interface CreateOptions extends FolderOptions, Readonly<Record<LimitOption, number | undefined>> {
   readonly scope: readonly Scope[];
   readonly user?: UserId;
   readonly label?: string;
@@ -25,7 +26,9 @@ const DAY_MS = 86_400_000;
 const DAYS_MAX = 36_500;
 
 export function define(command: Command): void {
-  addFolderOptions(command.command('create').description('Make an API key and print it, once: only its hash is kept.'))
+  const creating = addFolderOptions(
+    command.command('create').description('Make an API key and print it, once: only its hash is kept.'),
+  )
     .addOption(
       new Option('--scope <SCOPE,...>', `what it is good for: ${SCOPES.join(', ')}`)
         .default(['user'], 'user')
@@ -33,8 +36,9 @@ export function define(command: Command): void {
     )
     .option('--user <ID>', 'whose sessions it uses (default: a user of its own)', userId)
     .option('--label <TEXT>', 'for people: who has it', label)
-    .option('--days <DAYS>', 'days for which it counts (default: until it is revoked)', days)
-    .action(create);
+    .option('--days <DAYS>', 'days for which it counts (default: until it is revoked)', days);
+  for (const name of LIMIT_NAMES) creating.addOption(limitOption(name));
+  creating.action(create);
   addFolderOptions(command.command('list').description('List the API keys of a node.')).action(list);
   addFolderOptions(command.command('revoke').description('Have API keys count no more, for good.'))
     .argument('<ids...>', 'their ids, as "keys list" has them')
@@ -57,6 +61,7 @@ async function create(options: CreateOptions): Promise<void> {
   const of = {
     scopes: scope,
     user,
+    ...limitsOf(options),
     ...(label !== undefined && { label }),
     ...(expiresAtMs !== undefined && { expiresAtMs }),
   };
@@ -82,9 +87,10 @@ async function list(options: FolderOptions): Promise<void> {
     whyOver(key, nowMs) ?? 'good',
     localTime(new Date(key.createdAtMs)),
     key.expiresAtMs === undefined ? '-' : localTime(new Date(key.expiresAtMs)),
+    key.limits === undefined ? '-' : limitsText(key.limits),
     printable(key.label ?? '-'),
   ]);
-  process.stdout.write(`${table(['KEY', 'USER', 'SCOPES', 'IS', 'MADE', 'EXPIRES', 'LABEL'], rows)}\n`);
+  process.stdout.write(`${table(['KEY', 'USER', 'SCOPES', 'IS', 'MADE', 'EXPIRES', 'LIMITS', 'LABEL'], rows)}\n`);
 }
 
 async function revoke(ids: readonly string[], options: FolderOptions): Promise<void> {
@@ -97,6 +103,30 @@ async function revoke(ids: readonly string[], options: FolderOptions): Promise<v
     const isNew = await folder.put({ ...key, revokedAtMs: Date.now() });
     process.stdout.write(isNew ? `${id} is revoked\n` : `${id} was revoked before\n`);
   }
+}
+
+type LimitOption = `limit${Capitalize<LimitName>}`;
+
+/** `--limit-requests-per-second`: as the node's setting is called. */
+function limitOption(name: LimitName): Option {
+  const flag = `--limit-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} <N>`;
+  const { unit, minimum, maximum } = LIMITS[name];
+  return new Option(flag, `${unit} at most (default: the node's limit)`).argParser((text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum)
+      throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`);
+    return value;
+  });
+}
+
+function limitsOf(options: CreateOptions): { readonly limits?: Limits } {
+  const given = LIMIT_NAMES.map((name) => [name, options[optionOf(name)]] as const);
+  const limits = Object.fromEntries(given.filter(([, limit]) => limit !== undefined));
+  return Object.keys(limits).length === 0 ? {} : { limits };
+}
+
+function optionOf(name: LimitName): LimitOption {
+  return `limit${name.charAt(0).toUpperCase()}${name.slice(1)}` as LimitOption;
 }
 
 /** Where the node that has these settings looks for its keys. */

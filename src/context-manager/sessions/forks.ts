@@ -12,6 +12,7 @@ import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import { isAnswered, type SessionHistory, type Turn } from '../../domain/session-history.ts';
+import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { STALE_RETRY_MS } from '../turn/turn-gate.ts';
@@ -30,6 +31,8 @@ export interface ForkRequest {
   readonly ttlSeconds: number | undefined;
   /** How long to wait for that turn to arrive from another node. */
   readonly maxWaitMs: number;
+  /** To whom the new session is counted. */
+  readonly account?: TurnAccount | undefined;
 }
 
 export interface Fork {
@@ -68,26 +71,31 @@ export class Forks {
   /**
    * The fork is durable on this node when it resolves. Sent again under the same `newSessionId`, after a failure in the
    * middle too, it is completed, or found and told as `replayed`. Throws `session_exists`, `session_not_found`,
-   * `session_deleted`, `context_stale`, `context_corrupt`, `invalid_request` for a turn that is not there, and what the
+   * `session_deleted`, `context_stale`, `context_corrupt`, `quota_exceeded`, `invalid_request` for a turn that is not there, and what the
    * store throws; `turn_cancelled` when the client left before the copying began.
    */
   async fork(request: ForkRequest, gone: AbortSignal): Promise<Fork> {
     const { keygroup } = this.#parts;
-    const { environment, queue, running } = this.#parts.node;
+    const { environment, queue, quotas, running } = this.#parts.node;
     const { userId } = request;
     const source: SessionKey = { keygroup, userId, sessionId: request.sessionId };
     const sessionId = request.newSessionId ?? (environment.random.uuid() as SessionId);
     const key: SessionKey = { keygroup, userId, sessionId };
     if (sessionId === request.sessionId) throw exists();
-    return running.run(sessionKeyText(key), gone, async (task) => {
+    return running.run(sessionKeyText(key), { gone }, async (task) => {
       // One after the other, never both at once: two forks into each other's source must not wait for each other.
       const line = await queue.run(sessionKeyText(source), task.stopping, () =>
         this.#line(source, request, task.stopping),
       );
       return queue.run(sessionKeyText(key), task.stopping, async () => {
         const held = await this.#held(key);
-        task.startCommitting();
-        return this.#copy(line, key, held, request);
+        const release = await quotas.hold(request.account, key);
+        try {
+          task.startCommitting();
+          return await this.#copy(line, key, held, request);
+        } finally {
+          release?.();
+        }
       });
     });
   }

@@ -14,6 +14,7 @@ import type { Extensions } from '../../domain/record/extensions.ts';
 import { sealRecord } from '../../domain/record/record-codec.ts';
 import type { Message, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
+import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
@@ -36,6 +37,8 @@ export interface AddRequest {
   /** `undefined` keeps the session's, or the node's default. */
   readonly ttlSeconds: number | undefined;
   readonly maxWaitMs: number;
+  /** To whom what is said is counted; `undefined` for notes, which are kept whatever there is. */
+  readonly account?: TurnAccount | undefined;
 }
 
 export interface AddedItems {
@@ -76,7 +79,7 @@ export class AddedItemsWriter {
     const { userId, sessionId = node.environment.random.uuid() as SessionId } = request;
     const key: SessionKey = { keygroup, userId, sessionId };
     const keyText = sessionKeyText(key);
-    return node.running.run(keyText, gone, (task) =>
+    return node.running.run(keyText, { gone }, (task) =>
       node.queue.run(keyText, task.stopping, () => this.#addQueued(key, request, task)),
     );
   }
@@ -90,7 +93,9 @@ export class AddedItemsWriter {
     const pass = await arbitration.enter(entering, task.waiting, () => gate.pass(key, claim, task.waiting));
     if (pass.answered !== undefined) return { key, stored: pass.answered, replayed: true };
     let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
+    let release: (() => void) | undefined;
     try {
+      release = await node.quotas.hold(request.account, key);
       records.requireKnown(key, { wasInDoubt });
       // Every turn after it would be refused.
       refuseLateSystem(request, pass.session.history.lastAnswered(pass.base));
@@ -109,6 +114,7 @@ export class AddedItemsWriter {
       if (error instanceof OutcomeUnknown) outcome = 'unknown';
       throw error;
     } finally {
+      release?.();
       pass.held.end(outcome);
     }
   }

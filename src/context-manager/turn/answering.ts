@@ -1,8 +1,9 @@
 import { replyReserve } from '../../domain/context-window.ts';
 import type { SessionKey } from '../../domain/identifiers.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
+import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
-import type { LlmService } from '../../llm-service/llm-service.ts';
+import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
 import type { Mode, Prompt } from '../modes/mode.ts';
 import { reasoningTokens } from '../modes/written-reply.ts';
 import type { NodeResources } from '../node-resources.ts';
@@ -52,6 +53,7 @@ export class Answering {
     };
   }
 
+  /** Throws what the LLM Service throws, and `rate_limited`. */
   async generate(
     prompt: Pick<Prompt, 'ids' | 'tools'>,
     key: SessionKey | undefined,
@@ -72,8 +74,11 @@ export class Answering {
     });
     const sampling = heldSampling(options, { tools, template, begun: reader.begun });
     const held = { ...options, sampling };
-    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, signal: stopping.signal };
-    const { end, read } = await generateReply(llm, asked);
+    const signal = stopping.signal;
+    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, signal };
+    const { end, read } = await paidFor(observer.account, promptTokens + maxTokens, (onIds) =>
+      generateReply(llm, { ...asked, onIds }),
+    );
     node.metrics.generated(llm.description.identity.name, end.usage);
     return { end, read, promptTokens, maxTokens: allowedTokens, windowTokens };
   }
@@ -92,5 +97,29 @@ export class Answering {
 
   #replyReserve(request: ReplyOptions): number {
     return replyReserve(this.#parts.llm.description.contextTokens, this.maxTokens(request));
+  }
+}
+
+/**
+ * Has the ids of a generation counted: at most `idsMax` while it is under way, then those that it took. Of one that fails, those of
+ * the reply that were there count.
+ */
+async function paidFor<T extends { readonly end: GenerationEnd }>(
+  account: TurnAccount | undefined,
+  idsMax: number,
+  generate: (onIds: ((count: number) => void) | undefined) => Promise<T>,
+): Promise<T> {
+  if (account === undefined) return generate(undefined);
+  const settle = account.reserve(idsMax);
+  let spent = 0;
+  try {
+    const generated = await generate((count) => {
+      spent += count;
+    });
+    const { evaluatedTokens, predictedTokens } = generated.end.usage;
+    spent = evaluatedTokens + predictedTokens;
+    return generated;
+  } finally {
+    settle(spent);
   }
 }

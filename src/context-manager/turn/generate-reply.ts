@@ -20,9 +20,11 @@ export async function generateReply(
     observer: TurnObserver;
     reader: ReplyReader;
     signal: AbortSignal;
+    /** Called with how many ids of the reply there are more. */
+    onIds: ((count: number) => void) | undefined;
   },
 ): Promise<{ end: GenerationEnd; read: ReadReply }> {
-  const { prompt, maxTokens, key, observer, reader, signal } = parts;
+  const { prompt, maxTokens, key, observer, reader, signal, onIds } = parts;
   const { sampling, stop, stream, tell } = parts.options;
   const promptTokens = prompt.length;
   const affinity = key && sessionKeyText(key);
@@ -33,6 +35,7 @@ export async function generateReply(
       continue;
     }
     if (event.kind === 'part') {
+      onIds?.(event.ids.length);
       const piece = { ...event, parts: await reader.push(event), promptTokens };
       if (!observer.gone.aborted) observer.part(piece);
       continue;

@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { SessionKeyText } from '../../domain/identifiers.ts';
+import type { SessionKeyText, UserId } from '../../domain/identifiers.ts';
+import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
 import { type Cancelling, RunningTurn } from './running-turn.ts';
@@ -7,6 +8,17 @@ import { type Cancelling, RunningTurn } from './running-turn.ts';
 export interface RunningTurnsOptions {
   readonly turnsInFlightMax: number;
   readonly finishAbandonedMs: number;
+}
+
+/** Who waits for a turn, and to whom it is counted. */
+export interface TurnOwner {
+  readonly gone: AbortSignal;
+  readonly account?: TurnAccount | undefined;
+  readonly userId?: UserId | undefined;
+}
+
+export function ownerOf({ gone, account }: Omit<TurnOwner, 'userId'>, userId: UserId | undefined): TurnOwner {
+  return { gone, account, userId };
 }
 
 /**
@@ -48,10 +60,10 @@ export class RunningTurns {
     return [...this.#turns.keys()].some((turn) => turn.keyText === keyText);
   }
 
-  /** Throws `overloaded` or `shutting_down` instead of running the task. */
+  /** Throws `overloaded`, `shutting_down` or `rate_limited` instead of running the task. */
   async run<T>(
     keyText: SessionKeyText | undefined,
-    gone: AbortSignal,
+    { gone, account, userId }: TurnOwner,
     task: (turn: RunningTurn) => Promise<T>,
   ): Promise<T> {
     if (this.#closing) throw shuttingDown();
@@ -60,6 +72,7 @@ export class RunningTurns {
         retryAfterMs: 1000,
       });
     }
+    const leave = account?.enter(userId);
     const { finishAbandonedMs } = this.#options;
     const turn = new RunningTurn({ keyText, gone, clock: this.#clock, finishAbandonedMs });
     const running = task(turn);
@@ -72,6 +85,7 @@ export class RunningTurns {
       return await running;
     } finally {
       turn.end();
+      leave?.();
       this.#turns.delete(turn);
       if (this.#turns.size === 0) for (const wake of this.#idle.splice(0)) wake();
     }

@@ -5,6 +5,7 @@ import type { AddRequest } from './added-items.ts';
 import type { Answering } from './answering.ts';
 import { claimOf } from './request-digest.ts';
 import type { RunningTurn } from './running-turn.ts';
+import { ownerOf, type TurnOwner } from './running-turns.ts';
 import type { DraftedTurn, TurnObserver, TurnRequest } from './turn.ts';
 import type { OpenPass, TurnGate } from './turn-gate.ts';
 import { evaluatedTurn } from './turn-reply.ts';
@@ -26,7 +27,7 @@ export class TurnDrafts {
   /** The reply that the turn would have. Throws as `takeTurn` does. */
   draft(key: SessionKey, request: TurnRequest, observer: TurnObserver): Promise<DraftedTurn> {
     const { node, answering } = this.#parts;
-    return this.#inLine(key, observer.gone, async (turn) => {
+    return this.#inLine(key, ownerOf(observer, key.userId), async (turn) => {
       const wasInDoubt = node.records.isInDoubt(key);
       const pass = await this.#pass(key, request, turn);
       node.records.requireKnown(key, { wasInDoubt });
@@ -40,7 +41,7 @@ export class TurnDrafts {
 
   /** How many ids its prompt would have; nothing is evaluated. Throws as `takeTurn` does. */
   count(key: SessionKey, request: TurnRequest, gone: AbortSignal): Promise<number> {
-    return this.#inLine(key, gone, async (turn) => {
+    return this.#inLine(key, { gone }, async (turn) => {
       return this.#promptTokens(request, await this.#pass(key, request, turn));
     });
   }
@@ -71,10 +72,10 @@ export class TurnDrafts {
     return pass;
   }
 
-  #inLine<T>(key: SessionKey, gone: AbortSignal, work: (turn: RunningTurn) => Promise<T>): Promise<T> {
+  #inLine<T>(key: SessionKey, owner: TurnOwner, work: (turn: RunningTurn) => Promise<T>): Promise<T> {
     const { node } = this.#parts;
     const keyText = sessionKeyText(key);
-    return node.running.run(keyText, gone, (turn) => node.queue.run(keyText, turn.stopping, () => work(turn)));
+    return node.running.run(keyText, owner, (turn) => node.queue.run(keyText, turn.stopping, () => work(turn)));
   }
 }
 

@@ -8,6 +8,7 @@ import type { Preamble } from '../../domain/record/preamble.ts';
 import type { Message, StopReason, StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
+import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { RememberedTurn } from '../../domain/turn-repair.ts';
 import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
@@ -97,6 +98,8 @@ export interface ForwardRequest extends ReplyOptions {
   readonly preamble?: Preamble;
   /** Whether the reply tells the prompt in words. */
   readonly promptText?: boolean;
+  /** Whose it is, where that is known: for limits alone. */
+  readonly userId?: UserId;
 }
 
 /**
@@ -117,6 +120,8 @@ export interface TurnObserver {
   readonly stop?: AbortSignal;
   /** Aborts when the client has left. A turn that has begun to generate is finished and stored all the same. */
   readonly gone: AbortSignal;
+  /** To whom the turn is counted; `undefined` where nobody's turns are. */
+  readonly account?: TurnAccount | undefined;
 }
 
 export type PromptProgress = Omit<GenerationProgress, 'kind'>;

@@ -185,11 +185,11 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
           'Turns 1 to `turn` are copied under the new id: deleting or expiring either session leaves the other whole.',
         body: ForkBody,
         response: { 200: ForkReply },
-        errors: [...OF_A_SESSION, 'session_exists'],
+        errors: [...OF_A_SESSION, 'session_exists', 'quota_exceeded'],
         ...one,
       },
     },
-    async ({ params, query, body, principal }, reply) => {
+    async ({ params, query, body, principal, account }, reply) => {
       const session = named({ params, query, principal });
       const { turn, context_id: contextId } = body;
       const request = {
@@ -200,6 +200,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
         newSessionId: body.session_id,
         ttlSeconds: allowedTtl(body.ttl_seconds, options),
         maxWaitMs: Math.min(body.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
+        account,
       };
       const { name, contextManager } = await nodeSessions.modelOf(session);
       return { ...forkView(await contextManager.fork(request, clientGone(reply)), options.nodeId), ...modelView(name) };

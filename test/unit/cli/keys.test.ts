@@ -49,6 +49,22 @@ describe('discedge keys', () => {
     expect(await keys('list')).toMatch(/ revoked /);
   });
 
+  it('gives a key limits of its own, which a node reads and the list shows', async () => {
+    const key = keyIn(await keys('create', '--limit-requests-per-second', '3', '--limit-ids-per-minute', '900'));
+    await keys('create');
+    expect(await keys('list')).toMatch(new RegExp(`${idOf(key)} .* 3 requests/s, 900 ids/min`));
+    const node = await startTestNode({ keysDir: join(folder.path, 'keys') });
+    try {
+      const { headers } = await node.request('GET', '/sessions', { headers: { authorization: `Bearer ${key}` } });
+      expect(headers.get('x-ratelimit-limit-requests')).toBe('3');
+      expect(headers.get('x-ratelimit-limit-tokens')).toBe('900');
+    } finally {
+      await node.close();
+    }
+    await expect(keys('create', '--limit-sessions', '0')).rejects.toThrow(/from 1 to 10000/);
+    await expect(keys('create', '--limit-bytes', '1k')).rejects.toThrow(/whole number/);
+  });
+
   it('refuses what makes no sense', async () => {
     await expect(keys('create', '--scope', 'root')).rejects.toThrow(/There are user, service/);
     await expect(keys('create', '--scope', 'read-only')).rejects.toThrow(/goes with another/);

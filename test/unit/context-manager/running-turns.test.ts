@@ -8,7 +8,7 @@ test('a turn that goes on when stopped is not waited for beyond its time', async
   const environment = virtualEnvironment();
   const turns = new RunningTurns(environment.clock, { turnsInFlightMax: 2, finishAbandonedMs: 1 });
   let stopped = false;
-  void turns.run('s' as SessionKeyText, new AbortController().signal, ({ stopping }) => {
+  void turns.run('s' as SessionKeyText, { gone: new AbortController().signal }, ({ stopping }) => {
     stopping.signal.addEventListener('abort', () => {
       stopped = true;
     });

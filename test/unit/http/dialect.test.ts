@@ -2,6 +2,7 @@
 // the same turns, whole or streamed in events of its own, and its own words for whatever goes wrong, wherever it does. Then
 // looks whether the API beside it is any different for it.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { PrincipalAccounts } from '../../../src/access/principal-accounts.ts';
 import { ModelDirectory } from '../../../src/context-manager/model-directory.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { ANYONE } from '../../../src/domain/principal.ts';
@@ -26,6 +27,7 @@ beforeAll(async () => {
     {
       models: new ModelDirectory([{ name, llm, template, keygroup: contextManager.keygroup, contextManager }]),
       node: rig.node,
+      accounts: new PrincipalAccounts({}, rig.node.environment.clock),
       access: { asks: false, onlyLocal: false, authenticate: () => ANYONE },
       ids: new SealedIds(new Uint8Array(32)),
       metricsText: async () => ({ text: '', contentType: 'text/plain' }),

@@ -1,5 +1,6 @@
 import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
+import { anthropicLimitHeaders } from '../../limit-headers.ts';
 import { countTokensRoute } from './count-tokens-route.ts';
 import { anthropicErrors } from './error-envelope.ts';
 import { messagesRoute } from './messages-route.ts';
@@ -8,6 +9,7 @@ import { messagesRoute } from './messages-route.ts';
 export const anthropic: Dialect = {
   prefix: '/v1/messages',
   errors: anthropicErrors,
+  limitHeaders: anthropicLimitHeaders,
   routes(app, parts) {
     leaveOutNothing(app);
     // Where Anthropic's clients look for it.

@@ -29,7 +29,7 @@ export function messageRequest(body: MessagesBody, principal: Principal, options
     ...(preamble !== undefined && { preamble }),
   };
   const { store = options.keepConversations, metadata } = body;
-  if (!store) return { kind: 'forward', request: { ...reply, prompt: { conversation: messages } } };
   const userId = userOf(principal, metadata?.user_id ?? undefined);
+  if (!store) return { kind: 'forward', request: { ...reply, prompt: { conversation: messages }, userId } };
   return { kind: 'whole', request: { ...reply, ...turnOptions(body, options), userId, mode: undefined, messages } };
 }

@@ -44,11 +44,12 @@ export function completionOf(
     stream,
     tell: stream && (progress || usage) ? { progress, usage } : undefined,
   };
+  const userId = userOf(principal, body.user_id);
   const mode = body.mode ?? defaultMode;
   const repair = repairOf(body, { ...reply, mode });
   if (mode === 'client-side') {
     const promptText = isWanted('prompt', body.response_fields);
-    return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt), promptText } };
+    return { kind: 'forward', request: { ...reply, prompt: clientPrompt(body.prompt), promptText, userId } };
   }
   const request: TurnRequest = {
     maxTokens: reply.maxTokens,
@@ -56,7 +57,7 @@ export function completionOf(
     sampling: reply.sampling,
     stream: reply.stream,
     tell: reply.tell,
-    userId: userOf(principal, body.user_id),
+    userId,
     sessionId: body.session_id,
     place: placeOf(body),
     mode: body.mode === undefined ? undefined : mode,

@@ -1,5 +1,6 @@
 import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
+import { rateLimitHeaders } from '../../limit-headers.ts';
 import { completionRoutes } from './completion-routes.ts';
 import { llamaCppErrors } from './error-envelope.ts';
 import { slotsRoute } from './slots-route.ts';
@@ -10,6 +11,7 @@ import { tokenizeRoutes } from './tokenize-routes.ts';
 export const llamaCpp: Dialect = {
   prefix: '',
   errors: llamaCppErrors,
+  limitHeaders: rateLimitHeaders,
   routes(app, parts) {
     leaveOutNothing(app);
     completionRoutes(app, parts);

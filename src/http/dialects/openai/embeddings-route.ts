@@ -68,10 +68,13 @@ export function embeddingsRoute(app: TypedApp, { models }: AppParts): void {
         errors: [...OF_A_MODEL, 'unsupported_parameter', 'context_overflow', 'overloaded', 'shutting_down'],
       },
     },
-    async ({ body }, reply) => {
+    async ({ body, account }, reply) => {
       requireKnown(body, PARAMETERS);
       const { name: model, contextManager } = models.find(body.model);
-      const { vectors, promptTokens } = await contextManager.embed(inputsOf(body), clientGone(reply));
+      const { vectors, promptTokens } = await contextManager.embed(inputsOf(body), {
+        gone: clientGone(reply),
+        account,
+      });
       const isBase64 = body.encoding_format === 'base64';
       return {
         object: 'list' as const,

@@ -7,6 +7,8 @@ import { choice } from '../../request-fields.ts';
 const OPENAI_CODES: Partial<Record<ErrorCode, string>> = {
   context_overflow: 'context_length_exceeded',
   unauthorized: 'invalid_api_key',
+  rate_limited: 'rate_limit_exceeded',
+  quota_exceeded: 'insufficient_quota',
 };
 
 const codeOf = (code: ErrorCode): string => OPENAI_CODES[code] ?? code;
@@ -29,7 +31,7 @@ export const openAiErrorOf = (codes: readonly ErrorCode[]) =>
       param: Type.Union([Type.String(), Type.Null()], { description: 'The field at fault.' }),
       code: choice(codes.map(codeOf), {
         description:
-          "A code of docs/errors.md; `context_length_exceeded` and `invalid_api_key` are OpenAI's names for `context_overflow` and `unauthorized`.",
+          "A code of docs/errors.md; `context_length_exceeded`, `invalid_api_key`, `rate_limit_exceeded` and `insufficient_quota` are OpenAI's names for `context_overflow`, `unauthorized`, `rate_limited` and `quota_exceeded`.",
       }),
     }),
   });

@@ -1,5 +1,6 @@
 import type { Dialect } from '../../dialect.ts';
 import { leaveOutNothing } from '../../left-out.ts';
+import { rateLimitHeaders } from '../../limit-headers.ts';
 import { chatRoutes } from './chat/chat-routes.ts';
 import { storedCompletionRoutes } from './chat/stored-completion-routes.ts';
 import { StoredCompletions } from './chat/stored-completions.ts';
@@ -19,6 +20,7 @@ import { responsesSocket } from './responses/responses-socket.ts';
 export const openAi: Dialect = {
   prefix: '/v1',
   errors: openAiErrors,
+  limitHeaders: rateLimitHeaders,
   routes(app, parts) {
     leaveOutNothing(app);
     refuseUnheard(app);

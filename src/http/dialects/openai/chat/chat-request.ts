@@ -31,6 +31,7 @@ export function chatRequests(
   const form = formOf(body);
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   const placed = placeOf(body);
+  const userId = userOf(principal, body.user);
   const messages = messagesOf(body.messages, { isWhole: placed === undefined });
   if (!store && placed !== undefined)
     throw invalid('store', 'a turn of a session is kept: leave out store or session_id');
@@ -41,12 +42,13 @@ export function chatRequests(
       ...(form !== undefined && { form }),
     };
     const before = tools.length > 0 && { preamble: { instructions: undefined, tools } };
-    if (!store) return { kind: 'forward', request: { ...reply, ...before, prompt: { conversation: messages } } };
+    if (!store)
+      return { kind: 'forward', request: { ...reply, ...before, prompt: { conversation: messages }, userId } };
     const request: WholeConversation = {
       ...reply,
       ...before,
       ...turnOptions(body, options),
-      userId: userOf(principal, body.user),
+      userId,
       mode: undefined,
       messages,
       ...(choice > 0 && { choice }),

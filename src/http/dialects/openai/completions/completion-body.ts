@@ -36,7 +36,9 @@ export const CompletionBody = Type.Object(
         include_obfuscation: Type.Optional(Type.Literal(false)),
       }),
     ),
-    user: Type.Optional(Type.String({ description: 'Not looked at: nothing is kept.' })),
+    user: Type.Optional(
+      Type.String({ description: 'Whom a service acts for: nothing is kept, but it counts within limits.' }),
+    ),
   },
   { additionalProperties: true, title: 'PlainCompletionRequest' },
 );

@@ -1,5 +1,8 @@
+import type { FastifyRequest } from 'fastify';
 import type { ForwardRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
+import { isId, type UserId } from '../../../../domain/identifiers.ts';
+import { userOf } from '../../../../domain/principal.ts';
 import type { TokenSequence } from '../../../../domain/token-sequence.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { requireKnown } from '../../../parameters.ts';
@@ -43,12 +46,12 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
         errors: [...OF_A_MODEL, 'unsupported_parameter', 'context_overflow', 'overloaded', 'shutting_down'],
       },
     },
-    async (request, reply) => serveTurn({ request, reply, environment }, completion(request.body, parts)),
+    async (request, reply) => serveTurn({ request, reply, environment }, completion(request, parts)),
   );
 }
 
 function completion(
-  body: CompletionBody,
+  { body, principal }: FastifyRequest<{ Body: CompletionBody }>,
   { models, node }: AppParts,
 ): ServedTurn<readonly PromptReply[], PlainCompletion> {
   requireKnown(body, COMPLETION_PARAMETERS);
@@ -59,8 +62,9 @@ function completion(
   const id = `cmpl-${Buffer.from(random.bytes(ID_BYTES)).toString('hex')}`;
   const head = { id, created: Math.floor(clock.now() / 1000), model };
   const { n = 1 } = body;
+  const userId = userOf(principal, body.user !== undefined && isId(body.user) ? (body.user as UserId) : undefined);
   const asked = promptsOf(body).flatMap((prompt) =>
-    Array.from({ length: n }, (_, choice) => ({ choice, request: requestOf(body, prompt, choice) })),
+    Array.from({ length: n }, (_, choice) => ({ choice, request: { ...requestOf(body, prompt, choice), userId } })),
   );
   const stream = body.stream ? new CompletionStream(head, body) : undefined;
   return {

@@ -1,5 +1,5 @@
 import type { ServedModel } from '../../../../context-manager/model-directory.ts';
-import type { AddedItems } from '../../../../context-manager/turn/added-items.ts';
+import type { AddedItems, AddRequest } from '../../../../context-manager/turn/added-items.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { SessionKey, UserId } from '../../../../domain/identifiers.ts';
 import type { Principal } from '../../../../domain/principal.ts';
@@ -63,7 +63,9 @@ export class Conversations {
       repeat,
     });
     const note = { createdAt, metadata };
-    const { key, stored } = await this.#add(model, { userId, sessionId }, { opens: true }, messages, note, signal);
+    const account = this.#parts.accounts.of(principal);
+    const opened = { userId, sessionId, account };
+    const { key, stored } = await this.#add(model, opened, { opens: true }, messages, note, signal);
     return this.#view(key, [stored]);
   }
 
@@ -111,7 +113,8 @@ export class Conversations {
   ): Promise<ItemView[]> {
     const { key, model } = await this.#line(named, signal);
     const messages = await this.#messages(items, { owner: key.userId, principal: named.principal }, signal);
-    const { stored } = await this.#add(model, key, { tip: repeat }, messages, {}, signal);
+    const account = this.#parts.accounts.of(named.principal);
+    const { stored } = await this.#add(model, { ...key, account }, { tip: repeat }, messages, {}, signal);
     return this.#itemsOf(stored, key, model);
   }
 
@@ -155,7 +158,7 @@ export class Conversations {
 
   async #add(
     model: ServedModel,
-    { userId, sessionId }: Pick<SessionKey, 'userId' | 'sessionId'>,
+    { userId, sessionId, account }: Pick<SessionKey, 'userId' | 'sessionId'> & Pick<AddRequest, 'account'>,
     place: { readonly opens: true } | { readonly tip: TipRepeat },
     messages: readonly Message[],
     note: ConversationNote,
@@ -164,7 +167,7 @@ export class Conversations {
     const answerId = answerIdFrom(this.#parts.node.environment.random.bytes(ANSWER_ID_BYTES));
     const extensions = conversationExtensions(answerId, note);
     const { maxWaitMs } = this.#parts.options;
-    const request = { userId, sessionId, place, messages, extensions, ttlSeconds: undefined, maxWaitMs };
+    const request = { userId, sessionId, place, messages, extensions, ttlSeconds: undefined, maxWaitMs, account };
     return model.contextManager.add(request, signal).catch((error) => {
       throw error instanceof DiscedgeError ? withParam(error, { messages: 'items' }) : error;
     });

@@ -1,3 +1,4 @@
+import type { TurnObserver } from '../../../../context-manager/turn/turn.ts';
 import { within } from '../../../../waiting/within.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import type { PlannedResponse } from './planned-response.ts';
@@ -14,14 +15,14 @@ const BEGINNING_WAIT_MS = 1_000;
 export async function startInBackground(
   responses: Responses,
   planned: PlannedResponse,
-  { node }: Pick<AppParts, 'node'>,
+  { node, account }: Pick<AppParts, 'node'> & Pick<TurnObserver, 'account'>,
 ): Promise<ResponseState> {
   const { clock, logger } = node.environment;
   let begin = () => {};
   const begun = new Promise<void>((resolve) => {
     begin = resolve;
   });
-  const made = responses.run(planned, { gone: new AbortController().signal, part: () => {}, begun: begin });
+  const made = responses.run(planned, { gone: new AbortController().signal, part: () => {}, begun: begin, account });
   made.catch((error) => logger.debug('background_response_failed', { error: (error as Error).name }));
   await within<unknown>({ clock, waitMs: BEGINNING_WAIT_MS }, Promise.race([begun, made]), () => {});
   return responses.running.find(planned.ref.answerId)?.state ?? planned.state;

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { addedMessages, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
+import { addedMessages, type TurnObserver, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { Principal } from '../../../../domain/principal.ts';
 import { textOf } from '../../../../domain/record/message-content.ts';
@@ -73,12 +73,12 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
         errors: OF_A_NEW_RESPONSE,
       },
     },
-    async ({ body, principal }, reply) => {
+    async ({ body, principal, account }, reply) => {
       requireKnown(body, PARAMETERS);
       const signal = clientGone(reply);
       const planned = await plan(body, principal, signal);
       const said = await conversationOf(planned, body.previous_response_id, principal, signal);
-      const drafted = await draft(planned, signal);
+      const drafted = await draft(planned, { gone: signal, account });
       const summary = drafted.parts
         .flatMap((part) => (part.type === 'text' ? [part.text] : []))
         .join('')
@@ -124,7 +124,7 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
     );
   }
 
-  async function draft({ request, model }: PlannedResponse, gone: AbortSignal) {
+  async function draft({ request, model }: PlannedResponse, owner: Pick<TurnObserver, 'gone' | 'account'>) {
     if (request === undefined) throw new TypeError('a response that is kept is a turn');
     const { preamble, ...asked } = request;
     // Without other instructions its beginning stays as it is, and so in the KV cache.
@@ -137,7 +137,7 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
       form: { toolChoice: 'none', parallelToolCalls: true, format: undefined },
       overflow: 'error',
     };
-    return model.contextManager.draft(summing, { gone, part: () => {} }).catch((error) => {
+    return model.contextManager.draft(summing, { ...owner, part: () => {} }).catch((error) => {
       throw responses.inWords(request, error);
     });
   }

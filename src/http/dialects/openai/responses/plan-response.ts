@@ -101,7 +101,7 @@ export class ResponsePlanner {
         throw new DiscedgeError('unsupported_parameter', 'a conversation keeps its responses: leave store out', {
           param: 'store',
         });
-      const forward: ForwardRequest = { ...asked.options, prompt: { conversation }, preamble: asked.preamble };
+      const forward: ForwardRequest = { ...asked.options, prompt: { conversation }, preamble: asked.preamble, userId };
       return new PlannedResponse({ ...planned, forward });
     }
     const note = {

@@ -51,7 +51,9 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
           })
         : undefined;
       if (planned.background && stream === undefined)
-        return responseView(await startInBackground(responses, planned, parts)) as never;
+        return responseView(
+          await startInBackground(responses, planned, { ...parts, account: request.account }),
+        ) as never;
       return serveTurn(
         { request, reply, environment },
         {

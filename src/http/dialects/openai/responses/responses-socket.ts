@@ -46,8 +46,9 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
     if (!isMeant || !isLetIn(request)) return false;
     const refuse = (error: unknown) => answerFault(asError(error), socket);
     whoCalls(request, parts.access)
-      .then(() => {
+      .then((principal) => {
         if (socket.destroyed) return;
+        parts.accounts.of(principal)?.admit();
         const { fault } = sockets;
         if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, request));
         else refuse(fault);
@@ -94,6 +95,8 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
   ): Promise<void> {
     // Asked each time: a key may have been revoked, or expired, since the connection was opened.
     const principal = await whoCalls(request, parts.access);
+    const account = parts.accounts.of(principal);
+    account?.admit();
     const { body, generates } = requestOf(message);
     if (gone.aborted) return;
     const planned = await responses.planner.plan(
@@ -108,7 +111,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
     const pass = (events: readonly { data: object | string }[]) => {
       for (const { data } of events) send(data);
     };
-    const observer = { gone, part: (piece: Parameters<typeof stream.part>[0]) => pass(stream.part(piece)) };
+    const observer = { gone, account, part: (piece: Parameters<typeof stream.part>[0]) => pass(stream.part(piece)) };
     const state: ResponseState = await (generates
       ? responses.run(planned, observer)
       : responses.prepare(planned, observer));

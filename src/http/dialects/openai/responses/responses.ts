@@ -51,6 +51,7 @@ export class Responses {
     try {
       const reply = await planned.model.contextManager.takeTurn(request, {
         gone: observer.gone,
+        account: observer.account,
         stop: stop.signal,
         begun: (place) => {
           stop.begun();
@@ -91,7 +92,8 @@ export class Responses {
     const noted = typeof extensions === 'function' ? extensions(cost) : extensions;
     const messages = addedMessages(request);
     try {
-      const items = { userId, sessionId, place, messages, ttlSeconds: undefined, maxWaitMs };
+      const { account } = observer;
+      const items = { userId, sessionId, place, messages, ttlSeconds: undefined, maxWaitMs, account };
       await contextManager.add({ ...items, ...(noted && { extensions: noted }) }, observer.gone);
       const next = { ...request, place: { afterAnswer: ref.answerId, repeat: 'new' as const }, messages: [] };
       const reply = await contextManager.evaluate(next, observer);

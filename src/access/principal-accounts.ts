@@ -1,0 +1,148 @@
+import { DiscedgeError } from '../domain/errors.ts';
+import type { UserId } from '../domain/identifiers.ts';
+import { LIMIT_NAMES, type Limits } from '../domain/limits.ts';
+import type { Principal } from '../domain/principal.ts';
+import { TokenBucket } from '../domain/token-bucket.ts';
+import type { TurnAccount } from '../domain/turn-account.ts';
+import type { Clock } from '../environment/environment.ts';
+
+/** Some hundred bytes each. A node serves fewer within a minute, and an account that was idle for one is as good as new. */
+const ACCOUNTS_MAX = 10_000;
+/** When it makes sense to try again where a turn has to end first, which nobody can foretell. */
+const TURN_RETRY_MS = 1_000;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+
+/** How much of a limit is left, for headers. */
+export interface Allowance {
+  readonly limit: number;
+  readonly remaining: number;
+  /** Until all of it is left again. */
+  readonly fullAfterMs: number;
+}
+
+/** What principals have used of their limits: those of the node, and in place of each what the principal has of its own. */
+export class PrincipalAccounts {
+  readonly #ofNode: Limits;
+  readonly #clock: Clock;
+  /** By the principal's name; those used longest ago first. */
+  readonly #accounts = new Map<string, PrincipalAccount>();
+
+  constructor(ofNode: Limits, clock: Clock) {
+    this.#ofNode = ofNode;
+    this.#clock = clock;
+  }
+
+  /** `undefined` for a principal that nothing limits. */
+  of({ name, limits: own }: Principal): PrincipalAccount | undefined {
+    if (own === undefined && Object.keys(this.#ofNode).length === 0) return undefined;
+    const known = this.#accounts.get(name);
+    const account = known?.isOf(own) ? known : new PrincipalAccount(own, { ...this.#ofNode, ...own }, this.#clock);
+    this.#accounts.delete(name);
+    this.#accounts.set(name, account);
+    if (this.#accounts.size > ACCOUNTS_MAX) this.#accounts.delete(this.#accounts.keys().next().value as string);
+    return account;
+  }
+
+  get size(): number {
+    return this.#accounts.size;
+  }
+}
+
+/** What one principal has used. */
+export class PrincipalAccount implements TurnAccount {
+  readonly limits: Limits;
+  readonly #own: Limits | undefined;
+  readonly #clock: Clock;
+  readonly #requests: TokenBucket | undefined;
+  readonly #ids: TokenBucket | undefined;
+  #turns = 0;
+  /** Of users with any. */
+  readonly #turnsOf = new Map<UserId, number>();
+
+  constructor(own: Limits | undefined, limits: Limits, clock: Clock) {
+    this.#own = own;
+    this.limits = limits;
+    this.#clock = clock;
+    this.#requests = bucket(limits.requestsPerSecond, SECOND_MS, clock);
+    this.#ids = bucket(limits.idsPerMinute, MINUTE_MS, clock);
+  }
+
+  /** Whether it is still the account of a principal with these limits of its own. */
+  isOf(own: Limits | undefined): boolean {
+    return own === this.#own || LIMIT_NAMES.every((name) => own?.[name] === this.#own?.[name]);
+  }
+
+  /** Counts a request. Throws `rate_limited`; then it is not counted, so that trying on keeps nobody out. */
+  admit(): void {
+    const bucket = this.#requests;
+    if (bucket === undefined) return;
+    const nowMs = this.#clock.monotonic();
+    const waitMs = bucket.msUntil(1, nowMs);
+    if (waitMs > 0) throw limited(`the limit is ${bucket.capacity} requests a second`, waitMs);
+    bucket.spend(1, nowMs);
+  }
+
+  enter(userId: UserId | undefined): () => void {
+    const { concurrentTurns = Number.POSITIVE_INFINITY, userTurns = Number.POSITIVE_INFINITY } = this.limits;
+    this.#requireIds();
+    if (this.#turns >= concurrentTurns) throw limited(`the limit is ${concurrentTurns} turns at once`, TURN_RETRY_MS);
+    const ofUser = userId === undefined ? 0 : (this.#turnsOf.get(userId) ?? 0);
+    if (ofUser >= userTurns) throw limited(`the limit is ${userTurns} turns at once of one user`, TURN_RETRY_MS);
+    this.#turns++;
+    if (userId !== undefined) this.#turnsOf.set(userId, ofUser + 1);
+    return () => this.#leave(userId);
+  }
+
+  reserve(ids: number): (spentIds: number) => void {
+    const bucket = this.#ids;
+    if (bucket === undefined) return () => {};
+    const nowMs = this.#requireIds();
+    // No turn needs more than all there is, or one with a long prompt would never be taken.
+    const reserved = Math.min(ids, bucket.capacity);
+    bucket.spend(reserved, nowMs);
+    return (spentIds) => bucket.spend(spentIds - reserved, this.#clock.monotonic());
+  }
+
+  get requests(): Allowance | undefined {
+    return this.#requests && allowance(this.#requests, this.#clock);
+  }
+
+  get ids(): Allowance | undefined {
+    return this.#ids && allowance(this.#ids, this.#clock);
+  }
+
+  #requireIds(): number {
+    const nowMs = this.#clock.monotonic();
+    const waitMs = this.#ids?.msUntil(1, nowMs) ?? 0;
+    if (waitMs > 0) throw limited(`the limit is ${this.#ids?.capacity} ids a minute`, waitMs);
+    return nowMs;
+  }
+
+  #leave(userId: UserId | undefined): void {
+    this.#turns--;
+    if (userId === undefined) return;
+    const left = (this.#turnsOf.get(userId) ?? 0) - 1;
+    if (left > 0) this.#turnsOf.set(userId, left);
+    else this.#turnsOf.delete(userId);
+  }
+}
+
+function bucket(limit: number | undefined, everyMs: number, clock: Clock): TokenBucket | undefined {
+  return limit === undefined
+    ? undefined
+    : new TokenBucket({ capacity: limit, perMs: limit / everyMs }, clock.monotonic());
+}
+
+function allowance(bucket: TokenBucket, clock: Clock): Allowance {
+  const nowMs = clock.monotonic();
+  return {
+    limit: bucket.capacity,
+    remaining: Math.max(0, Math.floor(bucket.level(nowMs))),
+    fullAfterMs: bucket.msUntil(bucket.capacity, nowMs),
+  };
+}
+
+function limited(why: string, retryAfterMs: number): DiscedgeError {
+  return new DiscedgeError('rate_limited', `too much at once: ${why}; try again later`, { retryAfterMs });
+}

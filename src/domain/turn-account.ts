@@ -1,0 +1,17 @@
+import type { UserId } from './identifiers.ts';
+import type { Limits } from './limits.ts';
+
+/** To whom turns are counted that a limited principal takes. */
+export interface TurnAccount {
+  readonly limits: Limits;
+  /**
+   * A turn begins; what it returns is called when it has ended, however. `userId`: whose turn it is, where that is known. Throws
+   * `rate_limited` while there are too many, and while ids are used up.
+   */
+  enter(userId: UserId | undefined): () => void;
+  /**
+   * The LLM Service begins to work on as many ids as these, at most. What it returns is called with how many they were. Throws
+   * `rate_limited` while ids are used up, those reserved for turns under way included.
+   */
+  reserve(ids: number): (spentIds: number) => void;
+}
