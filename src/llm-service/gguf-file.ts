@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import type { GgufFileInfo } from 'node-llama-cpp';
 import { DiscedgeError } from '../domain/errors.ts';
+import { isHeaderWhole } from './gguf-header.ts';
 
 /** Magic, version, tensor count and metadata count: the least a GGUF begins with (GGUF specification). */
 const HEADER_BYTES = 24;
@@ -56,7 +57,7 @@ async function headerProblem(file: FileHandle): Promise<string | undefined> {
   if (bytesRead < HEADER_BYTES) return TRUNCATED;
   const version = header.readUInt32LE(4);
   if (!SUPPORTED_VERSIONS.includes(version)) return `is GGUF version ${version}; convert it to version 3`;
-  return undefined;
+  return isHeaderWhole(file.fd, stat.size) ? undefined : TRUNCATED;
 }
 
 function weightsProblem(info: GgufFileInfo, fileBytes: number): string | undefined {

@@ -1,5 +1,6 @@
 import { open, readFile, stat } from 'node:fs/promises';
 import { DiscedgeError } from '../../domain/errors.ts';
+import { isHeaderWholeAt } from '../gguf-header.ts';
 import { loadLlamaLibrary } from '../llama-library.ts';
 
 /** A chat template that a file holds. */
@@ -80,6 +81,7 @@ const GGUF_KEY = 'chat_template';
 async function ofGguf(path: string): Promise<NamedTemplate[]> {
   const { readGgufFileInfo } = await loadLlamaLibrary();
   const damaged = (cause?: unknown) => unreadable(path, 'it is truncated or damaged', cause);
+  if (!isHeaderWholeAt(path)) damaged();
   const { metadata, metadataSize } = await readGgufFileInfo(path, { logWarnings: false }).catch(damaged);
   // Behind the end of a file the library reads zeros.
   if (metadataSize > (await stat(path)).size) damaged();

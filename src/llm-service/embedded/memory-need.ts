@@ -1,3 +1,4 @@
+import { isHeaderWholeAt } from '../gguf-header.ts';
 import { loadLlamaLibrary, startLlama } from '../llama-library.ts';
 
 /** What of a model's memory can be chosen. */
@@ -26,6 +27,7 @@ export interface MemoryPlan {
 export async function planMemory(modelPath: string, batchTokens: number): Promise<MemoryPlan | undefined> {
   const library = await loadLlamaLibrary();
   try {
+    if (!isHeaderWholeAt(modelPath)) return undefined;
     const file = await library.readGgufFileInfo(modelPath, { logWarnings: false });
     const insights = await library.GgufInsights.from(file, await startLlama(library, false));
     const { trainContextSize: trainedTokens } = insights;
