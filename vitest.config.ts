@@ -38,7 +38,7 @@ export default defineConfig({
         test: {
           name: 'full',
           include: [
-            ...['integration', 'faults'].map((folder) => `test/${folder}/**/*.test.ts`),
+            ...['integration', 'faults', 'fuzz'].map((folder) => `test/${folder}/**/*.test.ts`),
             'evaluation/test/integration/**/*.test.ts',
           ],
           exclude: ALONE,
