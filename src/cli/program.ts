@@ -38,6 +38,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'Make, list and revoke the API keys of an edge node.',
     load: () => import('./commands/keys.ts'),
   },
+  {
+    name: 'encryption',
+    description: "Make and change the keys that a node's files are encrypted with.",
+    load: () => import('./commands/encryption.ts'),
+  },
   ...EVALUATION_COMMANDS,
 ];
 

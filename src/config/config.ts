@@ -8,6 +8,8 @@ import type { ACCESS_SETTINGS } from './access-settings.ts';
 import { readOrigins } from './allowed-origins.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { checkConsistency } from './consistency-rules.ts';
+import { type EncryptionConfig, readEncryption } from './encryption-config.ts';
+import type { ENCRYPTION_SETTINGS } from './encryption-settings.ts';
 import { ENGINE_KINDS, type EngineKinds } from './engine-kinds.ts';
 import { type HttpsFiles, readHttps } from './https-config.ts';
 import type { HTTPS_SETTINGS } from './https-settings.ts';
@@ -36,6 +38,8 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly access: AccessConfig;
   /** `undefined`: the API is plain HTTP. */
   readonly https: HttpsFiles | undefined;
+  /** `undefined`: files are in the clear. */
+  readonly encryption: EncryptionConfig | undefined;
   /** Where clients are told to find the HTTP API; `undefined`: where it listens. */
   readonly advertisedUrl: string | undefined;
   /** `undefined`: beside the certificate, or the node's own. */
@@ -68,6 +72,7 @@ type ReadFurther =
   | keyof typeof ACCESS_SETTINGS
   | keyof typeof HTTPS_SETTINGS
   | keyof typeof LIMIT_SETTINGS
+  | keyof typeof ENCRYPTION_SETTINGS
   | keyof typeof MODEL_SETTINGS
   | keyof typeof REPLICATION_SETTINGS;
 
@@ -134,6 +139,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   checkConsistency(values as Settings, store, complain);
   const access = readAccess(values as Settings, complain);
   const https = readHttps(values as Settings, complain);
+  const encryption = readEncryption(values as Settings, complain);
   const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
   const allowed = readOrigins(values.corsOrigins as string | undefined);
   if ('problem' in allowed) complain('corsOrigins', allowed.problem);
@@ -151,6 +157,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     replication,
     access,
     https,
+    encryption,
     advertisedUrl,
     clusterKeyFile: settings.clusterKeyFile,
     corsOrigins: 'origins' in allowed ? allowed.origins : [],
@@ -317,6 +324,11 @@ function keyOf(name: SettingName): string {
 /** Whether npm started this process, and so with a shell in between that passes no signal on. */
 export function startedByNpm(): boolean {
   return process.env.npm_lifecycle_event !== undefined;
+}
+
+/** This process's environment, with what is meant for a child process alone. */
+export function environmentWith(added: Readonly<Record<string, string>>): Readonly<Record<string, string | undefined>> {
+  return { ...process.env, ...added };
 }
 
 /** `undefined` for a user without a home, as in a container that runs under a number that no account has. */

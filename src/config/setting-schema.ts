@@ -34,6 +34,7 @@ export const SETTING_GROUPS = [
   'Requests',
   'Limits',
   'Context store',
+  'Encryption',
   'Replication',
   'Log',
 ] as const;

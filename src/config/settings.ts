@@ -2,6 +2,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
 import { ACCESS_SETTINGS } from './access-settings.ts';
 import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
+import { ENCRYPTION_SETTINGS } from './encryption-settings.ts';
 import { HTTPS_SETTINGS } from './https-settings.ts';
 import { LIMIT_SETTINGS } from './limit-settings.ts';
 import { MODE_SETTING, MODEL_SETTINGS } from './model-settings.ts';
@@ -292,6 +293,8 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'How often expired sessions are removed. From 1,000, so that looking does not become the main work, to 86,400,000 (a day), so that expired data does not stay.',
   }),
+
+  ...ENCRYPTION_SETTINGS,
 
   ...REPLICATION_SETTINGS,
 

@@ -1,4 +1,5 @@
 import { compareUtf8 } from '../domain/bytes.ts';
+import type { KeyRing } from '../domain/encryption/key-ring.ts';
 import type { Incarnation, NodeId, SessionKey } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { NewerRecord } from '../domain/record/record-version.ts';
@@ -22,6 +23,7 @@ import { DiskReserve } from './leveldb/disk-reserve.ts';
 import type { KeyRange } from './leveldb/level-database.ts';
 import { LevelEnvironment } from './leveldb/leveldb-environment.ts';
 import { openDatabase } from './leveldb/open-database.ts';
+import type { Resealing } from './leveldb/resealing.ts';
 import { decodeRow } from './leveldb/row-codec.ts';
 import type { SessionChanges } from './leveldb/session-changes.ts';
 import { readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './leveldb/tables.ts';
@@ -35,16 +37,20 @@ export interface LevelStoreOptions {
   readonly nodeId: NodeId;
   /** Sealed record bytes above which least recently used sessions are evicted; the files take about half as much again. */
   readonly bytesMax: number;
+  /** What rows that hold contents are sealed with; `undefined`: with nothing. */
+  readonly encryption?: KeyRing | undefined;
 }
 
 export type LevelStore = ContextStore & {
   readonly incarnation: Incarnation;
   readonly conversations: ConversationIndex;
+  /** `undefined` where every row is in the form that is written. */
+  readonly resealing: Pick<Resealing, 'recordsLeft' | 'done'> | undefined;
 };
 
 /**
  * The context store of a single node, without a server (DESIGN §7). An append is one batch over records, session
- * and indexes, and is synced when it resolves. Throws `data_dir_in_use` and `data_dir_unusable`.
+ * and indexes, and is synced when it resolves. Throws `data_dir_in_use`, `data_dir_unusable` and `encryption_key_missing`.
  */
 export async function openLevelStore(options: LevelStoreOptions, environment: Environment): Promise<LevelStore> {
   return new LevelContextStore(await openLevelEnvironment(options, environment), environment);
@@ -58,9 +64,9 @@ export async function openLevelEnvironment(
   const folder = await takeDataFolder(options.folder);
   try {
     const disk = new DiskReserve(folder.path, environment);
-    const { tables, incarnation } = await openDatabase(folder, { ...options, disk }, environment);
+    const opened = await openDatabase(folder, { ...options, disk }, environment);
     await disk.look();
-    return await LevelEnvironment.on({ ...options, folder, disk, tables, incarnation }, environment);
+    return await LevelEnvironment.on({ ...options, ...opened, folder, disk }, environment);
   } catch (error) {
     await folder.release();
     throw error;
@@ -86,6 +92,10 @@ export class LevelContextStore implements ContextStore {
 
   get incarnation(): Incarnation {
     return this.#level.incarnation;
+  }
+
+  get resealing(): Resealing | undefined {
+    return this.#level.resealing;
   }
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {

@@ -4,6 +4,7 @@ import { checkHttps } from './certificate-checks.ts';
 import type { Check, Fetch } from './check.ts';
 import { checkClock, checkNodeClock } from './clock-checks.ts';
 import { checkClusterKey } from './cluster-key-check.ts';
+import { checkEncryption } from './encryption-check.ts';
 import { checkEdgeNode, checkEmbedded, checkModel } from './llm-checks.ts';
 import { checkNodeVersion, checkThreads } from './machine-checks.ts';
 import { checkMemory } from './memory-check.ts';
@@ -29,6 +30,7 @@ export async function examine(
     ...(await checkChatTemplates(config, nowMs)),
     await checkDataDir(config),
     await checkDiskSpace(config),
+    await checkEncryption(config),
     await checkClock(config, nowMs),
     await checkPort(config),
     ...(await checkHttps(config, nowMs)),

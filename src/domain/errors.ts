@@ -167,6 +167,11 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'The data folder cannot be written or holds another format version.',
   },
+  encryption_key_missing: {
+    status: undefined,
+    retry: false,
+    meaning: 'The data folder is encrypted with a key that the node was not given.',
+  },
   certificate_unusable: {
     status: undefined,
     retry: false,

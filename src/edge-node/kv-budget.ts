@@ -18,14 +18,18 @@ export async function keptStateOf(
   modelPath: string,
   parts: {
     readonly modelName: string | undefined;
-    readonly node: Pick<EdgeNodeConfig, 'kvBudgetBytes' | 'kvDir' | 'models'>;
+    readonly node: Pick<EdgeNodeConfig, 'kvBudgetBytes' | 'kvDir' | 'models' | 'encryption'>;
     readonly environment: Environment;
   },
 ): Promise<KeepOptions | undefined> {
   const { modelName, node, environment } = parts;
-  const { kvBudgetBytes, kvDir, models } = node;
+  const { kvBudgetBytes, kvDir, models, encryption } = node;
   if (kvBudgetBytes === 0 || kvDir === undefined) return undefined;
   try {
+    if ((await encryption?.keys())?.current !== undefined && !(await isMemory(kvDir))) {
+      environment.logger.warn('llm.keeps_no_state', { folder: kvDir, advice: NOT_IN_THE_CLEAR });
+      return undefined;
+    }
     const nodeBytes = kvBudgetBytes ?? (await budgetByRoom(kvDir));
     const name = createHash('sha256')
       .update(JSON.stringify([modelPath, modelName]))
@@ -36,6 +40,13 @@ export async function keptStateOf(
     environment.logger.warn('llm.keeps_no_state', { folder: kvDir }, error);
     return undefined;
   }
+}
+
+const NOT_IN_THE_CLEAR = 'state is not encrypted: with encryption on, kv-dir must be a memory disk';
+
+async function isMemory(kvDir: string): Promise<boolean> {
+  await mkdir(kvDir, { recursive: true, mode: 0o700 });
+  return MEMORY_FILE_SYSTEMS.has((await statfs(kvDir)).type);
 }
 
 async function budgetByRoom(kvDir: string): Promise<number> {

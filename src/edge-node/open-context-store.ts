@@ -5,6 +5,7 @@ import { memoryStore } from '../context-store/memory.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Incarnation } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
+import { exposeResealing } from './encryption-metrics.ts';
 import type { OpenedStore } from './opened-store.ts';
 
 /** A kind of context store that a node can be given. */
@@ -43,7 +44,9 @@ async function openMemory({ storeBytesMax }: EdgeNodeConfig, environment: Enviro
 async function openLevelDb(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
   const { openLevelStore } = await import('../context-store/leveldb.ts');
   const { dataDir: folder, nodeId, storeBytesMax: bytesMax } = config;
-  const store = await openLevelStore({ folder, nodeId, bytesMax }, environment);
+  const encryption = await config.encryption?.keys();
+  const store = await openLevelStore({ folder, nodeId, bytesMax, encryption }, environment);
+  exposeResealing(store, environment.metrics);
   return served(store, store.incarnation);
 }
 

@@ -6,6 +6,7 @@ import type { FredStore } from '../context-store/fred.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
+import { exposeResealing } from './encryption-metrics.ts';
 import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
 type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: FredReplicationConfig };
@@ -18,7 +19,11 @@ export async function openFredReplica(config: FredConfig, environment: Environme
   const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication, ttlSecondsMax } = config;
   const { fred, certificates, cluster, excluded, location } = replication;
   const { openFredStore } = await withGrpc(() => import('../context-store/fred.ts'));
-  const replica = await openReplica({ folder, nodeId, bytesMax }, environment);
+  const encryption = await config.encryption?.keys();
+  const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
+  exposeResealing(replica, environment.metrics);
+  if (encryption?.current !== undefined)
+    environment.logger.warn('fred_not_encrypted', { advice: 'what FReD keeps is in the clear: encrypt its disks' });
   let store: FredStore | undefined;
   return {
     incarnation: replica.incarnation,

@@ -1,17 +1,25 @@
 import { join } from 'node:path';
 import { checkNodeCertificate } from '../certificates/check.ts';
-import type { EdgeNodeConfig } from '../config/config.ts';
+import { type EdgeNodeConfig, environmentWith } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
 import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';
-import { hubServerConfig, leafServerConfig, natsServerConfig } from '../context-store/nats/server/server-config.ts';
+import {
+  hubServerConfig,
+  leafServerConfig,
+  natsServerConfig,
+  STORE_KEY_VARIABLE,
+} from '../context-store/nats/server/server-config.ts';
+import { removeFormerStreams, streamsFolder, streamsKey } from '../context-store/nats/server/streams-folder.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
 import { NODES_MAX } from '../context-store/replication/peers/peer-protocol.ts';
+import type { EncryptionKey } from '../domain/encryption/key-ring.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
+import { exposeResealing } from './encryption-metrics.ts';
 import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
 type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: NatsReplicationConfig };
@@ -29,8 +37,10 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
       { nodeId, cluster, host: dialledHost(replication) },
       environment.clock.now(),
     );
-  const replica = await openReplica({ folder, nodeId, bytesMax }, environment);
-  const server = await startServer(config, environment).catch(async (error) => {
+  const encryption = await config.encryption?.keys();
+  const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
+  exposeResealing(replica, environment.metrics);
+  const server = await startServer(config, encryption?.current, environment).catch(async (error) => {
     await replica.close();
     throw error;
   });
@@ -85,9 +95,17 @@ interface OwnServer {
   readonly stop: () => Promise<void>;
 }
 
-async function startServer(config: ReplicatedConfig, environment: Environment): Promise<OwnServer> {
+async function startServer(
+  config: ReplicatedConfig,
+  key: EncryptionKey | undefined,
+  environment: Environment,
+): Promise<OwnServer> {
   const { server, advertisedServer, certificates, peers } = config.replication;
   if ('url' in server) {
+    if (key !== undefined)
+      environment.logger.warn('nats_server_not_ours', {
+        advice: 'whether it encrypts its streams, its own configuration says',
+      });
     const advertisedUrl = advertisedServer === undefined ? server.url : natsUrl(advertisedServer);
     // Whoever runs that server decides whom it lets in.
     return {
@@ -101,10 +119,14 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
   }
   const { version, path: program } = await findNatsServer(server.program);
   const folder = join(config.dataDir, 'nats');
-  const storeDir = join(folder, 'jetstream');
+  const storeName = streamsFolder(key);
+  const storeDir = join(folder, storeName);
   const members = new Set(peers.map((peer) => peer.nodeId));
-  const text = () => serverConfig(config, server, { storeDir, members: [...members], version });
-  const running = await superviseNatsServer({ program, folder, storeDir, config: text() }, environment);
+  const text = () =>
+    serverConfig(config, server, { storeDir, isEncrypted: key !== undefined, members: [...members], version });
+  const env = key && environmentWith({ [STORE_KEY_VARIABLE]: streamsKey(key) });
+  const running = await superviseNatsServer({ program, folder, storeDir, config: text(), env }, environment);
+  await removeFormerStreams(folder, storeName);
   let changedMs = Number.NEGATIVE_INFINITY;
   let isChanging = false;
   let cancelChange = () => {};
@@ -140,11 +162,16 @@ async function startServer(config: ReplicatedConfig, environment: Environment): 
 function serverConfig(
   { nodeId, replication: { cluster, certificates, hub, excluded } }: ReplicatedConfig,
   { listen, bytesMax: maxFileBytes, hubListen }: StartedServer,
-  made: { readonly storeDir: string; readonly members: readonly NodeId[]; readonly version: NatsServerVersion },
+  made: {
+    readonly storeDir: string;
+    readonly isEncrypted: boolean;
+    readonly members: readonly NodeId[];
+    readonly version: NatsServerVersion;
+  },
 ): string {
-  const { storeDir, members: peers, version: serverVersion } = made;
+  const { storeDir, isEncrypted, members: peers, version: serverVersion } = made;
   const tls = certificates && { ...certificates, cluster };
-  const settings = { nodeId, listen, storeDir, maxFileBytes, tls, peers, excluded };
+  const settings = { nodeId, listen, storeDir, isEncrypted, maxFileBytes, tls, peers, excluded };
   if (hub !== undefined) return leafServerConfig(settings, { address: hub.address, serverVersion });
   if (hubListen !== undefined) return hubServerConfig(settings, { address: hubListen, serverVersion });
   return natsServerConfig(settings);

@@ -10,8 +10,9 @@ const FLIPPED_AT = 20;
 export async function damageStore(folder: string, sealed: SealedRecord, what: Damage): Promise<void> {
   const tables = await openTables(join(folder, 'leveldb'));
   const [record, row] = [recordKey(sealed), tableKey(sessionKeyOf(sealed.record))];
+  const { records } = tables.asTheyLie;
   const change: Record<Damage, () => void> = {
-    'record flipped': () => void tables.records.put(record, flipped(tables.records.get(record))),
+    'record flipped': () => void records.put(record, flipped(records.get(record))),
     'record lost': () => void tables.records.remove(record),
     'row flipped': () => void tables.sessions.put(row, flipped(tables.sessions.get(row))),
     'row lost': () => void tables.sessions.remove(row),

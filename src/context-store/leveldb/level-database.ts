@@ -11,6 +11,9 @@ const OPEN_FILES_MAX = 128;
 const CHUNK_ENTRIES = 500;
 const CHUNK_BYTES = 256 * 1024;
 
+/** Tables have letters. */
+const ABOVE_ALL_KEYS = Uint8Array.of(0xff);
+
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 type Operation = BatchOperation<Level, Uint8Array, Uint8Array>;
 export type LevelSnapshot = ReturnType<Level['snapshot']>;
@@ -46,8 +49,9 @@ export interface TableForm<Value> {
   readonly prefix: string;
   /** See {@link decodeKey}. */
   readonly shape: string;
-  readonly encode: (value: Value) => Uint8Array;
-  readonly decode: (bytes: Uint8Array) => Value;
+  /** `key` as it lies in the database. */
+  readonly encode: (value: Value, key: Uint8Array) => Uint8Array;
+  readonly decode: (bytes: Uint8Array, key: Uint8Array) => Value;
 }
 
 /** LevelDB with tables. All throw its errors. */
@@ -87,8 +91,9 @@ export class LevelDatabase {
     const keyOf = (bytes: Uint8Array) => decodeKey(bytes, shape) as KeyParts as Key;
     return {
       get(key, snapshot) {
-        const bytes = level.getSync(encodeKey(id, key), snapshot === undefined ? {} : { snapshot });
-        return bytes === undefined ? undefined : decode(bytes);
+        const inLevel = encodeKey(id, key);
+        const bytes = level.getSync(inLevel, snapshot === undefined ? {} : { snapshot });
+        return bytes === undefined ? undefined : decode(bytes, inLevel);
       },
       async *keys(range, snapshot) {
         const options = { ...optionsOf(range, snapshot), values: false };
@@ -96,9 +101,12 @@ export class LevelDatabase {
       },
       async *entries(range, snapshot) {
         for await (const [key, value] of iterated(level, optionsOf(range, snapshot)))
-          yield { key: keyOf(key), value: decode(value) };
+          yield { key: keyOf(key), value: decode(value, key) };
       },
-      put: (key, value) => void this.#pending.push({ type: 'put', key: encodeKey(id, key), value: encode(value) }),
+      put: (key, value) => {
+        const inLevel = encodeKey(id, key);
+        this.#pending.push({ type: 'put', key: inLevel, value: encode(value, inLevel) });
+      },
       remove: (key) => void this.#pending.push({ type: 'del', key: encodeKey(id, key) }),
     };
   }
@@ -122,6 +130,11 @@ export class LevelDatabase {
     } finally {
       await snapshot.close();
     }
+  }
+
+  /** Writes all files anew, so that none holds any more what was overwritten or removed. On a thread of its own; writes go on. */
+  async compact(): Promise<void> {
+    await this.#level.compactRange(new Uint8Array(0), ABOVE_ALL_KEYS, { keyEncoding: 'view' });
   }
 
   /** Waits for a write under way; ends the iterators that are open. */

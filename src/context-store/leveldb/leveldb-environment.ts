@@ -16,6 +16,8 @@ import type { DiskReserve } from './disk-reserve.ts';
 import { FailedCommit } from './failed-commit.ts';
 import { GroupCommit, type Work } from './group-commit.ts';
 import { LogChanges } from './origin-log.ts';
+import { Resealing, type ToReseal } from './resealing.ts';
+import type { RowSeal } from './row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
 import { openTables, type Tables } from './tables.ts';
@@ -33,6 +35,9 @@ export interface LevelEnvironmentParts {
   readonly folder: DataFolder;
   readonly disk: DiskReserve;
   readonly tables: Tables;
+  readonly seal: RowSeal;
+  /** Set where rows are to be brought into another form. */
+  readonly toReseal: ToReseal | undefined;
   /** Sealed record bytes above which least recently used sessions are evicted. */
   readonly bytesMax: number;
 }
@@ -45,6 +50,8 @@ export interface LevelEnvironmentParts {
 export class LevelEnvironment {
   /** Told of what a commit has removed, then of every record that it has added. */
   readonly listeners: StoreListeners;
+  /** Goes on from the start until it is done; `undefined` where there is nothing to do. */
+  readonly resealing: Resealing | undefined;
   readonly #parts: LevelEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
@@ -70,6 +77,7 @@ export class LevelEnvironment {
       { begin: () => this.#begin(), commit: (changes) => this.#commit(changes) },
       environment,
     );
+    this.resealing = parts.toReseal && new Resealing(this, parts.toReseal, environment);
   }
 
   static async on(parts: LevelEnvironmentParts, environment: Environment): Promise<LevelEnvironment> {
@@ -156,6 +164,7 @@ export class LevelEnvironment {
 
   async #close(): Promise<void> {
     this.#cancelMending();
+    await this.resealing?.end();
     if (this.#usesWaiting.size > 0) await this.#writeAlsoWhenClosing(NO_WORK).catch(() => {});
     await this.#commits.idle();
     this.#cancelMending();
@@ -224,7 +233,7 @@ export class LevelEnvironment {
       await this.#parts.disk.tryDisk();
       await this.#tables?.close();
       this.#tables = undefined;
-      this.#tables = await openTables(this.#parts.folder.databasePath);
+      this.#tables = await openTables(this.#parts.folder.databasePath, this.#parts.seal);
       this.#written = await readTotals(this.#tables);
     } catch (error) {
       this.#cancelMending();

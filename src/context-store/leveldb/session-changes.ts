@@ -57,6 +57,7 @@ export class SessionChanges {
   readonly #changes = new Map<SessionKeyText, SessionChange>();
   readonly #added = new Map<ContextId, AddedRecord>();
   readonly #staleIndexEntries: (() => void)[] = [];
+  readonly #rewrites: ((tables: Tables) => void)[] = [];
 
   constructor(tables: Tables, log?: LogChanges) {
     this.#tables = tables;
@@ -64,7 +65,7 @@ export class SessionChanges {
   }
 
   get isEmpty(): boolean {
-    if (this.#staleIndexEntries.length > 0 || this.log?.isEmpty === false) return false;
+    if (this.#staleIndexEntries.length > 0 || this.#rewrites.length > 0 || this.log?.isEmpty === false) return false;
     return [...this.#changes.values()].every((change) => !changed(change));
   }
 
@@ -207,6 +208,11 @@ export class SessionChanges {
     return { sessions, records, bytes };
   }
 
+  /** `rewrite` puts rows that are there in another form, ahead of all else: what else changes of them holds. */
+  rewrite(rewrite: (tables: Tables) => void): void {
+    this.#rewrites.push(rewrite);
+  }
+
   /** What is put, in the order in which it was taken in. */
   get added(): Iterable<AddedRecord> {
     return this.#added.values();
@@ -221,6 +227,7 @@ export class SessionChanges {
 
   /** Puts and removes; to be called while the tables are written. */
   write(): void {
+    for (const rewrite of this.#rewrites) rewrite(this.#tables);
     for (const removeEntry of this.#staleIndexEntries) removeEntry();
     for (const change of this.#changes.values()) {
       if (changed(change)) this.#writeSession(change);

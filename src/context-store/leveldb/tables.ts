@@ -3,9 +3,10 @@ import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/recor
 import { NewerRecord } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
-import type { ConversationTables, Held } from './conversation-table.ts';
-import { LevelDatabase, type LevelSnapshot, type Table } from './level-database.ts';
+import { type ConversationTables, type Held, NO_CONVERSATIONS } from './conversation-table.ts';
+import { LevelDatabase, type LevelSnapshot, type Table, type TableForm } from './level-database.ts';
 import { decodeRow } from './row-codec.ts';
+import { type RowSeal, UNSEALED } from './row-seal.ts';
 
 export type RecordKey = [...SessionTableKey, turn: number, hash: string];
 type SessionTableKey = [keygroup: string, userId: string, sessionId: string];
@@ -16,6 +17,7 @@ type OriginLogKey = [origin: string, incarnation: string, keygroup: string];
 export interface Tables extends ConversationTables {
   /** JSON values by name. */
   readonly meta: Table<[name: string], string>;
+  /** One that cannot be opened reads as no bytes, which are no record. */
   readonly records: Table<RecordKey, Uint8Array>;
   readonly sessions: Table<SessionTableKey, Uint8Array>;
   /** Every session by when it expires. */
@@ -31,9 +33,16 @@ export interface Tables extends ConversationTables {
   readonly positions: Table<[hash: string], [origin: string, incarnation: string, sequence: number]>;
   /** JSON; how far each log is settled. For an own log the last sequence given out, which outlives its records. */
   readonly cursors: Table<OriginLogKey, string>;
+  /** The rows that hold contents, as they lie in the database. */
+  readonly asTheyLie: {
+    readonly records: Table<RecordKey, Uint8Array>;
+    readonly conversationsOf: Table<RecordKey, Uint8Array>;
+  };
   /** As {@link LevelDatabase.write}. */
   write(ops: () => void): Promise<void>;
   atOnce<T>(look: (snapshot: LevelSnapshot) => Promise<T>): Promise<T>;
+  /** As {@link LevelDatabase.compact}. */
+  compact(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -56,12 +65,31 @@ function json<Value>(): { encode: (value: Value) => Uint8Array; decode: (bytes: 
   };
 }
 
+/** Rows that hold what was said; one that cannot be opened decodes as `damaged`. */
+function sealed<Value>(
+  seal: RowSeal,
+  { encode, decode }: { encode: (value: Value) => Uint8Array; decode: (bytes: Uint8Array) => Value },
+  damaged: Value,
+): Pick<TableForm<Value>, 'encode' | 'decode'> {
+  return {
+    encode: (value, key) => seal.seal(encode(value), key),
+    decode: (bytes, key) => {
+      const row = seal.open(bytes, key);
+      return row === undefined ? damaged : decode(row);
+    },
+  };
+}
+
 /** Opens the database in `path`, and makes it where it is missing. Throws LevelDB's errors. */
-export async function openTables(path: string): Promise<Tables> {
+export async function openTables(path: string, seal: RowSeal = UNSEALED): Promise<Tables> {
   const database = await LevelDatabase.open(path);
+  const [records, conversationsOf] = [
+    { prefix: 'r', shape: 'tttnt' },
+    { prefix: 'o', shape: 'tttnt' },
+  ];
   return {
     meta: database.table({ prefix: 'm', shape: 't', ...TEXT }),
-    records: database.table({ prefix: 'r', shape: 'tttnt', ...BYTES }),
+    records: database.table({ ...records, ...sealed(seal, BYTES, NOTHING) }),
     sessions: database.table({ prefix: 's', shape: 'ttt', ...BYTES }),
     byExpiry: database.table({ prefix: 'e', shape: 'nttt', ...BYTES }),
     byUse: database.table({ prefix: 'u', shape: 'nttt', ...BYTES }),
@@ -69,9 +97,15 @@ export async function openTables(path: string): Promise<Tables> {
     positions: database.table({ prefix: 'p', shape: 't', ...json<[string, string, number]>() }),
     cursors: database.table({ prefix: 'c', shape: 'ttt', ...TEXT }),
     byConversation: database.table({ prefix: 'd', shape: 'tttntnt', ...BYTES }),
-    conversationsOf: database.table({ prefix: 'o', shape: 'tttnt', ...json<Held>() }),
+    conversationsOf: database.table({ ...conversationsOf, ...sealed(seal, json<Held>(), NO_CONVERSATIONS) }),
+    digests: seal,
+    asTheyLie: {
+      records: database.table({ ...records, ...BYTES }),
+      conversationsOf: database.table({ ...conversationsOf, ...BYTES }),
+    },
     write: (ops) => database.write(ops),
     atOnce: (look) => database.atOnce(look),
+    compact: () => database.compact(),
     close: () => database.close(),
   };
 }

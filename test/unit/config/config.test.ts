@@ -112,6 +112,7 @@ describe('places', () => {
       const isOfTokens = setting.name.startsWith('jwt');
       const flags = {
         ...(['writeConcern', 'peers'].includes(setting.name) && { store: 'nats' }),
+        ...(setting.name === 'encryptionOff' && { encryptionKeyCommand: 'print-keys' }),
         ...(isOfTokens && Object.fromEntries(Object.entries(tokens).filter(([name]) => name !== setting.name))),
       };
       const byFlag = load({ flags: { ...flags, [setting.name]: value } });

@@ -19,6 +19,8 @@ export interface SupervisedServerOptions {
   readonly program: string;
   /** Configuration text, as `natsServerConfig` makes it. */
   readonly config: string;
+  /** The server's whole environment, from which the configuration may take values; this process's where it is left out. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /** Where the configuration file goes. The caller holds it for itself alone. */
   readonly folder: string;
   /** The configuration's JetStream folder. Emptied when the server cannot start with what is in it. */
@@ -220,7 +222,8 @@ class Supervisor implements NatsServerProcess {
     // A port that the kernel chose is kept: clients and peers know it by now.
     const port = this.#address === undefined ? [] : ['--port', String(this.port)];
     const args = ['--config', this.#configFile, ...port];
-    const launch = launchServer({ path: this.#options.program, args, onLine: this.#onLine }, this.#environment.clock);
+    const { program: path, env } = this.#options;
+    const launch = launchServer({ path, args, env, onLine: this.#onLine }, this.#environment.clock);
     this.#launch = launch;
     try {
       this.#address = await launch.ready;
@@ -263,7 +266,8 @@ class Supervisor implements NatsServerProcess {
     const candidate = join(this.#options.folder, 'nats-server.candidate.conf');
     await writeWhole(candidate, config, CONFIG_MODE);
     await new Promise<void>((accept, refuse) => {
-      execFile(this.#options.program, ['-t', '-c', candidate], { timeout: RELOAD_WAIT_MS }, (error, _, stderr) =>
+      const options = { timeout: RELOAD_WAIT_MS, ...(this.#options.env && { env: this.#options.env }) };
+      execFile(this.#options.program, ['-t', '-c', candidate], options, (error, _, stderr) =>
         error === null ? accept() : refuse(refusedConfig(stderr)),
       );
     }).finally(() => rm(candidate, { force: true }));

@@ -17,6 +17,8 @@ export interface NatsServerSettings {
   readonly listen: HostAndPort;
   /** Folder of JetStream; nobody else's. */
   readonly storeDir: string;
+  /** Whether JetStream encrypts it, with the key that the server's environment has as {@link STORE_KEY_VARIABLE}. */
+  readonly isEncrypted?: boolean | undefined;
   /** How much of the disk the streams may take. What has no room there is not published yet. */
   readonly maxFileBytes: number;
   /** Without it only this machine is served, and everyone on it may do everything. */
@@ -48,6 +50,8 @@ export interface LeafLink {
   readonly serverVersion: { readonly major: number; readonly minor: number };
 }
 
+/** The configuration is a file, which is no place for a key. */
+export const STORE_KEY_VARIABLE = 'DISCEDGE_JETSTREAM_KEY';
 /** nats-server's own bound on the records' way through a stream is 8 MB, which is also the longest record. */
 const PAYLOAD_BYTES_MAX = RECORD_BYTES_MAX;
 /** JetStream on file keeps only bookkeeping in memory. */
@@ -123,7 +127,7 @@ interface Topology {
 }
 
 function serverConfig(settings: NatsServerSettings, topology: Topology): string {
-  const { nodeId, listen, storeDir, maxFileBytes, tls } = settings;
+  const { nodeId, listen, storeDir, isEncrypted, maxFileBytes, tls } = settings;
   refuseOpenListener(listen, tls);
   const lines = [
     `server_name: ${quoted(nodeId)}`,
@@ -132,6 +136,8 @@ function serverConfig(settings: NatsServerSettings, topology: Topology): string 
       `store_dir: ${quoted(storeDir)}`,
       `max_mem: ${JETSTREAM_MEMORY}`,
       `max_file: ${maxFileBytes}`,
+      // AES-256-GCM where a processor has AES; the other cipher is ChaCha20-Poly1305.
+      ...(isEncrypted === true ? ['cipher: aes', `key: $${STORE_KEY_VARIABLE}`] : []),
       ...(topology.domain === undefined ? [] : [`domain: ${quoted(topology.domain)}`]),
     ]),
     `max_payload: ${PAYLOAD_BYTES_MAX}`,

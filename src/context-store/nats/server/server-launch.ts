@@ -38,13 +38,22 @@ export class LaunchFailed extends Error {
   }
 }
 
+interface LaunchOptions {
+  readonly path: string;
+  readonly args: readonly string[];
+  /** Its whole environment; this process's where it is left out. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly onLine: (line: string) => void;
+}
+
 /** Starts a server whose life ends with this process's. Its lines go to `onLine`. */
-export function launchServer(
-  { path, args, onLine }: { path: string; args: readonly string[]; onLine: (line: string) => void },
-  clock: Clock,
-): ServerLaunch {
+export function launchServer({ path, args, env, onLine }: LaunchOptions, clock: Clock): ServerLaunch {
   // In a session of its own: Ctrl-C in a terminal goes to the node, which needs the server until it has closed.
-  const child = spawn(path, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const child = spawn(path, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+    ...(env && { env }),
+  });
   const endGuard = child.pid === undefined ? () => {} : guard(child.pid);
   const kept: string[] = [];
   const listeners = new Set<(line: string) => void>([onLine]);
