@@ -40,24 +40,33 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 execFileSync('npm', ['run', 'build', '--silent'], { cwd: root, stdio: 'inherit' });
 console.log(`${info.machine}, Node ${info.node}, commit ${info.commit}${info.dirty ? ' with changes' : ''}\n`);
 
-const { rows, columns } = await (values.shape === undefined ? movingClient() : warmAndCold(values.shape));
-console.log(table(rows, [...columns]));
-if (values.rows !== undefined) {
+const { measured, columns } = values.shape === undefined ? movingClient() : warmAndCold(values.shape);
+// Each as soon as it is there: what is measured later takes the longest, and may be waited for in vain.
+for await (const rows of measured) {
+  console.log(`${table(rows, [...columns])}\n`);
+  if (values.rows === undefined) continue;
   appendFileSync(resolve(values.rows), rows.map((row) => `${JSON.stringify({ ...info, ...row })}\n`).join(''));
 }
 
-async function movingClient() {
-  console.log('From sending a turn to the first text of its reply; the client does not pause');
-  const rows: Row[] = [];
-  for (const [llm, flags] of Object.entries(LLM_SERVICES)) {
-    rows.push(...(await measureMovingClient(llm, flags, Number(values.turns))));
-  }
-  return { rows, columns: MOVING_CLIENT_COLUMNS };
+interface Measurement {
+  readonly measured: AsyncIterable<readonly Row[]>;
+  readonly columns: readonly string[];
 }
 
-async function warmAndCold(shape: string) {
+function movingClient(): Measurement {
+  console.log('From sending a turn to the first text of its reply; the client does not pause');
+  return { measured: measureMovingClients(), columns: MOVING_CLIENT_COLUMNS };
+}
+
+async function* measureMovingClients(): AsyncGenerator<readonly Row[]> {
+  for (const [llm, flags] of Object.entries(LLM_SERVICES)) {
+    yield await measureMovingClient(llm, flags, Number(values.turns));
+  }
+}
+
+function warmAndCold(shape: string): Measurement {
   console.log('From sending a turn to the first text of its reply: median, least and most');
   const sizes = values.sizes.split(',').map(Number);
-  const measured = { modelPath: shapedModelFile(shape), sizes, repeats: Number(values.repeats) };
-  return { rows: await measureWarmAndCold(measured), columns: WARM_AND_COLD_COLUMNS };
+  const options = { modelPath: shapedModelFile(shape), sizes, repeats: Number(values.repeats) };
+  return { measured: measureWarmAndCold(options), columns: WARM_AND_COLD_COLUMNS };
 }

@@ -150,7 +150,7 @@ class EmbeddedLlmService implements LlmService {
       check: (prompt) => assertPrompt({ prompt, maxTokens: 0 }, description),
       watched: (evaluation) => evaluations.watched(evaluation),
     });
-    const warming = new ChunkedWarming(engineToWarm, { account, logger });
+    const warming = new ChunkedWarming(engineToWarm, { account, clock, logger });
     this.#sequences = sequences;
     this.#evaluations = evaluations;
     this.#warming = warming;

@@ -114,7 +114,7 @@ class LlamaServer implements LlmService {
       check: (prompt) => this.#check({ prompt, maxTokens: 0 }),
       fill: (prompt, slot, stop) => this.#fill(prompt, slot, stop),
     });
-    this.#warming = new ChunkedWarming(this.#warmSlots, { account, logger });
+    this.#warming = new ChunkedWarming(this.#warmSlots, { account, clock, logger });
   }
 
   get warming(): Warming {

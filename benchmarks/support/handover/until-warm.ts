@@ -5,16 +5,20 @@ const LOOK_EVERY_MS = 50;
 /** Evaluating a few thousand ids takes a slow core a minute. */
 const WAIT_MS = 600_000;
 
-/** Resolves with what `act` does, once the node has warmed a context to its end since it began. */
-export async function untilWarm<T>(node: NodeProcess, act: () => Promise<T>): Promise<T> {
+/** Resolves once the node has warmed a context to its end since `act` began: with what that did, and how long after it warming ended. */
+export async function untilWarm<T>(
+  node: NodeProcess,
+  act: () => Promise<T>,
+): Promise<{ readonly done: T; readonly warmedMs: number }> {
   const before = await warmed(node);
   const done = await act();
-  const deadlineMs = performance.now() + WAIT_MS;
+  const doneMs = performance.now();
+  const deadlineMs = doneMs + WAIT_MS;
   while ((await warmed(node)) === before) {
     if (performance.now() > deadlineMs) throw new Error(`the node has warmed nothing in ${WAIT_MS / 1000} s`);
     await pause(LOOK_EVERY_MS);
   }
-  return done;
+  return { done, warmedMs: performance.now() - doneMs };
 }
 
 async function warmed(node: NodeProcess): Promise<number> {

@@ -9,7 +9,7 @@ import { untilWarm } from './until-warm.ts';
 
 export const WARM_AND_COLD_COLUMNS = [
   ...['llm', 'contextIds', 'turn', 'turns', 'firstTextMs', 'leastMs', 'mostMs', 'toStaying', 'evaluatedIds'],
-  'cachedIds',
+  ...['cachedIds', 'warmedInMs'],
 ] as const;
 
 const LLM_SERVICES = ['embedded', 'llama-server'] as const;
@@ -30,17 +30,15 @@ export interface WarmAndColdOptions {
 }
 
 /**
- * Time to first text of a turn that stays, of one at a node that has evaluated the context ahead, and of one at a node that has
+ * What it comes to, size by size. Time to first text of a turn that stays, of one at a node that has evaluated the context ahead, and of one at a node that has
  * not, at each size of context: three nodes share sessions; the first answers turns 1 and 2, the second, which warms all
  * that arrives, turn 3, and the last, which warms nothing, turn 4. Nothing else runs beside a turn that is measured.
  */
-export async function measureWarmAndCold(options: WarmAndColdOptions): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const llm of LLM_SERVICES) rows.push(...(await measureWith(llm, options)));
-  return rows;
+export async function* measureWarmAndCold(options: WarmAndColdOptions): AsyncGenerator<Row[]> {
+  for (const llm of LLM_SERVICES) yield* measureWith(llm, options);
 }
 
-async function measureWith(llm: (typeof LLM_SERVICES)[number], options: WarmAndColdOptions): Promise<Row[]> {
+async function* measureWith(llm: (typeof LLM_SERVICES)[number], options: WarmAndColdOptions): AsyncGenerator<Row[]> {
   const folder = temporaryFolder();
   const nodes = new SharingNodes(folder.path);
   const closing: Array<() => Promise<unknown>> = [() => nodes.stop()];
@@ -68,13 +66,11 @@ async function measureWith(llm: (typeof LLM_SERVICES)[number], options: WarmAndC
     const places: Places = { stays: await add('a', 'off'), warmed: await add('b', 'all'), cold: await add('c', 'off') };
     await nodes.connected();
     await converse(places, 64, 0);
-    const rows: Row[] = [];
     for (const size of sizes) {
-      const taken: Array<Record<Kind, TimedTurn>> = [];
+      const taken: Conversation[] = [];
       for (let repeat = 1; repeat <= repeats; repeat++) taken.push(await converse(places, size, repeat));
-      rows.push(...rowsOf(llm, size, taken));
+      yield rowsOf(llm, size, taken);
     }
-    return rows;
   } finally {
     for (const close of closing.reverse()) await close();
     folder.remove();
@@ -83,8 +79,13 @@ async function measureWith(llm: (typeof LLM_SERVICES)[number], options: WarmAndC
 
 type Places = Readonly<Record<Kind, NodeProcess>>;
 
+interface Conversation extends Record<Kind, TimedTurn> {
+  /** What evaluating the text ahead took, from the reply at the first node on: to be held against the turn that is not warmed. */
+  readonly warmedMs: number;
+}
+
 /** One session: a text of about `size` ids, then a question at each place. */
-async function converse(places: Places, size: number, seed: number): Promise<Record<Kind, TimedTurn>> {
+async function converse(places: Places, size: number, seed: number): Promise<Conversation> {
   const client = new DiscedgeClient({ nodes: places.stays.url, silenceMs: 0 });
   const session = client.session({ turnOptions: { maxTokens: REPLY_TOKENS, temperature: 0 } });
   const text = await textOf(places.stays, size, seed);
@@ -92,11 +93,11 @@ async function converse(places: Places, size: number, seed: number): Promise<Rec
     session.moveTo(places[kind].url);
     return timedTurn(session, QUESTION);
   };
-  await untilWarm(places.warmed, () => session.send(text));
-  const stays = await untilWarm(places.warmed, () => ask('stays'));
+  const { warmedMs } = await untilWarm(places.warmed, () => session.send(text));
+  const { done: stays } = await untilWarm(places.warmed, () => ask('stays'));
   const warmed = await ask('warmed');
-  const cold = await untilWarm(places.warmed, () => ask('cold'));
-  return { stays, warmed, cold };
+  const { done: cold } = await untilWarm(places.warmed, () => ask('cold'));
+  return { stays, warmed, cold, warmedMs };
 }
 
 /** Words that no other seed's text begins with. */
@@ -110,7 +111,7 @@ async function textOf(node: NodeProcess, size: number, seed: number): Promise<st
 
 const WORDS = 'river stone window garden paper morning ladder copper winter basket candle meadow harbour'.split(' ');
 
-function rowsOf(llm: string, size: number, taken: readonly Readonly<Record<Kind, TimedTurn>>[]): Row[] {
+function rowsOf(llm: string, size: number, taken: readonly Conversation[]): Row[] {
   const staying = quantile(
     taken.map(({ stays }) => stays.firstTextMs),
     0.5,
@@ -119,6 +120,10 @@ function rowsOf(llm: string, size: number, taken: readonly Readonly<Record<Kind,
     const times = taken.map((turns) => turns[kind].firstTextMs);
     const usages = taken.map((turns) => turns[kind].reply.usage);
     const firstTextMs = quantile(times, 0.5);
+    const warmedInMs = quantile(
+      taken.map(({ warmedMs }) => warmedMs),
+      0.5,
+    );
     return {
       llm,
       contextIds: size,
@@ -136,6 +141,7 @@ function rowsOf(llm: string, size: number, taken: readonly Readonly<Record<Kind,
         usages.map(({ cachedTokens }) => cachedTokens),
         0.5,
       ),
+      ...(kind === 'warmed' && { warmedInMs: rounded(warmedInMs) }),
     };
   });
 }

@@ -34,8 +34,8 @@ export class SequenceWarming implements WarmableEngine {
     this.#parts.check(prompt);
   }
 
-  chunkTokens(): number {
-    return this.#parts.chunk.tokens;
+  chunkTokens(quietMs: number): number {
+    return this.#parts.chunk.tokens(quietMs);
   }
 
   speed(): WarmingSpeed | undefined {

@@ -29,8 +29,8 @@ export class SlotWarming implements WarmableEngine {
   readonly #parts: SlotWarmingParts;
   readonly #chunk = new ChunkSize(CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN);
   readonly #evaluating = new MeasuredRate();
-  /** Gives up the chunk under way. */
-  #filling: AbortController | undefined;
+  /** The chunk under way, and how to give it up. */
+  #filling: { readonly tokens: number; readonly abort: AbortController } | undefined;
 
   constructor(parts: SlotWarmingParts) {
     this.#parts = parts;
@@ -40,8 +40,8 @@ export class SlotWarming implements WarmableEngine {
     this.#parts.check(prompt);
   }
 
-  chunkTokens(): number {
-    return this.#chunk.tokens;
+  chunkTokens(quietMs: number): number {
+    return this.#chunk.tokens(quietMs);
   }
 
   speed(): WarmingSpeed | undefined {
@@ -60,9 +60,9 @@ export class SlotWarming implements WarmableEngine {
   async hurried<T>(entering: Promise<T>): Promise<T> {
     const filling = this.#filling;
     if (filling === undefined) return entering;
-    const chunkMs = this.#evaluating.msFor(this.#chunk.tokens) ?? 0;
+    const chunkMs = this.#evaluating.msFor(filling.tokens) ?? 0;
     const waitMs = Math.max(WAIT_MIN_MS, WAITED_CHUNKS * chunkMs);
-    const cancel = this.#parts.clock.after(waitMs, () => filling.abort());
+    const cancel = this.#parts.clock.after(waitMs, () => filling.abort.abort());
     return entering.finally(cancel);
   }
 
@@ -92,16 +92,16 @@ export class SlotWarming implements WarmableEngine {
     { slot, tokens }: { readonly slot: number; readonly tokens: number },
   ): Promise<GenerationUsage | undefined> {
     const { clock, fill } = this.#parts;
-    const filling = new AbortController();
-    this.#filling = filling;
+    const abort = new AbortController();
+    this.#filling = { tokens, abort };
     const startedMs = clock.monotonic();
     try {
-      const usage = await fill(prompt, slot, filling.signal);
+      const usage = await fill(prompt, slot, abort.signal);
       this.#evaluating.took(usage.evaluatedTokens, usage.promptMs);
       this.#chunk.evaluated(tokens, clock.monotonic() - startedMs);
       return usage;
     } catch (error) {
-      if (filling.signal.aborted) return undefined;
+      if (abort.signal.aborted) return undefined;
       throw error;
     } finally {
       this.#filling = undefined;

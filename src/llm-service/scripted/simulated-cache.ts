@@ -48,7 +48,7 @@ export class SimulatedCache implements WarmableEngine {
     this.#options = options;
     this.#clock = parts.clock;
     this.#check = parts.check;
-    this.warming = new ChunkedWarming(this, { account: new WarmAccount(), logger: parts.logger });
+    this.warming = new ChunkedWarming(this, { ...parts, account: new WarmAccount() });
   }
 
   check(prompt: TokenSequence): void {

@@ -1,17 +1,31 @@
 import { MeasuredRate } from '../measured-rate.ts';
 
-/** How long a generation may wait for a chunk: as long as so many ids of a reply take. */
+/** How long a generation may wait for a chunk, however little time has passed since the one before: as long as so many ids of a reply take. */
 export const WAITED_TOKENS = 2;
 
-/** One chunk may be so much larger than the one before, or smaller. */
+/**
+ * After a quiet time a chunk may take so much of it: who has come rarely is delayed rarely, and by little of the time that has passed. An id
+ * of a small chunk costs three to eight times what one of a large chunk does.
+ */
+export const QUIET_SHARE = 1 / 16;
+
+/** Nor longer, however quiet it was. On slow machines larger chunks gain less than a tenth. */
+export const CHUNK_MS_MAX = 500;
+
+/** One chunk may be so much larger than the one before, or smaller than its measurement says. */
 const STEP_MAX = 2;
 
-/** How many ids are evaluated ahead of need at a time, by what sampling an id and evaluating chunks took lately. */
+/**
+ * How many ids are evaluated ahead of need at a time, by how long the engine was quiet, and by what sampling an id and evaluating
+ * chunks took lately.
+ */
 export class ChunkSize {
   readonly #tokensMin: number;
   readonly #tokensMax: number;
   readonly #sampling = new MeasuredRate();
+  /** What fits into {@link #allowedMs}, by what chunks took. */
   #tokens: number;
+  #allowedMs = 0;
 
   /** `tokensMin`: no chunk is smaller, where asking for one costs much by itself. */
   constructor(tokensMax: number, tokensMin = 1) {
@@ -20,8 +34,13 @@ export class ChunkSize {
     this.#tokens = tokensMin;
   }
 
-  get tokens(): number {
-    return Math.min(this.#tokensMax, Math.max(this.#tokensMin, Math.floor(this.#tokens)));
+  /** Of the next chunk, when no generation has been under way for `quietMs`. */
+  tokens(quietMs: number): number {
+    const allowedMs = this.#allowedAfter(quietMs);
+    // A generation has come since: what fitted then is too much now.
+    if (allowedMs < this.#allowedMs) this.#tokens = this.#within(this.#tokens * (allowedMs / this.#allowedMs));
+    this.#allowedMs = allowedMs;
+    return Math.floor(this.#tokens);
   }
 
   /** Told of replies: what so many of their ids took, without the first, which comes with the prompt. */
@@ -33,13 +52,22 @@ export class ChunkSize {
   evaluated(tokens: number, ms: number): void {
     // One id is evaluated as one is sampled; where there has been no reply yet, that tells.
     if (this.#sampling.msEach === undefined && tokens === 1 && this.#tokensMin === 1) this.sampled(1, ms);
-    const { msEach } = this.#sampling;
-    if (msEach === undefined) return;
-    const ratio = (WAITED_TOKENS * msEach) / Math.max(ms, Number.MIN_VALUE);
+    if (this.#allowedMs === 0) return;
+    const ratio = this.#allowedMs / Math.max(ms, Number.MIN_VALUE);
     // What was shorter than it might have been tells nothing of longer ones.
-    if (ratio > 1 && tokens < this.tokens) return;
+    if (ratio > 1 && tokens < Math.floor(this.#tokens)) return;
     // Half way at a time, as single measurements scatter.
     const step = Math.min(STEP_MAX, Math.max(1 / STEP_MAX, Math.sqrt(ratio)));
-    this.#tokens = Math.min(this.#tokensMax, Math.max(this.#tokensMin, Math.min(this.#tokens, tokens + 1) * step));
+    this.#tokens = this.#within(Math.min(this.#tokens, tokens + 1) * step);
+  }
+
+  /** 0 while nothing is known of replies and it was not quiet. */
+  #allowedAfter(quietMs: number): number {
+    const shortMs = WAITED_TOKENS * (this.#sampling.msEach ?? 0);
+    return Math.max(shortMs, Math.min(CHUNK_MS_MAX, quietMs * QUIET_SHARE));
+  }
+
+  #within(tokens: number): number {
+    return Math.min(this.#tokensMax, Math.max(this.#tokensMin, tokens));
   }
 }

@@ -1,5 +1,5 @@
 import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { Logger } from '../../environment/environment.ts';
+import type { Clock, Logger } from '../../environment/environment.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
 import type { Warming, WarmingSpeed, WarmingStatus, WarmOutcome, WarmRequest } from '../llm-service.ts';
 import { Foreground } from './foreground.ts';
@@ -17,8 +17,8 @@ export interface WarmableEngine {
    * once `stop` has aborted.
    */
   claim(request: WarmRequest, stop: AbortSignal): Promise<WarmPlace | 'no_room' | 'not_kept'>;
-  /** The most ids that are evaluated at a time, while nothing else goes on. */
-  chunkTokens(): number;
+  /** The most ids that are evaluated at a time, when no generation has been under way for `quietMs`. */
+  chunkTokens(quietMs: number): number;
   speed(): WarmingSpeed | undefined;
   forget(affinity: string): void;
   /** See {@link Warming.expect}. */
@@ -40,6 +40,12 @@ export interface WarmPlace {
 /** `given_up`: for a generation that has waited for long. `not_kept`: evaluated, but what was before it had been lost. */
 export type ChunkEnd = 'evaluated' | 'given_up' | 'not_kept';
 
+export interface ChunkedWarmingParts {
+  readonly account: WarmAccount;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
 interface Work {
   readonly request: WarmRequest;
   /** Aborted when it should end: by its caller, by a close, or with what came to its session as the reason. */
@@ -59,7 +65,7 @@ const NOTHING: Counted = { cachedTokens: 0, restoredTokens: 0, evaluatedTokens: 
  */
 export class ChunkedWarming implements Warming {
   readonly account: WarmAccount;
-  readonly #foreground = new Foreground();
+  readonly #foreground: Foreground;
   readonly #engine: WarmableEngine;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
@@ -67,9 +73,10 @@ export class ChunkedWarming implements Warming {
   readonly #line = new BoundedLine(WAITING_WARMINGS_MAX, (waiting) => new Error(`${waiting} wait already`));
   #isRunning = false;
 
-  constructor(engine: WarmableEngine, parts: { readonly account: WarmAccount; readonly logger: Logger }) {
+  constructor(engine: WarmableEngine, parts: ChunkedWarmingParts) {
     this.#engine = engine;
     this.account = parts.account;
+    this.#foreground = new Foreground(parts.clock);
     this.#logger = parts.logger;
   }
 
@@ -171,7 +178,7 @@ export class ChunkedWarming implements Warming {
     let from = heldTokens;
     try {
       while (from < promptTokens && !stop.aborted && this.#foreground.isQuiet) {
-        const to = Math.min(promptTokens, from + this.#engine.chunkTokens());
+        const to = Math.min(promptTokens, from + this.#engine.chunkTokens(this.#foreground.quietMs));
         const chunk = await place.evaluate({ from, to });
         if (chunk === 'given_up') break;
         from = to;

@@ -1,14 +1,28 @@
+import type { Clock } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
 
 /** Keeps what is done ahead of need out of the generations' way. */
 export class Foreground {
+  readonly #clock: Clock;
+  /** Since when no generation has been under way, while none is. */
+  #quietSinceMs: number;
   #generations = 0;
   #behind: Promise<void> | undefined;
   readonly #waiting = new Set<() => void>();
 
-  /** Whether no generation is under way. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#quietSinceMs = clock.monotonic();
+  }
+
+  /** Whether no generation is under way, */
   get isQuiet(): boolean {
     return this.#generations === 0;
+  }
+
+  /** and for how long none has been. */
+  get quietMs(): number {
+    return this.isQuiet ? this.#clock.monotonic() - this.#quietSinceMs : 0;
   }
 
   /**
@@ -22,7 +36,9 @@ export class Foreground {
       if (hasLeft) return;
       hasLeft = true;
       this.#generations--;
-      if (this.isQuiet) for (const wake of [...this.#waiting]) wake();
+      if (!this.isQuiet) return;
+      this.#quietSinceMs = this.#clock.monotonic();
+      for (const wake of [...this.#waiting]) wake();
     };
     const step = this.#behind;
     try {

@@ -9,7 +9,7 @@ import { CHUNK_TOKENS_MIN, SlotWarming, WAIT_MIN_MS } from '../../../src/llm-ser
 import type { GenerationUsage } from '../../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../../src/llm-service/scripted.ts';
 import { stateValue } from '../../../src/llm-service/state-value.ts';
-import { ChunkSize, WAITED_TOKENS } from '../../../src/llm-service/warming/chunk-size.ts';
+import { CHUNK_MS_MAX, ChunkSize, QUIET_SHARE, WAITED_TOKENS } from '../../../src/llm-service/warming/chunk-size.ts';
 import { ChunkedWarming, type WarmPlace } from '../../../src/llm-service/warming/chunked-warming.ts';
 import { WarmAccount, type WarmSpan } from '../../../src/llm-service/warming/warm-account.ts';
 import { pause } from '../../../src/waiting/pause.ts';
@@ -19,29 +19,34 @@ const never = () => new AbortController().signal;
 const ids = (length: number, first = 0) => Array.from({ length }, (_, i) => (first + i) as TokenId);
 const settled = () => new Promise(setImmediate);
 
+const machine = fc.record({
+  sampleMs: fc.double({ min: 0.5, max: 200, noNaN: true }),
+  eachMs: fc.double({ min: 0.01, max: 50, noNaN: true }),
+  slowerBy: fc.double({ min: 1, max: 2, noNaN: true }),
+});
+
+/** As measured with llama.cpp: one id takes what a sampled one does, more take less each, and all grow with the context. */
+function costOf(sampleMs: number, eachMs: number, slowerBy: number) {
+  const slope = Math.min(eachMs, sampleMs);
+  return (tokens: number, at: number) => (sampleMs + slope * (tokens - 1)) * (1 + (slowerBy - 1) * at);
+}
+
 describe('a chunk', () => {
   test('takes about two ids of a reply at most, and not much less, whatever the machine', () => {
-    const machine = fc.record({
-      sampleMs: fc.double({ min: 0.5, max: 200, noNaN: true }),
-      eachMs: fc.double({ min: 0.01, max: 50, noNaN: true }),
-      slowerBy: fc.double({ min: 1, max: 2, noNaN: true }),
-    });
     fc.assert(
       fc.property(machine, fc.boolean(), ({ sampleMs, eachMs, slowerBy }, hasReplied) => {
-        // As measured with llama.cpp: one id takes what a sampled one does, more take less each, and all grow with the context.
-        const slope = Math.min(eachMs, sampleMs);
-        const costMs = (tokens: number, at: number) => (sampleMs + slope * (tokens - 1)) * (1 + (slowerBy - 1) * at);
+        const costMs = costOf(sampleMs, eachMs, slowerBy);
         const chunk = new ChunkSize(256);
         if (hasReplied) chunk.sampled(10, 10 * sampleMs);
         for (let i = 0; i <= 100; i++) {
-          const { tokens } = chunk;
+          const tokens = chunk.tokens(0);
           expect(tokens).toBeGreaterThanOrEqual(1);
           expect(tokens).toBeLessThanOrEqual(256);
           const ms = costMs(tokens, i / 100);
           // One id too many now and then, where a single one makes the difference.
           if (i > 20) expect(costMs(tokens - 1, i / 100)).toBeLessThanOrEqual(WAITED_TOKENS * sampleMs * 1.3);
           if (i > 20 && tokens < 256)
-            expect(costMs((tokens + 1) * 2, i / 100)).toBeGreaterThan(WAITED_TOKENS * sampleMs);
+            expect(costMs((tokens + 1) * 2, i / 100)).toBeGreaterThanOrEqual(WAITED_TOKENS * sampleMs);
           chunk.evaluated(tokens, ms);
         }
       }),
@@ -52,10 +57,52 @@ describe('a chunk', () => {
   test('that is cut short by the end of the context does not make the next one larger', () => {
     const chunk = new ChunkSize(256);
     chunk.sampled(10, 100);
-    for (let i = 0; i < 20; i++) chunk.evaluated(chunk.tokens, chunk.tokens * 2);
-    const before = chunk.tokens;
+    for (let i = 0; i < 20; i++) chunk.evaluated(chunk.tokens(0), chunk.tokens(0) * 2);
+    const before = chunk.tokens(0);
     for (let i = 0; i < 20; i++) chunk.evaluated(1, 0.01);
-    expect(chunk.tokens).toBe(before);
+    expect(chunk.tokens(0)).toBe(before);
+  });
+
+  test('takes a share of the time in which nobody came, up to a bound, and is short again once somebody has', () => {
+    fc.assert(
+      fc.property(machine, ({ sampleMs, eachMs }) => {
+        const costMs = costOf(sampleMs, eachMs, 1);
+        const shortMs = WAITED_TOKENS * sampleMs;
+        const chunk = new ChunkSize(256);
+        chunk.sampled(10, 10 * sampleMs);
+        let quietMs = 0;
+        const evaluate = (allowedMs: number) => {
+          const tokens = chunk.tokens(quietMs);
+          const ms = costMs(tokens, 0);
+          if (tokens > 1) expect(costMs(tokens - 1, 0)).toBeLessThanOrEqual(allowedMs * 1.3);
+          chunk.evaluated(tokens, ms);
+          quietMs += ms;
+          return tokens;
+        };
+        for (let i = 0; i < 20; i++) {
+          quietMs = 0;
+          evaluate(shortMs);
+        }
+        while (quietMs < 2 * (CHUNK_MS_MAX / QUIET_SHARE)) {
+          evaluate(Math.max(shortMs, Math.min(CHUNK_MS_MAX, quietMs * QUIET_SHARE)));
+        }
+        const tokens = chunk.tokens(quietMs);
+        if (tokens < 256) expect(costMs((tokens + 1) * 2, 0)).toBeGreaterThanOrEqual(CHUNK_MS_MAX);
+        quietMs = 0;
+        // What is saved by evaluating many at once is not there for few.
+        evaluate(shortMs * 2);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('grows at a node that nobody has asked for a reply yet', () => {
+    const chunk = new ChunkSize(256);
+    for (let i = 0; i < 20; i++) {
+      const tokens = chunk.tokens(60_000);
+      chunk.evaluated(tokens, tokens);
+    }
+    expect(chunk.tokens(60_000)).toBe(256);
   });
 });
 
@@ -188,7 +235,7 @@ function heldServer() {
     return usage;
   };
   const warm = new SlotWarming({ slots: new SlotTable(2, () => {}, account), clock, check() {}, fill });
-  return Object.assign(server, { warm, warming: new ChunkedWarming(warm, { account, logger }) });
+  return Object.assign(server, { warm, warming: new ChunkedWarming(warm, { account, clock, logger }) });
 }
 
 /** An engine whose chunks end when they are told to. */
@@ -196,7 +243,9 @@ function heldEngine() {
   const begun: { readonly span: WarmSpan; end(error?: Error): void }[] = [];
   let released = 0;
   const account = new WarmAccount();
-  const { logger } = virtualEnvironment();
+  const environment = virtualEnvironment();
+  const { clock, logger } = environment;
+  const quiets: number[] = [];
   let held = 0;
   const place = (): WarmPlace => ({
     heldTokens: held,
@@ -215,11 +264,15 @@ function heldEngine() {
     release: async () => void released++,
   });
   const engine = {
-    ...{ check() {}, claim: async () => place(), chunkTokens: () => 4, speed: () => undefined },
+    ...{ check() {}, claim: async () => place(), speed: () => undefined },
+    chunkTokens: (quietMs: number) => {
+      quiets.push(quietMs);
+      return 4;
+    },
     ...{ forget() {}, expect() {} },
   };
-  const warming = new ChunkedWarming(engine, { account, logger });
-  return { begun, warming, released: () => released };
+  const warming = new ChunkedWarming(engine, { account, clock, logger });
+  return { environment, begun, quiets, warming, released: () => released };
 }
 
 describe('a generation that comes', () => {
@@ -253,6 +306,25 @@ describe('a generation that comes', () => {
     begun[2]?.end();
     expect(await outcome).toMatchObject({ end: 'warm', cachedTokens: 0, evaluatedTokens: 10 });
     expect(warming.status().preemptions).toBe(1);
+  });
+
+  test('ends the quiet time, which begins anew when the last of them leaves', async () => {
+    const { environment, begun, quiets, warming } = heldEngine();
+    await environment.advance(1_000);
+    const outcome = warming.warm({ prompt: ids(8), affinity: 'a', chance: 1 }, never());
+    await settled();
+    const entering = warming.enter('b', never());
+    begun[0]?.end();
+    const leave = await entering;
+    const leaveLast = await warming.enter('c', never());
+    await environment.advance(500);
+    leave();
+    await environment.advance(500);
+    leaveLast();
+    await settled();
+    begun[1]?.end();
+    expect(await outcome).toMatchObject({ end: 'warm' });
+    expect(quiets).toEqual([1_000, 0]);
   });
 
   test('leaves when it is aborted while it waits, and counts no more', async () => {
