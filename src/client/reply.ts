@@ -36,6 +36,8 @@ export interface Reply extends Completion {
   readonly repairedTurns: number;
   /** Earlier turns left out because the context exceeded the window. */
   readonly droppedTurns: number;
+  /** Earlier turns of which the model read a summary in their place. */
+  readonly summarizedTurns: number;
   /** Ids of the context so far that were evaluated again because the chat template has earlier turns otherwise now. */
   readonly rewrittenTokens: number;
   /** How long the node waited for the turn before, in milliseconds. */
@@ -111,6 +113,7 @@ export function parseReply(wire: unknown, received: Received): Reply | undefined
     basedOnTurn: numberOf(fields.based_on_turn, turn - 1),
     repairedTurns: numberOf(fields.repaired_turns),
     droppedTurns: numberOf(fields.dropped_turns),
+    summarizedTurns: numberOf(fields.summarized_turns),
     rewrittenTokens: numberOf(fields.tokens_rewritten),
     waitedMs: numberOf(fields.waited_ms),
     writeConcern: textOf(fields.write_concern),

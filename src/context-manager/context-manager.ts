@@ -24,6 +24,7 @@ import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
 import { deleted } from './sessions/seen-session.ts';
 import { Sessions } from './sessions/sessions.ts';
+import { Summaries } from './summaries/summaries.ts';
 import { type AddedItems, AddedItemsWriter, type AddRequest } from './turn/added-items.ts';
 import { Answering } from './turn/answering.ts';
 import { requireTools } from './turn/asked-form.ts';
@@ -94,6 +95,7 @@ export class ContextManager {
   readonly #gate: TurnGate;
   readonly #answering: Answering;
   readonly #drafts: TurnDrafts;
+  readonly #summaries: Summaries;
   readonly #forks: Forks;
   readonly #repair: RepairParts;
   readonly #items: AddedItemsWriter;
@@ -119,7 +121,8 @@ export class ContextManager {
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? openingMode] };
     this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode });
-    this.#drafts = new TurnDrafts({ node, gate: this.#gate, answering: this.#answering });
+    this.#summaries = new Summaries({ llm, node, answering: this.#answering });
+    this.#drafts = new TurnDrafts({ node, gate: this.#gate, answering: this.#answering, summaries: this.#summaries });
     this.#items = new AddedItemsWriter({
       ...{ keygroup: this.keygroup, node, gate: this.#gate, template },
       requireRoom: (added, pass) => this.#drafts.requireRoom(added, pass),
@@ -268,7 +271,10 @@ export class ContextManager {
 
   async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<TakenTurn> {
     turn.startGenerating();
-    const { prompt } = await this.#answering.build(request, pass);
+    const { prompt, hasWaited, at } = await this.#summaries.build(request, pass, {
+      stopping: turn.stopping,
+      account: observer.account,
+    });
     const { environment, options, records } = this.#node;
     const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts'], usage = NO_USAGE) => {
       const answer = {
@@ -281,7 +287,7 @@ export class ContextManager {
         isOver: (ms: number) => records.isOver(ms),
         marks: records.marks,
       };
-      return newTurnRecord(request, pass, answer, options);
+      return newTurnRecord(request, at, answer, options);
     };
     const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft, []));
     const reply = { ...request, maxTokens: Math.min(this.#answering.maxTokens(request), heldTokens) };
@@ -294,8 +300,10 @@ export class ContextManager {
     const record = recordOf(end.stop, kept, generatedReply(generated).parts, end.usage);
     const sealed = await records.write(record);
     prompt.kept(sealed);
+    const contextTokens = prompt.ids.length + end.usage.predictedTokens;
+    this.#summaries.answered(request, at.session, { contextTokens, account: observer.account });
     const answered = { record, hash: sealed.hash };
-    return { answered, reply: answeredReply(answered, generated, prompt, pass) };
+    return { answered, reply: answeredReply(answered, generated, { prompt, hasWaited }, at) };
   }
 
   async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<TakenTurn> {

@@ -1,6 +1,7 @@
 import type { ContextStore } from '../context-store/context-store.ts';
 import { type KeygroupId, sessionKeyText } from '../domain/identifiers.ts';
 import type { NodeTime } from '../domain/node-time.ts';
+import { summaryPlaceOf } from '../domain/record/summary.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import { Arbitration } from './arbitration/arbitration.ts';
@@ -107,7 +108,8 @@ export class NodeResources {
     const grants = new TurnGrants(clock, { isRestart });
     if (others !== undefined) {
       records.onRecord(({ record }) => {
-        if (record.kind === 'turn') grants.settle(sessionKeyOf(record), record.parent);
+        if (record.kind === 'turn' && summaryPlaceOf(record) === undefined)
+          grants.settle(sessionKeyOf(record), record.parent);
       });
       others.serve(new NodeArbiter({ records, grants }));
     }

@@ -1,6 +1,6 @@
-/** What to do when context and message exceed the context window. `summarize` is named by the design and refused for now. */
-export type OverflowPolicy = 'error' | 'drop-oldest';
-export const OVERFLOW_POLICIES = ['error', 'drop-oldest'] as const;
+/** What to do when context and message exceed the context window. */
+export const OVERFLOW_POLICIES = ['error', 'drop-oldest', 'summarize'] as const;
+export type OverflowPolicy = (typeof OVERFLOW_POLICIES)[number];
 
 /** The sizes, in ids, that decide whether and where a context must be cut. */
 export interface WindowPlan {

@@ -4,6 +4,7 @@ import { type AnswerId, answerIdOf } from './record/answer-id.ts';
 import type { SealedRecord } from './record/record-codec.ts';
 import { removedAnswerOf } from './record/removed-answer.ts';
 import { repairedOf } from './record/repaired.ts';
+import { summaryPlaceOf } from './record/summary.ts';
 import type { AnsweredRecord, StoredMode, TurnRecord } from './record/turn-record.ts';
 import { isTimeUnsure } from './record/unsure-time.ts';
 
@@ -13,6 +14,7 @@ export interface Turn {
   readonly record: TurnRecord;
 }
 
+const NONE: readonly Turn[] = [];
 const NONE_OVER: ReadonlySet<ContextId> = new Set();
 
 /** A turn with a reply. */
@@ -40,6 +42,8 @@ export class SessionHistory {
   #byAnswerId: Map<AnswerId, Turn> | undefined;
   #removedAnswers: Set<AnswerId> | undefined;
   #waiting: Map<ContextId, Turn[]> | undefined;
+  /** Summaries, by the context that each is of: beside the tree, and none of its turns. */
+  #summaries: Map<ContextId, Turn[]> | undefined;
   /** Turns that stand for lost ones, by the context id of the lost one. */
   #repairs: Map<ContextId, Turn[]> | undefined;
   #parents: Set<ContextId> | undefined;
@@ -56,6 +60,8 @@ export class SessionHistory {
     const turn: Turn = { hash: sealed.hash, record: sealed.record };
     this.#expiresAtMs = Math.max(this.#expiresAtMs, turn.record.expiresAtMs);
     if (this.#turns.has(turn.hash)) return false;
+    const summed = summaryPlaceOf(turn.record);
+    if (summed !== undefined) return this.#addSummary(turn, summed.of);
     const { parent } = turn.record;
     if (parent !== undefined && !this.#fits(turn, parent)) {
       const held = this.#waiting?.get(parent) ?? [];
@@ -141,6 +147,11 @@ export class SessionHistory {
     return this.#removedAnswers?.has(id) ?? false;
   }
 
+  /** Summaries of the context that ends in that turn, in the order that every node agrees on. */
+  summariesOf(hash: ContextId): readonly Turn[] {
+    return this.#summaries?.get(hash) ?? NONE;
+  }
+
   /** The turns of a line that were answered, oldest first. */
   answeredLine(tip: Turn | undefined = this.tip): AnsweredTurn[] {
     return this.line(tip).filter(isAnswered);
@@ -184,6 +195,17 @@ export class SessionHistory {
 
   #fits(turn: Turn, parent: ContextId): boolean {
     return this.#turns.get(parent)?.record.turn === turn.record.turn - 1;
+  }
+
+  #addSummary(summary: Turn, of: ContextId): boolean {
+    const made = this.summariesOf(of);
+    if (made.some(({ hash }) => hash === summary.hash)) return false;
+    this.#summaries ??= new Map();
+    this.#summaries.set(
+      of,
+      [...made, summary].sort((a, b) => (a.hash < b.hash ? -1 : 1)),
+    );
+    return true;
   }
 
   /** Takes a turn in, and then whatever waited for it. A loop: a long line may arrive backwards. */

@@ -110,11 +110,26 @@ const BRANCH_FIELDS = {
   parts_from: Type.Union([Type.String(), Type.Null()], { description: 'The `context_id` of that turn.' }),
 };
 
+const Summaries = Type.Optional(
+  Type.Array(
+    Type.Object({
+      turns: Type.Integer({ description: 'It stands for this many turns at the beginning.' }),
+      id: Type.String(),
+      node: Type.String({ description: 'That had it written.' }),
+      written_at: time(),
+      text: Type.Optional(Type.String()),
+      text_error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() })),
+    }),
+    { description: 'What the model reads, or may, in place of the oldest turns; absent where there is none.' },
+  ),
+);
+
 export const SessionReply = Type.Object(
   {
     ...SESSION_FIELDS,
     turns: Type.Array(StoredTurnReply, { description: 'The main line, oldest first.' }),
     branches: Type.Array(Type.Object({ ...BRANCH_FIELDS, turns: Type.Array(StoredTurnReply) })),
+    summaries: Summaries,
   },
   { title: 'Session' },
 );
@@ -125,6 +140,7 @@ export const SessionExportReply = Type.Object(
     ...SESSION_FIELDS,
     turns: Type.Array(ExactTurnReply, { description: 'The main line, oldest first.' }),
     branches: Type.Array(Type.Object({ ...BRANCH_FIELDS, turns: Type.Array(ExactTurnReply) })),
+    summaries: Summaries,
   },
   { title: 'SessionExport' },
 );

@@ -1,6 +1,6 @@
 import type { TurnText } from '../context-manager/modes/mode.ts';
 import type { Fork } from '../context-manager/sessions/forks.ts';
-import type { ReadBranch, ReadTurn, SessionView } from '../context-manager/sessions/sessions.ts';
+import type { ReadBranch, ReadSummary, ReadTurn, SessionView } from '../context-manager/sessions/sessions.ts';
 import type { SessionSummary } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { textOf } from '../domain/record/message-content.ts';
@@ -34,6 +34,14 @@ export function sessionView<TurnReply>(view: SessionView, viewTurn: (turn: ReadT
     corrupt_records: view.corruptRecords,
     turns: view.turns.map(viewTurn),
     branches: view.branches.map((branch) => branchView(branch, viewTurn)),
+    ...(view.summaries.length > 0 && { summaries: view.summaries.map(summaryOfTurnsView) }),
+  };
+}
+
+function summaryOfTurnsView({ stored: { hash, record }, through, text }: ReadSummary) {
+  return {
+    ...{ turns: through, id: hash, node: record.origin, written_at: iso(record.writtenAtMs) },
+    ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : { text }),
   };
 }
 

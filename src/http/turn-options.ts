@@ -40,7 +40,7 @@ export const TurnOptions = {
   overflow: Type.Optional(
     choice(OVERFLOW_POLICIES, {
       description:
-        'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns.',
+        'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns, `summarize` has the model sum them up, ahead of need where the node has time.',
     }),
   ),
   next_nodes: Type.Optional(

@@ -1,8 +1,28 @@
 import { type Static, Type } from 'typebox';
 import type { Reply, TurnReply } from '../context-manager/turn/turn.ts';
+import { choice } from './request-fields.ts';
 
 /** A reply; with a place where it is stored. */
 export type PlacedReply = Reply & Partial<Omit<TurnReply, keyof Reply>>;
+
+/** What the model read a summary of. */
+export const SummaryTold = {
+  summarized_turns: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description: 'Turns at the beginning that a summary stood for in the prompt; absent where none did.',
+    }),
+  ),
+  summary_tokens: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Ids of the summary; absent where no ids are kept.' }),
+  ),
+  summary_made: Type.Optional(
+    choice(['now', 'ahead', 'before'], {
+      description:
+        '`now`: the turn has waited for it. `ahead`: it was there when it was needed. `before`: an earlier turn began with it, or this is a replay.',
+    }),
+  ),
+};
 
 /** Where in its session a reply now is, so that whoever knows of turns can go on by them. */
 export const TurnPlaceTold = Type.Object(
@@ -17,7 +37,11 @@ export const TurnPlaceTold = Type.Object(
     replayed: Type.Boolean({ description: 'Answered from the record.' }),
     arbitrated: Type.Optional(Type.Boolean()),
     node: Type.String(),
-    dropped_turns: Type.Integer({ minimum: 0, description: 'Turns at the beginning that the model no longer saw.' }),
+    dropped_turns: Type.Integer({
+      minimum: 0,
+      description: 'Turns at the beginning that the model no longer saw, and that nothing stood for.',
+    }),
+    ...SummaryTold,
     tokens_rewritten: Type.Integer({
       minimum: 0,
       description: 'Ids of the context before that were evaluated again, because they stand otherwise now.',
@@ -28,7 +52,7 @@ export const TurnPlaceTold = Type.Object(
 );
 
 export function placeTold(reply: PlacedReply, node: string): { discedge?: Static<typeof TurnPlaceTold> } {
-  const { sessionId, turn, contextId } = reply;
+  const { sessionId, turn, contextId, summarized } = reply;
   if (sessionId === undefined || turn === undefined || contextId === undefined) return {};
   return {
     discedge: {
@@ -37,6 +61,11 @@ export function placeTold(reply: PlacedReply, node: string): { discedge?: Static
       replayed: reply.replayed ?? false,
       ...(reply.arbitrated !== undefined && { arbitrated: reply.arbitrated }),
       dropped_turns: reply.droppedTurns ?? 0,
+      ...(summarized && {
+        summarized_turns: summarized.turns,
+        ...(summarized.tokens !== undefined && { summary_tokens: summarized.tokens }),
+        summary_made: summarized.made,
+      }),
       tokens_rewritten: reply.rewrittenTokens ?? 0,
       exact_ids: reply.exact,
     },

@@ -47,6 +47,9 @@ export function turnWarning(reply: Reply): string | undefined {
   if (reply.droppedTurns > 0) {
     return `The conversation has become too long: its first ${reply.droppedTurns} turns were left out.`;
   }
+  if (reply.summarizedTurns > 0) {
+    return `The conversation has become too long: the model read a summary of its first ${reply.summarizedTurns} turns.`;
+  }
   return undefined;
 }
 

@@ -2,6 +2,7 @@ import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import type { Preamble, ToolDefinition } from '../../domain/record/preamble.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { Summary } from '../../domain/record/summary.ts';
 import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
@@ -9,6 +10,7 @@ import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { ReadReply } from '../turn/reply-reader.ts';
 import type { TurnRequest } from '../turn/turn.ts';
+import type { Beginning } from './context-beginning.ts';
 
 /**
  * How a session's context is kept (paper §3.3): how a prompt is built, what of a turn is stored ({@link Prompt.record}),
@@ -34,6 +36,8 @@ export interface BuildInput {
   readonly base: Turn | undefined;
   /** Ids to keep free for the reply. */
   readonly replyTokens: number;
+  /** How the context begins; absent: as it did for the turn to go on from. */
+  readonly beginning?: Beginning;
 }
 
 export interface Prompt {
@@ -41,6 +45,8 @@ export interface Prompt {
   readonly ids: TokenSequence;
   /** The first turn the prompt contains. */
   readonly contextStart: TurnNumber;
+  /** What stands in it for turns before that, and whether this prompt is the first to begin so; absent: nothing does. */
+  readonly summary?: Summary & { readonly isNew: boolean };
   /** Ids at the end of the context before, prompt or reply, that the template has otherwise now: evaluated again. */
   readonly rewrittenTokens: number;
   /** What the record of this turn keeps, without a reply. */

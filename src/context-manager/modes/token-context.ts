@@ -1,5 +1,6 @@
 import type { ContextId, TurnNumber } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { Summary } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
@@ -13,11 +14,12 @@ import type {
   TurnSegment,
 } from '../../llm-service/chat-template.ts';
 import { EMPTY_PREAMBLE, samePreamble } from '../../llm-service/chat-template.ts';
+import { type Beginning, beginningOfLine, behind, summaryTurn } from './context-beginning.ts';
 import { promptPreamble } from './kept-preamble.ts';
 import { KnownCalls } from './known-calls.ts';
 import { refuseMedia } from './said-messages.ts';
 import type { Place, Unsettled } from './turn-place.ts';
-import { tokenizedPayload, WrittenTurn } from './written-turn.ts';
+import { endOfDropped, tokenizedPayload, WrittenTurn } from './written-turn.ts';
 
 /**
  * The fold of one line of token records: the ids that the LLM Service has read and written, as they stand in the next prompt,
@@ -34,8 +36,10 @@ export class TokenContext {
   #offered: PromptPreamble = EMPTY_PREAMBLE;
   /** The last turn folded in; `undefined` before turn 1. */
   #tip: ContextId | undefined;
-  /** The turns in the window, oldest first, and where each of them stands. */
+  /** What is in the window, oldest first, and where each of it stands: the turns, and before them what stands for earlier ones. */
   #turns: WrittenTurn[] = [];
+  #summary: WrittenTurn | undefined;
+  #stands: Summary | undefined;
   #places: Place[] = [];
   /** Turn 1, whether or not it is still in the window. */
   #opening: WrittenTurn | undefined;
@@ -57,14 +61,18 @@ export class TokenContext {
   }
 
   /**
-   * Folds the answered turns of a line, oldest first. Starts where its last turn's prompt started. Throws `unsupported_parameter` for one
-   * that holds media, and what the template throws.
+   * Folds the answered turns of a line, oldest first. Begins as its last turn's prompt did, if nothing else is said. Throws
+   * `unsupported_parameter` for one that holds media, and what the template throws.
    */
-  static async of(line: readonly Turn[], template: ChatTemplate, policy: ReasoningPolicy): Promise<TokenContext> {
+  static async of(
+    line: readonly Turn[],
+    template: ChatTemplate,
+    policy: ReasoningPolicy,
+    { contextStart, summary }: Beginning = beginningOfLine(line),
+  ): Promise<TokenContext> {
     const context = new TokenContext(policy);
     const last = line.at(-1);
     if (last === undefined) return context;
-    const { contextStart } = last.record;
     context.#firstTurn = contextStart;
     const written = line.map((turn) => context.#written(turn));
     // Places of messages that were added without a reply are not in the line.
@@ -73,8 +81,13 @@ export class TokenContext {
     const opening = written[0] as WrittenTurn;
     for (const { payload } of [opening, ...turns]) refuseMedia(payload);
     context.#open(opening);
+    const { calls } = context;
+    const { preamble: under } = turns[0] ?? (written.at(-1) as WrittenTurn);
+    context.#stands = summary;
+    context.#summary = summary && summaryTurn(summary, { preamble: under, calls });
+    if (context.#summary !== undefined) turns.unshift(context.#summary);
     const [start] = turns as [WrittenTurn];
-    const dropped = written[left - 1];
+    const dropped = written.findLast(({ number }) => number < contextStart && number <= (summary?.through ?? number));
     if (dropped !== undefined) {
       const { preamble } = start;
       const alone = { turns: [dropped], fromStart: false, system: context.#system, preamble, opening };
@@ -85,7 +98,9 @@ export class TokenContext {
     }
     context.#read = start.preamble;
     context.#begin();
-    for (const turn of turns) {
+    for (const was of turns) {
+      const isBehind = context.#summary !== undefined && context.#turns.length === 1;
+      const turn = isBehind ? await behind(context.conversation, was, template, policy) : was;
       if (context.#turns.length > 0) {
         context.settle(await template.turnsUnder(context.conversation, turn, policy), turn.preamble);
       }
@@ -104,6 +119,11 @@ export class TokenContext {
   /** Number of the first turn that is still in the context. */
   get firstTurn(): TurnNumber {
     return this.#firstTurn as TurnNumber;
+  }
+
+  /** What stands for turns before that. */
+  get summary(): Summary | undefined {
+    return this.#stands;
   }
 
   /** The live array: valid until the next call that changes the context. */
@@ -126,13 +146,19 @@ export class TokenContext {
     return this.#opening?.messages[0]?.role === 'system' ? this.#opening.content(0) : undefined;
   }
 
+  /** What stands before the turns, whichever of them are left out. */
   get preambleTokens(): number {
+    return this.#summary === undefined ? this.#headTokens : this.#startAfter(0);
+  }
+
+  get #headTokens(): number {
     return this.#preamble.length + this.#sharedEnd.length;
   }
 
-  /** Ids that each turn takes where it stands now, oldest first; they add up to the context without its preamble. */
+  /** Ids that each turn takes where it stands now, oldest first; they add up to the context without what stands before them. */
   turnSizes(): number[] {
-    return this.#places.map(({ start }, index) => this.#startAfter(index) - start);
+    const sizes = this.#places.map(({ start }, index) => this.#startAfter(index) - start);
+    return this.#summary === undefined ? sizes : sizes.slice(1);
   }
 
   /**
@@ -181,7 +207,7 @@ export class TokenContext {
     return before.length - commonPrefixLength(before, this.#ids, base);
   }
 
-  /** Leaves out the `count` oldest turns; the preamble stays. The KV prefix behind the preamble is lost once. */
+  /** Leaves out the `count` oldest turns, where nothing stands for any; the preamble stays. The KV prefix behind the preamble is lost once. */
   drop(count: number, template: ChatTemplate): void {
     this.#unsettled = undefined;
     this.#loseEnd();
@@ -189,10 +215,10 @@ export class TokenContext {
     if (last !== undefined) this.#sharedEnd = endOfDropped(last, template);
     const [first] = this.#places.slice(count);
     const kept = first === undefined ? [] : this.#ids.slice(first.start + first.leadLength, this.#end);
-    const moved = this.preambleTokens + kept.length - this.#end;
+    const moved = this.#headTokens + kept.length - this.#end;
     this.#turns = this.#turns.slice(count);
     this.#places = this.#places.slice(count).map(({ start, leadLength, replyStart }, index) => ({
-      start: index === 0 ? this.preambleTokens : start + moved,
+      start: index === 0 ? this.#headTokens : start + moved,
       leadLength,
       replyStart: replyStart + moved,
     }));
@@ -252,7 +278,7 @@ export class TokenContext {
     this.#loseEnd();
     const { promptIds, leadLength } = turn.payload;
     const replyStart = this.#ids.length - (promptIds.length - turn.messagesEnd);
-    const start = this.#turns.length === 0 ? this.preambleTokens : this.#end;
+    const start = this.#turns.length === 0 ? this.#headTokens : this.#end;
     appendTokens(this.#ids, turn.replyIds);
     this.#turns.push(turn);
     this.#read = turn.preamble;
@@ -283,9 +309,4 @@ export class TokenContext {
     appendTokens(this.#ids, this.#preamble);
     appendTokens(this.#ids, this.#sharedEnd);
   }
-}
-
-function endOfDropped({ ended, replyIds }: WrittenTurn, template: ChatTemplate): TokenSequence {
-  const last = replyIds.slice(-1);
-  return ended && last.every((id) => template.endOpensNext(id)) ? last : [];
 }

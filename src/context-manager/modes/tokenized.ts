@@ -1,18 +1,29 @@
 import { turnsToDrop } from '../../domain/context-window.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { TurnNumber } from '../../domain/identifiers.ts';
+import { joinedExtensions } from '../../domain/record/extensions.ts';
 import type { IdMark } from '../../domain/record/message-content.ts';
 import { replyEndExtension } from '../../domain/record/reply-end.ts';
+import { beginsWithExtension } from '../../domain/record/summary.ts';
 import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { type ChatTemplate, samePreamble, type TurnSegment } from '../../llm-service/chat-template.ts';
+import { summaryBeyond } from '../../domain/session-summaries.ts';
+import {
+  type ChatTemplate,
+  type PromptPreamble,
+  samePreamble,
+  type TurnSegment,
+} from '../../llm-service/chat-template.ts';
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
 import type { ReplyReading } from '../turn/reply-reader.ts';
-import { addedMessages } from '../turn/turn.ts';
-import { openingPart, overflowError } from './context-overflow.ts';
+import { addedMessages, type TurnRequest } from '../turn/turn.ts';
+import type { Beginning } from './context-beginning.ts';
+import { openingPart, overflowError, SummaryNeeded } from './context-overflow.ts';
 import { KnownCalls, markedCalls } from './known-calls.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { readMessage, readPreamble } from './read-turn.ts';
 import { type SaidMessage, saidMessages } from './said-messages.ts';
+import { summaryRoom } from './summary-request.ts';
 import { TokenContext } from './token-context.ts';
 import { shown, writtenReply } from './written-reply.ts';
 import { tokenizedPayload } from './written-turn.ts';
@@ -23,17 +34,12 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: 
     name: 'tokenized',
 
     async build(input: BuildInput): Promise<Prompt> {
-      const { request, session, base } = input;
-      const context = await takeContext(input, template);
-      const messages = saidMessages(addedMessages(request), new KnownCalls(context.calls));
-      const { preamble: before } = context.conversation;
-      const preamble = request.preamble === undefined ? before : await template.preamble(request.preamble);
-      const { segment, ...standing } =
-        base === undefined
-          ? { changes: [], segment: await template.openSession(messages, preamble) }
-          : await template.continueSession(context.conversation, messages, request.reasoning, preamble);
-      const rewrittenTokens = context.settle(standing, preamble);
-      makeRoom(context, segment, input, { windowTokens: llm.description.contextTokens, template });
+      const { session } = input;
+      const first = await offerTo(await takeContext(input, template), input, template);
+      const { context, messages, segment, before, preamble, rewrittenTokens, summary } = await makeRoom(first, input, {
+        llm,
+        template,
+      });
       context.offer(segment);
       const draft: TokenizedPayload = {
         mode: 'tokenized',
@@ -47,19 +53,24 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: 
       };
       const own = promptMarks(segment, messages);
       const { definitions } = preamble.tools;
-      const kept = !samePreamble(before, preamble) && {
-        preamble: { instructions: preamble.instructions, tools: definitions },
+      const begins = summary?.isNew ? beginsWithExtension(summary) : undefined;
+      const kept = {
+        ...(!samePreamble(before, preamble) && {
+          preamble: { instructions: preamble.instructions, tools: definitions },
+        }),
+        ...(begins && { extensions: begins }),
       };
       return {
         tools: definitions,
         ids: context.ids,
         contextStart: context.firstTurn,
+        ...(summary && { summary }),
         rewrittenTokens,
         draft: { payload: { ...draft, ...(own.length > 0 && { marks: own }) }, ...kept },
         async record(reply, read) {
           const { marks: thinking, end, replyText } = await writtenReply(reply, { llm, template });
           const marks = [...own, ...thinking, ...read.calls];
-          const extensions = replyEndExtension(end);
+          const extensions = joinedExtensions(begins, replyEndExtension(end));
           return {
             payload: {
               ...draft,
@@ -77,7 +88,7 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: 
           session.tokens = context;
         },
         evaluated() {
-          if (context.withdraw()) session.tokens = context;
+          if (context.withdraw() && context === first.context) session.tokens = context;
         },
       };
     },
@@ -111,45 +122,101 @@ function promptMarks({ spans, saidLengths }: TurnSegment, messages: readonly Sai
 }
 
 /** The folded context that ends in `base`, out of the session for as long as the turn works on it. */
-async function takeContext({ session, base, request }: BuildInput, template: ChatTemplate): Promise<TokenContext> {
+async function takeContext(
+  { session, base, request, beginning }: BuildInput,
+  template: ChatTemplate,
+): Promise<TokenContext> {
   const held = session.tokens;
   session.tokens = undefined;
-  if (base !== undefined && held?.tip === base.hash && held.policy === request.reasoning) return held;
-  return TokenContext.of(base === undefined ? [] : session.history.answeredLine(base), template, request.reasoning);
+  const isHeld = base !== undefined && held?.tip === base.hash && held.policy === request.reasoning;
+  if (isHeld && beginning === undefined) return held;
+  return TokenContext.of(
+    base === undefined ? [] : session.history.answeredLine(base),
+    template,
+    request.reasoning,
+    beginning,
+  );
 }
 
-/** Drops what the overflow policy allows until the segment and a reply fit. */
-function makeRoom(
-  context: TokenContext,
-  segment: TurnSegment,
-  { session, base, request, replyTokens }: BuildInput,
-  { windowTokens, template }: { windowTokens: number; template: ChatTemplate },
-): void {
-  const promptTokens = context.ids.length + segment.ids.length;
-  if (promptTokens + replyTokens <= windowTokens) return;
+/** A context with its turns as they stand under the next one, and what that one adds. */
+interface Offered {
+  readonly context: TokenContext;
+  readonly messages: readonly SaidMessage[];
+  readonly segment: TurnSegment;
+  /** What stood before the conversation, and what does now. */
+  readonly before: PromptPreamble;
+  readonly preamble: PromptPreamble;
+  readonly rewrittenTokens: number;
+  readonly summary?: Prompt['summary'];
+}
+
+async function offerTo(context: TokenContext, { request, base }: BuildInput, template: ChatTemplate): Promise<Offered> {
+  const messages = saidMessages(addedMessages(request), new KnownCalls(context.calls));
+  const { preamble: before } = context.conversation;
+  const preamble = request.preamble === undefined ? before : await template.preamble(request.preamble);
+  const { segment, ...standing } =
+    base === undefined
+      ? { changes: [], segment: await template.openSession(messages, preamble) }
+      : await template.continueSession(context.conversation, messages, request.reasoning, preamble);
+  const rewrittenTokens = context.settle(standing, preamble);
+  const { summary } = context;
+  return {
+    context,
+    messages,
+    segment,
+    before,
+    preamble,
+    rewrittenTokens,
+    ...(summary && { summary: { ...summary, isNew: false } }),
+  };
+}
+
+/** What the overflow policy allows is left out, or a summary stands for it, until the segment and a reply fit. */
+async function makeRoom(
+  offered: Offered,
+  input: BuildInput,
+  parts: { llm: Vocabulary; template: ChatTemplate },
+): Promise<Offered> {
+  const { session, base, request, replyTokens } = input;
+  const { context, segment } = offered;
+  const { llm, template } = parts;
+  const windowTokens = llm.description.contextTokens;
+  const newTokens = segment.ids.length;
+  const promptTokens = context.ids.length + newTokens;
+  if (promptTokens + replyTokens <= windowTokens) return offered;
   const lengths = { promptTokens, replyTokens, windowTokens };
   if (base === undefined) throw overflowError(openingPart(request), lengths);
   if (request.overflow === 'error') throw overflowError('context', lengths);
-  if (!template.keepsSystem && opensWithSystem(session.history.answeredLine(base)[0])) {
-    throw new DiscedgeError(
-      'context_overflow',
-      "drop-oldest cannot keep the system message: this model's template puts it inside the first user message",
-      { param: 'overflow' },
-    );
+  const line = session.history.answeredLine(base);
+  if (!template.keepsSystem && opensWithSystem(line[0])) throw systemLost(request.overflow);
+  const beginAs = async (beginning: Beginning) =>
+    offerTo(await TokenContext.of(line, template, request.reasoning, beginning), input, template);
+  const summarizes = request.overflow === 'summarize';
+  const made = summarizes ? summaryBeyond(session.history, base, context.firstTurn - 1) : undefined;
+  if (made !== undefined) {
+    const shorter = await beginAs({ contextStart: (made.through + 1) as TurnNumber, summary: made });
+    return makeRoom({ ...shorter, before: offered.before, summary: { ...made, isNew: true } }, input, parts);
   }
-  const preambleTokens = context.preambleTokens;
-  const newTokens = segment.ids.length;
-  const count = turnsToDrop({
-    windowTokens,
-    replyTokens,
-    preambleTokens,
-    turnTokens: context.turnSizes(),
-    newTokens,
-  });
-  if (count === undefined) {
-    throw overflowError('message', { ...lengths, promptTokens: preambleTokens + newTokens });
+  const preambleTokens = context.preambleTokens + (summarizes ? await summaryRoom(llm) : 0);
+  const plan = { windowTokens, replyTokens, preambleTokens, turnTokens: context.turnSizes(), newTokens };
+  const count = turnsToDrop(plan);
+  if (count === undefined) throw overflowError('message', { ...lengths, promptTokens: preambleTokens + newTokens });
+  const turns = line.filter(({ record }) => record.turn >= context.firstTurn);
+  if (summarizes) throw new SummaryNeeded(turns[count - 1] as Turn, lengths);
+  if (context.summary !== undefined) {
+    const contextStart = turns[count]?.record.turn ?? ((base.record.turn + 1) as TurnNumber);
+    return { ...(await beginAs({ contextStart, summary: context.summary })), before: offered.before };
   }
   context.drop(count, template);
+  return offered;
+}
+
+function systemLost(overflow: TurnRequest['overflow']): DiscedgeError {
+  return new DiscedgeError(
+    'context_overflow',
+    `${overflow} cannot keep the system message: this model's template puts it inside the first user message`,
+    { param: 'overflow' },
+  );
 }
 
 function opensWithSystem(first: Turn | undefined): boolean {

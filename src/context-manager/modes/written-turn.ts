@@ -2,7 +2,12 @@ import type { TurnNumber } from '../../domain/identifiers.ts';
 import { conversationIds, type ReplyEnd, replyEndOf } from '../../domain/record/reply-end.ts';
 import type { MessageSpan, SessionRecord, TokenizedPayload, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { ConversationTurn, MessageOutline, PromptPreamble } from '../../llm-service/chat-template.ts';
+import type {
+  ChatTemplate,
+  ConversationTurn,
+  MessageOutline,
+  PromptPreamble,
+} from '../../llm-service/chat-template.ts';
 import { type KnownCalls, markedCalls } from './known-calls.ts';
 
 /** A turn of a token record, as it was read and written, but for an end of its reply that another has taken the place of. */
@@ -16,6 +21,8 @@ export class WrittenTurn implements ConversationTurn {
   readonly reasoningLength: number;
   /** Where in its prompt's ids its messages end. */
   readonly messagesEnd: number;
+  readonly #record: TurnRecord;
+  readonly #known: KnownCalls;
   #replyEnd: ReplyEnd;
   #ended: boolean;
 
@@ -27,6 +34,8 @@ export class WrittenTurn implements ConversationTurn {
     this.payload = tokenizedPayload(written);
     this.preamble = preamble;
     const record = written.record as TurnRecord;
+    this.#record = record;
+    this.#known = calls;
     this.number = record.turn;
     const { spans, marks, leadLength } = this.payload;
     this.messages = spans.map((span) => messageOutline(span, marks, calls));
@@ -57,6 +66,22 @@ export class WrittenTurn implements ConversationTurn {
     const { hidden, instead } = this.#replyEnd;
     this.#replyEnd = { hidden: hidden + 1, instead };
     this.#ended = false;
+  }
+
+  /** The same behind another turn: with the end of that one's reply in the place of the end that it was written with. */
+  withLead(lead: TokenSequence): WrittenTurn {
+    const { promptIds, leadLength, spans, marks } = this.payload;
+    const moved = lead.length - leadLength;
+    const payload: TokenizedPayload = {
+      ...this.payload,
+      promptIds: [...lead, ...promptIds.slice(leadLength)],
+      leadLength: lead.length,
+      spans: spans.map((span) => ({ ...span, start: span.start + moved })),
+      ...(marks && {
+        marks: marks.map((mark) => (mark.segment === 'prompt' ? { ...mark, start: mark.start + moved } : mark)),
+      }),
+    };
+    return new WrittenTurn({ record: { ...this.#record, payload } }, { preamble: this.preamble, calls: this.#known });
   }
 
   content(message: number): TokenSequence {
@@ -91,4 +116,10 @@ function messageOutline(span: MessageSpan, marks: TokenizedPayload['marks'], cal
 export function tokenizedPayload({ record }: { readonly record: SessionRecord }): TokenizedPayload {
   if (record.kind !== 'turn' || record.payload.mode !== 'tokenized') throw new TypeError('not a tokenized turn');
   return record.payload;
+}
+
+/** The end of a turn that was left out, where it is also how the next message begins. */
+export function endOfDropped({ ended, replyIds }: WrittenTurn, template: ChatTemplate): TokenSequence {
+  const last = replyIds.slice(-1);
+  return ended && last.every((id) => template.endOpensNext(id)) ? last : [];
 }

@@ -15,6 +15,7 @@ import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../doma
 import { Lifetimes } from '../../domain/lifetimes.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
+import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import { type SessionRecord, sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { markUnsure } from '../../domain/record/unsure-time.ts';
 import { type CachedSession, SessionCache } from './session-cache.ts';
@@ -119,7 +120,8 @@ export class SessionRecords {
   async #append(sealed: SealedRecord): Promise<void> {
     const { record } = sealed;
     try {
-      await this.#store.append(sealed, { continues: record.kind === 'turn' && record.turn > 1 });
+      const continues = record.kind === 'turn' && (record.turn > 1 || summaryPlaceOf(record) !== undefined);
+      await this.#store.append(sealed, { continues });
     } catch (error) {
       const key = sessionKeyOf(record);
       // It may have been stored all the same: only the store knows, and a retry must find it.

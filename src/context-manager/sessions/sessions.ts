@@ -9,9 +9,11 @@ import {
   type UserId,
 } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
+import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
 import type { SessionHistory, Turn } from '../../domain/session-history.ts';
+import { summariesUpTo } from '../../domain/session-summaries.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Cancelled } from '../turn/running-turns.ts';
@@ -31,6 +33,13 @@ export interface ReadBranch extends Omit<Branch, 'turns'> {
   readonly turns: readonly ReadTurn[];
 }
 
+export interface ReadSummary {
+  readonly stored: Turn;
+  /** It stands for the turns up to here. */
+  readonly through: TurnNumber;
+  readonly text: string | DiscedgeError;
+}
+
 export interface SessionView {
   readonly key: SessionKey;
   /** `undefined` when none of its records can be read. */
@@ -43,6 +52,8 @@ export interface SessionView {
   /** The last turn of every branch, main line first. */
   readonly tips: readonly Turn[];
   readonly corruptRecords: number;
+  /** Of the main line, that of most turns first; the model has read one, or may, in place of them. */
+  readonly summaries: readonly ReadSummary[];
 }
 
 /** `opening`: nothing of it is stored yet, but something is under way that would be. */
@@ -94,7 +105,14 @@ export class Sessions {
       for (const turn of branch.turns) turns.push({ turn, text: await texts.of(turn) });
       branches.push({ ...branch, turns });
     }
+    const summaries: ReadSummary[] = [];
+    for (const stored of summariesUpTo(history, history.tip)) {
+      const text = await texts.of(stored);
+      const through = summaryPlaceOf(stored.record)?.through ?? (1 as TurnNumber);
+      summaries.push({ stored, through, text: text instanceof DiscedgeError ? text : text.reply });
+    }
     return {
+      summaries,
       key,
       mode: history.mode,
       expiresAtMs: history.expiresAtMs,

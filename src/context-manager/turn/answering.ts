@@ -4,6 +4,7 @@ import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
+import type { Beginning } from '../modes/context-beginning.ts';
 import type { Mode, Prompt } from '../modes/mode.ts';
 import { reasoningTokens } from '../modes/written-reply.ts';
 import type { NodeResources } from '../node-resources.ts';
@@ -36,10 +37,11 @@ export class Answering {
     this.#parts = parts;
   }
 
-  /** Throws what a mode's `build` throws, and what no turn may say. */
+  /** `beginning`: see {@link BuildInput}. Throws what a mode's `build` throws, and what no turn may say. */
   async build(
     request: TurnRequest,
     { session, base }: Pick<OpenPass, 'session' | 'base'>,
+    beginning?: Beginning,
   ): Promise<{ mode: StoredMode; prompt: Prompt }> {
     const answered = session.history.lastAnswered(base);
     const added = withAdded(request, session.history.addedUpTo(base));
@@ -49,7 +51,10 @@ export class Answering {
     requireTools(request);
     return {
       mode,
-      prompt: await this.#parts.modes[mode].build({ request: added, session, base: answered, replyTokens }),
+      prompt: await this.#parts.modes[mode].build({
+        ...{ request: added, session, base: answered, replyTokens },
+        ...(beginning && { beginning }),
+      }),
     };
   }
 
@@ -59,7 +64,7 @@ export class Answering {
     key: SessionKey | undefined,
     options: ReplyOptions,
     observer: TurnObserver,
-    { stopping }: RunningTurn,
+    { stopping }: Pick<RunningTurn, 'stopping'>,
   ): Promise<Generated> {
     const { llm, template, node, reading } = this.#parts;
     const { contextTokens: windowTokens } = llm.description;

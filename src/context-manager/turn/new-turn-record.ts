@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import { conversationExtension, digestAfter } from '../../domain/record/conversation-digest.ts';
-import type { Extensions } from '../../domain/record/extensions.ts';
+import { type Extensions, joinedExtensions } from '../../domain/record/extensions.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import { nextNodesExtension } from '../../domain/record/next-nodes.ts';
 import { RECORD_BYTES_MAX, sealedLength } from '../../domain/record/record-codec.ts';
@@ -39,7 +39,7 @@ export function newTurnRecord(
   const { keygroup, userId, sessionId } = session.key;
   const asked = typeof request.extensions === 'function' ? request.extensions(cost) : request.extensions;
   const hint = nextNodesExtension(request.nextNodes ?? []);
-  const extensions = joined(asked, foundBy(request, answer.parts), hint, kept.extensions, marks.extensions);
+  const extensions = joinedExtensions(asked, foundBy(request, answer.parts), hint, kept.extensions, marks.extensions);
   return {
     kind: 'turn',
     keygroup,
@@ -63,12 +63,6 @@ export function newTurnRecord(
     ...(kept.preamble && { preamble: kept.preamble }),
     ...(extensions && { extensions }),
   };
-}
-
-/** What several carry, the later ones before the earlier. */
-function joined(...several: readonly (Extensions | undefined)[]): Extensions | undefined {
-  const [first, ...rest] = several.filter((one) => one !== undefined && one.size > 0) as Extensions[];
-  return rest.length === 0 ? first : new Map([first, ...rest].flatMap((one) => [...(one as Extensions)]));
 }
 
 /** A client has the reply with what the model thought, or without. */

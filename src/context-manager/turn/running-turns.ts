@@ -40,6 +40,7 @@ export class RunningTurns {
   /** Each with whether it was refused, once it has ended. */
   readonly #turns = new Map<RunningTurn, Promise<boolean>>();
   readonly #idle: Array<() => void> = [];
+  #onBegin: ReadonlyArray<() => void> = [];
   #closing = false;
 
   constructor(clock: Clock, options: RunningTurnsOptions) {
@@ -58,6 +59,16 @@ export class RunningTurns {
   /** Whether anything is under way that may store something of the session. */
   has(keyText: SessionKeyText): boolean {
     return [...this.#turns.keys()].some((turn) => turn.keyText === keyText);
+  }
+
+  /** Told of every turn that begins. */
+  onBegin(listener: () => void): void {
+    this.#onBegin = [...this.#onBegin, listener];
+  }
+
+  /** Resolves once there is none. */
+  async whenIdle(): Promise<void> {
+    while (this.#turns.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   /** Throws `overloaded`, `shutting_down` or `rate_limited` instead of running the task. */
@@ -81,6 +92,7 @@ export class RunningTurns {
       () => true,
     );
     this.#turns.set(turn, refused);
+    for (const began of this.#onBegin) began();
     try {
       return await running;
     } finally {

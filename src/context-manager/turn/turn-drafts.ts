@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
 import type { NodeResources } from '../node-resources.ts';
+import type { Summaries } from '../summaries/summaries.ts';
 import type { AddRequest } from './added-items.ts';
 import type { Answering } from './answering.ts';
 import { claimOf } from './request-digest.ts';
@@ -14,6 +15,7 @@ export interface TurnDraftsParts {
   readonly node: NodeResources;
   readonly gate: TurnGate;
   readonly answering: Answering;
+  readonly summaries: Summaries;
 }
 
 /** Turns that are not taken: their places stay free, and nothing is stored. */
@@ -26,15 +28,18 @@ export class TurnDrafts {
 
   /** The reply that the turn would have. Throws as `takeTurn` does. */
   draft(key: SessionKey, request: TurnRequest, observer: TurnObserver): Promise<DraftedTurn> {
-    const { node, answering } = this.#parts;
+    const { node, answering, summaries } = this.#parts;
     return this.#inLine(key, ownerOf(observer, key.userId), async (turn) => {
       const wasInDoubt = node.records.isInDoubt(key);
       const pass = await this.#pass(key, request, turn);
       node.records.requireKnown(key, { wasInDoubt });
-      const { mode, prompt } = await answering.build(request, pass);
+      const { mode, prompt, hasWaited } = await summaries.build(request, pass, {
+        stopping: turn.stopping,
+        account: observer.account,
+      });
       const generated = await answering.generate(prompt, key, request, observer, turn);
       prompt.evaluated();
-      const drafted = evaluatedTurn(key, { mode, contextStart: prompt.contextStart }, generated, pass);
+      const drafted = evaluatedTurn(key, { mode, prompt, hasWaited }, generated, pass);
       return { ...drafted, reasoningTokens: await answering.reasoningTokens(generated) };
     });
   }

@@ -1,12 +1,13 @@
-import type { SessionKey, TurnNumber } from '../../domain/identifiers.ts';
+import type { SessionKey } from '../../domain/identifiers.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
+import { beginningAt } from '../../domain/session-summaries.ts';
 import { repairedBefore } from '../../domain/turn-repair.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
-import type { StoredReply } from '../modes/mode.ts';
+import type { Prompt, StoredReply } from '../modes/mode.ts';
 import type { ReadReply } from './reply-reader.ts';
-import type { EvaluatedTurn, Reply, TurnReply } from './turn.ts';
+import type { EvaluatedTurn, Reply, SummarizedTurns, TurnReply } from './turn.ts';
 import type { GatePass, OpenPass } from './turn-gate.ts';
 import { LOCAL } from './write-concerns.ts';
 
@@ -24,10 +25,16 @@ export interface Generated {
 export function answeredReply(
   turn: Turn,
   generated: Generated,
-  { rewrittenTokens }: Pick<TurnReply, 'rewrittenTokens'>,
+  { prompt, hasWaited }: { readonly prompt: Prompt; readonly hasWaited: boolean },
   pass: EnteredPass,
 ): TurnReply {
-  const told = { rewrittenTokens, replayed: false, arbitrated: pass.held.isArbitrated };
+  const { rewrittenTokens, summary } = prompt;
+  const told = {
+    summarized: summary && summarizedTurns(summary, hasWaited),
+    rewrittenTokens,
+    replayed: false,
+    arbitrated: pass.held.isArbitrated,
+  };
   return placed(turn, pass, generatedReply(generated), told);
 }
 
@@ -50,22 +57,27 @@ export function replayedReply(
     usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
     fields: {},
   };
-  return placed(turn, pass, stored, { rewrittenTokens: 0, replayed: true, arbitrated: undefined });
+  const begins = beginningAt(pass.session.history, turn);
+  const summarized = begins && summarizedTurns({ ...begins, isNew: false }, false);
+  return placed(turn, pass, stored, { summarized, rewrittenTokens: 0, replayed: true, arbitrated: undefined });
 }
 
 /** What is told of a turn that was evaluated and not taken. */
 export function evaluatedTurn(
   { userId, sessionId }: SessionKey,
-  { mode, contextStart }: { readonly mode: StoredMode; readonly contextStart: TurnNumber },
+  { mode, prompt, hasWaited }: { readonly mode: StoredMode; readonly prompt: Prompt; readonly hasWaited: boolean },
   generated: Generated,
   { base, waitedMs, retries }: OpenPass,
 ): EvaluatedTurn {
+  const { contextStart, summary } = prompt;
+  const summarized = summary && summarizedTurns(summary, hasWaited);
   return {
     ...generatedReply(generated),
+    ...(summarized && { summarized }),
     ...{ userId, sessionId, mode, waitedMs, retries },
     basedOnTurn: base?.record.turn ?? 0,
     basedOnContext: base?.hash,
-    droppedTurns: contextStart - 1,
+    droppedTurns: contextStart - 1 - (summarized?.turns ?? 0),
   };
 }
 
@@ -74,7 +86,9 @@ function placed(
   stored: Turn,
   { session, waitedMs, retries }: GatePass,
   reply: Reply,
-  told: Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'>,
+  told: Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'> & {
+    readonly summarized: SummarizedTurns | undefined;
+  },
 ): TurnReply {
   const { record, hash } = stored;
   return {
@@ -99,13 +113,22 @@ function placed(
     contextId: hash,
     basedOnTurn: record.turn - 1,
     basedOnContext: record.parent,
-    droppedTurns: record.contextStart - 1,
+    droppedTurns: record.contextStart - 1 - (told.summarized?.turns ?? 0),
+    ...(told.summarized && { summarized: told.summarized }),
     repairedTurns: repairedBefore(session.history, stored),
     waitedMs,
     retries,
     writeConcern: LOCAL.writeConcern,
     replicas: LOCAL.replicas,
   };
+}
+
+function summarizedTurns(
+  { through, payload, isNew }: NonNullable<Prompt['summary']>,
+  hasWaited: boolean,
+): SummarizedTurns {
+  const tokens = payload.mode === 'tokenized' ? payload.replyIds.length : undefined;
+  return { turns: through, tokens, made: hasWaited ? 'now' : isNew ? 'ahead' : 'before' };
 }
 
 /** Of a turn that was answered: no other has a reply. */

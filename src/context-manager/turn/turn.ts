@@ -194,8 +194,19 @@ export interface EvaluatedTurn extends Reply {
   readonly waitedMs: number;
   /** How often the gate looked again. */
   readonly retries: number;
-  /** Turns at the beginning of the session that the model no longer saw. */
+  /** Turns at the beginning of the session that the model no longer saw, and that nothing stands for. */
   readonly droppedTurns: number;
+  /** What stood for turns at the beginning; absent where nothing did. */
+  readonly summarized?: SummarizedTurns;
+}
+
+/** Turns that the model read a summary of. */
+export interface SummarizedTurns {
+  readonly turns: number;
+  /** Ids of the summary, as far as ids are kept of it. */
+  readonly tokens: number | undefined;
+  /** `now`: the turn has waited for it. `ahead`: it was there when it was needed. `before`: an earlier turn had begun with it, or this one is a replay. */
+  readonly made: 'now' | 'ahead' | 'before';
 }
 
 /** The reply to a turn, and the place that the turn now has in its session. */

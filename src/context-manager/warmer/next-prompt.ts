@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
+import { summaryBeyond } from '../../domain/session-summaries.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { Prompt } from '../modes/mode.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
@@ -50,7 +51,9 @@ async function probe(
 }
 
 function nextRequest({ key, history }: CachedSession, base: Turn, text: string): TurnRequest {
-  const cut = (history.lastAnswered(base)?.record.contextStart ?? 1) > 1;
+  const start = history.lastAnswered(base)?.record.contextStart ?? 1;
+  const isSummarized = summaryBeyond(history, base, start - 1) !== undefined;
+  const cut = start > 1 || isSummarized;
   return {
     userId: key.userId,
     sessionId: key.sessionId,
@@ -62,7 +65,7 @@ function nextRequest({ key, history }: CachedSession, base: Turn, text: string):
     writeConcern: 'local',
     replicatedWaitMs: 0,
     ttlSeconds: undefined,
-    overflow: cut ? 'drop-oldest' : 'error',
+    overflow: isSummarized ? 'summarize' : cut ? 'drop-oldest' : 'error',
     reasoning: 'as-template',
     // A turn that leaves turns out leaves room for a reply of the usual length.
     maxTokens: cut ? undefined : 1,

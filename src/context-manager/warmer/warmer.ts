@@ -2,6 +2,7 @@ import type { RecordSource } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type KeygroupId, type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import { nextNodesOf } from '../../domain/record/next-nodes.ts';
+import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import { sessionKeyOf, type TurnRecord } from '../../domain/record/turn-record.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { WarmingPolicyName } from '../../domain/warming-policies.ts';
@@ -66,7 +67,8 @@ export class Warmer {
     this.#parts = parts;
     this.#endings = [
       parts.records.onRecord(({ record }, from) => {
-        if (record.kind === 'turn' && record.keygroup === parts.keygroup) this.#seen(record, from);
+        if (record.kind !== 'turn' || record.keygroup !== parts.keygroup) return;
+        if (summaryPlaceOf(record) === undefined) this.#seen(record, from);
       }),
       parts.records.onRemoved((key) => {
         if (key.keygroup === parts.keygroup) this.#removed(sessionKeyText(key));

@@ -48,3 +48,9 @@ export function readExtensions(reader: ByteReader): { readonly extensions?: Exte
   }
   return extensions.size === 0 ? {} : { extensions };
 }
+
+/** What several carry, the later ones before the earlier; `undefined` for nothing. */
+export function joinedExtensions(...several: readonly (Extensions | undefined)[]): Extensions | undefined {
+  const [first, ...rest] = several.filter((one) => one !== undefined && one.size > 0) as Extensions[];
+  return rest.length === 0 ? first : new Map([first, ...rest].flatMap((one) => [...(one as Extensions)]));
+}

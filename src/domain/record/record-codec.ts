@@ -201,7 +201,8 @@ function readRecord(reader: ByteReader): SessionRecord {
   return { kind, ...header, turn, parent, requestDigest, contextStart, stop, sampling, ...preamble, payload };
 }
 
-function writePayload(payload: TurnRecord['payload'], version: number, writer: ByteWriter): void {
+/** The part of a record that is its mode's. */
+export function writePayload(payload: TurnRecord['payload'], version: number, writer: ByteWriter): void {
   switch (payload.mode) {
     case 'raw':
       writeRaw(payload, version, writer);
@@ -217,7 +218,7 @@ function writePayload(payload: TurnRecord['payload'], version: number, writer: B
   }
 }
 
-function readPayload(mode: (typeof MODES)[number], reader: ByteReader, version: number): TurnRecord['payload'] {
+export function readPayload(mode: (typeof MODES)[number], reader: ByteReader, version: number): TurnRecord['payload'] {
   switch (mode) {
     case 'raw':
       return readRaw(reader, version);

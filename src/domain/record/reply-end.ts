@@ -29,6 +29,12 @@ export function replyEndExtension({ hidden, instead }: ReplyEnd): Extensions | u
   return new Map([[REPLY_END, Uint8Array.from(writer.view())]]);
 }
 
+/** Of all that a record carries, this alone. */
+export function replyEndAlone({ extensions }: Pick<TurnRecord, 'extensions'>): Pick<TurnRecord, 'extensions'> {
+  const bytes = extensions?.get(REPLY_END);
+  return bytes === undefined ? {} : { extensions: new Map([[REPLY_END, bytes]]) };
+}
+
 /** Nothing is hidden where a record does not say, or what it says does not fit. */
 export function replyEndOf({ extensions, payload }: Pick<TurnRecord, 'extensions' | 'payload'>): ReplyEnd {
   const bytes = extensions?.get(REPLY_END);

@@ -161,6 +161,7 @@ describe('the line under a reply', () => {
     basedOnTurn: 2,
     repairedTurns: 0,
     droppedTurns: 0,
+    summarizedTurns: 0,
     rewrittenTokens: 0,
     writeConcern: 'local',
     replicas: 1,

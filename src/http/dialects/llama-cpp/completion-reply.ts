@@ -3,6 +3,7 @@ import type { EvaluatedTurn, Reply, ReplyMaking, TurnReply } from '../../../cont
 import type { UserId } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
+import { SummaryTold } from '../../turn-place-told.ts';
 import type { CompletionBody } from './completion-body.ts';
 import { rounded, Timings, timingsOf } from './timings.ts';
 
@@ -66,7 +67,10 @@ export const CompletionReply = Type.Object(
         'Turns right before this one that were lost, and are what `repair` told of them; absent where there are none.',
       ),
     ),
-    dropped_turns: count('Turns at the beginning of the session that the model no longer saw.'),
+    dropped_turns: count(
+      'Turns at the beginning of the session that the model no longer saw, and that nothing stood for.',
+    ),
+    ...SummaryTold,
     tokens_rewritten: count(
       'Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.',
     ),
@@ -131,6 +135,9 @@ export function completionReply(answered: Answered): CompletionReply {
     replicas: turn?.replicas,
     repaired_turns: turn?.repairedTurns || undefined,
     dropped_turns: turn?.droppedTurns ?? 0,
+    summarized_turns: turn?.summarized?.turns,
+    summary_tokens: turn?.summarized?.tokens,
+    summary_made: turn?.summarized?.made,
     tokens_rewritten: turn?.rewrittenTokens ?? 0,
     exact_ids: reply.exact,
     stop_type: STOP_TYPES[stop.kind],
@@ -138,7 +145,7 @@ export function completionReply(answered: Answered): CompletionReply {
     tokens_predicted: usage.predictedTokens,
     tokens_evaluated: reply.promptTokens,
     tokens_cached: turn?.replayed ? 0 : reply.promptTokens + Math.max(0, usage.predictedTokens - 1),
-    truncated: reply.windowIsFull || (turn?.droppedTurns ?? 0) > 0,
+    truncated: reply.windowIsFull || (turn?.droppedTurns ?? 0) > 0 || turn?.summarized !== undefined,
     has_new_line: reply.text.includes('\n'),
     prompt: answered.prompt,
     generation_settings: made && settingsOf(made, body),

@@ -124,3 +124,22 @@ it('a summary that was sealed by another cluster, was altered, or is another kin
   }
   expect(await failure(create({ input: [{ type: 'compaction' }] }))).toMatchObject({ status: 400, param: 'input[0]' });
 });
+
+it('a conversation of which a summary is stored already: that one, and the model is not asked', async () => {
+  const full = await startTestNode({ contextTokens: WINDOW, overflow: 'summarize' });
+  try {
+    const by = new OpenAI({ baseURL: `${full.url}/v1`, apiKey: 'any', maxRetries: 0 });
+    let last: OpenAI.Responses.Response | undefined;
+    for (let turn = 1; turn <= 4; turn++)
+      last = await create({ input: 'x'.repeat(370), ...(last && { previous_response_id: last.id }) }, by);
+    const [{ session_id: id }] = (await full.get('/sessions')).body.data;
+    await expect
+      .poll(async () => (await full.get(`/sessions/${id}`)).body.summaries, { timeout: 20_000 })
+      .toHaveLength(1);
+    const compacted = await compact({ previous_response_id: last?.id }, by);
+    expect(compacted.usage.output_tokens).toBe(0);
+    expect(compacted.output.at(-1)).toMatchObject({ type: 'compaction' });
+  } finally {
+    await full.close();
+  }
+});

@@ -1,8 +1,9 @@
 import { type Static, Type } from 'typebox';
+import { SUMMARY_REQUEST } from '../../../../context-manager/modes/summary-request.ts';
 import { addedMessages, type TurnObserver, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { Principal } from '../../../../domain/principal.ts';
-import { textOf } from '../../../../domain/record/message-content.ts';
+import { type ContentPart, textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { LlmService } from '../../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../../app-parts.ts';
@@ -10,12 +11,13 @@ import { clientGone } from '../../../client-gone.ts';
 import { invalid, type Parameters, requireKnown } from '../../../parameters.ts';
 import { choice } from '../../../request-fields.ts';
 import type { TypedApp } from '../../../typed-app.ts';
-import { Compactions, SUMMARY_REQUEST, withoutRequest } from './compaction.ts';
+import { Compactions, withoutRequest } from './compaction.ts';
 import { CONTEXT_FIELDS } from './create-body.ts';
 import type { PlannedResponse } from './planned-response.ts';
-import { Item, ResponseUsageView, responseUsage } from './response-view.ts';
+import { Item, type ResponseUsage, ResponseUsageView, responseUsage } from './response-view.ts';
 import type { Responses } from './responses.ts';
 import { OF_A_NEW_RESPONSE } from './responses-routes.ts';
+import type { FoundResponse } from './stored-responses.ts';
 
 const SUMMARY_TOKENS_MAX = 2_048;
 const ID_BYTES = 16;
@@ -52,7 +54,8 @@ const Compacted = Type.Object(
 
 /**
  * OpenAI's compaction: the model sums a conversation up, and what its users said with that summary is what the next response is to
- * read. The summary is in the reply, sealed; nothing is stored.
+ * read. The summary is in the reply, sealed; nothing is stored. One that is stored of just that
+ * conversation is as good.
  */
 export function compactRoute(app: TypedApp, parts: AppParts, responses: Responses): void {
   const { clock, random } = parts.node.environment;
@@ -77,9 +80,11 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
       requireKnown(body, PARAMETERS);
       const signal = clientGone(reply);
       const planned = await plan(body, principal, signal);
-      const said = await conversationOf(planned, body.previous_response_id, principal, signal);
-      const drafted = await draft(planned, { gone: signal, account });
-      const summary = drafted.parts
+      const { said, found } = await conversationOf(planned, body.previous_response_id, principal, signal);
+      const { parts, usage } =
+        (body.instructions === undefined && found && (await storedSummary(found))) ||
+        (await drafted(planned, { gone: signal, account }));
+      const summary = parts
         .flatMap((part) => (part.type === 'text' ? [part.text] : []))
         .join('')
         .trim();
@@ -96,12 +101,7 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
           })),
           { id: newId('cmp_'), type: 'compaction', encrypted_content: compactions.seal(summary, planned.ref.userId) },
         ],
-        usage: responseUsage({
-          inputTokens: drafted.promptTokens,
-          cachedTokens: drafted.usage.cachedTokens,
-          outputTokens: drafted.usage.predictedTokens,
-          reasoningTokens: drafted.reasoningTokens,
-        }),
+        usage: responseUsage(usage),
       };
     },
   );
@@ -122,6 +122,20 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
       { principal, headers: {} },
       signal,
     );
+  }
+
+  async function drafted(planned: PlannedResponse, owner: Pick<TurnObserver, 'gone' | 'account'>): Promise<Summed> {
+    const { parts, promptTokens, usage, reasoningTokens } = await draft(planned, owner);
+    const { cachedTokens, predictedTokens: outputTokens } = usage;
+    return { parts, usage: { inputTokens: promptTokens, cachedTokens, outputTokens, reasoningTokens } };
+  }
+
+  /** One that was made of just that conversation, because it nears the end of the window. */
+  async function storedSummary({ history, turn, model }: FoundResponse): Promise<Summed | undefined> {
+    const [stored] = history.summariesOf(turn.hash);
+    if (stored === undefined) return undefined;
+    const { parts } = await model.contextManager.answers.textOf(stored);
+    return { parts, usage: { inputTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0 } };
   }
 
   async function draft({ request, model }: PlannedResponse, owner: Pick<TurnObserver, 'gone' | 'account'>) {
@@ -151,12 +165,19 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
   ) {
     const own = request === undefined ? [] : addedMessages(request).slice(0, -1);
     const previous = previousId === undefined ? undefined : responses.ids.openResponse(previousId, principal);
-    if (previous === undefined) return own;
+    if (previous === undefined) return { said: own, found: undefined };
     const found = await responses.stored.find(previous, signal).catch((error) => {
       throw request === undefined ? error : responses.inWords(request, error);
     });
-    return [...(await responses.stored.conversationUpTo(found)), ...own];
+    const said = [...(await responses.stored.conversationUpTo(found)), ...own];
+    return { said, found: own.length === 0 ? found : undefined };
   }
+}
+
+/** A summary, and what it took to make it. */
+interface Summed {
+  readonly parts: readonly ContentPart[];
+  readonly usage: ResponseUsage;
 }
 
 /** Many templates know no two messages of a user in a row. */

@@ -1,12 +1,9 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { SUMMARY_REQUEST } from '../../../../context-manager/modes/summary-request.ts';
 import type { UserId } from '../../../../domain/identifiers.ts';
 import { textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { SealedIds } from '../../../../domain/sealed-ids.ts';
-
-/** What a model is asked that has to make a conversation shorter, and what stands in it from then on before its answer. */
-export const SUMMARY_REQUEST =
-  'Summarize our conversation up to here, so that it can go on from your summary alone: what was asked for, what was found and decided, names, numbers, and what is still open. Answer with the summary and nothing else.';
 
 const PREFIX = 'cmp_';
 const VERSION = 1;

@@ -1,0 +1,62 @@
+import type { StoredMode } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import { SummaryNeeded } from '../modes/context-overflow.ts';
+import type { Prompt } from '../modes/mode.ts';
+import type { CachedSession } from '../sessions/session-cache.ts';
+import type { TurnRequest } from '../turn/turn.ts';
+import { SummariesAhead } from './summaries-ahead.ts';
+import { type SummaryOwner, SummaryWriter, type SummaryWriterParts } from './summary-writer.ts';
+
+/** One turn waits for so many at most: where turns are nearly as long as the window, each summary stands for few of them. */
+const SUMMARIES_OF_A_TURN_MAX = 8;
+
+interface Place {
+  readonly session: CachedSession;
+  readonly base: Turn | undefined;
+}
+
+/** Makes room in full contexts under the policy `summarize`: ahead of need, or while the turn waits that needs it. */
+export class Summaries {
+  readonly #parts: SummaryWriterParts;
+  readonly #writer: SummaryWriter;
+  readonly #ahead: SummariesAhead;
+
+  constructor(parts: SummaryWriterParts) {
+    this.#parts = parts;
+    this.#writer = new SummaryWriter(parts);
+    this.#ahead = new SummariesAhead(this.#writer, parts);
+  }
+
+  /**
+   * The prompt of a turn, once there is room for it. `hasWaited`: for a summary. Throws what building it throws, and what
+   * writing a summary throws; then nothing is left out, and nothing lost.
+   */
+  async build<At extends Place>(
+    request: TurnRequest,
+    at: At,
+    owner: SummaryOwner,
+  ): Promise<{ mode: StoredMode; prompt: Prompt; at: At; hasWaited: boolean }> {
+    const { answering, node } = this.#parts;
+    let now = at;
+    for (let made = 0; ; made++) {
+      try {
+        return { ...(await answering.build(request, now)), at: now, hasWaited: made > 0 };
+      } catch (error) {
+        const { base } = now;
+        if (!(error instanceof SummaryNeeded) || base === undefined || made === SUMMARIES_OF_A_TURN_MAX) throw error;
+        await this.#writer.write(now.session, { base, upTo: error.upTo }, owner);
+        // Read again: a session that has left the cache meanwhile does not hear of what is written.
+        now = { ...now, session: await node.records.load(now.session.key) };
+      }
+    }
+  }
+
+  /** A turn was answered, after which its context is so long. */
+  answered(
+    { overflow }: Pick<TurnRequest, 'overflow'>,
+    { key }: Pick<CachedSession, 'key'>,
+    { contextTokens, account }: { readonly contextTokens: number } & Pick<SummaryOwner, 'account'>,
+  ): void {
+    if (overflow === 'summarize') this.#ahead.grown({ key, account }, contextTokens);
+  }
+}

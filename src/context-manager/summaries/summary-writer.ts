@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
+import { joinedExtensions } from '../../domain/record/extensions.ts';
+import { replyEndAlone } from '../../domain/record/reply-end.ts';
+import { beginsWithExtension, summaryMark } from '../../domain/record/summary.ts';
+import type { TurnRecord } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
+import type { StopSign } from '../../waiting/stop.ts';
+import { type Beginning, beginningOfLine } from '../modes/context-beginning.ts';
+import type { Prompt } from '../modes/mode.ts';
+import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
+import type { NodeResources } from '../node-resources.ts';
+import type { CachedSession } from '../sessions/session-cache.ts';
+import type { Answering } from '../turn/answering.ts';
+import type { TurnObserver, TurnRequest } from '../turn/turn.ts';
+
+export interface SummaryWriterParts {
+  readonly llm: LlmService;
+  readonly node: NodeResources;
+  readonly answering: Answering;
+}
+
+/** For whom a summary is made. */
+export interface SummaryOwner {
+  readonly stopping: StopSign;
+  /** What it takes is counted to. */
+  readonly account: TurnObserver['account'];
+}
+
+/** Two nodes that sum up the same turns write the same as far as their engines do. */
+const SAMPLING = { temperature: 0, seed: 0 };
+const NOBODY = new AbortController().signal;
+
+/** Has the model sum up the oldest turns of a session, and keeps that as a record of it. */
+export class SummaryWriter {
+  readonly #parts: SummaryWriterParts;
+
+  constructor(parts: SummaryWriterParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Durable on this node when it resolves, and replicated as every record. `base`: the turn to go on from, in whose prompt the
+   * context begins as it is read here: on top of an earlier summary, where one stands in it. Sums up the turns up to `upTo`, or fewer where
+   * these do not fit into the window with the request. Throws `llm_bad_reply` for a summary that is empty or too long to be kept,
+   * `context_overflow` where not even one turn fits, and what the LLM Service and the store throw.
+   */
+  async write(
+    session: CachedSession,
+    turns: { readonly base: Turn; readonly upTo: Turn },
+    { stopping, account }: SummaryOwner,
+  ): Promise<void> {
+    const { llm, node, answering } = this.#parts;
+    const { upTo, request, prompt } = await this.#prompt(session, turns);
+    const observer = { gone: NOBODY, part: () => {}, account };
+    const { end, read } = await answering.generate(prompt, session.key, request, observer, { stopping });
+    const kept = await prompt.record(end, read);
+    if (!read.parts.some((part) => part.type === 'text' && part.text.trim() !== '')) {
+      throw new DiscedgeError(
+        'llm_bad_reply',
+        'the model was to sum the conversation up, and has written nothing; ask again',
+      );
+    }
+    stopping.throwIfAborted();
+    const { options, environment, records } = node;
+    const { hash, record: last } = upTo;
+    const through = last.turn;
+    const place = joinedExtensions(
+      replyEndAlone(kept).extensions,
+      summaryMark({ of: hash, through }),
+      records.marks.extensions,
+    );
+    const record: TurnRecord = {
+      kind: 'turn',
+      ...session.key,
+      origin: options.nodeId,
+      incarnation: options.incarnation,
+      writtenAtMs: environment.clock.now(),
+      // It prolongs nothing.
+      expiresAtMs: session.history.expiresAtMs,
+      // A build that does not know summaries keeps it as a branch of one turn, which never is the main line.
+      turn: 1 as TurnNumber,
+      parent: undefined,
+      requestDigest: createHash('sha256').update(`summary of ${hash}`).digest('hex').slice(0, 16) as RequestDigest,
+      contextStart: 1 as TurnNumber,
+      stop: end.stop,
+      sampling: { ...SAMPLING, maxTokens: summaryTokensMax(llm) },
+      payload: kept.payload,
+      ...(place && { extensions: place }),
+    };
+    requireHeld(record, through);
+    await records.write(record);
+  }
+
+  /** The request for a summary after as many of the turns as the window holds with it. */
+  async #prompt(session: CachedSession, { base, upTo }: { readonly base: Turn; readonly upTo: Turn }) {
+    const line = session.history.answeredLine(base);
+    const beginning = beginningOfLine(line);
+    const turns = line.filter(({ record: { turn } }) => turn >= beginning.contextStart && turn <= upTo.record.turn);
+    for (let count = turns.length; ; count = Math.floor(count / 2)) {
+      const last = turns[count - 1] as Turn;
+      const request = this.#request(session, last);
+      try {
+        return { upTo: last, request, prompt: await this.#build(request, { session, base: last, beginning }) };
+      } catch (error) {
+        const isTooLong = error instanceof DiscedgeError && error.code === 'context_overflow';
+        if (!isTooLong || count === 1) throw error;
+      }
+    }
+  }
+
+  async #build(
+    request: TurnRequest,
+    { session, base, beginning }: { session: CachedSession; base: Turn; beginning: Beginning },
+  ): Promise<Prompt> {
+    // Beside the session, whose folded context is for the turn to come.
+    const beside = { ...session, tokens: undefined };
+    return (await this.#parts.answering.build(request, { session: beside, base }, beginning)).prompt;
+  }
+
+  #request({ key }: CachedSession, { hash, record }: Turn): TurnRequest {
+    return {
+      ...ASKING,
+      userId: key.userId,
+      sessionId: key.sessionId,
+      place: { turn: (record.turn + 1) as TurnNumber, contextId: hash },
+      maxTokens: summaryTokensMax(this.#parts.llm),
+    };
+  }
+}
+
+const ASKING = {
+  mode: undefined,
+  messages: [{ role: 'user', content: SUMMARY_REQUEST }],
+  form: { toolChoice: 'none', parallelToolCalls: true, format: undefined },
+  stop: [],
+  sampling: SAMPLING,
+  stream: false,
+  consistency: 'strong',
+  maxWaitMs: 0,
+  writeConcern: 'local',
+  replicatedWaitMs: 0,
+  ttlSeconds: undefined,
+  overflow: 'error',
+  reasoning: 'as-template',
+} as const;
+
+/** Every turn that is to begin with it has to keep it. */
+function requireHeld({ payload, stop }: TurnRecord, through: TurnNumber): void {
+  if (payload.mode === 'items') throw new TypeError('a summary is a reply');
+  try {
+    beginsWithExtension({ through, payload, stop });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DiscedgeError('llm_bad_reply', 'the model has written a summary too long to be kept; ask again');
+  }
+}
