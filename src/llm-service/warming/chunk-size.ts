@@ -9,8 +9,11 @@ export const WAITED_TOKENS = 2;
  */
 export const QUIET_SHARE = 1 / 16;
 
-/** Nor longer, however quiet it was. On slow machines larger chunks gain less than a tenth. */
+/** Nor longer, however quiet it was: where half a second is time for 64 ids, larger chunks gain less than a tenth. */
 export const CHUNK_MS_MAX = 500;
+
+/** A machine on which so many ids of a reply take longer than that would evaluate a handful at a time; who asks it for a reply waits anyway. */
+export const WAITED_TOKENS_MAX = 8;
 
 /** One chunk may be so much larger than the one before, or smaller than its measurement says. */
 const STEP_MAX = 2;
@@ -63,8 +66,9 @@ export class ChunkSize {
 
   /** 0 while nothing is known of replies and it was not quiet. */
   #allowedAfter(quietMs: number): number {
-    const shortMs = WAITED_TOKENS * (this.#sampling.msEach ?? 0);
-    return Math.max(shortMs, Math.min(CHUNK_MS_MAX, quietMs * QUIET_SHARE));
+    const { msEach = 0 } = this.#sampling;
+    const longMs = Math.max(CHUNK_MS_MAX, WAITED_TOKENS_MAX * msEach);
+    return Math.max(WAITED_TOKENS * msEach, Math.min(longMs, quietMs * QUIET_SHARE));
   }
 
   #within(tokens: number): number {
