@@ -8,6 +8,7 @@ import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { keepsUntilMs } from '../../domain/record/unsure-time.ts';
 import { SessionHistory } from '../../domain/session-history.ts';
 import type { TokenContext } from '../modes/token-context.ts';
+import { SharedRoom } from './shared-room.ts';
 
 /** A session as the Context Manager holds it in memory. The store stays the truth. */
 export interface CachedSession {
@@ -53,27 +54,25 @@ export interface SessionCacheParts {
 }
 
 /**
- * Least-recently-used sessions, read from the store on a miss. Bounded by an estimate of their memory; the session in
- * use is kept whatever its size.
+ * Sessions in use, read from the store on a miss. Bounded by an estimate of their memory, which users share; the least recently
+ * used go first, see {@link SharedRoom}.
  */
 export class SessionCache {
   readonly #store: ContextStore;
   readonly #time: NodeTime;
-  readonly #bytesMax: number;
   readonly #lifetimes: Lifetimes;
-  readonly #entries = new Map<SessionKeyText, { session: CachedSession; bytes: number }>();
+  readonly #room: SharedRoom<CachedSession>;
   readonly #reads = new Map<SessionKeyText, Reading & { readonly session: Promise<CachedSession> }>();
-  #bytes = 0;
 
   constructor({ store, time, bytesMax, lifetimes }: SessionCacheParts) {
     this.#store = store;
     this.#time = time;
-    this.#bytesMax = bytesMax;
+    this.#room = new SharedRoom(bytesMax, () => time.nowMs);
     this.#lifetimes = lifetimes;
   }
 
   get sizeBytes(): number {
-    return this.#bytes;
+    return this.#room.bytes;
   }
 
   /**
@@ -103,22 +102,19 @@ export class SessionCache {
   add(sealed: SealedRecord): void {
     const keyText = sessionKeyText(sessionKeyOf(sealed.record));
     this.#reads.get(keyText)?.arrived.push(sealed);
-    const entry = this.#entries.get(keyText);
-    if (entry === undefined) return;
-    if (sealed.record.kind === 'tombstone') this.#drop(keyText);
-    else if (entry.session.history.add(sealed)) {
-      entry.session.history.keepUntil(keepsUntilMs(sealed.record, this.#time.nowMs));
-      const added = costBytes(sealed);
-      entry.bytes += added;
-      this.#bytes += added;
-      this.#shrink();
+    const history = this.#room.peek(keyText)?.history;
+    if (history === undefined) return;
+    if (sealed.record.kind === 'tombstone') this.#room.delete(keyText);
+    else if (history.add(sealed)) {
+      history.keepUntil(keepsUntilMs(sealed.record, this.#time.nowMs));
+      this.#room.grow(keyText, costBytes(sealed));
     }
   }
 
   /** The store has removed the session: whoever loads it, or is loading it, finds what is there now. */
   remove(key: SessionKey): void {
     const keyText = sessionKeyText(key);
-    this.#drop(keyText);
+    this.#room.delete(keyText);
     const reading = this.#reads.get(keyText);
     if (reading === undefined) return;
     reading.isOutdated = true;
@@ -128,19 +124,15 @@ export class SessionCache {
   /** The next load reads the store, even if a read is under way. */
   forget(key: SessionKey): void {
     const keyText = sessionKeyText(key);
-    this.#drop(keyText);
+    this.#room.delete(keyText);
     this.#reads.delete(keyText);
   }
 
   /** Concurrent callers share one read. */
   #held(key: SessionKey): Promise<CachedSession> | CachedSession {
     const keyText = sessionKeyText(key);
-    const entry = this.#entries.get(keyText);
-    if (entry !== undefined) {
-      this.#entries.delete(keyText);
-      this.#entries.set(keyText, entry);
-      return entry.session;
-    }
+    const session = this.#room.use(keyText);
+    if (session !== undefined) return session;
     const under = this.#reads.get(keyText);
     if (under !== undefined) return under.session;
     const reading: Reading = { arrived: [], isOutdated: false };
@@ -166,28 +158,8 @@ export class SessionCache {
     for (const { record } of reading.arrived) history.keepUntil(keepsUntilMs(record, this.#time.nowMs));
     const session: CachedSession = { key, history, deleted, corrupt: stored?.corrupt ?? 0, tokens: undefined };
     const forgotten = this.#reads.get(keyText) !== reading;
-    if (!deleted && !forgotten) this.#keep(keyText, session, bytes);
+    if (!deleted && !forgotten) this.#room.put(keyText, key.userId, session, bytes);
     return session;
-  }
-
-  #keep(keyText: SessionKeyText, session: CachedSession, bytes: number): void {
-    this.#entries.set(keyText, { session, bytes });
-    this.#bytes += bytes;
-    this.#shrink();
-  }
-
-  #drop(keyText: SessionKeyText): void {
-    const entry = this.#entries.get(keyText);
-    if (entry === undefined) return;
-    this.#entries.delete(keyText);
-    this.#bytes -= entry.bytes;
-  }
-
-  #shrink(): void {
-    for (const keyText of this.#entries.keys()) {
-      if (this.#bytes <= this.#bytesMax || this.#entries.size <= 1) return;
-      this.#drop(keyText);
-    }
   }
 }
 
