@@ -230,6 +230,15 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'Largest request body. It is held in memory as a whole, hence at most 64 MiB; at least 1 KiB, room for a short message.',
   }),
+  connectionsMax: integer({
+    group: 'Requests',
+    minimum: 16,
+    maximum: 65_536,
+    default: 2_048,
+    unit: 'connections',
+    description:
+      'Connections of clients at once; further ones are closed as they come. Each takes a file descriptor, and as much memory as what its client leaves unread. From 16, as one browser opens six, to 65,536, as many as one address can open to another.',
+  }),
   turnsInFlightMax: integer({
     group: 'Requests',
     minimum: 1,

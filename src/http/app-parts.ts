@@ -28,6 +28,7 @@ export interface AppOptions {
   readonly nodeId: NodeId;
   readonly storeName: string;
   readonly bodyBytesMax: number;
+  readonly connectionsMax: number;
   /** Whose pages may call the API, `*` for any. */
   readonly corsOrigins: readonly string[];
   readonly defaultConsistency: Consistency;

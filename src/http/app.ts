@@ -22,6 +22,7 @@ import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { checkBySchema } from './schema-check.ts';
+import { cutOffSlowReaders } from './slow-readers.ts';
 import { tlsServerOptions } from './tls-server.ts';
 import type { TypedApp } from './typed-app.ts';
 
@@ -85,6 +86,8 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   askWhoCalls(app, parts.access);
   broken.watch(app);
   closeWithoutRequests(app);
+  cutOffSlowReaders(app);
+  app.server.maxConnections = options.connectionsMax;
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser(['application/json', 'text/plain']);
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {

@@ -1,12 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { Clock } from '../environment/environment.ts';
-
-/**
- * What may wait for a client that has stopped reading. A turn that is stored can be had again as a replay, so its
- * connection is given up rather than the node's memory.
- */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+import { Backlog } from './backlog.ts';
 
 /**
  * How long a turn may be waited for before the reply begins without it. Until then one that cannot be taken is answered with
@@ -36,6 +31,7 @@ export class EventStream {
   readonly #reply: FastifyReply;
   readonly #raw: ServerResponse;
   readonly #clock: Clock;
+  readonly #backlog: Backlog;
   #open = false;
   #lastSentMs = 0;
   #stopWatch: () => void = () => {};
@@ -45,6 +41,7 @@ export class EventStream {
     this.#reply = reply;
     this.#raw = reply.raw;
     this.#clock = clock;
+    this.#backlog = new Backlog(reply.server.unread);
     this.#watchSilence(HEADERS_AFTER_MS);
   }
 
@@ -53,7 +50,7 @@ export class EventStream {
     return this.#open;
   }
 
-  /** A client that reads slowly is buffered for, up to a bound; then its connection is closed. */
+  /** A client that reads slowly is buffered for, within bounds ({@link Backlog}); then its connection is closed. */
   send(event: ServerSentEvent): void {
     this.#write(eventText(event));
   }
@@ -72,8 +69,9 @@ export class EventStream {
     if (!this.#open) this.#begin();
     if (this.#raw.destroyed) return;
     this.#lastSentMs = this.#clock.monotonic();
+    const unread = this.#raw.writableLength;
     this.#raw.write(text);
-    if (this.#raw.writableLength > UNREAD_BYTES_MAX) this.#raw.destroy();
+    if (this.#backlog.isTooMuch(unread, this.#raw.writableLength, this.#lastSentMs)) this.#raw.destroy();
   }
 
   #watchSilence(delayMs: number): void {
@@ -86,6 +84,7 @@ export class EventStream {
 
   #begin(): void {
     this.#open = true;
+    this.#raw.once('close', () => this.#backlog.end());
     this.#reply.hijack();
     this.#raw.writeHead(200, {
       ...(this.#reply.getHeaders() as Record<string, string>),

@@ -38,6 +38,7 @@ beforeAll(async () => {
           storeName: 'memory',
           corsOrigins: [],
           bodyBytesMax: 4096,
+          connectionsMax: 100,
           ttlSecondsMax: 600,
         },
         ...{ defaultConsistency: 'strong', defaultWriteConcern: 'local', defaultOverflow: 'error' },

@@ -5,6 +5,7 @@ import { Compile } from 'typebox/compile';
 import type { WebSocket } from 'ws';
 import { DiscedgeError, type ErrorCode } from '../../../../domain/errors.ts';
 import type { AppParts } from '../../../app-parts.ts';
+import { Backlog } from '../../../backlog.ts';
 import { answerOnSocket } from '../../../broken-requests.ts';
 import { depthFault } from '../../../json-depth.ts';
 import { OpenSockets } from '../../../open-sockets.ts';
@@ -19,8 +20,6 @@ import type { Responses } from './responses.ts';
 
 /** Requests that wait behind the one that is answered, on one connection. */
 const WAITING_MAX = 32;
-/** What may wait for a client that has stopped reading: then its connection is closed, and the turn is kept. */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 const TOO_MUCH = 1009;
 const POLICY_VIOLATION = 1008;
 const NOT_LET_IN: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden']);
@@ -61,19 +60,25 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
   /** What it returns resolves when all that has come is answered. */
   function serve(client: WebSocket, request: IncomingMessage): () => Promise<void> {
     const gone = new AbortController();
+    const backlog = new Backlog(app.unread);
     let waiting = 0;
     let last = Promise.resolve();
     const send = (event: object | string) => {
       if (client.readyState !== client.OPEN) return;
+      const unread = client.bufferedAmount;
       client.send(typeof event === 'string' ? event : JSON.stringify(event));
-      if (client.bufferedAmount > UNREAD_BYTES_MAX) client.terminate();
+      // The turn is kept.
+      if (backlog.isTooMuch(unread, client.bufferedAmount, clock.monotonic())) client.terminate();
     };
     const fail = (error: unknown) => {
       const fault = asError(error);
       send(errorEvent(fault));
       if (NOT_LET_IN.has(fault.code)) client.close(POLICY_VIOLATION);
     };
-    client.on('close', () => gone.abort(new Error('the client closed the connection')));
+    client.on('close', () => {
+      gone.abort(new Error('the client closed the connection'));
+      backlog.end();
+    });
     client.on('error', () => client.close(TOO_MUCH));
     client.on('message', (data, isBinary) => {
       if (waiting >= WAITING_MAX) {
