@@ -10,6 +10,7 @@ import type {
   UserId,
 } from '../src/domain/identifiers.ts';
 import { type ConversationDigest, conversationExtension } from '../src/domain/record/conversation-digest.ts';
+import { erasureExtension, erasureKey, knowsErasure } from '../src/domain/record/erasure.ts';
 import type { ContentPart, IdMark, MediaPart, ToolCallPart } from '../src/domain/record/message-content.ts';
 import { type SealedRecord, sealRecord } from '../src/domain/record/record-codec.ts';
 import type { TombstoneRecord, TurnRecord } from '../src/domain/record/turn-record.ts';
@@ -131,4 +132,15 @@ export function sealedTombstone(
     expiresAtMs: options.expiresAtMs ?? writtenAtMs + 25 * HOUR_MS,
   };
   return sealRecord(record);
+}
+
+/** The erasure of a user, as some node has written it. */
+export function sealedErasure({ userId = 'user', stamp = 1, receiptId = 'ab'.repeat(16) } = {}): SealedRecord {
+  const { record } = sealedTombstone({ key: erasureKey(userId as UserId), expiresAtMs: WRITTEN_AT_MS + 49 * HOUR_MS });
+  return sealRecord({ ...record, extensions: erasureExtension({ stamp, receiptId }) });
+}
+
+/** The same record by a writer that has heard of an erasure of its user. */
+export function knowing({ record }: SealedRecord, stamp: number): SealedRecord {
+  return sealRecord({ ...record, extensions: new Map([...(record.extensions ?? []), ...knowsErasure(stamp)]) });
 }

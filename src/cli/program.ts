@@ -14,6 +14,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/sessions.ts'),
   },
   {
+    name: 'users',
+    description: 'Erase users, on every node.',
+    load: () => import('./commands/users.ts'),
+  },
+  {
     name: 'nodes',
     description: 'List the nodes of a cluster, as one of them sees them; wait until one may go.',
     load: () => import('./commands/nodes.ts'),

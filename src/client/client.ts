@@ -14,6 +14,7 @@ import { SessionDirectory } from './session-directory.ts';
 import type { SessionOptions } from './session-options.ts';
 import { type Fetch, Transport } from './transport.ts';
 import { type PromptOptions, promptRequest } from './turn-request.ts';
+import { UserDirectory } from './user-directory.ts';
 
 export { DiscedgeClientError } from './errors.ts';
 export type { ListedNode, ListedWarming, NodeDirectory } from './node-directory.ts';
@@ -36,6 +37,7 @@ export type {
 export type { ForkedSession, SessionSummary, StoredBranch, StoredSession, StoredTurn, Wire } from './stored-session.ts';
 export type { Fetch } from './transport.ts';
 export type { PromptOptions, TurnOptions } from './turn-request.ts';
+export type { ErasureReceipt, UserDirectory } from './user-directory.ts';
 
 export interface ClientOptions {
   /** URLs of edge nodes, the nearest first; the others are for when it cannot be reached. */
@@ -79,6 +81,8 @@ export type Prompt = string | readonly (string | number)[];
 export class DiscedgeClient {
   /** Stored sessions: list, show, export, fork, delete. */
   readonly sessions: SessionDirectory;
+  /** Users as a whole: erase. */
+  readonly users: UserDirectory;
   readonly #transport: Transport;
   readonly #ring: NodeRing;
   readonly #userId: string | undefined;
@@ -109,6 +113,7 @@ export class DiscedgeClient {
       userId: this.#userId,
       model: this.#model,
     });
+    this.users = new UserDirectory({ transport: this.#transport, ring: this.#ring });
   }
 
   /** A new session, or one to go on with when given an earlier one's `state`. Asks no node. Throws `invalid_use` for an id that no URL leads to. */

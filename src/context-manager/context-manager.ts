@@ -285,7 +285,7 @@ export class ContextManager {
         cost: { promptTokens: prompt.ids.length, usage },
         writtenAtMs: environment.clock.now(),
         isOver: (ms: number) => records.isOver(ms),
-        marks: records.marks,
+        marks: records.marksFor(key, pass.base?.record),
       };
       return newTurnRecord(request, at, answer, options);
     };

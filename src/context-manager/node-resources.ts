@@ -7,6 +7,7 @@ import type { Environment } from '../environment/environment.ts';
 import { Arbitration } from './arbitration/arbitration.ts';
 import { NodeArbiter } from './arbitration/node-arbiter.ts';
 import { TurnGrants } from './arbitration/turn-grants.ts';
+import { ClusterDocuments } from './documents/cluster-documents.ts';
 import type { NodeOptions } from './node-options.ts';
 import { Arrivals } from './sessions/arrivals.ts';
 import { SessionRecords } from './sessions/session-records.ts';
@@ -17,6 +18,7 @@ import { RunningTurns } from './turn/running-turns.ts';
 import { SessionQueue } from './turn/session-queue.ts';
 import { TurnMetrics } from './turn/turn-metrics.ts';
 import { WriteConcerns } from './turn/write-concerns.ts';
+import { Erasures } from './users/erasures.ts';
 
 export interface NodeResourcesParts {
   readonly store: ContextStore;
@@ -46,6 +48,8 @@ export class NodeResources {
   readonly quotas: UserQuotas;
   /** Of all models. */
   readonly keygroups = new Set<KeygroupId>();
+  readonly documents: ClusterDocuments;
+  readonly erasures: Erasures;
   readonly #endGate: () => void;
   readonly #closers: Array<() => void> = [];
 
@@ -58,6 +62,9 @@ export class NodeResources {
     this.running = new RunningTurns(clock, options);
     this.records = new SessionRecords({ store, time, cacheBytesMax: options.contextCacheBytes });
     this.quotas = new UserQuotas(new UserUsage(this.records, () => this.keygroups));
+    const { records, running } = this;
+    this.documents = new ClusterDocuments({ records, options, environment });
+    this.erasures = new Erasures({ records, running, documents: this.documents, options, environment });
     this.writeConcerns = new WriteConcerns(store.sharing, options, environment);
     this.metrics = new TurnMetrics(
       environment.metrics,
@@ -97,6 +104,7 @@ export class NodeResources {
   async close(graceMs: number): Promise<void> {
     for (const closing of this.#closers.splice(0)) closing();
     await this.running.drain(graceMs);
+    this.erasures.close();
     this.#endGate();
   }
 

@@ -3,6 +3,7 @@ import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import type { AnswersElsewhere } from './answers-elsewhere.ts';
 import type { ConversationIndex } from './conversation-index.ts';
+import type { ErasureMarks } from './erasure-marks.ts';
 import type { OnlyHereStatus, ReplicationStatus } from './replication-status.ts';
 import type { TurnArbitration } from './turn-arbitration.ts';
 
@@ -38,6 +39,21 @@ export interface ContextStore {
    * Bounded work per call.
    */
   expire(nowMs: number, only?: SessionKey): Promise<number>;
+
+  /** The erasures that are held: what they are of is refused with `session_deleted`, whenever it comes. */
+  readonly erasures: Pick<ErasureMarks, 'all' | 'of' | 'latest'>;
+
+  /**
+   * Removes what the user's erasures are of, from `after` on; to be called until there is no `next`. Bounded work per call.
+   * Told as sessions that are removed.
+   */
+  erase(userId: UserId, after?: SessionKey): Promise<ErasedPage>;
+
+  /**
+   * Resolves when nothing outside of what is read here has what was erased of the user: no file of the store, no message on its
+   * way. That may take as long as what carries records is away. Throws `store_unavailable`.
+   */
+  wipeErased(userId: UserId): Promise<void>;
 
   status(): Promise<StoreStatus>;
 
@@ -113,6 +129,13 @@ export interface StoredSession {
   readonly keptUntilMs?: number;
   /** Records of this session that could not be decoded. */
   readonly corrupt: number;
+}
+
+export interface ErasedPage {
+  /** Of which something was removed. */
+  readonly sessions: number;
+  /** To go on after; `undefined` where there is nothing more. */
+  readonly next: SessionKey | undefined;
 }
 
 export interface SessionQuery {

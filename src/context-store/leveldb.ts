@@ -1,12 +1,13 @@
 import { compareUtf8 } from '../domain/bytes.ts';
 import type { KeyRing } from '../domain/encryption/key-ring.ts';
-import type { Incarnation, NodeId, SessionKey } from '../domain/identifiers.ts';
+import type { Incarnation, NodeId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { NewerRecord } from '../domain/record/record-version.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
   ContextStore,
+  ErasedPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -20,6 +21,7 @@ import type { ConversationIndex } from './conversation-index.ts';
 import { findConversations } from './leveldb/conversation-table.ts';
 import { takeDataFolder } from './leveldb/data-folder.ts';
 import { DiskReserve } from './leveldb/disk-reserve.ts';
+import { eraseFiles, pageOfUser } from './leveldb/erased-sessions.ts';
 import type { KeyRange } from './leveldb/level-database.ts';
 import { LevelEnvironment } from './leveldb/leveldb-environment.ts';
 import { openDatabase } from './leveldb/open-database.ts';
@@ -174,6 +176,30 @@ export class LevelContextStore implements ContextStore {
           },
     );
     return removed;
+  }
+
+  get erasures(): ContextStore['erasures'] {
+    return this.#level.erasures;
+  }
+
+  async erase(userId: UserId, after?: SessionKey): Promise<ErasedPage> {
+    let sessions = 0;
+    let page: Awaited<ReturnType<typeof pageOfUser>> = { sessions: [], next: undefined };
+    await this.#level.write({
+      load: async (changes) => {
+        const isErased = (record: SealedRecord['record']) => this.#level.erasures.erases(record);
+        page = await this.#level.read((tables) => pageOfUser(tables, { userId, after, isErased }));
+        for (const { key } of page.sessions) await changes.load(key);
+      },
+      decide: (changes) => {
+        for (const session of page.sessions) sessions += changes.erase(session);
+      },
+    });
+    return { sessions, next: page.next };
+  }
+
+  wipeErased(userId: UserId): Promise<void> {
+    return this.#level.read((tables) => eraseFiles(tables, userId));
   }
 
   async status(): Promise<StoreStatus> {

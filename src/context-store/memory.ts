@@ -1,12 +1,20 @@
 import { compareUtf8 } from '../domain/bytes.ts';
+import { ownerOf } from '../domain/documents.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { type ContextId, type SessionKey, type SessionKeyText, sessionKeyText } from '../domain/identifiers.ts';
+import {
+  type ContextId,
+  type SessionKey,
+  type SessionKeyText,
+  sessionKeyText,
+  type UserId,
+} from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
   ContextStore,
+  ErasedPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -16,6 +24,7 @@ import type {
 } from './context-store.ts';
 import type { ConversationIndex } from './conversation-index.ts';
 import { ConversationPlaces } from './conversation-places.ts';
+import { ErasureMarks } from './erasure-marks.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow, summaryOf } from './session-row.ts';
 import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
 import { StoreListeners } from './store-listeners.ts';
@@ -42,6 +51,7 @@ class MemoryStore implements ContextStore {
       return this.#conversations.find(wanted);
     },
   };
+  readonly erasures = new ErasureMarks();
   readonly #conversations = new ConversationPlaces();
   /** Least recently used first: a session is put at the end when it is used. */
   readonly #sessions = new Map<SessionKeyText, MemorySession>();
@@ -62,6 +72,7 @@ class MemoryStore implements ContextStore {
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
     this.#assertOpen();
+    this.erasures.refuse(sealed.record);
     const key = sessionKeyOf(sealed.record);
     const session = this.#sessions.get(sessionKeyText(key));
     refuseOrphan(session?.row, options);
@@ -77,6 +88,7 @@ class MemoryStore implements ContextStore {
     this.#conversations.add(sealed);
     if (first) this.#listeners.tellRemoved(key);
     if (this.#bytes > Math.max(this.#bytesMax, bytesBefore)) this.#evict(sessionKeyText(key));
+    this.erasures.note(sealed.record);
     this.#listeners.tell(sealed, 'here');
   }
 
@@ -119,6 +131,29 @@ class MemoryStore implements ContextStore {
     return removed;
   }
 
+  async erase(userId: UserId): Promise<ErasedPage> {
+    this.#assertOpen();
+    let sessions = 0;
+    for (const session of [...this.#sessions.values()].filter(({ key }) => ownerOf(key) === userId)) {
+      const all = [...session.records.values()];
+      const left = all.filter(({ record }) => !this.erasures.erases(record));
+      if (left.length === all.length) continue;
+      sessions++;
+      this.#remove(session);
+      if (left.length === 0) continue;
+      const { lastUsedAtMs } = session.row;
+      const row = left.reduce<SessionRow | undefined>((row, sealed) => rowWith(row, sealed, lastUsedAtMs), undefined);
+      for (const sealed of left) this.#conversations.add(sealed);
+      const records = new Map(left.map((sealed) => [sealed.hash, sealed]));
+      this.#replace(undefined, { key: session.key, row: row as SessionRow, records });
+    }
+    return { sessions, next: undefined };
+  }
+
+  async wipeErased(): Promise<void> {
+    this.#assertOpen();
+  }
+
   async status(): Promise<StoreStatus> {
     this.#assertOpen();
     return {
@@ -159,6 +194,7 @@ class MemoryStore implements ContextStore {
   }
 
   #remove(session: MemorySession): void {
+    this.erasures.forget(session.key);
     this.#replace(session, undefined);
     this.#forgetConversations(session);
     this.#listeners.tellRemoved(session.key);

@@ -66,6 +66,11 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'There is no conversation of this id: unknown, deleted, expired, or of another cluster.',
   },
+  erasure_not_found: {
+    status: 404,
+    retry: false,
+    meaning: 'No erasure of this user with this receipt is known here: there was none, or it is too long ago.',
+  },
   item_not_found: { status: 404, retry: false, meaning: 'The conversation or response has no item of this id.' },
   route_not_found: { status: 404, retry: false, meaning: 'No such route.' },
   session_not_found: {

@@ -120,6 +120,7 @@ async function assemble(
   told.node = node;
   forgetRemovedSessions(served, node.records, environment);
   if (store.sharing !== undefined) closing.later('keys of the cluster', await shareKeys(asked, node));
+  await node.erasures.resume();
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
   closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));

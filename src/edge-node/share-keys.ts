@@ -1,6 +1,6 @@
 import { type ApiKey, apiKeyJson, mergedKey, readApiKeyJson } from '../access/api-key.ts';
 import type { KeyFolder } from '../access/key-folder.ts';
-import { ClusterDocuments } from '../context-manager/documents/cluster-documents.ts';
+import type { ClusterDocuments } from '../context-manager/documents/cluster-documents.ts';
 import type { NodeResources } from '../context-manager/node-resources.ts';
 import type { Environment } from '../environment/environment.ts';
 import { OneAtATime } from '../waiting/one-at-a-time.ts';
@@ -94,9 +94,8 @@ export class SharedKeys {
 /** Shares the node's keys with its cluster, as they are and as they change. Resolves with what ends it. */
 export async function shareKeys(
   { keys, onReload }: OpenedAccess,
-  { records, options, environment }: NodeResources,
+  { documents, options, environment }: NodeResources,
 ): Promise<() => void> {
-  const documents = new ClusterDocuments({ records, options, environment });
   const shared = new SharedKeys({ keys, documents, environment, documentMs: options.ttlSecondsMax * 1000 });
   onReload(() => void shared.tell());
   return shared.start();

@@ -21,6 +21,7 @@ import { limitRequests } from './request-limits.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { userRoutes } from './routes/users.ts';
 import { checkBySchema } from './schema-check.ts';
 import { cutOffSlowReaders } from './slow-readers.ts';
 import { tlsServerOptions } from './tls-server.ts';
@@ -125,6 +126,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     limitRequests(scope, { accounts: parts.accounts, clock: environment.clock, headers: llamaCpp.limitHeaders });
     leaveOutNothing(scope);
     sessionRoutes(scope, parts);
+    userRoutes(scope, parts);
     nodeRoutes(scope, parts);
     directoryRoutes(scope, parts);
     scope.get('/openapi.json', { config: { access: 'anyone' }, schema: { hide: true } }, async () => app.swagger());

@@ -18,6 +18,7 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
         { name: 'responses', description: "OpenAI's responses: turns by ids of their own" },
         { name: 'conversations', description: "OpenAI's conversations: sessions by ids of their own" },
         { name: 'sessions', description: 'Stored sessions' },
+        { name: 'users', description: 'Users as a whole' },
         { name: 'node', description: 'Node, model and health' },
       ],
     },

@@ -23,6 +23,7 @@ import {
 } from '../../tools/turn-records.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { conversationIndexSuite } from './conversation-index-suite.ts';
+import { erasureSuite } from './erasure-suite.ts';
 
 export type Damage = 'record flipped' | 'record lost' | 'row flipped' | 'row lost';
 
@@ -836,6 +837,7 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
     });
 
     conversationIndexSuite({ store: () => store, reopen, ifPersistent });
+    erasureSuite({ store: () => store, reopen, ifPersistent });
 
     describe('closed', () => {
       test('fails every call with store_unavailable and never looks empty', async () => {

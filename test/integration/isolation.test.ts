@@ -180,6 +180,8 @@ function written(id: string): readonly string[] {
 /** Paths of an operation with the victim's ids in it, in all ways to write them. */
 function pathsOf(path: string, victim: Victim): readonly string[] {
   const ids: Readonly<Record<string, string>> = {
+    user_id: victim.name,
+    receipt_id: 'ab'.repeat(16),
     session_id: victim.session,
     completion_id: victim.completion,
     response_id: victim.response,

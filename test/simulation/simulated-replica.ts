@@ -106,6 +106,18 @@ export class SimulatedReplica implements ContextStore {
     return this.#inner.expire(nowMs, only);
   }
 
+  get erasures() {
+    return this.#inner.erasures;
+  }
+
+  erase(...args: Parameters<ContextStore['erase']>) {
+    return this.#inner.erase(...args);
+  }
+
+  wipeErased(...args: Parameters<ContextStore['wipeErased']>) {
+    return this.#inner.wipeErased(...args);
+  }
+
   status() {
     return this.#inner.status();
   }

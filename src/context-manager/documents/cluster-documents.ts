@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto';
+import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { KeygroupId, RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
+import type { RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
 import { EXTENSION_BYTES_MAX } from '../../domain/record/extensions.ts';
 import type { SessionRecord, TurnRecord } from '../../domain/record/turn-record.ts';
+import type { SessionHistory } from '../../domain/session-history.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 
-/** Every node serves it, whatever its models are. */
-export const DOCUMENTS_KEYGROUP = 'd0c5d0c5d0c5d0c5' as KeygroupId;
-
 /** One kind of document, whose versions make sense in whatever order, and from whichever node, they come. */
-export type DocumentKind = 'api-key';
+export type DocumentKind = 'api-key' | 'erasure-receipt';
 
 /** Leaves room for what else a record carries. */
 export const DOCUMENT_BYTES_MAX = EXTENSION_BYTES_MAX - 1024;
@@ -36,10 +35,16 @@ export class ClusterDocuments {
   }
 
   /**
-   * Adds a version; durable here when it resolves. It lives as long as any session may, unless it is put again. Throws
+   * Adds a version; durable here when it resolves. It lives for `livesMs`, as long as any session may where that is left out,
+   * unless it is put again. Throws
    * RangeError for more than {@link DOCUMENT_BYTES_MAX}, and what the store throws.
    */
-  async put(kind: DocumentKind, id: string, content: Uint8Array): Promise<void> {
+  async put(
+    kind: DocumentKind,
+    id: string,
+    content: Uint8Array,
+    { livesMs = this.#parts.options.ttlSecondsMax * 1000 }: { readonly livesMs?: number } = {},
+  ): Promise<void> {
     if (content.length > DOCUMENT_BYTES_MAX) throw new RangeError(`a document of ${content.length} bytes`);
     const { records, options, environment } = this.#parts;
     const key = keyOf(kind, id);
@@ -54,7 +59,7 @@ export class ClusterDocuments {
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,
-      expiresAtMs: writtenAtMs + options.ttlSecondsMax * 1000,
+      expiresAtMs: writtenAtMs + livesMs,
       turn,
       parent: before?.hash,
       requestDigest: digestOf(content, turn),
@@ -62,8 +67,13 @@ export class ClusterDocuments {
       stop: { kind: 'end' },
       sampling: { temperature: undefined, seed: undefined, maxTokens: undefined },
       payload: { mode: 'items', messages: [] },
-      extensions: new Map([[EXTENSION, content], ...(records.marks.extensions ?? [])]),
+      extensions: new Map([[EXTENSION, content], ...(records.marksFor(key, before?.record).extensions ?? [])]),
     });
+  }
+
+  /** All versions of a document that are here; none where there is no such document. */
+  async versions(kind: DocumentKind, id: string): Promise<readonly Uint8Array[]> {
+    return versionsOf((await this.#parts.records.load(keyOf(kind, id))).history);
   }
 
   /** Every document of a kind, with all its versions here, and until when they live. */
@@ -81,10 +91,7 @@ export class ClusterDocuments {
       });
       for (const { key } of page.sessions) {
         const { history } = await records.load(key);
-        // Of all branches: what was written on either side of a cut is a version like any other.
-        const turns = new Set(history.tips().flatMap((tip) => history.line(tip)));
-        const versions = [...turns].flatMap(({ record }) => contentOf(record) ?? []);
-        yield { id: key.sessionId, versions, expiresAtMs: history.expiresAtMs };
+        yield { id: key.sessionId, versions: versionsOf(history), expiresAtMs: history.expiresAtMs };
       }
       after = page.next;
     } while (after !== undefined);
@@ -106,6 +113,12 @@ function keyOf(kind: DocumentKind, id: string): SessionKey {
 
 function userOf(kind: DocumentKind): UserId {
   return kind as string as UserId;
+}
+
+/** Of all branches: what was written on either side of a cut is a version like any other. */
+function versionsOf(history: SessionHistory): Uint8Array[] {
+  const turns = new Set(history.tips().flatMap((tip) => history.line(tip)));
+  return [...turns].flatMap(({ record }) => contentOf(record) ?? []);
 }
 
 function contentOf(record: SessionRecord): Uint8Array | undefined {

@@ -1,5 +1,6 @@
 import type {
   ContextStore,
+  ErasedPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -10,10 +11,12 @@ import type {
 import type { ConversationPlace, WantedConversation } from '../../context-store/conversation-index.ts';
 import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import { hearsFromAll } from '../../context-store/replication-status.ts';
+import { ownerOf } from '../../domain/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
+import { type SessionKey, type SessionKeyText, sessionKeyText, type UserId } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
+import { erasedBefore, knowsErasure } from '../../domain/record/erasure.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import { type SessionRecord, sessionKeyOf } from '../../domain/record/turn-record.ts';
@@ -150,9 +153,33 @@ export class SessionRecords {
     return (await this.load(key)).history.get(record.parent) !== undefined;
   }
 
-  /** What a record carries that is written now and here: whether its times are to be believed elsewhere. */
-  get marks(): Pick<SessionRecord, 'extensions'> {
-    return markUnsure(this.sharing !== undefined && this.#time.isUnsure);
+  /**
+   * What a record of that session carries that is written now and here, and goes on from `before`: whether its times are to be believed
+   * elsewhere, and of which erasure of its user it is not.
+   */
+  marksFor(key: SessionKey, before?: SessionRecord): Pick<SessionRecord, 'extensions'> {
+    const unsure = markUnsure(this.sharing !== undefined && this.#time.isUnsure);
+    const userId = ownerOf(key);
+    const known = () => (userId === undefined ? 0 : this.#store.erasures.latest(userId));
+    // What goes on from an erased record goes with it, and a record that has come can know of an erasure which has not.
+    const stamp = before === undefined ? known() : erasedBefore(before);
+    if (stamp === 0) return unsure;
+    return { extensions: new Map([...(unsure.extensions ?? []), ...knowsErasure(stamp)]) };
+  }
+
+  /** The erasures of users that are held here; see {@link ContextStore.erasures}. */
+  get erasures(): ContextStore['erasures'] {
+    return this.#store.erasures;
+  }
+
+  /** Removes what a user's erasures are of; see {@link ContextStore.erase}. */
+  erase(...args: Parameters<ContextStore['erase']>): Promise<ErasedPage> {
+    return this.#store.erase(...args);
+  }
+
+  /** See {@link ContextStore.wipeErased}. */
+  wipeErased(userId: UserId): Promise<void> {
+    return this.#store.wipeErased(userId);
   }
 
   /** Whether a session whose records live until `expiresAtMs` is over. */

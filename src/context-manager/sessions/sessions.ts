@@ -158,7 +158,7 @@ export class Sessions {
     await records.write({
       kind: 'tombstone',
       ...key,
-      ...records.marks,
+      ...records.marksFor(key, history.tip?.record),
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,

@@ -70,7 +70,7 @@ export class SummaryWriter {
     const place = joinedExtensions(
       replyEndAlone(kept).extensions,
       summaryMark({ of: hash, through }),
-      records.marks.extensions,
+      records.marksFor(session.key, last).extensions,
     );
     const record: TurnRecord = {
       kind: 'turn',

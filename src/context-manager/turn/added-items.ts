@@ -124,7 +124,8 @@ export class AddedItemsWriter {
     const writtenAtMs = environment.clock.now();
     const kept = base?.record ?? { writtenAtMs: 0, expiresAtMs: options.ttlSeconds * 1000 };
     const ttlMs = request.ttlSeconds === undefined ? kept.expiresAtMs - kept.writtenAtMs : request.ttlSeconds * 1000;
-    const extensions = new Map([...(request.extensions ?? []), ...(records.marks.extensions ?? [])]);
+    const marks = records.marksFor(key, base?.record).extensions ?? [];
+    const extensions = new Map([...(request.extensions ?? []), ...marks]);
     return {
       kind: 'turn',
       ...key,

@@ -54,6 +54,7 @@ async function repairTurn<Pass extends OpenPass>(
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
   const reply = { kind: 'end', text: told.reply, ids, exact: false, stop: { kind: 'limit' }, usage } as const;
   const kept = await prompt.record(reply, { parts: [], calls: [] });
+  const marks = records.marksFor(session.key, base?.record);
   const record = newTurnRecord(
     asTold,
     { ...pass, digest: digestOf(told) },
@@ -61,7 +62,7 @@ async function repairTurn<Pass extends OpenPass>(
       ...{ prompt, stop: { kind: 'limit' }, kept, parts: [], writtenAtMs: environment.clock.now() },
       isOver: (ms) => records.isOver(ms),
       cost: { promptTokens: prompt.ids.length, usage },
-      marks: { extensions: new Map([...repairedExtension(told.contextId), ...(records.marks.extensions ?? [])]) },
+      marks: { extensions: new Map([...repairedExtension(told.contextId), ...(marks.extensions ?? [])]) },
     },
     options,
   );

@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { SessionKeyText, UserId } from '../../domain/identifiers.ts';
+import { parseSessionKeyText, type SessionKeyText, type UserId } from '../../domain/identifiers.ts';
 import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
@@ -113,6 +113,13 @@ export class RunningTurns {
       if (turn.keyText === keyText && turn.stop(reason)) stopped = true;
     }
     return stopped;
+  }
+
+  /** The same for all sessions of a user. */
+  stopUser(userId: UserId, reason: DiscedgeError): void {
+    for (const turn of this.#turns.keys()) {
+      if (turn.keyText !== undefined && parseSessionKeyText(turn.keyText).userId === userId) turn.stop(reason);
+    }
   }
 
   /** As its owner asks: stops the turns of a session, save those whose reply is stored, or is being stored. */

@@ -74,7 +74,6 @@ export class FredReplica extends SharedReplica implements FredStore {
           environment,
         ),
     );
-    replica.rememberDeleted();
     // The text of what is deleted goes from FReD, too, whoever has deleted it.
     replica.onRecord(({ record }) => {
       if (record.kind === 'tombstone') this.wake();

@@ -54,6 +54,16 @@ export interface TableForm<Value> {
   readonly decode: (bytes: Uint8Array, key: Uint8Array) => Value;
 }
 
+/** All keys of a table that begin with `from`, or those from there on and before others. */
+export interface TablePart {
+  readonly prefix: string;
+  readonly from: KeyParts;
+  readonly before?: KeyParts;
+}
+
+/** Of no table. */
+const NO_KEY = new Uint8Array([0]);
+
 /** LevelDB with tables. All throw its errors. */
 export class LevelDatabase {
   readonly #level: Level;
@@ -122,6 +132,26 @@ export class LevelDatabase {
     await this.#level.batch(operations, { sync: true });
   }
 
+  /**
+   * Writes the files anew that hold these parts of tables, so that none of them has what was removed there. Takes reading and
+   * writing them, beside whatever else goes on.
+   */
+  async rewrite(parts: readonly TablePart[]): Promise<void> {
+    // What is in memory alone comes into a file: what was removed, and that it was.
+    await this.#level.compactRange(NO_KEY, NO_KEY);
+    for (const { prefix, from, before } of parts) {
+      const id = prefix.charCodeAt(0);
+      const start = encodeKey(id, from);
+      await this.#rewrite(start, before === undefined ? encodeKeyEnd(id, from) : encodeKey(id, before));
+    }
+  }
+
+  /** The lowest file of a range is written anew only with one that lies over it. Neither key is any entry's. */
+  async #rewrite(start: Uint8Array, end: Uint8Array): Promise<void> {
+    await this.#level.batch([start, end].map((key) => ({ type: 'del' as const, key })));
+    await this.#level.compactRange(start, end);
+  }
+
   /** What is committed now, for as long as `look` takes. */
   async atOnce<T>(look: (snapshot: LevelSnapshot) => Promise<T>): Promise<T> {
     const snapshot = this.#level.snapshot();
@@ -134,7 +164,8 @@ export class LevelDatabase {
 
   /** Writes all files anew, so that none holds any more what was overwritten or removed. On a thread of its own; writes go on. */
   async compact(): Promise<void> {
-    await this.#level.compactRange(new Uint8Array(0), ABOVE_ALL_KEYS, { keyEncoding: 'view' });
+    await this.#level.compactRange(NO_KEY, NO_KEY);
+    await this.#rewrite(NO_KEY, ABOVE_ALL_KEYS);
   }
 
   /** Waits for a write under way; ends the iterators that are open. */

@@ -7,12 +7,14 @@ import {
   sessionKeyText,
 } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
+import type { ErasureMarks } from '../erasure-marks.ts';
 import type { SessionRow } from '../session-row.ts';
 import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
 import { StoreListeners } from '../store-listeners.ts';
 import { type DataFolder, reasonOf } from './data-folder.ts';
 import { DeletedRecords } from './deleted-records.ts';
 import type { DiskReserve } from './disk-reserve.ts';
+import { heldErasures } from './erased-sessions.ts';
 import { FailedCommit } from './failed-commit.ts';
 import { GroupCommit, type Work } from './group-commit.ts';
 import { LogChanges } from './origin-log.ts';
@@ -52,6 +54,7 @@ export class LevelEnvironment {
   readonly listeners: StoreListeners;
   /** Goes on from the start until it is done; `undefined` where there is nothing to do. */
   readonly resealing: Resealing | undefined;
+  readonly erasures: ErasureMarks;
   readonly #parts: LevelEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
@@ -66,12 +69,17 @@ export class LevelEnvironment {
   #cancelMending = () => {};
   #closing: Promise<void> | undefined;
 
-  private constructor(parts: LevelEnvironmentParts, written: WrittenTotals, environment: Environment) {
+  private constructor(
+    parts: LevelEnvironmentParts,
+    held: { readonly written: WrittenTotals; readonly erasures: ErasureMarks },
+    environment: Environment,
+  ) {
     this.#parts = parts;
+    this.erasures = held.erasures;
     this.#environment = environment;
     this.listeners = new StoreListeners(environment.logger);
     this.#tables = parts.tables;
-    this.#written = written;
+    this.#written = held.written;
     this.#isLogged = parts.tables.meta.get([LOGGED]) !== undefined;
     this.#commits = new GroupCommit(
       { begin: () => this.#begin(), commit: (changes) => this.#commit(changes) },
@@ -81,7 +89,9 @@ export class LevelEnvironment {
   }
 
   static async on(parts: LevelEnvironmentParts, environment: Environment): Promise<LevelEnvironment> {
-    return new LevelEnvironment(parts, await readTotals(parts.tables), environment);
+    const { tables } = parts;
+    const held = { written: await readTotals(tables), erasures: await heldErasures(tables) };
+    return new LevelEnvironment(parts, held, environment);
   }
 
   get nodeId(): NodeId {
@@ -193,7 +203,7 @@ export class LevelEnvironment {
     const tables = this.#tables as Tables;
     const deleted = this.#remembersDeleted ? new DeletedRecords(tables) : undefined;
     const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }, deleted) : undefined;
-    const changes = new SessionChanges(tables, log);
+    const changes = new SessionChanges(tables, this.erasures, log);
     const uses = [...this.#usesWaiting.values()];
     this.#usesWaiting.clear();
     for (const { key, usedAtMs } of uses) {
@@ -256,8 +266,14 @@ export class LevelEnvironment {
       this.#evictedSessions += evicted;
       this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: after.totals.bytes });
     }
-    for (const key of changes.removed) this.listeners.tellRemoved(key);
-    for (const { sealed, from } of changes.added) this.listeners.tell(sealed, from);
+    for (const key of changes.removed) {
+      this.erasures.forget(key);
+      this.listeners.tellRemoved(key);
+    }
+    for (const { sealed, from } of changes.added) {
+      this.erasures.note(sealed.record);
+      this.listeners.tell(sealed, from);
+    }
   }
 
   #openTables(): Tables {

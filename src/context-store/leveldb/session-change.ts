@@ -12,7 +12,7 @@ export interface SessionChange {
   added: Map<ContextId, SealedRecord>;
   /** Its keys in the table, where they have been asked for. */
   held: readonly RecordKey[] | undefined;
-  /** Set when the whole session is removed: its keys in the table. */
+  /** Its keys in the table that are removed: all, unless only what came before an erasure goes. */
   removed: readonly RecordKey[] | undefined;
 }
 

@@ -8,9 +8,11 @@ import {
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions, RecordSource } from '../context-store.ts';
+import type { ErasureMarks } from '../erasure-marks.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import { putConversations, removeConversations } from './conversation-table.ts';
+import type { ErasedSession } from './erased-sessions.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
 import { encodeRow } from './row-codec.ts';
 import { changed, live, type SessionChange, usedAt } from './session-change.ts';
@@ -54,13 +56,15 @@ export class SessionChanges {
   /** `undefined` where the store does not replicate. */
   readonly log: LogChanges | undefined;
   readonly #tables: Tables;
+  readonly #erasures: ErasureMarks;
   readonly #changes = new Map<SessionKeyText, SessionChange>();
   readonly #added = new Map<ContextId, AddedRecord>();
   readonly #staleIndexEntries: (() => void)[] = [];
   readonly #rewrites: ((tables: Tables) => void)[] = [];
 
-  constructor(tables: Tables, log?: LogChanges) {
+  constructor(tables: Tables, erasures: ErasureMarks, log?: LogChanges) {
     this.#tables = tables;
+    this.#erasures = erasures;
     this.log = log;
   }
 
@@ -101,6 +105,7 @@ export class SessionChanges {
    */
   append(sealed: SealedRecord, usedAtMs: number, received?: LogPosition): void {
     const change = this.#of(sessionKeyOf(sealed.record));
+    this.#erasures.refuse(sealed.record);
     refuseLateTurn(change.after, sealed);
     if (!this.#holds(change, sealed)) {
       if (sealed.record.kind === 'tombstone' && change.after?.deleted === false) {
@@ -113,6 +118,23 @@ export class SessionChanges {
       this.#added.set(sealed.hash, { sealed, from: received === undefined ? 'here' : 'elsewhere' });
     }
     this.log?.add(sealed, received);
+  }
+
+  /** Removes what is erased of a session that is loaded, and leaves what came after the erasure; 1 where something goes. */
+  erase({ key, erased, left }: ErasedSession): number {
+    const change = this.#of(key);
+    if (erased.length === 0 || change.removed !== undefined) return 0;
+    for (const [keygroup, , , , hash] of erased) {
+      this.log?.noteDeleted(hash as ContextId, keygroup as KeygroupId);
+      this.log?.remove(hash as ContextId, keygroup as KeygroupId);
+    }
+    change.removed = erased;
+    const usedAtMs = change.before?.lastUsedAtMs ?? 0;
+    change.after = [...left, ...change.added.values()].reduce<SessionChange['after']>(
+      (row, sealed) => rowWith(row, sealed, usedAtMs),
+      undefined,
+    );
+    return 1;
   }
 
   /** Throws `session_not_found` for a turn that continues a session which has been removed. */
@@ -270,7 +292,8 @@ export class SessionChanges {
 
   #holds(change: SessionChange, sealed: SealedRecord): boolean {
     if (change.added.has(sealed.hash)) return true;
-    return change.removed === undefined && this.#tables.records.get(recordKey(sealed)) !== undefined;
+    if (change.removed?.some(([, , , , hash]) => hash === sealed.hash)) return false;
+    return this.#tables.records.get(recordKey(sealed)) !== undefined;
   }
 
   #remove(change: SessionChange): void {
@@ -280,7 +303,7 @@ export class SessionChanges {
 
   #clear(change: SessionChange): void {
     if (change.held === undefined) throw new TypeError('a session must be loaded to be removed before it is');
-    change.removed ??= change.held;
+    change.removed = change.held;
     if (this.log !== undefined) {
       for (const [keygroup, , , , hash] of change.removed) this.log.remove(hash as ContextId, keygroup as KeygroupId);
       for (const hash of change.added.keys()) this.log.remove(hash, change.key.keygroup);

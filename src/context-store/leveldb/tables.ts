@@ -38,6 +38,8 @@ export interface Tables extends ConversationTables {
     readonly records: Table<RecordKey, Uint8Array>;
     readonly conversationsOf: Table<RecordKey, Uint8Array>;
   };
+  /** As {@link LevelDatabase.rewrite}. */
+  rewrite: LevelDatabase['rewrite'];
   /** As {@link LevelDatabase.write}. */
   write(ops: () => void): Promise<void>;
   atOnce<T>(look: (snapshot: LevelSnapshot) => Promise<T>): Promise<T>;
@@ -103,6 +105,7 @@ export async function openTables(path: string, seal: RowSeal = UNSEALED): Promis
       records: database.table({ ...records, ...BYTES }),
       conversationsOf: database.table({ ...conversationsOf, ...BYTES }),
     },
+    rewrite: (ranges) => database.rewrite(ranges),
     write: (ops) => database.write(ops),
     atOnce: (look) => database.atOnce(look),
     compact: () => database.compact(),

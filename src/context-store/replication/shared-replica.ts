@@ -1,8 +1,11 @@
-import type { ClusterName, Incarnation, KeygroupId } from '../../domain/identifiers.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { ClusterName, Incarnation, KeygroupId, UserId } from '../../domain/identifiers.ts';
 import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
-import type { Environment } from '../../environment/environment.ts';
+import type { Clock, Environment } from '../../environment/environment.ts';
+import { pause } from '../../waiting/pause.ts';
 import type {
   ContextStore,
+  ErasedPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -37,6 +40,8 @@ export type Described = Partial<Omit<NodeDescription, 'incarnation' | 'keygroups
 
 /** A peer that has not answered by then is not there for whoever looks. */
 const PROBE_WAIT_MS = 2_000;
+/** How often one looks whether what carries records has let go of what is deleted, while somebody waits for that. */
+const CARRIED_LOOK_MS = 200;
 /** A report that comes later counts at the next look. */
 const REPORT_WAIT_MS = 500;
 
@@ -72,6 +77,8 @@ export abstract class SharedReplica implements ContextStore {
   readonly #options: SharedReplicaOptions;
   readonly #instance: string;
   readonly #onlyHere: OnlyHere;
+  readonly #clock: Clock;
+  readonly #ending = new AbortController();
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -79,6 +86,8 @@ export abstract class SharedReplica implements ContextStore {
     const { replica, keygroups } = options;
     const { nodeId, incarnation } = replica;
     this.replica = replica;
+    replica.rememberDeleted();
+    this.#clock = clock;
     this.#options = options;
     this.#instance = random.uuid();
     const applier = new Applier({ replica, logger });
@@ -143,6 +152,25 @@ export abstract class SharedReplica implements ContextStore {
     return this.replica.expire(...args);
   }
 
+  get erasures(): ContextStore['erasures'] {
+    return this.replica.erasures;
+  }
+
+  async erase(...args: Parameters<ReplicaStore['erase']>): Promise<ErasedPage> {
+    const page = await this.replica.erase(...args);
+    this.wake();
+    return page;
+  }
+
+  async wipeErased(userId: UserId): Promise<void> {
+    const { keygroups } = this.#options;
+    while (keygroups.some((keygroup) => this.replica.deletedRecords(keygroup).length > 0)) {
+      this.#ending.signal.throwIfAborted();
+      await pause(this.#clock, CARRIED_LOOK_MS, this.#ending.signal);
+    }
+    await this.replica.wipeErased(userId);
+  }
+
   status(): Promise<StoreStatus> {
     return this.replica.status();
   }
@@ -156,6 +184,7 @@ export abstract class SharedReplica implements ContextStore {
   }
 
   close(): Promise<void> {
+    this.#ending.abort(new DiscedgeError('store_unavailable', 'the context store is closed'));
     this.#closing ??= this.end();
     return this.#closing;
   }

@@ -1,5 +1,4 @@
 import { Type } from 'typebox';
-import { DOCUMENTS_KEYGROUP } from '../../context-manager/documents/cluster-documents.ts';
 import type { ModelDirectory } from '../../context-manager/model-directory.ts';
 import type {
   NodeDescription,
@@ -8,6 +7,7 @@ import type {
   PeerStatus,
   ReplicationStatus,
 } from '../../context-store/replication-status.ts';
+import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
 import type { AppParts } from '../app-parts.ts';
 import { enginesView } from '../engines-view.ts';

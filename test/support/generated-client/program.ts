@@ -27,6 +27,7 @@ let completion_id = '';
 let response_id = '';
 let conversation_id = '';
 let item_id = '';
+let erasure: components['schemas']['ErasureReceipt'] | undefined;
 
 /** A response that was not asked for as a stream is whole. */
 function response(answer: { data?: unknown; error?: unknown }): Response {
@@ -201,6 +202,15 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
   cancelTurn: async () => ok(await client.POST('/sessions/{session_id}/cancel', { params: { path } })).cancelled,
   sayComing: async () => ok(await client.POST('/sessions/{session_id}/coming', { params: { path } })).turn,
   deleteSession: async () => ok(await client.DELETE('/sessions/{session_id}', { params: { path } })).deleted,
+  eraseUser: async () => {
+    const params = { path: { user_id: 'erased' } };
+    erasure = ok(await client.DELETE('/users/{user_id}', { params }));
+    return [erasure.user_id, erasure.nodes.length];
+  },
+  showErasure: async () => {
+    const params = { path: { user_id: 'erased', receipt_id: erasure?.receipt_id ?? '' } };
+    return ok(await client.GET('/users/{user_id}/erasures/{receipt_id}', { params })).user_id;
+  },
 };
 
 // @ts-expect-error a fork needs its place

@@ -67,6 +67,7 @@ async function knownValues(operationId: string): Promise<KnownValues> {
     ...{ input: fc.constantFrom('one', 'two'), instructions: fc.constant('be brief') },
     items: fc.constant([{ type: 'message', role: 'user', content: 'one' }]),
     ...(OF_RESPONSES.test(operationId) && RESPONSE_FIELDS),
+    receipt_id: fc.constant((await node.request('DELETE', '/users/ada')).body.receipt_id),
     session_id: fc.constantFrom(...sessions),
     context_id: fc.constantFrom(...contexts),
     turn: fc.constantFrom(1, 2, 3),

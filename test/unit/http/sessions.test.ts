@@ -230,6 +230,8 @@ it('describes every route in /openapi.json', async () => {
     '/sessions/{session_id}/fork',
     '/slots',
     '/tokenize',
+    '/users/{user_id}',
+    '/users/{user_id}/erasures/{receipt_id}',
     '/v1/chat/completions',
     '/v1/chat/completions/{completion_id}',
     '/v1/chat/completions/{completion_id}/messages',

@@ -19,6 +19,7 @@ import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { bytesToPublish } from '../../replication/delta/delta-log.ts';
 import { originSequenceOf, recordSubject, recordSubjects, streamName } from '../names.ts';
+import { ErasedMessages } from './erased-messages.ts';
 
 /** Records under way to the server at once. One that is refused leaves a gap, which receivers fill by asking. */
 const WINDOW = 64;
@@ -51,6 +52,7 @@ export class Publisher {
   readonly #environment: Environment;
   readonly #news: Bell;
   readonly #stream: string;
+  readonly #erased: ErasedMessages;
   readonly #uncarried = new Set<number>();
   #published = 0;
   #mustLook = false;
@@ -60,6 +62,7 @@ export class Publisher {
     this.#environment = environment;
     this.#news = new Bell(environment.clock);
     this.#stream = streamName({ ...options.log, nodeId: options.log.origin });
+    this.#erased = new ErasedMessages({ ...options, stream: this.#stream });
   }
 
   get log(): OriginLog {
@@ -135,6 +138,7 @@ export class Publisher {
       const entries = await replica.readLog(log, { after: published, limit: WINDOW });
       signal.throwIfAborted();
       if (entries.length === 0) {
+        await this.#erased.erase(manager, published);
         await this.#news.wait(signal);
         continue;
       }
@@ -194,7 +198,10 @@ export class Publisher {
 
   /** 0 when the stream holds nothing: then everything is published again, and receivers skip what they know. */
   async #lastPublished(manager: JetStreamManager): Promise<number> {
-    const { state } = await manager.streams.info(this.#stream);
+    const info = await manager.streams.info(this.#stream);
+    const { state } = info;
+    const noted = this.#erased.publishedUpTo(info);
+    if (noted !== undefined) return noted;
     if (state.messages === 0) return 0;
     const message = await manager.streams.getMessage(this.#stream, { seq: state.last_seq });
     const sequence = message === null ? undefined : originSequenceOf(message.subject);

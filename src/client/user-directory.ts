@@ -1,0 +1,77 @@
+import { DiscedgeClientError } from './errors.ts';
+import type { NodeRing } from './node-ring.ts';
+import { requireSessionId } from './session-id.ts';
+import { listOf, type Wire } from './stored-session.ts';
+import type { ClientRequest, Transport } from './transport.ts';
+
+/** Who has erased everything of a user, and who is awaited, as the node that is asked has heard. */
+export interface ErasureReceipt {
+  readonly receiptId: string;
+  readonly userId: string;
+  readonly erasedAt: Date;
+  /** No node is awaited. */
+  readonly complete: boolean;
+  readonly nodes: readonly {
+    readonly node: string;
+    /** `undefined`: awaited. */
+    readonly confirmedAt: Date | undefined;
+    /** Sessions and documents that it had. */
+    readonly sessions: number | undefined;
+  }[];
+  /** As the node said it. */
+  readonly wire: Wire;
+}
+
+/** Users as a whole. An id that no URL leads to throws `invalid_use`. */
+export class UserDirectory {
+  readonly #transport: Transport;
+  readonly #ring: NodeRing;
+
+  constructor(parts: { readonly transport: Transport; readonly ring: NodeRing }) {
+    this.#transport = parts.transport;
+    this.#ring = parts.ring;
+  }
+
+  /**
+   * Erases everything of a user on every node. Resolves once it is so at the node that is asked; the others confirm on the
+   * receipt, some of them within `maxWaitMs`. Throws `forbidden` for a user who is another's.
+   */
+  async erase(
+    userId: string,
+    { maxWaitMs }: { readonly maxWaitMs?: number | undefined } = {},
+  ): Promise<ErasureReceipt> {
+    const query = maxWaitMs === undefined ? '' : `?max_wait_ms=${maxWaitMs}`;
+    return receiptOf(await this.#json({ method: 'DELETE', path: `${pathOf(userId)}${query}` }));
+  }
+
+  /** Throws `erasure_not_found`. */
+  async erasure(userId: string, receiptId: string): Promise<ErasureReceipt> {
+    const path = `${pathOf(userId)}/erasures/${encodeURIComponent(receiptId)}`;
+    return receiptOf(await this.#json({ method: 'GET', path }));
+  }
+
+  async #json(request: ClientRequest): Promise<Wire> {
+    return (await this.#transport.json(this.#ring, request)) as Wire;
+  }
+}
+
+function receiptOf(wire: Wire): ErasureReceipt {
+  if (typeof wire.receipt_id !== 'string')
+    throw new DiscedgeClientError('the node answered with something else than a receipt', { code: 'reply_malformed' });
+  return {
+    receiptId: wire.receipt_id,
+    userId: String(wire.user_id),
+    erasedAt: new Date(String(wire.erased_at)),
+    complete: wire.complete === true,
+    nodes: listOf(wire.nodes).map(({ node, confirmed_at: at, sessions }) => ({
+      node: String(node),
+      confirmedAt: typeof at === 'string' ? new Date(at) : undefined,
+      sessions: typeof sessions === 'number' ? sessions : undefined,
+    })),
+    wire,
+  };
+}
+
+function pathOf(userId: string): string {
+  return `/users/${encodeURIComponent(requireSessionId(userId))}`;
+}

@@ -1,0 +1,181 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { SessionKey, UserId } from '../../domain/identifiers.ts';
+import { Lifetimes } from '../../domain/lifetimes.ts';
+import { type Erasure, erasureExtension, erasureKey, erasureOf } from '../../domain/record/erasure.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { BackOff } from '../../waiting/back-off.ts';
+import { OneAtATime } from '../../waiting/one-at-a-time.ts';
+import { Pause, pause } from '../../waiting/pause.ts';
+import type { ClusterDocuments } from '../documents/cluster-documents.ts';
+import type { NodeOptions } from '../node-options.ts';
+import type { SessionRecords } from '../sessions/session-records.ts';
+import type { RunningTurns } from '../turn/running-turns.ts';
+import { confirmationBytes, type ErasureReceipt, isConfirmedBy, openingBytes, receiptOf } from './erasure-receipt.ts';
+
+const RECEIPT_BYTES = 16;
+/** A store that has failed is tried again, ever more seldom: what was promised to be erased is erased. */
+const RETRY_FIRST_MS = 1_000;
+const RETRY_MAX_MS = 60_000;
+
+export interface ErasuresParts {
+  readonly records: SessionRecords;
+  readonly documents: ClusterDocuments;
+  readonly running: Pick<RunningTurns, 'stopUser'>;
+  readonly options: Pick<NodeOptions, 'nodeId' | 'incarnation' | 'ttlSecondsMax'>;
+  readonly environment: Pick<Environment, 'clock' | 'logger' | 'random'>;
+}
+
+/**
+ * Erases users: everything that is kept of one, on every node, whoever is there. An erasure is a record that comes to all
+ * nodes; each removes what it is of, refuses what still comes of it, has its files forget it, and then says so on the receipt.
+ */
+export class Erasures {
+  readonly #parts: ErasuresParts;
+  readonly #closing = new AbortController();
+  /** By receipt, the removals under way: with how many sessions went. */
+  readonly #removals = new Map<string, Promise<number>>();
+  readonly #waiting = new Set<Pause>();
+  /** Files are written anew for one erasure after the other. */
+  readonly #wipes = new OneAtATime();
+  readonly #stopListening: () => void;
+
+  constructor(parts: ErasuresParts) {
+    this.#parts = parts;
+    const { records, documents } = parts;
+    const endRecords = records.onRecord(({ record }) => {
+      const erasure = erasureOf(record);
+      if (erasure !== undefined) this.#begin(erasure);
+    });
+    const endReceipts = documents.onArrived('erasure-receipt', () => this.#wake());
+    this.#stopListening = () => {
+      endRecords();
+      endReceipts();
+    };
+  }
+
+  /** Goes on with what an earlier process had begun and not confirmed. Throws what the store throws. */
+  async resume(): Promise<void> {
+    const { documents, records, options } = this.#parts;
+    for (const erasure of records.erasures.all) {
+      const versions = await documents.versions('erasure-receipt', erasure.receiptId);
+      if (!isConfirmedBy(options.nodeId, versions)) this.#begin(erasure);
+    }
+  }
+
+  close(): void {
+    this.#stopListening();
+    this.#closing.abort(new DiscedgeError('shutting_down', 'the node is stopping'));
+  }
+
+  /**
+   * When it resolves the erasure is durable here, and nothing of what it is of is found at this node any more; what other nodes
+   * have confirmed within `waitMs` is on the receipt. Throws what the store throws; asked again, it is another erasure.
+   */
+  async erase(
+    userId: UserId,
+    wait: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<ErasureReceipt> {
+    const { records, documents, options, environment } = this.#parts;
+    const { nodeId, incarnation, ttlSecondsMax } = options;
+    const erasedAtMs = environment.clock.now();
+    const receiptId = Buffer.from(environment.random.bytes(RECEIPT_BYTES)).toString('hex');
+    const peers = records.sharing?.status().peers.filter(({ state }) => state !== 'refused') ?? [];
+    const nodes = [nodeId, ...peers.map((peer) => peer.nodeId)].map((id) => ({ nodeId: id, confirmed: undefined }));
+    const opening: ErasureReceipt = { receiptId, userId, erasedAtMs, nodes };
+    const ttlMsMax = ttlSecondsMax * 1000;
+    const lives = { livesMs: Lifetimes.longestMs(ttlMsMax) };
+    await documents.put('erasure-receipt', receiptId, openingBytes(opening), lives);
+    const stamp = Math.max(erasedAtMs, records.erasures.latest(userId) + 1);
+    const unsure = records.marksFor(erasureKey(userId)).extensions ?? [];
+    await records.write({
+      kind: 'tombstone',
+      ...erasureKey(userId),
+      origin: nodeId,
+      incarnation,
+      writtenAtMs: erasedAtMs,
+      expiresAtMs: Lifetimes.tombstoneExpiresAtMs({ expiresAtMs: 0, deletedAtMs: erasedAtMs, ttlMsMax }),
+      extensions: new Map([...erasureExtension({ stamp, receiptId }), ...unsure]),
+    });
+    await this.#removals.get(receiptId);
+    return (await this.#confirmedBy(opening, wait)) ?? opening;
+  }
+
+  /** As far as is known here; `undefined` for one that is not, or of another user. Throws what the store throws. */
+  async receipt(userId: UserId, receiptId: string): Promise<ErasureReceipt | undefined> {
+    const receipt = receiptOf(receiptId, await this.#parts.documents.versions('erasure-receipt', receiptId));
+    return receipt?.userId === userId ? receipt : undefined;
+  }
+
+  /** The receipt once nobody is awaited, or when the wait is over. */
+  async #confirmedBy(
+    { userId, receiptId }: ErasureReceipt,
+    { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<ErasureReceipt | undefined> {
+    const { clock } = this.#parts.environment;
+    const endMs = clock.monotonic() + waitMs;
+    for (;;) {
+      const leftMs = endMs - clock.monotonic();
+      const news = new Pause(clock, Math.max(0, leftMs), AbortSignal.any([signal, this.#closing.signal]));
+      this.#waiting.add(news);
+      try {
+        const receipt = await this.receipt(userId, receiptId);
+        const isWhole = receipt?.nodes.every(({ confirmed }) => confirmed !== undefined);
+        if (isWhole || leftMs <= 0 || signal.aborted || this.#closing.signal.aborted) return receipt;
+        await news.over;
+      } finally {
+        this.#waiting.delete(news);
+        news.end();
+      }
+    }
+  }
+
+  #wake(): void {
+    for (const waiting of this.#waiting) waiting.end();
+  }
+
+  /** Called in the moment in which the erasure is here: turns under way that began before it must not be stored. */
+  #begin(erasure: Erasure): void {
+    const { userId, receiptId } = erasure;
+    if (this.#removals.has(receiptId)) return;
+    const reason = 'everything of this user was erased while the turn was under way; nothing was stored';
+    this.#parts.running.stopUser(userId, new DiscedgeError('session_deleted', reason));
+    const removal = this.#remove(userId);
+    this.#removals.set(receiptId, removal);
+    void this.#finish(erasure, removal).finally(() => this.#removals.delete(receiptId));
+  }
+
+  /** Never rejects. */
+  async #finish({ userId, receiptId }: Erasure, first: Promise<number>): Promise<void> {
+    const { documents, environment, options } = this.#parts;
+    const backOff = new BackOff({ firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
+    const { signal } = this.#closing;
+    for (let removal = first; !signal.aborted; removal = this.#remove(userId)) {
+      try {
+        const sessions = await removal;
+        await this.#wipes.run(() => this.#parts.records.wipeErased(userId));
+        const confirmation = { node: options.nodeId, at: environment.clock.now(), sessions };
+        const lives = { livesMs: Lifetimes.longestMs(options.ttlSecondsMax * 1000) };
+        await documents.put('erasure-receipt', receiptId, confirmationBytes(confirmation), lives);
+        environment.logger.info('user_erased', { receipt: receiptId, sessions });
+        this.#wake();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        environment.logger.warn('user_not_erased_yet', { receipt: receiptId }, error);
+        await pause(environment.clock, backOff.next(), signal);
+      }
+    }
+  }
+
+  /** Returns how many sessions and documents of the user have gone, or parts of them. */
+  async #remove(userId: UserId): Promise<number> {
+    let sessions = 0;
+    let after: SessionKey | undefined;
+    do {
+      const page = await this.#parts.records.erase(userId, after);
+      sessions += page.sessions;
+      after = page.next;
+    } while (after !== undefined && !this.#closing.signal.aborted);
+    return sessions;
+  }
+}

@@ -1,0 +1,13 @@
+import type { KeygroupId, SessionKey, UserId } from './identifiers.ts';
+
+/** Of what all nodes of a cluster have to know: every node serves it, whatever its models are. */
+export const DOCUMENTS_KEYGROUP = 'd0c5d0c5d0c5d0c5' as KeygroupId;
+
+/** Kinds of documents of which each is about one user, and has that user's id. */
+export const KINDS_ABOUT_USERS: readonly string[] = ['user-preferences', 'user-lifetime'];
+
+/** Whose a session is, or the document that is kept as one; `undefined` for a document that is about no user. */
+export function ownerOf({ keygroup, userId, sessionId }: SessionKey): UserId | undefined {
+  if (keygroup !== DOCUMENTS_KEYGROUP) return userId;
+  return KINDS_ABOUT_USERS.includes(userId) ? (sessionId as string as UserId) : undefined;
+}

@@ -1,0 +1,68 @@
+import { Type } from 'typebox';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { AppParts } from '../app-parts.ts';
+import { clientGone } from '../client-gone.ts';
+import { OF_THE_STORE } from '../possible-errors.ts';
+import { milliseconds, userId } from '../request-fields.ts';
+import type { TypedApp } from '../typed-app.ts';
+import { requireErasable } from '../user-access.ts';
+import { ErasureReceiptReply, receiptView } from '../user-views.ts';
+
+const UserPath = Type.Object({ user_id: userId() });
+const ReceiptPath = Type.Object({
+  ...UserPath.properties,
+  receipt_id: Type.String({ pattern: '^[0-9a-f]{32}$' }),
+});
+const EraseQuery = Type.Object({
+  max_wait_ms: Type.Optional(milliseconds({ description: 'How long to wait for the nodes to confirm.' })),
+});
+
+/** What concerns a user as a whole. */
+export function userRoutes(app: TypedApp, { node, options }: AppParts): void {
+  const { erasures } = node;
+
+  app.delete(
+    '/users/:user_id',
+    {
+      config: { access: 'principal' },
+      schema: {
+        operationId: 'eraseUser',
+        tags: ['users'],
+        summary: 'Erase everything of a user, on every node',
+        description:
+          'Sessions of all models with all that is kept of them, and documents about the user. Nothing of it is found at this node once it is answered; the others erase as soon as they hear of it, and refuse what still comes. The receipt says which nodes have confirmed. The user may begin anew, under the same ids. Its API keys are not revoked.',
+        params: UserPath,
+        querystring: EraseQuery,
+        response: { 200: ErasureReceiptReply },
+        errors: OF_THE_STORE,
+      },
+    },
+    async ({ params, query, principal }, reply) => {
+      requireErasable(principal, params.user_id);
+      const waitMs = Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit);
+      return receiptView(await erasures.erase(params.user_id, { waitMs, signal: clientGone(reply) }));
+    },
+  );
+
+  app.get(
+    '/users/:user_id/erasures/:receipt_id',
+    {
+      config: { access: 'principal' },
+      schema: {
+        operationId: 'showErasure',
+        tags: ['users'],
+        summary: 'Which nodes have erased a user',
+        description: 'As far as this node has heard. Kept a day longer than any session may live.',
+        params: ReceiptPath,
+        response: { 200: ErasureReceiptReply },
+        errors: [...OF_THE_STORE, 'erasure_not_found'],
+      },
+    },
+    async ({ params, principal }) => {
+      requireErasable(principal, params.user_id);
+      const receipt = await erasures.receipt(params.user_id, params.receipt_id);
+      if (receipt !== undefined) return receiptView(receipt);
+      throw new DiscedgeError('erasure_not_found', 'no erasure of this user has this receipt', { param: 'receipt_id' });
+    },
+  );
+}

@@ -1,0 +1,64 @@
+// After a user was erased no file of LevelDB has a word of it: whether the words are in a log, in a young table file or in
+// old ones below others, with other users' records around them, and when the user was the only one of its model.
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { openLevelStore } from '../../../src/context-store/leveldb.ts';
+import type { NodeId, SessionKey, UserId } from '../../../src/domain/identifiers.ts';
+import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
+import { sealedErasure, sessionKey, turnRecord } from '../../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+
+const USER = 'erased-user' as UserId;
+const [BETWEEN, LONELY] = ['eeeeddccbbaa0099', 'ffeeddccbbaa0099'];
+
+function said(key: SessionKey, text: string): SealedRecord {
+  const { payload: _, ...record } = turnRecord({ key });
+  return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
+}
+
+async function filesWith(folder: string, words: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() && (await readFile(join(entry.parentPath, entry.name))).includes(words)) found.push(entry.name);
+  }
+  return found;
+}
+
+test.for([0, 1, 4])('no file has what was erased, with %i starts since it was written', async (starts) => {
+  const folder = await mkdtemp(join(tmpdir(), 'discedge-erased-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const open = () =>
+    openLevelStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: 1_000_000_000 }, virtualEnvironment());
+  let store = await open();
+  // Not repeated within a record, or LevelDB would keep it compressed.
+  const [canary, kept] = ['canary-7f3a91', 'someone-elses-words'];
+  const user = (id: string, keygroup?: string) => sessionKey(id, USER, keygroup);
+  for (let round = 0; round <= starts; round++) {
+    for (let i = 0; i < 20; i++) {
+      await store.append(said(user(`s${round}-${i}`), `${canary}${round}.${i}`));
+      await store.append(said(sessionKey(`s${round}-${i}`, 'before'), kept));
+      await store.append(said(sessionKey(`s${round}-${i}`, 'zero'), kept + 'x'.repeat(20_000)));
+    }
+    // So much of others' before it that it shares no table file with what else goes.
+    for (let i = 0; i < 100; i++) {
+      const words = randomBytes(40_000).toString('base64');
+      await store.append(said(sessionKey(`b${round}-${i}`, 'zero', BETWEEN), words));
+    }
+    await store.append(said(user(`lonely${round}`, LONELY), canary));
+    if (round === starts) break;
+    await store.close();
+    store = await open();
+  }
+  expect(await filesWith(folder, canary)).not.toEqual([]);
+  await store.append(sealedErasure({ userId: USER }));
+  expect(await store.erase(USER)).toEqual({ sessions: 21 * (starts + 1), next: undefined });
+  await store.wipeErased(USER);
+  expect(await filesWith(folder, canary)).toEqual([]);
+  expect((await store.read(sessionKey('s0-0', 'before')))?.records).toHaveLength(1);
+  await store.close();
+  expect(await filesWith(folder, canary)).toEqual([]);
+  expect(await filesWith(folder, kept)).not.toEqual([]);
+});

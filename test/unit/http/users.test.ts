@@ -1,0 +1,120 @@
+// Users as a whole, over HTTP: who may erase whom, what goes, what stays, and what the receipt says.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { newApiKey } from '../../../src/access/api-key.ts';
+import { KeyFolder } from '../../../src/access/key-folder.ts';
+import type { UserId } from '../../../src/domain/identifiers.ts';
+import type { Scope } from '../../../src/domain/principal.ts';
+import { temporaryFolder } from '../../../tools/node-process.ts';
+import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
+
+const folder = temporaryFolder();
+const keys = new KeyFolder(join(folder.path, 'keys'));
+let node: InProcessNode;
+let [ada, bob, service, operator, reader] = ['', '', '', '', ''];
+
+async function newKey(scopes: readonly Scope[], user?: string): Promise<string> {
+  const of = { scopes, user: user as UserId | undefined };
+  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
+  await keys.put(kept);
+  return text;
+}
+
+beforeAll(async () => {
+  ada = await newKey(['user'], 'ada');
+  bob = await newKey(['user'], 'bob');
+  service = await newKey(['service']);
+  operator = await newKey(['operator']);
+  reader = await newKey(['user', 'read-only'], 'ada');
+  node = await startTestNode({ keysDir: keys.path, dataDir: join(folder.path, 'data'), store: 'leveldb' });
+});
+afterAll(async () => {
+  await node.close();
+  folder.remove();
+});
+
+function ask(method: string, path: string, key: string, body?: object): Promise<Answer> {
+  const headers = {
+    authorization: `Bearer ${key}`,
+    ...(body !== undefined && { 'content-type': 'application/json' }),
+  };
+  return node.request(method, path, { headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+}
+
+/** Waits for the node's files to be written anew. */
+const erase = (user: string, key: string) => ask('DELETE', `/users/${user}?max_wait_ms=30000`, key);
+
+const turn = (key: string, fields: object) => ask('POST', '/completion', key, { prompt: 'Hello.', ...fields });
+
+it('a user erases itself: its sessions, responses and completions are gone, and nobody else misses anything', async () => {
+  for (const key of [ada, bob]) {
+    await turn(key, { session_id: 's', turn: 1 });
+    await turn(key, { session_id: 's', turn: 2 });
+  }
+  const response = (await ask('POST', '/v1/responses', ada, { input: 'Hello.', store: true })).body;
+  const messages = [{ role: 'user', content: 'Hello.' }];
+  const completion = (await ask('POST', '/v1/chat/completions', ada, { messages, store: true })).body;
+  const conversation = (await ask('POST', '/v1/conversations', ada, { items: messages })).body;
+  expect((await ask('GET', `/v1/responses/${response.id}`, ada)).status).toBe(200);
+
+  const erased = await erase('ada', ada);
+  expect(erased.status).toBe(200);
+  expect(erased.body).toMatchObject({ user_id: 'ada', complete: true, nodes: [{ state: 'confirmed', sessions: 4 }] });
+  for (const path of [
+    '/sessions/s',
+    `/v1/responses/${response.id}`,
+    `/v1/chat/completions/${completion.id}`,
+    `/v1/conversations/${conversation.id}`,
+  ])
+    expect((await ask('GET', path, ada)).status, path).toBe(404);
+  expect((await ask('GET', '/sessions', ada)).body.data).toEqual([]);
+  expect((await turn(ada, { session_id: 's', turn: 3 })).status).not.toBe(200);
+  expect((await ask('GET', '/sessions/s', bob)).body.turns).toHaveLength(2);
+  const again = await ask('GET', `/users/ada/erasures/${erased.body.receipt_id}`, ada);
+  expect(again.body).toEqual(erased.body);
+});
+
+it('a user begins anew under the same ids, and can be erased again', async () => {
+  await turn(ada, { session_id: 's', turn: 1 });
+  const second = await turn(ada, { session_id: 's', turn: 2 });
+  expect(second.status).toBe(200);
+  await ask('POST', '/sessions/s/fork', ada, { turn: 1, session_id: 'fork' });
+  expect((await ask('GET', '/sessions/s', ada)).body.turns).toHaveLength(2);
+  expect((await ask('DELETE', '/sessions/fork', ada)).status).toBe(200);
+  expect((await ask('GET', '/sessions/fork', ada)).body.error.type).toBe('session_deleted');
+  expect((await erase('ada', ada)).body.nodes).toMatchObject([{ sessions: 2 }]);
+  expect((await ask('GET', '/sessions/s', ada)).status).toBe(404);
+});
+
+it('nobody erases, or asks after, a user who is not theirs, and there is none of that name just the same', async () => {
+  const { receipt_id } = (await erase('ada', operator)).body;
+  await turn(bob, { session_id: 'mine', turn: 1 });
+  for (const name of ['bob', 'nobody']) {
+    expect((await ask('DELETE', `/users/${name}`, ada)).status).toBe(403);
+    expect((await ask('GET', `/users/${name}/erasures/${receipt_id}`, ada)).status).toBe(403);
+  }
+  expect((await ask('DELETE', '/users/ada', reader)).status).toBe(403);
+  expect((await ask('GET', `/users/ada/erasures/${receipt_id}`, reader)).status).toBe(200);
+  expect((await ask('GET', `/users/bob/erasures/${receipt_id}`, service)).body.error.type).toBe('erasure_not_found');
+  expect((await ask('GET', '/sessions/mine', bob)).status).toBe(200);
+});
+
+it('a service and an operator erase whom they name; an operator reads no session for all that', async () => {
+  await turn(service, { session_id: 'x', turn: 1, user_id: 'eve' });
+  expect((await erase('eve', service)).body.nodes).toMatchObject([{ sessions: 1 }]);
+  await turn(service, { session_id: 'x', turn: 1, user_id: 'eve' });
+  expect((await erase('eve', operator)).body.nodes).toMatchObject([{ sessions: 1 }]);
+  expect((await ask('GET', '/sessions?user_id=eve', operator)).status).toBe(403);
+});
+
+it('a turn under way when its user is erased is stopped, and nothing of it is stored', async () => {
+  const words = 'word '.repeat(50);
+  const running = turn(bob, { session_id: 'long', turn: 1, prompt: words, n_predict: 4_000 });
+  while ((await ask('GET', '/nodes?probe=false', operator)).body.nodes[0].load === 0);
+  await erase('bob', bob);
+  const answer = await running;
+  // It may have been stored before; then it is erased.
+  if (answer.status !== 200) expect(answer.body.error.type).toBe('session_deleted');
+  expect((await ask('GET', '/sessions', bob)).body.data).toEqual([]);
+});
