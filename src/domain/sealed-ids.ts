@@ -35,6 +35,25 @@ export class SealedIds {
     return prefix + Buffer.concat(sealed).toString('base64url');
   }
 
+  /**
+   * What `read` makes of the content; `undefined` where it makes nothing of it, as of somebody else's, and for whatever this cluster has not
+   * sealed under this prefix. Which of the two it was is not told by how long it took: each is followed by the other, with `decoy`, an id that
+   * opens and is nobody's.
+   */
+  openFor<T>(
+    prefix: string,
+    id: string,
+    { read, decoy }: { readonly read: (content: Uint8Array) => T | undefined; readonly decoy: string },
+  ): T | undefined {
+    if (!id.startsWith(prefix)) return undefined;
+    const content = this.open(prefix, id);
+    const opened = content && read(content);
+    if (opened !== undefined) return opened;
+    const other = this.open(prefix, content === undefined ? decoy : broken(decoy, prefix));
+    if (other !== undefined) read(other);
+    return undefined;
+  }
+
   /** `undefined` for whatever this cluster has not sealed under this prefix. */
   open(prefix: string, id: string): Uint8Array | undefined {
     if (!id.startsWith(prefix)) return undefined;
@@ -55,4 +74,10 @@ export class SealedIds {
       return undefined;
     }
   }
+}
+
+/** An id like this one, which nobody has sealed. */
+function broken(id: string, prefix: string): string {
+  const first = id[prefix.length] === 'A' ? 'B' : 'A';
+  return prefix + first + id.slice(prefix.length + 1);
 }

@@ -13,9 +13,11 @@ const SUMMARY_BYTES_MAX = 4 * 1_048_576;
 /** Summaries as clients keep them: every node of the cluster reads them, and nobody else reads or makes one. */
 export class Compactions {
   readonly #ids: SealedIds;
+  readonly #decoy: string;
 
   constructor(ids: SealedIds) {
     this.#ids = ids;
+    this.#decoy = this.seal('', 'nobody' as UserId);
   }
 
   seal(summary: string, owner: UserId): string {
@@ -24,15 +26,17 @@ export class Compactions {
 
   /** `undefined` for what no node of this cluster has sealed for this user. */
   open(sealed: string, owner: UserId): string | undefined {
-    const content = this.#ids.open(PREFIX, sealed);
     const head = headOf(owner);
-    if (content === undefined || !head.equals(content.subarray(0, head.length))) return undefined;
-    try {
-      return inflateRawSync(content.subarray(head.length), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
-    } catch {
-      // Sealed by a later version, which packs otherwise.
-      return undefined;
-    }
+    const read = (content: Uint8Array) => {
+      if (!head.equals(content.subarray(0, head.length))) return undefined;
+      try {
+        return inflateRawSync(content.subarray(head.length), { maxOutputLength: SUMMARY_BYTES_MAX }).toString('utf8');
+      } catch {
+        // Sealed by a later version, which packs otherwise.
+        return undefined;
+      }
+    };
+    return this.#ids.openFor(PREFIX, sealed, { read, decoy: this.#decoy });
   }
 }
 

@@ -32,13 +32,29 @@ const VERSION = 1;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const ANONYMOUS_USER = 1;
 const UUID_SESSION = 2;
+/** Has the form of most. */
+const NOBODYS: ResponseRef = {
+  keygroup: '0'.repeat(2 * KEYGROUP_BYTES) as KeygroupId,
+  userId: 'nobody' as UserId,
+  sessionId: '00000000-0000-4000-8000-000000000000' as SessionId,
+  answerId: '0'.repeat(2 * ANSWER_ID_BYTES) as AnswerId,
+};
 
 /** The ids of responses, conversations and their items: the same at every node with the cluster's key. */
 export class ResponseIds {
   readonly #ids: SealedIds;
+  /** By prefix, of nobody's. */
+  readonly #decoys: ReadonlyMap<string, string>;
 
   constructor(ids: SealedIds) {
     this.#ids = ids;
+    const item = { ...NOBODYS, side: 'in', index: 0 } as const;
+    this.#decoys = new Map([
+      ['resp_', this.response(NOBODYS)],
+      ['conv_', this.conversation(NOBODYS)],
+      ['chatcmpl-', this.completion([NOBODYS])],
+      ...ITEM_PREFIXES.map((prefix) => [prefix, this.item(prefix, item)] as const),
+    ]);
   }
 
   response(ref: ResponseRef): string {
@@ -105,17 +121,18 @@ export class ResponseIds {
     principal: Principal,
     read: (reader: ByteReader) => T,
   ): T | undefined {
-    const content = this.#ids.open(prefix, id);
-    if (content === undefined) return undefined;
-    try {
-      const reader = new ByteReader(content);
-      const opened = read(reader);
-      return reader.remaining === 0 && mayUse(principal, opened.userId) ? opened : undefined;
-    } catch (error) {
-      // Sealed by a later version, which knows other contents.
-      if (error instanceof MalformedBytes) return undefined;
-      throw error;
-    }
+    const opens = (content: Uint8Array) => {
+      try {
+        const reader = new ByteReader(content);
+        const opened = read(reader);
+        return reader.remaining === 0 && mayUse(principal, opened.userId) ? opened : undefined;
+      } catch (error) {
+        // Sealed by a later version, which knows other contents.
+        if (error instanceof MalformedBytes) return undefined;
+        throw error;
+      }
+    };
+    return this.#ids.openFor(prefix, id, { read: opens, decoy: this.#decoys.get(prefix) ?? '' });
   }
 }
 

@@ -1,0 +1,202 @@
+// Measures how long refusals take: of somebody else's session and of none, of an id that is sealed for another and of one that
+// nobody sealed, of each kind of wrong key. Which is which must not be told by their times. That the measurement would see it is
+// shown with a node that looks before it refuses, and with a check of keys that stops early.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Access } from '../../src/access/access.ts';
+import { isSecretOf, newApiKey, readApiKeyText } from '../../src/access/api-key.ts';
+import { AskedAccess } from '../../src/access/asked-access.ts';
+import { KeyFolder } from '../../src/access/key-folder.ts';
+import { PrincipalAccounts } from '../../src/access/principal-accounts.ts';
+import { ModelDirectory } from '../../src/context-manager/model-directory.ts';
+import { DiscedgeError } from '../../src/domain/errors.ts';
+import type { NodeId, SessionId, UserId } from '../../src/domain/identifiers.ts';
+import { SealedIds } from '../../src/domain/sealed-ids.ts';
+import { type App, createApp, DIALECTS } from '../../src/http/app.ts';
+import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
+import { canBeTold, timeDifference } from '../support/answer-times.ts';
+import { contextManagerRig, type Rig } from '../support/context-manager-rig.ts';
+
+/** Of refusals by the app: less is lost in any network. */
+const APP = { rounds: 1_500, marginUs: 1.5 };
+const KEYS = { rounds: 3_000, marginUs: 0.7 };
+
+const folder = temporaryFolder();
+const keys = new KeyFolder(join(folder.path, 'keys'));
+let rig: Rig;
+let app: App;
+let access: AskedAccess;
+const key = { ada: '', bob: '', expired: '', revoked: '' };
+
+beforeAll(async () => {
+  rig = await contextManagerRig();
+  const { clock } = rig.environment;
+  for (const name of Object.keys(key) as (keyof typeof key)[]) {
+    const of = { scopes: ['user'], user: name as UserId, ...(name === 'expired' && { expiresAtMs: 1 }) } as const;
+    const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
+    await keys.put(name === 'revoked' ? { ...kept, revokedAtMs: 1 } : kept);
+    key[name] = text;
+  }
+  access = new AskedAccess({ keys, tokens: undefined, clock, onlyLocal: false });
+  app = await appOf(access);
+});
+afterAll(async () => {
+  await app.close();
+  folder.remove();
+});
+
+async function appOf(asked: Access, dialects = DIALECTS): Promise<App> {
+  const { llm, manager: contextManager } = rig;
+  const template = await compileChatTemplate(llm.description, (text, how) => llm.tokenize(text, how));
+  const { name } = llm.description.identity;
+  return createApp(
+    {
+      models: new ModelDirectory([{ name, llm, template, keygroup: contextManager.keygroup, contextManager }]),
+      node: rig.node,
+      access: asked,
+      accounts: new PrincipalAccounts({}, rig.node.environment.clock),
+      ids: new SealedIds(new Uint8Array(32)),
+      metricsText: async () => ({ text: '', contentType: 'text/plain' }),
+      options: {
+        ...{ version: '0', nodeId: 'n' as NodeId, storeName: 'memory', corsOrigins: [], bodyBytesMax: 4096 },
+        ...{ defaultConsistency: 'strong', defaultWriteConcern: 'local', defaultOverflow: 'error', ttlSecondsMax: 600 },
+        ...{ maxWaitMs: 0, replicatedWaitMs: 0, maxWaitMsLimit: 0, keepConversations: true },
+      },
+    },
+    dialects,
+  );
+}
+
+interface Asked {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly url: string;
+  readonly body?: object;
+  readonly as?: string | undefined;
+}
+
+const ask = async ({ method = 'GET', url, body, as = key.bob }: Asked) =>
+  app.inject({
+    method,
+    url,
+    headers: as === '' ? {} : { authorization: `Bearer ${as}` },
+    ...(body && { payload: body }),
+  });
+
+/** Both are answered alike, but for what names them. */
+async function expectAlike(first: Asked, second: Asked): Promise<void> {
+  const [one, other] = [await ask(first), await ask(second)];
+  expect(one.statusCode).toBe(other.statusCode);
+  expect(one.statusCode).toBeGreaterThanOrEqual(400);
+  expect(one.body.length).toBe(other.body.length);
+}
+
+it('the same asked twice cannot be told apart', async () => {
+  const same = () => ask({ url: '/sessions/none' });
+  expect(canBeTold(await timeDifference([same, same], APP))).toBe(false);
+});
+
+describe("somebody else's session, and none", () => {
+  const OPERATIONS: readonly ((session: string) => Asked)[] = [
+    (session) => ({ url: `/sessions/${session}` }),
+    (session) => ({ url: `/sessions/${session}/export` }),
+    (session) => ({ method: 'DELETE', url: `/sessions/${session}` }),
+    (session) => ({ method: 'POST', url: `/sessions/${session}/fork`, body: { turn: 1 } }),
+    (session) => ({ method: 'POST', url: '/completion', body: { prompt: 'x', session_id: session, turn: 2 } }),
+  ];
+  beforeAll(async () => {
+    await rig.turns('hers', { to: 3, user: 'ada', text: 'x'.repeat(200) });
+  });
+
+  it.each(OPERATIONS.map((of) => [`${of('…').method ?? 'GET'} ${of('…').url}`, of] as const))('%s', async (_, of) => {
+    await expectAlike(of('hers'), of('none'));
+    const difference = await timeDifference([() => ask(of('hers')), () => ask(of('none'))], APP);
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  });
+});
+
+describe('an id that is sealed for another, and one that nobody has sealed', () => {
+  const OPERATIONS: readonly [string, string, (id: string) => Asked][] = [
+    ['response', 'shown', (id) => ({ url: `/v1/responses/${id}` })],
+    ['response', 'its input', (id) => ({ url: `/v1/responses/${id}/input_items` })],
+    ['response', 'deleted', (id) => ({ method: 'DELETE', url: `/v1/responses/${id}` })],
+    ['response', 'cancelled', (id) => ({ method: 'POST', url: `/v1/responses/${id}/cancel` })],
+    ['response', 'gone on from', (previous_response_id) => create({ input: 'x', previous_response_id })],
+    ['conversation', 'shown', (id) => ({ url: `/v1/conversations/${id}` })],
+    ['completion', 'shown', (id) => ({ url: `/v1/chat/completions/${id}` })],
+  ];
+  const create = (body: object): Asked => ({ method: 'POST', url: '/v1/responses', body });
+  const ids: Record<string, string> = {};
+  beforeAll(async () => {
+    const post = async (url: string, body: object) => (await ask({ method: 'POST', url, body, as: key.ada })).json().id;
+    ids.response = await post('/v1/responses', { input: 'x' });
+    ids.conversation = await post('/v1/conversations', {});
+    ids.completion = await post('/v1/chat/completions', { messages: [{ role: 'user', content: 'x' }], store: true });
+  });
+
+  it.each(OPERATIONS)('of a %s: %s', async (kind, _, of) => {
+    const sealed = ids[kind] ?? '';
+    const middle = sealed.length >> 1;
+    const garbage = sealed.slice(0, middle) + (sealed[middle] === 'A' ? 'B' : 'A') + sealed.slice(middle + 1);
+    await expectAlike(of(sealed), of(garbage));
+    const difference = await timeDifference([() => ask(of(sealed)), () => ask(of(garbage))], APP);
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  });
+});
+
+describe('keys that do not count', () => {
+  const wrongSecret = () => `${key.ada.slice(0, -1)}${key.ada.endsWith('A') ? 'B' : 'A'}`;
+  const unknownId = () => key.ada.replace(/^dsc_./, key.ada[4] === 'x' ? 'dsc_y' : 'dsc_x');
+  const KINDS: readonly [string, () => string][] = [
+    ['of an unknown id', unknownId],
+    ['none', () => ''],
+    ['expired', () => key.expired],
+    ['revoked', () => key.revoked],
+    ['no key at all', () => 'sk-1234'],
+  ];
+  const tried = (by: Pick<Access, 'authenticate'>, bearer: string) => () => {
+    try {
+      by.authenticate({ bearer });
+    } catch {
+      // It does not count.
+    }
+  };
+
+  it.each(KINDS)('with a wrong secret, and %s: as they are checked', async (_, other) => {
+    const difference = await timeDifference([tried(access, wrongSecret()), tried(access, other())], KEYS);
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  });
+
+  it.each(KINDS)('with a wrong secret, and %s: as they are answered', async (_, other) => {
+    const [one, two] = [
+      { url: '/sessions', as: wrongSecret() },
+      { url: '/sessions', as: other() },
+    ];
+    await expectAlike(one, two);
+    const difference = await timeDifference([() => ask(one), () => ask(two)], APP);
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  });
+
+  it('a check that stops at an unknown id would be seen', async () => {
+    const early: Pick<Access, 'authenticate'> = {
+      authenticate({ bearer = '' }) {
+        const { id = '', secret = '' } = readApiKeyText(bearer) ?? {};
+        const known = keys.get(id);
+        if (known === undefined || !isSecretOf(known, secret)) throw new DiscedgeError('unauthorized', 'no');
+        return { name: id, scopes: new Set(known.scopes), userId: known.user };
+      },
+    };
+    expect(canBeTold(await timeDifference([tried(early, wrongSecret()), tried(early, unknownId())], KEYS))).toBe(true);
+  });
+});
+
+it('a session that is looked at before it is refused would be seen', async () => {
+  const looking = async (session: string) => {
+    const answer = ask({ url: '/sessions/none' });
+    // What a check of the owner after the look-up would cost.
+    await rig.manager.sessions.show('ada' as UserId, session as SessionId).catch(() => {});
+    return answer;
+  };
+  expect(canBeTold(await timeDifference([() => looking('hers'), () => looking('none')], APP))).toBe(true);
+});
