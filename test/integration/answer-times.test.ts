@@ -60,7 +60,14 @@ async function appOf(asked: Access, dialects = DIALECTS): Promise<App> {
       ids: new SealedIds(new Uint8Array(32)),
       metricsText: async () => ({ text: '', contentType: 'text/plain' }),
       options: {
-        ...{ version: '0', nodeId: 'n' as NodeId, storeName: 'memory', corsOrigins: [], bodyBytesMax: 4096 },
+        ...{
+          version: '0',
+          nodeId: 'n' as NodeId,
+          storeName: 'memory',
+          corsOrigins: [],
+          bodyBytesMax: 4096,
+          connectionsMax: 100,
+        },
         ...{ defaultConsistency: 'strong', defaultWriteConcern: 'local', defaultOverflow: 'error', ttlSecondsMax: 600 },
         ...{ maxWaitMs: 0, replicatedWaitMs: 0, maxWaitMsLimit: 0, keepConversations: true },
       },
