@@ -1,10 +1,10 @@
-import { isDeepStrictEqual } from 'node:util';
 import { DiscedgeError } from '../domain/errors.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { within } from '../waiting/within.ts';
 import { ServerConnection } from './http/server-connection.ts';
 import { isClosed } from './http/server-errors.ts';
+import { ServerWatch } from './http/server-watch.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { embeddingsOf } from './llama-server/embeddings.ts';
@@ -63,7 +63,7 @@ export interface LlamaServerOptions {
 export async function connectLlamaServer(options: LlamaServerOptions, environment: Environment): Promise<LlmService> {
   const { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
   const connection = new ServerConnection(LLAMA_SERVER, { url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
-  const describe = (signal?: AbortSignal) => describeServer(connection, { modelName, chatTemplate, signal });
+  const describe = () => describeServer(connection, { modelName, chatTemplate, signal: undefined });
   const facts = await describe();
   const { clock, logger } = environment;
   const localTokenizer = options.localTokenizer && (await LocalTokenizer.open(options.localTokenizer, facts, logger));
@@ -79,7 +79,7 @@ interface LlamaServerParts {
   readonly connection: ServerConnection;
   readonly facts: ServerFacts;
   readonly localTokenizer: LocalTokenizer | undefined;
-  readonly describe: (signal?: AbortSignal) => Promise<ServerFacts>;
+  readonly describe: () => Promise<ServerFacts>;
   readonly environment: Environment;
 }
 
@@ -88,19 +88,19 @@ class LlamaServer implements LlmService {
   readonly description: LlmDescription;
   readonly #parts: LlamaServerParts;
   readonly #slots: SlotTable;
+  readonly #watch: ServerWatch<ReturnType<typeof servedBy>>;
   readonly #warmSlots: SlotWarming;
   readonly #warming: ChunkedWarming;
   /** What ids say, as soon as the server has told it; until then it is asked each time. */
   #vocabulary: Vocabulary | undefined;
   #learning: Promise<void> | undefined;
-  /** It has failed since it was last described, so another server may answer by now. */
-  #isSuspect = false;
   #isClosed = false;
   readonly #closing = new AbortController();
 
   constructor(parts: LlamaServerParts) {
     this.description = parts.facts.description;
     this.#parts = parts;
+    const { connection, describe, facts } = parts;
     const { clock, logger } = parts.environment;
     const account = new WarmAccount();
     const onSlotsNotKept = () =>
@@ -109,6 +109,14 @@ class LlamaServer implements LlmService {
         advice: 'start llama-server with --parallel N; until then sessions find less of their context in its cache',
       });
     this.#slots = new SlotTable(parts.facts.slots, onSlotsNotKept, account);
+    this.#watch = new ServerWatch({
+      ...{ state: servedBy(facts), clock },
+      // Each reply names the model, so silence is no reason to ask.
+      sureMs: Number.POSITIVE_INFINITY,
+      ask: async () => servedBy(await describe()),
+      servesAnother: () => servesAnotherModel(connection.url),
+      onDoubt: () => this.#slots.doubt(),
+    });
     this.#warmSlots = new SlotWarming({
       ...{ slots: this.#slots, clock },
       check: (prompt) => this.#check({ prompt, maxTokens: 0 }),
@@ -130,16 +138,16 @@ class LlamaServer implements LlmService {
     if (this.#isClosed) throw isClosed();
     const ids = await this.#parts.localTokenizer?.tokenize(text, { parseSpecial });
     if (ids !== undefined) return ids;
-    return this.#watched(this.#parts.facts.tokenizer.tokenize(text, { parseSpecial }));
+    return this.#watch.told(() => this.#parts.facts.tokenizer.tokenize(text, { parseSpecial }));
   }
 
   async detokenize(ids: TokenSequence, { special } = { special: false }): Promise<string> {
     const { tokenizer } = this.#parts.facts;
-    if (special) return this.#watched(tokenizer.spell(ids));
+    if (special) return this.#watch.told(() => tokenizer.spell(ids));
     tokenizer.requireInVocabulary(ids);
     if (this.#isClosed) throw isClosed();
     if (this.#vocabulary !== undefined) return this.#vocabulary.textOf(ids);
-    const text = await this.#watched(tokenizer.detokenize(ids));
+    const text = await this.#watch.told(() => tokenizer.detokenize(ids));
     // It answers, so it may tell now what it did not before.
     void this.learnVocabulary();
     return text;
@@ -173,7 +181,7 @@ class LlamaServer implements LlmService {
   }
 
   async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
-    return this.#watched(this.#parts.facts.tokenizer.pieces(ids));
+    return this.#watch.told(() => this.#parts.facts.tokenizer.pieces(ids));
   }
 
   slots(): readonly SlotState[] {
@@ -192,10 +200,12 @@ class LlamaServer implements LlmService {
     let reply: Reply | undefined;
     let warmedTokens = 0;
     try {
-      await this.#expectSameServer(signal);
-      reply = yield* this.#reply(request, lease.slot, signal);
+      await this.#watch.expectSame(signal);
+      const answered = yield* this.#reply(request, lease.slot, signal);
+      await this.#watch.expectSame(signal);
+      reply = answered;
     } catch (error) {
-      throw this.#noticed(error);
+      throw this.#watch.noticed(error);
     } finally {
       warmedTokens = this.#warming.account.found(lease.warm, reply?.end.usage.cachedTokens ?? 0);
       lease.release(reply && outcomeOf(request, reply));
@@ -206,12 +216,11 @@ class LlamaServer implements LlmService {
   }
 
   embed(inputs: readonly (string | TokenSequence)[], signal: AbortSignal): Promise<Embeddings> {
-    return this.#watched(embeddingsOf(this.#parts.connection, inputs, signal));
+    return this.#watch.told(() => embeddingsOf(this.#parts.connection, inputs, signal), signal);
   }
 
   async ready(): Promise<void> {
-    await this.#watched(this.#expectSameServer());
-    await this.#watched(this.#parts.connection.get('health'));
+    await this.#watch.told(() => this.#parts.connection.get('health'));
   }
 
   async close(): Promise<void> {
@@ -258,9 +267,8 @@ class LlamaServer implements LlmService {
   async #fill(prompt: TokenSequence, slot: number, stop: AbortSignal): Promise<GenerationUsage> {
     const signal = AbortSignal.any([this.#closing.signal, stop]);
     const request = { prompt, maxTokens: 0, stop: [], sampling: {}, affinity: undefined, stream: false };
-    await this.#watched(this.#expectSameServer(signal));
     const body = completionBody(request, { maxTokens: 0, slot });
-    const reply = await this.#watched(this.#parts.connection.post('completion', body, signal));
+    const reply = await this.#watch.told(() => this.#parts.connection.post('completion', body, signal), signal);
     return readWholeReply(reply, this.#replyContext(request, signal)).end.usage;
   }
 
@@ -277,29 +285,6 @@ class LlamaServer implements LlmService {
         `The prompt has ${prompt.length} ids and leaves no room for a reply in a context window of ${contextTokens}.`,
       );
     }
-  }
-
-  /** After a failure another server may answer under the same address: one that reads other things into the same ids. */
-  async #expectSameServer(signal?: AbortSignal): Promise<void> {
-    if (!this.#isSuspect) return;
-    const now = await this.#parts.describe(signal);
-    if (!isDeepStrictEqual(servedBy(now), servedBy(this.#parts.facts)))
-      throw servesAnotherModel(this.#parts.connection.url);
-    this.#slots.doubt();
-    this.#isSuspect = false;
-  }
-
-  async #watched<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      throw this.#noticed(error);
-    }
-  }
-
-  #noticed(error: unknown): unknown {
-    if (isLlmFailure(error)) this.#isSuspect = true;
-    return error;
   }
 }
 

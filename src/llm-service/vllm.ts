@@ -4,6 +4,7 @@ import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { ServerConnection } from './http/server-connection.ts';
 import { isClosed } from './http/server-errors.ts';
+import { ServerWatch } from './http/server-watch.ts';
 import type {
   GenerationEvent,
   GenerationPart,
@@ -21,10 +22,9 @@ import { PATHS, requestBody, type VllmApi } from './vllm/generation-request.ts';
 import { type ModelVocabulary, ofGguf } from './vllm/model-vocabulary.ts';
 import { Places } from './vllm/places.ts';
 import { readSampling } from './vllm/sampling.ts';
-import { ServerWatch } from './vllm/server-watch.ts';
 import { shownBytesOf } from './vllm/shown-bytes.ts';
 import { openTokenizerFile } from './vllm/tokenizer-file.ts';
-import { VLLM } from './vllm/vllm-errors.ts';
+import { servesAnotherModel, VLLM } from './vllm/vllm-errors.ts';
 
 export interface VllmOptions {
   /** Where the server listens, e.g. `http://127.0.0.1:8000`; a path is kept as a prefix. */
@@ -98,12 +98,15 @@ interface VllmParts {
   readonly environment: Environment;
 }
 
+/** A vLLM that starts takes longer. */
+const SAME_SERVER_MS = 5_000;
+
 class Vllm implements LlmService {
   readonly program = 'vLLM';
   readonly description: LlmDescription;
   readonly #parts: VllmParts;
   readonly #places: Places;
-  readonly #watch: ServerWatch;
+  readonly #watch: ServerWatch<ServerState>;
   #isClosed = false;
 
   constructor(parts: VllmParts) {
@@ -112,7 +115,11 @@ class Vllm implements LlmService {
     this.#places = new Places(parts.options.parallel ?? PARALLEL_DEFAULT);
     const { connection, state, vocabulary, environment } = parts;
     const onDoubt = () => vocabulary.forget?.();
-    this.#watch = new ServerWatch({ connection, state, clock: environment.clock, onDoubt });
+    this.#watch = new ServerWatch({
+      ...{ state, clock: environment.clock, sureMs: SAME_SERVER_MS, onDoubt },
+      ask: () => askState(connection),
+      servesAnother: () => servesAnotherModel(connection.url),
+    });
   }
 
   get tokenizer(): string {

@@ -457,7 +457,12 @@ describe('a server that becomes another one', () => {
     await expectFailure('llm_unavailable', generate());
     double.answers.completion = completion as Answer;
     double.answers.props = otherTemplate;
-    for (const work of [() => generate(), () => generate({ stream: false }), () => service.ready()]) {
+    const asked = [
+      ...[() => generate(), () => generate({ stream: false }), () => service.ready()],
+      ...[() => service.tokenize('a', { parseSpecial: false }), () => service.pieces(PROMPT)],
+      ...[() => service.detokenize(PROMPT, { special: true })],
+    ];
+    for (const work of asked) {
       expect(await failure(work())).toMatchObject({
         code: 'llm_unavailable',
         message: expect.stringContaining('another model'),
@@ -466,6 +471,48 @@ describe('a server that becomes another one', () => {
     double.answers.props = props as Answer;
     await service.ready();
     await expectUsable();
+  });
+
+  test('is told no text, and what it says of one that it was told is not believed', async () => {
+    const how = { parseSpecial: false };
+    const { tokenize } = double.answers;
+    // One text is under way when another request shows that something has happened.
+    let answer = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      double.answers.tokenize = (request, response) => {
+        if (request.body.content !== 'first') return (tokenize as Answer)(request, response);
+        answer = () => json({ tokens: [7] })(request, response);
+        resolve();
+      };
+    });
+    const first = service.tokenize('first', how);
+    await isAsked;
+    double.answers.completion = (_, response) => response.destroy();
+    await expectFailure('llm_unavailable', generate());
+    double.answers.props = otherTemplate;
+    answer();
+    expect((await failure(first)).message).toContain('another model');
+    const texts: unknown[] = [];
+    double.answers.tokenize = (request, response) => {
+      texts.push(request.body.content);
+      (tokenize as Answer)(request, response);
+    };
+    expect((await failure(service.tokenize('second', how))).message).toContain('another model');
+    expect(texts).not.toContain('second');
+  });
+
+  test('costs no request as long as nothing fails', async () => {
+    const paths: string[] = [];
+    for (const [path, answer] of Object.entries(double.answers)) {
+      double.answers[path] = (request, response) => {
+        paths.push(path);
+        answer(request, response);
+      };
+    }
+    await environment.advance(3_600_000);
+    await service.tokenize('a', { parseSpecial: false });
+    await generate();
+    expect(paths).toEqual(['tokenize', 'completion']);
   });
 
   test('unseen is found out by its reply, before that counts', async () => {

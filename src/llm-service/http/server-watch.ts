@@ -1,37 +1,35 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
-import type { ServerConnection } from '../http/server-connection.ts';
 import { isLlmFailure } from '../llm-service.ts';
-import { askState, type ServerState } from './describe-vllm.ts';
-import { servesAnotherModel } from './vllm-errors.ts';
 
-/** A vLLM that starts takes longer: one heard from within it is still the same. */
-const SAME_SERVER_MS = 5_000;
-
-export interface ServerWatchOptions {
-  readonly connection: ServerConnection;
-  /** What the server served at the start. */
-  readonly state: ServerState;
+export interface ServerWatchOptions<State> {
+  /** What the server serves now, as far as a session would notice a change. */
+  readonly ask: () => Promise<State>;
+  /** What it served at the start. */
+  readonly state: State;
+  readonly servesAnother: () => unknown;
+  /** One heard from within this time is still the same; infinite where only a failure makes it doubtful. */
+  readonly sureMs: number;
   readonly clock: Clock;
   /** What was learned from the server may be another's. */
   readonly onDoubt: () => void;
 }
 
 /** A server that was not heard from, or that failed, may be another by now: one that reads other things into the same ids. */
-export class ServerWatch {
-  readonly #options: ServerWatchOptions;
+export class ServerWatch<State> {
+  readonly #options: ServerWatchOptions<State>;
   /** When it was last known to serve what it did at the start; −∞ in doubt. */
   #sameAtMs: number;
   /** A look that is under way, for all who wait for it. */
   #look: Promise<void> | undefined;
 
-  constructor(options: ServerWatchOptions) {
+  constructor(options: ServerWatchOptions<State>) {
     this.#options = options;
     this.#sameAtMs = options.clock.monotonic();
   }
 
-  /** Throws `llm_unavailable` where another model is served by now. */
+  /** Asks nothing while it is sure. Throws `llm_unavailable` where another model is served by now. */
   async expectSame(signal?: AbortSignal): Promise<void> {
     if (this.#isSureStill()) return;
     this.#look ??= this.#compare();
@@ -74,7 +72,7 @@ export class ServerWatch {
   }
 
   #isSureStill(): boolean {
-    return this.#options.clock.monotonic() - this.#sameAtMs < SAME_SERVER_MS;
+    return this.#options.clock.monotonic() - this.#sameAtMs < this.#options.sureMs;
   }
 
   #doubt(): void {
@@ -85,14 +83,14 @@ export class ServerWatch {
   }
 
   #compare(): Promise<void> {
-    const { connection, state, clock } = this.#options;
+    const { ask, state, servesAnother, clock } = this.#options;
     const startMs = clock.monotonic();
     const isLatest = () => this.#look === look;
     const compare = async () => {
-      const now = await askState(connection);
+      const now = await ask();
       if (!isDeepStrictEqual(now, state)) {
         this.#doubt();
-        throw servesAnotherModel(connection.url);
+        throw servesAnother();
       }
       if (isLatest()) this.#sameAtMs = startMs;
     };
