@@ -51,13 +51,15 @@ export async function checkNodeCertificate(
   return toMs;
 }
 
-async function readCertificates(path: string): Promise<X509Certificate[]> {
+/** Those in a file, the first of which is whose file it is. Throws `certificate_unusable`. */
+export async function readCertificates(path: string): Promise<X509Certificate[]> {
   const blocks = (await read(path)).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw unusable(`${path} holds no certificate`);
   return blocks.map((block) => parse(path, () => new X509Certificate(block)));
 }
 
-async function readKey(path: string): Promise<KeyObject> {
+/** Throws `certificate_unusable`. */
+export async function readKey(path: string): Promise<KeyObject> {
   const text = await read(path);
   return parse(path, () => createPrivateKey(text));
 }

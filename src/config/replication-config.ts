@@ -12,6 +12,8 @@ interface Sharing {
   /** Nodes that are shut out. */
   readonly excluded: readonly NodeId[];
   readonly location: { readonly latitude: number; readonly longitude: number } | undefined;
+  /** Whether records that are not signed by their writer are refused. */
+  readonly requiresSignatures: boolean;
 }
 
 /** Over NATS. */
@@ -83,6 +85,8 @@ export function readNatsReplication(
   if (url !== undefined && certsDir === undefined && !isLoopbackHost(new URL(url).hostname)) {
     complain('store', `(${store}) is another machine, which needs certs-dir; "discedge certs" makes it`);
   }
+  if (settings.requireSignedRecords && certsDir === undefined)
+    complain('requireSignedRecords', 'needs certs-dir, whose key records are signed with');
   const listen = address('natsListen', natsListen);
   if (url === undefined && certsDir === undefined && !isLoopbackHost(listen.host)) {
     complain(
@@ -107,6 +111,7 @@ export function readNatsReplication(
     hub: readHub(settings, nodeId, complain),
     excluded: readExcluded(settings, nodeId, complain),
     certificates: certsDir === undefined ? undefined : certificatesIn(certsDir),
+    requiresSignatures: settings.requireSignedRecords,
     location: readLocation(settings.location, complain),
   };
 }
@@ -133,6 +138,7 @@ export function readFredReplication(
     excluded: readExcluded(settings, nodeId, complain),
     location: readLocation(settings.location, complain),
     certificates: certificatesIn(fredCertsDir ?? ''),
+    requiresSignatures: settings.requireSignedRecords,
     fred: {
       node: fredAddressOf(store) ?? NOWHERE,
       triggerListen: listen,

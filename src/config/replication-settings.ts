@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { list, path, size, text } from './setting-schema.ts';
+import { list, onOff, path, size, text } from './setting-schema.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -88,6 +88,12 @@ export const REPLICATION_SETTINGS = {
         "Folder with this node's `node.key`, `node.crt` and `ca.crt`, as `discedge certs node` makes it: peers then talk over mutual TLS, and may be on other machines.",
     }),
   ),
+  requireSignedRecords: onOff({
+    group: 'Replication',
+    default: false,
+    description:
+      'Refuse records that their writer has not signed with the key of its certificate. Nodes with certificates sign always, and what names a node that is known to sign is refused without its signature. Off, records of builds that do not sign are taken, so that a cluster can be upgraded node by node: switch it on in a new cluster, and in one where all nodes sign once `ttl-seconds-max` has passed.',
+  }),
   fredCertsDir: Type.Optional(
     path({
       group: 'Replication',

@@ -1,6 +1,6 @@
 import type { ContextId, KeygroupId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
-import type { ContextMode } from '../domain/record/turn-record.ts';
+import type { ContextMode, SessionRecord } from '../domain/record/turn-record.ts';
 import type { AnswersElsewhere } from './answers-elsewhere.ts';
 import type { ConversationIndex } from './conversation-index.ts';
 import type { ErasureMarks } from './erasure-marks.ts';
@@ -119,6 +119,8 @@ export interface SharedContexts {
    * nobody had looked. A peer that does not answer is left out. Throws only `signal.reason` on abort.
    */
   fetch?(key: SessionKey, wait: { readonly waitMs: number; readonly signal: AbortSignal }): Promise<number>;
+  /** Seals a record of this node so that the others can tell that it is; absent where nodes have no keys. Throws as `sealRecord`. */
+  seal?(record: SessionRecord): SealedRecord;
 }
 
 export interface StoredSession {

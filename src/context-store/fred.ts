@@ -8,6 +8,7 @@ import { type FredTlsFiles, readFredTls } from './fred/wire/fred-tls.ts';
 import { type TriggeredItem, TriggerService } from './fred/wire/trigger-service.ts';
 import type { ReplicaStore } from './leveldb/replica.ts';
 import type { Described } from './replication/shared-replica.ts';
+import type { Signing } from './replication/signatures/signing.ts';
 export interface FredStoreOptions {
   /** Closed with the store, and when it cannot be opened. */
   readonly replica: ReplicaStore;
@@ -19,6 +20,8 @@ export interface FredStoreOptions {
   /** How FReD reaches that, where it differs: `host:port`. */
   readonly triggerHost?: string | undefined;
   readonly cluster: ClusterName;
+  /** See `SharedReplicaOptions`. */
+  readonly signing?: Signing | undefined;
   /** Records of these are shared. */
   readonly keygroups: readonly KeygroupId[];
   /** Nodes that are shut out, whatever others tell of them. */

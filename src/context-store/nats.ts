@@ -16,6 +16,7 @@ import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
 import type { Announcement, Hello, NodeAnnouncement } from './replication/peers/peer-protocol.ts';
 import { type Described, SharedReplica } from './replication/shared-replica.ts';
+import type { Signing } from './replication/signatures/signing.ts';
 import type { ReplicationStatus } from './replication-status.ts';
 
 export interface NatsStoreOptions {
@@ -43,6 +44,8 @@ export interface NatsStoreOptions {
   readonly streamMaxAgeMs: number;
   /** What other nodes are told of this one. */
   readonly describe?: () => Described;
+  /** See `SharedReplicaOptions`. */
+  readonly signing?: Signing | undefined;
   /** A node has been learned of, or has knocked again; a server with access rules must let it in. */
   readonly onMember?: (nodeId: NodeId) => void;
   /** A node that was let in has been away for too long, and is forgotten. */
@@ -101,6 +104,7 @@ class NatsReplica extends SharedReplica implements NatsStore {
         onKnock: (hello) => this.#knocked(hello),
         turns: this.turns,
         answers: this.answers,
+        signersOf: (origin) => this.applier.signers?.statementsOf(origin) ?? [],
         onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
         hasHub: () => this.directory.hasHub,
       },

@@ -50,7 +50,12 @@ export interface OnlyHereStatus {
 export type PeerState = 'unreachable' | 'silent' | 'refused' | 'connected';
 
 /** Why a record that a peer sent was not taken in. */
-export type RecordRefusal = 'corrupt' | 'oversized' | 'foreign_keygroup' | 'foreign_origin' | 'unknown_sequence';
+export type RecordRefusal =
+  | ('corrupt' | 'oversized' | 'foreign_keygroup' | 'foreign_origin' | 'unknown_sequence')
+  /** It says that a node wrote it which signs what it writes, or every record has to be signed here. */
+  | 'unsigned'
+  /** The node that it names did not sign this. */
+  | 'bad_signature';
 
 export interface PeerStatus {
   readonly nodeId: NodeId;

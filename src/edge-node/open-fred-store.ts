@@ -1,3 +1,4 @@
+import { openSigning } from '../certificates/record-signing.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostAndPort } from '../config/listen-address.ts';
 import type { FredReplicationConfig } from '../config/replication-config.ts';
@@ -17,13 +18,19 @@ type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: 
  */
 export async function openFredReplica(config: FredConfig, environment: Environment): Promise<OpenedStore> {
   const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication, ttlSecondsMax } = config;
-  const { fred, certificates, cluster, excluded, location } = replication;
+  const { fred, certificates, cluster, excluded, location, requiresSignatures } = replication;
+  const recordLifeMs = Lifetimes.carriedMs(ttlSecondsMax * 1000);
   const { openFredStore } = await withGrpc(() => import('../context-store/fred.ts'));
   const encryption = await config.encryption?.keys();
   const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
   exposeResealing(replica, environment.metrics);
   if (encryption?.current !== undefined)
     environment.logger.warn('fred_not_encrypted', { advice: 'what FReD keeps is in the clear: encrypt its disks' });
+  const signer = { nodeId, cluster, requiresSignatures, recordLifeMs };
+  const signing = await openSigning(certificates, signer, replica, environment).catch(async (error) => {
+    await replica.close();
+    throw error;
+  });
   let store: FredStore | undefined;
   return {
     incarnation: replica.incarnation,
@@ -38,7 +45,8 @@ export async function openFredReplica(config: FredConfig, environment: Environme
           cluster,
           excluded,
           ...sharedOf(node, location),
-          itemMaxAgeMs: Lifetimes.carriedMs(ttlSecondsMax * 1000),
+          signing,
+          itemMaxAgeMs: recordLifeMs,
         },
         environment,
       );

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { checkNodeCertificate } from '../certificates/check.ts';
+import { openSigning } from '../certificates/record-signing.ts';
 import { type EdgeNodeConfig, environmentWith } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
@@ -40,10 +41,20 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
   const encryption = await config.encryption?.keys();
   const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
   exposeResealing(replica, environment.metrics);
-  const server = await startServer(config, encryption?.current, environment).catch(async (error) => {
+  const opened = async () => ({
+    signing: await signingOf(),
+    server: await startServer(config, encryption?.current, environment),
+  });
+  const { signing, server } = await opened().catch(async (error) => {
     await replica.close();
     throw error;
   });
+  async function signingOf() {
+    if (certificates === undefined) return undefined;
+    const { requiresSignatures } = replication;
+    const recordLifeMs = Lifetimes.carriedMs(config.ttlSecondsMax * 1000);
+    return openSigning(certificates, { nodeId, cluster, requiresSignatures, recordLifeMs }, replica, environment);
+  }
   let store: NatsStore | undefined;
   return {
     incarnation: replica.incarnation,
@@ -54,6 +65,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           serverUrl: server.url,
           advertisedUrl: server.advertisedUrl,
           tls: certificates,
+          signing,
           cluster,
           peers: replication.peers,
           ...sharedOf(node, replication.location),

@@ -8,6 +8,7 @@ import { type ConsumerConfig, jetstream, jetstreamManager } from '@nats-io/jetst
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { issueNode, readAuthority } from '../../src/certificates/issue.ts';
 import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
 import { natsServerConfig, quoted } from '../../src/context-store/nats/server/server-config.ts';
 import { parseNodeId } from '../../src/domain/identifiers.ts';
@@ -147,6 +148,18 @@ describe.each(await natsPrograms())('with $name', ({ path: program }) => {
   it('does not even hear a node that is shut out', async () => {
     await server.reload(withPeers(['e2', 'e9'], ['e9']));
     await expectGuest(await as('e9'), false);
+  });
+
+  it('refuses a certificate that has expired', async () => {
+    const [certificate, key] = ['ca.crt', 'ca.key'].map((file) => readFileSync(join(ours, file), 'utf8'));
+    const authority = readAuthority({ certificate: certificate as string, key: key as string });
+    const request = { authority, nodeId: parseNodeId('e2'), hosts: ['localhost'], days: 1 };
+    const expired = await issueNode(request, Date.now() - 2 * 86_400_000);
+    const tls = { ca: authority.certificate, cert: expired.certificate, key: expired.key };
+    await expect(connectAs({ url: server.url, nodeId: 'e2' }, { ...NO_RETRY, tls })).rejects.toThrow();
+    const fresh = await issueNode(request, Date.now());
+    const good = { ca: authority.certificate, cert: fresh.certificate, key: fresh.key };
+    connections.push(await connectAs({ url: server.url, nodeId: 'e2' }, { ...NO_RETRY, tls: good }));
   });
 
   it('refuses other authorities, and whoever shows no certificate', async () => {

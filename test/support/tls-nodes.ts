@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openSigning } from '../../src/certificates/record-signing.ts';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
 import {
@@ -8,14 +9,16 @@ import {
   type LeafLink,
   leafServerConfig,
   type NatsServerSettings,
+  type NatsServerTls,
   natsServerConfig,
 } from '../../src/context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
+import type { Signing } from '../../src/context-store/replication/signatures/signing.ts';
 import { type ClusterName, type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
-import { HOUR_MS, KEYGROUP, sealedTurn, sessionKey } from '../../tools/turn-records.ts';
+import { HOUR_MS, KEYGROUP, sessionKey, turnRecord } from '../../tools/turn-records.ts';
 import { eventually } from './sharing-store-node.ts';
 
 const CLUSTER = 'blue' as ClusterName;
@@ -26,6 +29,9 @@ export interface TlsNodeOptions {
   /** Accepts links at `link`, or dials out to this hub there. */
   readonly part?: { readonly link: LeafLink; readonly hub?: NodeId };
   readonly excluded?: readonly string[];
+  /** Off: as a build that does not. */
+  readonly signs?: boolean;
+  readonly requiresSignatures?: boolean;
 }
 
 /** A store with certificates behind a supervised server, which lets in whom the store learns of. */
@@ -33,17 +39,19 @@ export class TlsNode {
   readonly id: NodeId;
   readonly server: NatsServerProcess;
   readonly store: NatsStore;
+  readonly signing: Signing | undefined;
 
-  private constructor(id: NodeId, server: NatsServerProcess, store: NatsStore) {
+  private constructor({ id, server, store, signing }: Pick<TlsNode, 'id' | 'server' | 'store' | 'signing'>) {
     this.id = id;
     this.server = server;
     this.store = store;
+    this.signing = signing;
   }
 
   static async open(
     name: string,
     { program, folder, certificates }: { program: string; folder: string; certificates: string },
-    { peers = [], part, excluded = [] }: TlsNodeOptions,
+    { peers = [], part, excluded = [], signs = true, requiresSignatures = false }: TlsNodeOptions,
   ): Promise<TlsNode> {
     const id = parseNodeId(name);
     const tls = tlsOf(certificates, CLUSTER, name);
@@ -64,9 +72,16 @@ export class TlsNode {
     };
     const server = await supervise({ program, folder: join(folder, name), config });
     const environment = nodeEnvironment({ logLevel: 'silent', nodeId: name });
+    const replica = await openReplica(
+      { folder: join(folder, name, 'replica'), nodeId: id, bytesMax: 1e9 },
+      environment,
+    );
+    const signer = { nodeId: id, cluster: CLUSTER, requiresSignatures, recordLifeMs: HOUR_MS * 100 };
+    const signing = signs ? await openSigning(tls, signer, replica, environment) : undefined;
     const store = await openNatsStore(
       {
-        replica: await openReplica({ folder: join(folder, name, 'replica'), nodeId: id, bytesMax: 1e9 }, environment),
+        replica,
+        signing,
         serverUrl: server.url,
         advertisedUrl: server.url,
         tls,
@@ -85,15 +100,14 @@ export class TlsNode {
       },
       environment,
     );
-    return new TlsNode(id, server, store);
+    return new TlsNode({ id, server, store, signing });
   }
 
   async write(name: string): Promise<SealedRecord> {
-    const sealed = sealRecord({
-      ...sealedTurn({ key: sessionKey(name) }).record,
-      origin: this.id,
-      incarnation: this.store.incarnation,
-    });
+    const now = Date.now();
+    const turn = turnRecord({ key: sessionKey(name), writtenAtMs: now });
+    const record = { ...turn, origin: this.id, incarnation: this.store.incarnation };
+    const sealed = this.store.sharing.seal?.(record) ?? sealRecord(record);
     await this.store.append(sealed);
     return sealed;
   }
@@ -121,6 +135,8 @@ export class TlsNode {
 
 export interface TlsCluster {
   open(name: string, options?: TlsNodeOptions): Promise<TlsNode>;
+  /** What a node of that name has to show. */
+  tls(name: string): NatsServerTls;
   end(): Promise<void>;
 }
 
@@ -136,6 +152,7 @@ export async function startTlsCluster(program: string, names: readonly string[])
       nodes.push(node);
       return node;
     },
+    tls: (name) => tlsOf(certificates, CLUSTER, name),
     async end() {
       for (const node of nodes) await node.stop();
       await rm(folder, { recursive: true });

@@ -10,6 +10,7 @@ import {
 } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
+import { signedLike, unsigned } from '../../domain/record/record-signature.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import { isAnswered, type SessionHistory, type Turn } from '../../domain/session-history.ts';
 import type { TurnAccount } from '../../domain/turn-account.ts';
@@ -147,10 +148,9 @@ export class Forks {
     const copies: SealedRecord[] = [];
     for (const [index, turn] of line.entries()) {
       const there = held[index];
-      const copy = sealRecord({
-        ...copyOf(turn, key, copies.at(-1)?.hash, there?.record ?? header),
-        ...(index === 0 && { extensions: withForkTurns(turn.record.extensions, line.length) }),
-      });
+      const bare = copyOf(turn, key, copies.at(-1)?.hash, there?.record ?? header);
+      const copied = index === 0 ? { ...bare, extensions: withForkTurns(bare.extensions, line.length) } : bare;
+      const copy = there === undefined ? records.seal(copied) : sealRecord(signedLike(copied, there.record));
       if (there !== undefined && there.hash !== copy.hash) throw exists();
       copies.push(copy);
     }
@@ -190,7 +190,7 @@ function withForkTurns(extensions: Extensions | undefined, turns: number): Exten
 /** What the turn was, in another session; `header` says who wrote it when. */
 function copyOf({ record }: Turn, key: SessionKey, parent: ContextId | undefined, header: CopyHeader): TurnRecord {
   const { origin, incarnation, writtenAtMs, expiresAtMs } = header;
-  return { ...record, ...key, parent, origin, incarnation, writtenAtMs, expiresAtMs };
+  return { ...unsigned(record), ...key, parent, origin, incarnation, writtenAtMs, expiresAtMs };
 }
 
 /** Throws `invalid_request` when the branch named ends before the turn named. */

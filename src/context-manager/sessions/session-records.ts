@@ -107,7 +107,12 @@ export class SessionRecords {
 
   /** The record is durable on this node when it resolves (DESIGN §3.8). Throws what `append` throws. */
   write(record: SessionRecord): Promise<SealedRecord> {
-    return this.writeSealed(sealRecord(record));
+    return this.writeSealed(this.seal(record));
+  }
+
+  /** A record of this node, as it is to be written: signed where the nodes have keys. Throws RangeError for what no record may say. */
+  seal(record: SessionRecord): SealedRecord {
+    return this.sharing?.seal?.(record) ?? sealRecord(record);
   }
 
   async writeSealed(sealed: SealedRecord): Promise<SealedRecord> {

@@ -11,7 +11,6 @@ import {
   type UserId,
 } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
-import { sealRecord } from '../../domain/record/record-codec.ts';
 import type { Message, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TurnAccount } from '../../domain/turn-account.ts';
@@ -105,7 +104,7 @@ export class AddedItemsWriter {
         refuseTooMany(request, pass);
         await requireRoom(request, pass);
       }
-      const record = sealed(this.#recordOf(key, request, pass));
+      const record = this.#sealed(this.#recordOf(key, request, pass));
       task.startCommitting();
       await records.writeSealed(record);
       outcome = 'stored';
@@ -116,6 +115,15 @@ export class AddedItemsWriter {
     } finally {
       release?.();
       pass.held.end(outcome);
+    }
+  }
+
+  #sealed(record: TurnRecord) {
+    try {
+      return this.#parts.node.records.seal(record);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new DiscedgeError('invalid_request', `this cannot be stored: ${error.message}`);
     }
   }
 
@@ -185,15 +193,6 @@ function requireCalls(messages: readonly Message[], { base, session }: Pick<Open
   }
   const [callId] = missing;
   if (callId !== undefined) throw callNotFound(callId);
-}
-
-function sealed(record: TurnRecord) {
-  try {
-    return sealRecord(record);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new DiscedgeError('invalid_request', `this cannot be stored: ${error.message}`);
-  }
 }
 
 function claimOf(request: AddRequest): GateRequest {

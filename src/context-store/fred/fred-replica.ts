@@ -190,6 +190,7 @@ export class FredReplica extends SharedReplica implements FredStore {
         onCheck: () => this.#own.checkNow(),
         turns: this.turns,
         answers: this.answers,
+        signersOf: (origin) => this.applier.signers?.statementsOf(origin) ?? [],
         onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
       },
       data,

@@ -23,6 +23,12 @@ export function guestName(cluster: ClusterName): string {
   return `_@${cluster}`;
 }
 
+/** The nodes that a certificate is of, of whatever cluster, as its alternative names say. */
+export function nodesNamedIn(subjectAltName: string | undefined): string[] {
+  const names = subjectAltName?.split(', ') ?? [];
+  return names.flatMap((name) => /^email:([A-Za-z0-9][\w-]*)@/.exec(name)?.[1] ?? []);
+}
+
 /** A keygroup's short name: four base-36 digits, as it is sent twice with each record. Two keygroups may share one. */
 export function keygroupCode(keygroup: KeygroupId): string {
   return (Number.parseInt(keygroup.slice(0, 12), 16) % 36 ** 4).toString(36).padStart(4, '0');

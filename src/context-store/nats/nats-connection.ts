@@ -1,10 +1,11 @@
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import type { NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { BackOff } from '../../waiting/back-off.ts';
 import { pause } from '../../waiting/pause.ts';
 import { connectionFailure } from './failure-text.ts';
-import { inboxPrefix } from './names.ts';
+import { inboxPrefix, nodesNamedIn } from './names.ts';
 import type { NatsServerTls } from './server/server-config.ts';
 import './socket-errors.ts';
 
@@ -24,6 +25,24 @@ export interface NatsConnectionOptions {
   /** Who connects. */
   readonly nodeId: NodeId;
   readonly tls: Omit<NatsServerTls, 'cluster'> | undefined;
+  /** Whose server it is; `undefined` where it need not be any node's. */
+  readonly peer?: NodeId | undefined;
+}
+
+/**
+ * Beside the host, which is a machine's: a certificate that names another node is not this peer's, whatever the node says that
+ * listens there. One that names none is of a server that no node runs. The client hands all this on to Node.js.
+ */
+function identityCheck(peer: NodeId | undefined): object {
+  if (peer === undefined) return {};
+  return {
+    checkServerIdentity(host: string, certificate: PeerCertificate): Error | undefined {
+      const named = nodesNamedIn(certificate.subjectaltname);
+      if (named.length > 0 && !named.includes(peer))
+        return new Error(`its certificate is ${named.join(' and ')}'s, not ${peer}'s`);
+      return checkServerIdentity(host, certificate);
+    },
+  };
 }
 
 /** Whoever has something to do over a connection. */
@@ -184,7 +203,9 @@ export class NatsServerConnection {
       noRandomize: true,
       name: nodeId,
       inboxPrefix: inboxPrefix(nodeId),
-      ...(tls && { tls: { certFile: tls.certFile, keyFile: tls.keyFile, caFile: tls.caFile } }),
+      ...(tls && {
+        tls: { certFile: tls.certFile, keyFile: tls.keyFile, caFile: tls.caFile, ...identityCheck(this.#options.peer) },
+      }),
       timeout: CONNECT_WAIT_MS,
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_WAIT_MS,

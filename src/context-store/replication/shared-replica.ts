@@ -1,6 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, Incarnation, KeygroupId, UserId } from '../../domain/identifiers.ts';
+import { sealSigned } from '../../domain/record/record-signature.ts';
 import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
+import type { SessionRecord } from '../../domain/record/turn-record.ts';
 import type { Clock, Environment } from '../../environment/environment.ts';
 import { pause } from '../../waiting/pause.ts';
 import type {
@@ -34,6 +36,7 @@ import { ReplicaAcks } from './publish/replica-acks.ts';
 import { Applier } from './pull/applier.ts';
 import { GapFills } from './pull/gap-fills.ts';
 import { SessionFetches } from './pull/session-fetches.ts';
+import type { Signing } from './signatures/signing.ts';
 
 /** What a node says of itself, beside what its store knows. */
 export type Described = Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
@@ -52,6 +55,8 @@ export interface SharedReplicaOptions {
   readonly keygroups: readonly KeygroupId[];
   /** What other nodes are told of this one. */
   readonly describe?: () => Described;
+  /** This node's key, and what is known of the others'; without it records are not signed. */
+  readonly signing?: Signing | undefined;
 }
 
 /** The other nodes, as a transport finds them. */
@@ -83,14 +88,14 @@ export abstract class SharedReplica implements ContextStore {
   #closing: Promise<void> | undefined;
 
   constructor(options: SharedReplicaOptions, { clock, logger, random }: Environment) {
-    const { replica, keygroups } = options;
+    const { replica, keygroups, signing } = options;
     const { nodeId, incarnation } = replica;
     this.replica = replica;
     replica.rememberDeleted();
     this.#clock = clock;
     this.#options = options;
     this.#instance = random.uuid();
-    const applier = new Applier({ replica, logger });
+    const applier = new Applier({ replica, logger, signers: signing?.signers });
     this.applier = applier;
     const holders = (keygroup: KeygroupId) =>
       keygroups.includes(keygroup) ? this.directory.peers.sessionHolders(keygroup) : [];
@@ -124,6 +129,7 @@ export abstract class SharedReplica implements ContextStore {
       awaitReplicated: (hash, waitMs, signal) => this.#onlyHere.awaitReplicated(hash, keygroups, { waitMs, signal }),
       fetch: (...args) => fetches.fetch(...args),
       fetching: (key) => fetches.underWay(key),
+      ...(signing !== undefined && { seal: (record: SessionRecord) => sealSigned(record, signing) }),
     };
   }
 
@@ -214,7 +220,7 @@ export abstract class SharedReplica implements ContextStore {
   /** What other nodes are told of this one, wherever they reach it. */
   protected describe(): NodeAnnouncement {
     const { replica } = this;
-    const { cluster, keygroups, describe } = this.#options;
+    const { cluster, keygroups, describe, signing } = this.#options;
     const { httpUrl, models = [], location, load } = describe?.() ?? {};
     const [model] = models;
     return {
@@ -232,6 +238,7 @@ export abstract class SharedReplica implements ContextStore {
       handsOutSessions: true,
       arbitratesTurns: true,
       tellsOfAnswers: true,
+      ...(signing !== undefined && { signer: signing.statement }),
     };
   }
 

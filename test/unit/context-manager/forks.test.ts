@@ -1,9 +1,12 @@
 // Forks sessions from every turn and branch, in both modes, twice at once, with a store that fails half-way and a source
 // that is deleted, expired, running, elsewhere or somebody else's. A fork must be the source's first turns, id for id, and
 // from then on neither session may feel the other.
+import { generateKeyPairSync } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fork, ForkRequest } from '../../../src/context-manager/sessions/forks.ts';
+import { isSignedWith, keyIdOf, signWith } from '../../../src/context-store/replication/signatures/node-key.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
+import { sealSigned, signatureOf } from '../../../src/domain/record/record-signature.ts';
 import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig, replicaRig, textOf } from '../../support/context-manager-rig.ts';
 import type { ProbedStore } from '../../support/probed-store.ts';
@@ -345,4 +348,18 @@ describe('of a turn that has not arrived', () => {
     await node.environment.advance(1000);
     expect(await late).toMatchObject({ code: 'context_stale', retryAfterMs: expect.any(Number) });
   });
+});
+
+it('every record of a node that has a key is signed, a copy anew, and a fork that is asked for again is the one that is there', async () => {
+  const node = await replicaRig();
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const signer = { keyId: keyIdOf(publicKey), sign: (message: Uint8Array) => signWith(privateKey, message) };
+  Object.assign(node.store.sharing, { seal: (record: TurnRecord) => sealSigned(record, signer) });
+  for (const turn of [1, 2]) await node.turn({ session: 's', turn });
+  expect((await fork({ turn: 2 }, { from: node })).replayed).toBe(false);
+  expect((await fork({ turn: 2 }, { from: node })).replayed).toBe(true);
+  const signed = [...node.records('s'), ...node.records('copy')].map(({ record }) => signatureOf(record));
+  expect(signed).toHaveLength(4);
+  for (const each of signed)
+    expect(isSignedWith(publicKey, each?.message as Uint8Array, each?.signature as Uint8Array)).toBe(true);
 });

@@ -68,7 +68,7 @@ function receiver(
     positionOf: (hash: ContextId) => (held.has(Number.parseInt(hash, 16)) ? {} : undefined),
   } as unknown as ReplicaStore;
   const applier = {
-    open: ({ bytes }: { bytes: Uint8Array }) => {
+    openFrom: async (_: Holder, { bytes }: { bytes: Uint8Array }) => {
       if (newer.includes(bytes[0] as number)) throw new NewerRecord(9);
       return refused.includes(bytes[0] as number) ? undefined : {};
     },

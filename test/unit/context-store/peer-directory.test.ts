@@ -38,7 +38,11 @@ test('of nodes that are refused as many are told of as a cluster may have', asyn
 });
 
 /** A directory in which no peer is ever reached, and what it remembers. */
-function lonelyDirectory(environment = virtualEnvironment(), noted = new Map<string, string>()) {
+function lonelyDirectory(
+  environment = virtualEnvironment(),
+  noted = new Map<string, string>(),
+  signers: object | undefined = undefined,
+) {
   const departed: string[] = [];
   const home = { join() {}, async leave() {}, isConnected: false, bytes: { in: 0, out: 0 } };
   const directory = new PeerDirectory(
@@ -56,7 +60,7 @@ function lonelyDirectory(environment = virtualEnvironment(), noted = new Map<str
         logs: () => [],
         cursor: () => ({ sequence: 0, streamSequence: 0 }),
       },
-      applier: { held: { versionNeededFor: () => undefined }, refusedBy: () => ({}) },
+      applier: { held: { versionNeededFor: () => undefined }, refusedBy: () => ({}), signers },
       acks: { note() {}, forget() {} },
       describe: () => announcement('e1', 'blue'),
       onMember() {},
@@ -91,6 +95,18 @@ test('a node beyond the limit is told so, and taken once another has been away f
   expect(directory.refusedNodes).toEqual({});
   expect(departed).toHaveLength(1);
   expect(directory.peers.statuses.map(({ nodeId }) => nodeId)).toContain('late');
+  await directory.close();
+});
+
+test('nodes that nothing proves make room at once for one with a certificate, and for none like themselves', async () => {
+  const proved = new Set<string>(['real']);
+  const signers = { learn: () => false, isProved: (nodeId: string) => proved.has(nodeId), mayTakePart: () => true };
+  const { directory, departed, greet } = lonelyDirectory(undefined, undefined, signers);
+  for (let i = 0; directory.peers.statuses.length < NODES_MAX - 1; i++) await greet(`ghost-${i}`);
+  expect(await greet('ghost')).toMatchObject({ refused: 'cluster_full' });
+  expect((await greet('real')).refused).toBeUndefined();
+  expect(directory.peers.statuses.map(({ nodeId }) => nodeId)).toContain('real');
+  expect(departed).toHaveLength(1);
   await directory.close();
 });
 

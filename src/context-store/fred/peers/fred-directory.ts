@@ -70,6 +70,7 @@ export class FredDirectory {
         excluded: options.excluded,
         peer: (nodeId) => this.peers.get(nodeId),
         hasRoom: () => this.#hasRoom(),
+        signers: options.applier.signers,
       },
       environment.logger,
     );

@@ -211,7 +211,8 @@ export class FredPeer {
         const hello = this.#hello();
         const reply = await abortable(this.calls.hello(hello), signal);
         silence.reset();
-        const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node });
+        const { signers } = this.#options.applier;
+        const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node, signers });
         if (refusal === undefined) {
           this.#accept(reply);
           await this.#catchUp.run(reply, signal);

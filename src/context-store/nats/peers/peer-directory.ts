@@ -4,6 +4,7 @@ import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { Admission } from '../../replication/peers/admission.ts';
 import { type KnownMember, KnownMembers } from '../../replication/peers/known-members.ts';
+import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import {
   type Hello,
   type HelloReply,
@@ -55,6 +56,8 @@ export class PeerDirectory {
   #cancelAging = () => {};
   #areLogsLeftOut = false;
   readonly #catchingUp = new OneAtATime();
+  /** Nodes that were heard of, whose keys are asked for. */
+  readonly #asking = new Set<NodeId>();
   #isClosed = false;
 
   constructor(options: PeerDirectoryOptions, environment: Environment) {
@@ -66,7 +69,8 @@ export class PeerDirectory {
         own: options.describe,
         excluded: options.excluded ?? [],
         peer: (nodeId) => this.peers.get(nodeId),
-        hasRoom: () => this.#hasRoom(),
+        hasRoom: (nodeId) => this.#hasRoom(nodeId),
+        signers: options.applier?.signers,
       },
       environment.logger,
     );
@@ -141,7 +145,7 @@ export class PeerDirectory {
   #learn(member: KnownMember): void {
     const { nodeId } = member;
     if (this.#isClosed || nodeId === this.#options.replica.nodeId || this.peers.has(nodeId)) return;
-    if (!this.#hasRoom()) {
+    if (!this.#hasRoom(nodeId)) {
       this.#admission.refuse(nodeId, 'cluster_full');
       return;
     }
@@ -169,7 +173,7 @@ export class PeerDirectory {
           this.#options.onAccepted();
         },
         onMembers: (members) => {
-          for (const told of members) this.#learn(told);
+          for (const told of members) this.#heardOf(told, link.calls);
         },
         onChange: () => this.peers.lookAround(link),
         isHandedOut: (log) => this.peers.handsOut(log),
@@ -184,13 +188,40 @@ export class PeerDirectory {
     return link;
   }
 
-  /** Whether one more node can be known; a departed one is forgotten for that. */
-  #hasRoom(): boolean {
+  /** Whoever is in the cluster can tell of nodes that are not: where nodes have keys, one is learned once its is proved. */
+  #heardOf(member: Member, from: PeerCalls): void {
+    const { signers } = this.#options.applier;
+    const { nodeId } = member;
+    if (signers === undefined || signers.isProved(nodeId)) {
+      this.#learn(member);
+      return;
+    }
+    if (this.peers.has(nodeId) || this.#asking.has(nodeId) || this.#asking.size >= NODES_MAX) return;
+    this.#asking.add(nodeId);
+    from
+      .signers(nodeId)
+      .catch(() => [])
+      .then((statements) => {
+        for (const statement of statements) signers.learn(nodeId, statement);
+        if (signers.mayTakePart(nodeId)) this.#learn(member);
+        else this.#admission.refuse(nodeId, 'unproved');
+      })
+      .finally(() => this.#asking.delete(nodeId));
+  }
+
+  /** Whether that node can be known; a departed one is forgotten for that, and for one that is proved one that is not. */
+  #hasRoom(nodeId: NodeId): boolean {
     if (this.peers.size < NODES_MAX - 1) return true;
-    const departed = this.#members.longestAway((nodeId) => this.#mayForget(nodeId));
-    if (departed === undefined) return false;
-    this.#forget(departed);
+    const goes = this.#members.longestAway((other) => this.#mayForget(other)) ?? this.#unprovedFor(nodeId);
+    if (goes === undefined) return false;
+    this.#forget(goes);
     return true;
+  }
+
+  #unprovedFor(newcomer: NodeId): NodeId | undefined {
+    const { signers } = this.#options.applier;
+    if (signers?.isProved(newcomer) !== true) return undefined;
+    return [...this.peers.keys()].find((nodeId) => !signers.isProved(nodeId) && this.#mayForget(nodeId));
   }
 
   /** Not one that the configuration names. */
@@ -235,7 +266,7 @@ export class PeerDirectory {
     if (nodeId === ownHub || (hub !== undefined && (hub === replica.nodeId || hub === ownHub)))
       return hubRoute(home, { peer: nodeId, hub: ownHub ?? replica.nodeId });
     if (natsUrl !== undefined && (tls !== undefined || isLoopbackUrl(natsUrl)))
-      return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls }, this.#environment);
+      return directRoute({ url: natsUrl, nodeId: replica.nodeId, tls, peer: nodeId }, this.#environment);
     const gateway = hub === undefined ? undefined : this.peers.get(hub)?.route;
     if (hub === undefined || gateway === undefined || gateway.isThroughHub) return undefined;
     return hubRoute(gateway.connection, { peer: nodeId, hub });

@@ -195,7 +195,8 @@ export class PeerLink {
       try {
         const reply = await abortable(this.calls.hello(hello), signal);
         this.#silence.reset();
-        const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node });
+        const { signers } = this.#options.applier;
+        const refusal = whyRefused(reply, { expected: this.nodeId, own: hello.node, signers });
         if (refusal === undefined) {
           await this.#accept(nats, reply);
           await this.#catchUp.run(reply, signal);

@@ -14,7 +14,7 @@ import { hearKnock, hearRequest, type KnockParts } from '../peers/heard-requests
 import { Publisher } from './publisher.ts';
 
 export interface HomeServerOptions
-  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport' | 'turns' | 'answers'>,
+  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport' | 'turns' | 'answers' | 'signersOf'>,
     Pick<KnockParts, 'onKnock'> {
   readonly url: string;
   readonly tls: NatsConnectionOptions['tls'];

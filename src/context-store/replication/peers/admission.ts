@@ -1,5 +1,6 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
 import type { Logger } from '../../../environment/environment.ts';
+import type { KnownSigners } from '../signatures/known-signers.ts';
 import { EarlierStarts } from './earlier-starts.ts';
 import type { PeerCalls } from './peer-calls.ts';
 import { NODES_MAX, type NodeAnnouncement, type NodeRefusal } from './peer-protocol.ts';
@@ -11,8 +12,9 @@ export interface AdmissionParts {
   readonly peer: (
     nodeId: NodeId,
   ) => { readonly node: NodeAnnouncement | undefined; readonly calls: Pick<PeerCalls, 'answersAs'> } | undefined;
-  /** Whether one more node can be known. */
-  readonly hasRoom: () => boolean;
+  /** Whether that node can be known beside those that are. */
+  readonly hasRoom: (nodeId: NodeId) => boolean;
+  readonly signers?: KnownSigners | undefined;
 }
 
 /** Which nodes may take part, and why others may not. */
@@ -55,14 +57,18 @@ export class Admission {
   }
 
   async #refusalOf(node: NodeAnnouncement): Promise<NodeRefusal | undefined> {
-    const { own: describe, excluded, peer, hasRoom } = this.#parts;
+    const { own: describe, excluded, peer, hasRoom, signers } = this.#parts;
     const own = describe();
     if (node.cluster !== own.cluster) return 'other_cluster';
     if (excluded.includes(node.nodeId)) return 'excluded';
+    if (signers !== undefined) {
+      signers.learn(node.nodeId, node.signer);
+      if (!signers.mayTakePart(node.nodeId)) return 'unproved';
+    }
     if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
     if (this.#earlierStarts.has(node.nodeId, node.instance)) return 'duplicate_node_id';
     const there = peer(node.nodeId);
-    if (there === undefined && !hasRoom()) return 'cluster_full';
+    if (there === undefined && !hasRoom(node.nodeId)) return 'cluster_full';
     const known = there?.node;
     if (there === undefined || known === undefined || known.instance === node.instance) return undefined;
     // Started anew, or another node under the same id: the one known so far still answers then.

@@ -39,6 +39,7 @@ export class PeerCalls implements AskedPeer, AnsweringPeer {
   readonly #delay = new PeerDelay();
   #channel: PeerChannel | undefined;
   #peerClock: PeerClock | undefined;
+  #signs = false;
 
   constructor(nodeId: NodeId, clock: Clock) {
     this.nodeId = nodeId;
@@ -84,6 +85,12 @@ export class PeerCalls implements AskedPeer, AnsweringPeer {
     return decoded(await this.#ask({ kind: 'fetch', log, sequences: [...sequences] }), decodeRecords);
   }
 
+  /** None of a peer that does not sign, whose build may not know the question. */
+  async signers(origin: NodeId): Promise<readonly string[]> {
+    if (!this.#signs) return [];
+    return parseMessage('signers', await this.#ask({ kind: 'signers', origin }))?.statements ?? [];
+  }
+
   async session({ keygroup, userId, sessionId }: SessionKey, fromTurn: number) {
     const answer = await this.#ask({ kind: 'session', keygroup, userId, sessionId, fromTurn });
     return decoded(answer, (data) => decodeSessionPage(data, keygroup));
@@ -113,6 +120,7 @@ export class PeerCalls implements AskedPeer, AnsweringPeer {
   async #askNode(request: PeerRequest, waitMs?: number): Promise<HelloReply | undefined> {
     const askedMs = this.#clock.steady();
     const reply = parseMessage('helloReply', await this.#ask(request, waitMs));
+    if (reply?.node.nodeId === this.nodeId) this.#signs = reply.node.signer !== undefined;
     const halfMs = (this.#clock.steady() - askedMs) / 2;
     const timeMs = reply?.node.nodeId === this.nodeId ? reply.timeMs : undefined;
     if (timeMs !== undefined) this.#peerClock = { timeMs, atSteadyMs: askedMs + halfMs, plusMinusMs: halfMs };

@@ -9,6 +9,7 @@ import { HASH_BYTES } from '../../../domain/record/record-fields.ts';
 import { ANSWER_WISHES, type AnswerWish } from '../../answers-elsewhere.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { NodeDescription } from '../../replication-status.ts';
+import { KEYS_MAX, STATEMENT_CHARACTERS_MAX } from '../signatures/signer-statement.ts';
 
 /*
  * What nodes say to each other beside the streams: requests on a node's back-fill subject, announcements on its own.
@@ -33,6 +34,8 @@ const incarnation = Type.Unsafe<Incarnation>(text('^[0-9a-f]{8}$'));
 const keygroup = Type.Unsafe<KeygroupId>(text('^[0-9a-f]{16}$'));
 const sequence = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const log = Type.Object({ origin: nodeId, incarnation, keygroup });
+
+const statement = Type.String({ maxLength: STATEMENT_CHARACTERS_MAX });
 
 const node = Type.Object({
   cluster: Type.Unsafe<ClusterName>(text()),
@@ -61,6 +64,8 @@ const node = Type.Object({
   arbitratesTurns: Type.Optional(Type.Literal(true)),
   /** It answers `answer`; nodes of earlier versions do not. */
   tellsOfAnswers: Type.Optional(Type.Literal(true)),
+  /** What proves its key, where it signs its records; it answers `signers`. */
+  signer: Type.Optional(statement),
 });
 export type NodeAnnouncement = Static<typeof node>;
 
@@ -120,6 +125,8 @@ const request = Type.Union([
     log,
     sequences: Type.Array(sequence, { maxItems: FETCH_RECORDS_MAX }),
   }),
+  /** What is known of a node's keys. */
+  Type.Object({ kind: Type.Literal('signers'), origin: nodeId }),
   /** What is held of one session, from that turn on. */
   Type.Object({ kind: Type.Literal('session'), keygroup, userId: text(), sessionId: text(), fromTurn: sequence }),
   /** The asking node is about to answer a turn. */
@@ -145,7 +152,7 @@ export type PeerRequest = Static<typeof request>;
 export type TurnRequest = Extract<PeerRequest, { readonly kind: 'turn' | 'grant' }>;
 
 /** Nodes of later versions may have others. */
-export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded' | 'cluster_full';
+export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded' | 'cluster_full' | 'unproved';
 
 const helloReply = Type.Object({
   node,
@@ -171,17 +178,23 @@ const announcement = Type.Union([
 ]);
 export type Announcement = Static<typeof announcement>;
 
-const forms = { request, helloReply, announcement };
+/** What proves the keys of a node. */
+const signers = Type.Object({ statements: Type.Array(statement, { maxItems: KEYS_MAX }) });
+export type Signers = Static<typeof signers>;
+
+const forms = { request, helloReply, announcement, signers };
 const checks = {
   request: Compile(request),
   helloReply: Compile(helloReply),
   announcement: Compile(announcement),
+  signers: Compile(signers),
 };
 
 interface Checked {
   readonly request: PeerRequest;
   readonly helloReply: HelloReply;
   readonly announcement: Announcement;
+  readonly signers: Signers;
 }
 
 /**
@@ -261,7 +274,7 @@ export function decodeRecords(data: Uint8Array): FetchedRecords {
   return { covered, records };
 }
 
-export function encodeMessage(message: PeerRequest | HelloReply | Announcement): Uint8Array {
+export function encodeMessage(message: PeerRequest | HelloReply | Announcement | Signers): Uint8Array {
   return Buffer.from(JSON.stringify(message));
 }
 

@@ -34,6 +34,8 @@ export interface PeerRequestsParts {
   readonly onCheck: (keygroup: KeygroupId) => void;
   readonly turns: Pick<TurnQuestions, 'answer' | 'note'>;
   readonly answers: Pick<AnswerQuestions, 'answer'>;
+  /** What is known here of a node's keys. */
+  readonly signersOf: (origin: NodeId) => readonly string[];
   readonly onReport: (peer: NodeId, log: OriginLog, sequence: number) => void;
 }
 
@@ -60,6 +62,8 @@ export async function answerTo(
       return encodePage(await pageOf(parts.replica, request.log, request.after));
     case 'fetch':
       return encodeRecords(recordsOf(parts.replica, request.log, request.sequences, answerBytesMax));
+    case 'signers':
+      return encodeMessage({ statements: [...parts.signersOf(request.origin)] });
     case 'session':
       return encodeSessionPage(await sessionOf(parts.replica, request));
     case 'turn': {

@@ -7,7 +7,8 @@ import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { RecordRefusal } from '../../replication-status.ts';
 import { openDelta } from '../delta/delta-record.ts';
-import { LIST_ENTRIES_MAX } from '../peers/peer-protocol.ts';
+import { LIST_ENTRIES_MAX, NODES_MAX } from '../peers/peer-protocol.ts';
+import { type KnownSigners, SignerUnknown } from '../signatures/known-signers.ts';
 import { HeldLogs } from './held-logs.ts';
 import { LogGaps } from './log-gaps.ts';
 
@@ -20,6 +21,13 @@ export interface ReceivedRecord {
   readonly bytes: Uint8Array;
   /** The log's record that came so many before; without it a delta is refused. */
   readonly turnAt?: (distance: number) => SealedRecord | undefined;
+}
+
+/** Who hands out records, and with them what it knows of the keys of their writers. */
+export interface SignerSource {
+  readonly nodeId: NodeId;
+  /** Throws when it does not answer; absent where nobody signs. */
+  signers?(origin: NodeId): Promise<readonly string[]>;
 }
 
 export interface SoundRecord {
@@ -38,18 +46,24 @@ export interface SoundRecords {
 export class Applier {
   readonly #replica: ReplicaStore;
   readonly #logger: Logger;
+  /** `undefined`: who wrote a record is as its sender says. */
+  readonly signers: KnownSigners | undefined;
   readonly held = new HeldLogs();
   readonly gaps = new LogGaps();
+  /** Of whom each holder was asked since it was greeted: each of many records would be a question, with the same answer. */
+  readonly #askedForKeys = new Map<NodeId, Set<NodeId>>();
   readonly #refused = new Map<NodeId, Map<RecordRefusal, number>>();
 
-  constructor(parts: { replica: ReplicaStore; logger: Logger }) {
+  constructor(parts: { replica: ReplicaStore; logger: Logger; signers?: KnownSigners | undefined }) {
     this.#replica = parts.replica;
     this.#logger = parts.logger;
+    this.signers = parts.signers;
   }
 
   /**
-   * The record when it is sound and of this log, else it is refused and counted. Throws `DeltaUnreadable`, and `NewerRecord`
-   * for one that this build does not read: the log is held there, and must not go past it.
+   * The record when it is sound, of this log and of the node that wrote the log, else it is refused and counted. Throws
+   * `DeltaUnreadable`, `SignerUnknown`, and `NewerRecord` for one that this build does not read: the log is held there. Past none
+   * of them must it go.
    */
   open(received: ReceivedRecord): SealedRecord | undefined {
     try {
@@ -77,7 +91,42 @@ export class Applier {
     if (record.keygroup !== log.keygroup) return this.#refuse(peer, 'foreign_keygroup');
     if (record.origin !== log.origin || record.incarnation !== log.incarnation)
       return this.#refuse(peer, 'foreign_origin');
-    return sealed;
+    const fault = this.signers?.faultOf(sealed);
+    return fault === undefined ? sealed : this.#refuse(peer, fault);
+  }
+
+  /** As {@link open}, of a holder that is asked for its writer's keys where they are not known. Rejects also as the holder does. */
+  openFrom(holder: SignerSource, received: Omit<ReceivedRecord, 'peer'>): Promise<SealedRecord | undefined> {
+    return this.#learning(holder, received, (own) => this.open(own));
+  }
+
+  /** As {@link openFetched}, in the same way. */
+  openFetchedFrom(holder: SignerSource, received: Omit<ReceivedRecord, 'peer'>): Promise<SealedRecord | undefined> {
+    return this.#learning(holder, received, (own) => this.openFetched(own));
+  }
+
+  async #learning(
+    holder: SignerSource,
+    received: Omit<ReceivedRecord, 'peer'>,
+    open: (received: ReceivedRecord) => SealedRecord | undefined,
+  ): Promise<SealedRecord | undefined> {
+    const own = { ...received, peer: holder.nodeId };
+    try {
+      return open(own);
+    } catch (error) {
+      if (!(error instanceof SignerUnknown) || holder.signers === undefined) throw error;
+      const { origin } = received.log;
+      const asked = this.#askedForKeys.get(holder.nodeId) ?? new Set();
+      if (asked.has(origin) || asked.size >= NODES_MAX) throw error;
+      this.#askedForKeys.set(holder.nodeId, asked.add(origin));
+      for (const statement of await holder.signers(origin)) this.signers?.learn(origin, statement);
+      return open(own);
+    }
+  }
+
+  /** A node has been greeted: it may know keys by now that it did not know before. */
+  askForKeysAgain(nodeId: NodeId): void {
+    this.#askedForKeys.delete(nodeId);
   }
 
   /**

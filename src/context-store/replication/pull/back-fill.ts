@@ -1,15 +1,14 @@
-import type { NodeId } from '../../../domain/identifiers.ts';
 import { NewerRecord } from '../../../domain/record/record-version.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { FetchedRecords, LogPage } from '../peers/peer-protocol.ts';
 import { FETCH_RECORDS_MAX, LIST_ENTRIES_MAX } from '../peers/peer-protocol.ts';
-import type { Applier, SoundRecord } from './applier.ts';
+import { SignerUnknown } from '../signatures/known-signers.ts';
+import type { Applier, SignerSource, SoundRecord } from './applier.ts';
 import { afterBackFill, settledThrough } from './pull-position.ts';
 
-/** A node that can be asked for what it holds of a log. Both throw when it does not answer. */
-export interface Holder {
-  readonly nodeId: NodeId;
+/** A node that can be asked for what it holds of a log. All throw when it does not answer. */
+export interface Holder extends SignerSource {
   list(log: OriginLog, after: number): Promise<LogPage>;
   fetch(log: OriginLog, sequences: readonly number[]): Promise<FetchedRecords>;
 }
@@ -26,8 +25,8 @@ export interface BackFillRequest {
 
 /**
  * Gets from a holder the records of a log that are not here: its list of hashes first, so that each comes once. Returns the
- * last page of the list, `undefined` when there was none. Throws what the holder and the store throw, and `NewerRecord` for
- * a record that this build does not read; what was taken in by then stays, and the log is settled no further.
+ * last page of the list, `undefined` when there was none. Throws what the holder and the store throw, `SignerUnknown`, and
+ * `NewerRecord` for a record that this build does not read; what was taken in by then stays, and the log is settled no further.
  */
 export async function backFill(
   { log, holder, after, through, isOrigin }: BackFillRequest,
@@ -56,16 +55,16 @@ export async function backFill(
       const { covered, records } = asked.length === 0 ? { covered: 0, records: [] } : await holder.fetch(log, asked);
       if (asked.length > 0 && covered === 0) throw new Error(`${holder.nodeId} does not hand out what it lists`);
       missing = missing.slice(covered);
-      const { taken, newer } = opened(records);
+      const { taken, waits } = await opened(records);
       // Everything before the next missing one has been handed out now, or is gone.
-      const next = newer?.sequence ?? missing[0];
+      const next = waits?.sequence ?? missing[0];
       const done = next === undefined ? end : next - 1;
       // Another holder's list is no proof: what it does not hand out whole, the origin may still have.
       const held = isOrigin ? [] : sequencesHere(page, taken);
       const from = replica.cursor(log);
       const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
       await applier.take({ log, records: taken, from, to });
-      if (newer !== undefined) throw newer.error;
+      if (waits !== undefined) throw waits.error;
       if (missing.length === 0) return;
     }
   }
@@ -77,18 +76,19 @@ export async function backFill(
     );
   }
 
-  /** What is sound, up to the first that this build does not read. */
-  function opened(records: FetchedRecords['records']): {
+  /** What is sound, up to the first that this build does not read, or whose writer nothing is known of. */
+  async function opened(records: FetchedRecords['records']): Promise<{
     taken: SoundRecord[];
-    newer?: { sequence: number; error: NewerRecord };
-  } {
+    waits?: { sequence: number; error: NewerRecord | SignerUnknown };
+  }> {
     const taken: SoundRecord[] = [];
     for (const { sequence, bytes } of records) {
       try {
-        const sealed = applier.open({ log, sequence, peer: holder.nodeId, bytes });
+        const sealed = await applier.openFrom(holder, { log, sequence, bytes });
         if (sealed !== undefined) taken.push({ sequence, sealed });
       } catch (error) {
-        if (error instanceof NewerRecord) return { taken, newer: { sequence, error } };
+        if (error instanceof NewerRecord || error instanceof SignerUnknown)
+          return { taken, waits: { sequence, error } };
         throw error;
       }
     }

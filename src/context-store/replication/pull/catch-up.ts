@@ -5,6 +5,7 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { logText, type OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type HelloReply, LOGS_MAX, type NodeAnnouncement } from '../peers/peer-protocol.ts';
+import { SignerUnknown } from '../signatures/known-signers.ts';
 import type { Applier } from './applier.ts';
 import { backFill, type Holder } from './back-fill.ts';
 
@@ -42,7 +43,8 @@ export class CatchUp {
 
   /** The peer has told what it is and holds. Throws what the peer and the store throw, and `signal.reason`. */
   async run({ node, logs }: HelloReply, signal: AbortSignal): Promise<void> {
-    const { keygroups, isHandedOut, oneAtATime, replica } = this.#options;
+    const { keygroups, isHandedOut, oneAtATime, replica, applier } = this.#options;
+    applier.askForKeysAgain(node.nodeId);
     for (const { log, last } of logs) {
       if (!keygroups.includes(log.keygroup) || isHandedOut(log)) continue;
       const isOrigin = isOf(log, node) || isOf(log, replica);
@@ -70,8 +72,9 @@ export class CatchUp {
     try {
       await backFill({ log, holder: this.#holder, after, through: last, isOrigin }, { replica, applier });
     } catch (error) {
-      // No fault of the peer: the log waits there for an upgrade of this node, and is asked for again at the next greeting.
-      if (error instanceof NewerRecord) return;
+      // No fault of the peer: the log waits there for an upgrade of this node, or until somebody knows its writer's key, and is
+      // asked for again at the next greeting.
+      if (error instanceof NewerRecord || error instanceof SignerUnknown) return;
       throw error;
     }
     if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();

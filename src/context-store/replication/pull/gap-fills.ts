@@ -9,6 +9,7 @@ import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { failureText } from '../failure-text.ts';
 import { FETCH_RECORDS_MAX, LIST_ENTRIES_MAX, type LogPage } from '../peers/peer-protocol.ts';
+import { SignerUnknown } from '../signatures/known-signers.ts';
 import type { Applier, SoundRecord } from './applier.ts';
 import type { Holder } from './back-fill.ts';
 import type { LogGap, LogGaps } from './log-gaps.ts';
@@ -146,7 +147,8 @@ export class GapFills {
     for (let left = entries; left.length > 0 && !(await this.#isFull()); ) {
       const sequences = left.slice(0, FETCH_RECORDS_MAX).map(({ sequence }) => sequence);
       const { covered, records } = await abortable(holder.fetch(log, sequences), signal);
-      const sound = records.flatMap((record) => this.#opened(holder, log, { ...record, listed: left }));
+      const sound: SoundRecord[] = [];
+      for (const record of records) sound.push(...(await this.#opened(holder, log, { ...record, listed: left })));
       if (covered === 0 || sound.length === 0) return undefined;
       await this.#parts.applier.takeFetched(log, sound, { areUsed: false });
       taken += sound.length;
@@ -157,22 +159,22 @@ export class GapFills {
     return taken;
   }
 
-  /** A newer record than this build reads comes with its session, once the node is upgraded. */
-  #opened(
-    { nodeId: peer }: Holder,
+  /** A newer record than this build reads comes with its session, once the node is upgraded; one of unknown key, once it is known. */
+  async #opened(
+    holder: Holder,
     log: OriginLog,
     { sequence, bytes, listed }: { sequence: number; bytes: Uint8Array; listed: LogPage['entries'] },
-  ): SoundRecord[] {
+  ): Promise<SoundRecord[]> {
     const { applier } = this.#parts;
     try {
-      const sealed = applier.openFetched({ log, sequence, peer, bytes });
+      const sealed = await applier.openFetchedFrom(holder, { log, sequence, bytes });
       if (sealed === undefined) return [];
       if (listed.some((entry) => entry.sequence === sequence && entry.hash === sealed.hash))
         return [{ sequence, sealed }];
-      applier.refuse(peer, 'unknown_sequence');
+      applier.refuse(holder.nodeId, 'unknown_sequence');
       return [];
     } catch (error) {
-      if (error instanceof NewerRecord) return [];
+      if (error instanceof NewerRecord || error instanceof SignerUnknown) return [];
       throw error;
     }
   }

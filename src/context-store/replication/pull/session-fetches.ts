@@ -150,7 +150,7 @@ class OneFetch {
         const sound: SoundRecord[] = [];
         for (const { sequence, bytes } of records) {
           this.bytes += bytes.length;
-          const sealed = applier.openFetched({ log, sequence, peer: holder.nodeId, bytes });
+          const sealed = await applier.openFetchedFrom(holder, { log, sequence, bytes });
           if (sealed === undefined) continue;
           if (sessionKeyText(sessionKeyOf(sealed.record)) === sessionKeyText(this.#key))
             sound.push({ sequence, sealed });
