@@ -24,7 +24,7 @@ export type { Completion, Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';
-export type { ForkOptions, SeenOptions, SessionDirectory, SessionPage } from './session-directory.ts';
+export type { ForkOptions, MoveOptions, SeenOptions, SessionDirectory, SessionPage } from './session-directory.ts';
 export type {
   Coming,
   LostTurns,
@@ -34,7 +34,15 @@ export type {
   SessionOptions,
   SessionState,
 } from './session-options.ts';
-export type { ForkedSession, SessionSummary, StoredBranch, StoredSession, StoredTurn, Wire } from './stored-session.ts';
+export type {
+  ForkedSession,
+  MovedSession,
+  SessionSummary,
+  StoredBranch,
+  StoredSession,
+  StoredTurn,
+  Wire,
+} from './stored-session.ts';
 export type { Fetch } from './transport.ts';
 export type { PromptOptions, TurnOptions } from './turn-request.ts';
 export type { ErasureReceipt, UserDirectory } from './user-directory.ts';

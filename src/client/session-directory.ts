@@ -7,6 +7,8 @@ import {
   type ForkedSession,
   forkedSessionOf,
   listOf,
+  type MovedSession,
+  movedSessionOf,
   type SessionSummary,
   type StoredSession,
   sessionOf,
@@ -20,6 +22,17 @@ export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
   /** Give it as `after` to get the next page; `undefined` on the last one. */
   readonly next: string | undefined;
+}
+
+export interface MoveOptions {
+  /** The model to go on with. */
+  readonly model: string;
+  /** Id that the session has there; a new one when left out. */
+  readonly newSessionId?: string | undefined;
+  /** How long it lives there; the node's default when left out. */
+  readonly ttlSeconds?: number | undefined;
+  /** Whether it is deleted where it was. */
+  readonly delete?: boolean | undefined;
 }
 
 export interface ForkOptions {
@@ -98,6 +111,23 @@ export class SessionDirectory {
       ttl_seconds: options.ttlSeconds,
     };
     return forkedSessionOf(await this.#json('POST', `${pathOf(sessionId)}/fork`, { body }));
+  }
+
+  /**
+   * The session goes on with another model of the node: written anew from its texts. It stays where it was unless `delete` is set. Throws
+   * `session_not_found`, `model_not_found`, `session_exists`, `invalid_request` where it is one of that model already.
+   */
+  async move(sessionId: string, options: MoveOptions): Promise<MovedSession> {
+    const body = {
+      model: options.model,
+      // Chosen here, so that a move whose answer was lost is found when it is asked for again.
+      session_id: options.newSessionId === undefined ? newSessionId() : requireSessionId(options.newSessionId),
+      ttl_seconds: options.ttlSeconds,
+    };
+    const moved = movedSessionOf(await this.#json('POST', `${pathOf(sessionId)}/move`, { body }));
+    // By itself: a move whose answer was lost is asked for again of a session that is still there.
+    if (options.delete) await this.delete(sessionId);
+    return moved;
   }
 
   /** For good, on every node. Throws what `show` throws, and `session_deleted` when it was deleted before. */

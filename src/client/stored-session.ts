@@ -74,6 +74,15 @@ export interface ForkedSession {
   readonly wire: Wire;
 }
 
+/** A session that goes on with another model. */
+export interface MovedSession extends ForkedSession {
+  readonly model: string;
+  /** Turns at the beginning that do not fit into that model's window. */
+  readonly droppedTurns: number;
+  /** What it had that words do not carry, by the node's names for it. */
+  readonly notCarried: readonly string[];
+}
+
 export type Wire = Readonly<Record<string, unknown>>;
 
 /**
@@ -139,6 +148,15 @@ export function forkedSessionOf(wire: Wire): ForkedSession {
     contextId: String(wire.context_id),
     expiresAt: new Date(String(wire.expires_at)),
     wire,
+  };
+}
+
+export function movedSessionOf(wire: Wire): MovedSession {
+  return {
+    ...forkedSessionOf(wire),
+    model: String(wire.model),
+    droppedTurns: Number(wire.dropped_turns),
+    notCarried: Array.isArray(wire.not_carried) ? wire.not_carried.map(String) : [],
   };
 }
 

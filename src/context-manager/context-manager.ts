@@ -22,6 +22,7 @@ import type { NodeResources } from './node-resources.ts';
 import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
+import { type Move, type MoveRequest, Moves } from './sessions/moves.ts';
 import { deleted } from './sessions/seen-session.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Summaries } from './summaries/summaries.ts';
@@ -29,13 +30,14 @@ import { type AddedItems, AddedItemsWriter, type AddRequest } from './turn/added
 import { Answering } from './turn/answering.ts';
 import { requireTools } from './turn/asked-form.ts';
 import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
-import { type RepairParts, repairTurns } from './turn/repair-turns.ts';
+import { repairTurns } from './turn/repair-turns.ts';
 import { wholeDeltas } from './turn/reply-parts.ts';
 import { ReplyReading } from './turn/reply-reader.ts';
 import { claimOf } from './turn/request-digest.ts';
 import { goesOn, modeOf } from './turn/request-rules.ts';
 import type { RunningTurn } from './turn/running-turn.ts';
 import { ownerOf, type TurnOwner } from './turn/running-turns.ts';
+import type { ToldTurnParts } from './turn/told-turn.ts';
 import type {
   DraftedTurn,
   EvaluatedTurn,
@@ -97,7 +99,8 @@ export class ContextManager {
   readonly #drafts: TurnDrafts;
   readonly #summaries: Summaries;
   readonly #forks: Forks;
-  readonly #repair: RepairParts;
+  readonly #told: ToldTurnParts;
+  readonly #moves: Moves;
   readonly #items: AddedItemsWriter;
 
   constructor(parts: ContextManagerParts) {
@@ -119,7 +122,7 @@ export class ContextManager {
     this.answers = new Answers({ keygroup: this.keygroup, node, modes: this.#modes });
     this.conversations = new Conversations({ keygroup: this.keygroup, node });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
-    this.#repair = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? openingMode] };
+    this.#told = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? openingMode] };
     this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode });
     this.#summaries = new Summaries({ llm, node, answering: this.#answering });
     this.#drafts = new TurnDrafts({ node, gate: this.#gate, answering: this.#answering, summaries: this.#summaries });
@@ -127,6 +130,8 @@ export class ContextManager {
       ...{ keygroup: this.keygroup, node, gate: this.#gate, template },
       requireRoom: (added, pass) => this.#drafts.requireRoom(added, pass),
     });
+    const add = (request: AddRequest, gone: AbortSignal) => this.add(request, gone);
+    this.#moves = new Moves({ ...this.#told, keygroup: this.keygroup, template, add });
     const build: BuildPrompt = (request, place) => this.#answering.build(request, place);
     this.warmer = startWarmer(llm, this.keygroup, { node, build });
   }
@@ -241,6 +246,11 @@ export class ContextManager {
     return this.#forks.fork(request, gone);
   }
 
+  /** A session of another model's, written anew for this one; see {@link Moves.move}. */
+  moveHere(request: MoveRequest, gone: AbortSignal): Promise<Move> {
+    return this.#moves.move(request, gone);
+  }
+
   async #takeQueuedTurn(queued: QueuedTurn): Promise<TakenTurn> {
     const { key, request, observer, turn } = queued;
     const { arbitration, metrics, records } = this.#node;
@@ -257,7 +267,7 @@ export class ContextManager {
     try {
       release = await this.#node.quotas.hold(observer.account, key);
       records.requireKnown(key, { wasInDoubt });
-      const answered = await this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#repair) });
+      const answered = await this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#told) });
       outcome = 'stored';
       return answered;
     } catch (error) {

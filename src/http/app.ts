@@ -18,6 +18,7 @@ import { closeWithoutRequests } from './open-connections.ts';
 import { describeRoutes } from './openapi.ts';
 import { askWhoCalls } from './request-access.ts';
 import { limitRequests } from './request-limits.ts';
+import { moveSessionRoute } from './routes/move-session.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -126,6 +127,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     limitRequests(scope, { accounts: parts.accounts, clock: environment.clock, headers: llamaCpp.limitHeaders });
     leaveOutNothing(scope);
     sessionRoutes(scope, parts);
+    moveSessionRoute(scope, parts);
     userRoutes(scope, parts);
     nodeRoutes(scope, parts);
     directoryRoutes(scope, parts);

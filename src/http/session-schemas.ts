@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { NOT_CARRIED } from '../context-manager/sessions/worded-session.ts';
 import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
 import { TOKEN_ID_MAX } from '../domain/token-sequence.ts';
 import { choice } from './request-fields.ts';
@@ -55,6 +56,9 @@ const STORED_TURN_FIELDS = {
       description:
         'The `context_id` of a turn that was lost with its node: this one is what the client told of it, and was not answered here.',
     }),
+  ),
+  moved_from: Type.Optional(
+    Type.String({ description: 'The `context_id` that the turn had as one of another model, which answered it.' }),
   ),
   system: Type.Optional(Type.String()),
   user: Type.Optional(Type.String()),
@@ -159,6 +163,36 @@ export const ForkReply = Type.Object(
     forked_from: Type.Object({ session_id: Type.String(), turn: Type.Integer(), context_id: Type.String() }),
   },
   { title: 'Fork' },
+);
+
+export const MoveReply = Type.Object(
+  {
+    session_id: Type.String(),
+    user_id: Type.String(),
+    model: Type.String({ description: 'That the session goes on with.' }),
+    mode: mode(),
+    turn: Type.Integer({ description: 'Turns that it has there.' }),
+    context_id: Type.String({ description: 'Of the last of them: what the next turn goes on from.' }),
+    expires_at: time(),
+    node: Type.String(),
+    replayed: Type.Boolean({ description: 'The same request had moved it before.' }),
+    dropped_turns: Type.Integer({
+      minimum: 0,
+      description: "Turns at the beginning that do not fit into that model's window: kept, and not read by it.",
+    }),
+    not_carried: Type.Array(choice(NOT_CARRIED), {
+      description:
+        "What it had that words do not carry: `exact_ids` of replies, which are tokenized anew from their text, `kv_state`, what the model thought (`reasoning`), `summaries`, `branches` beside the main line, `response_ids` of OpenAI's API, and why replies ended other than by themselves (`stop_reasons`).",
+    }),
+    moved_from: Type.Object({
+      session_id: Type.String(),
+      model: Type.String(),
+      turn: Type.Integer(),
+      context_id: Type.String(),
+      deleted: Type.Boolean(),
+    }),
+  },
+  { title: 'MovedSession' },
 );
 
 export const DeletedReply = Type.Object(

@@ -4,6 +4,7 @@ import type { ReadBranch, ReadSummary, ReadTurn, SessionView } from '../context-
 import type { SessionSummary } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { textOf } from '../domain/record/message-content.ts';
+import { movedFromOf } from '../domain/record/moved-from.ts';
 import { repairedOf } from '../domain/record/repaired.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
@@ -58,10 +59,12 @@ export function turnView({ turn, text }: ReadTurn): StoredTurnReply {
   const { record } = turn;
   const { payload } = record;
   const lost = repairedOf(record);
+  const moved = movedFromOf(record);
   return {
     ...placeView(turn),
     parent: record.parent ?? null,
     ...(lost !== undefined && { repairs: lost }),
+    ...(moved !== undefined && { moved_from: moved.contextId }),
     ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : textView(text)),
     stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,

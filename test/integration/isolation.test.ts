@@ -114,6 +114,7 @@ const hello = [{ role: 'user', content: 'Hello.' }];
 /** What is sent to an operation that takes a body, with everything that is the victim's in it. */
 const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = {
   forkSession: ({ context }) => [{ turn: 1 }, { context_id: context }],
+  moveSession: ({ session }) => [{ model: 'other' }, { model: 'other', session_id: session }],
   cancelTurn: () => [{}],
   sayComing: () => [{}],
   updateChatCompletion: () => [{ metadata: { note: 'taken over' } }],

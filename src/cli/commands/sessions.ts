@@ -37,6 +37,16 @@ export function define(command: Command): void {
     .option('--json', "print the node's answer")
     .action(fork);
   addSessionOptions(
+    command.command('move').description('Let a session go on with another model of the node, from its texts.'),
+  )
+    .argument('<session>', 'its id')
+    .argument('<model>', 'the model to go on with')
+    .option('--as <ID>', 'id of the session there (default: a new one)')
+    .option('--ttl <SECONDS>', "how long it lives there (default: the node's)", positiveInteger)
+    .option('--delete', 'delete it where it was')
+    .option('--json', "print the node's answer")
+    .action(move);
+  addSessionOptions(
     command.command('export').description('Export sessions with their exact token ids, as JSON, one a line.'),
   )
     .argument('[sessions...]', 'their ids; all of the user when left out')
@@ -95,6 +105,26 @@ async function fork(sessionId: string, options: ForkCommandOptions): Promise<voi
     options.json
       ? `${JSON.stringify(forked.wire)}\n`
       : `session ${printable(forked.sessionId)} begins with turns 1 to ${forked.turn} of ${printable(sessionId)}\n`,
+  );
+}
+
+interface MoveCommandOptions extends JsonOptions {
+  readonly as?: string;
+  readonly ttl?: number;
+  readonly delete?: true;
+}
+
+async function move(sessionId: string, model: string, options: MoveCommandOptions): Promise<void> {
+  const { as: newSessionId, ttl: ttlSeconds, delete: deletes } = options;
+  const { sessions } = connect(options);
+  const moved = await naming(sessionId, sessions.move(sessionId, { model, newSessionId, ttlSeconds, delete: deletes }));
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(moved.wire)}\n`);
+    return;
+  }
+  const left = moved.notCarried.map((what) => what.replaceAll('_', ' ')).join(', ');
+  process.stdout.write(
+    `session ${printable(moved.sessionId)} goes on with ${printable(moved.model)} after turn ${moved.turn}\nnot carried over: ${printable(left)}\n`,
   );
 }
 

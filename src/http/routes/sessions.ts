@@ -21,7 +21,7 @@ import { allowedTtl } from '../time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
 
 const Owner = { user_id: Type.Optional(userId({ description: 'Whose sessions; default `anonymous`.' })) };
-const SessionQuery = Type.Object({
+export const SessionQuery = Type.Object({
   ...Owner,
   model: Type.Optional(
     Type.String({
@@ -30,7 +30,7 @@ const SessionQuery = Type.Object({
     }),
   ),
 });
-const SeenQuery = Type.Object({
+export const SeenQuery = Type.Object({
   ...SessionQuery.properties,
   turn: Type.Optional(
     turnNumber({
@@ -84,7 +84,7 @@ const ForkBody = Type.Union(
   ],
   { title: 'ForkRequest' },
 );
-const SessionPath = Type.Object({ session_id: sessionId() });
+export const SessionPath = Type.Object({ session_id: sessionId() });
 const LIST_LIMIT = 100;
 
 /** The stored sessions of one user: list, show, export, fork, delete; and stopping a turn that runs. */

@@ -199,6 +199,9 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     ),
   forkSession: async () =>
     ok(await client.POST('/sessions/{session_id}/fork', { params: { path }, body: { turn: 1 } })).forked_from.turn,
+  // The node serves one model: it says that there is no other.
+  moveSession: async () =>
+    (await client.POST('/sessions/{session_id}/move', { params: { path }, body: { model: 'demo' } })).response.status,
   cancelTurn: async () => ok(await client.POST('/sessions/{session_id}/cancel', { params: { path } })).cancelled,
   sayComing: async () => ok(await client.POST('/sessions/{session_id}/coming', { params: { path } })).turn,
   deleteSession: async () => ok(await client.DELETE('/sessions/{session_id}', { params: { path } })).deleted,

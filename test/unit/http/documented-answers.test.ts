@@ -72,7 +72,7 @@ async function knownValues(operationId: string): Promise<KnownValues> {
     context_id: fc.constantFrom(...contexts),
     turn: fc.constantFrom(1, 2, 3),
     user_id: fc.constantFrom('', 'anonymous', 'ada'),
-    model: fc.constantFrom('first', ''),
+    model: operationId === 'moveSession' ? fc.constantFrom('first', 'second') : fc.constantFrom('first', ''),
     prompt: fc.constantFrom('one', 'two', 'three'),
     mode: fc.constantFrom('tokenized', 'client-side'),
     messages: fc.constantFrom(...CONVERSATIONS),

@@ -228,6 +228,7 @@ it('describes every route in /openapi.json', async () => {
     '/sessions/{session_id}/coming',
     '/sessions/{session_id}/export',
     '/sessions/{session_id}/fork',
+    '/sessions/{session_id}/move',
     '/slots',
     '/tokenize',
     '/users/{user_id}',

@@ -1,0 +1,113 @@
+import { Type } from 'typebox';
+import { NodeSessions } from '../../context-manager/node-sessions.ts';
+import { wordedSession } from '../../context-manager/sessions/worded-session.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { userOf } from '../../domain/principal.ts';
+import type { AppParts } from '../app-parts.ts';
+import { clientGone } from '../client-gone.ts';
+import { OF_A_SESSION } from '../possible-errors.ts';
+import { modelText, sessionId } from '../request-fields.ts';
+import { MoveReply } from '../session-schemas.ts';
+import { allowedTtl } from '../time-to-live.ts';
+import type { TypedApp } from '../typed-app.ts';
+import { SeenQuery, SessionPath, SessionQuery } from './sessions.ts';
+
+const { turn, max_wait_ms } = SeenQuery.properties;
+const MoveQuery = Type.Object({ ...SessionQuery.properties, turn, max_wait_ms });
+const MoveBody = Type.Object(
+  {
+    model: modelText({ description: 'The model that the session is to go on with; this node has to serve it, too.' }),
+    session_id: Type.Optional(
+      sessionId({
+        description:
+          'Id that the session has there; left out: a new one. Choose it to be able to send the request again: then it is found done.',
+      }),
+    ),
+    ttl_seconds: Type.Optional(
+      Type.Integer({ minimum: 1, description: "How long the moved session lives; left out: the node's default." }),
+    ),
+    delete: Type.Optional(Type.Boolean({ description: 'Whether the session is deleted where it was.' })),
+  },
+  { additionalProperties: false, title: 'MoveRequest' },
+);
+
+/** A session goes on with another model: written anew from its texts, in the other model's ids. */
+export function moveSessionRoute(app: TypedApp, { models, options }: AppParts): void {
+  const nodeSessions = new NodeSessions(models);
+  app.post(
+    '/sessions/:session_id/move',
+    {
+      schema: {
+        operationId: 'moveSession',
+        tags: ['sessions'],
+        summary: 'Let a session go on with another model',
+        description:
+          "The main line is written anew from its texts, in the other model's ids and under its chat template; a reply that calls tools becomes a message of the turn after it. `not_carried` names what words do not carry. The session stays where it was, unless `delete` says otherwise.",
+        params: SessionPath,
+        querystring: MoveQuery,
+        body: MoveBody,
+        response: { 200: MoveReply },
+        errors: [
+          ...OF_A_SESSION,
+          ...([
+            'session_exists',
+            'quota_exceeded',
+            'rate_limited',
+            'context_overflow',
+            'unsupported_parameter',
+          ] as const),
+          ...(['mode_unavailable', 'llm_unavailable', 'llm_timeout', 'llm_bad_reply', 'session_busy'] as const),
+          ...(['turn_conflict', 'turn_cancelled', 'overloaded'] as const),
+        ],
+      },
+    },
+    async ({ params, query, body, principal, account }, reply) => {
+      const userId = userOf(principal, query.user_id);
+      const session = { model: query.model, userId, sessionId: params.session_id };
+      const [from, to] = [await nodeSessions.modelOf(session), models.find(body.model)];
+      if (from === to) {
+        const why = models.all.length === 1 ? 'this node serves no other model: ask one that does' : 'fork it';
+        const message = `the session is one of ${from.name} already; ${why}`;
+        throw new DiscedgeError('invalid_request', message, { param: 'model' });
+      }
+      const signal = clientGone(reply);
+      const seen = {
+        turn: query.turn,
+        maxWaitMs: Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
+        signal,
+      };
+      const view = await from.contextManager.sessions.show(userId, session.sessionId, seen);
+      const last = view.turns.at(-1)?.turn;
+      if (view.mode === undefined || last === undefined)
+        throw new DiscedgeError('invalid_request', 'nothing has been answered in the session to move');
+      if (view.corruptRecords > 0) {
+        throw new DiscedgeError('context_corrupt', `${view.corruptRecords} record(s) of the session are damaged`);
+      }
+      const worded = wordedSession(view);
+      const asked = { userId, mode: view.mode, worded, newSessionId: body.session_id, account };
+      const ttlSeconds = allowedTtl(body.ttl_seconds, options);
+      const moved = await to.contextManager.moveHere({ ...asked, ttlSeconds }, signal);
+      if (body.delete) await from.contextManager.sessions.delete(userId, session.sessionId);
+      return {
+        session_id: moved.key.sessionId,
+        user_id: userId,
+        model: to.name,
+        mode: moved.mode,
+        turn: moved.turn,
+        context_id: moved.contextId,
+        expires_at: new Date(moved.expiresAtMs).toISOString(),
+        node: options.nodeId,
+        replayed: moved.replayed,
+        dropped_turns: moved.droppedTurns,
+        not_carried: [...worded.notCarried],
+        moved_from: {
+          session_id: session.sessionId,
+          model: from.name,
+          turn: last.record.turn,
+          context_id: last.hash,
+          deleted: body.delete ?? false,
+        },
+      };
+    },
+  );
+}

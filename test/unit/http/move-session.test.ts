@@ -1,0 +1,79 @@
+// Moves sessions between two models of a node: what was said has to be there word for word, in the other model's ids, once,
+// whatever is sent again; and whoever has no such session, or no such model, is told so.
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DiscedgeClient } from '../../../src/client/client.ts';
+import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
+
+let node: InProcessNode;
+beforeAll(async () => {
+  node = await startTestNode({ llm: ['first=scripted', 'second=scripted'] });
+});
+afterAll(() => node.close());
+
+const talk = async (session_id: string, fields: object = {}) => {
+  await node.turn({ prompt: 'my name is Ada', system: 'be brief', session_id, model: 'first', ...fields });
+  return node.turn({ prompt: 'I live in Turin', session_id, turn: 2, model: 'first', ...fields });
+};
+const move = (id: string, body: object, query = '') => node.post(`/sessions/${id}/move${query}`, body);
+const refused = async (answer: ReturnType<typeof move>) => {
+  const { status, body } = await answer;
+  return [status, body.error?.type, body.error?.param];
+};
+
+it.each(['tokenized', 'raw'])('%s: goes on with the other model, which reads all of it', async (mode) => {
+  const id = `trunk-${mode}`;
+  const last = await talk(id, { mode });
+  const moved = (await move(id, { model: 'second', session_id: `twig-${mode}` })).body;
+  expect(moved).toMatchObject({
+    ...{ session_id: `twig-${mode}`, model: 'second', mode, turn: 2, replayed: false, dropped_turns: 0 },
+    not_carried: mode === 'raw' ? ['kv_state'] : ['exact_ids', 'kv_state'],
+    moved_from: { session_id: id, model: 'first', turn: 2, context_id: last.context_id, deleted: false },
+  });
+  const shown = (await node.get(`/sessions/twig-${mode}?model=second`)).body;
+  const source = (await node.get(`/sessions/${id}?model=first`)).body;
+  const said = ({ turns }: typeof shown) =>
+    turns.map(({ system, user, reply }: typeof shown) => ({ system, user, reply }));
+  expect(said(shown)).toEqual(said(source));
+  expect(shown.turns.map(({ moved_from }: typeof shown) => moved_from)).toEqual(
+    source.turns.map(({ context_id }: typeof source) => context_id),
+  );
+  const ask = { turn: 3, prompt: 'Recall', model: 'second', context_id: moved.context_id };
+  const next = await node.turn({ ...ask, session_id: `twig-${mode}` });
+  expect(next.content).toBe('Turn 3: my name is Ada | I live in Turin | Recall');
+  // The prompt is what the same conversation has there that was had there.
+  const { model: _, context_id: __, ...same } = ask;
+  expect(next.tokens_evaluated).toBe((await node.turn({ ...same, session_id: id, model: 'first' })).tokens_evaluated);
+});
+
+it('sent again is found done, and an id that is taken is refused', async () => {
+  await talk('again');
+  const body = { model: 'second', session_id: 'again' };
+  const first = (await move('again', body, '?model=first')).body;
+  expect((await move('again', body, '?model=first')).body).toEqual({ ...first, replayed: true });
+  await talk('other');
+  expect(await refused(move('other', { model: 'second', session_id: 'again' }))).toEqual([
+    412,
+    'session_exists',
+    'session_id',
+  ]);
+  await node.turn({ prompt: 'more', session_id: 'again', turn: 3, model: 'second' });
+  expect(await refused(move('again', body, '?model=first'))).toEqual([412, 'session_exists', 'session_id']);
+});
+
+it('through the client: deleted where it was, where that is asked for', async () => {
+  const client = new DiscedgeClient({ nodes: [node.url] });
+  await talk('gone');
+  const moved = await client.sessions.move('gone', { model: 'second', delete: true });
+  expect(moved).toMatchObject({ turn: 2, model: 'second', droppedTurns: 0, notCarried: ['exact_ids', 'kv_state'] });
+  expect((await node.get('/sessions/gone?model=first')).status).toBe(410);
+  expect((await node.get(`/sessions/${moved.sessionId}`)).body.turns).toHaveLength(2);
+});
+
+it('is refused to its own model, to one that is not here, of nothing, and to others', async () => {
+  await talk('mine');
+  expect(await refused(move('mine', { model: 'first' }))).toEqual([400, 'invalid_request', 'model']);
+  expect((await refused(move('mine', { model: 'third' })))[1]).toBe('model_not_found');
+  expect((await refused(move('nobody', { model: 'second' })))[1]).toBe('session_not_found');
+  expect((await refused(move('mine', { model: 'second' }, '?user_id=bob')))[1]).toBe('session_not_found');
+  expect((await refused(move('mine', {})))[1]).toBe('invalid_request');
+});
