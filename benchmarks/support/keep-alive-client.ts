@@ -3,6 +3,13 @@ import { connect, type Socket } from 'node:net';
 const HEAD_END = '\r\n\r\n';
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  /** An API key; none is sent without. */
+  readonly key?: string | undefined;
+}
+
 interface Waiting {
   readonly request: string;
   readonly isSentAgain: boolean;
@@ -16,16 +23,16 @@ interface Waiting {
  * it before a reply, as a llama-server does after each stream.
  */
 export class KeepAliveClient {
-  readonly #address: { readonly host: string; readonly port: number };
+  readonly #address: Address;
   #socket: Socket | undefined;
   #buffer: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
 
-  private constructor(address: { host: string; port: number }) {
+  private constructor(address: Address) {
     this.#address = address;
   }
 
-  static async open(address: { host: string; port: number }): Promise<KeepAliveClient> {
+  static async open(address: Address): Promise<KeepAliveClient> {
     const client = new KeepAliveClient(address);
     client.#socket = await client.#connect();
     return client;
@@ -33,8 +40,9 @@ export class KeepAliveClient {
 
   /** The body of a 200 reply, as it came: of a stream with its framing. Throws for any other. */
   async post(path: string, body: string): Promise<string> {
-    const { host, port } = this.#address;
-    const request = `POST ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+    const { host, port, key } = this.#address;
+    const asked = key === undefined ? '' : `authorization: Bearer ${key}\r\n`;
+    const request = `POST ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\n${asked}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
     this.#socket ??= await this.#connect();
     return new Promise((resolve, reject) => {
       this.#waiting = { request, isSentAgain: false, resolve, reject };

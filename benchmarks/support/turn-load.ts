@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly elapsedMs?: number;
   readonly stream?: boolean;
   readonly replyTokens?: number;
+  /** An API key. */
+  readonly key?: string | undefined;
   /** 50 unless told otherwise. */
   readonly turnsASession?: number;
 }
@@ -40,7 +42,7 @@ export async function loadWithTurns(port: number, clients: number, until: LoadOp
     performance.now() - startedMs >= (until.elapsedMs ?? Number.POSITIVE_INFINITY);
   await Promise.all(
     Array.from({ length: clients }, async () => {
-      const client = await KeepAliveClient.open({ host: '127.0.0.1', port });
+      const client = await KeepAliveClient.open({ host: '127.0.0.1', port, key: until.key });
       while (!done()) {
         const session = `load-${sessionsMade++}`;
         for (let turn = 1; turn <= turnsASession && !done(); turn++) {

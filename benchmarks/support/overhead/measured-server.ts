@@ -9,6 +9,8 @@ export interface ServerOptions {
   /** Address of the LLM; `undefined`: one in the process, which costs nothing. */
   readonly llm?: string;
   readonly dataDir: string;
+  /** Of the node, beside those that all have here. */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 /** As the operating system has it (getrusage), all threads together. */

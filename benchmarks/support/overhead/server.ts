@@ -1,4 +1,4 @@
-// The process that bench:overhead and bench:openai measure, started by them: an edge node, a bare relay of the same framework, or its bare HTTP
+// The process that bench:overhead, bench:openai and bench:protection measure, started by them: an edge node, a bare relay of the same framework, or its bare HTTP
 // server that parses a turn and answers with a reply of the same size. Tells its parent where it listens, and what it has used when asked.
 import type { AddressInfo } from 'node:net';
 import Fastify from 'fastify';
@@ -9,7 +9,7 @@ import { constantLlm } from '../constant-llm.ts';
 import type { ServerOptions } from './measured-server.ts';
 import { listenRelay } from './relay.ts';
 
-const { store, llm, dataDir } = JSON.parse(process.argv[2] as string) as ServerOptions;
+const { store, llm, dataDir, settings } = JSON.parse(process.argv[2] as string) as ServerOptions;
 
 async function listenBare(): Promise<number> {
   const app = Fastify();
@@ -36,6 +36,7 @@ async function listenNode(): Promise<number> {
     logLevel: 'error',
     llm: llm ?? 'scripted',
     storeBytesMax: '16GiB',
+    ...settings,
   };
   const constant = constantLlm(nodeEnvironment({ logLevel: 'error', nodeId: 'bench' }));
   const node = await startEdgeNode(loadConfig({ flags, env: {} }), llm === undefined ? { llm: constant } : {});
