@@ -8,6 +8,7 @@ const FAST = [
 /** Those that keep both cores busy by themselves, or test a bound on real time: nothing else may run beside them. */
 const ALONE = [
   'test/faults/cluster-faults.test.ts',
+  'test/faults/overload.test.ts',
   'test/integration/embedded-stuck.test.ts',
   'test/integration/nodes-wrong-clock.test.ts',
 ];
