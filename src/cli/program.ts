@@ -10,12 +10,12 @@ const COMMANDS: readonly CommandEntry[] = [
   { name: 'chat', description: 'Talk to an edge node.', load: () => import('./commands/chat.ts') },
   {
     name: 'sessions',
-    description: "List, show, export or delete an edge node's stored sessions.",
+    description: "List, show, export, import or delete an edge node's stored sessions.",
     load: () => import('./commands/sessions.ts'),
   },
   {
     name: 'users',
-    description: 'Erase users, on every node.',
+    description: 'Export, import or erase users as a whole.',
     load: () => import('./commands/users.ts'),
   },
   {

@@ -24,7 +24,14 @@ export type { Completion, Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';
-export type { ForkOptions, MoveOptions, SeenOptions, SessionDirectory, SessionPage } from './session-directory.ts';
+export type {
+  ForkOptions,
+  ImportOptions,
+  MoveOptions,
+  SeenOptions,
+  SessionDirectory,
+  SessionPage,
+} from './session-directory.ts';
 export type {
   Coming,
   LostTurns,
@@ -36,6 +43,7 @@ export type {
 } from './session-options.ts';
 export type {
   ForkedSession,
+  ImportedSession,
   MovedSession,
   SessionSummary,
   StoredBranch,
@@ -87,9 +95,9 @@ export type Prompt = string | readonly (string | number)[];
  *     const reply = await session.send('What is my name?');
  */
 export class DiscedgeClient {
-  /** Stored sessions: list, show, export, fork, delete. */
+  /** Stored sessions: list, show, export, import, fork, delete. */
   readonly sessions: SessionDirectory;
-  /** Users as a whole: erase. */
+  /** Users as a whole: export, erase. */
   readonly users: UserDirectory;
   readonly #transport: Transport;
   readonly #ring: NodeRing;

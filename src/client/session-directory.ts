@@ -6,6 +6,8 @@ import type { Coming } from './session-options.ts';
 import {
   type ForkedSession,
   forkedSessionOf,
+  type ImportedSession,
+  importedSessionOf,
   listOf,
   type MovedSession,
   movedSessionOf,
@@ -33,6 +35,13 @@ export interface MoveOptions {
   readonly ttlSeconds?: number | undefined;
   /** Whether it is deleted where it was. */
   readonly delete?: boolean | undefined;
+}
+
+export interface ImportOptions {
+  /** Another id than it had. */
+  readonly sessionId?: string | undefined;
+  /** How long it lives from now on; as long as it did after a turn when left out. */
+  readonly ttlSeconds?: number | undefined;
 }
 
 export interface ForkOptions {
@@ -96,6 +105,15 @@ export class SessionDirectory {
   /** Everything that is stored of a session, exact token ids included, as the node gives it. Throws what `show` throws. */
   async export(sessionId: string, seen: SeenOptions = {}): Promise<Wire> {
     return this.#json('GET', `${pathOf(sessionId)}/export`, { query: seenQuery(seen) });
+  }
+
+  /**
+   * Takes back a session that was exported; it goes on where it was. Throws `session_exists` where another has its id,
+   * `model_not_found` where the node does not serve its model, `invalid_request` where it is not as it was exported.
+   */
+  async import(session: Wire, options: ImportOptions = {}): Promise<ImportedSession> {
+    const query = { as: options.sessionId, ttl_seconds: options.ttlSeconds };
+    return importedSessionOf(await this.#json('POST', '/import', { query, body: session }));
   }
 
   /**

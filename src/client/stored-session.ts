@@ -160,6 +160,28 @@ export function movedSessionOf(wire: Wire): MovedSession {
   };
 }
 
+export interface ImportedSession {
+  readonly sessionId: string;
+  /** The last one of the main line. */
+  readonly turn: number;
+  /** Of that one: context ids are others than before. */
+  readonly contextId: string;
+  /** The same request had imported it before. */
+  readonly replayed: boolean;
+  /** As the node said it. */
+  readonly wire: Wire;
+}
+
+export function importedSessionOf(wire: Wire): ImportedSession {
+  return {
+    sessionId: String(wire.session_id),
+    turn: Number(wire.turn),
+    contextId: String(wire.context_id),
+    replayed: wire.replayed === true,
+    wire,
+  };
+}
+
 export function listOf(value: unknown): readonly Wire[] {
   return Array.isArray(value) ? (value as Wire[]) : [];
 }

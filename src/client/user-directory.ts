@@ -44,6 +44,11 @@ export class UserDirectory {
     return receiptOf(await this.#json({ method: 'DELETE', path: `${pathOf(userId)}${query}` }));
   }
 
+  /** All of a user's sessions with their exact ids, as the node that is asked holds them and gives them. */
+  async export(userId: string): Promise<Wire> {
+    return this.#json({ method: 'GET', path: `${pathOf(userId)}/export` });
+  }
+
   /** Throws `erasure_not_found`. */
   async erasure(userId: string, receiptId: string): Promise<ErasureReceipt> {
     const path = `${pathOf(userId)}/erasures/${encodeURIComponent(receiptId)}`;

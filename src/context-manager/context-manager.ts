@@ -22,6 +22,7 @@ import type { NodeResources } from './node-resources.ts';
 import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
+import { Imports } from './sessions/imports.ts';
 import { type Move, type MoveRequest, Moves } from './sessions/moves.ts';
 import { deleted } from './sessions/seen-session.ts';
 import { Sessions } from './sessions/sessions.ts';
@@ -89,6 +90,7 @@ export class ContextManager {
   readonly sessions: Sessions;
   readonly answers: Answers;
   readonly conversations: Conversations;
+  readonly imports: Imports;
   /** `undefined` where nothing is warmed. */
   readonly warmer: Warmer | undefined;
   readonly #parts: ContextManagerParts;
@@ -121,6 +123,7 @@ export class ContextManager {
     this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
     this.answers = new Answers({ keygroup: this.keygroup, node, modes: this.#modes });
     this.conversations = new Conversations({ keygroup: this.keygroup, node });
+    this.imports = new Imports({ keygroup: this.keygroup, node, modes: this.#modes });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#told = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? openingMode] };
     this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode });

@@ -18,6 +18,7 @@ import { closeWithoutRequests } from './open-connections.ts';
 import { describeRoutes } from './openapi.ts';
 import { askWhoCalls } from './request-access.ts';
 import { limitRequests } from './request-limits.ts';
+import { importRoutes } from './routes/imports.ts';
 import { moveSessionRoute } from './routes/move-session.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
@@ -127,6 +128,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     limitRequests(scope, { accounts: parts.accounts, clock: environment.clock, headers: llamaCpp.limitHeaders });
     leaveOutNothing(scope);
     sessionRoutes(scope, parts);
+    importRoutes(scope, parts);
     moveSessionRoute(scope, parts);
     userRoutes(scope, parts);
     nodeRoutes(scope, parts);

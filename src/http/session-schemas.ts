@@ -94,6 +94,7 @@ export const ExactTurnReply = Type.Object(
     exact_ids: Type.Optional(
       Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
     ),
+    record: Type.String({ description: 'The whole of it as the node keeps it, base64: what an import takes.' }),
   },
   { title: 'ExactTurn' },
 );
@@ -147,6 +148,22 @@ export const SessionExportReply = Type.Object(
     summaries: Summaries,
   },
   { title: 'SessionExport' },
+);
+
+export const ImportReply = Type.Object(
+  {
+    session_id: Type.String(),
+    user_id: Type.String(),
+    mode: Type.Optional(mode()),
+    turns: Type.Integer({ description: 'Of all branches.' }),
+    turn: Type.Integer({ description: 'The last one of the main line.' }),
+    context_id: Type.String({ description: 'Of that one: context ids are others than before.' }),
+    expires_at: time(),
+    node: Type.String(),
+    model: whereSeveral,
+    replayed: Type.Boolean({ description: 'The same request had imported it before.' }),
+  },
+  { title: 'Import' },
 );
 
 export const ForkReply = Type.Object(

@@ -5,6 +5,7 @@ import type { SessionSummary } from '../context-store/context-store.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { textOf } from '../domain/record/message-content.ts';
 import { movedFromOf } from '../domain/record/moved-from.ts';
+import { sealRecord } from '../domain/record/record-codec.ts';
 import { repairedOf } from '../domain/record/repaired.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
@@ -89,12 +90,13 @@ function textView({ messages, reply }: TurnText) {
   };
 }
 
-/** With the ids that the model read and wrote. */
+/** With the ids that the model read and wrote, and all else that a node needs to take it back. */
 export function exactTurnView(read: ReadTurn): ExactTurnReply {
   const { payload } = read.turn.record;
-  if (payload.mode !== 'tokenized') return turnView(read);
+  const view = { ...turnView(read), record: Buffer.from(sealRecord(read.turn.record).bytes).toString('base64') };
+  if (payload.mode !== 'tokenized') return view;
   const { promptIds, replyIds, exact } = payload;
-  return { ...turnView(read), prompt_ids: [...promptIds], reply_ids: [...replyIds], exact_ids: exact };
+  return { ...view, prompt_ids: [...promptIds], reply_ids: [...replyIds], exact_ids: exact };
 }
 
 export function forkView(fork: Fork, node: string) {

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { ErasureReceipt } from '../context-manager/users/erasure-receipt.ts';
+import { SessionExportReply } from './session-schemas.ts';
 
 /* What is told of a user as a whole, as it goes over the wire. */
 
@@ -25,6 +26,15 @@ export const ErasureReceiptReply = Type.Object(
     ),
   },
   { title: 'ErasureReceipt' },
+);
+
+export const UserExportReply = Type.Object(
+  {
+    user_id: Type.String(),
+    exported_at: time(),
+    sessions: Type.Array(SessionExportReply),
+  },
+  { title: 'UserExport' },
 );
 
 export function receiptView({

@@ -116,6 +116,9 @@ const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = 
   forkSession: ({ context }) => [{ turn: 1 }, { context_id: context }],
   moveSession: ({ session }) => [{ model: 'other' }, { model: 'other', session_id: session }],
   cancelTurn: () => [{}],
+  importSession: ({ session }) => [
+    { keygroup: '0'.repeat(16), session_id: session, turns: [{ context_id: '', record: 'AAAA' }] },
+  ],
   sayComing: () => [{}],
   updateChatCompletion: () => [{ metadata: { note: 'taken over' } }],
   takeTurn: turns,

@@ -7,7 +7,8 @@ import {
   type StoredSession,
   type StoredTurn,
 } from '../../client/client.ts';
-import { addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { addConnectionOptions, addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { exportedIn, importSessions } from '../session-import.ts';
 import { approximateBytes, localTime, printable, styled, table } from '../terminal.ts';
 
 interface JsonOptions extends ConnectionOptions {
@@ -52,6 +53,11 @@ export function define(command: Command): void {
     .argument('[sessions...]', 'their ids; all of the user when left out')
     .option('-o, --output <FILE>', 'write to a file')
     .action(exportSessions);
+  addConnectionOptions(
+    command.command('import').description('Take back sessions that were exported, under the ids that they had.'),
+  )
+    .argument('<file>', 'what "sessions export" has written')
+    .action(async (path: string, options: ConnectionOptions) => importSessions(await exportedIn(path), options));
   addSessionOptions(command.command('delete').description('Delete sessions for good, on every node.'))
     .argument('<sessions...>', 'their ids')
     .addOption(new Option('-y, --yes', 'do not ask'))

@@ -1,8 +1,11 @@
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ErasureReceipt } from '../../client/client.ts';
+import type { ErasureReceipt, Wire } from '../../client/client.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
+import { exportedIn, importSessions } from '../session-import.ts';
 import { localTime, printable, table } from '../terminal.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -15,6 +18,17 @@ interface EraseOptions extends ConnectionOptions {
 }
 
 export function define(command: Command): void {
+  addConnectionOptions(
+    command.command('export').description("Export all of a user's sessions with their exact token ids, as JSON."),
+  )
+    .argument('<user>', 'its id')
+    .option('-o, --output <FILE>', 'write to a file')
+    .action(exportUser);
+  addConnectionOptions(
+    command.command('import').description('Take back what was exported of a user; for --user where that is given.'),
+  )
+    .argument('<file>', 'what "users export" has written')
+    .action(importUser);
   addErasureOptions(command.command('erase').description('Erase everything of a user, on every node, for good.'))
     .argument('<user>', 'its id')
     .addOption(new Option('-y, --yes', 'do not ask'))
@@ -31,6 +45,25 @@ function addErasureOptions(command: Command): Command {
   return addConnectionOptions(command)
     .option('--wait <SECONDS>', 'wait so long until every node has confirmed; else the exit status is 1', seconds)
     .option('--json', "print the node's answer");
+}
+
+async function exportUser(userId: string, options: ConnectionOptions & { output?: string }): Promise<void> {
+  const text = `${JSON.stringify(await connect(options).users.export(userId))}\n`;
+  if (options.output === undefined) process.stdout.write(text);
+  else await writeFile(options.output, text, { mode: 0o600 });
+}
+
+async function importUser(path: string, options: ConnectionOptions): Promise<void> {
+  const { user_id: exportedUser, sessions } = await exportedUserIn(path);
+  const user = options.user ?? exportedUser;
+  await importSessions(sessions, { ...options, user });
+}
+
+async function exportedUserIn(path: string): Promise<{ user_id: string; sessions: readonly Wire[] }> {
+  const [exported] = await exportedIn(path);
+  if (typeof exported?.user_id === 'string' && Array.isArray(exported.sessions))
+    return { user_id: exported.user_id, sessions: exported.sessions };
+  throw new DiscedgeError('config_invalid', `${path} is not what "users export" writes`);
 }
 
 async function erase(userId: string, options: EraseOptions): Promise<void> {

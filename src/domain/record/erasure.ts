@@ -44,6 +44,11 @@ export function knowsErasure(stamp: number): Extensions {
   return stamp === NEVER ? new Map() : new Map([[ERASED_BEFORE, Buffer.from(String(stamp))]]);
 }
 
+/** The same extensions but for what their writer knew of erasures. */
+export function withoutErasure(extensions: Extensions): Extensions {
+  return new Map([...extensions].filter(([name]) => name !== ERASED_BEFORE));
+}
+
 /** The latest erasure that the record's writer had heard of; 0 for none. */
 export function erasedBefore(record: SessionRecord): number {
   if (record.extensions?.has(ERASED_BEFORE) !== true) return NEVER;

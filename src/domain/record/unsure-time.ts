@@ -9,6 +9,11 @@ export function markUnsure(isUnsure: boolean): { readonly extensions?: Extension
   return isUnsure ? { extensions: new Map([[UNSURE_TIME, new Uint8Array(0)]]) } : {};
 }
 
+/** The same extensions but for that mark. */
+export function withoutUnsureTime(extensions: Extensions): Extensions {
+  return new Map([...extensions].filter(([name]) => name !== UNSURE_TIME));
+}
+
 export function isTimeUnsure(record: SessionRecord): boolean {
   return record.extensions?.has(UNSURE_TIME) === true;
 }

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { AppParts } from '../app-parts.ts';
@@ -5,8 +7,14 @@ import { clientGone } from '../client-gone.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
 import { milliseconds, userId } from '../request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { requireErasable } from '../user-access.ts';
-import { ErasureReceiptReply, receiptView } from '../user-views.ts';
+import { requireErasable, requireOwn } from '../user-access.ts';
+import { userExportStream } from '../user-export.ts';
+import { ErasureReceiptReply, receiptView, UserExportReply } from '../user-views.ts';
+
+/** Of what is made as it is sent. */
+function sendJson(reply: FastifyReply, json: Readable): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(json);
+}
 
 const UserPath = Type.Object({ user_id: userId() });
 const ReceiptPath = Type.Object({
@@ -18,7 +26,8 @@ const EraseQuery = Type.Object({
 });
 
 /** What concerns a user as a whole. */
-export function userRoutes(app: TypedApp, { node, options }: AppParts): void {
+export function userRoutes(app: TypedApp, parts: AppParts): void {
+  const { node, options } = parts;
   const { erasures } = node;
 
   app.delete(
@@ -41,6 +50,26 @@ export function userRoutes(app: TypedApp, { node, options }: AppParts): void {
       requireErasable(principal, params.user_id);
       const waitMs = Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit);
       return receiptView(await erasures.erase(params.user_id, { waitMs, signal: clientGone(reply) }));
+    },
+  );
+
+  app.get(
+    '/users/:user_id/export',
+    {
+      schema: {
+        operationId: 'exportUser',
+        tags: ['users'],
+        summary: "All of a user's sessions with their exact ids",
+        description:
+          'As far as this node holds them, of all models that it serves. `POST /sessions/import` takes each of the sessions back.',
+        params: UserPath,
+        response: { 200: UserExportReply },
+        errors: [...OF_THE_STORE, 'llm_unavailable'],
+      },
+    },
+    async ({ params, principal }, reply) => {
+      requireOwn(principal, params.user_id);
+      return sendJson(reply, userExportStream(params.user_id, parts));
     },
   );
 

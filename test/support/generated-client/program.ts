@@ -197,6 +197,15 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     ok(await client.GET('/sessions/{session_id}/export', { params: { path } })).turns.map(
       ({ reply_ids }) => (reply_ids?.length ?? 0) > 0,
     ),
+  importSession: async () => {
+    const { keygroup, turns } = ok(await client.GET('/sessions/{session_id}/export', { params: { path } }));
+    const body = { keygroup, session_id: 'imported', turns };
+    return ok(await client.POST('/sessions/import', { body })).turns;
+  },
+  exportUser: async () => {
+    const params = { path: { user_id: 'anonymous' } };
+    return ok(await client.GET('/users/{user_id}/export', { params })).sessions.length > 0;
+  },
   forkSession: async () =>
     ok(await client.POST('/sessions/{session_id}/fork', { params: { path }, body: { turn: 1 } })).forked_from.turn,
   // The node serves one model: it says that there is no other.

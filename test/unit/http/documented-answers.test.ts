@@ -55,6 +55,7 @@ async function knownValues(operationId: string): Promise<KnownValues> {
     await node.turn({ prompt: 'one', session_id });
     contexts.push((await node.turn({ prompt: 'two', session_id, turn: 2 })).context_id);
   }
+  const exported = (await node.get(`/sessions/${sessions[0]}/export`)).body;
   const { response, responses, completions, conversation, conversations, items } = await openAiValues();
   return {
     response_id: fc.constantFrom(...responses),
@@ -67,6 +68,8 @@ async function knownValues(operationId: string): Promise<KnownValues> {
     ...{ input: fc.constantFrom('one', 'two'), instructions: fc.constant('be brief') },
     items: fc.constant([{ type: 'message', role: 'user', content: 'one' }]),
     ...(OF_RESPONSES.test(operationId) && RESPONSE_FIELDS),
+    keygroup: fc.constant(exported.keygroup),
+    ...{ turns: fc.constant(exported.turns), branches: fc.constant([]) },
     receipt_id: fc.constant((await node.request('DELETE', '/users/ada')).body.receipt_id),
     session_id: fc.constantFrom(...sessions),
     context_id: fc.constantFrom(...contexts),

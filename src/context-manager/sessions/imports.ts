@@ -1,0 +1,178 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import {
+  type ContextId,
+  type KeygroupId,
+  type SessionId,
+  type SessionKey,
+  sessionKeyText,
+  type UserId,
+} from '../../domain/identifiers.ts';
+import { withoutErasure } from '../../domain/record/erasure.ts';
+import type { Extensions } from '../../domain/record/extensions.ts';
+import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
+import { summaryPlaceOf } from '../../domain/record/summary.ts';
+import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
+import { withoutUnsureTime } from '../../domain/record/unsure-time.ts';
+import { SessionHistory, type Turn } from '../../domain/session-history.ts';
+import type { TurnAccount } from '../../domain/turn-account.ts';
+import type { Mode } from '../modes/mode.ts';
+import type { NodeResources } from '../node-resources.ts';
+import type { ReadTurn } from './sessions.ts';
+import { TurnTexts } from './turn-texts.ts';
+
+export interface ImportRequest {
+  readonly userId: UserId;
+  readonly sessionId: SessionId;
+  /** Of one session, each after the turn that it goes on from; where they are of is not asked. */
+  readonly turns: readonly Turn[];
+  /** `undefined`: as long as it was to live after its last turn. */
+  readonly ttlSeconds: number | undefined;
+  readonly account?: TurnAccount | undefined;
+  /** Why a turn, as it is read here, is not what it was said to be; `undefined` where it is. */
+  readonly faultOf: (read: ReadTurn) => string | undefined;
+}
+
+export interface Imported {
+  readonly key: SessionKey;
+  readonly mode: StoredMode | undefined;
+  /** Turns of all branches. */
+  readonly turns: number;
+  /** Of the last turn of the main line: what the next turn goes on from. */
+  readonly tip: Turn;
+  readonly expiresAtMs: number;
+  /** It was there before, by the same request. */
+  readonly replayed: boolean;
+}
+
+export interface ImportsParts {
+  readonly keygroup: KeygroupId;
+  readonly node: NodeResources;
+  readonly modes: Readonly<Record<StoredMode, Mode>>;
+}
+
+/** Records written side by side: they share an fsync, and stay far below what may wait for the disk. */
+const WRITTEN_AT_ONCE = 64;
+
+/** Puts sessions that were exported back, with the ids that they had: under new context ids, as records of this node. */
+export class Imports {
+  readonly #parts: ImportsParts;
+
+  constructor(parts: ImportsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Durable on this node when it resolves. Sent again, after a failure in the middle too, it is completed, or found and told as
+   * `replayed`. Throws `session_exists` where the id is another session's, `session_deleted`, `quota_exceeded`, `invalid_request` for what is not
+   * what it was said to be, and what the LLM Service and the store throw; `turn_cancelled` when the client left before it began.
+   */
+  async import(request: ImportRequest, gone: AbortSignal): Promise<Imported> {
+    const { node, keygroup } = this.#parts;
+    const { queue, quotas, records, running } = node;
+    const { userId, sessionId } = request;
+    const key: SessionKey = { keygroup, userId, sessionId };
+    const turns = request.turns.filter(({ record }) => summaryPlaceOf(record) === undefined);
+    await this.#requireAsSaid(turns, request);
+    return running.run(sessionKeyText(key), { gone }, (task) =>
+      queue.run(sessionKeyText(key), task.stopping, async () => {
+        const wasInDoubt = records.isInDoubt(key);
+        const { history, deleted, corrupt } = await records.load(key);
+        records.requireKnown(key, { wasInDoubt });
+        if (deleted) throw new DiscedgeError('session_deleted', 'a session of this id was deleted; choose another id');
+        if (corrupt > 0) throw exists();
+        const release = await quotas.hold(request.account, key);
+        try {
+          task.startCommitting();
+          return await this.#write(key, turns, history, request);
+        } finally {
+          release?.();
+        }
+      }),
+    );
+  }
+
+  async #requireAsSaid(turns: readonly Turn[], { faultOf }: ImportRequest): Promise<void> {
+    const texts = new TurnTexts(this.#parts.modes);
+    for (const turn of turns) {
+      const text = await texts.of(turn);
+      if (text instanceof DiscedgeError) throw text;
+      const fault = faultOf({ turn, text });
+      if (fault === undefined) continue;
+      throw new DiscedgeError('invalid_request', `turn ${turn.record.turn} is not what its record says: ${fault}`, {
+        param: 'turns',
+      });
+    }
+  }
+
+  async #write(
+    key: SessionKey,
+    turns: readonly Turn[],
+    there: SessionHistory,
+    { ttlSeconds }: ImportRequest,
+  ): Promise<Imported> {
+    const { environment, options, records } = this.#parts.node;
+    const nowMs = environment.clock.now();
+    const marks = records.marksFor(key).extensions ?? new Map();
+    const held = linesOf(there);
+    const newHash = new Map<ContextId, ContextId>();
+    const sealed: SealedRecord[] = [];
+    for (const { hash, record } of turns) {
+      const parent = record.parent && newHash.get(record.parent);
+      const lives = ttlSeconds ?? Math.max(1, (record.expiresAtMs - record.writtenAtMs) / 1000);
+      const { nodeId: origin, incarnation } = options;
+      const header = {
+        origin,
+        incarnation,
+        expiresAtMs: nowMs + Math.round(Math.min(lives, options.ttlSecondsMax) * 1000),
+      };
+      const copyWith = (of: CopyHeader) => sealRecord(copyOf(record, { ...key, ...of, parent, nowMs, marks }));
+      // Written by an earlier try, it keeps the life that it was given then.
+      const before = held.find((turn) => turn.record.turn === record.turn && copyWith(turn.record).hash === turn.hash);
+      const made = copyWith(before?.record ?? header);
+      newHash.set(hash, made.hash);
+      sealed.push(made);
+    }
+    const made = new Set(sealed.map(({ hash }) => hash));
+    if (held.some(({ hash }) => !made.has(hash))) throw exists();
+    const heldHashes = new Set(held.map(({ hash }) => hash));
+    const missing = sealed.filter(({ hash }) => !heldHashes.has(hash));
+    for (let from = 0; from < missing.length; from += WRITTEN_AT_ONCE) {
+      const some = missing.slice(from, from + WRITTEN_AT_ONCE);
+      for (const written of await Promise.allSettled(some.map((one) => records.writeSealed(one))))
+        if (written.status === 'rejected') throw written.reason;
+    }
+    const history = new SessionHistory();
+    for (const one of sealed) history.add(one);
+    return {
+      key,
+      mode: history.mode,
+      turns: sealed.length,
+      tip: history.tip as Turn,
+      expiresAtMs: history.expiresAtMs,
+      replayed: missing.length === 0,
+    };
+  }
+}
+
+type CopyHeader = Pick<TurnRecord, 'origin' | 'incarnation' | 'expiresAtMs'>;
+
+/** What the turn was, as a record that is written here and now; it says when it was said. */
+function copyOf(
+  { extensions: own, ...record }: TurnRecord,
+  place: SessionKey &
+    CopyHeader & { readonly parent: ContextId | undefined; readonly nowMs: number; readonly marks: Extensions },
+): TurnRecord {
+  const { keygroup, userId, sessionId, origin, incarnation, expiresAtMs, parent, nowMs, marks } = place;
+  const extensions = new Map([...withoutErasure(withoutUnsureTime(own ?? new Map())), ...marks]);
+  const header = { keygroup, userId, sessionId, origin, incarnation, expiresAtMs, parent };
+  const writtenAtMs = Math.min(record.writtenAtMs, nowMs);
+  return { ...record, ...header, writtenAtMs, ...(extensions.size > 0 && { extensions }) };
+}
+
+function linesOf(history: SessionHistory): Turn[] {
+  return [...new Set(history.tips().flatMap((tip) => history.line(tip)))];
+}
+
+function exists(): DiscedgeError {
+  return new DiscedgeError('session_exists', 'there is another session of this id; import it under another one');
+}

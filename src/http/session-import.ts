@@ -1,0 +1,92 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Static, Type } from 'typebox';
+import type { Imported } from '../context-manager/sessions/imports.ts';
+import type { ReadTurn } from '../context-manager/sessions/sessions.ts';
+import type { ContextId } from '../domain/identifiers.ts';
+import { CorruptRecord, openRecord } from '../domain/record/record-codec.ts';
+import { NewerRecord } from '../domain/record/record-version.ts';
+import type { Turn } from '../domain/session-history.ts';
+import { invalid } from './parameters.ts';
+import { sessionId } from './request-fields.ts';
+import { exactTurnView } from './session-view.ts';
+
+const ExportedTurn = Type.Object(
+  { context_id: Type.String(), record: Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$' }) },
+  { additionalProperties: true },
+);
+
+/** A session as it was exported; what of it is not named here says again what its records say, and is compared. */
+export const ImportBody = Type.Object(
+  {
+    keygroup: Type.String({ description: 'Of its model: ids of another tokenizer say something else.' }),
+    session_id: sessionId(),
+    turns: Type.Array(ExportedTurn, { minItems: 1 }),
+    branches: Type.Optional(
+      Type.Array(Type.Object({ turns: Type.Array(ExportedTurn) }, { additionalProperties: true })),
+    ),
+  },
+  { title: 'SessionImport', additionalProperties: true },
+);
+type ImportBody = Static<typeof ImportBody>;
+
+/** What a reader knows of a turn, and would be told wrong if it were changed. */
+const COMPARED = ['system', 'user', 'messages', 'reply', 'prompt_ids', 'reply_ids', 'exact_ids', 'turn'] as const;
+
+export interface ImportedTurns {
+  readonly turns: readonly Turn[];
+  /** Which part of a turn is not what its record says, as it is read here. */
+  faultOf(read: ReadTurn): string | undefined;
+}
+
+/** Throws `invalid_request` for what is no record, of another session or model, or without the turns before it. */
+export function importedTurns({ keygroup, turns, branches = [] }: ImportBody): ImportedTurns {
+  const said = new Map<ContextId, Static<typeof ExportedTurn>>();
+  const opened: Turn[] = [];
+  let first: Turn | undefined;
+  for (const turn of [...turns, ...branches.flatMap((branch) => branch.turns)]) {
+    const one = opened[opened.push(turnOf(turn)) - 1] as Turn;
+    first ??= one;
+    const { record, hash } = one;
+    if (hash !== turn.context_id) throw invalid('turns', `turn ${record.turn} has the context_id of another`);
+    if (record.keygroup !== keygroup) throw invalid('keygroup', `turn ${record.turn} is of another model`);
+    if (record.userId !== first.record.userId || record.sessionId !== first.record.sessionId)
+      throw invalid('turns', `turn ${record.turn} is of another session`);
+    if (record.parent !== undefined && !said.has(record.parent))
+      throw invalid('turns', `turn ${record.turn} stands before the turn that it goes on from, or without it`);
+    if (said.has(hash)) throw invalid('turns', `turn ${record.turn} is there twice`);
+    said.set(hash, turn);
+  }
+  return {
+    turns: opened,
+    faultOf(read) {
+      const there: Readonly<Record<string, unknown>> = exactTurnView(read);
+      const told: Readonly<Record<string, unknown>> = said.get(read.turn.hash) ?? {};
+      return COMPARED.find((name) => told[name] !== undefined && !isDeepStrictEqual(told[name], there[name]));
+    },
+  };
+}
+
+function turnOf({ record: text }: Static<typeof ExportedTurn>): Turn {
+  try {
+    const { record, hash } = openRecord(Buffer.from(text, 'base64'));
+    if (record.kind === 'turn') return { record, hash };
+  } catch (error) {
+    if (!(error instanceof CorruptRecord || error instanceof NewerRecord)) throw error;
+    throw invalid('turns', `a record is not one that this node reads: ${error.message}`);
+  }
+  throw invalid('turns', 'a record is no turn');
+}
+
+export function importView({ key, mode, turns, tip, expiresAtMs, replayed }: Imported, node: string) {
+  return {
+    session_id: key.sessionId,
+    user_id: key.userId,
+    ...(mode !== undefined && { mode }),
+    turns,
+    turn: tip.record.turn,
+    context_id: tip.hash,
+    expires_at: new Date(expiresAtMs).toISOString(),
+    node,
+    replayed,
+  };
+}

@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { define as defineSessions } from '../../../src/cli/commands/sessions.ts';
+import { define as defineUsers } from '../../../src/cli/commands/users.ts';
+import { temporaryFolder } from '../../../tools/node-process.ts';
+import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
+
+const folder = temporaryFolder();
+let node: InProcessNode;
+beforeAll(async () => {
+  node = await startTestNode();
+});
+afterAll(async () => {
+  await node.close();
+  folder.remove();
+  process.exitCode = undefined;
+});
+
+/** What a command prints, on either stream. */
+async function run(define: (command: Command) => void, ...args: string[]): Promise<string> {
+  const printed: string[] = [];
+  const write = (text: unknown) => printed.push(String(text)) > 0;
+  const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockImplementation(write));
+  try {
+    const command = new Command('test').exitOverride();
+    define(command);
+    await command.parseAsync([...args, '--url', node.url], { from: 'user' });
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+  return printed.join('');
+}
+
+it('a user is exported, erased, asked after and imported again', async () => {
+  for (const session_id of ['a', 'b']) await node.turn({ prompt: 'Hello.', session_id, user_id: 'ada' });
+  const file = join(folder.path, 'ada.json');
+  expect(await run(defineUsers, 'export', 'ada', '--output', file)).toBe('');
+  expect(JSON.parse(readFileSync(file, 'utf8')).sessions).toHaveLength(2);
+  expect(await run(defineUsers, 'import', file)).toBe('a was there already\nb was there already\n');
+
+  const erased = await run(defineUsers, 'erase', 'ada', '--yes', '--wait', '60');
+  expect(erased).toMatch(/^user ada was erased at .*, receipt [0-9a-f]{32}\n/);
+  expect(erased).toMatch(/\ntest +20.* +2\n$/);
+  const [, receipt = ''] = /receipt (\S+)/.exec(erased) ?? [];
+  expect(JSON.parse(await run(defineUsers, 'erasure', 'ada', receipt, '--json'))).toMatchObject({ complete: true });
+  expect((await node.get('/sessions?user_id=ada')).body.data).toEqual([]);
+
+  expect(await run(defineUsers, 'import', file)).toBe('imported a, up to turn 1\nimported b, up to turn 1\n');
+  expect((await node.get('/sessions?user_id=ada')).body.data).toHaveLength(2);
+});
+
+it('sessions are imported line by line, and one that is refused keeps the others from nothing', async () => {
+  for (const session_id of ['c', 'd']) await node.turn({ prompt: 'Hello.', session_id });
+  const file = join(folder.path, 'sessions.jsonl');
+  await run(defineSessions, 'export', 'c', 'd', '--output', file);
+  await node.request('DELETE', '/sessions/c');
+  expect(await run(defineSessions, 'import', file)).toMatch(/^discedge: c: .*deleted.*\nd was there already\n$/);
+  expect(process.exitCode).toBe(1);
+  process.exitCode = undefined;
+  await expect(run(defineSessions, 'import', join(folder.path, 'nothing'))).rejects.toMatchObject({
+    code: 'config_invalid',
+  });
+});
