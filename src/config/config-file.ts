@@ -26,7 +26,8 @@ export function readConfigFile(path: string): ConfigFile {
   }
   // Loaded where there is a file to read, which most nodes do without.
   const { parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
-  const document = parseDocument(text, { prettyErrors: true });
+  // Its warnings quote the file, too, on the process's own output.
+  const document = parseDocument(text, { prettyErrors: true, logLevel: 'error' });
   if (document.errors.length > 0) {
     // Only the first line of each: the rest quotes the file, which may hold a key.
     problems.push(...document.errors.map((error) => `${path}: not YAML: ${error.message.split('\n', 1)[0]}`));

@@ -8,15 +8,12 @@ import type { Access } from '../../src/access/access.ts';
 import { isSecretOf, newApiKey, readApiKeyText } from '../../src/access/api-key.ts';
 import { AskedAccess } from '../../src/access/asked-access.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
-import { PrincipalAccounts } from '../../src/access/principal-accounts.ts';
-import { ModelDirectory } from '../../src/context-manager/model-directory.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
-import type { NodeId, SessionId, UserId } from '../../src/domain/identifiers.ts';
-import { SealedIds } from '../../src/domain/sealed-ids.ts';
-import { type App, createApp, DIALECTS } from '../../src/http/app.ts';
-import { compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import type { SessionId, UserId } from '../../src/domain/identifiers.ts';
+import type { App } from '../../src/http/app.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { canBeTold, timeDifference } from '../support/answer-times.ts';
+import { appOver } from '../support/app-rig.ts';
 import { contextManagerRig, type Rig } from '../support/context-manager-rig.ts';
 
 /** Of refusals by the app: less is lost in any network. */
@@ -40,41 +37,12 @@ beforeAll(async () => {
     key[name] = text;
   }
   access = new AskedAccess({ keys, tokens: undefined, clock, onlyLocal: false });
-  app = await appOf(access);
+  app = await appOver(rig, access);
 });
 afterAll(async () => {
   await app.close();
   folder.remove();
 });
-
-async function appOf(asked: Access, dialects = DIALECTS): Promise<App> {
-  const { llm, manager: contextManager } = rig;
-  const template = await compileChatTemplate(llm.description, (text, how) => llm.tokenize(text, how));
-  const { name } = llm.description.identity;
-  return createApp(
-    {
-      models: new ModelDirectory([{ name, llm, template, keygroup: contextManager.keygroup, contextManager }]),
-      node: rig.node,
-      access: asked,
-      accounts: new PrincipalAccounts({}, rig.node.environment.clock),
-      ids: new SealedIds(new Uint8Array(32)),
-      metricsText: async () => ({ text: '', contentType: 'text/plain' }),
-      options: {
-        ...{
-          version: '0',
-          nodeId: 'n' as NodeId,
-          storeName: 'memory',
-          corsOrigins: [],
-          bodyBytesMax: 4096,
-          connectionsMax: 100,
-        },
-        ...{ defaultConsistency: 'strong', defaultWriteConcern: 'local', defaultOverflow: 'error', ttlSecondsMax: 600 },
-        ...{ maxWaitMs: 0, replicatedWaitMs: 0, maxWaitMsLimit: 0, keepConversations: true },
-      },
-    },
-    dialects,
-  );
-}
 
 interface Asked {
   readonly method?: 'GET' | 'POST' | 'DELETE';

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { newApiKey } from '../../src/access/api-key.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
@@ -14,6 +15,9 @@ import type { Answer, Json } from '../../tools/test-node.ts';
 
 const USERS = 64;
 const ROLES = ['prompt', 'system', 'reply', 'metadata', 'item', 'tool', 'history'] as const;
+
+/** A template that has tools, their calls and results. */
+const WITH_TOOLS = fileURLToPath(new URL('../support/chat-templates/qwen2-5.jinja', import.meta.url));
 
 interface User {
   readonly name: string;
@@ -52,7 +56,18 @@ beforeAll(async () => {
   await keys.put(admin.kept);
   operator = admin.text;
   node = await startNodeProcess(
-    ['--llm', 'scripted', '--store', 'memory', '--keys-dir', keys.path, '--log-level', 'debug'],
+    [
+      '--llm',
+      'scripted',
+      '--store',
+      'memory',
+      '--keys-dir',
+      keys.path,
+      '--log-level',
+      'debug',
+      '--chat-template-file',
+      WITH_TOOLS,
+    ],
     { onLine: (line) => logged.push(line) },
   );
   users = await Promise.all(named.map(prepared));
@@ -87,6 +102,14 @@ async function prepared({ name, key }: { name: string; key: string }): Promise<U
     ...{ messages: [{ role: 'user', content: canary('history') }], store: true },
     metadata: { note: canary('metadata') },
   });
+  await post('/v1/chat/completions', {
+    ...{
+      messages: afterCall(canary('tool')),
+      tools: [{ type: 'function', function: { name: 'look_up' } }],
+      store: true,
+    },
+  });
+  await post('/v1/responses', { input: [...hello, ...callItems(canary('tool'))] });
   const response = await post('/v1/responses', { input: canary('item'), metadata: { note: canary('metadata') } });
   const input = await must('GET', `/v1/responses/${response.id}/input_items`, key);
   const conversation = await post('/v1/conversations', {
@@ -110,6 +133,23 @@ async function prepared({ name, key }: { name: string; key: string }): Promise<U
 
 type Victim = User;
 const hello = [{ role: 'user', content: 'Hello.' }];
+const look = { name: 'look_up', arguments: '{"what":"it"}' };
+
+/** What a tool has told a user's model, in both forms. */
+function afterCall(told: string): readonly object[] {
+  const tool_calls = [
+    { id: 'call', type: 'function', function: { ...look, arguments: JSON.stringify({ what: told }) } },
+  ];
+  return [
+    ...hello,
+    { role: 'assistant', content: null, tool_calls },
+    { role: 'tool', tool_call_id: 'call', content: told },
+  ];
+}
+const callItems = (told: string) => [
+  { type: 'function_call', call_id: 'call', ...look },
+  { type: 'function_call_output', call_id: 'call', output: told },
+];
 
 /** What is sent to an operation that takes a body, with everything that is the victim's in it. */
 const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = {
@@ -181,9 +221,9 @@ function written(id: string): readonly string[] {
   ];
 }
 
-/** Paths of an operation with the victim's ids in it, in all ways to write them. */
-function pathsOf(path: string, victim: Victim): readonly string[] {
-  const ids: Readonly<Record<string, string>> = {
+/** The victim's, by the name of the parameter. */
+function idsOf(victim: Victim): Readonly<Record<string, string>> {
+  return {
     user_id: victim.name,
     receipt_id: 'ab'.repeat(16),
     session_id: victim.session,
@@ -193,13 +233,20 @@ function pathsOf(path: string, victim: Victim): readonly string[] {
     item_id: victim.conversationItem,
     model: 'scripted',
   };
-  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
+}
+
+const parametersOf = (path: string) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
+const filledIn = (path: string, ids: Readonly<Record<string, string>>) =>
+  path.replaceAll(/\{(\w+)\}/g, (_, name) => encodeURIComponent(ids[name] as string));
+
+/** Paths of an operation with the victim's ids in it, in all ways to write them. */
+function pathsOf(path: string, victim: Victim): readonly string[] {
+  const ids = idsOf(victim);
+  const parameters = parametersOf(path);
   if (parameters.length === 0) return [path];
   for (const name of parameters) expect(ids, `what is the victim's ${name}?`).toHaveProperty(name);
   const [first] = parameters;
-  return written(ids[first as string] as string).map((as) =>
-    path.replaceAll(/\{(\w+)\}/g, (_, name) => encodeURIComponent(name === first ? as : (ids[name] as string))),
-  );
+  return written(ids[first as string] as string).map((as) => filledIn(path, { ...ids, [first as string]: as }));
 }
 
 /** Queries in which other users can be named. */
@@ -212,11 +259,69 @@ function foreignIn(text: string, attacker: User | undefined): string[] {
     .flatMap((user) => ROLES.map(user.canary).filter((canary) => text.includes(canary)));
 }
 
-it("nobody gets at anything of anybody else's, by any operation and any of their ids", async () => {
+interface Operation {
+  readonly path: string;
+  readonly method: string;
+  readonly operation: Json;
+}
+
+async function documented(): Promise<readonly Operation[]> {
   const { paths } = await must('GET', '/openapi.json', users[0]?.key as string);
-  const operations = Object.entries<Json>(paths).flatMap(([path, methods]) =>
+  return Object.entries<Json>(paths).flatMap(([path, methods]) =>
     Object.entries<Json>(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
   );
+}
+
+/** Ids of the same form, of nothing. */
+function nothingLike(ids: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(ids).map(([name, id]) => {
+      if (name === 'model' || name === 'receipt_id') return [name, id];
+      const middle = id.length >> 1;
+      return [name, `${id.slice(0, middle)}${id[middle] === 'q' ? 'z' : 'q'}${id.slice(middle + 1)}`];
+    }),
+  );
+}
+
+/** Of an operation on what a path names, as its first body. */
+const firstBody = ({ method, operation }: Operation, victim: Victim) =>
+  method === 'POST' ? BODIES[operation.operationId]?.(victim)[0] : undefined;
+
+/** What has a path with ids in it, and is somebody's. */
+async function onSomething(): Promise<readonly Operation[]> {
+  const operations = await documented();
+  return operations.filter(({ path }) => parametersOf(path).some((name) => name !== 'model'));
+}
+
+it("what is somebody else's is answered word for word as what is not there", async () => {
+  const [victim, attacker] = users as [User, User];
+  const [theirs, nothing] = [idsOf(victim), nothingLike(idsOf(victim))];
+  for (const operation of await onSomething()) {
+    const { path, method } = operation;
+    const of = (ids: Readonly<Record<string, string>>) =>
+      ask(method, filledIn(path, ids), attacker.key, firstBody(operation, victim));
+    const [foreign, missing] = [await of(theirs), await of(nothing)];
+    const named = parametersOf(path).reduce(
+      (text, name) => text.replaceAll(theirs[name] ?? '', nothing[name] ?? ''),
+      foreign.text,
+    );
+    expect([foreign.status, withoutRequest(named)], `${method} ${path}`).toEqual([
+      missing.status,
+      withoutRequest(missing.text),
+    ]);
+    if (!SAID_OF_ANY.includes(operation.operation.operationId))
+      expect(foreign.status, `${method} ${path}`).toBeGreaterThanOrEqual(400);
+  }
+});
+
+/** They succeed on whatever session is named, and do nothing on one that is not there. */
+const SAID_OF_ANY = ['cancelTurn', 'sayComing'];
+
+/** Each request has an id of its own. */
+const withoutRequest = (text: string) => text.replaceAll(/"request_id":"[^"]*"/g, '');
+
+it("nobody gets at anything of anybody else's, by any operation and any of their ids", async () => {
+  const operations = await documented();
   const unsaid = operations.filter(
     ({ method, operation }) => method === 'POST' && BODIES[operation.operationId] === undefined,
   );
@@ -270,4 +375,22 @@ it('and everybody still has all that is theirs', async () => {
     const next = await ask('POST', '/v1/responses', user.key, { input: 'Go on.', previous_response_id: user.response });
     expect(next.status).toBe(200);
   }
+});
+
+/** Operations that have nothing to do for anybody of these: no response is under way, and nobody was erased. */
+const NOTHING_TO_DO = ['cancelResponse', 'showErasure'];
+
+it('each of these operations is one that its owner gets something of', async () => {
+  const [owner] = users as [User];
+  const order = ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'];
+  const operations = [...(await onSomething())].sort(
+    (a, b) => order.indexOf(a.method) - order.indexOf(b.method) || b.path.length - a.path.length,
+  );
+  const refused: string[] = [];
+  for (const operation of operations) {
+    const { path, method } = operation;
+    const { status } = await ask(method, filledIn(path, idsOf(owner)), owner.key, firstBody(operation, owner));
+    if (status >= 400) refused.push(operation.operation.operationId);
+  }
+  expect(refused.sort()).toEqual(NOTHING_TO_DO.sort());
 });

@@ -226,6 +226,16 @@ describe('refusals', () => {
   });
 });
 
+it('warnings of the YAML reader quote nothing of the file either', async () => {
+  const warned: Error[] = [];
+  const hear = (warning: Error) => warned.push(warning);
+  process.on('warning', hear);
+  expect(problems({ file: fileWith('? {secret: hunter2}\n: 1\n') })).not.toEqual([]);
+  await new Promise(setImmediate);
+  process.off('warning', hear);
+  expect(warned).toEqual([]);
+});
+
 describe('the API key', () => {
   it('comes from a file that the flag names, from the environment or from the configuration file', () => {
     const llm = 'http://127.0.0.1:8080';
