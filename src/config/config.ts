@@ -326,9 +326,10 @@ export function startedByNpm(): boolean {
   return process.env.npm_lifecycle_event !== undefined;
 }
 
-/** This process's environment, with what is meant for a child process alone. */
+/** This process's environment without its key, and with what is meant for a child process alone. */
 export function environmentWith(added: Readonly<Record<string, string>>): Readonly<Record<string, string | undefined>> {
-  return { ...process.env, ...added };
+  const { DISCEDGE_ENCRYPTION_KEY: _, ...inherited } = process.env;
+  return { ...inherited, ...added };
 }
 
 /** `undefined` for a user without a home, as in a container that runs under a number that no account has. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, statfs } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { Environment } from '../environment/environment.ts';
@@ -13,7 +13,10 @@ export const KV_BUDGET_MAX_BYTES = 4 * 1024 ** 3;
 /** Of statfs(2). */
 const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
 
-/** Where one model's KV state is kept, and how much of it; `undefined` for none. A folder that cannot be used is said. */
+/**
+ * Where one model's KV state is kept, and how much of it; `undefined` for none, and where files are encrypted and this one would lie on
+ * a disk: llama.cpp writes it in the clear. A folder that cannot be used is said.
+ */
 export async function keptStateOf(
   modelPath: string,
   parts: {
@@ -28,6 +31,8 @@ export async function keptStateOf(
   try {
     if ((await encryption?.keys())?.current !== undefined && !(await isMemory(kvDir))) {
       environment.logger.warn('llm.keeps_no_state', { folder: kvDir, advice: NOT_IN_THE_CLEAR });
+      // What was kept before there was encryption.
+      await rm(kvDir, { recursive: true, force: true });
       return undefined;
     }
     const nodeBytes = kvBudgetBytes ?? (await budgetByRoom(kvDir));

@@ -8,7 +8,12 @@ import fc from 'fast-check';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { formOf, IN_THE_CLEAR, KeyedRowSeal, UNSEALED } from '../../../src/context-store/leveldb/row-seal.ts';
 import { openTables, recordKey, type Tables, tableKey } from '../../../src/context-store/leveldb/tables.ts';
-import { type LevelStore, openLevelStore } from '../../../src/context-store/leveldb.ts';
+import {
+  LevelContextStore,
+  type LevelStore,
+  openLevelEnvironment,
+  openLevelStore,
+} from '../../../src/context-store/leveldb.ts';
 import { type KeyRing, onlyToRead } from '../../../src/domain/encryption/key-ring.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import type { ConversationDigest } from '../../../src/domain/record/conversation-digest.ts';
@@ -234,3 +239,55 @@ test('a damaged row is passed over when keys change, and is damage afterwards as
   const done = environment.logLines.find(({ event }) => event === 'resealing_done');
   expect(done?.fields).toEqual({ rewritten: 1, unreadable: 1 });
 });
+
+test('an entry by conversation whose record is gone does not stay in the clear', async () => {
+  const store = await open();
+  await store.append(canaryTurn());
+  await store.close();
+  await inTables(({ byConversation, write }) =>
+    write(() => byConversation.put([KEYGROUP, 'user', DIGEST, 1, 'gone', 1, 'ab'.repeat(16)], new Uint8Array(0))),
+  );
+  const sealing = await open(keyRing('a'));
+  await sealing.resealing?.done;
+  await sealing.close();
+  const { digests } = await forms();
+  expect(digests).toHaveLength(1);
+  expect(digests).not.toContain(DIGEST);
+});
+
+test('a row in the clear counts no more from the moment when all are sealed', async () => {
+  const plain = await open();
+  const sealed = sealedTurn();
+  await plain.append(sealed);
+  await plain.close();
+  const { level, store } = await openEnvironment(keyRing('a'));
+  await level.resealing?.done;
+  expect(await store.read(sessionKey())).toMatchObject({ corrupt: 0 });
+  await level.write({
+    decide: (changes) => changes.rewrite(({ asTheyLie }) => asTheyLie.records.put(recordKey(sealed), sealed.bytes)),
+  });
+  expect(await store.read(sessionKey())).toMatchObject({ records: [], corrupt: 1 });
+});
+
+test('what is deleted in the commit that seals it anew is gone', async () => {
+  const { level, store } = await openEnvironment(keyRing('a'));
+  const sealed = sealedTurn();
+  await store.append(sealed);
+  await Promise.all([
+    store.append(sealedTombstone()),
+    level.write({
+      decide: (changes) =>
+        changes.rewrite(({ records }) => records.put(recordKey(sealed), records.get(recordKey(sealed)) as Uint8Array)),
+    }),
+  ]);
+  await store.close();
+  expect(await inTables(({ asTheyLie }) => asTheyLie.records.get(recordKey(sealed)))).toBeUndefined();
+});
+
+async function openEnvironment(encryption: KeyRing) {
+  const options = { folder, nodeId: 'node-1' as NodeId, bytesMax: 1e9, encryption };
+  const level = await openLevelEnvironment(options, environment);
+  const store = new LevelContextStore(level, environment);
+  onTestFinished(() => store.close());
+  return { level, store };
+}

@@ -1,0 +1,130 @@
+// npm run bench:encryption [-- --turns N --rows FILE]
+//
+// What encryption at rest costs: of one row, sealed and opened, and of a turn over HTTP at a node with the durable store. Two nodes
+// with the scripted LLM Service, one of them encrypted, are asked by turns in one process, so the difference between the two
+// is encryption's; their own figures hold the client, too.
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { KeyedRowSeal } from '../src/context-store/leveldb/row-seal.ts';
+import { newEncryptionKey, readKeyRing } from '../src/domain/encryption/key-ring.ts';
+import { nodeEnvironment } from '../src/environment/node-environment.ts';
+import { type InProcessNode, startTestNode } from '../tools/test-node.ts';
+import { benchmarkFlags } from './support/arguments.ts';
+import { runInfo } from './support/run-info.ts';
+import { quantile, rounded } from './support/statistics.ts';
+import { table } from './support/table.ts';
+
+/** Of a record of a short turn, of a long one, of one with a picture. */
+const ROW_BYTES = [300, 3_000, 300_000];
+/** As long as LevelDB's keys of records are. */
+const KEY_BYTES = 90;
+const ROUND_MS = 1_000;
+/** Turns at one node before the other has its own. */
+const BLOCK = 20;
+/** Sessions are short, so that their growth counts for little. */
+const TURNS_A_SESSION = 10;
+const VARIANTS = ['plain', 'encrypted'] as const;
+
+const values = benchmarkFlags('encryption', {
+  turns: { type: 'string', default: '2000', help: 'NUMBER of turns at each node', isNumber: true },
+  rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
+});
+const info = runInfo('encryption', 0);
+const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'bench' });
+const key = newEncryptionKey(environment.random);
+
+console.log(`${info.machine}, Node ${info.node}, commit ${info.commit}${info.dirty ? ' with changes' : ''}\n`);
+const ofRows = measureRows();
+console.log(`${table(ofRows, ['bytes', 'added_bytes', 'seal_us', 'open_us'])}\n`);
+const ofTurns = await measureTurns(Number(values.turns));
+console.log(table(ofTurns, ['node', 'turns', 'p50_ms', 'p99_ms', 'cpu_ms', 'turns_a_second']));
+if (values.rows !== undefined) {
+  const rows = [...ofRows, ...ofTurns].map((row) => `${JSON.stringify({ ...info, ...row })}\n`);
+  appendFileSync(resolve(values.rows), rows.join(''));
+}
+
+function measureRows() {
+  const ring = readKeyRing(key);
+  if ('problem' in ring) throw new TypeError(ring.problem);
+  const seal = new KeyedRowSeal(ring, environment.random);
+  const rowKey = randomBytes(KEY_BYTES);
+  return ROW_BYTES.map((bytes) => {
+    const row = randomBytes(bytes);
+    const sealed = seal.seal(row, rowKey);
+    return {
+      row: 'row',
+      bytes,
+      added_bytes: sealed.length - bytes,
+      seal_us: microseconds(() => seal.seal(row, rowKey)),
+      open_us: microseconds(() => seal.open(sealed, rowKey)),
+    };
+  });
+}
+
+/** Of processor time, once V8 has compiled it. */
+function microseconds(call: () => void): number {
+  const round = () => {
+    const before = process.cpuUsage();
+    const end = performance.now() + ROUND_MS;
+    let calls = 0;
+    for (; performance.now() < end; calls++) call();
+    return process.cpuUsage(before).user / calls;
+  };
+  round();
+  return rounded(round(), 1);
+}
+
+async function measureTurns(turns: number) {
+  const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
+  process.env.DISCEDGE_ENCRYPTION_KEY = key;
+  const nodes = new Map<string, InProcessNode>();
+  try {
+    for (const variant of VARIANTS) {
+      const encrypted = variant === 'encrypted' && { encryptionKeyCommand: 'printenv DISCEDGE_ENCRYPTION_KEY' };
+      nodes.set(variant, await startTestNode({ store: 'leveldb', dataDir: join(folder, variant), ...encrypted }));
+    }
+    const taken = new Map(VARIANTS.map((variant) => [variant, { turnMs: [] as number[], cpuMs: 0 }]));
+    // The first tenth of each compiles what is hot.
+    const warmUp = Math.ceil(turns / 10);
+    for (let done = 0; done < turns + warmUp; done += BLOCK) {
+      for (const variant of VARIANTS) {
+        const block = await playBlock(nodes.get(variant) as InProcessNode, done);
+        if (done < warmUp) continue;
+        const sum = taken.get(variant);
+        sum?.turnMs.push(...block.turnMs);
+        if (sum !== undefined) sum.cpuMs += block.cpuMs;
+      }
+    }
+    return [...taken].map(([node, { turnMs, cpuMs }]) => ({
+      row: 'turn',
+      node,
+      turns: turnMs.length,
+      p50_ms: rounded(quantile(turnMs, 0.5)),
+      p99_ms: rounded(quantile(turnMs, 0.99)),
+      cpu_ms: rounded(cpuMs / turnMs.length),
+      turns_a_second: Math.round((1000 * turnMs.length) / turnMs.reduce((sum, ms) => sum + ms, 0)),
+    }));
+  } finally {
+    for (const node of nodes.values()) await node.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function playBlock(node: InProcessNode, from: number) {
+  const turnMs: number[] = [];
+  const cpu = process.cpuUsage();
+  for (let i = from; i < from + BLOCK; i++) {
+    const startedMs = performance.now();
+    await node.turn({
+      session_id: `s${Math.floor(i / TURNS_A_SESSION)}`,
+      user_id: 'u',
+      turn: 1 + (i % TURNS_A_SESSION),
+      prompt: 'What did I say about the lamp?',
+    });
+    turnMs.push(performance.now() - startedMs);
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  return { turnMs, cpuMs: (user + system) / 1000 };
+}
