@@ -44,6 +44,8 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly advertisedUrl: string | undefined;
   /** `undefined`: beside the certificate, or the node's own. */
   readonly clusterKeyFile: string | undefined;
+  /** Path of what this node tells of its region; `undefined`: nothing. */
+  readonly regionalData: string | undefined;
   /** Whose pages may call the API from a browser, `*` for any. */
   readonly corsOrigins: readonly string[];
   /** `undefined`: by what is free in {@link kvDir}. */
@@ -64,6 +66,7 @@ type ReadFurther =
       | 'mode'
       | 'clusterKeyFile'
       | 'corsOrigins'
+      | 'regionalData'
       | 'kvBudgetBytes'
       | 'kvDir'
       | 'warmingIdsPerSecond'
@@ -160,6 +163,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     encryption,
     advertisedUrl,
     clusterKeyFile: settings.clusterKeyFile,
+    regionalData: settings.regionalData,
     corsOrigins: 'origins' in allowed ? allowed.origins : [],
     dataDir: resolve(settings.dataDir),
     kvBudgetBytes: settings.kvBudgetBytes,

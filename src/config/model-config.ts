@@ -15,6 +15,8 @@ export interface ModelConfig {
   readonly parallel: number | undefined;
   /** Path of a Jinja template; `undefined`: the model's own. */
   readonly chatTemplateFile: string | undefined;
+  /** Path of what it is told before every conversation; `undefined`: nothing. */
+  readonly systemPromptFile: string | undefined;
   /** Who tokenizes for a server: `server`, `told` (here, with the file that it names), or a file's path. */
   readonly llmTokenizer: string;
   /** Context mode of requests that name none. */
@@ -85,8 +87,9 @@ function splitName(text: string): { readonly name: string | undefined; readonly 
 }
 
 /** What every model has unless it says otherwise. */
-export function ownSettings({ contextTokens, parallel, chatTemplateFile, llmTokenizer, mode }: Settings) {
-  return { contextTokens, parallel, chatTemplateFile, llmTokenizer, mode };
+export function ownSettings(settings: Settings) {
+  const { contextTokens, parallel, chatTemplateFile, systemPromptFile, llmTokenizer, mode } = settings;
+  return { contextTokens, parallel, chatTemplateFile, systemPromptFile, llmTokenizer, mode };
 }
 
 export function embedded(model: string): EmbeddedSource {

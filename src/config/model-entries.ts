@@ -111,6 +111,7 @@ interface EntryModelValues
       | 'llmApiKey'
       | 'llmKind'
       | 'chatTemplateFile'
+      | 'systemPromptFile'
       | 'llmTokenizer'
       | 'contextTokens'
       | 'parallel'

@@ -61,6 +61,16 @@ export const MODEL_SETTINGS = {
         "File with a chat template to use in place of the model's own, as llama-server's option of that name: Jinja, the `tokenizer_config.json` of a model, or a GGUF with the template in it. It is part of the model's identity: nodes with other templates share no contexts.",
     }),
   ),
+  systemPromptFile: Type.Optional(
+    path({
+      group: 'Contexts',
+      modelKey: 'system-prompt-file',
+      placeholder: 'FILE',
+      defaultText: 'none',
+      description:
+        "File with what the model is told before every conversation that the node keeps, whoever's it is: the first of the context layers (docs/context-layers.md), read when the node starts. At most 64 KiB, and with `regional-data` and a user's preferences half of the context window. It is in no record; nodes of one deployment should have the same.",
+    }),
+  ),
   llmTokenizer: text({
     group: 'LLM Service',
     modelKey: 'llm-tokenizer',

@@ -154,6 +154,15 @@ export const SETTINGS_SCHEMA = Type.Object({
   }),
 
   mode: MODE_SETTING,
+  regionalData: Type.Optional(
+    path({
+      group: 'Contexts',
+      placeholder: 'PATH',
+      defaultText: 'none',
+      description:
+        'File, or folder of `*.md` and `*.txt` files, taken by name, with what this node tells its models of its region before every conversation that it keeps (docs/context-layers.md). Read again within a second of a change; at most 64 files and 64 KiB. It is in no record and goes to no other node.',
+    }),
+  ),
   ...CONSISTENCY_SETTINGS,
   overflow: choice(OVERFLOW_POLICIES, {
     group: 'Contexts',

@@ -14,6 +14,7 @@ import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
 import { type Embeddings, type LlmService, NO_USAGE } from '../llm-service/llm-service.ts';
 import type { EnteredPass } from './arbitration/arbitration.ts';
+import type { LayerSource } from './layers/layer.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
 import type { Kept, Mode } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
@@ -64,6 +65,8 @@ export interface ContextManagerParts {
   readonly defaultMode: ContextMode;
   /** What all Context Managers of the node share. */
   readonly node: NodeResources;
+  /** What stands before every conversation with this model; left out: nothing. */
+  readonly layers?: LayerSource | undefined;
 }
 
 /** A turn whose session is its own for as long as it takes. */
@@ -126,7 +129,9 @@ export class ContextManager {
     this.imports = new Imports({ keygroup: this.keygroup, node, modes: this.#modes });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
     this.#told = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? openingMode] };
-    this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode });
+    // A template that takes no system message has no place for them.
+    const layers = template.takesSystem ? parts.layers : undefined;
+    this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode, layers });
     this.#summaries = new Summaries({ llm, node, answering: this.#answering });
     this.#drafts = new TurnDrafts({ node, gate: this.#gate, answering: this.#answering, summaries: this.#summaries });
     this.#items = new AddedItemsWriter({

@@ -8,6 +8,8 @@ import { Arbitration } from './arbitration/arbitration.ts';
 import { NodeArbiter } from './arbitration/node-arbiter.ts';
 import { TurnGrants } from './arbitration/turn-grants.ts';
 import { ClusterDocuments } from './documents/cluster-documents.ts';
+import { ownStamps, type StampOf } from './layers/layer.ts';
+import { UserPreferences } from './layers/user-preferences.ts';
 import type { NodeOptions } from './node-options.ts';
 import { Arrivals } from './sessions/arrivals.ts';
 import { SessionRecords } from './sessions/session-records.ts';
@@ -28,6 +30,8 @@ export interface NodeResourcesParts {
   readonly options: NodeOptions;
   /** The node has run before, with what is in its store. */
   readonly isRestart?: boolean;
+  /** Tells texts of layers apart, at all nodes of a cluster alike; left out: at this one, until it ends. */
+  readonly stampOf?: StampOf;
 }
 
 /**
@@ -50,10 +54,11 @@ export class NodeResources {
   readonly keygroups = new Set<KeygroupId>();
   readonly documents: ClusterDocuments;
   readonly erasures: Erasures;
+  readonly preferences: UserPreferences;
   readonly #endGate: () => void;
   readonly #closers: Array<() => void> = [];
 
-  constructor({ store, environment, time, options, isRestart = false }: NodeResourcesParts) {
+  constructor({ store, environment, time, options, isRestart = false, stampOf }: NodeResourcesParts) {
     const { clock } = environment;
     this.environment = environment;
     this.time = time;
@@ -65,6 +70,12 @@ export class NodeResources {
     const { records, running } = this;
     this.documents = new ClusterDocuments({ records, options, environment });
     this.erasures = new Erasures({ records, running, documents: this.documents, options, environment });
+    this.preferences = new UserPreferences({
+      documents: this.documents,
+      stampOf: stampOf ?? ownStamps(environment.random),
+      documentMs: options.ttlSecondsMax * 1000,
+      ...{ clock, logger: environment.logger },
+    });
     this.writeConcerns = new WriteConcerns(store.sharing, options, environment);
     this.metrics = new TurnMetrics(
       environment.metrics,

@@ -1,3 +1,4 @@
+import { NO_LAYERS } from '../context-manager/layers/layer.ts';
 import { tokenizedMode } from '../context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../context-manager/sessions/session-cache.ts';
 import { ReplyReading } from '../context-manager/turn/reply-reader.ts';
@@ -63,7 +64,7 @@ export async function rehearse(
   for (let turn = 1; turn <= REHEARSED_TURNS; turn++) {
     const base = session.history.tip;
     const request = requestOf(trait, messagesOf(trait, turn));
-    const prompt = await mode.build({ request, session, base, replyTokens: 1 });
+    const prompt = await mode.build({ request, session, base, replyTokens: 1, layers: NO_LAYERS });
     const reply = { kind: 'end', ids, text, exact: true, stop: { kind: 'end' }, usage: NO_USAGE } as const;
     const sealed = sealRecord(
       recordOf(turn, base?.hash, await prompt.record(reply, { parts: [], calls: callsOf(trait, turn, ids) })),

@@ -95,6 +95,11 @@ export const ERROR_TABLE = {
     retry: false,
     meaning: 'A fork was to get the id of a session that is there already, and is not this fork.',
   },
+  version_conflict: {
+    status: 412,
+    retry: false,
+    meaning: 'What was to be changed is not at the version that the request names; read it again.',
+  },
   payload_too_large: { status: 413, retry: false, meaning: 'The request body exceeds the configured limit.' },
   unsupported_media_type: {
     status: 415,

@@ -15,6 +15,8 @@ const TAG_BYTES = 16;
 export class SealedIds {
   readonly #encryption: Buffer;
   readonly #nonces: Buffer;
+  /** A key of its own for what else every node of the cluster has to name alike. */
+  readonly namingKey: Uint8Array;
 
   /** Throws RangeError for a key that is not of {@link CLUSTER_KEY_BYTES}. */
   constructor(clusterKey: Uint8Array) {
@@ -22,6 +24,7 @@ export class SealedIds {
     const derived = (use: string) => Buffer.from(hkdfSync('sha256', clusterKey, '', `discedge ids: ${use}`, 32));
     this.#encryption = derived('encryption');
     this.#nonces = derived('nonces');
+    this.namingKey = derived('names of texts');
   }
 
   /** `prefix` is part of what is authenticated: an id of one kind is none of another. */

@@ -4,6 +4,7 @@ import { PrincipalAccounts } from '../access/principal-accounts.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostForOthers, originOf } from '../config/listen-address.ts';
 import { ContextManager } from '../context-manager/context-manager.ts';
+import { keyedStamps, type LayerSource } from '../context-manager/layers/layer.ts';
 import { ModelDirectory, type ServedModel } from '../context-manager/model-directory.ts';
 import { NodeResources } from '../context-manager/node-resources.ts';
 import type { SharedContexts } from '../context-store/context-store.ts';
@@ -27,6 +28,7 @@ import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
 import { openHttps } from './open-https.ts';
+import { openLayers } from './open-layers.ts';
 import { openSealedIds } from './open-sealed-ids.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import { shareKeys } from './share-keys.ts';
@@ -116,7 +118,9 @@ async function assemble(
   if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics, time);
   const isRestart = (await store.status()).records > 0;
   const nodeOptions = { ...config, incarnation: opened.incarnation };
-  const node = new NodeResources({ store, environment, time, options: nodeOptions, isRestart });
+  const ids = await openSealedIds(config, environment);
+  const stampOf = keyedStamps(ids.namingKey);
+  const node = new NodeResources({ store, environment, time, options: nodeOptions, isRestart, stampOf });
   told.node = node;
   forgetRemovedSessions(served, node.records, environment);
   if (store.sharing !== undefined) closing.later('keys of the cluster', await shareKeys(asked, node));
@@ -124,12 +128,12 @@ async function assemble(
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
   closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));
+  const layersOf = await openLayers(config, served, { node, stampOf, closing });
   const models = new ModelDirectory(
-    served.map((started) => servedModel(started, node)),
+    served.map((started) => servedModel(started, node, layersOf(started))),
     unserved.map(({ model }) => model),
   );
   exposeWarming(models.all, environment.metrics);
-  const ids = await openSealedIds(config, environment);
   const app = await createApp({
     models,
     node,
@@ -179,9 +183,13 @@ async function assemble(
   };
 }
 
-function servedModel({ config, name, llm, template }: StartedModel, node: NodeResources): ServedModel {
+function servedModel(
+  { config, name, llm, template }: StartedModel,
+  node: NodeResources,
+  layers: LayerSource,
+): ServedModel {
   const { mode: defaultMode } = config;
-  const contextManager = new ContextManager({ llm, template, node, defaultMode });
+  const contextManager = new ContextManager({ llm, template, node, defaultMode, layers });
   return { name, llm, template, keygroup: contextManager.keygroup, contextManager };
 }
 

@@ -22,6 +22,7 @@ import { importRoutes } from './routes/imports.ts';
 import { moveSessionRoute } from './routes/move-session.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
+import { preferencesRoutes } from './routes/preferences.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { userRoutes } from './routes/users.ts';
 import { checkBySchema } from './schema-check.ts';
@@ -131,6 +132,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     importRoutes(scope, parts);
     moveSessionRoute(scope, parts);
     userRoutes(scope, parts);
+    preferencesRoutes(scope, parts);
     nodeRoutes(scope, parts);
     directoryRoutes(scope, parts);
     scope.get('/openapi.json', { config: { access: 'anyone' }, schema: { hide: true } }, async () => app.swagger());

@@ -5,6 +5,7 @@ import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
 import { NEXT_NODES_MAX, NODE_ID_CHARS_MAX } from '../domain/record/next-nodes.ts';
 import { REASONING_POLICIES } from '../llm-service/chat-template.ts';
 import type { AppOptions } from './app-parts.ts';
+import { LayersAsked, layersLeftOut } from './layers-told.ts';
 import { choice, milliseconds } from './request-fields.ts';
 import { allowedTtl } from './time-to-live.ts';
 
@@ -50,6 +51,7 @@ export const TurnOptions = {
         'Ids of nodes where the next turn will probably be sent: they may evaluate the context before it comes. Names of no node are passed over.',
     }),
   ),
+  layers: Type.Optional(LayersAsked),
   reasoning: Type.Optional(
     choice(REASONING_POLICIES, {
       description:
@@ -67,7 +69,8 @@ type Taken =
   | 'ttlSeconds'
   | 'overflow'
   | 'reasoning'
-  | 'nextNodes';
+  | 'nextNodes'
+  | 'withoutLayers';
 
 /** Where a request says nothing, what the node does. Throws `invalid_request` for more than this node allows. */
 export function turnOptions(said: Said, options: AppOptions): Pick<TurnRequest, Taken> {
@@ -79,6 +82,7 @@ export function turnOptions(said: Said, options: AppOptions): Pick<TurnRequest, 
     ttlSeconds: allowedTtl(said.ttl_seconds, options),
     overflow: said.overflow ?? options.defaultOverflow,
     reasoning: said.reasoning ?? 'as-template',
+    ...(said.layers !== undefined && { withoutLayers: layersLeftOut(said.layers) }),
     ...(said.next_nodes && { nextNodes: said.next_nodes }),
   };
 }

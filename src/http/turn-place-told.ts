@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { Reply, TurnReply } from '../context-manager/turn/turn.ts';
+import { LayersTold, layersTold } from './layers-told.ts';
 import { choice } from './request-fields.ts';
 
 /** A reply; with a place where it is stored. */
@@ -46,6 +47,7 @@ export const TurnPlaceTold = Type.Object(
       minimum: 0,
       description: 'Ids of the context before that were evaluated again, because they stand otherwise now.',
     }),
+    layers: Type.Optional(LayersTold),
     exact_ids: Type.Boolean(),
   },
   { title: 'TurnPlace', description: 'Absent where nothing is stored.' },
@@ -54,6 +56,7 @@ export const TurnPlaceTold = Type.Object(
 export function placeTold(reply: PlacedReply, node: string): { discedge?: Static<typeof TurnPlaceTold> } {
   const { sessionId, turn, contextId, summarized } = reply;
   if (sessionId === undefined || turn === undefined || contextId === undefined) return {};
+  const layers = layersTold(reply.layers);
   return {
     discedge: {
       ...{ session_id: sessionId, turn, context_id: contextId, node },
@@ -67,6 +70,7 @@ export function placeTold(reply: PlacedReply, node: string): { discedge?: Static
         summary_made: summarized.made,
       }),
       tokens_rewritten: reply.rewrittenTokens ?? 0,
+      ...(layers !== undefined && { layers }),
       exact_ids: reply.exact,
     },
   };

@@ -9,7 +9,7 @@ import type { Continuation, Conversation, ConversationTurn, NextTurn } from './c
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
 import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
 import { Preambles } from './chat-template/preambles.ts';
-import { EMPTY_PREAMBLE, NO_TOOLS, type PromptPreamble } from './chat-template/prompt-preamble.ts';
+import { EMPTY_PREAMBLE, NO_TOOLS, type PromptPreamble, type ToolList } from './chat-template/prompt-preamble.ts';
 import type { WrittenReasoning } from './chat-template/reasoning-style.ts';
 import type { ReplySyntax } from './chat-template/reply-parser.ts';
 import { replySyntax } from './chat-template/reply-syntax.ts';
@@ -31,7 +31,15 @@ export {
   type NextTurn,
 } from './chat-template/conversation.ts';
 export type { CallPlace, MessageOutline } from './chat-template/conversation-form.ts';
-export { EMPTY_PREAMBLE, type PromptPreamble, samePreamble, ToolList } from './chat-template/prompt-preamble.ts';
+export { LAYER_JOINT } from './chat-template/preambles.ts';
+export {
+  EMPTY_PREAMBLE,
+  type LayerIds,
+  type PromptPreamble,
+  sameLayers,
+  samePreamble,
+  ToolList,
+} from './chat-template/prompt-preamble.ts';
 export type { WrittenReasoning } from './chat-template/reasoning-style.ts';
 export { ReplyParser, type ReplySyntax } from './chat-template/reply-parser.ts';
 export type { TurnSegment } from './chat-template/segment-shape.ts';
@@ -59,6 +67,8 @@ export interface ChatTemplate {
   readonly whyUnusable: string | undefined;
   /** How much of a prompt the next one leaves as it was, for conversations of each trait; `plain` first. */
   readonly classes: readonly TraitClass[];
+  /** Whether a system message can stand before a conversation. */
+  readonly takesSystem: boolean;
   /** Whether the system message survives when turn 1 is dropped. */
   readonly keepsSystem: boolean;
   /** Whether a token that ends a reply is also the beginning of the next message, as nothing else closes the reply. */
@@ -74,6 +84,11 @@ export interface ChatTemplate {
    * knows none, `invalid_request` for instructions that it does not accept and tools that spell a control token.
    */
   preamble(preamble: Preamble): Promise<PromptPreamble>;
+  /**
+   * Ids of the text of a context layer: `first` in the system message, or after another one, with what parts the two. Throws
+   * `invalid_request` where the template takes no system message.
+   */
+  layer(text: string, place: { readonly first: boolean; readonly tools: ToolList }): Promise<TokenSequence>;
   /** The ids of that where a session's first turn is left out of the prompt. */
   preambleIds(conversation: Conversation, preamble: PromptPreamble): Promise<TokenSequence>;
   /**
@@ -157,6 +172,7 @@ class RenderedTemplate implements ChatTemplate {
   readonly whyUnusable = undefined;
   readonly classes: readonly TraitClass[];
   readonly reasoning: WrittenReasoning | undefined;
+  readonly takesSystem: boolean;
   readonly keepsSystem: boolean;
   readonly syntax: ReplySyntax;
   readonly calls: CallSyntax | undefined;
@@ -167,6 +183,7 @@ class RenderedTemplate implements ChatTemplate {
     this.origin = parts.origin;
     this.classes = parts.facts.classes;
     this.reasoning = parts.reasoning;
+    this.takesSystem = parts.composer.takesSystem();
     this.keepsSystem = parts.composer.keepsSystem();
     this.calls = parts.facts.calls;
     this.syntax = replySyntax(parts.renderer, parts.facts);
@@ -178,6 +195,10 @@ class RenderedTemplate implements ChatTemplate {
 
   preamble(given: Preamble): Promise<PromptPreamble> {
     return this.#parts.preambles.of(given);
+  }
+
+  layer(text: string, place: { readonly first: boolean; readonly tools: ToolList }): Promise<TokenSequence> {
+    return this.#parts.preambles.layer(text, place);
   }
 
   preambleIds(conversation: Conversation, preamble: PromptPreamble): Promise<TokenSequence> {
@@ -272,12 +293,14 @@ function unusableTemplate(reason: string): ChatTemplate {
     origin: 'model',
     whyUnusable: reason,
     classes: [{ trait: 'plain', class: 'refused', reach: 0, why: reason }],
+    takesSystem: false,
     keepsSystem: false,
     endOpensNext: () => false,
     reasoning: undefined,
     syntax: { thinking: undefined, answer: undefined, calls: undefined },
     calls: undefined,
     preamble: refuse,
+    layer: refuse,
     preambleIds: refuse,
     openSession: refuse,
     continueSession: refuse,

@@ -78,6 +78,7 @@ it('a generated client compiles, types every success, and runs against the node'
     ...{ listSessions: [2], showSession: ['one', 'two'], exportSession: [true, true] },
     ...{ forkSession: 1, moveSession: 400, cancelTurn: false, sayComing: 2, deleteSession: true },
     ...{ importSession: 2, exportUser: true },
+    ...{ showPreferences: 0, setPreferences: { tone: 'brief' }, clearPreferences: true },
     ...{ eraseUser: ['erased', 1], showErasure: 'erased' },
   });
 });

@@ -14,7 +14,7 @@ import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools
 import type { Answer, Json } from '../../tools/test-node.ts';
 
 const USERS = 64;
-const ROLES = ['prompt', 'system', 'reply', 'metadata', 'item', 'tool', 'history'] as const;
+const ROLES = ['prompt', 'system', 'reply', 'metadata', 'item', 'tool', 'history', 'preferences'] as const;
 
 /** A template that has tools, their calls and results. */
 const WITH_TOOLS = fileURLToPath(new URL('../support/chat-templates/qwen2-5.jinja', import.meta.url));
@@ -94,6 +94,7 @@ async function prepared({ name, key }: { name: string; key: string }): Promise<U
   const canary: User['canary'] = (role) => `canary${ROLES.indexOf(role)}${secret}`;
   const session = `session of ${name}`;
   const post = (path: string, body: object) => must('POST', path, key, body);
+  await must('PUT', `/users/${name}/preferences`, key, { preferences: canary('preferences') });
   const first = await post('/completion', {
     ...{ session_id: session, turn: 1, system: canary('system'), prompt: `My name is ${canary('reply')}.` },
   });
@@ -184,6 +185,7 @@ const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = 
     { user: victim.name, items: [{ type: 'item_reference', id: victim.conversationItem }] },
     { items: [{ type: 'compaction', encrypted_content: victim.summary }] },
   ],
+  setPreferences: () => [{ preferences: 'taken over' }, { preferences: { taken: 'over' }, version: 1 }],
   updateConversation: () => [{ metadata: { note: 'taken over' } }],
   addItems: (victim) => [{ items: hello }, { items: [{ type: 'item_reference', id: victim.inputItem }] }],
   createEmbeddings: () => [{ input: 'Hello.' }],
@@ -251,6 +253,8 @@ function pathsOf(path: string, victim: Victim): readonly string[] {
 
 /** Queries in which other users can be named. */
 const queriesOf = (victim: Victim) => ['', `?user_id=${encodeURIComponent(victim.name)}`];
+
+const takesBody = (method: string) => method === 'POST' || method === 'PUT';
 
 /** Whose words these are, beside the attacker's. */
 function foreignIn(text: string, attacker: User | undefined): string[] {
@@ -323,7 +327,7 @@ const withoutRequest = (text: string) => text.replaceAll(/"request_id":"[^"]*"/g
 it("nobody gets at anything of anybody else's, by any operation and any of their ids", async () => {
   const operations = await documented();
   const unsaid = operations.filter(
-    ({ method, operation }) => method === 'POST' && BODIES[operation.operationId] === undefined,
+    ({ method, operation }) => takesBody(method) && BODIES[operation.operationId] === undefined,
   );
   expect(unsaid.map(({ operation }) => operation.operationId)).toEqual([]);
 
@@ -333,7 +337,7 @@ it("nobody gets at anything of anybody else's, by any operation and any of their
     const pairs = users.map((victim, place) => [victim, users[(place * 7 + 1) % USERS] as User] as const);
     for (const [victim, attacker] of pairs.slice(0, path.includes('{') || method === 'POST' ? 8 : 2)) {
       const attacks = pathsOf(path, victim).flatMap((filled) => {
-        const bodies = method === 'POST' ? (BODIES[operation.operationId]?.(victim) ?? []) : [undefined];
+        const bodies = takesBody(method) ? (BODIES[operation.operationId]?.(victim) ?? []) : [undefined];
         const takesUser = operation.parameters?.some(({ name }: Json) => name === 'user_id');
         return (takesUser ? queriesOf(victim) : ['']).flatMap((query) =>
           bodies.map((body) => ({ at: filled + query, body })),
@@ -364,6 +368,8 @@ it('and everybody still has all that is theirs', async () => {
     const { turns: kept } = await must('GET', `/sessions/${encodeURIComponent(user.session)}`, user.key);
     expect(kept).toHaveLength(2);
     expect(JSON.stringify(kept)).toContain(user.canary('prompt'));
+    const own = await must('GET', `/users/${user.name}/preferences`, user.key);
+    expect(own).toMatchObject({ preferences: user.canary('preferences'), version: 1 });
     const response = await must('GET', `/v1/responses/${user.response}`, user.key);
     expect(response.metadata).toEqual({ note: user.canary('metadata') });
     const completion = await must('GET', `/v1/chat/completions/${user.completion}`, user.key);

@@ -1,3 +1,5 @@
+import type { Layer } from '../../src/context-manager/layers/layer.ts';
+import type { ToldLayers } from '../../src/context-manager/layers/told-layers.ts';
 import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import { tokenizedMode } from '../../src/context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../../src/context-manager/sessions/session-cache.ts';
@@ -49,6 +51,7 @@ export interface BuiltTurn {
   readonly ids: readonly TokenId[];
   readonly contextStart: number;
   readonly rewrittenTokens: number;
+  readonly layers: ToldLayers | undefined;
   /** It was only evaluated ahead of a turn. */
   evaluated(): void;
   /** Stores the turn with this reply. */
@@ -110,7 +113,13 @@ export class ComposedSession {
       base = this.tip,
       reasoning = 'as-template',
       preamble,
-    }: { base?: Turn | undefined; reasoning?: ReasoningPolicy; preamble?: Preamble } = {},
+      layers = [],
+    }: {
+      base?: Turn | undefined;
+      reasoning?: ReasoningPolicy;
+      preamble?: Preamble;
+      layers?: readonly Layer[];
+    } = {},
   ): Promise<BuiltTurn> {
     const { template, vocabulary } = this.model;
     const described = { ...vocabulary.description, contextTokens: this.#windowTokens };
@@ -123,13 +132,14 @@ export class ComposedSession {
       preamble,
       overflow: this.#overflow,
     } as unknown as TurnRequest;
-    const prompt = await mode.build({ request, session: this.#session, base, replyTokens: 1 });
-    const { contextStart, rewrittenTokens } = prompt;
+    const prompt = await mode.build({ request, session: this.#session, base, replyTokens: 1, layers });
+    const { contextStart, rewrittenTokens, layers: told } = prompt;
     let calls = 0;
     return {
       ids: prompt.ids.slice(),
       contextStart,
       rewrittenTokens,
+      layers: told,
       evaluated: () => prompt.evaluated(),
       written: async (text, stop = { kind: 'end' }) => {
         const ids = await this.model.tokenizer.tokenize(text, { parseSpecial: true });

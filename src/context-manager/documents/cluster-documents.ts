@@ -10,7 +10,7 @@ import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 
 /** One kind of document, whose versions make sense in whatever order, and from whichever node, they come. */
-export type DocumentKind = 'api-key' | 'erasure-receipt';
+export type DocumentKind = 'api-key' | 'erasure-receipt' | 'user-preferences';
 
 /** Leaves room for what else a record carries. */
 export const DOCUMENT_BYTES_MAX = EXTENSION_BYTES_MAX - 1024;
@@ -21,6 +21,12 @@ export interface ClusterDocumentsParts {
   readonly records: SessionRecords;
   readonly options: Pick<NodeOptions, 'nodeId' | 'incarnation' | 'ttlSecondsMax'>;
   readonly environment: Pick<Environment, 'clock' | 'logger'>;
+}
+
+export interface ClusterDocument {
+  readonly id: string;
+  readonly versions: readonly Uint8Array[];
+  readonly expiresAtMs: number;
 }
 
 /**
@@ -76,10 +82,22 @@ export class ClusterDocuments {
     return versionsOf((await this.#parts.records.load(keyOf(kind, id))).history);
   }
 
+  /** One document, with all its versions here; `undefined` where there is none that lives. */
+  async find(kind: DocumentKind, id: string): Promise<Omit<ClusterDocument, 'id'> | undefined> {
+    const { records } = this.#parts;
+    const { history } = await records.load(keyOf(kind, id));
+    const versions = versionsOf(history);
+    return versions.length === 0 ? undefined : { versions, expiresAtMs: history.expiresAtMs };
+  }
+
+  /** Whether there is any document of a kind here. */
+  async hasAny(kind: DocumentKind): Promise<boolean> {
+    for await (const _ of this.all(kind)) return true;
+    return false;
+  }
+
   /** Every document of a kind, with all its versions here, and until when they live. */
-  async *all(
-    kind: DocumentKind,
-  ): AsyncGenerator<{ readonly id: string; readonly versions: readonly Uint8Array[]; readonly expiresAtMs: number }> {
+  async *all(kind: DocumentKind): AsyncGenerator<ClusterDocument> {
     const { records } = this.#parts;
     let after: SessionKey | undefined;
     do {
@@ -95,6 +113,18 @@ export class ClusterDocuments {
       }
       after = page.next;
     } while (after !== undefined);
+  }
+
+  /** Told of each document that is written or removed here or elsewhere, once it is so here. Returns what ends it. */
+  onChanged(kind: DocumentKind, listener: (id: string) => void): () => void {
+    const { records } = this.#parts;
+    const tell = ({ keygroup, userId, sessionId }: SessionKey) => {
+      if (keygroup === DOCUMENTS_KEYGROUP && userId === userOf(kind)) listener(sessionId);
+    };
+    const ends = [records.onRecord(({ record }) => tell(record)), records.onRemoved(tell)];
+    return () => {
+      for (const end of ends) end();
+    };
   }
 
   /** Told of every version that another node has written, once it is here. Returns what ends it. */

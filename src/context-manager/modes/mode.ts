@@ -7,6 +7,8 @@ import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-r
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
+import type { Layer } from '../layers/layer.ts';
+import type { ToldLayers } from '../layers/told-layers.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { ReadReply } from '../turn/reply-reader.ts';
 import type { TurnRequest } from '../turn/turn.ts';
@@ -38,6 +40,8 @@ export interface BuildInput {
   readonly replyTokens: number;
   /** How the context begins; absent: as it did for the turn to go on from. */
   readonly beginning?: Beginning;
+  /** What stands first in the system message, at this node and now. */
+  readonly layers: readonly Layer[];
 }
 
 export interface Prompt {
@@ -49,6 +53,8 @@ export interface Prompt {
   readonly summary?: Summary & { readonly isNew: boolean };
   /** Ids at the end of the context before, prompt or reply, that the template has otherwise now: evaluated again. */
   readonly rewrittenTokens: number;
+  /** `undefined` where there are no layers, and were none in the turn before. */
+  readonly layers: ToldLayers | undefined;
   /** What the record of this turn keeps, without a reply. */
   readonly draft: Kept;
   /** What the model is told that it may call. */

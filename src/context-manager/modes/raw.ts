@@ -1,43 +1,62 @@
-import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
+import { joinedExtensions } from '../../domain/record/extensions.ts';
+import { type LayerStamp, layerStampsOf } from '../../domain/record/layer-stamps.ts';
 import { type ContentPart, type MessageContent, textOf } from '../../domain/record/message-content.ts';
-import { NO_PREAMBLE, type Preamble } from '../../domain/record/preamble.ts';
-import { beginsWithExtension, type Summary } from '../../domain/record/summary.ts';
-import type { Message, RawPayload } from '../../domain/record/turn-record.ts';
+import { NO_PREAMBLE } from '../../domain/record/preamble.ts';
+import { beginsWithExtension } from '../../domain/record/summary.ts';
+import type { RawPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { summaryBeyond } from '../../domain/session-summaries.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
-import type { ChatTemplate, TemplateMessage } from '../../llm-service/chat-template.ts';
+import { type ChatTemplate, EMPTY_PREAMBLE } from '../../llm-service/chat-template.ts';
 import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts';
+import { LayerPieces } from '../layers/layer-pieces.ts';
+import { requireRoomForLayers } from '../layers/layer-room.ts';
+import { sameStamps, toldLayers, unchangedLayers } from '../layers/told-layers.ts';
 import type { ReplyReading } from '../turn/reply-reader.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { beginningOfLine } from './context-beginning.ts';
 import { openingPart, overflowError, SummaryNeeded } from './context-overflow.ts';
 import { lastPreamble, textPreamble } from './kept-preamble.ts';
-import { KnownCalls } from './known-calls.ts';
+import { layerExtension } from './layered-context.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
-import { saidMessages } from './said-messages.ts';
+import { RawConversation, rawPayload } from './raw-conversation.ts';
 import { summaryRoom } from './summary-request.ts';
 
 /** Context as messages: the whole conversation is rendered and tokenized again each turn (the paper's baseline). */
 export function rawMode(llm: LlmService, template: ChatTemplate, reading: ReplyReading): Mode {
+  const pieces = new LayerPieces(template);
   return {
     name: 'raw',
 
     async build(input: BuildInput): Promise<Prompt> {
-      const { request, session, base } = input;
-      const before = textPreamble(base && lastPreamble(session.history.answeredLine(base)));
+      const { request, session, base, layers } = input;
+      const line = base === undefined ? [] : session.history.answeredLine(base);
+      const before = textPreamble(lastPreamble(line));
       const preamble = request.preamble ?? before ?? NO_PREAMBLE;
-      const { ids, contextStart, summary } = await fit(input, preamble, { llm, template });
+      const conversation = new RawConversation(line, request, { template, preamble });
+      const layerIds = layers.length === 0 ? undefined : await pieces.ids(layers, EMPTY_PREAMBLE.tools);
+      if (layerIds !== undefined) requireRoomForLayers(layerIds, llm.description.contextTokens);
+      const { ids, contextStart, summary } = await fit(input, conversation, llm);
+      const had = lastLayers(line);
+      const isSame = base === undefined || sameStamps(had, layers);
+      const unchanged = layers.slice(0, unchangedLayers(had, layers));
+      const rewrittenTokens = isSame
+        ? 0
+        : await conversation.behind(ids, { firstTurn: contextStart, summary, unchanged });
       const isOther = JSON.stringify(preamble) !== JSON.stringify(before ?? NO_PREAMBLE);
-      const begins = summary?.isNew && { extensions: beginsWithExtension(summary) };
-      const kept = { ...(isOther && { preamble }), ...begins };
+      const extensions = joinedExtensions(
+        summary?.isNew ? beginsWithExtension(summary) : undefined,
+        layerExtension(had, layers),
+      );
+      const kept = { ...(isOther && { preamble }), ...(extensions && { extensions }) };
       const draft: RawPayload = { mode: 'raw', messages: addedMessages(input.request), reply: '' };
       return {
         ids,
         contextStart,
         ...(summary && { summary }),
         rewrittenTokens: 0,
+        layers: toldLayers(base && had, layers, { ids: layerIds, rewrittenTokens }),
         tools: preamble.tools,
         draft: { payload: draft, ...kept },
         record: async (reply, { parts }) => ({ payload: { ...draft, reply: keptReply(reply.text, parts) }, ...kept }),
@@ -89,22 +108,13 @@ interface Fitting {
 }
 
 /** Renders as much of the conversation as the window and the overflow policy allow. */
-async function fit(
-  input: BuildInput,
-  preamble: Preamble,
-  { llm, template }: { readonly llm: LlmService; readonly template: ChatTemplate },
-): Promise<Fitting> {
-  const { request, session, base, replyTokens, beginning } = input;
+async function fit(input: BuildInput, conversation: RawConversation, llm: LlmService): Promise<Fitting> {
+  const { request, session, base, replyTokens, beginning, layers } = input;
   const windowTokens = llm.description.contextTokens;
-  const turns = base === undefined ? [] : session.history.answeredLine(base);
-  const calls = new KnownCalls();
-  for (const { record } of turns) calls.addTurn(record);
-  const asked = saidMessages(addedMessages(request), new KnownCalls(calls));
+  const { turns } = conversation;
   const { contextStart: start, summary } = beginning ?? beginningOfLine(turns);
   const held = summary && { summary: { ...summary, isNew: false } };
-  const render = (firstTurn: number, stands = summary) =>
-    template.renderWhole([...conversation(turns, firstTurn, calls, stands), ...asked], request.reasoning, preamble);
-  const whole = await render(start);
+  const whole = await conversation.render({ firstTurn: start, summary, layers });
   if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start, ...held };
   const lengths = { promptTokens: whole.length, replyTokens, windowTokens };
   if (turns.length > 0 && request.overflow === 'error') throw overflowError('context', lengths);
@@ -112,12 +122,13 @@ async function fit(
   const made = summarizes ? summaryBeyond(session.history, base, start - 1) : undefined;
   if (made !== undefined) {
     const shorter = { ...input, beginning: { contextStart: (made.through + 1) as TurnNumber, summary: made } };
-    const fitting = await fit(shorter, preamble, { llm, template });
+    const fitting = await fit(shorter, conversation, llm);
     return { ...fitting, summary: { ...(fitting.summary ?? made), isNew: true } };
   }
   const roomTokens = summarizes ? await summaryRoom(llm) : 0;
+  const left = { summary: summarizes ? undefined : summary, layers };
   let high = (turns.at(-1)?.record.turn ?? 0) + 1;
-  let best = await render(high, summarizes ? undefined : summary);
+  let best = await conversation.render({ firstTurn: high, ...left });
   if (best.length + roomTokens + replyTokens > windowTokens) {
     const part = base === undefined ? openingPart(request) : 'message';
     throw overflowError(part, { promptTokens: best.length + roomTokens, replyTokens, windowTokens });
@@ -126,7 +137,7 @@ async function fit(
   let low = start + 1;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const candidate = await render(middle, summarizes ? undefined : summary);
+    const candidate = await conversation.render({ firstTurn: middle, ...left });
     if (candidate.length <= target) {
       high = middle;
       best = candidate;
@@ -140,27 +151,8 @@ async function fit(
   return { ids: best, contextStart: high as TurnNumber, ...held };
 }
 
-/** Messages from `firstTurn` on; before them what stands for others, and a system message of turn 1 whatever is dropped. */
-function conversation(
-  turns: readonly Turn[],
-  firstTurn: number,
-  calls: KnownCalls,
-  summary: Summary | undefined,
-): TemplateMessage[] {
-  const said = (messages: readonly Message[]) => saidMessages(messages, calls);
-  const before = turns.filter(({ record }) => record.turn < firstTurn);
-  const system = before.flatMap((turn) => rawPayload(turn).messages.filter(({ role }) => role === 'system'));
-  const standing = summary?.payload.mode === 'raw' ? exchange(summary.payload) : [];
-  const left = turns.slice(before.length).flatMap((turn) => exchange(rawPayload(turn)));
-  return [...said(system), ...said(standing), ...said(left)];
-}
-
-function exchange({ messages, reply }: RawPayload): Message[] {
-  return [...messages, { role: 'assistant', content: reply }];
-}
-
-function rawPayload(turn: Turn): RawPayload {
-  if (turn.record.payload.mode !== 'raw')
-    throw new DiscedgeError('mode_mismatch', 'this session was not opened in mode "raw"');
-  return turn.record.payload;
+/** Of a line's last turn. */
+function lastLayers(line: readonly Turn[]): readonly LayerStamp[] {
+  const said = line.findLast(({ record }) => layerStampsOf(record) !== undefined);
+  return (said && layerStampsOf(said.record)) ?? [];
 }

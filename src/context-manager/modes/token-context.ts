@@ -1,4 +1,5 @@
 import type { ContextId, TurnNumber } from '../../domain/identifiers.ts';
+import { type LayerStamp, layerStampsOf } from '../../domain/record/layer-stamps.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Summary } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
@@ -31,7 +32,12 @@ export class TokenContext {
   readonly policy: ReasoningPolicy;
   /** All calls of the session. */
   readonly calls = new KnownCalls();
-  /** What stood before the conversation in the last prompt, and what stands there in the one that is offered. */
+  /** The layers of its last turn's prompt, wherever that was answered. */
+  layersRead: readonly LayerStamp[] = [];
+  /**
+   * What stands before the conversation in the ids as they are, and in the prompt that is offered. As it is folded from records, a
+   * context has no layers: they were another node's, or are another's by now.
+   */
   #read: PromptPreamble = EMPTY_PREAMBLE;
   #offered: PromptPreamble = EMPTY_PREAMBLE;
   /** The last turn folded in; `undefined` before turn 1. */
@@ -49,6 +55,8 @@ export class TokenContext {
   #preamble: TokenSequence = [];
   /** Behind that, the end of the last reply that was left out, where it is also how the next message begins. */
   #sharedEnd: TokenSequence = [];
+  /** How many ids of the segment that is offered are not its own. */
+  #offeredLead = 0;
   /** The turn whose reply loses its end when the next one is added. */
   #losesEnd: WrittenTurn | undefined;
   /** Where in {@link #ids} the next turn begins: behind the last reply. */
@@ -74,13 +82,13 @@ export class TokenContext {
     const last = line.at(-1);
     if (last === undefined) return context;
     context.#firstTurn = contextStart;
-    const written = line.map((turn) => context.#written(turn));
+    const written = line.map((turn) => context.#folded(turn));
     // Places of messages that were added without a reply are not in the line.
     const left = line.filter(({ record }) => record.turn < contextStart).length;
     const turns = written.slice(left);
     const opening = written[0] as WrittenTurn;
     for (const { payload } of [opening, ...turns]) refuseMedia(payload);
-    context.#open(opening);
+    context.#open(opening, opening.payload.promptIds.slice(0, opening.payload.leadLength));
     const { calls } = context;
     const { preamble: under } = turns[0] ?? (written.at(-1) as WrittenTurn);
     context.#stands = summary;
@@ -232,6 +240,7 @@ export class TokenContext {
   /** Appends a segment; where no turn is left before it, without the end of a reply that is not there. */
   offer(segment: TurnSegment): void {
     const alone = this.#tip !== undefined && this.#turns.length === 0;
+    this.#offeredLead = segment.leadLength;
     appendTokens(this.#ids, alone ? segment.ids.slice(segment.leadLength) : segment.ids);
   }
 
@@ -254,23 +263,28 @@ export class TokenContext {
   /** The offered segment and its reply are now a record. */
   commit(sealed: SealedRecord): void {
     this.#unsettled = undefined;
-    const turn = this.#written({ hash: sealed.hash, record: sealed.record as TurnRecord }, this.#offered);
-    if (this.#opening === undefined) this.#open(turn);
+    const turn = this.#written({ hash: sealed.hash, record: sealed.record as TurnRecord });
+    if (this.#opening === undefined) this.#open(turn, this.#ids.slice(0, this.#offeredLead));
     this.#add(turn);
     this.#tip = sealed.hash;
   }
 
   /** A turn of the line, the next one, read under what the one before was where it does not say. */
-  #written(turn: Turn, under = this.#offered): WrittenTurn {
+  #folded(turn: Turn): WrittenTurn {
     const { preamble } = turn.record;
-    this.#offered = preamble === undefined ? under : promptPreamble(preamble);
+    if (preamble !== undefined) this.#offered = promptPreamble(preamble);
+    return this.#written(turn);
+  }
+
+  #written(turn: Turn): WrittenTurn {
     this.calls.addTurn({ payload: tokenizedPayload(turn) });
+    this.layersRead = layerStampsOf(turn.record) ?? this.layersRead;
     return new WrittenTurn(turn, { preamble: this.#offered, calls: this.calls });
   }
 
-  #open(opening: WrittenTurn): void {
+  #open(opening: WrittenTurn, preamble: TokenSequence): void {
     this.#opening = opening;
-    this.#preamble = opening.payload.promptIds.slice(0, opening.payload.leadLength);
+    this.#preamble = preamble;
   }
 
   /** A turn whose prompt stands at the end of the ids, and its reply. */

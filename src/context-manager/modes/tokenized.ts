@@ -10,16 +10,20 @@ import type { Turn } from '../../domain/session-history.ts';
 import { summaryBeyond } from '../../domain/session-summaries.ts';
 import {
   type ChatTemplate,
+  type Continuation,
   type PromptPreamble,
   samePreamble,
   type TurnSegment,
 } from '../../llm-service/chat-template.ts';
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
+import { LayerPieces } from '../layers/layer-pieces.ts';
+import { requireRoomForLayers } from '../layers/layer-room.ts';
 import type { ReplyReading } from '../turn/reply-reader.ts';
 import { addedMessages, type TurnRequest } from '../turn/turn.ts';
 import type { Beginning } from './context-beginning.ts';
 import { openingPart, overflowError, SummaryNeeded } from './context-overflow.ts';
 import { KnownCalls, markedCalls } from './known-calls.ts';
+import { layerExtension, settleLayers } from './layered-context.ts';
 import type { BuildInput, Mode, Prompt } from './mode.ts';
 import { readMessage, readPreamble } from './read-turn.ts';
 import { type SaidMessage, saidMessages } from './said-messages.ts';
@@ -30,30 +34,32 @@ import { tokenizedPayload } from './written-turn.ts';
 
 /** Context as exact ids: the prompt is the context's ids followed by the new turn's, so the KV prefix holds as far as the template lets it. */
 export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: ReplyReading): Mode {
+  const parts: Parts = { llm, template, pieces: new LayerPieces(template) };
   return {
     name: 'tokenized',
 
     async build(input: BuildInput): Promise<Prompt> {
       const { session } = input;
-      const first = await offerTo(await takeContext(input, template), input, template);
-      const { context, messages, segment, before, preamble, rewrittenTokens, summary } = await makeRoom(first, input, {
-        llm,
-        template,
-      });
+      const first = await offerTo(await takeContext(input, template), input, parts);
+      const offered = await makeRoom(first, input, parts);
+      const { context, messages, segment, recorded, before, preamble, rewrittenTokens, layers, summary } = offered;
       context.offer(segment);
       const draft: TokenizedPayload = {
         mode: 'tokenized',
         // Copies are as long as what is in them; what was pushed to has room for half as much again.
-        promptIds: segment.ids.slice(),
+        promptIds: recorded.ids.slice(),
         replyIds: [],
         exact: true,
-        leadLength: segment.leadLength,
-        spans: segment.spans,
+        leadLength: recorded.leadLength,
+        spans: recorded.spans,
         replyText: undefined,
       };
-      const own = promptMarks(segment, messages);
+      const own = promptMarks(recorded, messages);
       const { definitions } = preamble.tools;
-      const begins = summary?.isNew ? beginsWithExtension(summary) : undefined;
+      const begins = joinedExtensions(
+        summary?.isNew ? beginsWithExtension(summary) : undefined,
+        layerExtension(context.layersRead, input.layers),
+      );
       const kept = {
         ...(!samePreamble(before, preamble) && {
           preamble: { instructions: preamble.instructions, tools: definitions },
@@ -66,6 +72,7 @@ export function tokenizedMode(llm: Vocabulary, template: ChatTemplate, reading: 
         contextStart: context.firstTurn,
         ...(summary && { summary }),
         rewrittenTokens,
+        layers,
         draft: { payload: { ...draft, ...(own.length > 0 && { marks: own }) }, ...kept },
         async record(reply, read) {
           const { marks: thinking, end, replyText } = await writtenReply(reply, { llm, template });
@@ -138,45 +145,59 @@ async function takeContext(
   );
 }
 
+interface Parts {
+  readonly llm: Vocabulary;
+  readonly template: ChatTemplate;
+  readonly pieces: LayerPieces;
+}
+
 /** A context with its turns as they stand under the next one, and what that one adds. */
 interface Offered {
   readonly context: TokenContext;
   readonly messages: readonly SaidMessage[];
   readonly segment: TurnSegment;
-  /** What stood before the conversation, and what does now. */
+  /** The same as a record keeps it: composed without layers, it reads the same at nodes with others. */
+  readonly recorded: TurnSegment;
+  /** What stood before the conversation, and what does now, beside layers. */
   readonly before: PromptPreamble;
   readonly preamble: PromptPreamble;
   readonly rewrittenTokens: number;
+  readonly layers: Prompt['layers'];
   readonly summary?: Prompt['summary'];
 }
 
-async function offerTo(context: TokenContext, { request, base }: BuildInput, template: ChatTemplate): Promise<Offered> {
+async function offerTo(
+  context: TokenContext,
+  { request, base, layers }: BuildInput,
+  { llm, template, pieces }: Parts,
+): Promise<Offered> {
   const messages = saidMessages(addedMessages(request), new KnownCalls(context.calls));
-  const { preamble: before } = context.conversation;
+  const { conversation, summary } = context;
+  const { layers: standing, ...before } = conversation.preamble;
   const preamble = request.preamble === undefined ? before : await template.preamble(request.preamble);
-  const { segment, ...standing } =
+  const under: PromptPreamble = layers.length === 0 ? preamble : await pieces.under(layers, preamble);
+  if (under.layers !== undefined) requireRoomForLayers(under.layers, llm.description.contextTokens);
+  const compose = async (had: PromptPreamble, now: PromptPreamble): Promise<Continuation> =>
     base === undefined
-      ? { changes: [], segment: await template.openSession(messages, preamble) }
-      : await template.continueSession(context.conversation, messages, request.reasoning, preamble);
-  const rewrittenTokens = context.settle(standing, preamble);
-  const { summary } = context;
+      ? { changes: [], segment: await template.openSession(messages, now) }
+      : template.continueSession({ ...conversation, preamble: had }, messages, request.reasoning, now);
+  const composed = await compose(conversation.preamble, under);
+  const isPlain = under.layers === undefined && standing === undefined;
+  const recorded = isPlain ? composed : await compose(before, preamble);
   return {
     context,
     messages,
-    segment,
+    segment: composed.segment,
+    recorded: recorded.segment,
     before,
     preamble,
-    rewrittenTokens,
+    ...settleLayers(context, { composed, under }, { recorded, preamble, layers, isFirst: base === undefined }),
     ...(summary && { summary: { ...summary, isNew: false } }),
   };
 }
 
 /** What the overflow policy allows is left out, or a summary stands for it, until the segment and a reply fit. */
-async function makeRoom(
-  offered: Offered,
-  input: BuildInput,
-  parts: { llm: Vocabulary; template: ChatTemplate },
-): Promise<Offered> {
+async function makeRoom(offered: Offered, input: BuildInput, parts: Parts): Promise<Offered> {
   const { session, base, request, replyTokens } = input;
   const { context, segment } = offered;
   const { llm, template } = parts;
@@ -188,9 +209,10 @@ async function makeRoom(
   if (base === undefined) throw overflowError(openingPart(request), lengths);
   if (request.overflow === 'error') throw overflowError('context', lengths);
   const line = session.history.answeredLine(base);
-  if (!template.keepsSystem && opensWithSystem(line[0])) throw systemLost(request.overflow);
+  const isSaid = input.layers.length > 0 || opensWithSystem(line[0]);
+  if (!template.keepsSystem && isSaid) throw systemLost(request.overflow);
   const beginAs = async (beginning: Beginning) =>
-    offerTo(await TokenContext.of(line, template, request.reasoning, beginning), input, template);
+    offerTo(await TokenContext.of(line, template, request.reasoning, beginning), input, parts);
   const summarizes = request.overflow === 'summarize';
   const made = summarizes ? summaryBeyond(session.history, base, context.firstTurn - 1) : undefined;
   if (made !== undefined) {

@@ -4,6 +4,7 @@ import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
+import { type LayerSource, NO_LAYERS } from '../layers/layer.ts';
 import type { Beginning } from '../modes/context-beginning.ts';
 import type { Mode, Prompt } from '../modes/mode.ts';
 import { reasoningTokens } from '../modes/written-reply.ts';
@@ -27,6 +28,8 @@ export interface AnsweringParts {
   readonly modes: Readonly<Record<StoredMode, Mode>>;
   /** What a session is opened in where neither its request nor the node says. */
   readonly openingMode: StoredMode;
+  /** Absent: there are none. */
+  readonly layers: LayerSource | undefined;
 }
 
 /** Builds the prompt of a turn and has the model answer it, whether the turn is kept or not. */
@@ -49,10 +52,12 @@ export class Answering {
     refuseLateSystem(added, answered);
     const replyTokens = this.#replyReserve(request);
     requireTools(request);
+    const given = this.#parts.layers?.of(session.key.userId, request.withoutLayers ?? []) ?? NO_LAYERS;
+    const layers = given instanceof Promise ? await given : given;
     return {
       mode,
       prompt: await this.#parts.modes[mode].build({
-        ...{ request: added, session, base: answered, replyTokens },
+        ...{ request: added, session, base: answered, replyTokens, layers },
         ...(beginning && { beginning }),
       }),
     };

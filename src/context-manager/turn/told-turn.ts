@@ -2,6 +2,7 @@ import type { RequestDigest } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import type { AnsweredTurn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
+import { NO_LAYERS } from '../layers/layer.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { withAdded } from './added-items.ts';
@@ -40,7 +41,7 @@ export async function writeToldTurn<Pass extends OpenPass>(
   const ids = text === '' ? [] : await llm.tokenize(text, { parseSpecial: false });
   const answered = session.history.lastAnswered(base);
   const asked = withAdded(request, session.history.addedUpTo(base));
-  const input = { request: asked, session, base: answered, replyTokens: ids.length };
+  const input = { request: asked, session, base: answered, replyTokens: ids.length, layers: NO_LAYERS };
   const prompt = await modeOf(request, answered).build(input);
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
   const reply = { kind: 'end', text, ids, exact: false, stop: { kind: 'limit' }, usage } as const;

@@ -28,8 +28,9 @@ export function answeredReply(
   { prompt, hasWaited }: { readonly prompt: Prompt; readonly hasWaited: boolean },
   pass: EnteredPass,
 ): TurnReply {
-  const { rewrittenTokens, summary } = prompt;
+  const { rewrittenTokens, layers, summary } = prompt;
   const told = {
+    layers,
     summarized: summary && summarizedTurns(summary, hasWaited),
     rewrittenTokens,
     replayed: false,
@@ -59,7 +60,13 @@ export function replayedReply(
   };
   const begins = beginningAt(pass.session.history, turn);
   const summarized = begins && summarizedTurns({ ...begins, isNew: false }, false);
-  return placed(turn, pass, stored, { summarized, rewrittenTokens: 0, replayed: true, arbitrated: undefined });
+  return placed(turn, pass, stored, {
+    summarized,
+    rewrittenTokens: 0,
+    layers: undefined,
+    replayed: true,
+    arbitrated: undefined,
+  });
 }
 
 /** What is told of a turn that was evaluated and not taken. */
@@ -78,6 +85,7 @@ export function evaluatedTurn(
     basedOnTurn: base?.record.turn ?? 0,
     basedOnContext: base?.hash,
     droppedTurns: contextStart - 1 - (summarized?.turns ?? 0),
+    layers: prompt.layers,
   };
 }
 
@@ -86,7 +94,7 @@ function placed(
   stored: Turn,
   { session, waitedMs, retries }: GatePass,
   reply: Reply,
-  told: Pick<TurnReply, 'rewrittenTokens' | 'replayed' | 'arbitrated'> & {
+  told: Pick<TurnReply, 'rewrittenTokens' | 'layers' | 'replayed' | 'arbitrated'> & {
     readonly summarized: SummarizedTurns | undefined;
   },
 ): TurnReply {
@@ -104,6 +112,7 @@ function placed(
     made: reply.made,
     fields: reply.fields,
     rewrittenTokens: told.rewrittenTokens,
+    layers: told.layers,
     replayed: told.replayed,
     arbitrated: told.arbitrated,
     userId: record.userId,

@@ -13,6 +13,8 @@ import type { TurnPlace } from '../../domain/turn-decision.ts';
 import type { RememberedTurn } from '../../domain/turn-repair.ts';
 import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
 import type { GenerationProgress, GenerationRequest, GenerationUsage } from '../../llm-service/llm-service.ts';
+import type { OptionalLayer } from '../layers/layer.ts';
+import type { ToldLayers } from '../layers/told-layers.ts';
 import type { ReplyForm } from './reply-form.ts';
 import type { PartDelta } from './reply-parts.ts';
 
@@ -43,6 +45,8 @@ export interface TurnRequest extends ReplyOptions {
   readonly messages: readonly Message[];
   /** What stands before the conversation in this turn's prompt alone; absent: what the session's turn before had. */
   readonly preamble?: Preamble;
+  /** Context layers that its prompt does without; absent: has them all. */
+  readonly withoutLayers?: readonly OptionalLayer[];
   /** Kept with the record, for whoever asks; see {@link Extensions}. Where it says how the reply was made, as a function of that. */
   readonly extensions?: Extensions | ((made: ReplyCost) => Extensions);
   /** Ids of nodes where its client expects to take the next turn, which it may have wrong; absent where it does not say. */
@@ -196,6 +200,8 @@ export interface EvaluatedTurn extends Reply {
   readonly retries: number;
   /** Turns at the beginning of the session that the model no longer saw, and that nothing stands for. */
   readonly droppedTurns: number;
+  /** What stood before the conversation beside its own; `undefined` where nothing did or had, and for a replay. */
+  readonly layers: ToldLayers | undefined;
   /** What stood for turns at the beginning; absent where nothing did. */
   readonly summarized?: SummarizedTurns;
 }

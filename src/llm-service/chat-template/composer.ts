@@ -6,9 +6,10 @@ import { type ConversationOutline, INSTRUCTIONS_MARK, SYSTEM_MARK, type TurnOutl
 import { type WindowRule, windowStart } from './conversation-window.ts';
 import { FormLeads } from './form-leads.ts';
 import { type ContentStyle, type PieceTokenizer, startsWith } from './piece-tokenizer.ts';
-import { type PromptPreamble, sameInstructions, samePreamble, type ToolList } from './prompt-preamble.ts';
+import { type PromptPreamble, sameIds, samePreamble, type ToolList } from './prompt-preamble.ts';
 import { fillForm, fillSegment, type StandingContents, standing, type TurnSegment } from './segment-shape.ts';
 import { ShapeCache } from './shape-cache.ts';
+import { saysInstructions, standingUnder } from './standing-contents.ts';
 import type { TemplateFacts } from './template-classes.ts';
 import { outlineKey, outlineOf, type TemplateMessage } from './template-message.ts';
 import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
@@ -44,7 +45,8 @@ export class Composer {
 
   async open(messages: readonly TemplateMessage[], preamble: PromptPreamble): Promise<TurnSegment> {
     const { segment } = await this.#opening(messages.map(outlineOf), preamble);
-    return this.#fill(segment, messages, { skip: 0, before: { system: undefined, ...preamble } });
+    const before = standingUnder(preamble, messages[0]?.role === 'system' ? [] : undefined);
+    return this.#fill(segment, messages, { skip: 0, before });
   }
 
   async goOn(
@@ -56,7 +58,7 @@ export class Composer {
     const { shape, ...under } = await this.#next(conversation, asked, policy);
     const { turns, system } = conversation;
     const skip = skipAfter(under.changes.at(-1)?.reply ?? turns.at(-1)?.replyIds, shape.end);
-    const segment = await this.#fill(shape.segment, messages, { skip, before: { system, ...preamble } });
+    const segment = await this.#fill(shape.segment, messages, { skip, before: standingUnder(preamble, system) });
     return { ...under, segment };
   }
 
@@ -78,11 +80,16 @@ export class Composer {
     return this.#parts.pieces.content(instructionEnds?.removedFrom(text) ?? text, style);
   }
 
+  /** Of a text that goes on where another content has ended. */
+  continuedIds(text: string): Promise<TokenSequence> {
+    return this.#parts.pieces.content(text, 'continued');
+  }
+
   /** What a prompt begins with under a preamble, whichever turns are left out of it. */
   async preambleIds({ opening, system }: Conversation, preamble: PromptPreamble): Promise<TokenSequence> {
     if (opening === undefined) return [];
     const { segment } = await this.#opening(opening.messages, preamble);
-    const before = { system, ...preamble };
+    const before = standingUnder(preamble, system);
     const contents = segment.form.marks.map((mark) => standing(mark, before) ?? opening.content(Number(mark)));
     const { ids, leadLength } = fillForm(segment.form, contents);
     return ids.slice(0, leadLength);
@@ -96,20 +103,20 @@ export class Composer {
   ): Promise<{ shape: NextShape } & Omit<Continuation, 'segment'>> {
     const { turns, fromStart, system, preamble: had } = conversation;
     const { preamble } = next;
-    const before = samePreamble(had, preamble) ? undefined : beforeOf(had, preamble);
+    const before = samePreamble(had, preamble) ? undefined : beforeOf(had, preamble, system);
     const rule = given ?? (before === undefined ? this.#parts.facts.window : 'whole');
     const start = windowStart(turns, rule);
     const window = turns.slice(start);
     const outline: ConversationOutline = {
       system: system !== undefined,
-      ...preambleOutline(preamble),
+      ...preambleOutline(preamble, system),
       fromStart: fromStart && start === 0,
       turns: [...window.map(turnOutline), { messages: next.messages, reply: undefined }],
     };
     const key = keyOf(outline, before, policy);
     const shape = await this.#continuations.get(key, () => this.#shapes.next(outline, before, policy));
     if (shape.reachesBeyond && start > 0) return this.#next(conversation, next, policy, 'whole');
-    const standingNow = { system, instructions: preamble.instructions };
+    const standingNow = standingUnder(preamble, system);
     const changes = window.map((turn, index) =>
       changed(turn, shape.changes[index], {
         before: standingNow,
@@ -139,6 +146,17 @@ export class Composer {
     return promptIds === undefined || startsWith(promptIds, closing);
   }
 
+  /** Whether something can be said to the model before the conversation. */
+  takesSystem(): boolean {
+    try {
+      this.#shapes.form(opened({ instructions: true }, false));
+      return true;
+    } catch (error) {
+      if (error instanceof TemplateRefusal) return false;
+      throw error;
+    }
+  }
+
   /** Whether the system message does not go with turn 1: it stands before the first message, or in a later turn. */
   keepsSystem(): boolean {
     try {
@@ -157,9 +175,10 @@ export class Composer {
   }
 
   #opening(messages: NextTurn['messages'], preamble: PromptPreamble): Promise<OpeningShape> {
+    const system = messages[0]?.role === 'system';
     const outline: ConversationOutline = {
-      system: messages[0]?.role === 'system',
-      ...preambleOutline(preamble),
+      system,
+      ...preambleOutline(preamble, system ? [] : undefined),
       fromStart: true,
       turns: [{ messages, reply: undefined }],
     };
@@ -176,12 +195,17 @@ export class Composer {
   }
 }
 
-function preambleOutline({ instructions, tools }: PromptPreamble) {
-  return { instructions: instructions !== undefined, tools };
+function preambleOutline(preamble: PromptPreamble, system: TokenSequence | undefined) {
+  return { instructions: saysInstructions(preamble, system), tools: preamble.tools };
 }
 
-function beforeOf(had: PromptPreamble, now: PromptPreamble): Before {
-  return { ...preambleOutline(had), newInstructions: !sameInstructions(had, now) };
+function beforeOf(had: PromptPreamble, now: PromptPreamble, system: TokenSequence | undefined): Before {
+  const [before, after] = [standingUnder(had, system), standingUnder(now, system)];
+  const renewed = [
+    ...(sameIds(before.instructions, after.instructions) ? [] : [INSTRUCTIONS_MARK]),
+    ...(sameIds(before.system, after.system) ? [] : [SYSTEM_MARK]),
+  ];
+  return { ...preambleOutline(had, system), renewed };
 }
 
 function turnOutline({ messages, reasoningLength, calls }: ConversationTurn): TurnOutline {
@@ -194,6 +218,6 @@ function keyOf(outline: ConversationOutline, before: Before | undefined, policy:
     const answered = reply && `${reply.reasoned ? 'reasoned' : 'plain'}(${reply.calls.join()})`;
     return `${messages.map(outlineKey).join()}>${answered ?? ''}`;
   });
-  const had = before && [before.instructions, before.newInstructions, before.tools.key].join();
+  const had = before && [before.instructions, before.renewed.join('+'), before.tools.key].join();
   return [policy, system, instructions, tools.key, fromStart, had ?? '', ...kinds].join('|');
 }

@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Preamble, ToolDefinition } from '../../domain/record/preamble.ts';
+import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { LlmService } from '../llm-service.ts';
 import type { Composer } from './composer.ts';
 import { NO_TOOLS, type PromptPreamble, ToolList } from './prompt-preamble.ts';
@@ -8,6 +9,9 @@ import { TemplateRefusal } from './template-renderer.ts';
 
 /** Preambles and lists of tools kept: requests choose them, and most choose what the one before did. */
 const KEPT_MAX = 64;
+
+/** Between context layers, and between them and what follows. */
+export const LAYER_JOINT = '\n\n';
 
 /** Makes ready what requests put before a conversation: instructions tokenized and tools looked at once, not with each turn. */
 export class Preambles {
@@ -37,6 +41,14 @@ export class Preambles {
     if (definitions.length === 0) return NO_TOOLS;
     const list = new ToolList(definitions);
     return kept(this.#tools, list.key, () => this.#checked(list));
+  }
+
+  /**
+   * Of the text of a context layer, `first` in the system message or after another one; of an empty one that is not first, what parts
+   * it from the one before. Throws `invalid_request` where the template takes no system message.
+   */
+  layer(text: string, { first, tools }: { readonly first: boolean; readonly tools: ToolList }): Promise<TokenSequence> {
+    return first ? this.#instructions(text, tools) : this.#composer.continuedIds(LAYER_JOINT + text);
   }
 
   async #checked(list: ToolList): Promise<ToolList> {

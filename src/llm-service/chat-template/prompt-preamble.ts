@@ -6,6 +6,16 @@ import type { TokenSequence } from '../../domain/token-sequence.ts';
 export interface PromptPreamble {
   readonly instructions: TokenSequence | undefined;
   readonly tools: ToolList;
+  /** What the node itself says first in the system message, whoever's it is; absent: nothing. In no record. */
+  readonly layers?: LayerIds;
+}
+
+/** Context layers in exact ids. */
+export interface LayerIds {
+  /** In order; each with the ids that part it from the one before. At least one. */
+  readonly pieces: readonly TokenSequence[];
+  /** What parts them from whatever follows in the same message. */
+  readonly joint: TokenSequence;
 }
 
 /** Tools as a template is told of them. */
@@ -40,10 +50,17 @@ export const NO_TOOLS = new ToolList([]);
 export const EMPTY_PREAMBLE: PromptPreamble = { instructions: undefined, tools: NO_TOOLS };
 
 export function samePreamble(a: PromptPreamble, b: PromptPreamble): boolean {
-  return a.tools.key === b.tools.key && sameInstructions(a, b);
+  return a.tools.key === b.tools.key && sameIds(a.instructions, b.instructions) && sameLayers(a.layers, b.layers);
 }
 
-export function sameInstructions({ instructions: a }: PromptPreamble, { instructions: b }: PromptPreamble): boolean {
-  if (a === undefined || b === undefined) return a === b;
+export function sameLayers(a: LayerIds | undefined, b: LayerIds | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined || a.pieces.length !== b.pieces.length) return false;
+  return a.pieces.every((piece, index) => sameIds(piece, b.pieces[index]));
+}
+
+export function sameIds(a: TokenSequence | undefined, b: TokenSequence | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
   return a.length === b.length && a.every((id, index) => id === b[index]);
 }

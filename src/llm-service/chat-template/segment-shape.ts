@@ -87,6 +87,8 @@ export interface SegmentShape {
 /** Contents that stand before the conversation, or wherever a template puts them. */
 export interface StandingContents {
   readonly system: TokenSequence | undefined;
+  /** What of it is not the session's, and stands before a system message that a turn opens with; absent: nothing. */
+  readonly systemLead?: TokenSequence;
   readonly instructions: TokenSequence | undefined;
 }
 
@@ -113,15 +115,17 @@ export async function fillSegment(
   const tokenized = outlines.map((): TokenSequence[] => []);
   for (const [piece, ids] of (await pieces.contents(asked)).entries())
     tokenized[asked[piece]?.message as number]?.push(ids);
+  const leads = form.marks.map((mark) => (mark === SYSTEM_MARK ? (before.systemLead ?? []) : []));
   const contents = own.map((message, index) => {
     if (message === undefined) return standing(form.marks[index] as string, before) ?? [];
-    return (tokenized[message] as TokenSequence[]).flat();
+    return [...(leads[index] as TokenSequence), ...(tokenized[message] as TokenSequence[]).flat()];
   });
   const { ids, starts, leadLength } = fillForm(form, contents, options.skip);
   const places = new Map(own.map((message, place) => [message, place]));
   const spans = outlines.map(({ role }, message) => {
     const place = places.get(message) as number;
-    return { role, start: starts[place] as number, length: (contents[place] as TokenSequence).length };
+    const { length: lead } = leads[place] as TokenSequence;
+    return { role, start: (starts[place] as number) + lead, length: (contents[place] as TokenSequence).length - lead };
   });
   const saidLengths = tokenized.map(([text, call]) => (call === undefined ? 0 : (text as TokenSequence).length));
   return { ids, spans, saidLengths, leadLength };

@@ -1,11 +1,4 @@
-import {
-  ANSWER_MARK,
-  INSTRUCTIONS_MARK,
-  messageMarks,
-  REASONING_MARK,
-  type TurnForm,
-  type TurnOutline,
-} from './conversation-form.ts';
+import { ANSWER_MARK, messageMarks, REASONING_MARK, type TurnForm, type TurnOutline } from './conversation-form.ts';
 
 /** What a client may ask for of the reasoning in earlier replies; `as-template`: what the template does with it. */
 export type ReasoningPolicy = 'keep' | 'drop' | 'as-template';
@@ -26,19 +19,19 @@ export type ReplyChange = 'written' | { readonly literal: string; readonly unles
 
 /**
  * Compares a turn's form in the last prompt with that in the next one. Where its messages stay, they stay as the very ids that
- * were read, whatever date or tokenizer version they were made with. `newInstructions`: those before the conversation are others.
+ * were read, whatever date or tokenizer version they were made with. `renewed`: marks of contents that are others.
  */
 export function turnChange(
   before: TurnForm,
   now: TurnForm,
   reply: TurnOutline['reply'],
-  { policy, newInstructions = false }: { readonly policy: ReasoningPolicy; readonly newInstructions?: boolean },
+  { policy, renewed = [] }: { readonly policy: ReasoningPolicy; readonly renewed?: readonly string[] | undefined },
 ): TurnChange | undefined {
   const [had, has] = [messageMarks(before), messageMarks(now)];
   const sameMessages =
     equal(before.marks.slice(0, had), now.marks.slice(0, has)) &&
     equal(before.literals.slice(0, had), now.literals.slice(0, has));
-  const anew = newInstructions && now.marks.includes(INSTRUCTIONS_MARK);
+  const anew = renewed.some((mark) => now.marks.includes(mark));
   const messages = sameMessages && !anew ? undefined : now;
   const change = policy === 'keep' ? undefined : replyChange(before, now, reply, policy);
   return messages === undefined && change === undefined ? undefined : { messages, reply: change };

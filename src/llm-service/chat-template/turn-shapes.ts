@@ -36,7 +36,10 @@ export interface NextShape extends Dated {
 }
 
 /** What stood before a conversation when its last turn was asked, where other things stand there now. */
-export type Before = Pick<ConversationOutline, 'instructions' | 'tools'> & { readonly newInstructions: boolean };
+export type Before = Pick<ConversationOutline, 'instructions' | 'tools'> & {
+  /** Marks of contents that are others now. */
+  readonly renewed: readonly string[];
+};
 
 export interface TurnShapesParts {
   readonly description: Pick<LlmDescription, 'endOfGeneration'>;
@@ -67,10 +70,10 @@ export class TurnShapes {
     const newest = now.turns.at(-1) as TurnForm;
     const segment = await this.#segment(seen, newest, now.dates);
     const changes: (ChangeShape | undefined)[] = [];
-    const newInstructions = before?.newInstructions ?? false;
+    const renewed = before?.renewed;
     for (const [index, form] of had.turns.entries()) {
       const { reply } = outline.turns[index] as TurnOutline;
-      const change = turnChange(form, now.turns[index] as TurnForm, reply, { policy, newInstructions });
+      const change = turnChange(form, now.turns[index] as TurnForm, reply, { policy, renewed });
       const opens = outline.fromStart && index === 0;
       changes.push(change && (await this.#change(change, opens ? this.#openingLead(outline) : undefined)));
     }

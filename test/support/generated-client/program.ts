@@ -223,6 +223,19 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     const params = { path: { user_id: 'erased', receipt_id: erasure?.receipt_id ?? '' } };
     return ok(await client.GET('/users/{user_id}/erasures/{receipt_id}', { params })).user_id;
   },
+  showPreferences: async () => {
+    const params = { path: { user_id: 'ada' } };
+    return ok(await client.GET('/users/{user_id}/preferences', { params })).version;
+  },
+  setPreferences: async () => {
+    const params = { path: { user_id: 'ada' } };
+    const body = { preferences: { tone: 'brief' }, version: 0 };
+    return ok(await client.PUT('/users/{user_id}/preferences', { params, body })).preferences;
+  },
+  clearPreferences: async () => {
+    const params = { path: { user_id: 'ada' }, query: { version: 1 } };
+    return ok(await client.DELETE('/users/{user_id}/preferences', { params })).preferences === null;
+  },
 };
 
 // @ts-expect-error a fork needs its place

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { EvaluatedTurn, Reply, ReplyMaking, TurnReply } from '../../../context-manager/turn/turn.ts';
 import type { UserId } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
+import { LayersTold, layersTold } from '../../layers-told.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
 import { SummaryTold } from '../../turn-place-told.ts';
 import type { CompletionBody } from './completion-body.ts';
@@ -74,6 +75,7 @@ export const CompletionReply = Type.Object(
     tokens_rewritten: count(
       'Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.',
     ),
+    layers: Type.Optional(LayersTold),
     exact_ids: Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
     stop_type: text('`eos`, `limit` or `word`'),
     stopping_word: text(),
@@ -139,6 +141,7 @@ export function completionReply(answered: Answered): CompletionReply {
     summary_tokens: turn?.summarized?.tokens,
     summary_made: turn?.summarized?.made,
     tokens_rewritten: turn?.rewrittenTokens ?? 0,
+    layers: layersTold(turn?.layers),
     exact_ids: reply.exact,
     stop_type: STOP_TYPES[stop.kind],
     stopping_word: stop.kind === 'word' ? stop.word : '',

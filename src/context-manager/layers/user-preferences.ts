@@ -1,0 +1,170 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { UserId } from '../../domain/identifiers.ts';
+import type { Clock, Logger } from '../../environment/environment.ts';
+import { OneAtATime } from '../../waiting/one-at-a-time.ts';
+import type { ClusterDocuments } from '../documents/cluster-documents.ts';
+import { type Layer, layerOf, type StampOf } from './layer.ts';
+
+/** A text, or a few named ones. */
+export type Preferences = string | Readonly<Record<string, string>>;
+
+/** Of their JSON. They stand before every turn of their user, and every node holds them. */
+export const PREFERENCES_BYTES_MAX = 8 * 1024;
+export const PREFERENCES_NAMES_MAX = 64;
+/** Users whose preferences are held in memory: those of a busy hour, in at most so many times {@link PREFERENCES_BYTES_MAX}. */
+const USERS_MAX = 2_048;
+
+export interface StoredPreferences {
+  /** `undefined`: none, as they were never set, were taken away or are over. */
+  readonly preferences: Preferences | undefined;
+  /** Of what was written last; 0 where nothing was. */
+  readonly version: number;
+}
+
+const KIND = 'user-preferences';
+const NONE = new Uint8Array();
+
+interface Known {
+  readonly layer: Layer | undefined;
+  readonly untilMs: number;
+}
+
+export interface UserPreferencesParts {
+  readonly documents: ClusterDocuments;
+  readonly stampOf: StampOf;
+  /** How long a document lives. */
+  readonly documentMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What users of a cluster prefer, each for itself, at all nodes. */
+export class UserPreferences {
+  readonly #parts: UserPreferencesParts;
+  readonly #known = new Map<UserId, Known>();
+  readonly #reading = new Map<UserId, Promise<Layer | undefined>>();
+  readonly #inTurn = new OneAtATime();
+  /** Until it is found that nobody has any. */
+  #hasAny = true;
+
+  constructor(parts: UserPreferencesParts) {
+    this.#parts = parts;
+    parts.documents.onChanged(KIND, (id) => {
+      this.#hasAny = true;
+      this.#known.delete(id as UserId);
+      this.#reading.delete(id as UserId);
+    });
+  }
+
+  /** Finds out whether anybody has any: until somebody has, no turn looks. */
+  async start(): Promise<void> {
+    this.#hasAny = false;
+    const found = await this.#parts.documents.hasAny(KIND);
+    this.#hasAny ||= found;
+  }
+
+  /** As a turn of the user has them. At once, unless they have to be read. */
+  layer(userId: UserId): Layer | undefined | Promise<Layer | undefined> {
+    if (!this.#hasAny) return undefined;
+    const known = this.#known.get(userId);
+    if (known !== undefined && known.untilMs > this.#parts.clock.now()) return known.layer;
+    return this.#reading.get(userId) ?? this.#read(userId);
+  }
+
+  /** Of two that nodes have written while apart, the same one at every node. */
+  async get(userId: UserId): Promise<StoredPreferences> {
+    return (await this.#find(userId))?.stored ?? { preferences: undefined, version: 0 };
+  }
+
+  /**
+   * Sets them, or takes them away with `undefined`; durable here when it resolves, and on their way to all nodes. With `expected`
+   * only where that is still the version here: throws `version_conflict` otherwise. Throws what the store throws.
+   */
+  put(
+    userId: UserId,
+    preferences: Preferences | undefined,
+    { expected }: { readonly expected?: number | undefined } = {},
+  ): Promise<StoredPreferences> {
+    return this.#inTurn.run(async () => {
+      const { version } = await this.get(userId);
+      if (expected !== undefined && version !== expected) throw conflict(version);
+      const stored = { preferences, version: version + 1 };
+      await this.#parts.documents.put(KIND, userId, Buffer.from(JSON.stringify(stored)));
+      return stored;
+    });
+  }
+
+  async #find(userId: UserId) {
+    const document = await this.#parts.documents.find(KIND, userId);
+    let newest: { readonly stored: StoredPreferences; readonly content: Uint8Array } | undefined;
+    for (const content of document?.versions ?? []) {
+      const stored = storedIn(content);
+      if (stored === undefined) continue;
+      const order = stored.version - (newest?.stored.version ?? 0) || Buffer.compare(content, newest?.content ?? NONE);
+      if (order > 0) newest = { stored, content };
+    }
+    return document && newest && { ...newest, expiresAtMs: document.expiresAtMs };
+  }
+
+  #read(userId: UserId): Promise<Layer | undefined> {
+    const reading = this.#readLayer(userId, () => this.#reading.get(userId) === reading);
+    this.#reading.set(userId, reading);
+    const done = () => {
+      if (this.#reading.get(userId) === reading) this.#reading.delete(userId);
+    };
+    reading.then(done, done);
+    return reading;
+  }
+
+  async #readLayer(userId: UserId, isCurrent: () => boolean): Promise<Layer | undefined> {
+    const { documents, stampOf, clock, documentMs, logger } = this.#parts;
+    const found = await this.#find(userId);
+    const preferences = found?.stored.preferences;
+    const layer = preferences === undefined ? undefined : layerOf('preferences', textOf(preferences), stampOf);
+    const nowMs = clock.now();
+    // Past half its life it is put again, by whichever node then has a turn of the user.
+    if (isCurrent()) this.#remember(userId, { layer, untilMs: nowMs + documentMs / 4 });
+    if (found !== undefined && layer !== undefined && found.expiresAtMs < nowMs + documentMs / 2) {
+      const again = documents.put(KIND, userId, found.content);
+      again.catch((error: unknown) => logger.warn('preferences_not_prolonged', {}, error));
+    }
+    return layer;
+  }
+
+  #remember(userId: UserId, known: Known): void {
+    this.#known.delete(userId);
+    this.#known.set(userId, known);
+    if (this.#known.size > USERS_MAX) this.#known.delete(this.#known.keys().next().value as UserId);
+  }
+}
+
+/** As the model reads them: a text as it is, of several each in a line after its name. */
+export function textOf(preferences: Preferences): string {
+  if (typeof preferences === 'string') return preferences;
+  return Object.entries(preferences)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join('\n');
+}
+
+/** `undefined` for what a later version of this program may have written: no turn fails over it. */
+function storedIn(content: Uint8Array): StoredPreferences | undefined {
+  try {
+    const { version, preferences } = JSON.parse(Buffer.from(content).toString('utf8')) as Record<string, unknown>;
+    if (!Number.isSafeInteger(version) || (version as number) < 1) return undefined;
+    if (preferences !== undefined && !isPreferences(preferences)) return undefined;
+    return { preferences, version: version as number };
+  } catch {
+    return undefined;
+  }
+}
+
+function isPreferences(value: unknown): value is Preferences {
+  if (typeof value === 'string') return true;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((one) => typeof one === 'string');
+}
+
+function conflict(version: number): DiscedgeError {
+  const message = `the preferences are at version ${version}, and another one was expected: read them again`;
+  return new DiscedgeError('version_conflict', message, { param: 'version' });
+}
