@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { Exchange, type KeptConnections, keptConnections } from './exchange.ts';
+import { type Destination, destination, Exchange, type KeptConnections, keptConnections } from './exchange.ts';
 import { badReply, brokenConnection, isClosed, type ServerKind } from './server-errors.ts';
 import { ServerSentEvents } from './server-sent-events.ts';
 
@@ -29,6 +29,7 @@ const UNUSED_CONNECTIONS_MAX = 16;
 export class ServerConnection {
   readonly url: URL;
   readonly #kind: ServerKind;
+  readonly #to: Destination;
   readonly #options: ServerConnectionOptions;
   readonly #environment: Environment;
   readonly #open = new Set<Exchange>();
@@ -38,6 +39,7 @@ export class ServerConnection {
   constructor(kind: ServerKind, options: ServerConnectionOptions, environment: Environment) {
     this.#kind = kind;
     this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
+    this.#to = destination(this.url);
     this.#connections = keptConnections(this.url, UNUSED_CONNECTIONS_MAX);
     this.#options = options;
     this.#environment = environment;
@@ -104,13 +106,10 @@ export class ServerConnection {
     const { name } = this.#kind;
     const exchange = new Exchange(
       {
-        url: new URL(path, this.url),
+        to: this.#to,
+        path: this.url.pathname + path,
         method: body === undefined ? 'GET' : 'POST',
-        headers: {
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
-          ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
-        },
+        headers: headersOf(body, apiKey),
         body,
         isLast,
         connections: this.#connections,
@@ -145,6 +144,16 @@ export class ServerConnection {
   #text(exchange: Exchange, bytesMax: number): Promise<string> {
     return exchange.text(bytesMax, () => this.badReply(`more than ${bytesMax} bytes`));
   }
+}
+
+function headersOf(body: string | undefined, apiKey: string | undefined): Record<string, string | number> {
+  const headers: Record<string, string | number> = {};
+  if (body !== undefined) {
+    headers['content-type'] = 'application/json';
+    headers['content-length'] = Buffer.byteLength(body);
+  }
+  if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`;
+  return headers;
 }
 
 function parseJson(text: string): unknown {
