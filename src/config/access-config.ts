@@ -12,6 +12,8 @@ export interface AccessConfig {
   readonly tokens: TokenConfig | undefined;
   /** Whether others than this machine are served though nobody is asked. */
   readonly servesAnyone: boolean;
+  /** `undefined`: nothing is noted. */
+  readonly auditLog: string | undefined;
   /** Of each principal that has none of its own. */
   readonly limits: Limits;
 }
@@ -30,6 +32,7 @@ export function readAccess(settings: Settings, complain: Complain): AccessConfig
     keysDir: resolve(keysDir ?? resolve(dataDir, 'keys')),
     tokens: readTokens(settings, complain),
     servesAnyone,
+    auditLog: settings.auditLog === undefined ? undefined : resolve(settings.auditLog),
     limits: readLimits(settings),
   };
 }

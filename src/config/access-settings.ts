@@ -58,4 +58,13 @@ export const ACCESS_SETTINGS = {
     description:
       'Serve other machines though nobody is asked who calls. Without it a node that has neither keys nor `jwt-issuer` listens on loopback alone: whoever reaches it can read and delete what everybody has said.',
   }),
+  auditLog: Type.Optional(
+    path({
+      group: 'Access',
+      placeholder: 'FILE',
+      defaultText: 'none',
+      description:
+        'File in which administrative acts are noted, a line of JSON each: who did what to whose, when, and what came of it, and nothing that anybody said. At 10 MiB it is moved to FILE.1.',
+    }),
+  ),
 } as const;

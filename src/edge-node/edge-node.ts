@@ -139,6 +139,7 @@ async function assemble(
     node,
     ids,
     access: asked.access,
+    audit: asked.audit,
     accounts: new PrincipalAccounts(config.access.limits, environment.clock),
     metricsText: async () => ({
       text: await environment.registry.metrics(),

@@ -1,4 +1,5 @@
 import type { Access } from '../access/access.ts';
+import type { AuditLog } from '../access/audit-log.ts';
 import type { PrincipalAccounts } from '../access/principal-accounts.ts';
 import type { ModelDirectory } from '../context-manager/model-directory.ts';
 import type { NodeResources } from '../context-manager/node-resources.ts';
@@ -13,6 +14,8 @@ export interface AppParts {
   readonly models: ModelDirectory;
   readonly node: NodeResources;
   readonly access: Access;
+  /** Absent where no administrative acts are noted. */
+  readonly audit?: AuditLog | undefined;
   readonly accounts: PrincipalAccounts;
   /** Ids that every node of the cluster opens. */
   readonly ids: SealedIds;

@@ -4,6 +4,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
+import { noteActs } from './audited-requests.ts';
 import { BrokenRequests } from './broken-requests.ts';
 import { allowOrigins } from './cross-origin.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
@@ -88,6 +89,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   paths.watch(app);
   answerUnknownRoutes(app, paths);
   askWhoCalls(app, parts.access);
+  if (parts.audit !== undefined) noteActs(app, parts.audit, environment.clock);
   broken.watch(app);
   closeWithoutRequests(app);
   cutOffSlowReaders(app);

@@ -27,6 +27,7 @@ export function importRoutes(app: TypedApp, { models, options }: AppParts): void
   app.post(
     '/sessions/import',
     {
+      config: { audit: 'session.import' },
       schema: {
         operationId: 'importSession',
         tags: ['sessions'],

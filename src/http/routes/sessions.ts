@@ -157,6 +157,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
   app.get(
     '/sessions/:session_id/export',
     {
+      config: { audit: 'session.export' },
       schema: {
         operationId: 'exportSession',
         tags: ['sessions'],
@@ -210,6 +211,7 @@ export function sessionRoutes(app: TypedApp, { models, options }: AppParts): voi
   app.delete(
     '/sessions/:session_id',
     {
+      config: { audit: 'session.delete' },
       schema: {
         operationId: 'deleteSession',
         tags: ['sessions'],

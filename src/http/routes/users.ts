@@ -33,7 +33,7 @@ export function userRoutes(app: TypedApp, parts: AppParts): void {
   app.delete(
     '/users/:user_id',
     {
-      config: { access: 'principal' },
+      config: { access: 'principal', audit: 'user.erase' },
       schema: {
         operationId: 'eraseUser',
         tags: ['users'],
@@ -56,6 +56,7 @@ export function userRoutes(app: TypedApp, parts: AppParts): void {
   app.get(
     '/users/:user_id/export',
     {
+      config: { audit: 'user.export' },
       schema: {
         operationId: 'exportUser',
         tags: ['users'],

@@ -1,0 +1,108 @@
+// The audit log: what operators and services do, and to whose; never what anybody said, no key, and nothing that fills the disk.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, it, vi } from 'vitest';
+import { newApiKey } from '../../../src/access/api-key.ts';
+import { AuditFile } from '../../../src/access/audit-file.ts';
+import { KeyFolder } from '../../../src/access/key-folder.ts';
+import type { UserId } from '../../../src/domain/identifiers.ts';
+import type { Scope } from '../../../src/domain/principal.ts';
+import { temporaryFolder } from '../../../tools/node-process.ts';
+import { type Json, startTestNode } from '../../../tools/test-node.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+
+const folder = temporaryFolder();
+afterAll(() => folder.remove());
+
+const linesOf = (path: string): Json[] =>
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+
+it('has who did what to whose, and no word that was said', async () => {
+  const keys = new KeyFolder(join(folder.path, 'keys'));
+  const path = join(folder.path, 'audit.jsonl');
+  const newKey = async (scopes: readonly Scope[], user?: string) => {
+    const made = newApiKey({ scopes, user: user as UserId | undefined }, { random: { bytes: randomBytes }, nowMs: 0 });
+    await keys.put(made.kept);
+    return { ...made, id: made.kept.id };
+  };
+  const [ada, service, operator] = [
+    await newKey(['user'], 'ada'),
+    await newKey(['service']),
+    await newKey(['operator']),
+  ];
+  const node = await startTestNode({ keysDir: keys.path, auditLog: path });
+  const ask = (method: string, at: string, key: string, body?: object) =>
+    node.request(method, at, {
+      headers: { authorization: `Bearer ${key}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  const said = 'canary-7f3a91';
+  for (const session_id of ['a', 'b', 'c'])
+    await ask('POST', '/completion', ada.text, { prompt: said, session_id, turn: 1 });
+  const exported = (await ask('GET', '/sessions/a/export', ada.text)).body;
+  await ask('DELETE', '/sessions/a', ada.text);
+  await ask('GET', '/sessions/b/export?user_id=ada', service.text);
+  await ask('DELETE', '/sessions/b?user_id=ada', service.text);
+  await ask('POST', '/sessions/import?user_id=ada&as=back', service.text, exported);
+  await ask('GET', '/users/ada/export', service.text);
+  await ask('DELETE', '/users/ada?max_wait_ms=0', operator.text);
+  await ask('DELETE', '/users/eve', ada.text);
+  for (let tries = 0; tries < 50; tries++) await ask('DELETE', '/users/ada', `dsc_guess_${tries}`);
+  const late = await newKey(['user'], 'late');
+  const acts = () => linesOf(path).map(({ act }) => act);
+  await vi.waitFor(() => expect(acts()).toContain('key.known'), { timeout: 30_000, interval: 20 });
+  await keys.put({ ...late.kept, revokedAtMs: 1 });
+  await vi.waitFor(() => expect(acts()).toContain('key.revoked'), { timeout: 30_000, interval: 20 });
+  await node.close();
+
+  const lines = linesOf(path).map(({ at, ...line }) => {
+    expect(Date.parse(at)).toBeGreaterThan(0);
+    return line;
+  });
+  expect(lines).toEqual([
+    { act: 'node.start', node: 'test', keys: 3 },
+    { act: 'session.export', by: service.id, user: 'ada', session: 'b', status: 200 },
+    { act: 'session.delete', by: service.id, user: 'ada', session: 'b', status: 200 },
+    { act: 'session.import', by: service.id, user: 'ada', status: 200 },
+    { act: 'user.export', by: service.id, user: 'ada', status: 200 },
+    { act: 'user.erase', by: operator.id, user: 'ada', status: 200 },
+    { act: 'user.erase', by: ada.id, user: 'eve', status: 403 },
+    { act: 'key.known', key: late.id, user: 'late', scopes: 'user' },
+    { act: 'key.revoked', key: late.id, user: 'late' },
+    { act: 'access.refused', status: 403, requests: 1 },
+    { act: 'access.refused', status: 401, requests: 50 },
+  ]);
+  const text = readFileSync(path, 'utf8');
+  for (const secret of [said, ada.text, service.text, operator.text, 'dsc_guess']) expect(text).not.toContain(secret);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+it('is moved aside when it is long, and says how much a disk that failed has cost', async () => {
+  const path = join(folder.path, 'small.jsonl');
+  const environment = virtualEnvironment();
+  const audit = await AuditFile.open({ path, bytesMax: 300 }, environment);
+  for (let i = 0; i < 20; i++) {
+    audit.note('node.start', { node: `n${i}` });
+    await audit.flush();
+  }
+  expect(statSync(path).size).toBeLessThan(400);
+  expect(statSync(`${path}.1`).size).toBeLessThan(400);
+  expect(linesOf(path).at(-1)).toMatchObject({ node: 'n19' });
+
+  for (let i = 0; i < 1_500; i++) audit.note('node.start', { node: `many${i}` });
+  await audit.flush();
+  audit.note('node.start', { node: 'last' });
+  await audit.flush();
+  expect(readFileSync(path, 'utf8') + readFileSync(`${path}.1`, 'utf8')).toMatch(/"lost":\d+/);
+});
+
+it('that cannot be written keeps the node from starting', async () => {
+  mkdirSync(join(folder.path, 'a-folder'));
+  await expect(startTestNode({ auditLog: join(folder.path, 'a-folder') })).rejects.toMatchObject({
+    code: 'config_invalid',
+  });
+});
