@@ -1,3 +1,4 @@
+import { readCertificates } from '../certificates/check.ts';
 import { openSigning } from '../certificates/record-signing.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostAndPort } from '../config/listen-address.ts';
@@ -7,6 +8,7 @@ import type { FredStore } from '../context-store/fred.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
+import { exposeNodeCertificate } from './certificate-metric.ts';
 import { exposeResealing } from './encryption-metrics.ts';
 import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
@@ -21,6 +23,8 @@ export async function openFredReplica(config: FredConfig, environment: Environme
   const { fred, certificates, cluster, excluded, location, requiresSignatures } = replication;
   const recordLifeMs = Lifetimes.carriedMs(ttlSecondsMax * 1000);
   const { openFredStore } = await withGrpc(() => import('../context-store/fred.ts'));
+  const [own] = await readCertificates(certificates.certFile);
+  if (own !== undefined) exposeNodeCertificate(Date.parse(own.validTo), environment.metrics);
   const encryption = await config.encryption?.keys();
   const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
   exposeResealing(replica, environment.metrics);

@@ -20,6 +20,7 @@ import type { EncryptionKey } from '../domain/encryption/key-ring.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
+import { exposeNodeCertificate } from './certificate-metric.ts';
 import { exposeResealing } from './encryption-metrics.ts';
 import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
@@ -32,12 +33,11 @@ type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replica
 export async function openReplicatedStore(config: ReplicatedConfig, environment: Environment): Promise<OpenedStore> {
   const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication } = config;
   const { cluster, certificates } = replication;
-  if (certificates !== undefined)
-    await checkNodeCertificate(
-      certificates,
-      { nodeId, cluster, host: dialledHost(replication) },
-      environment.clock.now(),
-    );
+  if (certificates !== undefined) {
+    const named = { nodeId, cluster, host: dialledHost(replication) };
+    const notAfterMs = await checkNodeCertificate(certificates, named, environment.clock.now());
+    exposeNodeCertificate(notAfterMs, environment.metrics);
+  }
   const encryption = await config.encryption?.keys();
   const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
   exposeResealing(replica, environment.metrics);

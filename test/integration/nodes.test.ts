@@ -227,6 +227,9 @@ describe('with certificates', () => {
     expect(await b.turn({ session_id: 's', turn: 2, prompt: 'second', max_wait_ms: 30_000 })).toMatchObject({
       based_on_turn: 1,
     });
+    const { text } = await a.get('/metrics');
+    const [, expires] = /^discedge_node_certificate_expires_timestamp_seconds (\S+)$/m.exec(text) ?? [];
+    expect(Number(expires) * 1000).toBeGreaterThan(Date.now());
   });
 
   test('a node of another authority is refused, and /nodes says why', async () => {
