@@ -3,12 +3,15 @@
 // What each protection adds to a turn: the same turns to nodes with the durable store that differ in one protection each, by turns in
 // slices of half a second in one run, with an LLM in the process that costs nothing. Added = beyond the node without any.
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { newApiKey } from '../src/access/api-key.ts';
 import { KeyFolder } from '../src/access/key-folder.ts';
+import { makeAuthority, makeNodeCertificate } from '../src/certificates/certificates.ts';
+import { parseClusterName, parseNodeId } from '../src/domain/identifiers.ts';
 import { LIMIT_NAMES, LIMITS, type Limits } from '../src/domain/limits.ts';
+import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
 import { benchmarkFlags } from './support/arguments.ts';
 import { alternated, type Contestant, type Measured } from './support/overhead/alternated.ts';
 import { MeasuredServer } from './support/overhead/measured-server.ts';
@@ -22,17 +25,12 @@ interface Protection {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Turns are sent with a key, which has these limits. */
   readonly key?: { readonly limits?: Limits };
+  /** Turns are sent over TLS. */
+  readonly isSecure?: boolean;
 }
 
 /** Each limit is kept account of, and none is met. */
 const UNMET: Limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, LIMITS[name].maximum]));
-
-/** The first is what the others are held against. */
-const PROTECTIONS: readonly Protection[] = [
-  { variant: 'none' },
-  { variant: 'a key', key: {} },
-  { variant: 'a key with limits', key: { limits: UNMET } },
-];
 
 const CLIENTS = [1, 16];
 /** V8 has compiled what is hot by then. */
@@ -51,6 +49,22 @@ const elapsedMs = Number(values.seconds) * 1000;
 const info = runInfo('protection', SEED);
 /** On the disk that is measured: the project's own, not a RAM disk. */
 const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
+const { certsDir, authority } = await newCertificates(join(folder, 'certs'));
+const [natsServer] = await natsPrograms();
+const overNats = { store: 'nats', natsProgram: natsServer?.path, natsListen: '127.0.0.1:0' };
+/** The first is what the others are held against; what certificates cost nodes that share is the last two's difference. */
+const PROTECTIONS: readonly Protection[] = [
+  { variant: 'none' },
+  { variant: 'a key', key: {} },
+  { variant: 'a key with limits', key: { limits: UNMET } },
+  { variant: 'HTTPS', settings: { tls: true, certsDir }, isSecure: true },
+  ...(natsServer === undefined
+    ? []
+    : [
+        { variant: 'shared over NATS', settings: overNats },
+        { variant: 'shared, TLS and signed records', settings: { ...overNats, certsDir } },
+      ]),
+];
 const contestants: Contestant[] = [];
 try {
   console.log(
@@ -71,14 +85,23 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function started({ variant, settings, key }: Protection, dataDir: string): Promise<Contestant> {
+async function started({ variant, settings, key, isSecure }: Protection, dataDir: string): Promise<Contestant> {
   const keysDir = join(dataDir, 'keys');
   const text = key && (await newKey(keysDir, key.limits));
   const server = await MeasuredServer.start({ store: 'durable', dataDir, settings: { keysDir, ...settings } });
-  await loadWithTurns(server.port, 4, { turns: WARM_UP_TURNS, key: text });
+  const sent = { key: text, authority: isSecure === true ? authority : undefined };
+  await loadWithTurns(server.port, 4, { turns: WARM_UP_TURNS, ...sent });
   const load = (clients: number, sliceMs: number) =>
-    loadWithTurns(server.port, clients, { elapsedMs: sliceMs, key: text });
+    loadWithTurns(server.port, clients, { elapsedMs: sliceMs, ...sent });
   return { variant, server, load };
+}
+
+/** What "discedge certs" makes, of the node that all are. */
+async function newCertificates(dir: string): Promise<{ certsDir: string; authority: string }> {
+  const [cluster, nodeId] = [parseClusterName('discedge'), parseNodeId('bench')];
+  await makeAuthority({ dir, cluster, days: 1, force: false });
+  const made = await makeNodeCertificate({ dir, nodeId, hosts: ['localhost'], days: 1, force: false });
+  return { certsDir: made.folder, authority: readFileSync(made.caFile, 'utf8') };
 }
 
 async function newKey(keysDir: string, limits: Limits | undefined): Promise<string> {

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 const HEAD_END = '\r\n\r\n';
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
@@ -8,6 +9,8 @@ interface Address {
   readonly port: number;
   /** An API key; none is sent without. */
   readonly key?: string | undefined;
+  /** The authority that the server's certificate is of; plain HTTP is spoken without. */
+  readonly authority?: string | undefined;
 }
 
 interface Waiting {
@@ -57,8 +60,9 @@ export class KeepAliveClient {
 
   #connect(): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const { host, port } = this.#address;
-      const socket = connect(port, host, () => resolve(socket));
+      const { host, port, authority: ca } = this.#address;
+      const opened = () => resolve(socket);
+      const socket: Socket = ca === undefined ? connect(port, host, opened) : connectTls({ port, host, ca }, opened);
       socket.setNoDelay(true);
       socket.on('data', (chunk) => this.#read(chunk));
       socket.on('error', reject);

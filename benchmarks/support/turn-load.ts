@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly replyTokens?: number;
   /** An API key. */
   readonly key?: string | undefined;
+  /** Of the node's certificate, where it serves HTTPS. */
+  readonly authority?: string | undefined;
   /** 50 unless told otherwise. */
   readonly turnsASession?: number;
 }
@@ -42,7 +44,7 @@ export async function loadWithTurns(port: number, clients: number, until: LoadOp
     performance.now() - startedMs >= (until.elapsedMs ?? Number.POSITIVE_INFINITY);
   await Promise.all(
     Array.from({ length: clients }, async () => {
-      const client = await KeepAliveClient.open({ host: '127.0.0.1', port, key: until.key });
+      const client = await KeepAliveClient.open({ ...until, host: '127.0.0.1', port });
       while (!done()) {
         const session = `load-${sessionsMade++}`;
         for (let turn = 1; turn <= turnsASession && !done(); turn++) {
