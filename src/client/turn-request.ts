@@ -26,7 +26,7 @@ export interface TurnOptions extends ReplyOptions {
   readonly replicatedWaitMs?: number | undefined;
   /** How long the session is to live after this turn. */
   readonly ttlSeconds?: number | undefined;
-  readonly overflow?: 'error' | 'drop-oldest' | 'summarize' | undefined;
+  readonly overflow?: 'error' | 'drop-oldest' | 'summarize' | 'retrieve' | undefined;
   /** Ids of nodes where the next turn will probably be sent, at most four: they may evaluate the context before it comes. */
   readonly nextNodes?: readonly string[] | undefined;
   /** What becomes of the reasoning in earlier replies: what the chat template does (the default), or it stays, or it goes. */

@@ -168,7 +168,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     group: 'Contexts',
     default: 'error',
     description:
-      'What happens to a context longer than the window, where the request does not say: `error` refuses the turn, `drop-oldest` leaves out whole turns and says so, `summarize` has the model sum them up and says so.',
+      'What happens to a context longer than the window, where the request does not say: `error` refuses the turn, `drop-oldest` leaves out whole turns and says so, `summarize` has the model sum them up and says so, `retrieve` leaves them out, brings back those that the new message is about, and says which.',
   }),
   keepConversations: onOff({
     group: 'Contexts',

@@ -20,6 +20,7 @@ import type { Kept, Mode } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
 import type { NodeResources } from './node-resources.ts';
+import { Retrieval } from './retrieval/retrieval.ts';
 import { Answers } from './sessions/answers.ts';
 import { Conversations } from './sessions/conversations.ts';
 import { type Fork, type ForkRequest, Forks } from './sessions/forks.ts';
@@ -132,7 +133,8 @@ export class ContextManager {
     // A template that takes no system message has no place for them.
     const layers = template.takesSystem ? parts.layers : undefined;
     this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode, layers });
-    this.#summaries = new Summaries({ llm, node, answering: this.#answering });
+    const retrieval = new Retrieval({ llm, node, modes: this.#modes });
+    this.#summaries = new Summaries({ llm, node, answering: this.#answering, retrieval });
     this.#drafts = new TurnDrafts({ node, gate: this.#gate, answering: this.#answering, summaries: this.#summaries });
     this.#items = new AddedItemsWriter({
       ...{ keygroup: this.keygroup, node, gate: this.#gate, template },

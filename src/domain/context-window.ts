@@ -1,5 +1,5 @@
 /** What to do when context and message exceed the context window. */
-export const OVERFLOW_POLICIES = ['error', 'drop-oldest', 'summarize'] as const;
+export const OVERFLOW_POLICIES = ['error', 'drop-oldest', 'summarize', 'retrieve'] as const;
 export type OverflowPolicy = (typeof OVERFLOW_POLICIES)[number];
 
 /** The sizes, in ids, that decide whether and where a context must be cut. */

@@ -79,6 +79,11 @@ const STORED_TURN_FIELDS = {
   ),
   stop_type: choice(Object.values(STOP_TYPES)),
   context_start: Type.Integer({ description: 'The first turn that the model saw.' }),
+  retrieved_turns: Type.Optional(
+    Type.Array(Type.Integer({ minimum: 1 }), {
+      description: 'Turns before that of which the model read again what was said.',
+    }),
+  ),
   prompt_tokens: Type.Optional(Type.Integer({ description: "Of this turn's part of the prompt; `tokenized` only." })),
   reply_tokens: Type.Optional(Type.Integer({ description: '`tokenized` only.' })),
 };

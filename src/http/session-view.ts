@@ -7,6 +7,7 @@ import { textOf } from '../domain/record/message-content.ts';
 import { movedFromOf } from '../domain/record/moved-from.ts';
 import { sealRecord } from '../domain/record/record-codec.ts';
 import { repairedOf } from '../domain/record/repaired.ts';
+import { retrievedOf } from '../domain/record/retrieved.ts';
 import type { Turn } from '../domain/session-history.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
 import { STOP_TYPES } from './stop-types.ts';
@@ -61,6 +62,7 @@ export function turnView({ turn, text }: ReadTurn): StoredTurnReply {
   const { payload } = record;
   const lost = repairedOf(record);
   const moved = movedFromOf(record);
+  const retrieved = retrievedOf(record);
   return {
     ...placeView(turn),
     parent: record.parent ?? null,
@@ -69,6 +71,7 @@ export function turnView({ turn, text }: ReadTurn): StoredTurnReply {
     ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : textView(text)),
     stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,
+    ...(retrieved && { retrieved_turns: [...retrieved.turns] }),
     ...(payload.mode === 'tokenized' && {
       prompt_tokens: payload.promptIds.length,
       reply_tokens: payload.replyIds.length,

@@ -41,7 +41,7 @@ export const TurnOptions = {
   overflow: Type.Optional(
     choice(OVERFLOW_POLICIES, {
       description:
-        'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns, `summarize` has the model sum them up, ahead of need where the node has time.',
+        'When the context window is full: `error` leaves nothing (more) out, `drop-oldest` leaves out the oldest turns, `summarize` has the model sum them up, ahead of need where the node has time, `retrieve` leaves them out and brings back those that the message is about.',
     }),
   ),
   next_nodes: Type.Optional(

@@ -25,6 +25,13 @@ export const SummaryTold = {
   ),
 };
 
+export const RetrievedTold = Type.Optional(
+  Type.Array(Type.Integer({ minimum: 1 }), {
+    description:
+      'Turns that were left out and of which the model read again what was said; absent where there are none.',
+  }),
+);
+
 /** Where in its session a reply now is, so that whoever knows of turns can go on by them. */
 export const TurnPlaceTold = Type.Object(
   {
@@ -43,6 +50,7 @@ export const TurnPlaceTold = Type.Object(
       description: 'Turns at the beginning that the model no longer saw, and that nothing stood for.',
     }),
     ...SummaryTold,
+    retrieved_turns: RetrievedTold,
     tokens_rewritten: Type.Integer({
       minimum: 0,
       description: 'Ids of the context before that were evaluated again, because they stand otherwise now.',
@@ -69,6 +77,7 @@ export function placeTold(reply: PlacedReply, node: string): { discedge?: Static
         ...(summarized.tokens !== undefined && { summary_tokens: summarized.tokens }),
         summary_made: summarized.made,
       }),
+      ...(reply.retrievedTurns && { retrieved_turns: [...reply.retrievedTurns] }),
       tokens_rewritten: reply.rewrittenTokens ?? 0,
       ...(layers !== undefined && { layers }),
       exact_ids: reply.exact,

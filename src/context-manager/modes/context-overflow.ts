@@ -4,7 +4,7 @@ import type { TurnRequest } from '../turn/turn.ts';
 
 /** What does not fit, and so what the client can do about it. */
 const ADVICE = {
-  context: 'shorten the message, start a new session, or send "overflow": "drop-oldest" or "summarize"',
+  context: 'shorten the message, start a new session, or send "overflow": "drop-oldest", "summarize" or "retrieve"',
   history: 'the conversation to begin with is too long; send less of it',
   message: 'the new message alone is too long; shorten it',
   prompt: 'shorten the prompt',

@@ -51,6 +51,8 @@ export interface Prompt {
   readonly contextStart: TurnNumber;
   /** What stands in it for turns before that, and whether this prompt is the first to begin so; absent: nothing does. */
   readonly summary?: Summary & { readonly isNew: boolean };
+  /** Turns that it leaves out and of which it brings back what was said, ascending; absent: none. */
+  readonly retrieved?: readonly TurnNumber[];
   /** Ids at the end of the context before, prompt or reply, that the template has otherwise now: evaluated again. */
   readonly rewrittenTokens: number;
   /** `undefined` where there are no layers, and were none in the turn before. */

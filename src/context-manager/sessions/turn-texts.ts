@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { DiscedgeError } from '../../domain/errors.ts';
+import { withoutRetrieved } from '../../domain/record/retrieved.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { isLlmFailure } from '../../llm-service/llm-service.ts';
@@ -32,7 +33,8 @@ export class TurnTexts {
     const failure = this.#failures.get(mode);
     if (failure !== undefined) return failure;
     try {
-      return await this.#modes[mode].read(turn);
+      const text = await this.#modes[mode].read(turn);
+      return { ...text, messages: withoutRetrieved(text.messages, turn.record) };
     } catch (error) {
       if (!isLlmFailure(error)) throw error;
       this.#failures.set(mode, error);

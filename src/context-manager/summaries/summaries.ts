@@ -2,6 +2,7 @@ import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { SummaryNeeded } from '../modes/context-overflow.ts';
 import type { Prompt } from '../modes/mode.ts';
+import type { Retrieval } from '../retrieval/retrieval.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 import { SummariesAhead } from './summaries-ahead.ts';
@@ -10,18 +11,22 @@ import { type SummaryOwner, SummaryWriter, type SummaryWriterParts } from './sum
 /** One turn waits for so many at most: where turns are nearly as long as the window, each summary stands for few of them. */
 const SUMMARIES_OF_A_TURN_MAX = 8;
 
+export interface SummariesParts extends SummaryWriterParts {
+  readonly retrieval: Retrieval;
+}
+
 interface Place {
   readonly session: CachedSession;
   readonly base: Turn | undefined;
 }
 
-/** Makes room in full contexts under the policy `summarize`: ahead of need, or while the turn waits that needs it. */
+/** Makes the most of full contexts: by summaries, ahead of need or while the turn waits that needs one, or by what is brought back. */
 export class Summaries {
-  readonly #parts: SummaryWriterParts;
+  readonly #parts: SummariesParts;
   readonly #writer: SummaryWriter;
   readonly #ahead: SummariesAhead;
 
-  constructor(parts: SummaryWriterParts) {
+  constructor(parts: SummariesParts) {
     this.#parts = parts;
     this.#writer = new SummaryWriter(parts);
     this.#ahead = new SummariesAhead(this.#writer, parts);
@@ -36,11 +41,13 @@ export class Summaries {
     at: At,
     owner: SummaryOwner,
   ): Promise<{ mode: StoredMode; prompt: Prompt; at: At; hasWaited: boolean }> {
-    const { answering, node } = this.#parts;
+    const { answering, node, retrieval } = this.#parts;
     let now = at;
     for (let made = 0; ; made++) {
       try {
-        return { ...(await answering.build(request, now)), at: now, hasWaited: made > 0 };
+        const build = (asked: TurnRequest) => answering.build(asked, now);
+        const built = request.overflow === 'retrieve' ? retrieval.build(request, now, build) : build(request);
+        return { ...(await built), at: now, hasWaited: made > 0 };
       } catch (error) {
         const { base } = now;
         if (!(error instanceof SummaryNeeded) || base === undefined || made === SUMMARIES_OF_A_TURN_MAX) throw error;

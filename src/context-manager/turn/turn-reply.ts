@@ -1,4 +1,5 @@
 import type { SessionKey } from '../../domain/identifiers.ts';
+import { retrievedOf } from '../../domain/record/retrieved.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { beginningAt } from '../../domain/session-summaries.ts';
@@ -81,6 +82,7 @@ export function evaluatedTurn(
   return {
     ...generatedReply(generated),
     ...(summarized && { summarized }),
+    ...(prompt.retrieved && { retrievedTurns: prompt.retrieved }),
     ...{ userId, sessionId, mode, waitedMs, retries },
     basedOnTurn: base?.record.turn ?? 0,
     basedOnContext: base?.hash,
@@ -99,6 +101,7 @@ function placed(
   },
 ): TurnReply {
   const { record, hash } = stored;
+  const retrieved = retrievedOf(record);
   return {
     stored,
     text: reply.text,
@@ -124,6 +127,7 @@ function placed(
     basedOnContext: record.parent,
     droppedTurns: record.contextStart - 1 - (told.summarized?.turns ?? 0),
     ...(told.summarized && { summarized: told.summarized }),
+    ...(retrieved && { retrievedTurns: retrieved.turns }),
     repairedTurns: repairedBefore(session.history, stored),
     waitedMs,
     retries,

@@ -204,6 +204,8 @@ export interface EvaluatedTurn extends Reply {
   readonly layers: ToldLayers | undefined;
   /** What stood for turns at the beginning; absent where nothing did. */
   readonly summarized?: SummarizedTurns;
+  /** Turns that it leaves out and of which the model read again what was said; absent: none. */
+  readonly retrievedTurns?: readonly TurnNumber[];
 }
 
 /** Turns that the model read a summary of. */

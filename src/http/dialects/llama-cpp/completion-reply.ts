@@ -4,7 +4,7 @@ import type { UserId } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
 import { LayersTold, layersTold } from '../../layers-told.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
-import { SummaryTold } from '../../turn-place-told.ts';
+import { RetrievedTold, SummaryTold } from '../../turn-place-told.ts';
 import type { CompletionBody } from './completion-body.ts';
 import { rounded, Timings, timingsOf } from './timings.ts';
 
@@ -72,6 +72,7 @@ export const CompletionReply = Type.Object(
       'Turns at the beginning of the session that the model no longer saw, and that nothing stood for.',
     ),
     ...SummaryTold,
+    retrieved_turns: RetrievedTold,
     tokens_rewritten: count(
       'Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.',
     ),
@@ -140,6 +141,7 @@ export function completionReply(answered: Answered): CompletionReply {
     summarized_turns: turn?.summarized?.turns,
     summary_tokens: turn?.summarized?.tokens,
     summary_made: turn?.summarized?.made,
+    retrieved_turns: turn?.retrievedTurns && [...turn.retrievedTurns],
     tokens_rewritten: turn?.rewrittenTokens ?? 0,
     layers: layersTold(turn?.layers),
     exact_ids: reply.exact,

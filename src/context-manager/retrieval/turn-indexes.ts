@@ -1,0 +1,61 @@
+import { DiscedgeError } from '../../domain/errors.ts';
+import { type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
+import { textOf } from '../../domain/record/message-content.ts';
+import type { StoredMode } from '../../domain/record/turn-record.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import type { Mode, TurnText } from '../modes/mode.ts';
+import type { NodeResources } from '../node-resources.ts';
+import type { CachedSession } from '../sessions/session-cache.ts';
+import { TurnTexts } from '../sessions/turn-texts.ts';
+import { TurnIndex } from './turn-index.ts';
+
+/** Sessions whose turns are kept ready to be searched; reading them again costs a second of each long one. */
+const SESSIONS_MAX = 64;
+/** Of all their texts together; an index takes several times its texts. The session in use is kept whatever its size. */
+const CHARS_MAX = 8 * 1024 * 1024;
+
+/** Indexes of sessions in use, made when they are needed first. */
+export class TurnIndexes {
+  readonly #modes: Readonly<Record<StoredMode, Mode>>;
+  readonly #indexes = new Map<SessionKeyText, TurnIndex>();
+
+  constructor({ node, modes }: { readonly node: NodeResources; readonly modes: Readonly<Record<StoredMode, Mode>> }) {
+    this.#modes = modes;
+    node.records.onRemoved((key) => this.#indexes.delete(sessionKeyText(key)));
+  }
+
+  /** The session's, with these turns in it. Throws the failure of an LLM Service that cannot put stored ids into words. */
+  async of({ key }: CachedSession, turns: readonly Turn[]): Promise<TurnIndex> {
+    const keyText = sessionKeyText(key);
+    const index = this.#indexes.get(keyText) ?? (await TurnIndex.create());
+    const texts = new TurnTexts(this.#modes);
+    for (const turn of turns) {
+      if (index.has(turn)) continue;
+      const text = await texts.of(turn);
+      if (text instanceof DiscedgeError) throw text;
+      // Read meanwhile by another turn of the session.
+      if (!index.has(turn)) index.add({ turn, text: exchangeText(text) });
+    }
+    this.#indexes.delete(keyText);
+    this.#indexes.set(keyText, index);
+    this.#shrink();
+    return index;
+  }
+
+  #shrink(): void {
+    let chars = [...this.#indexes.values()].reduce((sum, index) => sum + index.chars, 0);
+    for (const [keyText, index] of this.#indexes) {
+      if (this.#indexes.size <= 1 || (this.#indexes.size <= SESSIONS_MAX && chars <= CHARS_MAX)) return;
+      this.#indexes.delete(keyText);
+      chars -= index.chars;
+    }
+  }
+}
+
+/** As it is searched and brought back: without what a system or a tool said, and without what the model thought. */
+function exchangeText({ messages, parts, reply }: TurnText): string {
+  const said = messages.filter(({ role }) => role === 'user').map(({ content }) => `User: ${textOf(content)}`);
+  const answer =
+    parts.length === 0 ? reply : parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('');
+  return [...said, `Assistant: ${answer}`].join('\n');
+}
