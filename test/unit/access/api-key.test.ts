@@ -44,7 +44,13 @@ describe('an API key', () => {
   });
 
   it('is written and read back alike', () => {
-    for (const of of [{}, { label: 'robot 7', expiresAtMs: 5_000 }, { scopes: ['operator', 'read-only'] as const }]) {
+    const limited = { limits: { requestsPerSecond: 3, bytes: 4096 } };
+    for (const of of [
+      {},
+      { label: 'robot 7', expiresAtMs: 5_000 },
+      { scopes: ['operator', 'read-only'] as const },
+      limited,
+    ]) {
       const { kept } = made(of);
       expect(readApiKeyJson(apiKeyJson(kept))).toEqual(kept);
       const revoked = { ...kept, revokedAtMs: 3 };
@@ -66,6 +72,12 @@ describe('an API key', () => {
       }),
     );
     expect(() => mergedKey(kept, made().kept)).toThrow(TypeError);
+  });
+
+  it('counts for none where its limits cannot be read, rather than for one without', () => {
+    const { kept } = made();
+    for (const limits of [{ requestsPerSecond: 0 }, { requestsPerSecond: '3' }, { unheardOf: 1 }, [], 'none', null])
+      expect(() => readApiKeyJson(JSON.stringify({ ...kept, limits })), JSON.stringify(limits)).toThrow(TypeError);
   });
 
   it('has no label that could not be read back', () => {
