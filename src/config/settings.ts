@@ -291,7 +291,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     maximum: 1024 * GIB,
     default: 4 * GIB,
     description:
-      'Size above which the sessions unused for longest are removed. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB, as address space is reserved for all of it.',
+      'Size above which the sessions unused for longest are removed, of users who have more than an equal part. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB, as address space is reserved for all of it.',
   }),
   clockToleranceMs: integer({
     group: 'Context store',

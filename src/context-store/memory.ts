@@ -26,8 +26,15 @@ import type { ConversationIndex } from './conversation-index.ts';
 import { ConversationPlaces } from './conversation-places.ts';
 import { ErasureMarks } from './erasure-marks.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow, summaryOf } from './session-row.ts';
-import { EVICTION_TARGET, LIST_LIMIT_MAX, SESSIONS_REMOVED_MAX, USE_NOTED_EVERY_MS } from './store-limits.ts';
+import {
+  EVICTION_TARGET,
+  LIST_LIMIT_MAX,
+  SESSIONS_REMOVED_MAX,
+  SESSIONS_SPARED_MAX,
+  USE_NOTED_EVERY_MS,
+} from './store-limits.ts';
 import { StoreListeners } from './store-listeners.ts';
+import { UserBytes } from './user-bytes.ts';
 
 /** Record bytes kept unless told otherwise; decoded, they take several times as much memory. */
 const BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
@@ -62,6 +69,7 @@ class MemoryStore implements ContextStore {
   #bytes = 0;
   #deletedSessions = 0;
   #evictedSessions = 0;
+  readonly #users = new UserBytes();
   #closed = false;
 
   constructor(bytesMax: number, environment: Environment) {
@@ -179,6 +187,8 @@ class MemoryStore implements ContextStore {
   }
 
   #replace(before: MemorySession | undefined, after: MemorySession | undefined): void {
+    const key = before?.key ?? after?.key;
+    if (key !== undefined) this.#users.count(key.userId, before?.row, after?.row);
     if (before !== undefined) {
       this.#sessions.delete(sessionKeyText(before.key));
       this.#records -= before.row.records;
@@ -206,12 +216,17 @@ class MemoryStore implements ContextStore {
 
   #evict(justWritten: SessionKeyText): void {
     let sessions = 0;
-    for (const [keyText, session] of this.#sessions) {
-      if (this.#bytes <= this.#bytesMax * EVICTION_TARGET || sessions === SESSIONS_REMOVED_MAX) break;
-      if (keyText === justWritten || session.row.deleted) continue;
-      this.#remove(session);
-      sessions++;
-    }
+    const take = (spares: (userId: UserId) => boolean) => {
+      for (const [keyText, session] of this.#sessions) {
+        if (this.#bytes <= this.#bytesMax * EVICTION_TARGET || sessions === SESSIONS_REMOVED_MAX) break;
+        if (session.row.deleted || spares(session.key.userId) || keyText === justWritten) continue;
+        this.#remove(session);
+        sessions++;
+      }
+    };
+    let spared = 0;
+    take((userId) => this.#users.isWithinPart(userId, this.#bytesMax) && ++spared <= SESSIONS_SPARED_MAX);
+    if (this.#bytes > this.#bytesMax) take(() => false);
     if (sessions === 0) return;
     this.#evictedSessions += sessions;
     this.#environment.logger.info('sessions_evicted', { sessions, bytes: this.#bytes });

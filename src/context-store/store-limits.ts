@@ -7,6 +7,12 @@ export const RECORDS_REMOVED_MAX = 2_000;
 /** Eviction frees this much more than it must, so that it is not needed again at the next turn. */
 export const EVICTION_TARGET = 0.9;
 
+/**
+ * Sessions of users within their part that one eviction passes over, some ten milliseconds of work; then it takes those unused for
+ * longest, whosever they are.
+ */
+export const SESSIONS_SPARED_MAX = 10_000;
+
 /** Largest page of `list`. */
 export const LIST_LIMIT_MAX = 1_000;
 

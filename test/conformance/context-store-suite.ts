@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionPage, SessionQuery, SessionSummary } from '../../src/context-store/context-store.ts';
-import type { SessionKey } from '../../src/domain/identifiers.ts';
+import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import { markUnsure } from '../../src/domain/record/unsure-time.ts';
@@ -386,6 +386,25 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         expect(await store.read(sessionKey('a'))).toBeUndefined();
         const lines = environment.logLines.filter((line) => line.event === 'sessions_evicted');
         expect(lines.map((line) => [line.level, Object.keys(line.fields)])).toEqual([['info', ['sessions', 'bytes']]]);
+      });
+
+      test('takes nothing from a user who has no more than an equal part, however much another one writes', async () => {
+        await reopen(recordBytes * 10.5);
+        const of = (userId: string, sessionId: string) =>
+          sealedTurn({ key: { ...sessionKey(sessionId), userId: userId as UserId }, replyTokens: 500 });
+        for (const sessionId of ['1', '2', '3']) await store.append(of('ada', sessionId));
+        for (let session = 0; session < 40; session++) {
+          await environment.advance(1);
+          await store.append(of('bob', `b${session}`));
+        }
+        for (const sessionId of ['1', '2', '3'])
+          expect(await store.read({ ...sessionKey(sessionId), userId: 'ada' as UserId }), sessionId).toBeDefined();
+        expect(await store.read({ ...sessionKey('b39'), userId: 'bob' as UserId })).toBeDefined();
+        expect((await store.status()).bytes).toBeLessThanOrEqual(recordBytes * 10.5);
+        // Once others are there, the part is smaller.
+        for (const userId of ['carl', 'dora', 'emil', 'fred']) await store.append(of(userId, '1'));
+        await store.append(of('emil', '2'));
+        expect(await store.read({ ...sessionKey('1'), userId: 'dora' as UserId })).toBeDefined();
       });
 
       test('spares what was read lately', async () => {

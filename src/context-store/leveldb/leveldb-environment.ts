@@ -11,6 +11,7 @@ import type { ErasureMarks } from '../erasure-marks.ts';
 import type { SessionRow } from '../session-row.ts';
 import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
 import { StoreListeners } from '../store-listeners.ts';
+import type { UserBytes } from '../user-bytes.ts';
 import { type DataFolder, reasonOf } from './data-folder.ts';
 import { DeletedRecords } from './deleted-records.ts';
 import type { DiskReserve } from './disk-reserve.ts';
@@ -22,7 +23,7 @@ import { Resealing, type ToReseal } from './resealing.ts';
 import type { RowSeal } from './row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
-import { openTables, type Tables } from './tables.ts';
+import { openTables, type Tables, userBytesIn } from './tables.ts';
 
 /** Uses of sessions not yet written. They go along with the next commit; this many get a commit of their own. */
 const USES_WAITING_MAX = 1_000;
@@ -63,6 +64,8 @@ export class LevelEnvironment {
   #tables: Tables | undefined;
   #written: WrittenTotals;
   #evictedSessions = 0;
+  /** Since there was first too much: nobody asks before. */
+  #users: UserBytes | undefined;
   #isLogged: boolean;
   #remembersDeleted = false;
   #failed: FailedCommit | undefined;
@@ -215,7 +218,7 @@ export class LevelEnvironment {
 
   async #commit(changes: SessionChanges): Promise<void> {
     const tables = this.#tables as Tables;
-    const evicted = await changes.evict(this.totals, this.#parts.bytesMax);
+    const { users, evicted } = await this.#evict(changes, tables);
     if (changes.isEmpty) return;
     const after = { totals: changes.totalsAfter(this.totals), commit: this.#written.commit + 1 };
     try {
@@ -233,7 +236,22 @@ export class LevelEnvironment {
       if (!failed.isStored) throw error;
       return;
     }
+    this.#users = users;
     this.#tell({ changes, evicted, after });
+  }
+
+  async #evict(
+    changes: SessionChanges,
+    tables: Tables,
+  ): Promise<{ readonly users: UserBytes | undefined; readonly evicted: number }> {
+    const { bytesMax } = this.#parts;
+    const exceeds = changes.exceed(this.totals, bytesMax);
+    const users = this.#users ?? (exceeds ? await userBytesIn(tables) : undefined);
+    // Counted anew where the commit fails.
+    if (!changes.isEmpty) this.#users = undefined;
+    if (users === undefined) return { users, evicted: 0 };
+    changes.countTo(users);
+    return { users, evicted: exceeds ? await changes.evict(this.totals, bytesMax, users) : 0 };
   }
 
   /** Opens the database again, and finds out what has become of the commit that failed. Throws `store_unavailable`. */

@@ -4,13 +4,15 @@ import {
   type SessionKey,
   type SessionKeyText,
   sessionKeyText,
+  type UserId,
 } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions, RecordSource } from '../context-store.ts';
 import type { ErasureMarks } from '../erasure-marks.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith } from '../session-row.ts';
-import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
+import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX, SESSIONS_SPARED_MAX } from '../store-limits.ts';
+import type { UserBytes } from '../user-bytes.ts';
 import { putConversations, removeConversations } from './conversation-table.ts';
 import type { ErasedSession } from './erased-sessions.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
@@ -180,39 +182,57 @@ export class SessionChanges {
     return removed;
   }
 
+  /** Whether these changes make `totals` grow and exceed `bytesMax`. */
+  exceed(totals: StoreTotals, bytesMax: number): boolean {
+    const { bytes } = this.totalsAfter(totals);
+    return bytes > bytesMax && bytes > totals.bytes;
+  }
+
+  /** Counts them to what users had before. */
+  countTo(users: UserBytes): void {
+    for (const { key, before, after } of this.#changes.values()) users.count(key.userId, before, after);
+  }
+
   /**
-   * Where these changes make `totals` grow and exceed `bytesMax`: removes the least recently used sessions to which this
-   * group adds nothing, until they are well below it. Returns how many.
+   * Removes the least recently used sessions to which this group adds nothing, until there is well below `bytesMax`: of users who
+   * have more than their part, and only where that does not do of others. `users` is as after these changes. Returns how many.
    */
-  async evict(totals: StoreTotals, bytesMax: number): Promise<number> {
+  async evict(totals: StoreTotals, bytesMax: number, users: UserBytes): Promise<number> {
     let { bytes } = this.totalsAfter(totals);
-    if (bytes <= bytesMax || bytes <= totals.bytes) return 0;
     let removed = 0;
     let records = 0;
-    for await (const change of this.#leastRecentlyUsed()) {
-      if (bytes <= bytesMax * EVICTION_TARGET) break;
-      if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
-      if (change.after === undefined || change.after.deleted || change.added.size > 0) continue;
-      bytes -= change.after.bytes;
-      records += change.after.records;
-      removed++;
-      this.#remove(change);
-    }
+    const take = async (spares: (userId: UserId) => boolean) => {
+      for await (const change of this.#leastRecentlyUsed(spares)) {
+        if (bytes <= bytesMax * EVICTION_TARGET) break;
+        if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
+        if (change.after === undefined || change.after.deleted || change.added.size > 0) continue;
+        bytes -= change.after.bytes;
+        records += change.after.records;
+        removed++;
+        users.count(change.key.userId, change.after, undefined);
+        this.#remove(change);
+      }
+    };
+    let spared = 0;
+    await take((userId) => users.isWithinPart(userId, bytesMax) && ++spared <= SESSIONS_SPARED_MAX);
+    if (bytes > bytesMax) await take(() => false);
     return removed;
   }
 
   /** Sessions of the index by use; last those whose use this group notes, which is later than any in the index. */
-  async *#leastRecentlyUsed(): AsyncIterable<SessionChange> {
+  async *#leastRecentlyUsed(spares: (userId: UserId) => boolean): AsyncIterable<SessionChange> {
     const usedNow = [...this.#changes.values()].filter(({ before, after }) => usedAt(before) !== usedAt(after));
     const isUsedNow = new Set(usedNow);
     for await (const [atMs, ...rest] of this.#tables.byUse.keys()) {
-      const change = await this.#loadedToRemove(sessionKeyFrom(rest));
+      const key = sessionKeyFrom(rest);
+      if (spares(key.userId)) continue;
+      const change = await this.#loadedToRemove(key);
       if (change.before?.lastUsedAtMs !== atMs)
         this.#staleIndexEntries.push(() => this.#tables.byUse.remove([atMs, ...rest]));
       else if (!isUsedNow.has(change)) yield change;
     }
     for (const { key } of usedNow.sort((a, b) => (usedAt(a.after) ?? 0) - (usedAt(b.after) ?? 0)))
-      yield await this.#loadedToRemove(key);
+      if (!spares(key.userId)) yield await this.#loadedToRemove(key);
   }
 
   async #loadedToRemove(key: SessionKey): Promise<SessionChange> {

@@ -3,6 +3,7 @@ import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/recor
 import { NewerRecord } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
+import { UserBytes } from '../user-bytes.ts';
 import { type ConversationTables, type Held, NO_CONVERSATIONS } from './conversation-table.ts';
 import { LevelDatabase, type LevelSnapshot, type Table, type TableForm } from './level-database.ts';
 import { decodeRow } from './row-codec.ts';
@@ -181,6 +182,16 @@ export async function readRow(tables: Tables, key: SessionKey, at?: LevelSnapsho
   if (bytes !== undefined) return rebuiltRow(tables, key, at);
   for await (const _ of recordKeys(tables, key, { limit: 1, at })) return rebuiltRow(tables, key, at);
   return undefined;
+}
+
+/** What each user has. */
+export async function userBytesIn(tables: Tables): Promise<UserBytes> {
+  const users = new UserBytes();
+  for await (const { key, value } of tables.sessions.entries({})) {
+    const { userId } = sessionKeyFrom(key);
+    users.count(userId, undefined, decodeRow(value));
+  }
+  return users;
 }
 
 async function rebuiltRow(tables: Tables, key: SessionKey, at: LevelSnapshot | undefined): Promise<SessionRow> {

@@ -1,0 +1,27 @@
+import type { UserId } from '../domain/identifiers.ts';
+import type { SessionRow } from './session-row.ts';
+import { EVICTION_TARGET } from './store-limits.ts';
+
+/**
+ * Bytes of each user's sessions, to tell whose may be evicted: those of users who have more than an equal part of what eviction
+ * leaves. While there is too much, somebody has.
+ */
+export class UserBytes {
+  readonly #bytes = new Map<UserId, number>();
+
+  /** A session was `before`, and is `after`. */
+  count(userId: UserId, before: SessionRow | undefined, after: SessionRow | undefined): void {
+    const bytes = (this.#bytes.get(userId) ?? 0) + evictable(after) - evictable(before);
+    if (bytes > 0) this.#bytes.set(userId, bytes);
+    else this.#bytes.delete(userId);
+  }
+
+  isWithinPart(userId: UserId, bytesMax: number): boolean {
+    return (this.#bytes.get(userId) ?? 0) <= (bytesMax * EVICTION_TARGET) / this.#bytes.size;
+  }
+}
+
+/** A tombstone is not evicted. */
+function evictable(row: SessionRow | undefined): number {
+  return row === undefined || row.deleted ? 0 : row.bytes;
+}
