@@ -17,7 +17,7 @@ export interface TransportOptions {
 const STREAM_SILENCE_MS_DEFAULT = 45_000;
 
 export interface ClientRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   readonly body?: object | undefined;

@@ -22,6 +22,16 @@ export interface ErasureReceipt {
   readonly wire: Wire;
 }
 
+/** A text, or a few named ones. */
+export type Preferences = string | Readonly<Record<string, string>>;
+
+export interface StoredPreferences {
+  /** `undefined`: there are none. */
+  readonly preferences: Preferences | undefined;
+  /** Of what was written last; 0: nothing was. */
+  readonly version: number;
+}
+
 /** Users as a whole. An id that no URL leads to throws `invalid_use`. */
 export class UserDirectory {
   readonly #transport: Transport;
@@ -55,9 +65,40 @@ export class UserDirectory {
     return receiptOf(await this.#json({ method: 'GET', path }));
   }
 
+  /** What a user wants every model to know, at all nodes. */
+  async preferences(userId: string): Promise<StoredPreferences> {
+    return preferencesOf(await this.#json({ method: 'GET', path: `${pathOf(userId)}/preferences` }));
+  }
+
+  /**
+   * Sets them, or takes them away with `undefined`; with a version only where that is still the one that is stored. Throws
+   * `version_conflict`, and `forbidden` for a user who is another's.
+   */
+  async setPreferences(
+    userId: string,
+    preferences: Preferences | undefined,
+    { version }: { readonly version?: number | undefined } = {},
+  ): Promise<StoredPreferences> {
+    const path = `${pathOf(userId)}/preferences`;
+    const named = version === undefined ? '' : `?version=${version}`;
+    const request: ClientRequest =
+      preferences === undefined
+        ? { method: 'DELETE', path: path + named }
+        : { method: 'PUT', path, body: { preferences, ...(version !== undefined && { version }) } };
+    return preferencesOf(await this.#json(request));
+  }
+
   async #json(request: ClientRequest): Promise<Wire> {
     return (await this.#transport.json(this.#ring, request)) as Wire;
   }
+}
+
+function preferencesOf({ preferences, version }: Wire): StoredPreferences {
+  if (typeof version !== 'number')
+    throw new DiscedgeClientError('the node answered with something else than preferences', {
+      code: 'reply_malformed',
+    });
+  return { preferences: (preferences ?? undefined) as Preferences | undefined, version };
 }
 
 function receiptOf(wire: Wire): ErasureReceipt {

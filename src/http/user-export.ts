@@ -16,7 +16,9 @@ export function userExportStream(userId: UserId, parts: AppParts): Readable {
 
 async function* pieces(userId: UserId, { models, node }: AppParts): AsyncGenerator<string> {
   const exportedAt = new Date(node.environment.clock.now()).toISOString();
-  yield `{"user_id":${JSON.stringify(userId)},"exported_at":"${exportedAt}","sessions":[`;
+  const { preferences = null } = await node.preferences.get(userId);
+  const about = JSON.stringify({ user_id: userId, exported_at: exportedAt, preferences });
+  yield `${about.slice(0, -1)},"sessions":[`;
   let isFirst = true;
   for await (const session of sessionsOf(userId, models)) {
     if (!isFirst) yield ',';

@@ -32,6 +32,9 @@ export const UserExportReply = Type.Object(
   {
     user_id: Type.String(),
     exported_at: time(),
+    preferences: Type.Union([Type.String(), Type.Record(Type.String(), Type.String()), Type.Null()], {
+      description: 'As `PUT /users/{user_id}/preferences` takes them; null: there are none.',
+    }),
     sessions: Type.Array(SessionExportReply),
   },
   { title: 'UserExport' },

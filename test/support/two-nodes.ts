@@ -29,7 +29,16 @@ const MAX_WAIT_MS = 20_000;
 /** Two nodes that share contexts and the key of their ids, with the demo model in process or in one stock llama-server. */
 export async function startTwoNodes(
   engine: Engine,
-  { template, flags = {} }: { readonly template?: string; readonly flags?: object } = {},
+  {
+    template,
+    flags = {},
+    flagsOf = () => ({}),
+  }: {
+    readonly template?: string;
+    readonly flags?: object;
+    /** What only one of them has, by its index. */
+    readonly flagsOf?: (index: number) => object;
+  } = {},
 ): Promise<TwoNodes> {
   const folder = temporaryFolder();
   const nodes: InProcessNode[] = [];
@@ -61,7 +70,7 @@ export async function startTwoNodes(
           ...{ natsListen: `127.0.0.1:${ports[index]}`, dataDir: join(folder.path, `e${index + 1}`) },
           ...(index === 1 && { peers: `e1=127.0.0.1:${ports[0]}` }),
           // What is evaluated ahead of need is asked of the server, too, and is no reply.
-          ...{ maxWaitMs: MAX_WAIT_MS, warming: 'off', ...flags },
+          ...{ maxWaitMs: MAX_WAIT_MS, warming: 'off', ...flags, ...flagsOf(index) },
         }),
       );
     }

@@ -60,7 +60,7 @@ export function userRoutes(app: TypedApp, parts: AppParts): void {
       schema: {
         operationId: 'exportUser',
         tags: ['users'],
-        summary: "All of a user's sessions with their exact ids",
+        summary: "All of a user's sessions with their exact ids, and its preferences",
         description:
           'As far as this node holds them, of all models that it serves. `POST /sessions/import` takes each of the sessions back.',
         params: UserPath,

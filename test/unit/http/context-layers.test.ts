@@ -4,9 +4,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Command } from 'commander';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
+import { define } from '../../../src/cli/commands/users.ts';
+import { DiscedgeClient } from '../../../src/client/client.ts';
 import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
 import { RegionalData } from '../../../src/edge-node/regional-data.ts';
@@ -268,6 +271,32 @@ describe('preferences', () => {
     expect(cleared.body).toMatchObject({ preferences: null });
     expect(await told('ada', { messages: [{ role: 'user', content: 'z' }] })).toBeUndefined();
   });
+});
+
+it('the command line sets, prints and takes them away, and an export has them', async () => {
+  const node = await startTestNode();
+  const run = async (...args: string[]) => {
+    const printed: string[] = [];
+    const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0);
+    try {
+      const command = new Command('users').exitOverride();
+      define(command);
+      await command.parseAsync(['preferences', 'ada', ...args, '--url', node.url], { from: 'user' });
+    } finally {
+      write.mockRestore();
+    }
+    return printed.join('');
+  };
+  expect(JSON.parse(await run())).toEqual({ preferences: null, version: 0 });
+  await run('--set', file('preferences.txt', 'brief, please\n'));
+  expect(JSON.parse(await run())).toEqual({ preferences: 'brief, please', version: 1 });
+  await run('--set', file('preferences.json', '{"tone": "brief"}'));
+  expect((await node.get('/users/ada/export')).body).toMatchObject({ preferences: { tone: 'brief' }, sessions: [] });
+  await run('--clear');
+  expect(JSON.parse(await run())).toEqual({ preferences: null, version: 3 });
+  const { users } = new DiscedgeClient({ nodes: node.url });
+  await expect(users.setPreferences('ada', 'x', { version: 1 })).rejects.toMatchObject({ code: 'version_conflict' });
+  await node.close();
 });
 
 it('preferences go with all that is a user’s when it is erased', async () => {
