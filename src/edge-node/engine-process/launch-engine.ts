@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import { environmentWith } from '../../config/config.ts';
 import type { EngineProcess } from '../../llm-service/engine-process/engine-link.ts';
 import type { FromEngine } from '../../llm-service/engine-process/messages.ts';
 
@@ -14,6 +15,7 @@ export function launchEngine(program: URL, options: object): EngineProcess {
     // As this process runs: built, or from source by way of a loader. Nothing else, such as a debugger's port, is inherited.
     execArgv: program.pathname.endsWith('.ts') ? ['--import', typeScriptLoader()] : [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: environmentWith({}),
   });
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(error.message));

@@ -109,16 +109,19 @@ describe('places', () => {
       const value = sample(setting);
       // Rules want others with some of the settings.
       const tokens = { jwtIssuer: 'https://other.example', jwtAudience: 'others', jwtKeys: 'other.json' };
-      const isOfTokens = setting.name.startsWith('jwt');
+      const certificate = { tlsCertFile: 'other.crt', tlsKeyFile: 'other.key' };
+      const together = setting.name.startsWith('jwt') ? tokens : setting.name in certificate ? certificate : {};
       const flags = {
         ...(['writeConcern', 'peers'].includes(setting.name) && { store: 'nats' }),
         ...(setting.name === 'encryptionOff' && { encryptionKeyCommand: 'print-keys' }),
-        ...(isOfTokens && Object.fromEntries(Object.entries(tokens).filter(([name]) => name !== setting.name))),
+        ...(setting.name === 'tls' && { certsDir: 'certs' }),
+        ...(setting.name === 'tlsClientCaFile' && certificate),
+        ...Object.fromEntries(Object.entries(together).filter(([name]) => name !== setting.name)),
       };
       const byFlag = load({ flags: { ...flags, [setting.name]: value } });
       expect(load({ flags, env: { [setting.environmentName]: value } })).toEqual(byFlag);
       expect(load({ flags, file: fileWith(`${setting.key}: ${value}`) })).toEqual(byFlag);
-      expect(byFlag).not.toEqual(load({ flags: { ...(isOfTokens && tokens), ...flags } }));
+      expect(byFlag).not.toEqual(load({ flags: { ...together, ...flags } }));
     },
   );
 });
