@@ -30,7 +30,8 @@ describe('retrieve', () => {
   it.each(['tokenized', 'raw'] as const)('%s: brings back what the message is about, and says so', async (mode) => {
     const rig = await contextManagerRig(setting);
     await filled(rig, mode);
-    const reply = await rig.turn({ session: 's', turn: 9, text: 'What does whiskers like?', ...retrieve });
+    const asked = { session: 's', turn: 9, text: 'What does whiskers like?', stop: ['ed'], ...retrieve };
+    const reply = await rig.turn(asked);
     expect(reply).toMatchObject({ retrievedTurns: [1] });
     expect(reply.droppedTurns).toBeGreaterThan(1);
     const prompt = textOf(rig);
@@ -42,8 +43,7 @@ describe('retrieve', () => {
     const last = shown.turns.at(-1)?.text;
     expect(last).toMatchObject({ messages: [{ role: 'user', content: 'What does whiskers like?' }] });
     rig.restart();
-    const again = { session: 's', turn: 9, text: 'What does whiskers like?', ...retrieve };
-    expect(await rig.turn(again)).toMatchObject({ replayed: true, retrievedTurns: [1] });
+    expect(await rig.turn(asked)).toMatchObject({ replayed: true, retrievedTurns: [1] });
   });
 
   it('brings back nothing twice while it is read, nothing that is in the window, and nothing for no reason', async () => {
