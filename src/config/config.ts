@@ -52,6 +52,8 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly kvBudgetBytes: number | undefined;
   /** This node's own; `undefined`: nothing is kept. */
   readonly kvDir: string | undefined;
+  /** `undefined`: a session that is used lives on. */
+  readonly sessionAgeSecondsMax: number | undefined;
   /** For each model; `undefined`: what its idle engine evaluates. */
   readonly warmingIdsPerSecond: number | undefined;
   /** The same; `undefined`: what its engine has room for. */
@@ -69,6 +71,7 @@ type ReadFurther =
       | 'regionalData'
       | 'kvBudgetBytes'
       | 'kvDir'
+      | 'sessionAgeSecondsMax'
       | 'warmingIdsPerSecond'
       | 'warmingKvBytes'
     )
@@ -167,6 +170,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     corsOrigins: 'origins' in allowed ? allowed.origins : [],
     dataDir: resolve(settings.dataDir),
     kvBudgetBytes: settings.kvBudgetBytes,
+    sessionAgeSecondsMax: settings.sessionAgeSecondsMax,
     warmingIdsPerSecond: settings.warmingIdsPerSecond,
     warmingKvBytes: settings.warmingKvBytes,
     kvDir: kvDirOf(settings, { nodeId, store }),

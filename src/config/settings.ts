@@ -183,7 +183,7 @@ export const SETTINGS_SCHEMA = Type.Object({
     default: DAY_SECONDS,
     unit: 'seconds',
     description:
-      'How long a session lives after its latest turn, where the request does not say. Nodes that share their sessions let them live ten minutes longer, as clocks differ. At least 1; at most `ttl-seconds-max`.',
+      'How long a session lives after its latest turn, where the request does not say: as long as it may be idle. Nodes that share their sessions let them live ten minutes longer, as clocks differ. At least 1; at most `ttl-seconds-max`.',
   }),
   ttlSecondsMax: integer({
     group: 'Contexts',
@@ -194,6 +194,17 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'The longest life a request may ask for, so that a client cannot keep disk space for ever. At most 315,360,000 (ten years), since every node remembers a deletion as long.',
   }),
+  sessionAgeSecondsMax: Type.Optional(
+    integer({
+      group: 'Contexts',
+      minimum: 1,
+      maximum: 315_360_000,
+      unit: 'seconds',
+      defaultText: 'none: one that is used lives on',
+      description:
+        'How long a session lives after it was opened, however often it is used. The same at all nodes that share sessions, or those without it let them live. A fork is a session of its own.',
+    }),
+  ),
   replyTokensDefault: integer({
     group: 'Contexts',
     minimum: 1,

@@ -12,6 +12,8 @@ export interface NodeOptions {
   readonly turnGateBackoffMs: number;
   readonly ttlSeconds: number;
   readonly ttlSecondsMax: number;
+  /** `undefined`: a session that is used lives on. */
+  readonly sessionAgeSecondsMax?: number | undefined;
   readonly sessionQueueMax: number;
   readonly turnsInFlightMax: number;
   readonly contextCacheBytes: number;

@@ -80,6 +80,13 @@ export class SessionHistory {
     return this.#turns.size - this.#settle().size;
   }
 
+  /** When the conversation that is not over was opened; the earliest time, where that was done more than once. */
+  get openedAtMs(): number | undefined {
+    const over = this.#settle();
+    const opened = this.#openings.filter(({ hash }) => !over.has(hash));
+    return opened.length === 0 ? undefined : Math.min(...opened.map(({ record }) => record.writtenAtMs));
+  }
+
   /** It lives until then, whatever its records name. */
   keepUntil(ms: number): void {
     this.#expiresAtMs = Math.max(this.#expiresAtMs, ms);

@@ -19,6 +19,7 @@ import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import { callNotFound, callsIn, KnownCalls } from '../modes/known-calls.ts';
 import type { NodeResources } from '../node-resources.ts';
+import { livesUntilMs } from '../sessions/session-life.ts';
 import { atTip } from './request-digest.ts';
 import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
@@ -127,7 +128,7 @@ export class AddedItemsWriter {
     }
   }
 
-  #recordOf(key: SessionKey, request: AddRequest, { base, digest }: EnteredPass): TurnRecord {
+  #recordOf(key: SessionKey, request: AddRequest, { base, digest, session }: EnteredPass): TurnRecord {
     const { environment, options, records } = this.#parts.node;
     const writtenAtMs = environment.clock.now();
     const kept = base?.record ?? { writtenAtMs: 0, expiresAtMs: options.ttlSeconds * 1000 };
@@ -140,7 +141,7 @@ export class AddedItemsWriter {
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,
-      expiresAtMs: writtenAtMs + Math.min(ttlMs, options.ttlSecondsMax * 1000),
+      expiresAtMs: livesUntilMs(session.history, { writtenAtMs, ttlMs }, options),
       turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
       parent: base?.hash,
       requestDigest: digest,

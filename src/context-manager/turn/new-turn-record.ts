@@ -9,6 +9,7 @@ import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts'
 import type { Turn } from '../../domain/session-history.ts';
 import type { Kept, Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
+import { livesUntilMs } from '../sessions/session-life.ts';
 import type { ReplyCost, TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
 
@@ -48,7 +49,7 @@ export function newTurnRecord(
     origin: options.nodeId,
     incarnation: options.incarnation,
     writtenAtMs,
-    expiresAtMs: writtenAtMs + ttlMs(request, base, options),
+    expiresAtMs: livesUntilMs(session.history, { writtenAtMs, ttlMs: ttlMs(request, base, options) }, options),
     turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
     parent: base?.hash,
     requestDigest: digest,
@@ -105,7 +106,7 @@ function unholdable(why: string): DiscedgeError {
 
 /** A session keeps the time to live it was given last. */
 function ttlMs({ ttlSeconds }: TurnRequest, base: Turn | undefined, options: NodeOptions): number {
-  if (ttlSeconds !== undefined) return Math.min(ttlSeconds, options.ttlSecondsMax) * 1000;
+  if (ttlSeconds !== undefined) return ttlSeconds * 1000;
   return base === undefined ? options.ttlSeconds * 1000 : base.record.expiresAtMs - base.record.writtenAtMs;
 }
 

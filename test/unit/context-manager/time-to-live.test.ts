@@ -19,6 +19,22 @@ describe('time to live', () => {
     expect(await codeOf(show(rig))).toBe('session_not_found');
   });
 
+  it('ends with the age that a session may have, however often it is used, and one of its id begins another', async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10, sessionAgeSecondsMax: 25 } });
+    const openedAtMs = rig.environment.clock.now();
+    for (let turn = 1; turn <= 4; turn++) {
+      await rig.turn({ session: 's', turn, ...(turn === 2 && { ttlSeconds: 10_000 }) });
+      const idleUntilMs = openedAtMs + ((turn - 1) * 8 + (turn === 1 ? 10 : 10_000)) * SECOND;
+      expect((await show(rig)).expiresAtMs).toBe(Math.min(idleUntilMs, openedAtMs + 25 * SECOND));
+      await rig.environment.advance(turn === 4 ? SECOND - 1 : 8 * SECOND);
+    }
+    expect((await show(rig)).turns).toHaveLength(4);
+    await rig.environment.advance(1);
+    expect(await codeOf(rig.turn({ session: 's', turn: 5 }))).toBe('session_not_found');
+    expect(await rig.turn({ session: 's', turn: 1 })).toMatchObject({ turn: 1, replayed: false });
+    expect((await show(rig)).expiresAtMs).toBe(rig.environment.clock.now() + 10 * SECOND);
+  });
+
   it.each([false, true])(
     'over, restarted %s: no such session, and turn 1 opens it with nothing of the old one',
     async (restarted) => {
