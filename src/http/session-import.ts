@@ -5,6 +5,7 @@ import type { ReadTurn } from '../context-manager/sessions/sessions.ts';
 import type { ContextId } from '../domain/identifiers.ts';
 import { CorruptRecord, openRecord } from '../domain/record/record-codec.ts';
 import { NewerRecord } from '../domain/record/record-version.ts';
+import { summaryPlaceOf } from '../domain/record/summary.ts';
 import type { Turn } from '../domain/session-history.ts';
 import { invalid } from './parameters.ts';
 import { sessionId } from './request-fields.ts';
@@ -42,6 +43,8 @@ export interface ImportedTurns {
 export function importedTurns({ keygroup, turns, branches = [] }: ImportBody): ImportedTurns {
   const said = new Map<ContextId, Static<typeof ExportedTurn>>();
   const opened: Turn[] = [];
+  const turnNumbers = new Map<ContextId, number>();
+  const modes = new Set<string>();
   let first: Turn | undefined;
   for (const turn of [...turns, ...branches.flatMap((branch) => branch.turns)]) {
     const one = opened[opened.push(turnOf(turn)) - 1] as Turn;
@@ -53,6 +56,14 @@ export function importedTurns({ keygroup, turns, branches = [] }: ImportBody): I
       throw invalid('turns', `turn ${record.turn} is of another session`);
     if (record.parent !== undefined && !said.has(record.parent))
       throw invalid('turns', `turn ${record.turn} stands before the turn that it goes on from, or without it`);
+    if (summaryPlaceOf(record) === undefined) {
+      // A gap is where a turn is missing: its record would wait for one that never comes.
+      if (record.turn !== ((record.parent && turnNumbers.get(record.parent)) ?? 0) + 1)
+        throw invalid('turns', `turn ${record.turn} does not follow the turn that it goes on from`);
+      if (record.payload.mode !== 'items') modes.add(record.payload.mode);
+      if (modes.size > 1) throw invalid('turns', `turn ${record.turn} is in another context mode than those before`);
+      turnNumbers.set(hash, record.turn);
+    }
     if (said.has(hash)) throw invalid('turns', `turn ${record.turn} is there twice`);
     said.set(hash, turn);
   }

@@ -383,8 +383,8 @@ it('and everybody still has all that is theirs', async () => {
   }
 });
 
-/** Operations that have nothing to do for anybody of these: no response is under way, and nobody was erased. */
-const NOTHING_TO_DO = ['cancelResponse', 'showErasure'];
+/** Operations that have nothing to do for anybody of these: no response is under way, there is no other model, nobody was erased. */
+const NOTHING_TO_DO = ['cancelResponse', 'moveSession', 'showErasure'];
 
 it('each of these operations is one that its owner gets something of', async () => {
   const [owner] = users as [User];

@@ -2,7 +2,7 @@
 // changed on the way, or belongs elsewhere, does not come in, and takes nobody's place.
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { RequestDigest } from '../../../src/domain/identifiers.ts';
+import type { RequestDigest, TurnNumber } from '../../../src/domain/identifiers.ts';
 import { openRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
@@ -133,4 +133,19 @@ it('unless it was changed, or is of another model, or another session has its id
   expect([taken.status, taken.body.error.type]).toEqual([412, 'session_exists']);
   expect((await exported('taken')).turns).toHaveLength(1);
   expect((await exported('kept')).turns).toEqual(good.turns);
+});
+
+it('nor made up so that no conversation could have written it: with a gap, or in two modes', async () => {
+  for (const turn of [1, 2]) await node.turn({ prompt: 'Hello.', session_id: 'whole', turn });
+  const good = await exported('whole');
+  const [first, second] = good.turns;
+  const { record } = openRecord(Buffer.from(second.record, 'base64')) as { record: TurnRecord };
+  const raw = { mode: 'raw', messages: [{ role: 'user', content: 'Hello.' }], reply: 'Hello.' } as const;
+  for (const change of [{ turn: 4_000_000_000 as TurnNumber }, { turn: 3 as TurnNumber }, { payload: raw }]) {
+    const sealed = sealRecord({ ...record, ...change });
+    const forged = { context_id: sealed.hash, record: Buffer.from(sealed.bytes).toString('base64') };
+    const answer = await imported({ ...good, turns: [first, forged] }, '?as=forged');
+    expect([answer.status, answer.body.error.param], JSON.stringify(change)).toEqual([400, 'turns']);
+  }
+  expect((await node.get('/sessions/forged')).status).toBe(404);
 });
