@@ -134,4 +134,26 @@ describe.each(FAMILIES.map((family) => [family.name, family] as const))('%s', (_
       RUNS,
     );
   });
+
+  test('layers stay when the oldest turns are left out', async () => {
+    const model = await compiled(family);
+    if (!model.template.takesSystem || !model.template.keepsSystem) return;
+    const before = [DEPLOYMENT, REGIONS[0]];
+    const session = new ComposedSession(model, { windowTokens: 700, overflow: 'drop-oldest' });
+    const messages: TextMessage[] = [];
+    let dropped = 0;
+    for (let turn = 1; turn <= 14; turn++) {
+      const added = [user(`question ${turn} ${'x'.repeat(40)}`)];
+      messages.push(...added);
+      const elsewhere = await session.elsewhere().build(added, { layers: before });
+      const built = await session.build(added, { layers: before });
+      expect(elsewhere.ids).toEqual(built.ids);
+      const prompt = model.tokenizer.text(built.ids);
+      for (const { text } of before) expect(prompt.split(text)).toHaveLength(2);
+      dropped = built.contextStart - 1;
+      await built.written(replyAfter(family, messages, { answer: `answer ${turn}` }));
+      messages.push(messageOf(family, { answer: `answer ${turn}` }));
+    }
+    expect(dropped).toBeGreaterThan(0);
+  });
 });
