@@ -75,6 +75,20 @@ it('a user erases itself: its sessions, responses and completions are gone, and 
   expect(again.body).toEqual(erased.body);
 });
 
+it('what a user has preferred is told to no model any more', async () => {
+  const preferences = 'I prefer canaries.';
+  const set = async () => expect((await ask('PUT', '/users/ada/preferences', ada, { preferences })).status).toBe(200);
+  const systemTokens = async (turnNumber: number) =>
+    (await turn(ada, { session_id: `p${turnNumber}`, turn: 1 })).body.tokens_evaluated;
+  const without = await systemTokens(1);
+  await set();
+  expect(await systemTokens(2)).toBeGreaterThan(without);
+  expect((await erase('ada', ada)).body.nodes).toMatchObject([{ sessions: 3 }]);
+  expect((await ask('GET', '/users/ada/preferences', ada)).body.preferences).toBeNull();
+  expect(await systemTokens(3)).toBe(without);
+  await erase('ada', ada);
+});
+
 it('a user begins anew under the same ids, and can be erased again', async () => {
   await turn(ada, { session_id: 's', turn: 1 });
   const second = await turn(ada, { session_id: 's', turn: 2 });
