@@ -1,27 +1,15 @@
-import { createHash } from 'node:crypto';
-import { renameSync, statfsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Environment } from '../../../environment/environment.ts';
+import { OneAfterAnother } from '../../../waiting/one-after-another.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
 import { leastValuable, stateValue, type ValuedState } from '../../state-value.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
-import { readSeal, type SealedState, type StateSeal, sealStateFile } from './state-file.ts';
+import { StateFolder, type WrittenState } from './state-folder.ts';
 
 /** Left free on the disk, for whom it is meant: far more than the context store asks for before it refuses turns. */
 export const FREE_BYTES_MIN = 64 * 1024 * 1024;
 /** Between two looks at the disk, beside those before a file is written. */
 const LOOK_EVERY_MS = 1_000;
-
-const KEPT = '.kv';
-/** Being written; what a crash leaves of it is no state. */
-const PART = '.part';
-/** Being read: a file that ends the process while llama.cpp reads it is not read a second time. */
-const READ = '.read';
-
-/** Being removed, which may take a while for a large one. */
-const GONE = '.gone';
 
 export interface StateShelfOptions {
   /** For this model's state files alone. */
@@ -49,32 +37,31 @@ export interface KeptState extends ValuedState {
   readonly warm?: WarmSpan | undefined;
 }
 
-/** What has been written into a file. */
-export type WrittenState = Pick<KeptState, 'stateBytes' | 'checksum'>;
 type UnwrittenState = Omit<KeptState, 'tokens' | 'fileBytes' | 'isProven' | keyof WrittenState>;
 
 /** Sealed state files in one folder, within a budget, the least valuable going first. Nothing here fails a turn. */
 export class StateShelf {
   readonly #options: StateShelfOptions;
   readonly #environment: Environment;
+  readonly #folder: StateFolder;
   readonly #kept = new Map<string, KeptState>();
-  /** The latest thing that is done with a session's file: one after the other. */
-  readonly #underWay = new Map<string, Promise<unknown>>();
+  /** What is done with a session's file. */
+  readonly #files = new OneAfterAnother();
   #bytes = 0;
   #pendingBytes = 0;
-  #removals = 0;
   #counted: Counted = { saves: 0, restores: 0, refused: 0, dropped: 0 };
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
-  private constructor(options: StateShelfOptions, environment: Environment) {
+  private constructor(options: StateShelfOptions, folder: StateFolder, environment: Environment) {
     this.#options = options;
+    this.#folder = folder;
     this.#environment = environment;
   }
 
   /** Takes over what an earlier process left, and removes what of it cannot be used. Throws what the file system does. */
   static async open(options: StateShelfOptions, environment: Environment): Promise<StateShelf> {
-    await mkdir(options.folder, { recursive: true, mode: 0o700 });
-    const shelf = new StateShelf(options, environment);
+    const folder = await StateFolder.open(options.folder, options.binding);
+    const shelf = new StateShelf(options, folder, environment);
     await shelf.#takeOver();
     return shelf;
   }
@@ -100,7 +87,7 @@ export class StateShelf {
    * way with it.
    */
   expect(affinity: string, chance: number | undefined): void {
-    void this.#alone(affinity, async () => {
+    void this.#files.run(affinity, async () => {
       const state = this.#kept.get(affinity);
       if (state !== undefined) this.#kept.set(affinity, { ...state, chance });
     });
@@ -112,7 +99,7 @@ export class StateShelf {
 
   /** Resolves when nothing is under way with a session's file. */
   async settled(affinity: string): Promise<void> {
-    await this.#underWay.get(affinity);
+    await this.#files.settled(affinity);
   }
 
   /**
@@ -125,9 +112,8 @@ export class StateShelf {
   ): Promise<number | undefined> {
     const { affinity, ids, returns } = state;
     const { expectedBytes, write } = writing;
-    return this.#alone(affinity, async () => {
+    return this.#files.run(affinity, async () => {
       const valued = { ...state, tokens: ids.length };
-      const path = this.#path(affinity);
       let pendingBytes = 0;
       try {
         if (!(await this.#makeRoom(expectedBytes, valued))) {
@@ -136,18 +122,14 @@ export class StateShelf {
         }
         pendingBytes = expectedBytes;
         this.#pendingBytes += pendingBytes;
-        const written = await write(path + PART);
-        const seal: StateSeal = { binding: this.#options.binding, affinity, returns, ids, ...written };
-        const fileBytes = sealStateFile(path + PART, seal);
-        renameSync(path + PART, path);
-        this.#add({ ...valued, ...written, fileBytes, isProven: true });
+        const written = await this.#folder.write({ affinity, returns, ids }, write);
+        this.#add({ ...valued, ...written, isProven: true });
         this.#count('saves');
         // The first file tells how large they are.
         await this.#shrinkTo(this.#options.budgetBytes);
         return this.#kept.get(affinity)?.fileBytes;
       } catch (error) {
-        await rm(path + PART, { force: true }).catch(() => undefined);
-        this.#environment.logger.warn('llm.state_not_kept', { folder: this.#options.folder }, error);
+        this.#warn('llm.state_not_kept', error);
         this.#count('dropped');
         return undefined;
       } finally {
@@ -171,10 +153,9 @@ export class StateShelf {
     },
   ): Promise<KeptState | undefined> {
     const { usedAt, isReturn, read } = taking;
-    return this.#alone(affinity, async () => {
+    return this.#files.run(affinity, async () => {
       const state = this.#kept.get(affinity);
       if (state === undefined) return undefined;
-      const path = this.#path(affinity);
       const used = {
         ...state,
         isProven: true,
@@ -184,17 +165,12 @@ export class StateShelf {
       const held = { ...state, warm: undefined };
       this.#kept.set(affinity, held);
       try {
-        this.#verify(path, state);
-        renameSync(path, path + READ);
-        await read(path + READ, state);
-        // Room may have been needed meanwhile.
-        if (this.#kept.get(affinity) === held) {
-          renameSync(path + READ, path);
-          this.#kept.set(affinity, { ...used, warm: undefined });
-        } else await rm(path + READ);
+        // Room may be needed meanwhile.
+        const isWanted = () => this.#kept.get(affinity) === held;
+        await this.#folder.read(state, { read: (path) => read(path, state), isWanted });
+        if (isWanted()) this.#kept.set(affinity, { ...used, warm: undefined });
       } catch (error) {
-        await rm(path + READ, { force: true }).catch(() => undefined);
-        this.#environment.logger.warn('llm.state_refused', { folder: this.#options.folder }, error);
+        this.#warn('llm.state_refused', error);
         this.#warmLost(state);
         await this.#remove(held);
         this.#count('refused');
@@ -207,7 +183,7 @@ export class StateShelf {
 
   /** Removes a session's state, after whatever is under way with it. */
   forget(affinity: string): Promise<void> {
-    return this.#alone(affinity, async () => {
+    return this.#files.run(affinity, async () => {
       const state = this.#kept.get(affinity);
       if (state === undefined) return;
       await this.#remove(state);
@@ -221,48 +197,25 @@ export class StateShelf {
     if (this.#kept.size === 0 || nowMs - this.#lookedAtMs < LOOK_EVERY_MS) return;
     this.#lookedAtMs = nowMs;
     try {
-      await this.#shrinkTo(this.#bytes - Math.max(0, FREE_BYTES_MIN - this.#freeBytes()));
+      await this.#shrinkTo(this.#bytes - Math.max(0, FREE_BYTES_MIN - this.#folder.freeBytes()));
     } catch {
       // The folder may be gone: the next file that is written or read will say so.
     }
   }
 
   async #takeOver(): Promise<void> {
-    const { folder, binding, tokensMax, budgetBytes } = this.#options;
-    for (const name of await readdir(folder)) {
-      const path = join(folder, name);
-      const seal = name.endsWith(KEPT) ? readSealOrNone(path) : undefined;
-      const fits =
-        seal !== undefined &&
-        seal.binding === binding &&
-        seal.ids.length <= tokensMax &&
-        path === this.#path(seal.affinity);
-      if (fits) this.#add({ ...seal, tokens: seal.ids.length, usedAt: 0, isProven: false });
-      else {
-        if (name.endsWith(KEPT)) this.#count('refused');
-        await rm(path, { force: true, recursive: true });
-      }
-    }
+    const { tokensMax, budgetBytes } = this.#options;
+    const { found, refused } = await this.#folder.takeOver(tokensMax);
+    for (const seal of found) this.#add({ ...seal, tokens: seal.ids.length, usedAt: 0, isProven: false });
+    this.#counted = { ...this.#counted, refused };
     await this.#shrinkTo(budgetBytes);
     this.#tell();
-  }
-
-  #verify(path: string, { affinity, ids, fileBytes, checksum }: KeptState): void {
-    const seal = readSeal(path);
-    const isSame =
-      seal?.binding === this.#options.binding &&
-      seal.affinity === affinity &&
-      seal.fileBytes === fileBytes &&
-      seal.checksum === checksum &&
-      seal.ids.length === ids.length &&
-      seal.ids.every((id, i) => id === ids[i]);
-    if (!isSame) throw new Error('the state file is not what was written');
   }
 
   /** False where all that is kept is worth more. */
   async #makeRoom(bytes: number, forState: ValuedState): Promise<boolean> {
     const now = forState.usedAt;
-    const freeBytes = this.#freeBytes();
+    const freeBytes = this.#folder.freeBytes();
     const inBudget = this.#options.budgetBytes - this.#bytes - this.#pendingBytes;
     let roomBytes = Math.min(inBudget, freeBytes - FREE_BYTES_MIN - this.#pendingBytes);
     while (roomBytes < bytes) {
@@ -289,24 +242,13 @@ export class StateShelf {
     this.#count('dropped');
   }
 
-  /**
-   * Its name is free at once, for a newer state of the session; what is being read has another name, and goes when it has
-   * been read.
-   */
+  /** What is being read goes when it has been read. */
   async #remove(state: KeptState): Promise<void> {
     if (this.#kept.get(state.affinity) !== state) return;
     this.#kept.delete(state.affinity);
     this.#warmLost(state);
     this.#bytes -= state.fileBytes;
-    const path = this.#path(state.affinity);
-    const gone = `${path}${GONE}${++this.#removals}`;
-    try {
-      renameSync(path, gone);
-      await rm(gone);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-      this.#environment.logger.warn('llm.state_not_removed', { folder: this.#options.folder }, error);
-    }
+    await this.#folder.remove(state.affinity).catch((error: unknown) => this.#warn('llm.state_not_removed', error));
   }
 
   #add(state: KeptState): void {
@@ -320,29 +262,8 @@ export class StateShelf {
     if (warm !== undefined) this.#options.onWarmLost(warm);
   }
 
-  #freeBytes(): number {
-    const { bavail, bsize } = statfsSync(this.#options.folder);
-    return bavail * bsize;
-  }
-
-  #path(affinity: string): string {
-    const name = createHash('sha256').update(affinity).digest('hex').slice(0, 32);
-    return join(this.#options.folder, name + KEPT);
-  }
-
-  async #alone<T>(affinity: string, task: () => Promise<T>): Promise<T> {
-    const before = this.#underWay.get(affinity);
-    const running = before === undefined ? task() : before.then(task);
-    const ended = running.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#underWay.set(affinity, ended);
-    try {
-      return await running;
-    } finally {
-      if (this.#underWay.get(affinity) === ended) this.#underWay.delete(affinity);
-    }
+  #warn(event: string, error: unknown): void {
+    this.#environment.logger.warn(event, { folder: this.#options.folder }, error);
   }
 
   #count(what: keyof Counted): void {
@@ -352,13 +273,5 @@ export class StateShelf {
 
   #tell(): void {
     this.#options.onChange(this.status());
-  }
-}
-
-function readSealOrNone(path: string): SealedState | undefined {
-  try {
-    return readSeal(path);
-  } catch {
-    return undefined;
   }
 }
