@@ -39,7 +39,7 @@ export const WARMING_SETTINGS = {
       maximum: 1024 * GIB,
       defaultText: 'as much as the engine has room for beside what is worth more',
       description:
-        'KV state of each model that may have been warmed and wait to be used; beyond it what was warmed longest ago is given up. Counts where the engine knows the size of its state (embedded). 0 warms nothing there; more than 1 TiB is no cache.',
+        'KV state of each model that may have been warmed and wait to be used; beyond it what was warmed longest ago is given up, never what turns left. Counts where the engine knows the size of its state (embedded). 0 warms nothing there; more than 1 TiB is no cache.',
     }),
   ),
 };

@@ -126,6 +126,11 @@ export interface Warming {
   /** Drops what is held of a session, warm or not, and what is kept; one that is being warmed is not any more. */
   forget(affinity: string): void;
   /**
+   * Drops what of a session was evaluated ahead of need and found by no generation yet. What its generations left stays; where the two
+   * are in one state that cannot be cut back, so does that. One that is being generated for or warmed stays as it is.
+   */
+  dropWarm(affinity: string): void;
+  /**
    * From now on, until its next generation, what is held and kept of a session will be wanted with that chance, 0 to 1: what is less
    * likely to be gives way first.
    */

@@ -127,6 +127,24 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
       expect(now.wastedTokens - wastedTokens).toBeGreaterThanOrEqual(after.length);
     });
 
+    test('what was warmed can be dropped, and what turns left stays', async () => {
+      const prompt = await context('left by a turn', 0.1);
+      const { ids } = await generate(service, prompt, 'both');
+      const longer = concat(prompt, ids, await context('from elsewhere again', 0.1));
+      await warm(longer, 'both');
+      const alone = await context('nothing but warm', 0.1);
+      await warm(alone, 'alone');
+      const before = warming.status();
+      for (const affinity of ['both', 'alone', 'nobody']) warming.dropWarm(affinity);
+      await service.ready();
+      expect(warming.status().wastedTokens - before.wastedTokens).toBeGreaterThan(longer.length - prompt.length - 10);
+      const { usage } = await generate(service, longer, 'both');
+      expect(usage.warmedTokens ?? 0).toBe(0);
+      expect(usage.cachedTokens).toBeGreaterThanOrEqual(prompt.length);
+      expect(usage.evaluatedTokens).toBeLessThan(longer.length - prompt.length + 1);
+      expect((await generate(service, alone, 'alone')).usage.warmedTokens ?? 0).toBe(0);
+    });
+
     test('a prompt that nothing could begin with is refused', async () => {
       const { contextTokens, vocabularySize } = service.description;
       const id = (await question(service))[0] as TokenId;

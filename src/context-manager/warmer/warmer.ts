@@ -174,7 +174,7 @@ export class Warmer {
       const { end, evaluatedTokens } = await warming.warm(request, asking.signal);
       const spent = { nowMs: clock.monotonic(), bytesPerToken: warming.speed()?.bytesPerToken };
       if (end === 'forgotten' || end === 'taken') return end;
-      for (const other of budget.spend(keyText, evaluatedTokens, spent)) warming.forget(other);
+      for (const other of budget.spend(keyText, evaluatedTokens, spent)) warming.dropWarm(other);
       return end;
     } catch (error) {
       this.#failed(error);

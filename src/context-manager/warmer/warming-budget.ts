@@ -33,7 +33,7 @@ export class WarmingBudget {
     return kvBytes === undefined || ids * (bytesPerToken ?? 0) <= kvBytes;
   }
 
-  /** So many ids of a session were warmed. Returns the sessions that are to be forgotten for it, those warmed longest ago. */
+  /** So many ids of a session were warmed. Returns the sessions that are to lose what was warmed of them for it, those warmed longest ago. */
   spend(
     keyText: SessionKeyText,
     ids: number,

@@ -35,6 +35,12 @@ export class PooledSequence implements KvSequence, FiledSequence {
     }
   }
 
+  /** Holds its first `length` ids from now on. Never rejects: what cannot be cut back is gone. */
+  async cutTo(length: number): Promise<void> {
+    const ids = this.sequence.contextTokens.slice(0, length);
+    await this.sequence.adaptStateToTokens(ids, false).catch(() => this.clear());
+  }
+
   /** Never rejects. */
   async clear(): Promise<void> {
     await this.sequence.clearHistory().catch(() => undefined);

@@ -134,6 +134,12 @@ export class SequenceKeeping {
     this.#shared?.forget(affinity);
   }
 
+  /** Drops what of a session was evaluated ahead of need, and keeps what its turns left. */
+  dropWarm(affinity: string): void {
+    for (const lease of this.#pool.leaseWarm(affinity)) this.#aside(() => this.#cutWarm(lease));
+    this.#parts.keeper?.dropWarm(affinity);
+  }
+
   /** What is held and kept of a session will be wanted with that chance, until its next generation. */
   expect(affinity: string, chance: number): void {
     this.#pool.expect(affinity, chance);
@@ -189,6 +195,16 @@ export class SequenceKeeping {
     return { tokens: shared.tokens, keep };
   }
 
+  /** A state that cannot be cut back stays where turns have left something of it. */
+  async #cutWarm(lease: Lease): Promise<void> {
+    const warm = lease.warm();
+    this.#parts.account.lost(warm);
+    lease.mark({ warm: undefined });
+    if (warm?.from === 0) await lease.sequence.clear();
+    else if (warm !== undefined && lease.sequence.cutsBack) await lease.sequence.cutTo(warm.from);
+    await this.release(lease);
+  }
+
   /** What the sequence holds of another session loses it. */
   async #displace({ sequence, found }: Lease): Promise<void> {
     const isKept = await this.#save({ sequence }, found, found?.warm);
@@ -198,7 +214,8 @@ export class SequenceKeeping {
   /** Returns whether all that the sequence holds is in a file now, which has what of it is `warm`. */
   async #save({ sequence }: Pick<Lease, 'sequence'>, found: Holding | undefined, warm?: WarmSpan): Promise<boolean> {
     if (found?.affinity === undefined) return false;
-    return (await this.#parts.keeper?.save(sequence, { ...found, affinity: found.affinity, warm })) ?? false;
+    const held = { ...found, affinity: found.affinity, warm, isAhead: found.warm?.from === 0 };
+    return (await this.#parts.keeper?.save(sequence, held)) ?? false;
   }
 
   #aside(task: () => Promise<void>): void {

@@ -155,6 +155,12 @@ export class SequencePool<S extends KvSequence> {
     return { idle: own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot)), warm };
   }
 
+  /** The idle sequences that hold something of a session that is warm. It stays what and whose it is. */
+  leaseWarm(affinity: string): SequenceLease<S>[] {
+    const own = this.#slots.filter((slot) => !slot.busy && slot.affinity === affinity && slot.warm !== undefined);
+    return own.map((slot) => this.#hold(slot));
+  }
+
   /** Until its session is next generated for, what is held of it is valued by that chance to be wanted, 0 to 1. */
   expect(affinity: string, chance: number): void {
     for (const slot of this.#slots) if (slot.affinity === affinity) slot.chance = chance;

@@ -48,6 +48,10 @@ export class SequenceWarming implements WarmableEngine {
     this.#parts.sequences.forget(affinity);
   }
 
+  dropWarm(affinity: string): void {
+    this.#parts.sequences.dropWarm(affinity);
+  }
+
   expect(affinity: string, chance: number): void {
     this.#parts.sequences.expect(affinity, chance);
   }

@@ -61,6 +61,9 @@ export function hostEngine(
       case 'forget':
         (service.warming ?? service.keptStates)?.forget(message.affinity);
         return tellWarming(service, send);
+      case 'drop-warm':
+        service.warming?.dropWarm(message.affinity);
+        return tellWarming(service, send);
       case 'expect':
         return service.warming?.expect(message.affinity, message.chance);
       case 'close':

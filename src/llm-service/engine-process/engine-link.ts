@@ -186,12 +186,9 @@ export class EngineLink {
     for (const stop of this.#warming) stop();
   }
 
-  forget(affinity: string): void {
-    if (this.#gone === undefined) this.#process.send({ kind: 'forget', affinity });
-  }
-
-  expect(affinity: string, chance: number): void {
-    if (this.#gone === undefined) this.#process.send({ kind: 'expect', affinity, chance });
+  /** What is not answered. */
+  tell(message: Extract<ToEngine, { readonly affinity: string }>): void {
+    if (this.#gone === undefined) this.#process.send(message);
   }
 
   /** Resolves when no call is under way. */

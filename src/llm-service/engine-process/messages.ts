@@ -23,6 +23,8 @@ export type ToEngine =
   | { readonly kind: 'abort'; readonly call: number }
   /** Not answered: an engine that ends before it has heard it finds the state when it starts again, and is told anew. */
   | { readonly kind: 'forget'; readonly affinity: string }
+  /** Not answered: an engine that ends before it has heard it holds nothing; of what is in files it counts nothing as warm. */
+  | { readonly kind: 'drop-warm'; readonly affinity: string }
   /** Not answered: an engine that ends before it has heard it holds nothing. */
   | { readonly kind: 'expect'; readonly affinity: string; readonly chance: number }
   /** The process saves what it has and ends. */

@@ -34,7 +34,7 @@ export class ProcessKeptStates {
   through(link: () => EngineLink | undefined): KeptStates {
     return {
       status: () => this.#status(),
-      forget: (affinity) => link()?.forget(affinity),
+      forget: (affinity) => link()?.tell({ kind: 'forget', affinity }),
       onFound: (listener) => {
         this.#onFound = listener;
         listener(this.#found);

@@ -82,10 +82,14 @@ export class ProcessWarming implements Warming {
   }
 
   forget(affinity: string): void {
-    this.#engines.current()?.forget(affinity);
+    this.#engines.current()?.tell({ kind: 'forget', affinity });
+  }
+
+  dropWarm(affinity: string): void {
+    this.#engines.current()?.tell({ kind: 'drop-warm', affinity });
   }
 
   expect(affinity: string, chance: number): void {
-    this.#engines.current()?.expect(affinity, chance);
+    this.#engines.current()?.tell({ kind: 'expect', affinity, chance });
   }
 }

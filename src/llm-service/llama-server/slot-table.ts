@@ -144,6 +144,18 @@ export class SlotTable {
     for (const slot of this.#slots) if (slot.affinity === affinity) this.#occupy(slot, undefined);
   }
 
+  /** What of a session was evaluated ahead of need counts for nothing any more; the server drops it with what comes there next. */
+  dropWarm(affinity: string): void {
+    for (const slot of this.#slots) {
+      if (slot.affinity !== affinity || slot.isBusy || slot.warm === undefined) continue;
+      if (slot.warm.from === 0) this.#occupy(slot, undefined);
+      else {
+        this.#account.lost(slot.warm);
+        Object.assign(slot, { held: slot.held.slice(0, slot.warm.from), warm: undefined });
+      }
+    }
+  }
+
   /** Until its session's next request, what a slot holds of it is valued by that chance to be wanted, 0 to 1. */
   expect(affinity: string, chance: number): void {
     for (const slot of this.#slots) if (slot.affinity === affinity) slot.chance = chance;

@@ -112,6 +112,10 @@ export class SlotWarming implements WarmableEngine {
     this.#parts.slots.forget(affinity);
   }
 
+  dropWarm(affinity: string): void {
+    this.#parts.slots.dropWarm(affinity);
+  }
+
   expect(affinity: string, chance: number): void {
     this.#parts.slots.expect(affinity, chance);
   }

@@ -120,6 +120,15 @@ export class SimulatedCache implements WarmableEngine {
     if (state?.isBusy === false) this.warming.account.lost(state.warm);
   }
 
+  dropWarm(affinity: string): void {
+    const state = this.#states.get(affinity);
+    if (state?.warm === undefined || state.isBusy) return;
+    this.warming.account.lost(state.warm);
+    const tokens = state.warm.from;
+    if (tokens === 0) this.#states.delete(affinity);
+    else this.#states.set(affinity, { ...state, ids: state.ids.slice(0, tokens), tokens, warm: undefined });
+  }
+
   expect(affinity: string, chance: number): void {
     const state = this.#states.get(affinity);
     if (state?.isBusy === false) this.#states.set(affinity, { ...state, chance });

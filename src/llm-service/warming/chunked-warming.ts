@@ -21,6 +21,8 @@ export interface WarmableEngine {
   chunkTokens(quietMs: number): number;
   speed(): WarmingSpeed | undefined;
   forget(affinity: string): void;
+  /** See {@link Warming.dropWarm}. */
+  dropWarm(affinity: string): void;
   /** See {@link Warming.expect}. */
   expect(affinity: string, chance: number): void;
 }
@@ -121,6 +123,10 @@ export class ChunkedWarming implements Warming {
   forget(affinity: string): void {
     this.#overtake(affinity, 'forgotten');
     this.#engine.forget(affinity);
+  }
+
+  dropWarm(affinity: string): void {
+    this.#engine.dropWarm(affinity);
   }
 
   expect(affinity: string, chance: number): void {

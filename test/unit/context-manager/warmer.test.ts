@@ -307,6 +307,22 @@ test('a budget of ids for each second is kept', async () => {
   expect(ends(to)).toEqual({ warm: 3 });
 });
 
+test('for what is warmed beyond its bytes no session loses what its own turns left', async () => {
+  const cache = { sequences: 64, msPerToken: 0, bytesPerToken: 10 };
+  ({ from, to } = await twoNodes({ warmingKvBytes: 10_000 }, { scripted: { cache } }));
+  await to.turn({ session: 'both', turn: 1, text: LONG });
+  await replicate(to, from);
+  await from.turn({ session: 'both', turn: 2, text: 'Next.' });
+  await replicate(from, to);
+  await to.settled();
+  expect(to.manager.warmer?.status.heldBytes).toBeGreaterThan(0);
+  for (let n = 0; n < 8; n++) await from.turn({ session: `s${n}`, turn: 1, text: LONG });
+  await replicate(from, to);
+  for (let round = 0; round < 5; round++) await to.settled();
+  const { usage } = await to.turn({ session: 'both', turn: 3, text: 'Back.' });
+  expect(usage.cachedTokens).toBeGreaterThan(LONG.length / 2);
+});
+
 test('what is warmed fits into its bytes', async () => {
   const cache = { sequences: 64, msPerToken: 0, bytesPerToken: 10 };
   ({ from, to } = await twoNodes({ warmingKvBytes: 10_000 }, { scripted: { cache } }));

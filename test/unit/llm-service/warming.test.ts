@@ -326,7 +326,7 @@ function heldEngine() {
       quiets.push(quietMs);
       return 4;
     },
-    ...{ forget() {}, expect() {} },
+    ...{ forget() {}, dropWarm() {}, expect() {} },
   };
   const warming = new ChunkedWarming(engine, { account, clock, logger });
   return { environment, begun, quiets, warming, released: () => released };

@@ -26,6 +26,8 @@ export interface HeldState {
   readonly chance?: number | undefined;
   /** What of it is warm, where its file is to have that from now on. */
   readonly warm?: WarmSpan | undefined;
+  /** All of it was evaluated ahead of need, and no turn has come to it yet. */
+  readonly isAhead?: boolean | undefined;
 }
 
 export interface RestoredState {
@@ -51,12 +53,12 @@ export class StateKeeper {
 
   /** Writes what the sequence holds to a file, where that pays. Returns whether all of it is in one now. Never rejects. */
   async save(sequence: FiledSequence, held: HeldState): Promise<boolean> {
-    const { affinity, returns, chance, warm } = held;
+    const { affinity, returns, chance, warm, isAhead } = held;
     const ids = sequence.tokens();
     const keptTokens = commonPrefixLength(this.#shelf.find(affinity)?.ids ?? [], ids);
     if (keptTokens === ids.length) {
-      if (warm !== undefined) this.#shelf.mark(affinity, { warm, chance });
-      else this.#shelf.expect(affinity, chance);
+      if (warm !== undefined) this.#shelf.mark(affinity, { warm, chance, isAhead });
+      else this.#shelf.note(affinity, { chance, isAhead });
       return true;
     }
     const state = { tokens: ids.length, keptTokens, returns };
@@ -144,6 +146,11 @@ export class StateKeeper {
   /** See {@link StateShelf.expect}. */
   expect(affinity: string, chance: number | undefined): void {
     this.#shelf.expect(affinity, chance);
+  }
+
+  /** See {@link StateShelf.dropWarm}. */
+  dropWarm(affinity: string): void {
+    void this.#shelf.dropWarm(affinity);
   }
 
   forget(affinity: string): void {

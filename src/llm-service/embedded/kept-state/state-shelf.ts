@@ -35,6 +35,8 @@ export interface KeptState extends ValuedState {
   readonly isProven: boolean;
   /** What of it is warm, while no sequence holds it. */
   readonly warm?: WarmSpan | undefined;
+  /** All of it was evaluated ahead of need, and no turn of its session has come to it yet. */
+  readonly isAhead?: boolean | undefined;
 }
 
 type UnwrittenState = Omit<KeptState, 'tokens' | 'fileBytes' | 'isProven' | keyof WrittenState>;
@@ -74,8 +76,8 @@ export class StateShelf {
     return this.#kept.get(affinity);
   }
 
-  /** What is now known of a state that is kept. */
-  mark(affinity: string, known: Pick<KeptState, 'warm' | 'chance'>): void {
+  /** What is now warm of a state that is kept, and what else is known of it. */
+  mark(affinity: string, known: Pick<KeptState, 'warm' | 'chance' | 'isAhead'>): void {
     const state = this.#kept.get(affinity);
     if (state === undefined) return;
     this.#warmLost(state);
@@ -87,9 +89,14 @@ export class StateShelf {
    * way with it.
    */
   expect(affinity: string, chance: number | undefined): void {
+    this.note(affinity, { chance });
+  }
+
+  /** {@link expect}, and whether all of it still was evaluated ahead of need. */
+  note(affinity: string, known: Pick<KeptState, 'chance' | 'isAhead'>): void {
     void this.#files.run(affinity, async () => {
       const state = this.#kept.get(affinity);
-      if (state !== undefined) this.#kept.set(affinity, { ...state, chance });
+      if (state !== undefined) this.#kept.set(affinity, { ...state, ...known });
     });
   }
 
@@ -160,7 +167,7 @@ export class StateShelf {
         ...state,
         isProven: true,
         usedAt,
-        ...(isReturn && { returns: state.returns + 1, chance: undefined }),
+        ...(isReturn && { returns: state.returns + 1, chance: undefined, isAhead: false }),
       };
       const held = { ...state, warm: undefined };
       this.#kept.set(affinity, held);
@@ -186,6 +193,19 @@ export class StateShelf {
     return this.#files.run(affinity, async () => {
       const state = this.#kept.get(affinity);
       if (state === undefined) return;
+      await this.#remove(state);
+      this.#tell();
+    });
+  }
+
+  /** Removes a state that was all evaluated ahead of need, after whatever is under way with it; of another nothing counts as warm. */
+  dropWarm(affinity: string): Promise<void> {
+    return this.#files.run(affinity, async () => {
+      const state = this.#kept.get(affinity);
+      if (state?.isAhead !== true) {
+        if (state !== undefined) this.mark(affinity, { warm: undefined });
+        return;
+      }
       await this.#remove(state);
       this.#tell();
     });
