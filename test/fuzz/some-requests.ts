@@ -21,6 +21,7 @@ const called = [
 /** One of each operation at least, about sessions and answers that this node has. */
 export async function someRequests(node: InProcessNode): Promise<SomeRequests> {
   const first = await node.turn({ prompt: 'one', session_id: 'a' });
+  const exported = (await node.get('/sessions/a/export')).body;
   const made = async (path: string, body: object) => (await node.post(path, body)).body;
   const response = await made('/v1/responses', { input: 'one', metadata: { a: 'b' } });
   const chat = await made('/v1/chat/completions', { messages: hello, store: true });
@@ -125,6 +126,13 @@ export async function someRequests(node: InProcessNode): Promise<SomeRequests> {
     },
     { at: 'POST /v1/messages/count_tokens', body: { messages: hello } },
     { at: 'POST /sessions/a/fork', body: { turn: 1 } },
+    { at: 'POST /sessions/a/move?turn=1', body: { model: 'second', session_id: 'b', ttl_seconds: 9, delete: false } },
+    { at: 'POST /sessions/import?as=c&ttl_seconds=9', body: exported },
+    { at: 'GET /users/anonymous/export' },
+    { at: 'DELETE /users/nobody?max_wait_ms=1' },
+    { at: `GET /users/nobody/erasures/${'ab'.repeat(16)}` },
+    { at: 'POST /completion', body: { prompt: 'x', session_id: 'a', turn: 2, overflow: 'summarize' } },
+    { at: 'POST /completion', body: { prompt: 'x', session_id: 'a', turn: 2, overflow: 'retrieve' } },
     { at: 'POST /sessions/a/cancel', body: {} },
     { at: 'POST /sessions/a/coming', body: {} },
     ...[

@@ -289,7 +289,7 @@ function nothingLike(ids: Readonly<Record<string, string>>): Record<string, stri
 
 /** Of an operation on what a path names, as its first body. */
 const firstBody = ({ method, operation }: Operation, victim: Victim) =>
-  method === 'POST' ? BODIES[operation.operationId]?.(victim)[0] : undefined;
+  takesBody(method) ? BODIES[operation.operationId]?.(victim)[0] : undefined;
 
 /** What has a path with ids in it, and is somebody's. */
 async function onSomething(): Promise<readonly Operation[]> {
