@@ -31,7 +31,7 @@ export const open: OpenTarget = async () => {
     inputBytesMax: 16_384,
     async check(input) {
       const { at, headers, body } = sentBy(input);
-      const [method = 'POST', path = '/completion'] = String(at ?? '').split(' ');
+      const [method = 'POST', path = '/completion'] = (typeof at === 'string' ? at : '').split(' ');
       const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body === undefined ? '' : JSON.stringify(body));
       await new Promise<void>((resolve, reject) => {
         // What Node.js does not send at all is no request.
