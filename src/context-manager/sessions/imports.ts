@@ -10,6 +10,7 @@ import {
 import { withoutErasure } from '../../domain/record/erasure.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
+import { signedLike, unsigned } from '../../domain/record/record-signature.ts';
 import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import { withoutUnsureTime } from '../../domain/record/unsure-time.ts';
@@ -125,10 +126,11 @@ export class Imports {
         incarnation,
         expiresAtMs: nowMs + Math.round(Math.min(lives, options.ttlSecondsMax) * 1000),
       };
-      const copyWith = (of: CopyHeader) => sealRecord(copyOf(record, { ...key, ...of, parent, nowMs, marks }));
-      // Written by an earlier try, it keeps the life that it was given then.
-      const before = held.find((turn) => turn.record.turn === record.turn && copyWith(turn.record).hash === turn.hash);
-      const made = copyWith(before?.record ?? header);
+      const copyWith = (of: CopyHeader) => copyOf(record, { ...key, ...of, parent, nowMs, marks });
+      // Written by an earlier try, it keeps the life and the signature that it was given then.
+      const again = (turn: Turn) => sealRecord(signedLike(copyWith(turn.record), turn.record));
+      const before = held.find((turn) => turn.record.turn === record.turn && again(turn).hash === turn.hash);
+      const made = before === undefined ? records.seal(copyWith(header)) : again(before);
       newHash.set(hash, made.hash);
       sealed.push(made);
     }
@@ -158,11 +160,12 @@ type CopyHeader = Pick<TurnRecord, 'origin' | 'incarnation' | 'expiresAtMs'>;
 
 /** What the turn was, as a record that is written here and now; it says when it was said. */
 function copyOf(
-  { extensions: own, ...record }: TurnRecord,
+  exported: TurnRecord,
   place: SessionKey &
     CopyHeader & { readonly parent: ContextId | undefined; readonly nowMs: number; readonly marks: Extensions },
 ): TurnRecord {
   const { keygroup, userId, sessionId, origin, incarnation, expiresAtMs, parent, nowMs, marks } = place;
+  const { extensions: own, ...record } = unsigned(exported);
   const extensions = new Map([...withoutErasure(withoutUnsureTime(own ?? new Map())), ...marks]);
   const header = { keygroup, userId, sessionId, origin, incarnation, expiresAtMs, parent };
   const writtenAtMs = Math.min(record.writtenAtMs, nowMs);
