@@ -116,8 +116,9 @@ export interface KeptStateStatus {
 export interface Warming {
   /**
    * Has the KV cache hold `prompt`, evaluating in chunks what it lacks, for a generation of equal affinity whose prompt begins so.
-   * One at a time; others wait. A generation waits for one chunk at most, and while any runs, warming stands still. Always resolves, but for a prompt that no
-   * generation could begin with: `invalid_request`, `context_overflow`. What is done when it ends early stays, and is gone on from.
+   * One at a time; others wait. A generation waits for one chunk at most, and not for one that takes much longer than others do; while any
+   * runs, warming stands still. Always resolves, but for a prompt that no generation could begin with: `invalid_request`,
+   * `context_overflow`. What is done when it ends early stays, and is gone on from.
    */
   warm(request: WarmRequest, signal: AbortSignal): Promise<WarmOutcome>;
   /** What evaluating costs here; `undefined` until something has been evaluated. */

@@ -2,11 +2,20 @@ import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { Clock, Logger } from '../../environment/environment.ts';
 import { BoundedLine } from '../../waiting/bounded-line.ts';
 import type { Warming, WarmingSpeed, WarmingStatus, WarmOutcome, WarmRequest } from '../llm-service.ts';
+import { MeasuredRate } from '../measured-rate.ts';
 import { Foreground } from './foreground.ts';
 import type { WarmAccount } from './warm-account.ts';
 
 /** A request that waits holds its prompt; who asks for more at once should choose among them first. */
 export const WAITING_WARMINGS_MAX = 64;
+
+/**
+ * A generation that has waited for so many times what the chunk under way should take goes on without it: in another place, or as the
+ * next in that one.
+ */
+export const STEP_WAIT_CHUNKS = 8;
+/** Not before so long: a state may have to be written or read first, and what is done already is worth waiting for. */
+export const STEP_WAIT_MIN_MS = 2_000;
 
 /** What an engine does so that a context can be evaluated ahead of need in it. */
 export interface WarmableEngine {
@@ -70,6 +79,10 @@ export class ChunkedWarming implements Warming {
   readonly #foreground: Foreground;
   readonly #engine: WarmableEngine;
   readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #chunks = new MeasuredRate();
+  /** Ids of the chunk under way. */
+  #chunkTokens = 0;
   readonly #closing = new AbortController();
   readonly #works = new Set<Work>();
   readonly #line = new BoundedLine(WAITING_WARMINGS_MAX, (waiting) => new Error(`${waiting} wait already`));
@@ -80,15 +93,16 @@ export class ChunkedWarming implements Warming {
     this.account = parts.account;
     this.#foreground = new Foreground(parts.clock);
     this.#logger = parts.logger;
+    this.#clock = parts.clock;
   }
 
   /**
-   * Every generation comes by here: resolves when nothing is being evaluated ahead of need any more. What it returns ends the
-   * generation. Throws `signal.reason` when that is aborted before.
+   * Every generation comes by here: resolves when nothing is being evaluated ahead of need any more, or when that takes much longer than
+   * chunks do. What it returns ends the generation. Throws `signal.reason` when that is aborted before.
    */
   enter(affinity: string | undefined, signal: AbortSignal): Promise<() => void> {
     this.#overtake(affinity, 'taken');
-    return this.#foreground.enter(signal);
+    return this.#foreground.enter({ signal, waitMs: () => this.#waitMs() });
   }
 
   async warm(request: WarmRequest, signal: AbortSignal): Promise<WarmOutcome> {
@@ -185,7 +199,7 @@ export class ChunkedWarming implements Warming {
     try {
       while (from < promptTokens && !stop.aborted && this.#foreground.isQuiet) {
         const to = Math.min(promptTokens, from + this.#engine.chunkTokens(this.#foreground.quietMs));
-        const chunk = await place.evaluate({ from, to });
+        const chunk = await this.#timed(place, { from, to });
         if (chunk === 'given_up') break;
         from = to;
         if (chunk === 'not_kept' && from < promptTokens) return chunk;
@@ -197,6 +211,22 @@ export class ChunkedWarming implements Warming {
       count({ cachedTokens: heldTokens - restoredTokens, restoredTokens, evaluatedTokens: from - heldTokens });
       await place.release();
     }
+  }
+
+  async #timed(place: WarmPlace, span: { readonly from: number; readonly to: number }): Promise<ChunkEnd> {
+    const startedMs = this.#clock.monotonic();
+    this.#chunkTokens = span.to - span.from;
+    try {
+      const end = await place.evaluate(span);
+      this.#chunks.took(this.#chunkTokens, this.#clock.monotonic() - startedMs);
+      return end;
+    } finally {
+      this.#chunkTokens = 0;
+    }
+  }
+
+  #waitMs(): number {
+    return Math.max(STEP_WAIT_MIN_MS, STEP_WAIT_CHUNKS * (this.#chunks.msFor(this.#chunkTokens) ?? 0));
   }
 }
 

@@ -1,5 +1,14 @@
 import type { Clock } from '../../environment/environment.ts';
 import { abortable } from '../../waiting/abortable.ts';
+import { within } from '../../waiting/within.ts';
+
+/** How long a generation waits for a step that is under way. */
+export interface StepWait {
+  /** Ends the wait, and the generation. */
+  readonly signal: AbortSignal;
+  /** After so many milliseconds it goes on beside the step. */
+  readonly waitMs: () => number;
+}
 
 /** Keeps what is done ahead of need out of the generations' way. */
 export class Foreground {
@@ -26,10 +35,10 @@ export class Foreground {
   }
 
   /**
-   * A generation comes. Resolves when what is done behind has come to the end of its step; what it returns ends the generation.
-   * Throws `signal.reason`, and has ended the generation, when that is aborted before.
+   * A generation comes. Resolves when what is done behind has come to the end of its step, or has taken too long to; what it returns
+   * ends the generation. Throws `signal.reason`, and has ended the generation, when that is aborted before.
    */
-  async enter(signal?: AbortSignal): Promise<() => void> {
+  async enter(wait?: StepWait): Promise<() => void> {
     this.#generations++;
     let hasLeft = false;
     const leave = () => {
@@ -42,7 +51,7 @@ export class Foreground {
     };
     const step = this.#behind;
     try {
-      await (step === undefined || signal === undefined ? step : abortable(step, signal));
+      await (step === undefined || wait === undefined ? step : this.#ended(step, wait));
     } catch (reason) {
       leave();
       throw reason;
@@ -50,7 +59,7 @@ export class Foreground {
     return leave;
   }
 
-  /** Does a step of work once no generation is under way; generations that come wait for its end. `undefined` when `signal` aborts before. */
+  /** Does a step of work once no generation is under way; generations that come wait for that. `undefined` when `signal` aborts before. */
   async whenQuiet<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
     while (!this.isQuiet && !signal.aborted) await this.#quiet(signal);
     if (signal.aborted) return undefined;
@@ -65,6 +74,10 @@ export class Foreground {
     } finally {
       if (this.#behind === ended) this.#behind = undefined;
     }
+  }
+
+  async #ended(step: Promise<void>, { signal, waitMs }: StepWait): Promise<void> {
+    await within({ clock: this.#clock, waitMs: waitMs() }, abortable(step, signal), () => undefined);
   }
 
   #quiet(signal: AbortSignal): Promise<void> {

@@ -16,7 +16,7 @@ import {
   WAITED_TOKENS,
   WAITED_TOKENS_MAX,
 } from '../../../src/llm-service/warming/chunk-size.ts';
-import { ChunkedWarming, type WarmPlace } from '../../../src/llm-service/warming/chunked-warming.ts';
+import { ChunkedWarming, STEP_WAIT_MIN_MS, type WarmPlace } from '../../../src/llm-service/warming/chunked-warming.ts';
 import { WarmAccount, type WarmSpan } from '../../../src/llm-service/warming/warm-account.ts';
 import { pause } from '../../../src/waiting/pause.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
@@ -332,6 +332,14 @@ function heldEngine() {
   return { environment, begun, quiets, warming, released: () => released };
 }
 
+function entered(leave: Promise<() => void>) {
+  let isIn = false;
+  const entering = leave.then(() => {
+    isIn = true;
+  });
+  return { leave, entering, isIn: () => isIn };
+}
+
 describe('a generation that comes', () => {
   test('waits for the chunk under way and the place given back, and none is begun before it has ended', async () => {
     const { begun, warming, released } = heldEngine();
@@ -397,6 +405,36 @@ describe('a generation that comes', () => {
       await settled();
     }
     expect(await outcome).toMatchObject({ end: 'warm', evaluatedTokens: 10 });
+  });
+
+  test('waits for no chunk longer than chunks take: it goes on, and what is done meanwhile stays', async () => {
+    const { environment, begun, warming, released } = heldEngine();
+    const outcome = warming.warm({ prompt: ids(10), affinity: 'a', chance: 1 }, never());
+    await settled();
+    const entering = entered(warming.enter('a', never()));
+    await environment.advance(STEP_WAIT_MIN_MS - 1);
+    expect(entering.isIn()).toBe(false);
+    await environment.advance(1);
+    expect(entering.isIn()).toBe(true);
+    expect(released()).toBe(0);
+    begun[0]?.end();
+    expect(await outcome).toMatchObject({ end: 'taken', evaluatedTokens: 4 });
+    expect(released()).toBe(1);
+    (await entering.leave)();
+    // Where chunks take long, one is waited for as long.
+    const next = warming.warm({ prompt: ids(20), affinity: 'b', chance: 1 }, never());
+    await settled();
+    await environment.advance(5_000);
+    begun[1]?.end();
+    await settled();
+    const second = entered(warming.enter('b', never()));
+    await environment.advance(10 * STEP_WAIT_MIN_MS);
+    expect(second.isIn()).toBe(false);
+    begun[2]?.end();
+    expect(await next).toMatchObject({ end: 'taken' });
+    (await second.leave)();
+    await settled();
+    expect(begun).toHaveLength(3);
   });
 
   test('of the session itself takes over, at once where it has not begun', async () => {
@@ -533,5 +571,25 @@ test('the scripted cache takes its time, and a generation waits for one chunk of
   expect(usage).toMatchObject({ promptMs: 200, evaluatedTokens: 20 });
   expect(await warmed).toMatchObject({ end: 'warm', evaluatedTokens: 100 });
   expect(llm.warming?.status().preemptions).toBe(1);
+  await llm.close();
+});
+
+test('a generation that goes on beside a chunk of its own session loses no id of the account', async () => {
+  const environment = virtualEnvironment();
+  const llm = startScripted({ cache: { sequences: 4, msPerToken: 1_000 } }, environment);
+  const outcome = llm.warming?.warm({ prompt: ids(40), affinity: 'a', chance: 1 }, never());
+  await environment.advance(1);
+  const startedMs = environment.clock.monotonic();
+  let usage: GenerationUsage | undefined;
+  const generation = (async () => {
+    const request = { prompt: ids(20), maxTokens: 1, stop: [], sampling: {}, affinity: 'a', stream: false };
+    for await (const event of llm.generate(request, never())) if (event.kind === 'end') usage = event.usage;
+    return environment.clock.monotonic() - startedMs;
+  })();
+  await environment.advance(60_000);
+  expect(await generation).toBe(STEP_WAIT_MIN_MS + 20_000);
+  expect(usage).toMatchObject({ cachedTokens: 0, evaluatedTokens: 20 });
+  expect(await outcome).toMatchObject({ end: 'taken', evaluatedTokens: 16 });
+  expect(llm.warming?.status()).toMatchObject({ warmedTokens: 16, usedTokens: 0, wastedTokens: 16, heldTokens: 0 });
   await llm.close();
 });
