@@ -34,6 +34,9 @@ export interface ContextStore {
    */
   list(query: SessionQuery): Promise<SessionPage>;
 
+  /** The same of keys alone, also of sessions in which nothing was answered, as documents are. */
+  keys(query: SessionQuery): Promise<KeyPage>;
+
   /**
    * Removes sessions whose every record expired at or before `nowMs`, tombstones too, or `only` that one; returns how many.
    * Bounded work per call.
@@ -150,10 +153,17 @@ export interface SessionQuery {
   readonly nowMs: number;
 }
 
-export interface SessionPage {
-  readonly sessions: readonly SessionSummary[];
+interface Page {
   /** The session looked at last, listed or not, to go on after; `undefined` when there is none after it. */
   readonly next: SessionKey | undefined;
+}
+
+export interface SessionPage extends Page {
+  readonly sessions: readonly SessionSummary[];
+}
+
+export interface KeyPage extends Page {
+  readonly keys: readonly SessionKey[];
 }
 
 export interface SessionSummary {

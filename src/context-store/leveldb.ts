@@ -8,11 +8,11 @@ import type {
   AppendOptions,
   ContextStore,
   ErasedPage,
+  KeyPage,
   RecordListener,
   RemovalListener,
   SessionPage,
   SessionQuery,
-  SessionSummary,
   SharedContexts,
   StoredSession,
   StoreStatus,
@@ -29,7 +29,7 @@ import type { Resealing } from './leveldb/resealing.ts';
 import { decodeRow } from './leveldb/row-codec.ts';
 import type { SessionChanges } from './leveldb/session-changes.ts';
 import { readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './leveldb/tables.ts';
-import { summaryOf } from './session-row.ts';
+import { isThere, type SessionRow, summaryOf } from './session-row.ts';
 import { LIST_LIMIT_MAX, LIST_ROWS_MAX } from './store-limits.ts';
 
 export interface LevelStoreOptions {
@@ -139,19 +139,29 @@ export class LevelContextStore implements ContextStore {
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {
-    return this.#level.read(async (tables) => {
-      const sessions: SessionSummary[] = [];
+    const { shown: sessions, next } = await this.#page(query, (key, row) => summaryOf(key, row, query.nowMs));
+    return { sessions, next };
+  }
+
+  async keys(query: SessionQuery): Promise<KeyPage> {
+    const { shown: keys, next } = await this.#page(query, (key, row) => (isThere(row, query.nowMs) ? key : undefined));
+    return { keys, next };
+  }
+
+  #page<T>(query: SessionQuery, show: (key: SessionKey, row: SessionRow) => T | undefined) {
+    return this.#level.read(async (tables): Promise<{ shown: T[]; next: SessionKey | undefined }> => {
+      const shown: T[] = [];
       const limit = Math.min(query.limit, LIST_LIMIT_MAX);
       let [looked, last]: [number, SessionKey | undefined] = [0, undefined];
       for await (const { key: inTable, value } of tables.sessions.entries(rangeOf(query))) {
         const key = sessionKeyFrom(inTable);
-        if (sessions.length === limit || looked === LIST_ROWS_MAX) return { sessions, next: last };
+        if (shown.length === limit || looked === LIST_ROWS_MAX) return { shown, next: last };
         const row = decodeRow(value) ?? (await readRow(tables, key));
-        const summary = row && summaryOf(key, row, query.nowMs);
-        if (summary !== undefined) sessions.push(summary);
+        const one = row && show(key, row);
+        if (one !== undefined) shown.push(one);
         [looked, last] = [looked + 1, key];
       }
-      return { sessions, next: undefined };
+      return { shown, next: undefined };
     });
   }
 

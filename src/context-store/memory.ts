@@ -15,6 +15,7 @@ import type {
   AppendOptions,
   ContextStore,
   ErasedPage,
+  KeyPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -25,7 +26,15 @@ import type {
 import type { ConversationIndex } from './conversation-index.ts';
 import { ConversationPlaces } from './conversation-places.ts';
 import { ErasureMarks } from './erasure-marks.ts';
-import { isExpired, refuseLateTurn, refuseOrphan, rowWith, type SessionRow, summaryOf } from './session-row.ts';
+import {
+  isExpired,
+  isThere,
+  refuseLateTurn,
+  refuseOrphan,
+  rowWith,
+  type SessionRow,
+  summaryOf,
+} from './session-row.ts';
 import {
   EVICTION_TARGET,
   LIST_LIMIT_MAX,
@@ -113,17 +122,26 @@ class MemoryStore implements ContextStore {
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {
+    const { shown, next } = this.#page(query, ({ mode }) => mode !== undefined);
+    return { sessions: shown.flatMap(({ key, row }) => summaryOf(key, row, query.nowMs) ?? []), next };
+  }
+
+  async keys(query: SessionQuery): Promise<KeyPage> {
+    const { shown, next } = this.#page(query, () => true);
+    return { keys: shown.map(({ key }) => key), next };
+  }
+
+  #page(query: SessionQuery, shows: (row: SessionRow) => boolean) {
     this.#assertOpen();
     const limit = Math.min(query.limit, LIST_LIMIT_MAX);
     const following = [...this.#sessions.values()]
       .filter(({ key }) => key.keygroup === query.keygroup)
       .filter(({ key }) => query.userId === undefined || key.userId === query.userId)
       .filter(({ key }) => query.after === undefined || inKeyOrder(query.after, key) < 0)
-      .map(({ key, row }) => summaryOf(key, row, query.nowMs))
-      .filter((summary) => summary !== undefined)
+      .filter(({ row }) => isThere(row, query.nowMs) && shows(row))
       .sort((a, b) => inKeyOrder(a.key, b.key));
-    const sessions = following.slice(0, limit);
-    return { sessions, next: following.length > limit ? sessions.at(-1)?.key : undefined };
+    const shown = following.slice(0, limit);
+    return { shown, next: following.length > limit ? shown.at(-1)?.key : undefined };
   }
 
   async expire(nowMs: number, only?: SessionKey): Promise<number> {

@@ -70,9 +70,14 @@ export function isExpired(row: SessionRow, nowMs: number): boolean {
   return row.expiresAtMs <= nowMs;
 }
 
-/** `undefined` for what a list does not show: deleted and expired sessions. */
+/** Neither deleted nor expired. */
+export function isThere(row: SessionRow, nowMs: number): boolean {
+  return !row.deleted && !isExpired(row, nowMs);
+}
+
+/** `undefined` for what a list does not show: deleted and expired sessions, and those in which nothing was answered. */
 export function summaryOf(key: SessionKey, row: SessionRow, nowMs: number): SessionSummary | undefined {
-  if (row.deleted || row.mode === undefined || isExpired(row, nowMs)) return undefined;
+  if (row.mode === undefined || !isThere(row, nowMs)) return undefined;
   const { turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs } = row;
   return { key, turns, mode, bytes, createdAtMs, updatedAtMs, expiresAtMs };
 }

@@ -19,6 +19,7 @@ import {
   sealedTombstone,
   sealedTurn,
   sessionKey,
+  turnRecord,
   WRITTEN_AT_MS,
 } from '../../tools/turn-records.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
@@ -519,6 +520,35 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         expect(sessionIds(await listed({ userId: ab, after: sessionKey('3', 'a') }))).toEqual(['1', '2', '3']);
         expect(sessionIds(await listed({ userId: ab, after: sessionKey('1', 'b') }))).toEqual([]);
         expect((await listed({ after: sessionKey('3', 'a'), limit: 1 }))[0]?.key).toEqual(sessionKey('1', 'ab'));
+      });
+
+      const unanswered = (key: SessionKey, expiresAtMs?: number) =>
+        sealRecord({
+          ...turnRecord({ key, ...(expiresAtMs !== undefined && { expiresAtMs }) }),
+          payload: { mode: 'items', messages: [] },
+        });
+
+      async function expectKeys(): Promise<void> {
+        const query = { keygroup: KEYGROUP, userId: sessionKey().userId, nowMs: NOW_MS + 2 * HOUR_MS };
+        const first = await store.keys({ ...query, limit: 2 });
+        expect(first).toEqual({ keys: [sessionKey('a'), sessionKey('b')], next: sessionKey('b') });
+        const second = await store.keys({ ...query, limit: 2, after: first.next });
+        expect(second).toEqual({ keys: [sessionKey('c')], next: undefined });
+        expect(sessionIds(await listed({ nowMs: query.nowMs, userId: query.userId }))).toEqual(['b']);
+      }
+
+      test('shows no session in which nothing was answered; its key is found all the same, until it is deleted or over', async () => {
+        await appendAll([
+          unanswered(sessionKey('a')),
+          sealedTurn({ key: sessionKey('b') }),
+          unanswered(sessionKey('c')),
+        ]);
+        await appendAll(['deleted', 'e'].map((id) => unanswered(sessionKey(id), NOW_MS + HOUR_MS)));
+        await appendAll([unanswered(sessionKey('a', 'v')), sealedTombstone({ key: sessionKey('deleted') })]);
+        await expectKeys();
+        if (!options.persistent) return;
+        await reopen();
+        await expectKeys();
       });
 
       test('begins after a session that is no more', async () => {

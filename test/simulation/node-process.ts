@@ -121,6 +121,7 @@ export class NodeProcess {
         return stored;
       },
       list: (query) => inner.list(query),
+      keys: (query) => inner.keys(query),
       expire: (...args) => inner.expire(...args),
       erasures: inner.erasures,
       erase: (...args) => inner.erase(...args),

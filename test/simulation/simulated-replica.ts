@@ -102,6 +102,10 @@ export class SimulatedReplica implements ContextStore {
     return this.#inner.list(query);
   }
 
+  keys(query: SessionQuery) {
+    return this.#inner.keys(query);
+  }
+
   expire(nowMs: number, only?: SessionKey) {
     return this.#inner.expire(nowMs, only);
   }

@@ -27,6 +27,29 @@ import { ProbedFetchingStore, ProbedReplica, ProbedSharingStore, ProbedStore } f
 /** The node's options, and the default mode of its one model. */
 type RigNodeOptions = NodeOptions & { readonly defaultMode: ContextMode };
 
+/** A small node on its own. */
+export const RIG_NODE_OPTIONS: RigNodeOptions = {
+  nodeId: 'node-1' as NodeId,
+  incarnation: '0000000a' as Incarnation,
+  defaultMode: 'tokenized',
+  turnGate: 'event',
+  turnGateRetriesMax: 3,
+  turnGateBackoffMs: 10,
+  ttlSeconds: 3600,
+  ttlSecondsMax: 86_400,
+  sessionQueueMax: 32,
+  turnsInFlightMax: 1024,
+  contextCacheBytes: 16 * 1024 * 1024,
+  replyTokensDefault: 256,
+  replyTokensMax: 1024,
+  finishAbandonedMs: 60_000,
+  arbiterWaitMs: 50,
+  warming: 'off',
+  warmingChancePercent: 40,
+  warmingIdsPerSecond: undefined,
+  warmingKvBytes: undefined,
+};
+
 export interface RigOptions {
   readonly options?: Partial<RigNodeOptions>;
   readonly scripted?: ScriptedOptions;
@@ -172,28 +195,7 @@ async function rigOver<Store extends ProbedStore>(
     store: storeIn(environment),
     template,
     metrics,
-    options: {
-      nodeId: 'node-1' as NodeId,
-      incarnation: '0000000a' as Incarnation,
-      defaultMode: 'tokenized',
-      turnGate: 'event',
-      turnGateRetriesMax: 3,
-      turnGateBackoffMs: 10,
-      ttlSeconds: 3600,
-      ttlSecondsMax: 86_400,
-      sessionQueueMax: 32,
-      turnsInFlightMax: 1024,
-      contextCacheBytes: 16 * 1024 * 1024,
-      replyTokensDefault: 256,
-      replyTokensMax: 1024,
-      finishAbandonedMs: 60_000,
-      arbiterWaitMs: 50,
-      warming: 'off',
-      warmingChancePercent: 40,
-      warmingIdsPerSecond: undefined,
-      warmingKvBytes: undefined,
-      ...options,
-    },
+    options: { ...RIG_NODE_OPTIONS, ...options },
   });
 }
 

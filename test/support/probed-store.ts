@@ -114,6 +114,10 @@ export class ProbedStore implements ContextStore {
     return this.#inner.list(query);
   }
 
+  keys(query: SessionQuery) {
+    return this.#inner.keys(query);
+  }
+
   expire(nowMs: number, only?: SessionKey): Promise<number> {
     return this.#inner.expire(nowMs, only);
   }

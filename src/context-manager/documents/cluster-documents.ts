@@ -101,13 +101,13 @@ export class ClusterDocuments {
     const { records } = this.#parts;
     let after: SessionKey | undefined;
     do {
-      const page = await records.list({
+      const page = await records.keys({
         keygroup: DOCUMENTS_KEYGROUP,
         userId: userOf(kind),
         after,
         limit: PAGE_DOCUMENTS,
       });
-      for (const { key } of page.sessions) {
+      for (const key of page.keys) {
         const { history } = await records.load(key);
         yield { id: key.sessionId, versions: versionsOf(history), expiresAtMs: history.expiresAtMs };
       }

@@ -1,6 +1,7 @@
 import type {
   ContextStore,
   ErasedPage,
+  KeyPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -84,6 +85,11 @@ export class SessionRecords {
   /** A page of the sessions that are not over; see {@link ContextStore.list}. */
   list(query: Omit<SessionQuery, 'nowMs'>): Promise<SessionPage> {
     return this.#store.list({ ...query, nowMs: this.lifetimes.overUpTo(this.#time.endedUpToMs) });
+  }
+
+  /** The same of keys, also of what is no conversation; see {@link ContextStore.keys}. */
+  keys(query: Omit<SessionQuery, 'nowMs'>): Promise<KeyPage> {
+    return this.#store.keys({ ...query, nowMs: this.lifetimes.overUpTo(this.#time.endedUpToMs) });
   }
 
   /**

@@ -8,6 +8,7 @@ import { pause } from '../../waiting/pause.ts';
 import type {
   ContextStore,
   ErasedPage,
+  KeyPage,
   RecordListener,
   RemovalListener,
   SessionPage,
@@ -152,6 +153,10 @@ export abstract class SharedReplica implements ContextStore {
 
   list(query: SessionQuery): Promise<SessionPage> {
     return this.replica.list(query);
+  }
+
+  keys(query: SessionQuery): Promise<KeyPage> {
+    return this.replica.keys(query);
   }
 
   expire(...args: Parameters<ReplicaStore['expire']>): Promise<number> {
