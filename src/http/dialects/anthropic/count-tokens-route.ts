@@ -1,15 +1,19 @@
 import { Type } from 'typebox';
 import { clientSidePrompt } from '../../../context-manager/modes/client-side.ts';
+import { openedWith } from '../../../context-manager/turn/turn.ts';
 import type { AppParts } from '../../app-parts.ts';
+import { clientGone } from '../../client-gone.ts';
 import { requireKnown } from '../../parameters.ts';
-import { OF_A_MODEL } from '../../possible-errors.ts';
+import { OF_A_TURN } from '../../possible-errors.ts';
 import type { TypedApp } from '../../typed-app.ts';
-import { conversationOf } from './conversation.ts';
+import { messageRequest } from './message-request.ts';
 import { COUNT_PARAMETERS, CountTokensBody } from './messages-body.ts';
-import { formOf, preambleOf } from './tools.ts';
 
-/** How long the prompt of a conversation is, rendered anew; nothing is stored. */
-export function countTokensRoute(app: TypedApp, { models }: AppParts): void {
+/**
+ * How long the prompt of a conversation is that opens a session, under what the node and its user put before it, as its message would be; of
+ * one that is not kept, what the client sends. Nothing is stored.
+ */
+export function countTokensRoute(app: TypedApp, { models, options }: AppParts): void {
   app.post(
     '/count_tokens',
     {
@@ -21,20 +25,18 @@ export function countTokensRoute(app: TypedApp, { models }: AppParts): void {
         response: {
           200: Type.Object({ input_tokens: Type.Integer({ minimum: 0 }) }, { title: 'AnthropicTokenCount' }),
         },
-        errors: [...OF_A_MODEL, 'unsupported_parameter', 'mode_unavailable', 'context_overflow'],
+        errors: OF_A_TURN,
       },
     },
-    async ({ body }) => {
+    async ({ body, principal }, reply) => {
       requireKnown(body, COUNT_PARAMETERS);
-      const conversation = conversationOf(body);
-      const preamble = preambleOf(body);
-      formOf(body);
-      const request = {
-        ...{ prompt: { conversation }, maxTokens: undefined, stop: [], sampling: {}, stream: false },
-        ...(preamble !== undefined && { preamble }),
-      };
-      const { ids } = await clientSidePrompt(request, models.find(body.model));
-      return { input_tokens: ids.length };
+      const { kind, request } = messageRequest({ ...body, max_tokens: 1 }, principal, options);
+      const model = models.find(body.model);
+      if (kind === 'forward') return { input_tokens: (await clientSidePrompt(request, model)).ids.length };
+      const { history, messages } = openedWith(request.messages);
+      const place = { opens: true, history, drawn: true } as const;
+      const opening = { ...request, sessionId: undefined, place, messages };
+      return { input_tokens: await model.contextManager.count(opening, clientGone(reply)) };
     },
   );
 }

@@ -52,6 +52,20 @@ const PromptFields = {
   tools: Type.Optional(Type.Array(Tool, { maxItems: TOOLS_MAX })),
   tool_choice: Type.Optional(ToolChoice),
   cache_control: Type.Optional(Type.Unknown({ description: 'Not looked at: the cache follows the conversation.' })),
+  metadata: Type.Optional(
+    Type.Object(
+      {
+        user_id: Type.Optional(
+          Type.Union([userId({ description: 'Whose conversation it is; default `anonymous`.' }), Type.Null()]),
+        ),
+      },
+      { additionalProperties: false },
+    ),
+  ),
+  store: Type.Optional(
+    Type.Boolean({ description: 'False: nothing is written, and the conversation cannot be gone on from.' }),
+  ),
+  layers: TurnOptions.layers,
 };
 
 /** Anthropic's create, and what of DisCEdge's turns a client may say beside it. */
@@ -68,20 +82,7 @@ export const MessagesBody = Type.Object(
     temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     top_p: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     top_k: Type.Optional(Type.Integer({ minimum: 0 })),
-    metadata: Type.Optional(
-      Type.Object(
-        {
-          user_id: Type.Optional(
-            Type.Union([userId({ description: 'Whose conversation it is; default `anonymous`.' }), Type.Null()]),
-          ),
-        },
-        { additionalProperties: false },
-      ),
-    ),
     service_tier: Type.Optional(choice(['auto', 'standard_only'])),
-    store: Type.Optional(
-      Type.Boolean({ description: 'False: nothing is written, and the conversation cannot be gone on from.' }),
-    ),
     ...TurnOptions,
   },
   { additionalProperties: true, title: 'AnthropicMessagesRequest' },

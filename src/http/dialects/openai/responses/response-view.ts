@@ -1,5 +1,7 @@
 import { Type } from 'typebox';
+import type { ToldLayers } from '../../../../context-manager/layers/told-layers.ts';
 import type { Preamble } from '../../../../domain/record/preamble.ts';
+import { LayersTold, layersTold } from '../../../layers-told.ts';
 import type { ItemView } from './item-views.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
@@ -19,6 +21,8 @@ export interface ResponseState {
   readonly output: readonly ItemView[];
   readonly usage: ResponseUsage | undefined;
   readonly error: { readonly code: string; readonly message: string } | undefined;
+  /** Known where it was answered just now, and of no record. */
+  readonly layers?: ToldLayers | undefined;
 }
 
 export interface ResponseUsage {
@@ -70,6 +74,7 @@ export const ResponseReply = Type.Object(
     model: Type.String(),
     output: Type.Array(Item),
     usage: Type.Union([ResponseUsageView, Type.Null()]),
+    discedge: Type.Optional(Type.Object({ layers: LayersTold }, { title: 'ResponseLayers' })),
   },
   { additionalProperties: true, title: 'Response' },
 );
@@ -81,6 +86,7 @@ export const ResponseEvent = Type.Object(
 
 export function responseView(state: ResponseState) {
   const { status, preamble, output, said, usage } = state;
+  const layers = layersTold(state.layers);
   const shown = Object.entries(SHOWN_DEFAULTS).map(([name, usual]) => [name, said[name] ?? usual]);
   return {
     id: state.id,
@@ -102,6 +108,7 @@ export function responseView(state: ResponseState) {
     })),
     service_tier: 'default',
     usage: usage === undefined ? null : responseUsage(usage),
+    ...(layers !== undefined && { discedge: { layers } }),
   };
 }
 
