@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
+import { DOCUMENTS_KEYGROUP, ownerOf } from '../../domain/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
 import { EXTENSION_BYTES_MAX } from '../../domain/record/extensions.ts';
@@ -23,6 +23,13 @@ export interface ClusterDocumentsParts {
   readonly environment: Pick<Environment, 'clock' | 'logger'>;
 }
 
+export interface PutOptions {
+  /** How long it lives; left out: as long as any session may. */
+  readonly livesMs?: number;
+  /** The latest {@link ClusterDocuments.erasure} when the content was read, or came; left out: now. */
+  readonly erasure?: number;
+}
+
 export interface ClusterDocument {
   readonly id: string;
   readonly versions: readonly Uint8Array[];
@@ -41,29 +48,28 @@ export class ClusterDocuments {
   }
 
   /**
-   * Adds a version; durable here when it resolves. It lives for `livesMs`, as long as any session may where that is left out,
-   * unless it is put again. Throws
-   * RangeError for more than {@link DOCUMENT_BYTES_MAX}, and what the store throws.
+   * Adds a version; durable here when it resolves. It lives for `livesMs`, unless it is put again. Throws RangeError for more than
+   * {@link DOCUMENT_BYTES_MAX}, `session_deleted` where the user that it is about has been erased after `erasure`, and what the
+   * store throws.
    */
-  async put(
-    kind: DocumentKind,
-    id: string,
-    content: Uint8Array,
-    { livesMs = this.#parts.options.ttlSecondsMax * 1000 }: { readonly livesMs?: number } = {},
-  ): Promise<void> {
+  async put(kind: DocumentKind, id: string, content: Uint8Array, options: PutOptions = {}): Promise<void> {
+    const { livesMs = this.#parts.options.ttlSecondsMax * 1000, erasure = this.erasure(kind, id) } = options;
     if (content.length > DOCUMENT_BYTES_MAX) throw new RangeError(`a document of ${content.length} bytes`);
-    const { records, options, environment } = this.#parts;
+    const { records, environment } = this.#parts;
+    const { nodeId, incarnation } = this.#parts.options;
     const key = keyOf(kind, id);
     const { history, deleted } = await records.load(key);
     if (deleted) throw new DiscedgeError('session_deleted', `the ${kind} ${id} has been deleted`);
+    if (this.erasure(kind, id) !== erasure)
+      throw new DiscedgeError('session_deleted', 'everything of this user was erased meanwhile');
     const before = history.line().at(-1);
     const turn = ((before?.record.turn ?? 0) + 1) as TurnNumber;
     const writtenAtMs = environment.clock.now();
     await records.write({
       kind: 'turn',
       ...key,
-      origin: options.nodeId,
-      incarnation: options.incarnation,
+      origin: nodeId,
+      incarnation,
       writtenAtMs,
       expiresAtMs: writtenAtMs + livesMs,
       turn,
@@ -75,6 +81,12 @@ export class ClusterDocuments {
       payload: { mode: 'items', messages: [] },
       extensions: new Map([[EXTENSION, content], ...(records.marksFor(key, before?.record).extensions ?? [])]),
     });
+  }
+
+  /** Which erasure is the latest here of the user that a document is about; 0: none, or it is about no user. */
+  erasure(kind: DocumentKind, id: string): number {
+    const userId = ownerOf(keyOf(kind, id));
+    return userId === undefined ? 0 : this.#parts.records.erasures.latest(userId);
   }
 
   /** All versions of a document that are here; none where there is no such document. */

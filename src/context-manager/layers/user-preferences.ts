@@ -78,18 +78,21 @@ export class UserPreferences {
 
   /**
    * Sets them, or takes them away with `undefined`; durable here when it resolves, and on their way to all nodes. With `expected`
-   * only where that is still the version here: throws `version_conflict` otherwise. Throws what the store throws.
+   * only where that is still the version here: throws `version_conflict` otherwise. Throws `session_deleted` where the user is erased
+   * meanwhile, and what the store throws.
    */
   put(
     userId: UserId,
     preferences: Preferences | undefined,
     { expected }: { readonly expected?: number | undefined } = {},
   ): Promise<StoredPreferences> {
+    const { documents } = this.#parts;
+    const erasure = documents.erasure(KIND, userId);
     return this.#inTurn.run(async () => {
       const { version } = await this.get(userId);
       if (expected !== undefined && version !== expected) throw conflict(version);
       const stored = { preferences, version: version + 1 };
-      await this.#parts.documents.put(KIND, userId, Buffer.from(JSON.stringify(stored)));
+      await documents.put(KIND, userId, Buffer.from(JSON.stringify(stored)), { erasure });
       return stored;
     });
   }
@@ -118,6 +121,7 @@ export class UserPreferences {
 
   async #readLayer(userId: UserId, isCurrent: () => boolean): Promise<Layer | undefined> {
     const { documents, stampOf, clock, documentMs, logger } = this.#parts;
+    const erasure = documents.erasure(KIND, userId);
     const found = await this.#find(userId);
     const preferences = found?.stored.preferences;
     const layer = preferences === undefined ? undefined : layerOf('preferences', textOf(preferences), stampOf);
@@ -125,7 +129,7 @@ export class UserPreferences {
     // Past half its life it is put again, by whichever node then has a turn of the user.
     if (isCurrent()) this.#remember(userId, { layer, untilMs: nowMs + documentMs / 4 });
     if (found !== undefined && layer !== undefined && found.expiresAtMs < nowMs + documentMs / 2) {
-      const again = documents.put(KIND, userId, found.content);
+      const again = documents.put(KIND, userId, found.content, { erasure });
       again.catch((error: unknown) => logger.warn('preferences_not_prolonged', {}, error));
     }
     return layer;

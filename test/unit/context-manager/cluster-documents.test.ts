@@ -14,7 +14,7 @@ import { SharedKeys } from '../../../src/edge-node/share-keys.ts';
 import { nodeTimeOver, timedEnvironment } from '../../../src/edge-node/timed-environment.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
-import { RIG_NODE_OPTIONS } from '../../support/context-manager-rig.ts';
+import { contextManagerRig, RIG_NODE_OPTIONS } from '../../support/context-manager-rig.ts';
 
 const ADA = 'ada' as UserId;
 const DAY_MS = 24 * 3_600_000;
@@ -94,5 +94,38 @@ describe.each(['leveldb', 'memory'])('documents in %s', (kind) => {
     await restart();
     await node.preferences.start();
     expect(await node.preferences.layer(ADA)).toBeDefined();
+  });
+});
+
+describe('a document about a user who is erased meanwhile', () => {
+  const now = { waitMs: 0, signal: new AbortController().signal };
+  const erased = { code: 'session_deleted' };
+
+  it('is not stored, wherever the erasure overtakes it; one that comes after it is', async () => {
+    const rig = await contextManagerRig();
+    for (const where of ['read', 'answer', 'append'] as const) {
+      const hold = rig.store.hold(where);
+      const overtaken = rig.node.preferences.put(ADA, 'Call me Ada.').catch((error: unknown) => error);
+      await hold.entered;
+      await rig.node.erasures.erase(ADA, now);
+      hold.release();
+      expect(await overtaken, where).toMatchObject(erased);
+      expect(await rig.node.preferences.get(ADA), where).toMatchObject({ preferences: undefined });
+      rig.restart();
+    }
+    await rig.node.preferences.put(ADA, 'Call me Eve.');
+    expect(await rig.node.preferences.get(ADA)).toEqual({ preferences: 'Call me Eve.', version: 1 });
+  });
+
+  it('cannot be put again as it was read before, not even after what was put anew', async () => {
+    const { node } = await contextManagerRig();
+    const erasure = node.documents.erasure('user-preferences', ADA);
+    const again = () => node.documents.put('user-preferences', ADA, Uint8Array.of(1), { erasure });
+    await again();
+    await node.erasures.erase(ADA, now);
+    await expect(again()).rejects.toMatchObject(erased);
+    await node.preferences.put(ADA, 'Anew.');
+    await expect(again()).rejects.toMatchObject(erased);
+    expect(await node.documents.versions('user-preferences', ADA)).toHaveLength(1);
   });
 });
