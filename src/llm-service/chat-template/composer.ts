@@ -5,9 +5,9 @@ import type { Continuation, Conversation, ConversationTurn, NextTurn } from './c
 import { type ConversationOutline, INSTRUCTIONS_MARK, SYSTEM_MARK, type TurnOutline } from './conversation-form.ts';
 import { type WindowRule, windowStart } from './conversation-window.ts';
 import { FormLeads } from './form-leads.ts';
-import { type ContentStyle, type PieceTokenizer, startsWith } from './piece-tokenizer.ts';
+import { type ContentStyle, type KnownPieces, type PieceTokenizer, startsWith } from './piece-tokenizer.ts';
 import { type PromptPreamble, sameIds, samePreamble, type ToolList } from './prompt-preamble.ts';
-import { fillForm, fillSegment, type StandingContents, standing, type TurnSegment } from './segment-shape.ts';
+import { fillForm, fillSegment, standing, type TurnSegment } from './segment-shape.ts';
 import { ShapeCache } from './shape-cache.ts';
 import { saysInstructions, standingUnder } from './standing-contents.ts';
 import type { TemplateFacts } from './template-classes.ts';
@@ -34,6 +34,8 @@ export class Composer {
   readonly #shapes: TurnShapes;
   readonly #openings: ShapeCache<OpeningShape>;
   readonly #continuations: ShapeCache<NextShape>;
+  /** Messages of prompts with layers, for their record, which is composed without: they are tokenized once. */
+  readonly #said = new WeakMap<readonly TemplateMessage[], KnownPieces>();
 
   constructor(parts: ComposerParts) {
     this.#parts = parts;
@@ -46,7 +48,7 @@ export class Composer {
   async open(messages: readonly TemplateMessage[], preamble: PromptPreamble): Promise<TurnSegment> {
     const { segment } = await this.#opening(messages.map(outlineOf), preamble);
     const before = standingUnder(preamble, messages[0]?.role === 'system' ? [] : undefined);
-    return this.#fill(segment, messages, { skip: 0, before });
+    return this.#fill(segment, messages, { skip: 0, before, known: this.#known(messages, preamble) });
   }
 
   async goOn(
@@ -58,7 +60,8 @@ export class Composer {
     const { shape, ...under } = await this.#next(conversation, asked, policy);
     const { turns, system } = conversation;
     const skip = skipAfter(under.changes.at(-1)?.reply ?? turns.at(-1)?.replyIds, shape.end);
-    const segment = await this.#fill(shape.segment, messages, { skip, before: standingUnder(preamble, system) });
+    const [before, known] = [standingUnder(preamble, system), this.#known(messages, preamble)];
+    const segment = await this.#fill(shape.segment, messages, { skip, before, known });
     return { ...under, segment };
   }
 
@@ -188,10 +191,16 @@ export class Composer {
   #fill(
     segment: OpeningShape['segment'],
     messages: readonly TemplateMessage[],
-    { skip, before }: { readonly skip: number; readonly before: StandingContents },
+    filling: Pick<Parameters<typeof fillSegment>[2], 'skip' | 'before' | 'known'>,
   ): Promise<TurnSegment> {
     const { pieces, facts } = this.#parts;
-    return fillSegment(segment, messages, { pieces, calls: facts.calls, skip, before });
+    return fillSegment(segment, messages, { pieces, calls: facts.calls, ...filling });
+  }
+
+  #known(messages: readonly TemplateMessage[], { layers }: PromptPreamble): KnownPieces | undefined {
+    const known = this.#said.get(messages) ?? (layers && new Map());
+    if (known !== undefined) this.#said.set(messages, known);
+    return known;
   }
 }
 

@@ -18,6 +18,15 @@ export interface Seam {
   readonly style: ContentStyle;
 }
 
+/** A content, and how it is to be tokenized. */
+export interface AskedPiece {
+  readonly texts: readonly WrittenText[];
+  readonly style: ContentStyle;
+}
+
+/** Contents that were tokenized, by what they are. */
+export type KnownPieces = Map<string, Promise<TokenSequence>>;
+
 /** Literals of one template are few; raw mode adds those that carry a message's outer white space. */
 const SEAMS_MAX = 256;
 /** Tokenize calls under way at once: with a llama-server each is an HTTP request. */
@@ -90,14 +99,23 @@ export class PieceTokenizer {
     return isTemplate ? this.literal(text, 'after-text') : this.content(text, style);
   }
 
-  /** {@link written} of many, in order, a few at a time. */
-  async contents(pieces: readonly { texts: readonly WrittenText[]; style: ContentStyle }[]): Promise<TokenSequence[]> {
+  /** {@link written} of many, in order, a few at a time; with `known` none that is in there, and the others are from then on. */
+  async contents(pieces: readonly AskedPiece[], known?: KnownPieces): Promise<TokenSequence[]> {
+    const idsOf = (piece: AskedPiece) =>
+      known === undefined ? this.written(piece.texts, piece.style) : this.#once(piece, known);
     const all: TokenSequence[] = [];
     for (let i = 0; i < pieces.length; i += TOKENIZE_PARALLEL) {
       const some = pieces.slice(i, i + TOKENIZE_PARALLEL);
-      all.push(...(await Promise.all(some.map(({ texts, style }) => this.written(texts, style)))));
+      all.push(...(await Promise.all(some.map(idsOf))));
     }
     return all;
+  }
+
+  #once({ texts, style }: AskedPiece, known: KnownPieces): Promise<TokenSequence> {
+    const key = JSON.stringify([style, texts]);
+    const ids = known.get(key) ?? this.written(texts, style);
+    known.set(key, ids);
+    return ids;
   }
 
   /** Takes the first way of cutting literal and content apart that gives the ids of both together. */

@@ -3,7 +3,7 @@ import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } fr
 import type { CallSyntax } from './call-syntax.ts';
 import { callTexts } from './call-texts.ts';
 import { INSTRUCTIONS_MARK, type MessageOutline, SYSTEM_MARK, type TurnForm } from './conversation-form.ts';
-import type { ContentStyle, PieceTokenizer, Place } from './piece-tokenizer.ts';
+import type { ContentStyle, KnownPieces, PieceTokenizer, Place } from './piece-tokenizer.ts';
 import type { TemplateMessage } from './template-message.ts';
 import type { TextEnds } from './text-ends.ts';
 
@@ -101,6 +101,8 @@ export async function fillSegment(
     readonly calls: CallSyntax | undefined;
     readonly skip: number;
     readonly before: StandingContents;
+    /** The messages' contents, as far as they are tokenized. */
+    readonly known: KnownPieces | undefined;
   },
 ): Promise<TurnSegment> {
   const { pieces, calls, before } = options;
@@ -113,7 +115,7 @@ export async function fillSegment(
     return [{ message, texts: [{ text: (ends[message] as TextEnds).removedFrom(said.content) }], style }];
   });
   const tokenized = outlines.map((): TokenSequence[] => []);
-  for (const [piece, ids] of (await pieces.contents(asked)).entries())
+  for (const [piece, ids] of (await pieces.contents(asked, options.known)).entries())
     tokenized[asked[piece]?.message as number]?.push(ids);
   const leads = form.marks.map((mark) => (mark === SYSTEM_MARK ? (before.systemLead ?? []) : []));
   const contents = own.map((message, index) => {

@@ -10,8 +10,10 @@ import { tokenizedPayload } from '../../../src/context-manager/modes/written-tur
 import type { LayerName } from '../../../src/domain/record/layer-stamps.ts';
 import type { TextMessage } from '../../../src/domain/record/turn-record.ts';
 import { commonPrefixLength, type TokenId } from '../../../src/domain/token-sequence.ts';
+import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';
+import type { Vocabulary } from '../../../src/llm-service/llm-service.ts';
 import { FAMILIES, type TemplateFamily } from '../../support/chat-templates/families.ts';
-import { messageOf, replyAfter, thinks, writtenBy } from '../../support/chat-templates/replies.ts';
+import { messageOf, NOW, replyAfter, thinks, writtenBy } from '../../support/chat-templates/replies.ts';
 import { type ComposedModel, ComposedSession, composedModel } from '../../support/composed-session.ts';
 
 const RUNS = { numRuns: 12 };
@@ -133,6 +135,30 @@ describe.each(FAMILIES.map((family) => [family.name, family] as const))('%s', (_
       }),
       RUNS,
     );
+  });
+
+  test('what is new is tokenized once', async () => {
+    const model = await compiled(family);
+    if (!model.template.takesSystem) return;
+    const asked: string[] = [];
+    const { description, ...vocabulary } = model.vocabulary;
+    const tokenize: Vocabulary['tokenize'] = (text, how) => {
+      asked.push(text);
+      return model.tokenizer.tokenize(text, how);
+    };
+    const template = await compileChatTemplate(description, tokenize, { now: () => NOW });
+    const session = new ComposedSession({ ...model, template, vocabulary: { ...vocabulary, description, tokenize } });
+    const before = [DEPLOYMENT, REGIONS[0], PREFERENCES[0] as Layer];
+    const messages: TextMessage[] = [];
+    for (let turn = 1; turn <= 3; turn++) {
+      const added = [user(`question ${turn}`)];
+      messages.push(...added);
+      asked.length = 0;
+      const built = await session.build(added, { layers: before });
+      expect(asked.filter((text) => text.includes('question'))).toHaveLength(1);
+      await built.written(replyAfter(family, messages, { answer: `answer ${turn}` }));
+      messages.push(messageOf(family, { answer: `answer ${turn}` }));
+    }
   });
 
   test('layers stay when the oldest turns are left out', async () => {
