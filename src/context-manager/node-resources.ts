@@ -21,6 +21,7 @@ import { SessionQueue } from './turn/session-queue.ts';
 import { TurnMetrics } from './turn/turn-metrics.ts';
 import { WriteConcerns } from './turn/write-concerns.ts';
 import { Erasures } from './users/erasures.ts';
+import type { LearnedMovement } from './warmer/learned-movement.ts';
 
 export interface NodeResourcesParts {
   readonly store: ContextStore;
@@ -32,6 +33,8 @@ export interface NodeResourcesParts {
   readonly isRestart?: boolean;
   /** Tells texts of layers apart, at all nodes of a cluster alike; left out: at this one, until it ends. */
   readonly stampOf?: StampOf;
+  /** What an earlier process learned of where turns are taken; left out: nothing. */
+  readonly movementBefore?: ReadonlyMap<KeygroupId, LearnedMovement>;
 }
 
 /**
@@ -55,11 +58,13 @@ export class NodeResources {
   readonly documents: ClusterDocuments;
   readonly erasures: Erasures;
   readonly preferences: UserPreferences;
+  readonly movementBefore: ReadonlyMap<KeygroupId, LearnedMovement>;
   readonly #endGate: () => void;
   readonly #closers: Array<() => void> = [];
 
-  constructor({ store, environment, time, options, isRestart = false, stampOf }: NodeResourcesParts) {
+  constructor({ store, environment, time, options, isRestart = false, stampOf, ...parts }: NodeResourcesParts) {
     const { clock } = environment;
+    this.movementBefore = parts.movementBefore ?? new Map();
     this.environment = environment;
     this.time = time;
     this.options = options;

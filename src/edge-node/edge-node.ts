@@ -24,6 +24,7 @@ import { Closing } from './closing.ts';
 import { exposeEngines } from './engine-metrics.ts';
 import { forgetRemovedSessions } from './forget-removed-sessions.ts';
 import { keepTime } from './keep-time.ts';
+import { keepMovement, type MovementByKeygroup, readMovement } from './kept-movement.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
@@ -120,7 +121,9 @@ async function assemble(
   const nodeOptions = { ...config, incarnation: opened.incarnation };
   const ids = await openSealedIds(config, environment);
   const stampOf = keyedStamps(ids.namingKey);
-  const node = new NodeResources({ store, environment, time, options: nodeOptions, isRestart, stampOf });
+  const movementBefore: MovementByKeygroup = config.store.keepsFiles ? await readMovement(config.dataDir) : new Map();
+  const parts = { store, environment, time, options: nodeOptions, isRestart, stampOf, movementBefore };
+  const node = new NodeResources(parts);
   told.node = node;
   forgetRemovedSessions(served, node.records, environment);
   if (store.sharing !== undefined) closing.later('keys of the cluster', await shareKeys(asked, node));
@@ -134,6 +137,8 @@ async function assemble(
     unserved.map(({ model }) => model),
   );
   exposeWarming(models.all, environment.metrics);
+  const movement = { before: movementBefore, learned: () => movementOf(models.all) };
+  if (config.store.keepsFiles) closing.later('movement', keepMovement(config.dataDir, movement, environment));
   const app = await createApp({
     models,
     node,
@@ -182,6 +187,15 @@ async function assemble(
     },
     close: () => closing.run(),
   };
+}
+
+function movementOf(models: readonly ServedModel[]): MovementByKeygroup {
+  return new Map(
+    models.flatMap(({ keygroup, contextManager }) => {
+      const learned = contextManager.warmer?.learned();
+      return learned === undefined ? [] : [[keygroup, learned] as const];
+    }),
+  );
 }
 
 function servedModel(

@@ -1,5 +1,6 @@
 // Two nodes over real nats-servers, and a client that goes from one to the other: tries to have its context evaluated again
 // where it was evaluated ahead of need. And drafts of a message, with the demo model: tries to have one evaluated twice.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
@@ -77,6 +78,22 @@ describe('a client that goes to another node', () => {
     expect(await found('named')).toBeGreaterThan(400);
     expect(await found('neither')).toBe(0);
   });
+});
+
+test('what a node has learned of movement outlives it, and names nobody', async () => {
+  const natsProgram = (await natsPrograms())[0]?.path as string;
+  const flags = { store: 'nats', natsProgram, natsListen: '127.0.0.1:0', warming: 'predicted' };
+  const after = async (session_id: string): Promise<number> => {
+    const node = await start('a', flags);
+    for (let turn = 1; turn <= 2; turn++) await node.turn({ session_id, turn, prompt: 'Hi.', n_predict: 4 });
+    await node.close();
+    const text = await readFile(join(folder.path, 'a', 'movement.json'), 'utf8');
+    expect(text).not.toContain(session_id);
+    const [learned] = Object.values(JSON.parse(text)) as Json[];
+    return Object.fromEntries(learned.situations).a[0][1];
+  };
+  expect(await after('first-session')).toBe(1);
+  expect(await after('second-session')).toBe(2);
 });
 
 describe('a draft of the next message, with the demo model', () => {

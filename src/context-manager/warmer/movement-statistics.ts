@@ -1,4 +1,5 @@
 import type { NodeId } from '../../domain/identifiers.ts';
+import type { LearnedSituation } from './learned-movement.ts';
 import type { Visit } from './warming-policy.ts';
 
 /** Parts of a day that are told apart, by UTC: mornings are not as evenings. */
@@ -12,6 +13,8 @@ const TURNS_MAX = 512;
 const SITUATIONS_MAX = 2_048;
 /** Nodes that are remembered to have followed one. */
 const FOLLOWERS_MAX = 64;
+/** Of what outlives the node: as many followers, of the situations seen last. */
+const KEPT_FOLLOWERS_MAX = 8_192;
 
 interface Followers {
   turns: number;
@@ -24,6 +27,30 @@ interface Followers {
  */
 export class MovementStatistics {
   readonly #situations = new Map<string, Followers>();
+
+  /** `before`: what an earlier process learned, {@link learned}. */
+  constructor(before: readonly LearnedSituation[] = []) {
+    for (const [situation, turnsByNode] of before.slice(-SITUATIONS_MAX)) {
+      const followers: Followers = { turns: 0, byNode: new Map() };
+      for (const [node, turns] of turnsByNode.slice(-FOLLOWERS_MAX)) {
+        followers.byNode.set(node, turns);
+        followers.turns += turns;
+      }
+      this.#situations.set(situation, followers);
+    }
+  }
+
+  /** The situations seen last, and these at the end. */
+  get learned(): LearnedSituation[] {
+    const learned: LearnedSituation[] = [];
+    let followers = 0;
+    for (const [situation, { byNode }] of [...this.#situations].reverse()) {
+      followers += byNode.size;
+      if (followers > KEPT_FOLLOWERS_MAX) break;
+      learned.push([situation, [...byNode]]);
+    }
+    return learned.reverse();
+  }
 
   /** A turn was taken at `to` after these, oldest first. */
   learn(before: readonly Visit[], to: Visit): void {

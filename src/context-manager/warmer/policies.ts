@@ -1,4 +1,5 @@
 import type { WarmingPolicyName } from '../../domain/warming-policies.ts';
+import type { LearnedMovement } from './learned-movement.ts';
 import { allPolicy } from './policies/all.ts';
 import { hintedPolicy, orHinted } from './policies/hinted.ts';
 import { nearPolicy } from './policies/near.ts';
@@ -9,7 +10,7 @@ import type { NodesInView, WarmingPolicy } from './warming-policy.ts';
 export function policyOf(
   name: WarmingPolicyName,
   nodes: NodesInView,
-  limits: { readonly leastChance: number },
+  options: { readonly leastChance: number; readonly before?: LearnedMovement | undefined },
 ): WarmingPolicy | undefined {
   switch (name) {
     case 'off':
@@ -21,6 +22,6 @@ export function policyOf(
     case 'near':
       return orHinted(nearPolicy(nodes), nodes);
     case 'predicted':
-      return orHinted(predictedPolicy(nodes, limits), nodes);
+      return orHinted(predictedPolicy(nodes, options), nodes);
   }
 }

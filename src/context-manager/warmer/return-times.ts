@@ -1,3 +1,5 @@
+import type { LearnedReturns } from './learned-movement.ts';
+
 /** Times are told apart by powers of two: up to a second, two, four, … up to a year. */
 const CLASSES = 26;
 /** Beyond so many the older ones count half. */
@@ -7,6 +9,17 @@ const TURNS_MAX = 4_096;
 export class ReturnTimes {
   #times: number[] = new Array(CLASSES).fill(0);
   #ends = 0;
+
+  /** `before`: what an earlier process learned, {@link learned}. */
+  constructor(before?: LearnedReturns) {
+    if (before?.times.length !== CLASSES) return;
+    this.#times = [...before.times];
+    this.#ends = before.ends;
+  }
+
+  get learned(): LearnedReturns {
+    return { times: [...this.#times], ends: this.#ends };
+  }
 
   /** A session had its next turn after so long. */
   returned(afterMs: number): void {

@@ -26,7 +26,8 @@ export function startWarmer(
     { keygroup, nodeId },
     { status: () => sharing.status(), monotonic: () => clock.monotonic() },
   );
-  const policy = policyOf(name, nodes, { leastChance: options.warmingChancePercent / 100 });
+  const before = node.movementBefore.get(keygroup);
+  const policy = policyOf(name, nodes, { leastChance: options.warmingChancePercent / 100, before });
   if (policy === undefined) return undefined;
   const warmer = new Warmer({
     warming,

@@ -11,6 +11,7 @@ import type { GenerationUsage, Warming, WarmingStatus, WarmOutcome } from '../..
 import { pause } from '../../waiting/pause.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
+import type { LearnedMovement } from './learned-movement.ts';
 import type { WarmingBudget } from './warming-budget.ts';
 import type { WarmingPlan } from './warming-plan.ts';
 import type { Expected } from './warming-queue.ts';
@@ -89,6 +90,11 @@ export class Warmer {
       handovers: { ...this.#handovers },
       heldBytes: bytesPerToken === undefined ? undefined : Math.round(bytesPerToken * status.heldTokens),
     };
+  }
+
+  /** What has been learned of where turns are taken. */
+  learned(): LearnedMovement | undefined {
+    return this.#parts.plan.learned();
   }
 
   /** The session's client says that its next turn comes here. Cheap, however often it is said. */

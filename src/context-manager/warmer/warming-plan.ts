@@ -1,6 +1,7 @@
 import type { RecordSource } from '../../context-store/context-store.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText, type UserId } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
+import type { LearnedMovement } from './learned-movement.ts';
 import { type SeenTurn, Tracks } from './tracks.ts';
 import type { WarmingPolicy } from './warming-policy.ts';
 import { type Expected, WarmingQueue } from './warming-queue.ts';
@@ -102,6 +103,11 @@ export class WarmingPlan {
     this.#coming.delete(keyText);
     this.#awaited.delete(keyText);
     this.#tracks.end(keyText);
+  }
+
+  /** See {@link WarmingPolicy.learned}. */
+  learned(): LearnedMovement | undefined {
+    return this.#policy.learned?.();
   }
 
   /** The next one to be warmed. */

@@ -1,4 +1,5 @@
 import type { NodeId } from '../../domain/identifiers.ts';
+import type { LearnedMovement } from './learned-movement.ts';
 
 /** A node of the keygroup, and where it is, if it says. */
 export interface PlacedNode {
@@ -39,6 +40,8 @@ export interface WarmingPolicy {
   learn?(track: Track): void;
   /** No further turn of that session is waited for: it was removed, or has been still for longest. */
   ended?(track: Track): void;
+  /** What has been learned so far, where that is to outlive the node. */
+  learned?(): LearnedMovement | undefined;
   /** What to expect of the session's next turn; `undefined` where nothing can be said. */
   expect(track: Track, nowMs: number): Expectation | undefined;
 }

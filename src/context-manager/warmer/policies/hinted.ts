@@ -10,6 +10,7 @@ export function orHinted(policy: WarmingPolicy, nodes: NodesInView): WarmingPoli
   return {
     learn: (track) => policy.learn?.(track),
     ended: (track) => policy.ended?.(track),
+    learned: () => policy.learned?.(),
     expect: (track, nowMs) => asSaid(track, nodes) ?? policy.expect(track, nowMs),
   };
 }
