@@ -83,14 +83,18 @@ export class PrincipalAccount implements TurnAccount {
     bucket.spend(1, nowMs);
   }
 
-  enter(userId: UserId | undefined): () => void {
+  requireTurn(userId: UserId | undefined): void {
     const { concurrentTurns = Number.POSITIVE_INFINITY, userTurns = Number.POSITIVE_INFINITY } = this.limits;
     this.#requireIds();
     if (this.#turns >= concurrentTurns) throw limited(`the limit is ${concurrentTurns} turns at once`, TURN_RETRY_MS);
-    const ofUser = userId === undefined ? 0 : (this.#turnsOf.get(userId) ?? 0);
-    if (ofUser >= userTurns) throw limited(`the limit is ${userTurns} turns at once of one user`, TURN_RETRY_MS);
+    if (this.#ofUser(userId) >= userTurns)
+      throw limited(`the limit is ${userTurns} turns at once of one user`, TURN_RETRY_MS);
+  }
+
+  enter(userId: UserId | undefined): () => void {
+    this.requireTurn(userId);
     this.#turns++;
-    if (userId !== undefined) this.#turnsOf.set(userId, ofUser + 1);
+    if (userId !== undefined) this.#turnsOf.set(userId, this.#ofUser(userId) + 1);
     return () => this.#leave(userId);
   }
 
@@ -122,9 +126,13 @@ export class PrincipalAccount implements TurnAccount {
   #leave(userId: UserId | undefined): void {
     this.#turns--;
     if (userId === undefined) return;
-    const left = (this.#turnsOf.get(userId) ?? 0) - 1;
+    const left = this.#ofUser(userId) - 1;
     if (left > 0) this.#turnsOf.set(userId, left);
     else this.#turnsOf.delete(userId);
+  }
+
+  #ofUser(userId: UserId | undefined): number {
+    return userId === undefined ? 0 : (this.#turnsOf.get(userId) ?? 0);
   }
 }
 

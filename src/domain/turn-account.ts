@@ -4,6 +4,8 @@ import type { Limits } from './limits.ts';
 /** To whom turns are counted that a limited principal takes. */
 export interface TurnAccount {
   readonly limits: Limits;
+  /** Throws what {@link enter} would now, and counts nothing. */
+  requireTurn(userId: UserId | undefined): void;
   /**
    * A turn begins; what it returns is called when it has ended, however. `userId`: whose turn it is, where that is known. Throws
    * `rate_limited` while there are too many, and while ids are used up.

@@ -128,7 +128,9 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
   await describeRoutes(app, options.version);
   await app.register(async (scope: TypedApp) => {
     describeErrors(scope, llamaCpp.errors);
-    limitRequests(scope, { accounts: parts.accounts, clock: environment.clock, headers: llamaCpp.limitHeaders });
+    const { running } = parts.node;
+    const { clock } = environment;
+    limitRequests(scope, { accounts: parts.accounts, running, clock, headers: llamaCpp.limitHeaders });
     leaveOutNothing(scope);
     sessionRoutes(scope, parts);
     importRoutes(scope, parts);

@@ -24,12 +24,13 @@ export interface Dialect {
 
 export async function addDialect(app: TypedApp, dialect: Dialect, parts: AppParts): Promise<void> {
   const { prefix, errors, limitHeaders: headers } = dialect;
-  const { logger, clock } = parts.node.environment;
+  const { accounts, node } = parts;
+  const { logger, clock } = node.environment;
   await app.register(
     async (scope: TypedApp) => {
       answerErrors(scope, { errors, logger, unknownRoutes: prefix !== '' });
       describeErrors(scope, errors);
-      limitRequests(scope, { accounts: parts.accounts, clock, headers });
+      limitRequests(scope, { accounts, running: node.running, clock, headers });
       dialect.routes(scope, parts);
     },
     { prefix },

@@ -13,6 +13,8 @@ export function closeWithoutRequests(app: FastifyInstance): void {
   const connections = new Map<Socket, Set<IncomingMessage>>();
   let isClosing = false;
   app.server.on(connectionEvent(app.server), (socket: Socket) => {
+    // One that offered another protocol comes again, as often as its client likes.
+    if (connections.has(socket)) return;
     connections.set(socket, new Set());
     socket.once('close', () => connections.delete(socket));
   });

@@ -1,5 +1,6 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { PrincipalAccount, PrincipalAccounts } from '../access/principal-accounts.ts';
+import type { RunningTurns } from '../context-manager/turn/running-turns.ts';
 import type { Clock } from '../environment/environment.ts';
 import type { LimitHeaders } from './limit-headers.ts';
 
@@ -8,25 +9,45 @@ declare module 'fastify' {
     /** To whom it is counted; `undefined` where nothing limits its principal. */
     account: PrincipalAccount | undefined;
   }
+  interface FastifyContextConfig {
+    /** Whatever the request says, it is a turn: refused before its body is read while none is taken. */
+    isTurn?: true;
+  }
 }
 
-/** Has the requests of a scope counted to who sends them, but for those that anyone may send, and tells what is left. */
-export function limitRequests(
-  scope: FastifyInstance,
-  { accounts, clock, headers }: { accounts: PrincipalAccounts; clock: Clock; headers: LimitHeaders },
-): void {
+export interface RequestLimits {
+  readonly accounts: PrincipalAccounts;
+  readonly running: Pick<RunningTurns, 'requireRoom'>;
+  readonly clock: Clock;
+  readonly headers: LimitHeaders;
+}
+
+/**
+ * Has the requests of a scope counted to who sends them, but for those that anyone may send, and tells what is left. Refuses as early
+ * as it can be known: a crowd that is refused must not cost those who are served.
+ */
+export function limitRequests(scope: FastifyInstance, { accounts, running, clock, headers }: RequestLimits): void {
   scope.addHook('onRequest', (request, reply, done) => {
-    if (request.is404 || request.routeOptions.config.access === 'anyone') return done();
+    const { access, isTurn } = request.routeOptions.config;
+    if (request.is404 || access === 'anyone') return done();
     const account = accounts.of(request.principal);
-    if (account === undefined) return done();
     request.account = account;
     let fault: Error | undefined;
     try {
-      account.admit();
+      account?.admit();
+      if (isTurn) {
+        running.requireRoom();
+        account?.requireTurn(knownUser(request));
+      }
     } catch (error) {
       fault = error as Error;
     }
-    reply.headers(headers(account, clock.now()));
+    if (account !== undefined) reply.headers(headers(account, clock.now()));
     done(fault);
   });
+}
+
+/** Whose turn it is, where its body has no say in it. */
+function knownUser({ principal }: FastifyRequest) {
+  return principal.scopes.has('service') ? undefined : principal.userId;
 }

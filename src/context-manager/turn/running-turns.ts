@@ -71,18 +71,22 @@ export class RunningTurns {
     while (this.#turns.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Throws `overloaded`, `shutting_down` or `rate_limited` instead of running the task. */
+  /** Throws `overloaded` or `shutting_down` where another turn would not be taken now. */
+  requireRoom(): void {
+    if (this.#closing) throw shuttingDown();
+    if (this.#turns.size < this.#options.turnsInFlightMax) return;
+    throw new DiscedgeError('overloaded', `the node has ${this.#turns.size} turns in flight, which is its limit`, {
+      retryAfterMs: 1000,
+    });
+  }
+
+  /** Throws as {@link requireRoom}, and `rate_limited`, instead of running the task. */
   async run<T>(
     keyText: SessionKeyText | undefined,
     { gone, account, userId }: TurnOwner,
     task: (turn: RunningTurn) => Promise<T>,
   ): Promise<T> {
-    if (this.#closing) throw shuttingDown();
-    if (this.#turns.size >= this.#options.turnsInFlightMax) {
-      throw new DiscedgeError('overloaded', `the node has ${this.#turns.size} turns in flight, which is its limit`, {
-        retryAfterMs: 1000,
-      });
-    }
+    this.requireRoom();
     const leave = account?.enter(userId);
     const { finishAbandonedMs } = this.#options;
     const turn = new RunningTurn({ keyText, gone, clock: this.#clock, finishAbandonedMs });

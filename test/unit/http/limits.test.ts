@@ -1,6 +1,7 @@
 // Asks more of a node than its keys allow, over every API and with the stock clients of OpenAI and Anthropic: what is refused is
 // refused in the API's words with the headers that its clients act upon, and nobody else is.
 import { randomBytes } from 'node:crypto';
+import { type IncomingHttpHeaders, request } from 'node:http';
 import { join } from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
@@ -16,6 +17,14 @@ import { durationText } from '../../../src/http/limit-headers.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 import { ProbedLlm } from '../../support/probed-llm.ts';
+
+const FIELDS: Readonly<Record<string, readonly string[]>> = {
+  '/v1/completions': ['prompt', 'max_tokens'],
+  '/v1/responses': ['input'],
+  '/v1/messages': ['messages', 'max_tokens'],
+  '/v1/embeddings': ['input'],
+  '/completion': ['prompt'],
+};
 
 const folder = temporaryFolder();
 const keysDir = join(folder.path, 'keys');
@@ -35,6 +44,8 @@ beforeAll(async () => {
   for (const name of ['plain', 'openai', 'anthropic', 'socket']) await newKey(name, { requestsPerSecond: 1 });
   await newKey('many', { requestsPerSecond: 1000, idsPerMinute: 100_000 });
   await newKey('turns', { concurrentTurns: 1 });
+  await newKey('overdrawn', { idsPerMinute: 1 });
+  await newKey('own', { userTurns: 1 });
   await newKey('shop', { userTurns: 1 }, 'service');
   for (const name of ['ids', 'ids-openai', 'cancelled']) await newKey(name, { idsPerMinute: 20 });
   await newKey('free', undefined);
@@ -175,6 +186,41 @@ describe('turns at once', () => {
   });
 });
 
+describe('turns beyond a limit', () => {
+  const paths = [...Object.keys(FIELDS), '/completions', '/v1/chat/completions'];
+
+  it.each(paths)('are refused before their body is read: %s', async (path) => {
+    await turn('overdrawn', { n_predict: 30, ignore_eos: true });
+    const { status, headers } = await askedInPart(path, 'overdrawn');
+    expect(status).toBe(429);
+    expect(Number(headers['retry-after'])).toBeGreaterThan(1);
+  });
+
+  it('at once are refused so as well, of a user that the key names', async () => {
+    const hold = llm.hold();
+    const first = turn('own');
+    await hold.entered;
+    expect((await askedInPart('/completion', 'own')).status).toBe(429);
+    hold.release();
+    expect((await first).status).toBe(200);
+  });
+});
+
+/** What is answered to a request whose body does not come. */
+function askedInPart(path: string, key: string): Promise<{ status: number; headers: IncomingHttpHeaders }> {
+  const type = { 'content-type': 'application/json', 'content-length': '100' };
+  const headers = { authorization: `Bearer ${made[key]}`, ...type };
+  return new Promise((resolve, reject) => {
+    const asked = request(`${node.url}${path}`, { method: 'POST', headers }, (reply) => {
+      resolve({ status: reply.statusCode as number, headers: reply.headers });
+      reply.resume();
+      asked.destroy();
+    });
+    asked.on('error', reject);
+    asked.flushHeaders();
+  });
+}
+
 describe('ids', () => {
   it('are used up by what the model worked on, until they come back', async () => {
     expect((await turn('ids', { n_predict: 30, ignore_eos: true })).status).toBe(200);
@@ -204,14 +250,6 @@ describe('ids', () => {
     expect((await turn('cancelled')).status).toBe(200);
   });
 });
-
-const FIELDS: Readonly<Record<string, readonly string[]>> = {
-  '/v1/completions': ['prompt', 'max_tokens'],
-  '/v1/responses': ['input'],
-  '/v1/messages': ['messages', 'max_tokens'],
-  '/v1/embeddings': ['input'],
-  '/completion': ['prompt'],
-};
 
 it('durations are written as OpenAI writes them', () => {
   expect([0, 999, 1_000, 1_001, 60_000, 90_500].map(durationText)).toEqual([

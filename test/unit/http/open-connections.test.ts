@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { beforeEach, expect, test } from 'vitest';
 import { closeWithoutRequests } from '../../../src/http/open-connections.ts';
+import { onUpgrade } from '../../../src/http/upgrades.ts';
 
 let app: FastifyInstance;
 let asked: Promise<void>;
@@ -77,4 +78,22 @@ test('a reply under way is sent whole, and its connection is closed with it', as
   letAnswer();
   expect(await read).toMatch(/^HTTP\/1.1 200 OK[\s\S]*whole reply$/);
   await closing;
+});
+
+test('a connection that offers another protocol again and again keeps nothing of it', async () => {
+  onUpgrade(app.server, () => false);
+  const connection = once(app.server, 'connection');
+  const socket = await connected();
+  const [served] = (await connection) as [Socket];
+  const listeners = () => served.eventNames().map((name) => [name, served.listenerCount(name)]);
+  const offer = async () => {
+    const answer = once(socket, 'data');
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n');
+    expect(String(await answer)).toContain('at once');
+  };
+  await offer();
+  const before = listeners();
+  for (let i = 0; i < 20; i++) await offer();
+  expect(listeners()).toEqual(before);
+  socket.destroy();
 });

@@ -21,6 +21,7 @@ export function messagesRoute(app: TypedApp, parts: AppParts): void {
   app.post(
     '',
     {
+      config: { isTurn: true },
       schema: {
         operationId: 'createAnthropicMessage',
         tags: ['turns'],

@@ -33,7 +33,7 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
     ['/completion', 'takeTurn'],
     ['/completions', 'takeTurnAtCompletions'],
   ] as const) {
-    app.post(url, { schema: { ...schema, operationId } }, async (request, reply) => {
+    app.post(url, { config: { isTurn: true }, schema: { ...schema, operationId } }, async (request, reply) => {
       const answer = await serveTurn({ request, reply, environment }, completion(request, parts));
       // Of a reply that the client wants in part the schema does not hold; of an error it does.
       if (request.body.response_fields?.length)

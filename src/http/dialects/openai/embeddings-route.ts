@@ -59,6 +59,7 @@ export function embeddingsRoute(app: TypedApp, { models }: AppParts): void {
   app.post(
     '/embeddings',
     {
+      config: { isTurn: true },
       schema: {
         operationId: 'createEmbeddings',
         tags: ['turns'],

@@ -29,6 +29,7 @@ export function chatRoutes(app: TypedApp, parts: AppParts, ids: ResponseIds): vo
   app.post(
     '/chat/completions',
     {
+      config: { isTurn: true },
       schema: {
         operationId: 'createChatCompletion',
         tags: ['turns'],

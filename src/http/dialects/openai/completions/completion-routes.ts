@@ -28,6 +28,7 @@ export function completionRoutes(app: TypedApp, parts: AppParts): void {
   app.post(
     '/completions',
     {
+      config: { isTurn: true },
       schema: {
         operationId: 'createCompletion',
         tags: ['turns'],

@@ -25,6 +25,7 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
   app.post(
     '/responses',
     {
+      config: { isTurn: true },
       schema: {
         operationId: 'createResponse',
         tags: ['responses'],
