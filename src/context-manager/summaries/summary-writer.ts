@@ -8,6 +8,7 @@ import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { StopSign } from '../../waiting/stop.ts';
+import { OPTIONAL_LAYERS } from '../layers/layer.ts';
 import { type Beginning, beginningOfLine } from '../modes/context-beginning.ts';
 import type { Prompt } from '../modes/mode.ts';
 import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
@@ -145,6 +146,8 @@ const ASKING = {
   ttlSeconds: undefined,
   overflow: 'error',
   reasoning: 'as-template',
+  // It becomes a record, and a model may repeat what stands before the conversation: neither a region's data nor what is a user's own.
+  withoutLayers: OPTIONAL_LAYERS,
 } as const;
 
 /** Every turn that is to begin with it has to keep it. */

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { OPTIONAL_LAYERS } from '../../../../context-manager/layers/layer.ts';
 import { SUMMARY_REQUEST } from '../../../../context-manager/modes/summary-request.ts';
 import { addedMessages, type TurnObserver, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
@@ -150,6 +151,8 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
       maxTokens: Math.min(SUMMARY_TOKENS_MAX, Math.floor(model.llm.description.contextTokens / 4)),
       form: { toolChoice: 'none', parallelToolCalls: true, format: undefined },
       overflow: 'error',
+      // What it says comes back as part of a conversation, and so into records.
+      withoutLayers: OPTIONAL_LAYERS,
     };
     return model.contextManager.draft(summing, { ...owner, part: () => {} }).catch((error) => {
       throw responses.inWords(request, error);

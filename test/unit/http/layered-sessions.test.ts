@@ -1,0 +1,97 @@
+// Sessions under context layers that do not fit the window, with a model that repeats its system message when it sums up. Tries to find a
+// prompt without a layer or with one twice, and the data of a region, or preferences, in anything that is stored of a session.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { SUMMARY_REQUEST } from '../../../src/context-manager/modes/summary-request.ts';
+import { ENGINES } from '../../../src/edge-node/engines.ts';
+import { temporaryFolder } from '../../../tools/node-process.ts';
+import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
+import { ProbedLlm } from '../../support/probed-llm.ts';
+
+const WINDOW = 3200;
+const LAYERS = ['CANARYDEPLOYMENT', 'CANARYREGION', 'CANARYADA'];
+const folder = temporaryFolder();
+const dataDir = join(folder.path, 'data');
+const said = (prompt: string) => /system\n(.*?)(?:<\|im_end\|>|\x01)/s.exec(prompt)?.[1] ?? 'nothing was said';
+const isSummary = (prompt: string) => prompt.endsWith(`${SUMMARY_REQUEST}<|im_end|>\n<|im_start|>assistant\n`);
+let node: InProcessNode;
+let llm: ProbedLlm;
+
+beforeAll(async () => {
+  const file = (name: string, text: string) => {
+    writeFileSync(join(folder.path, name), text);
+    return join(folder.path, name);
+  };
+  const scripted = {
+    ...ENGINES.scripted,
+    start: async (_: unknown, { environment }: { environment: ConstructorParameters<typeof ProbedLlm>[1] }) => {
+      const reply = (prompt: string) => (isSummary(prompt) ? said(prompt) : 'reply');
+      llm = new ProbedLlm({ contextTokens: WINDOW, reply }, environment);
+      return llm;
+    },
+  };
+  const layers = {
+    systemPromptFile: file('deployment.txt', 'CANARYDEPLOYMENT: be polite.'),
+    regionalData: file('region.txt', 'CANARYREGION is Wien.'),
+  };
+  node = await startTestNode({ ...layers, store: 'leveldb', dataDir }, { engines: { ...ENGINES, scripted } });
+  for (const [user, preferences] of [
+    ['ada', 'CANARYADA'],
+    ['bob', 'CANARYBOB'],
+  ])
+    await node.request('PUT', `/users/${user}/preferences`, {
+      body: JSON.stringify({ preferences }),
+      headers: { 'content-type': 'application/json' },
+    });
+});
+afterAll(async () => {
+  await node.close();
+  folder.remove();
+});
+
+const textOf = ({ prompt }: { readonly prompt: readonly number[] }) =>
+  Buffer.from(prompt.map((id) => (id > 255 ? 1 : id))).toString();
+const asksForSummary = (prompt: string) => prompt.slice(-320).includes(SUMMARY_REQUEST);
+const prompts = () => llm.generations.map(textOf);
+const lastPrompt = () => prompts().findLast((prompt) => !asksForSummary(prompt)) as string;
+const turn = (session_id: string, turn: number, more: object = {}): Promise<Json> =>
+  node.turn({ session_id, user_id: 'ada', turn, prompt: `${turn} ${'m'.repeat(400)}`, n_predict: 40, ...more });
+
+it.each(['tokenized', 'raw'])(
+  'in mode %s a session that is summed up has each layer once, and none in what is kept',
+  async (mode) => {
+    const session = `summed ${mode}`;
+    let summed = 0;
+    for (let at = 1; at <= 14; at++) {
+      const opening = at === 1 ? { mode, system: 'Be brief.' } : {};
+      const reply = await turn(session, at, { overflow: 'summarize', ...opening });
+      summed = reply.summarized_turns ?? summed;
+      for (const layer of LAYERS) expect(said(lastPrompt()).split(layer)).toHaveLength(2);
+    }
+    expect(summed).toBeGreaterThan(0);
+    const asked = prompts().filter(asksForSummary);
+    expect(asked.length).toBeGreaterThan(0);
+    for (const prompt of asked) {
+      expect(prompt).toContain('CANARYDEPLOYMENT');
+      expect(prompt).not.toMatch(/CANARYREGION|CANARYADA/);
+    }
+    const path = `/sessions/${encodeURIComponent(session)}`;
+    const shown = await node.get(`${path}?user_id=ada`);
+    expect(shown.body.summaries[0].text).toContain('CANARYDEPLOYMENT');
+    expect(shown.text).not.toMatch(/CANARYREGION|CANARYADA/);
+    const { text } = await node.get(`${path}/export?user_id=ada`);
+    expect(text).toContain('Be brief.');
+    expect(text).not.toMatch(/CANARYREGION|CANARYADA/);
+  },
+);
+
+it('no file has the data of the region', async () => {
+  await node.close();
+  const written = readdirSync(dataDir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+    .join('\n');
+  expect(written.includes('CANARYBOB')).toBe(true);
+  expect(written.includes('CANARYREGION')).toBe(false);
+});
