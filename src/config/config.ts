@@ -46,6 +46,8 @@ export interface EdgeNodeConfig extends Omit<Required<Settings>, ReadFurther> {
   readonly clusterKeyFile: string | undefined;
   /** Path of what this node tells of its region; `undefined`: nothing. */
   readonly regionalData: string | undefined;
+  /** Of a llama-server that makes vectors of turns that are searched; `undefined`: they are searched by words. */
+  readonly embeddingsUrl: string | undefined;
   /** Whose pages may call the API from a browser, `*` for any. */
   readonly corsOrigins: readonly string[];
   /** `undefined`: by what is free in {@link kvDir}. */
@@ -69,6 +71,7 @@ type ReadFurther =
       | 'clusterKeyFile'
       | 'corsOrigins'
       | 'regionalData'
+      | 'embeddingsUrl'
       | 'kvBudgetBytes'
       | 'kvDir'
       | 'sessionAgeSecondsMax'
@@ -146,7 +149,8 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
   const access = readAccess(values as Settings, complain);
   const https = readHttps(values as Settings, complain);
   const encryption = readEncryption(values as Settings, complain);
-  const advertisedUrl = readAdvertisedUrl(values.advertise, complain);
+  const advertisedUrl = readHttpUrl('advertise', values, complain);
+  const embeddingsUrl = readHttpUrl('embeddingsUrl', values, complain);
   const allowed = readOrigins(values.corsOrigins as string | undefined);
   if ('problem' in allowed) complain('corsOrigins', allowed.problem);
   problems.push(...brokenRules(values, given));
@@ -167,6 +171,7 @@ export function loadConfig(sources: ConfigSources = {}): EdgeNodeConfig {
     advertisedUrl,
     clusterKeyFile: settings.clusterKeyFile,
     regionalData: settings.regionalData,
+    embeddingsUrl,
     corsOrigins: 'origins' in allowed ? allowed.origins : [],
     dataDir: resolve(settings.dataDir),
     kvBudgetBytes: settings.kvBudgetBytes,
@@ -267,11 +272,11 @@ function readListen(
   return listen;
 }
 
-function readAdvertisedUrl(given: SettingValue | undefined, complain: Complain): string | undefined {
+function readHttpUrl(name: SettingName, { [name]: given }: Values, complain: Complain): string | undefined {
   if (given === undefined) return undefined;
   const url = URL.canParse(String(given)) ? new URL(String(given)) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '') {
-    complain('advertise', 'must be http://HOST:PORT or https://HOST:PORT, without a password');
+    complain(name, 'must be http://HOST:PORT or https://HOST:PORT, without a password');
   }
   return url?.href.replace(/\/+$/, '');
 }

@@ -170,6 +170,15 @@ export const SETTINGS_SCHEMA = Type.Object({
     description:
       'What happens to a context longer than the window, where the request does not say: `error` refuses the turn, `drop-oldest` leaves out whole turns and says so, `summarize` has the model sum them up and says so, `retrieve` leaves them out, brings back those that the new message is about, and says which.',
   }),
+  embeddingsUrl: Type.Optional(
+    text({
+      group: 'Contexts',
+      placeholder: 'URL',
+      defaultText: 'none: search is by words',
+      description:
+        'Under `retrieve`, turns are found by what they are about as well, with the vectors of this llama-server: one started with `--embeddings`, preferably with an embedding model, and not the one of `llm`, where an embedding takes a slot and what it held of a session. It is sent what the user says and the beginnings of turns that are left out, over `http` in the clear, so it belongs on this machine or one that is trusted as much; no key is sent. Where it fails or takes longer than a second, turns are found by words.',
+    }),
+  ),
   keepConversations: onOff({
     group: 'Contexts',
     default: true,

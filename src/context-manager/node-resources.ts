@@ -4,6 +4,7 @@ import type { NodeTime } from '../domain/node-time.ts';
 import { summaryPlaceOf } from '../domain/record/summary.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { Environment } from '../environment/environment.ts';
+import type { Embedder } from '../llm-service/llm-service.ts';
 import { Arbitration } from './arbitration/arbitration.ts';
 import { NodeArbiter } from './arbitration/node-arbiter.ts';
 import { TurnGrants } from './arbitration/turn-grants.ts';
@@ -35,6 +36,8 @@ export interface NodeResourcesParts {
   readonly stampOf?: StampOf;
   /** What an earlier process learned of where turns are taken; left out: nothing. */
   readonly movementBefore?: ReadonlyMap<KeygroupId, LearnedMovement>;
+  /** Makes vectors of turns that are searched; left out: they are searched by words. */
+  readonly embedder?: Embedder | undefined;
 }
 
 /**
@@ -59,6 +62,7 @@ export class NodeResources {
   readonly erasures: Erasures;
   readonly preferences: UserPreferences;
   readonly movementBefore: ReadonlyMap<KeygroupId, LearnedMovement>;
+  readonly embedder: Embedder | undefined;
   readonly #endGate: () => void;
   readonly #closers: Array<() => void> = [];
 
@@ -68,6 +72,7 @@ export class NodeResources {
     this.environment = environment;
     this.time = time;
     this.options = options;
+    this.embedder = parts.embedder;
     this.queue = new SessionQueue(options.sessionQueueMax);
     this.running = new RunningTurns(clock, options);
     this.records = new SessionRecords({ store, time, cacheBytesMax: options.contextCacheBytes });

@@ -28,6 +28,7 @@ import { keepMovement, type MovementByKeygroup, readMovement } from './kept-move
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
 import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
+import { openEmbedder } from './open-embedder.ts';
 import { openHttps } from './open-https.ts';
 import { openLayers } from './open-layers.ts';
 import { openSealedIds } from './open-sealed-ids.ts';
@@ -121,8 +122,10 @@ async function assemble(
   const nodeOptions = { ...config, incarnation: opened.incarnation };
   const ids = await openSealedIds(config, environment);
   const stampOf = keyedStamps(ids.namingKey);
+  const embedder = openEmbedder(config, environment);
+  closing.later('embeddings server', async () => embedder?.close());
   const movementBefore: MovementByKeygroup = config.store.keepsFiles ? await readMovement(config.dataDir) : new Map();
-  const parts = { store, environment, time, options: nodeOptions, isRestart, stampOf, movementBefore };
+  const parts = { store, environment, time, options: nodeOptions, isRestart, stampOf, movementBefore, embedder };
   const node = new NodeResources(parts);
   told.node = node;
   forgetRemovedSessions(served, node.records, environment);

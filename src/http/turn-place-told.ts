@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { Reply, TurnReply } from '../context-manager/turn/turn.ts';
+import { SEARCHES } from '../domain/record/retrieved.ts';
 import { LayersTold, layersTold } from './layers-told.ts';
 import { choice } from './request-fields.ts';
 
@@ -32,6 +33,12 @@ export const RetrievedTold = Type.Optional(
   }),
 );
 
+export const RetrievedByTold = Type.Optional(
+  choice(SEARCHES, {
+    description: 'How `retrieved_turns` were found: by words alone, or by the vectors of an embeddings server as well.',
+  }),
+);
+
 /** Where in its session a reply now is, so that whoever knows of turns can go on by them. */
 export const TurnPlaceTold = Type.Object(
   {
@@ -51,6 +58,7 @@ export const TurnPlaceTold = Type.Object(
     }),
     ...SummaryTold,
     retrieved_turns: RetrievedTold,
+    retrieved_by: RetrievedByTold,
     tokens_rewritten: Type.Integer({
       minimum: 0,
       description: 'Ids of the context before that were evaluated again, because they stand otherwise now.',
@@ -78,6 +86,7 @@ export function placeTold(reply: PlacedReply, node: string): { discedge?: Static
         summary_made: summarized.made,
       }),
       ...(reply.retrievedTurns && { retrieved_turns: [...reply.retrievedTurns] }),
+      ...(reply.retrievedBy && { retrieved_by: reply.retrievedBy }),
       tokens_rewritten: reply.rewrittenTokens ?? 0,
       ...(layers !== undefined && { layers }),
       exact_ids: reply.exact,

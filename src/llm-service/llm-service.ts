@@ -61,6 +61,9 @@ export interface LlmService {
   close(): Promise<void>;
 }
 
+/** Makes vectors of texts alone, whatever engine answers the turns. Throws as {@link LlmService} does. */
+export type Embedder = Required<Pick<LlmService, 'embed'>>;
+
 export interface Embeddings {
   readonly vectors: readonly (readonly number[])[];
   /** Ids of all inputs together. */

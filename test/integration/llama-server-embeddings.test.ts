@@ -40,3 +40,29 @@ it('are refused by name where the server makes none', async () => {
   const asked = clientOf(nodes[1]).embeddings.create({ model: 'demo', input: 'one' });
   await expect(asked).rejects.toMatchObject({ status: 400, code: 'unsupported_parameter', param: 'model' });
 });
+
+/** Ids of the demo model: a word of few letters has one or two. */
+const LONG = 'the boat goes to the sea and the sun is on the water '.repeat(10);
+
+// Of the demo model's vectors nothing is asked that a model of that size cannot tell: only what was searched with, and that a turn goes on.
+it.each([
+  [0, 'words_and_embeddings'],
+  [1, 'words'],
+] as const)('of server %i: turns that are left out are found by %s', async (at, by) => {
+  const server = servers[at];
+  const node = await startTestNode({
+    ...{ llm: undefined, model: 'demo', contextTokens: 2048, parallel: 1 },
+    embeddingsUrl: server?.url,
+  });
+  nodes.push(node);
+  const ask = { session_id: 's', overflow: 'retrieve', n_predict: 8, temperature: 0 };
+  await node.turn({ ...ask, prompt: 'The boat of Ada is called Wave.' });
+  let turn = 1;
+  for (let dropped = 0; dropped === 0; ) {
+    dropped = (await node.turn({ ...ask, turn: ++turn, prompt: LONG })).dropped_turns;
+  }
+  const asked = { ...ask, turn: ++turn, prompt: 'What is it called that Ada has?' };
+  const { retrieved_by, retrieved_turns } = await node.turn(asked);
+  expect(retrieved_by).toBe(by);
+  expect(retrieved_turns).toContain(1);
+});

@@ -19,6 +19,7 @@ import type { TurnPlace } from '../../src/domain/turn-decision.ts';
 import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
 import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
+import type { Embedder } from '../../src/llm-service/llm-service.ts';
 import type { ScriptedOptions } from '../../src/llm-service/scripted.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../tools/virtual-environment.ts';
 import { ProbedLlm } from './probed-llm.ts';
@@ -56,6 +57,8 @@ export interface RigOptions {
   readonly environment?: VirtualEnvironment;
   /** Counts for the first Context Manager in place of {@link Rig.metrics}. */
   readonly metrics?: Metrics;
+  /** Makes vectors of turns that are searched. */
+  readonly embedder?: Embedder;
   /** Jinja source in place of the scripted model's ChatML. */
   readonly chatTemplate?: string;
 }
@@ -85,6 +88,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   manager: ContextManager;
   readonly #template: ChatTemplate;
   readonly #options: RigNodeOptions;
+  readonly #embedder: Embedder | undefined;
 
   constructor(parts: {
     environment: VirtualEnvironment;
@@ -93,12 +97,14 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     template: ChatTemplate;
     options: RigNodeOptions;
     metrics?: Metrics | undefined;
+    embedder?: Embedder | undefined;
   }) {
     this.environment = parts.environment;
     this.llm = parts.llm;
     this.store = parts.store;
     this.#template = parts.template;
     this.#options = parts.options;
+    this.#embedder = parts.embedder;
     this.metrics = virtualEnvironment();
     this.node = this.#startNode(parts.metrics ?? this.metrics.metrics);
     this.manager = this.#startManager();
@@ -154,7 +160,8 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     const { clock, random, logger } = this.environment;
     const time = nodeTimeOver(clock, { clockToleranceMs: 60_000, ...this.#options, kept: undefined, isShared: false });
     const environment = timedEnvironment({ clock, random, logger, metrics }, time);
-    return new NodeResources({ store: this.store, environment, time, options: this.#options });
+    const embedder = this.#embedder;
+    return new NodeResources({ store: this.store, environment, time, options: this.#options, embedder });
   }
 
   #startManager(): ContextManager {
@@ -184,7 +191,7 @@ export function fetchingRig(options: RigOptions = {}): Promise<Rig<ProbedFetchin
 
 async function rigOver<Store extends ProbedStore>(
   storeIn: (environment: Environment) => Store,
-  { options, scripted = {}, environment = virtualEnvironment(), metrics, chatTemplate }: RigOptions,
+  { options, scripted = {}, environment = virtualEnvironment(), metrics, embedder, chatTemplate }: RigOptions,
 ): Promise<Rig<Store>> {
   const llm = new ProbedLlm(scripted, environment);
   const description = chatTemplate === undefined ? llm.description : { ...llm.description, chatTemplate };
@@ -195,6 +202,7 @@ async function rigOver<Store extends ProbedStore>(
     store: storeIn(environment),
     template,
     metrics,
+    embedder,
     options: { ...RIG_NODE_OPTIONS, ...options },
   });
 }

@@ -2,6 +2,7 @@ import type { TurnNumber } from '../../domain/identifiers.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import type { Preamble, ToolDefinition } from '../../domain/record/preamble.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { Retrieved } from '../../domain/record/retrieved.ts';
 import type { Summary } from '../../domain/record/summary.ts';
 import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -52,7 +53,7 @@ export interface Prompt {
   /** What stands in it for turns before that, and whether this prompt is the first to begin so; absent: nothing does. */
   readonly summary?: Summary & { readonly isNew: boolean };
   /** Turns that it leaves out and of which it brings back what was said, ascending; absent: none. */
-  readonly retrieved?: readonly TurnNumber[];
+  readonly retrieved?: Pick<Retrieved, 'turns' | 'by'>;
   /** Ids at the end of the context before, prompt or reply, that the template has otherwise now: evaluated again. */
   readonly rewrittenTokens: number;
   /** `undefined` where there are no layers, and were none in the turn before. */

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { joinedExtensions } from '../../domain/record/extensions.ts';
 import { plainText } from '../../domain/record/message-content.ts';
-import { type Retrieved, retrievedExtension, retrievedOf } from '../../domain/record/retrieved.ts';
+import { type Retrieved, retrievedExtension, retrievedOf, type Search } from '../../domain/record/retrieved.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
@@ -9,7 +9,9 @@ import type { Kept, Mode, Prompt } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { TurnRequest } from '../turn/turn.ts';
-import type { IndexedTurn } from './turn-index.ts';
+import { MeaningSearch } from './meaning-search.ts';
+import { fusedRanks } from './ranks.ts';
+import type { IndexedTurn, TurnIndex } from './turn-index.ts';
 import { TurnIndexes } from './turn-indexes.ts';
 
 /** Turns that are brought back at once: the best few, not whatever shares a word. */
@@ -30,6 +32,8 @@ type Build = (request: TurnRequest) => Promise<{ readonly mode: StoredMode; read
 export class Retrieval {
   readonly #llm: Pick<LlmService, 'description' | 'tokenize'>;
   readonly #indexes: TurnIndexes;
+  /** `undefined`: turns are found by words alone. */
+  readonly #meaning: MeaningSearch | undefined;
 
   constructor(parts: {
     readonly llm: Pick<LlmService, 'description' | 'tokenize'>;
@@ -38,6 +42,8 @@ export class Retrieval {
   }) {
     this.#llm = parts.llm;
     this.#indexes = new TurnIndexes(parts);
+    const { embedder, environment } = parts.node;
+    this.#meaning = embedder && new MeaningSearch(embedder, environment);
   }
 
   /**
@@ -56,12 +62,13 @@ export class Retrieval {
     const known = new Set(window.flatMap(({ record }) => retrievedOf(record)?.turns ?? []));
     const left = line.filter(({ record: { turn } }) => turn < contextStart && !known.has(turn));
     const index = await this.#indexes.of(at.session, left);
-    const found = await this.#within(index.best(text, new Set(left.map(({ hash }) => hash))));
+    const { best, by } = await this.#search(index, text, left);
+    const found = await this.#within(best);
     if (found.length === 0) return plain;
     // Puts back what was folded for it.
     plain.prompt.evaluated();
     const before = blockOf(found);
-    const retrieved = { turns: found.map(({ turn }) => turn.record.turn), length: before.length };
+    const retrieved = { turns: found.map(({ turn }) => turn.record.turn), length: before.length, by };
     try {
       const { mode, prompt } = await build(saying(request, `${before}${text}`));
       return { mode, prompt: bringing(prompt, retrieved) };
@@ -69,6 +76,19 @@ export class Retrieval {
       if (error instanceof DiscedgeError && error.code === 'context_overflow') return build(request);
       throw error;
     }
+  }
+
+  async #search(
+    index: TurnIndex,
+    text: string,
+    left: readonly Turn[],
+  ): Promise<{ readonly best: readonly IndexedTurn[]; readonly by: Search }> {
+    const best = index.best(text, new Set(left.map(({ hash }) => hash)));
+    const turns = left.flatMap(({ hash }) => index.get(hash) ?? []);
+    const near = await this.#meaning?.nearest(index, text, turns);
+    if (near === undefined) return { best, by: 'words' };
+    const ranked = fusedRanks([best.map(({ turn }) => turn.hash), near]);
+    return { best: ranked.flatMap((hash) => index.get(hash) ?? []), by: 'words_and_embeddings' };
   }
 
   /** The best that fit, oldest first. */
@@ -112,6 +132,6 @@ function bringing(prompt: Prompt, retrieved: Retrieved): Prompt {
     ...prompt,
     draft: withOwn(prompt.draft),
     record: async (reply, read) => withOwn(await prompt.record(reply, read)),
-    retrieved: retrieved.turns,
+    retrieved,
   };
 }

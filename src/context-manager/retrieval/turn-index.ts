@@ -1,6 +1,7 @@
 import type MiniSearch from 'minisearch';
 import type { ContextId } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
+import { TurnVectors } from './turn-vectors.ts';
 
 /** What has less to do with a message than half of what the best has is not brought back: it shares a common word. */
 const SCORE_SHARE = 0.5;
@@ -21,6 +22,8 @@ export interface IndexedTurn {
 export class TurnIndex {
   readonly #search: MiniSearch<{ id: ContextId; text: string }>;
   readonly #turns = new Map<ContextId, IndexedTurn>();
+  /** Of those turns that have one by now. */
+  readonly vectors = new TurnVectors();
   #chars = 0;
 
   private constructor(search: MiniSearch<{ id: ContextId; text: string }>) {
@@ -40,6 +43,10 @@ export class TurnIndex {
 
   has({ hash }: Turn): boolean {
     return this.#turns.has(hash);
+  }
+
+  get(hash: ContextId): IndexedTurn | undefined {
+    return this.#turns.get(hash);
   }
 
   add(indexed: IndexedTurn): void {

@@ -13,6 +13,8 @@ import { TurnIndex } from './turn-index.ts';
 const SESSIONS_MAX = 64;
 /** Of all their texts together; an index takes several times its texts. The session in use is kept whatever its size. */
 const CHARS_MAX = 8 * 1024 * 1024;
+/** Of all their vectors together, as a few sessions of thousands of turns have. */
+const VECTOR_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Indexes of sessions in use, made when they are needed first. */
 export class TurnIndexes {
@@ -43,11 +45,15 @@ export class TurnIndexes {
   }
 
   #shrink(): void {
-    let chars = [...this.#indexes.values()].reduce((sum, index) => sum + index.chars, 0);
+    const indexes = [...this.#indexes.values()];
+    let chars = indexes.reduce((sum, index) => sum + index.chars, 0);
+    let bytes = indexes.reduce((sum, { vectors }) => sum + vectors.bytes, 0);
     for (const [keyText, index] of this.#indexes) {
-      if (this.#indexes.size <= 1 || (this.#indexes.size <= SESSIONS_MAX && chars <= CHARS_MAX)) return;
+      const fits = this.#indexes.size <= SESSIONS_MAX && chars <= CHARS_MAX && bytes <= VECTOR_BYTES_MAX;
+      if (fits || this.#indexes.size <= 1) return;
       this.#indexes.delete(keyText);
       chars -= index.chars;
+      bytes -= index.vectors.bytes;
     }
   }
 }

@@ -82,7 +82,7 @@ export function evaluatedTurn(
   return {
     ...generatedReply(generated),
     ...(summarized && { summarized }),
-    ...(prompt.retrieved && { retrievedTurns: prompt.retrieved }),
+    ...(prompt.retrieved && { retrievedTurns: prompt.retrieved.turns, retrievedBy: prompt.retrieved.by }),
     ...{ userId, sessionId, mode, waitedMs, retries },
     basedOnTurn: base?.record.turn ?? 0,
     basedOnContext: base?.hash,
@@ -127,7 +127,7 @@ function placed(
     basedOnContext: record.parent,
     droppedTurns: record.contextStart - 1 - (told.summarized?.turns ?? 0),
     ...(told.summarized && { summarized: told.summarized }),
-    ...(retrieved && { retrievedTurns: retrieved.turns }),
+    ...(retrieved && { retrievedTurns: retrieved.turns, retrievedBy: retrieved.by }),
     repairedTurns: repairedBefore(session.history, stored),
     waitedMs,
     retries,

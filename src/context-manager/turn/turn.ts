@@ -5,6 +5,7 @@ import type { ConversationDigest } from '../../domain/record/conversation-digest
 import type { Extensions } from '../../domain/record/extensions.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import type { Preamble } from '../../domain/record/preamble.ts';
+import type { Search } from '../../domain/record/retrieved.ts';
 import type { Message, StopReason, StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
@@ -206,6 +207,8 @@ export interface EvaluatedTurn extends Reply {
   readonly summarized?: SummarizedTurns;
   /** Turns that it leaves out and of which the model read again what was said; absent: none. */
   readonly retrievedTurns?: readonly TurnNumber[];
+  /** How they were found; absent: none were. */
+  readonly retrievedBy?: Search;
 }
 
 /** Turns that the model read a summary of. */

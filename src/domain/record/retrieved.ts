@@ -12,17 +12,24 @@ export interface Retrieved {
   readonly turns: readonly TurnNumber[];
   /** So many UTF-16 units at the beginning of the last message of the user's. */
   readonly length: number;
+  /** How they were found. */
+  readonly by: Search;
 }
+
+export const SEARCHES = ['words', 'words_and_embeddings'] as const;
+export type Search = (typeof SEARCHES)[number];
 
 const RETRIEVED = 'discedge.retrieved';
 /** Far more than are ever brought back at once. */
 const TURNS_MAX = 256;
 
-export function retrievedExtension({ turns, length }: Retrieved): Extensions {
+export function retrievedExtension({ turns, length, by }: Retrieved): Extensions {
   const writer = new ByteWriter();
   writer.varint(length);
   writer.varint(turns.length);
   for (const turn of turns) writer.varint(turn);
+  // Left out as it was before there was any other.
+  if (by !== 'words') writer.varint(SEARCHES.indexOf(by));
   return new Map([[RETRIEVED, Uint8Array.from(writer.view())]]);
 }
 
@@ -34,7 +41,9 @@ export function retrievedOf({ extensions }: Pick<TurnRecord, 'extensions'>): Ret
     const reader = new ByteReader(bytes);
     const length = reader.varint();
     const count = reader.varint(TURNS_MAX);
-    return { length, turns: Array.from({ length: count }, () => reader.varint(TURN_MAX) as TurnNumber) };
+    const turns = Array.from({ length: count }, () => reader.varint(TURN_MAX) as TurnNumber);
+    const by = reader.remaining === 0 ? 'words' : SEARCHES[reader.varint(SEARCHES.length - 1)];
+    return by && { length, turns, by };
   } catch {
     return undefined;
   }

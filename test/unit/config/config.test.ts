@@ -315,6 +315,7 @@ const TEXT_SAMPLES: Readonly<Record<string, string>> = {
   listen: '127.0.0.1:1',
   store: 'memory',
   advertise: 'http://edge.example:80',
+  'embeddings-url': 'http://127.0.0.1:8090',
   peers: 'e2=127.0.0.1:1',
   'cors-origins': 'https://app.example',
 };

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TurnIndex } from '../../../src/context-manager/retrieval/turn-index.ts';
 import type { ContextId, SessionId, TurnNumber, UserId } from '../../../src/domain/identifiers.ts';
-import { retrievedExtension, retrievedOf } from '../../../src/domain/record/retrieved.ts';
+import { retrievedExtension, retrievedOf, SEARCHES } from '../../../src/domain/record/retrieved.ts';
 import type { Turn } from '../../../src/domain/session-history.ts';
 import { contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 
@@ -32,7 +32,7 @@ describe('retrieve', () => {
     await filled(rig, mode);
     const asked = { session: 's', turn: 9, text: 'What does whiskers like?', stop: ['ed'], ...retrieve };
     const reply = await rig.turn(asked);
-    expect(reply).toMatchObject({ retrievedTurns: [1] });
+    expect(reply).toMatchObject({ retrievedTurns: [1], retrievedBy: 'words' });
     expect(reply.droppedTurns).toBeGreaterThan(1);
     const prompt = textOf(rig);
     expect(prompt).toMatch(
@@ -99,7 +99,12 @@ it('words are found in any script, and the later of equal turns comes first', as
 });
 
 it('what a record says of it is read again, and nothing where it is damaged', () => {
-  const retrieved = { turns: [1, 7, 300] as TurnNumber[], length: 1_234 };
-  expect(retrievedOf({ extensions: retrievedExtension(retrieved) })).toEqual(retrieved);
+  for (const by of SEARCHES) {
+    const retrieved = { turns: [1, 7, 300] as TurnNumber[], length: 1_234, by };
+    expect(retrievedOf({ extensions: retrievedExtension(retrieved) })).toEqual(retrieved);
+  }
+  // A search that a later version knows.
+  const unknown = Uint8Array.of(1, 1, 1, SEARCHES.length);
+  expect(retrievedOf({ extensions: new Map([['discedge.retrieved', unknown]]) })).toBeUndefined();
   expect(retrievedOf({ extensions: new Map([['discedge.retrieved', Uint8Array.of(0xff)]]) })).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import type { UserId } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
 import { LayersTold, layersTold } from '../../layers-told.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
-import { RetrievedTold, SummaryTold } from '../../turn-place-told.ts';
+import { RetrievedByTold, RetrievedTold, SummaryTold } from '../../turn-place-told.ts';
 import type { CompletionBody } from './completion-body.ts';
 import { rounded, Timings, timingsOf } from './timings.ts';
 
@@ -73,6 +73,7 @@ export const CompletionReply = Type.Object(
     ),
     ...SummaryTold,
     retrieved_turns: RetrievedTold,
+    retrieved_by: RetrievedByTold,
     tokens_rewritten: count(
       'Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.',
     ),
@@ -142,6 +143,7 @@ export function completionReply(answered: Answered): CompletionReply {
     summary_tokens: turn?.summarized?.tokens,
     summary_made: turn?.summarized?.made,
     retrieved_turns: turn?.retrievedTurns && [...turn.retrievedTurns],
+    retrieved_by: turn?.retrievedBy,
     tokens_rewritten: turn?.rewrittenTokens ?? 0,
     layers: layersTold(turn?.layers),
     exact_ids: reply.exact,
