@@ -1,15 +1,17 @@
 // npm run bench:encryption [-- --turns N --rows FILE]
 //
-// What encryption at rest costs: of one row, sealed and opened, and of a turn over HTTP at a node with the durable store. Two nodes
+// What encryption at rest costs: of one row and of one kept state, sealed and opened, and of a turn over HTTP at a node with the durable store. Two nodes
 // with the scripted LLM Service, one of them encrypted, are asked by turns in one process, so the difference between the two
 // is encryption's; their own figures hold the client, too.
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { KeyedRowSeal } from '../src/context-store/leveldb/row-seal.ts';
 import { newEncryptionKey, readKeyRing } from '../src/domain/encryption/key-ring.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
+import { SealedForm } from '../src/llm-service/embedded/kept-state/sealed-form.ts';
 import { type InProcessNode, startTestNode } from '../tools/test-node.ts';
 import { benchmarkFlags } from './support/arguments.ts';
 import { runInfo } from './support/run-info.ts';
@@ -21,6 +23,9 @@ const ROW_BYTES = [300, 3_000, 300_000];
 /** As long as LevelDB's keys of records are. */
 const KEY_BYTES = 90;
 const ROUND_MS = 1_000;
+/** Of a thousand ids of a small model. */
+const STATE_BYTES = 100 * 2 ** 20;
+const STATE_ROUNDS = 5;
 /** Turns at one node before the other has its own. */
 const BLOCK = 20;
 /** Sessions are short, so that their growth counts for little. */
@@ -38,10 +43,12 @@ const key = newEncryptionKey(environment.random);
 console.log(`${info.machine}, Node ${info.node}, commit ${info.commit}${info.dirty ? ' with changes' : ''}\n`);
 const ofRows = measureRows();
 console.log(`${table(ofRows, ['bytes', 'added_bytes', 'seal_us', 'open_us'])}\n`);
+const ofStates = await measureStates();
+console.log(`${table(ofStates, ['bytes', 'added_bytes', 'seal_mb_a_second', 'open_mb_a_second'])}\n`);
 const ofTurns = await measureTurns(Number(values.turns));
 console.log(table(ofTurns, ['node', 'turns', 'p50_ms', 'p99_ms', 'cpu_ms', 'turns_a_second']));
 if (values.rows !== undefined) {
-  const rows = [...ofRows, ...ofTurns].map((row) => `${JSON.stringify({ ...info, ...row })}\n`);
+  const rows = [...ofRows, ...ofStates, ...ofTurns].map((row) => `${JSON.stringify({ ...info, ...row })}\n`);
   appendFileSync(resolve(values.rows), rows.join(''));
 }
 
@@ -61,6 +68,44 @@ function measureRows() {
       open_us: microseconds(() => seal.open(sealed, rowKey)),
     };
   });
+}
+
+/** From memory to the disk and back, without what llama.cpp does. */
+async function measureStates() {
+  const ring = readKeyRing(key);
+  if ('problem' in ring) throw new TypeError(ring.problem);
+  const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
+  const memory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'discedge-bench-'));
+  try {
+    const sealing = {
+      key: ring.keys[0]?.derive('kept state') as Buffer,
+      memoryFolder: join(memory, 'state'),
+      memoryBytesMax: STATE_BYTES,
+    };
+    const form = await SealedForm.open(sealing, 'model', environment.random);
+    const path = join(folder, 'state');
+    const state = randomBytes(STATE_BYTES);
+    const [sealMs, openMs]: [number[], number[]] = [[], []];
+    let fileBytes = 0;
+    for (let round = 0; round < STATE_ROUNDS; round++) {
+      let startedMs = 0;
+      const save = async (plain: string) => {
+        await writeFile(plain, state);
+        startedMs = performance.now();
+        return STATE_BYTES;
+      };
+      const written = await form.write(path, { expectedBytes: STATE_BYTES, save });
+      fileBytes = form.seal(path, { ...written, binding: 'model', affinity: 'a', returns: 0, ids: [] });
+      sealMs.push(performance.now() - startedMs);
+      startedMs = performance.now();
+      await form.read(path, written, async () => void openMs.push(performance.now() - startedMs));
+    }
+    const perSecond = (ms: readonly number[]) => Math.round(STATE_BYTES / 1000 / quantile(ms, 0.5));
+    const speeds = { seal_mb_a_second: perSecond(sealMs), open_mb_a_second: perSecond(openMs) };
+    return [{ row: 'state', bytes: STATE_BYTES, added_bytes: fileBytes - STATE_BYTES, ...speeds }];
+  } finally {
+    for (const made of [folder, memory]) rmSync(made, { recursive: true, force: true });
+  }
 }
 
 /** Of processor time, once V8 has compiled it. */

@@ -107,7 +107,7 @@ export const SETTINGS_SCHEMA = Type.Object({
       placeholder: 'DIR',
       defaultText: '`kv` in `data-dir`; with a store that keeps no files none, and nothing is kept',
       description:
-        'Where that state is kept; each node has a folder of its own in it. It may be a memory disk, such as `/dev/shm`. The files hold what sessions say, in no readable form, and are removed with their sessions. With encryption on it has to be a memory disk, or nothing is kept: they are not encrypted.',
+        'Where that state is kept; each node has a folder of its own in it. It may be a memory disk, such as `/dev/shm`. The files hold what sessions say, in no readable form, and are removed with their sessions. With encryption on they are encrypted, by way of a memory disk (`/dev/shm`); where there is none, nothing is kept.',
     }),
   ),
   shareKv: onOff({

@@ -2,6 +2,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
+import { SealedForm, type StateSealing } from './sealed-form.ts';
 import { SharedPrefixes } from './shared-prefixes.ts';
 import { type BoundTo, stateBinding } from './state-binding.ts';
 import { StateKeeper } from './state-keeper.ts';
@@ -12,6 +13,8 @@ export interface KeepOptions {
   /** For one model of one node. */
   readonly folder: string;
   readonly budgetBytes: number;
+  /** In the clear where left out. */
+  readonly sealing?: StateSealing | undefined;
 }
 
 export interface OpenedKeeper {
@@ -34,14 +37,16 @@ export async function openKeeper(
   },
 ): Promise<OpenedKeeper | undefined> {
   const { boundTo, tokensMax, environment, speeds, onChange, onWarmLost } = parts;
-  const { folder, budgetBytes } = options;
+  const { folder, budgetBytes, sealing } = options;
   try {
     const binding = await stateBinding(boundTo);
-    const shelf = await StateShelf.open({ folder, budgetBytes, binding, tokensMax, onChange, onWarmLost }, environment);
-    const { clock, logger } = environment;
+    const { clock, logger, random } = environment;
+    const form = sealing && (await SealedForm.open(sealing, binding, random));
+    const limits = { folder, budgetBytes, tokensMax };
+    const shelf = await StateShelf.open({ ...limits, binding, form, onChange, onWarmLost }, environment);
     const { files, bytes, refused } = shelf.status();
-    logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused });
-    const keeper = new StateKeeper({ shelf, speeds, clock });
+    logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused, isSealed: form !== undefined });
+    const keeper = new StateKeeper({ shelf, form, speeds, clock });
     // Nobody knows any more which sessions begin so, and whether there are any.
     for (const shared of shelf.affinities.filter(SharedPrefixes.isKey)) keeper.forget(shared);
     return {

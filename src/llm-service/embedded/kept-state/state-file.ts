@@ -13,7 +13,7 @@ export interface StateSeal {
   readonly ids: TokenSequence;
   /** What llama.cpp wrote, */
   readonly stateBytes: number;
-  /** and its checksum; see file-checksum.ts. */
+  /** and its checksum; see state-form.ts. */
   readonly checksum: number;
 }
 
@@ -43,16 +43,7 @@ export function sealStateFile(path: string, seal: StateSeal): number {
     const { size } = fstatSync(file);
     // Its writer does not look whether the last bytes found room.
     if (size !== stateBytes) throw new Error(`the state file has ${size} bytes of ${stateBytes}`);
-    const { ids, ...bound } = seal;
-    const fields: SealFields = { ...bound, tokens: ids.length, digest: digestOf(seal) };
-    const text = Buffer.from(JSON.stringify(fields));
-    const length = Buffer.alloc(LENGTH_BYTES);
-    length.writeUInt32LE(text.length);
-    const bytes = Buffer.concat([bytesOf(ids), text, length, MAGIC]);
-    for (let written = 0; written < bytes.length; ) {
-      written += writeSync(file, bytes, written, bytes.length - written, stateBytes + written);
-    }
-    return stateBytes + bytes.length;
+    return writeAt(file, stateBytes, endOf(seal));
   });
 }
 
@@ -60,23 +51,42 @@ export function sealStateFile(path: string, seal: StateSeal): number {
 export function readSeal(path: string): SealedState | undefined {
   return withFile(path, 'r', (file) => {
     const { size: fileBytes } = fstatSync(file);
-    const end = readAt(file, fileBytes - LENGTH_BYTES - MAGIC.length, LENGTH_BYTES + MAGIC.length);
-    if (end === undefined || !end.subarray(LENGTH_BYTES).equals(MAGIC)) return undefined;
-    const fieldsBytes = end.readUInt32LE(0);
-    if (fieldsBytes > FIELDS_BYTES_MAX) return undefined;
-    const fieldsAt = fileBytes - end.length - fieldsBytes;
-    const text = readAt(file, fieldsAt, fieldsBytes);
-    const fields = text && parsed(text);
-    if (fields === undefined || fields.stateBytes + fields.tokens * BYTES_A_TOKEN !== fieldsAt) return undefined;
-    const idBytes = readAt(file, fields.stateBytes, fields.tokens * BYTES_A_TOKEN);
-    if (idBytes === undefined) return undefined;
-    const { binding, affinity, returns, stateBytes, checksum } = fields;
-    const seal = { binding, affinity, returns, stateBytes, checksum, ids: idsOf(idBytes) };
-    return fields.digest === digestOf(seal) ? { ...seal, fileBytes } : undefined;
+    const seal = sealAtEnd(fileBytes, (at, length) => readAt(file, at, length));
+    return seal && { ...seal, fileBytes };
   });
 }
 
-function withFile<T>(path: string, flags: 'r' | 'r+', use: (file: number) => T): T {
+/** What follows a state: what {@link sealAtEnd} reads. */
+export function endOf(seal: StateSeal): Buffer {
+  const { ids, ...bound } = seal;
+  const fields: SealFields = { ...bound, tokens: ids.length, digest: digestOf(seal) };
+  const text = Buffer.from(JSON.stringify(fields));
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32LE(text.length);
+  return Buffer.concat([bytesOf(ids), text, length, MAGIC]);
+}
+
+/** The seal that a state of `size` bytes with its end has. `read` gives `undefined` for what is not there. */
+export function sealAtEnd(
+  size: number,
+  read: (at: number, length: number) => Buffer | undefined,
+): StateSeal | undefined {
+  const end = read(size - LENGTH_BYTES - MAGIC.length, LENGTH_BYTES + MAGIC.length);
+  if (end === undefined || !end.subarray(LENGTH_BYTES).equals(MAGIC)) return undefined;
+  const fieldsBytes = end.readUInt32LE(0);
+  if (fieldsBytes > FIELDS_BYTES_MAX) return undefined;
+  const fieldsAt = size - end.length - fieldsBytes;
+  const text = read(fieldsAt, fieldsBytes);
+  const fields = text && parsed(text);
+  if (fields === undefined || fields.stateBytes + fields.tokens * BYTES_A_TOKEN !== fieldsAt) return undefined;
+  const idBytes = read(fields.stateBytes, fields.tokens * BYTES_A_TOKEN);
+  if (idBytes === undefined) return undefined;
+  const { binding, affinity, returns, stateBytes, checksum } = fields;
+  const seal = { binding, affinity, returns, stateBytes, checksum, ids: idsOf(idBytes) };
+  return fields.digest === digestOf(seal) ? seal : undefined;
+}
+
+export function withFile<T>(path: string, flags: 'r' | 'r+', use: (file: number) => T): T {
   const file = openSync(path, flags);
   try {
     return use(file);
@@ -85,10 +95,19 @@ function withFile<T>(path: string, flags: 'r' | 'r+', use: (file: number) => T):
   }
 }
 
-function readAt(file: number, at: number, length: number): Buffer | undefined {
+/** `undefined` where the file has not so many bytes there. */
+export function readAt(file: number, at: number, length: number): Buffer | undefined {
   if (at < 0 || length < 0) return undefined;
   const buffer = Buffer.alloc(length);
   return readSync(file, buffer, 0, length, at) === length ? buffer : undefined;
+}
+
+/** Returns where the bytes end in the file. */
+export function writeAt(file: number, at: number, bytes: Uint8Array): number {
+  for (let written = 0; written < bytes.length; ) {
+    written += writeSync(file, bytes, written, bytes.length - written, at + written);
+  }
+  return at + bytes.length;
 }
 
 function parsed(text: Buffer): SealFields | undefined {

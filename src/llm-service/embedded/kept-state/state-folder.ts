@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { renameSync, statfsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSeal, type SealedState, type StateSeal, sealStateFile } from './state-file.ts';
+import type { SealedState, StateSeal } from './state-file.ts';
+import type { StateForm, WrittenState } from './state-form.ts';
 
 const KEPT = '.kv';
 /** Being written; what a crash leaves of it is no state. */
@@ -12,24 +13,23 @@ const READ = '.read';
 /** Being removed, which may take a while for a large one. */
 const GONE = '.gone';
 
-/** What has been written into a file. */
-export type WrittenState = Pick<StateSeal, 'stateBytes' | 'checksum'>;
-
 /** The sealed state files of one model in one folder, a session's under a name of its own. Throws what the file system does. */
 export class StateFolder {
   readonly path: string;
   readonly #binding: string;
+  readonly #form: StateForm;
   #removals = 0;
 
-  private constructor(path: string, binding: string) {
+  private constructor(path: string, binding: string, form: StateForm) {
     this.path = path;
     this.#binding = binding;
+    this.#form = form;
   }
 
   /** `binding`: what files are sealed with and read for; see state-binding.ts. */
-  static async open(path: string, binding: string): Promise<StateFolder> {
+  static async open(path: string, binding: string, form: StateForm): Promise<StateFolder> {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    return new StateFolder(path, binding);
+    return new StateFolder(path, binding, form);
   }
 
   /** What an earlier process left and is of use, longer than `tokensMax` not; removes the rest. `refused`: state files among that. */
@@ -39,7 +39,7 @@ export class StateFolder {
     for (const name of await readdir(this.path)) {
       const path = join(this.path, name);
       const isState = name.endsWith(KEPT);
-      const seal = isState ? readSealOrNone(path) : undefined;
+      const seal = isState ? readSealOrNone(this.#form, path) : undefined;
       const fits =
         seal?.binding === this.#binding && seal.ids.length <= tokensMax && path === this.#pathOf(seal.affinity);
       if (fits) found.push(seal);
@@ -59,7 +59,7 @@ export class StateFolder {
     const path = this.#pathOf(state.affinity);
     try {
       const written = await write(path + PART);
-      const fileBytes = sealStateFile(path + PART, { ...state, ...written, binding: this.#binding });
+      const fileBytes = this.#form.seal(path + PART, { binding: this.#binding, ...state, ...written });
       renameSync(path + PART, path);
       return { ...written, fileBytes };
     } catch (error) {
@@ -108,7 +108,7 @@ export class StateFolder {
   }
 
   #verify(path: string, { affinity, ids, fileBytes, checksum }: Omit<SealedState, 'binding'>): void {
-    const seal = readSeal(path);
+    const seal = this.#form.readSeal(path);
     const isSame =
       seal?.binding === this.#binding &&
       seal.affinity === affinity &&
@@ -125,9 +125,9 @@ export class StateFolder {
   }
 }
 
-function readSealOrNone(path: string): SealedState | undefined {
+function readSealOrNone(form: StateForm, path: string): SealedState | undefined {
   try {
-    return readSeal(path);
+    return form.readSeal(path);
   } catch {
     return undefined;
   }

@@ -1,8 +1,8 @@
 import { commonPrefixLength, type TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
-import { fileChecksum } from './file-checksum.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
+import { IN_THE_CLEAR, type StateForm } from './state-form.ts';
 import type { KeptState, StateShelf } from './state-shelf.ts';
 
 /** A KV sequence whose state goes into files and comes out of them. */
@@ -42,11 +42,19 @@ export interface RestoredState {
 /** Decides by measured speeds which states are written to files and read from them, and has it done. */
 export class StateKeeper {
   readonly #shelf: StateShelf;
+  readonly #form: StateForm;
   readonly #speeds: MeasuredSpeeds;
   readonly #clock: Clock;
 
-  constructor(parts: { readonly shelf: StateShelf; readonly speeds: MeasuredSpeeds; readonly clock: Clock }) {
+  /** `form`: as the shelf has it. */
+  constructor(parts: {
+    readonly shelf: StateShelf;
+    readonly form?: StateForm | undefined;
+    readonly speeds: MeasuredSpeeds;
+    readonly clock: Clock;
+  }) {
     this.#shelf = parts.shelf;
+    this.#form = parts.form ?? IN_THE_CLEAR;
     this.#speeds = parts.speeds;
     this.#clock = parts.clock;
   }
@@ -67,14 +75,13 @@ export class StateKeeper {
       if (!this.#speeds.savingPays({ ...state, chance: 1 })) this.#speeds.save.avoided();
       return false;
     }
+    const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
     const write = async (path: string) => {
       const startedMs = this.#clock.monotonic();
-      const stateBytes = await sequence.saveTo(path);
-      const checksum = await fileChecksum(path, stateBytes);
-      this.#speeds.saved(ids.length, stateBytes, this.#clock.monotonic() - startedMs);
-      return { stateBytes, checksum };
+      const written = await this.#form.write(path, { expectedBytes, save: (to) => sequence.saveTo(to) });
+      this.#speeds.saved(ids.length, written.stateBytes, this.#clock.monotonic() - startedMs);
+      return written;
     };
-    const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
     return (await this.#shelf.put({ ...held, ids }, { expectedBytes, write })) !== undefined;
   }
 
@@ -115,20 +122,19 @@ export class StateKeeper {
   }
 
   /** A sequence holds nothing of a file that turns out to be damaged. */
-  async #readProven(sequence: FiledSequence, path: string, { stateBytes, checksum, isProven, ids }: KeptState) {
-    const proof = fileChecksum(path, stateBytes).then((found) => {
-      if (found !== checksum) throw new Error('the state file has other bytes than were written');
-    });
-    // What this process wrote is as good as certain, and read meanwhile; what it found is not shown to llama.cpp before.
-    if (!isProven) await proof;
+  async #readProven(sequence: FiledSequence, path: string, kept: KeptState) {
+    const { ids } = kept;
+    let isRead = false;
     try {
-      const [read, proven] = await Promise.allSettled([sequence.restoreFrom(path), proof]);
-      for (const part of [proven, read]) if (part.status === 'rejected') throw part.reason;
+      await this.#form.read(path, kept, (from) => {
+        isRead = true;
+        return sequence.restoreFrom(from);
+      });
       const restored = sequence.tokens();
       if (restored.length !== ids.length || commonPrefixLength(restored, ids) < ids.length)
         throw new Error('the state file holds other ids than it was sealed with');
     } catch (error) {
-      await sequence.clear();
+      if (isRead) await sequence.clear();
       throw error;
     }
   }

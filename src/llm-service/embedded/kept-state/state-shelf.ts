@@ -4,7 +4,8 @@ import { OneAfterAnother } from '../../../waiting/one-after-another.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
 import { leastValuable, stateValue, type ValuedState } from '../../state-value.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
-import { StateFolder, type WrittenState } from './state-folder.ts';
+import { StateFolder } from './state-folder.ts';
+import { IN_THE_CLEAR, type StateForm, type WrittenState } from './state-form.ts';
 
 /** Left free on the disk, for whom it is meant: far more than the context store asks for before it refuses turns. */
 export const FREE_BYTES_MIN = 64 * 1024 * 1024;
@@ -16,6 +17,8 @@ export interface StateShelfOptions {
   readonly folder: string;
   readonly budgetBytes: number;
   readonly binding: string;
+  /** In the clear where left out. */
+  readonly form?: StateForm | undefined;
   /** Longer states fit into no sequence. */
   readonly tokensMax: number;
   readonly onChange: (status: KeptStateStatus) => void;
@@ -62,7 +65,7 @@ export class StateShelf {
 
   /** Takes over what an earlier process left, and removes what of it cannot be used. Throws what the file system does. */
   static async open(options: StateShelfOptions, environment: Environment): Promise<StateShelf> {
-    const folder = await StateFolder.open(options.folder, options.binding);
+    const folder = await StateFolder.open(options.folder, options.binding, options.form ?? IN_THE_CLEAR);
     const shelf = new StateShelf(options, folder, environment);
     await shelf.#takeOver();
     return shelf;
