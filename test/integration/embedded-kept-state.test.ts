@@ -233,6 +233,30 @@ test('what sessions begin with is kept once where users may share, and goes with
   await settled(together, ({ files }) => files === 0);
 });
 
+test('what is warmed makes and uses what sessions begin with, as turns do', async () => {
+  const shared = Array.from({ length: 250 }, (_, i) => (100 + (i % 90)) as TokenId);
+  const [a, b, c] = ['a', 'b', 'c'].map((name, i) => {
+    const session = new Conversation(name, i, name);
+    session.known.unshift(...shared);
+    return session;
+  }) as [Conversation, Conversation, Conversation];
+  const service = await start({ parallel: 4, sharesOwners: true });
+  const warm = ({ affinity, owner, known }: Conversation) =>
+    service.warming?.warm({ affinity, owner, prompt: [...known], chance: 1 }, NEVER);
+  await a.turn(service);
+  expect(await warm(b)).toMatchObject({ end: 'warm', restoredTokens: 0, evaluatedTokens: b.known.length });
+  expect(statusOf(service)).toMatchObject({ files: 1, saves: 1 });
+  expect(await warm(c)).toMatchObject({ end: 'warm', restoredTokens: shared.length });
+  const alone = await start({ parallel: 4, keep: undefined });
+  for (const session of [b, c]) {
+    const other = Object.assign(new Conversation('x', 0, session.owner), { known: [...session.known] });
+    const { ids } = await other.turn(alone);
+    const end = await session.turn(service);
+    expect(end.ids).toEqual(ids);
+    expect(end.usage.warmedTokens).toBeGreaterThan(session === b ? shared.length : 0);
+  }
+});
+
 test('what sessions began with is not there after a restart: nobody knows whose it was', async () => {
   const together = await start({ parallel: 4, sharesOwners: true });
   const conversations = [new Conversation('a', 1, 'a'), new Conversation('b', 1, 'b')];

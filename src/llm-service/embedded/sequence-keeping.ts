@@ -102,8 +102,7 @@ export class SequenceKeeping {
     if (!isOwn) await this.#displace(lease);
     if (!isOwn && !(found !== undefined && (sharesOwners || found.owner === owner))) await sequence.clear();
     const restored = affinity && (await this.#restore(sequence, { affinity, prompt, isReturn }));
-    // Ahead of need nothing is kept on the way: the session counts as new until its turn comes.
-    const keepAt = affinity && isReturn ? this.#keepAt(sequence, affinity, prompt) : undefined;
+    const keepAt = affinity ? this.#keepAt(sequence, affinity, prompt) : undefined;
     if (restored) {
       account.lost(warm);
       warm = restored.warm;
@@ -190,7 +189,7 @@ export class SequenceKeeping {
     if (shared === undefined || commonPrefixLength(sequence.tokens(), prompt) >= shared.tokens) return undefined;
     const held = { affinity: shared.key, returns: 1, usedAt: this.#pool.now };
     const keep = async () => {
-      if (await this.#parts.keeper?.save(sequence, held)) shared.kept();
+      shared.settled((await this.#parts.keeper?.save(sequence, held)) ?? false);
     };
     return { tokens: shared.tokens, keep };
   }

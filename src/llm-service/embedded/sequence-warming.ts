@@ -3,11 +3,11 @@ import type { Clock } from '../../environment/environment.ts';
 import type { WarmingSpeed, WarmRequest } from '../llm-service.ts';
 import type { ChunkSize } from '../warming/chunk-size.ts';
 import type { ChunkEnd, WarmableEngine, WarmPlace } from '../warming/chunked-warming.ts';
-import type { WarmAccount } from '../warming/warm-account.ts';
+import type { WarmAccount, WarmSpan } from '../warming/warm-account.ts';
 import { tokens } from './engine.ts';
 import type { MeasuredSpeeds } from './kept-state/measured-speeds.ts';
 import type { PooledSequence } from './pooled-sequence.ts';
-import type { SequenceKeeping } from './sequence-keeping.ts';
+import type { KeepAt, SequenceKeeping } from './sequence-keeping.ts';
 import type { SequenceLease } from './sequence-pool.ts';
 
 export interface SequenceWarmingParts {
@@ -61,7 +61,7 @@ export class SequenceWarming implements WarmableEngine {
     const lease = await sequences.acquireToWarm(request, stop);
     if (lease === undefined) return 'no_room';
     if (lease === 'kept') return inAFile(request);
-    const { restoredTokens, warm } = await sequences.prepare(lease, request, { isReturn: false });
+    const { restoredTokens, warm, keepAt } = await sequences.prepare(lease, request, { isReturn: false });
     lease.mark({ warm });
     const giveUp = () => this.#giveUp(lease);
     const { sequence } = lease.sequence;
@@ -74,7 +74,7 @@ export class SequenceWarming implements WarmableEngine {
     const heldTokens = sequence.nextTokenIndex;
     lease.mark({ warm: account.cut(warm, heldTokens) });
     const held = { heldTokens, restoredTokens: Math.min(restoredTokens, heldTokens) };
-    return new WarmSequence(lease, request.prompt, held, { ...this.#parts, giveUp });
+    return new WarmSequence(lease, request.prompt, held, { ...this.#parts, giveUp, keepAt });
   }
 
   /** llama.cpp and node-llama-cpp may disagree now about what the sequence holds. */
@@ -86,12 +86,17 @@ export class SequenceWarming implements WarmableEngine {
   }
 }
 
+interface WarmSequenceParts extends SequenceWarmingParts {
+  readonly giveUp: () => Promise<void>;
+  readonly keepAt: KeepAt | undefined;
+}
+
 class WarmSequence implements WarmPlace {
   readonly heldTokens: number;
   readonly restoredTokens: number;
   readonly #lease: SequenceLease<PooledSequence>;
   readonly #prompt: TokenSequence;
-  readonly #parts: SequenceWarmingParts & { readonly giveUp: () => Promise<void> };
+  readonly #parts: WarmSequenceParts;
   /** What llama.cpp was last asked for; it may come back after everyone has gone. */
   #evaluation: Promise<void> = Promise.resolve();
   #hasFailed = false;
@@ -100,7 +105,7 @@ class WarmSequence implements WarmPlace {
     lease: SequenceLease<PooledSequence>,
     prompt: TokenSequence,
     held: Pick<WarmPlace, 'heldTokens' | 'restoredTokens'>,
-    parts: SequenceWarmingParts & { readonly giveUp: () => Promise<void> },
+    parts: WarmSequenceParts,
   ) {
     this.heldTokens = held.heldTokens;
     this.restoredTokens = held.restoredTokens;
@@ -109,7 +114,16 @@ class WarmSequence implements WarmPlace {
     this.#parts = parts;
   }
 
-  async evaluate({ from, to }: { readonly from: number; readonly to: number }): Promise<ChunkEnd> {
+  /** What others begin with too is kept on the way. */
+  async evaluate({ from, to }: WarmSpan): Promise<ChunkEnd> {
+    const { keepAt } = this.#parts;
+    if (keepAt === undefined || from >= keepAt.tokens || keepAt.tokens > to) return this.#evaluate({ from, to });
+    await this.#evaluate({ from, to: keepAt.tokens });
+    await keepAt.keep();
+    return keepAt.tokens === to ? 'evaluated' : this.#evaluate({ from: keepAt.tokens, to });
+  }
+
+  async #evaluate({ from, to }: WarmSpan): Promise<ChunkEnd> {
     const { account, chunk, speeds, clock, watched } = this.#parts;
     const startedMs = clock.monotonic();
     const piece = tokens(this.#prompt.slice(from, to));

@@ -71,7 +71,7 @@ test('a state that is not expected back says nothing of how fast it is saved', a
   expect(puts).toEqual(['a', 'a']);
 });
 
-test('what sessions begin with is kept by the first turn that begins so, though it was warmed somewhere before', async () => {
+test('what sessions begin with is kept where it is evaluated first, for a turn or ahead of one', async () => {
   const { sequences, keeping } = keepingOf(1);
   const turn = async (affinity: string, own: number) => {
     const lease = await keeping.acquire({ prompt: prompt(own), affinity }, never());
@@ -83,11 +83,21 @@ test('what sessions begin with is kept by the first turn that begins so, though 
   const request = { prompt: prompt(2), affinity: 'b', owner: undefined, chance: 1 };
   const lease = await keeping.acquireToWarm(request, never());
   if (typeof lease !== 'object') throw new Error('no sequence');
-  expect((await keeping.prepare(lease, request, { isReturn: false })).keepAt).toBeUndefined();
+  expect((await keeping.prepare(lease, request, { isReturn: false })).keepAt?.tokens).toBe(100);
   lease.release();
-  // What was warmed has had to go.
+  // It stood aside before it had come so far, and what was done has had to go.
   for (const sequence of sequences) sequence.held = [];
   expect(await turn('b', 2)).toBe(100);
+  for (const sequence of sequences) sequence.held = [];
+  const again = await keeping.acquireToWarm(request, never());
+  if (typeof again !== 'object') throw new Error('no sequence');
+  const { keepAt } = await keeping.prepare(again, request, { isReturn: false });
+  for (const sequence of sequences) sequence.held = ids(100);
+  await keepAt?.keep();
+  again.release();
+  expect(puts).toHaveLength(1);
+  for (const sequence of sequences) sequence.held = [];
+  expect(await turn('b', 2)).toBeUndefined();
 });
 
 test('a generation that is aborted does not wait for what is done with sequences', async () => {

@@ -24,7 +24,7 @@ test('what a second session begins with as a first one did is worth keeping, and
   const shared = prefixes.observe('b', prompt(2));
   expect(shared?.tokens).toBe(100);
   expect(prefixes.find('c', prompt(3))).toBeUndefined();
-  shared?.kept();
+  shared?.settled(true);
   expect(prefixes.find('c', prompt(3))).toEqual({ key: shared?.key, tokens: 100 });
   expect(prefixes.observe('c', prompt(3))).toBeUndefined();
   expect(SharedPrefixes.isKey(shared?.key ?? '')).toBe(true);
@@ -36,6 +36,18 @@ test('neither a session with itself, nor what is too short to be worth it', () =
   expect(prefixes.observe('b', prompt(2, SHARED_TOKENS_MIN - 1))).toBeUndefined();
 });
 
+test('a session that was not evaluated so far is told again, until it is, or begins in another way', () => {
+  prefixes.observe('a', prompt(1));
+  const shared = prefixes.observe('b', prompt(2));
+  expect(prefixes.observe('b', prompt(3))).toBe(shared);
+  expect(prefixes.observe('b', prompt(2, 50))).toBeUndefined();
+  expect(prefixes.observe('b', prompt(2))).toBeUndefined();
+  const second = prefixes.observe('c', prompt(4));
+  second?.settled(false);
+  expect(prefixes.observe('c', prompt(4))).toBeUndefined();
+  expect(prefixes.find('d', prompt(5))).toBeUndefined();
+});
+
 test('never all of a prompt: its last id is evaluated', () => {
   prefixes.observe('a', ids(100, 0));
   expect(prefixes.observe('b', ids(100, 0))?.tokens).toBe(99);
@@ -43,11 +55,11 @@ test('never all of a prompt: its last id is evaluated', () => {
 
 test('a longer one is worth keeping beside a shorter one, and the longest is found', () => {
   prefixes.observe('a', prompt(1));
-  prefixes.observe('b', prompt(2))?.kept();
+  prefixes.observe('b', prompt(2))?.settled(true);
   prefixes.observe('c', prompt(1).concat(ids(30, 7_000)));
   const longer = prefixes.observe('d', prompt(1).concat(ids(30, 8_000)));
   expect(longer?.tokens).toBe(150);
-  longer?.kept();
+  longer?.settled(true);
   expect(prefixes.find('e', prompt(1).concat(ids(9, 9_000)))?.tokens).toBe(150);
   expect(prefixes.find('f', prompt(3))?.tokens).toBe(100);
 });
@@ -55,7 +67,7 @@ test('a longer one is worth keeping beside a shorter one, and the longest is fou
 test('goes with the last session that begins so, and not before', () => {
   prefixes.observe('a', prompt(1));
   const shared = prefixes.observe('b', prompt(2));
-  shared?.kept();
+  shared?.settled(true);
   prefixes.find('c', prompt(3));
   for (const session of ['a', 'b']) prefixes.forget(session);
   expect(forgotten).toEqual([]);
@@ -68,7 +80,7 @@ test('is dropped at once where its sessions have gone before it was kept', () =>
   prefixes.observe('a', prompt(1));
   const shared = prefixes.observe('b', prompt(2));
   for (const session of ['a', 'b']) prefixes.forget(session);
-  shared?.kept();
+  shared?.settled(true);
   expect(forgotten).toEqual([shared?.key]);
 });
 
@@ -77,7 +89,7 @@ test('no more than so many are kept, the oldest going first', () => {
   for (let kind = 1; kind <= SHARED_PREFIXES_MAX + 2; kind++) {
     prefixes.observe(`a${kind}`, prompt(1, 100, kind));
     const shared = prefixes.observe(`b${kind}`, prompt(2, 100, kind));
-    shared?.kept();
+    shared?.settled(true);
     keys.push(shared?.key);
   }
   expect(forgotten).toEqual(keys.slice(0, 2));

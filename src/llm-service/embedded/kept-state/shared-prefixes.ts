@@ -22,8 +22,9 @@ export interface SharedPrefix {
 
 /** One that is not kept yet. */
 export interface NewSharedPrefix extends SharedPrefix {
-  /** Its state is kept. */
-  kept(): void;
+  readonly ids: TokenSequence;
+  /** Its state is kept, or was found not worth it. */
+  settled(isKept: boolean): void;
 }
 
 interface Kept {
@@ -38,6 +39,8 @@ interface Kept {
  */
 export class SharedPrefixes {
   readonly #beginnings = new Map<string, TokenSequence>();
+  /** What a session begins with, while nobody has evaluated it so far. */
+  readonly #unsettled = new Map<string, NewSharedPrefix>();
   readonly #kept = new Map<string, Kept>();
   readonly #forget: (key: string) => void;
 
@@ -62,11 +65,11 @@ export class SharedPrefixes {
   }
 
   /**
-   * Told of every prompt. Of a new session: what it begins with as another one did, and longer than anything that is kept; its state
-   * is worth keeping.
+   * Told of every prompt, of a turn's or one evaluated ahead of it. Of a new session: what it begins with as another one did, and longer
+   * than anything that is kept; its state is worth keeping. Of a known one the same again, until that is settled.
    */
   observe(affinity: string, prompt: TokenSequence): NewSharedPrefix | undefined {
-    if (this.#beginnings.has(affinity)) return undefined;
+    if (this.#beginnings.has(affinity)) return this.#unsettledOf(affinity, prompt);
     // The prompt's last id is evaluated in any case.
     const beginning = prompt.slice(0, Math.min(prompt.length - 1, COMPARED_TOKENS_MAX));
     const kept = [...this.#kept.values()].map(({ ids }) => commonPrefixLength(ids, beginning));
@@ -77,20 +80,39 @@ export class SharedPrefixes {
       if (shared > tokens) [tokens, like] = [shared, other];
     }
     this.#beginnings.set(affinity, beginning);
-    if (this.#beginnings.size > COMPARED_SESSIONS_MAX) this.#beginnings.delete(first(this.#beginnings));
+    if (this.#beginnings.size > COMPARED_SESSIONS_MAX) this.#lose(first(this.#beginnings));
     if (like === undefined) return undefined;
     const ids = beginning.slice(0, tokens);
     const key = KEY + createHash('sha256').update(Int32Array.from(ids)).digest('hex');
     const sessions = [affinity, like];
-    return { key, tokens, kept: () => this.#keep(key, { ids, sessions: new Set(sessions) }) };
+    const settled = (isKept: boolean) => {
+      this.#unsettled.delete(affinity);
+      if (isKept) this.#keep(key, { ids, sessions: new Set(sessions) });
+    };
+    const prefix = { key, tokens, ids, settled };
+    this.#unsettled.set(affinity, prefix);
+    return prefix;
   }
 
   /** A session is gone. */
   forget(affinity: string): void {
-    this.#beginnings.delete(affinity);
+    this.#lose(affinity);
     for (const [key, { sessions }] of this.#kept) {
       if (sessions.delete(affinity) && sessions.size === 0) this.#drop(key);
     }
+  }
+
+  /** A session whose prompt begins in another way now has nothing of it to keep. */
+  #unsettledOf(affinity: string, prompt: TokenSequence): NewSharedPrefix | undefined {
+    const prefix = this.#unsettled.get(affinity);
+    if (prefix === undefined || commonPrefixLength(prefix.ids, prompt) === prefix.tokens) return prefix;
+    this.#unsettled.delete(affinity);
+    return undefined;
+  }
+
+  #lose(affinity: string): void {
+    this.#beginnings.delete(affinity);
+    this.#unsettled.delete(affinity);
   }
 
   #keep(key: string, { ids, sessions }: Kept): void {
