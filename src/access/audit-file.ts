@@ -60,14 +60,16 @@ export class AuditFile implements AuditLog {
   async #write(): Promise<void> {
     while (this.#waiting.length > 0) {
       const lines = this.#waiting.splice(0);
-      if (this.#lost > 0) lines.push(`${JSON.stringify({ lost: this.#lost })}\n`);
+      const lost = this.#lost;
       this.#lost = 0;
+      // What failed may be there in part: the next line is one of its own.
+      const text = lost > 0 ? `\n${lines.join('')}${JSON.stringify({ lost })}\n` : lines.join('');
       try {
         await this.#makeRoom();
-        await appendFile(this.#path, lines.join(''), { mode: MODE });
+        await appendFile(this.#path, text, { mode: MODE });
         this.#isTold = false;
       } catch (error) {
-        this.#lost += lines.length;
+        this.#lost += lost + lines.length;
         if (!this.#isTold) this.#environment.logger.error('audit_log_not_written', {}, error);
         this.#isTold = true;
       }

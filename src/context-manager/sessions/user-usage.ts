@@ -9,6 +9,8 @@ import type { SessionRecords } from './session-records.ts';
 const SESSIONS_COUNTED_MAX = LIMITS.sessions.maximum;
 /** Sessions held in mind, of all users: some 20 MB. Beyond, users asked about longest ago are counted anew when asked about again. */
 const SESSIONS_HELD_MAX = 100_000;
+/** And users, who may have none: a service may name any number of those. */
+const USERS_HELD_MAX = 10_000;
 const PAGE = 1_000;
 
 /** What one user has in this node's store. */
@@ -120,7 +122,8 @@ export class UserUsage {
     let held = 0;
     for (const { usage } of this.#users.values()) held += usage.sessions;
     for (const [userId, { usage }] of this.#users) {
-      if (held <= SESSIONS_HELD_MAX || this.#users.size === 1) return;
+      const isWithin = held <= SESSIONS_HELD_MAX && this.#users.size <= USERS_HELD_MAX;
+      if (isWithin || this.#users.size === 1) return;
       this.#users.delete(userId);
       held -= usage.sessions;
     }

@@ -13,6 +13,9 @@ import type { RunningTurns } from '../turn/running-turns.ts';
 import { confirmationBytes, type ErasureReceipt, isConfirmedBy, openingBytes, receiptOf } from './erasure-receipt.ts';
 
 const RECEIPT_BYTES = 16;
+/** Under way here: each has files written anew, one after the other. */
+const ERASURES_MAX = 1_000;
+const ERASURE_RETRY_MS = 1_000;
 /** A store that has failed is tried again, ever more seldom: what was promised to be erased is erased. */
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
@@ -34,6 +37,8 @@ export class Erasures {
   readonly #closing = new AbortController();
   /** By receipt, the removals under way: with how many sessions went. */
   readonly #removals = new Map<string, Promise<number>>();
+  /** Whose erasure this node was asked for, or has heard of, and has not confirmed. */
+  readonly #underWay = new Set<UserId>();
   readonly #waiting = new Set<Pause>();
   /** Files are written anew for one erasure after the other. */
   readonly #wipes = new OneAtATime();
@@ -69,12 +74,25 @@ export class Erasures {
 
   /**
    * When it resolves the erasure is durable here, and nothing of what it is of is found at this node any more; what other nodes
-   * have confirmed within `waitMs` is on the receipt. Throws what the store throws; asked again, it is another erasure.
+   * have confirmed within `waitMs` is on the receipt. Throws what the store throws; asked again, it is another erasure. Throws
+   * `overloaded` while this node has not finished one of the same user, or of very many.
    */
   async erase(
     userId: UserId,
     wait: { readonly waitMs: number; readonly signal: AbortSignal },
   ): Promise<ErasureReceipt> {
+    if (this.#underWay.has(userId) || this.#underWay.size >= ERASURES_MAX) throw erasing();
+    this.#underWay.add(userId);
+    const opening = await this.#write(userId).catch((error) => {
+      this.#underWay.delete(userId);
+      throw error;
+    });
+    await this.#removals.get(opening.receiptId);
+    return (await this.#confirmedBy(opening, wait)) ?? opening;
+  }
+
+  /** What begins when the record is here goes on whoever waits. */
+  async #write(userId: UserId): Promise<ErasureReceipt> {
     const { records, documents, options, environment } = this.#parts;
     const { nodeId, incarnation, ttlSecondsMax } = options;
     const erasedAtMs = environment.clock.now();
@@ -96,8 +114,7 @@ export class Erasures {
       expiresAtMs: Lifetimes.tombstoneExpiresAtMs({ expiresAtMs: 0, deletedAtMs: erasedAtMs, ttlMsMax }),
       extensions: new Map([...erasureExtension({ stamp, receiptId }), ...unsure]),
     });
-    await this.#removals.get(receiptId);
-    return (await this.#confirmedBy(opening, wait)) ?? opening;
+    return opening;
   }
 
   /** As far as is known here; `undefined` for one that is not, or of another user. Throws what the store throws. */
@@ -141,7 +158,11 @@ export class Erasures {
     this.#parts.running.stopUser(userId, new DiscedgeError('session_deleted', reason));
     const removal = this.#remove(userId);
     this.#removals.set(receiptId, removal);
-    void this.#finish(erasure, removal).finally(() => this.#removals.delete(receiptId));
+    this.#underWay.add(userId);
+    void this.#finish(erasure, removal).finally(() => {
+      this.#removals.delete(receiptId);
+      this.#underWay.delete(userId);
+    });
   }
 
   /** Never rejects. */
@@ -178,4 +199,9 @@ export class Erasures {
     } while (after !== undefined && !this.#closing.signal.aborted);
     return sessions;
   }
+}
+
+function erasing(): DiscedgeError {
+  const message = 'this node has an erasure of this user, or very many, under way: ask again when it has confirmed';
+  return new DiscedgeError('overloaded', message, { retryAfterMs: ERASURE_RETRY_MS });
 }

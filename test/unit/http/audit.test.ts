@@ -1,6 +1,6 @@
 // The audit log: what operators and services do, and to whose; never what anybody said, no key, and nothing that fills the disk.
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it, vi } from 'vitest';
 import { newApiKey } from '../../../src/access/api-key.ts';
@@ -98,6 +98,24 @@ it('is moved aside when it is long, and says how much a disk that failed has cos
   audit.note('node.start', { node: 'last' });
   await audit.flush();
   expect(readFileSync(path, 'utf8') + readFileSync(`${path}.1`, 'utf8')).toMatch(/"lost":\d+/);
+});
+
+it('counts every line that is lost, and goes on in a line of its own', async () => {
+  const path = join(folder.path, 'failing.jsonl');
+  const environment = virtualEnvironment();
+  const audit = await AuditFile.open({ path }, environment);
+  rmSync(path);
+  mkdirSync(path);
+  for (const node of ['a', 'b', 'c']) {
+    audit.note('node.start', { node });
+    await audit.flush();
+  }
+  rmSync(path, { recursive: true });
+  writeFileSync(path, '{"at":"20');
+  audit.note('node.start', { node: 'd' });
+  await audit.flush();
+  const lines = readFileSync(path, 'utf8').split('\n').slice(1).filter(Boolean);
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ node: 'd' }, { lost: 3 }]);
 });
 
 it('that cannot be written keeps the node from starting', async () => {

@@ -132,3 +132,15 @@ it('a turn under way when its user is erased is stopped, and nothing of it is st
   if (answer.status !== 200) expect(answer.body.error.type).toBe('session_deleted');
   expect((await ask('GET', '/sessions', bob)).body.data).toEqual([]);
 });
+
+it('one erasure of a user at a time: who asks again and again makes no line of them', async () => {
+  const again = () => ask('DELETE', '/users/eve?max_wait_ms=0', service);
+  const answers = await Promise.all(Array.from({ length: 20 }, again));
+  const refused = answers.filter(({ status }) => status !== 200);
+  expect(refused.length).toBeGreaterThan(0);
+  for (const { status, body, headers } of refused) {
+    expect({ status, type: body.error.type }).toEqual({ status: 503, type: 'overloaded' });
+    expect(headers.get('retry-after')).toBe('1');
+  }
+  while ((await again()).status !== 200) await new Promise((retry) => setTimeout(retry, 10));
+});
