@@ -6,6 +6,7 @@ export const AUDIT_ACTS = [
   'access.refused',
   'user.erase',
   'user.export',
+  'user.lifetime',
   'session.delete',
   'session.export',
   'session.import',

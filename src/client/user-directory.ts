@@ -88,6 +88,21 @@ export class UserDirectory {
     return preferencesOf(await this.#json(request));
   }
 
+  /** How long what a user says is kept, in seconds; `undefined`: as the node's default is. */
+  async lifetime(userId: string): Promise<number | undefined> {
+    return lifetimeOf(await this.#json({ method: 'GET', path: `${pathOf(userId)}/lifetime` }));
+  }
+
+  /** Says so for turns from now on that name no time to live, or takes it away with `undefined`. Throws `forbidden`. */
+  async setLifetime(userId: string, ttlSeconds: number | undefined): Promise<number | undefined> {
+    const path = `${pathOf(userId)}/lifetime`;
+    const request: ClientRequest =
+      ttlSeconds === undefined
+        ? { method: 'DELETE', path }
+        : { method: 'PUT', path, body: { ttl_seconds: ttlSeconds } };
+    return lifetimeOf(await this.#json(request));
+  }
+
   async #json(request: ClientRequest): Promise<Wire> {
     return (await this.#transport.json(this.#ring, request)) as Wire;
   }
@@ -99,6 +114,10 @@ function preferencesOf({ preferences, version }: Wire): StoredPreferences {
       code: 'reply_malformed',
     });
   return { preferences: (preferences ?? undefined) as Preferences | undefined, version };
+}
+
+function lifetimeOf({ ttl_seconds: seconds }: Wire): number | undefined {
+  return typeof seconds === 'number' ? seconds : undefined;
 }
 
 function receiptOf(wire: Wire): ErasureReceipt {

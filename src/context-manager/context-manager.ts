@@ -295,7 +295,7 @@ export class ContextManager {
       stopping: turn.stopping,
       account: observer.account,
     });
-    const { environment, options, records } = this.#node;
+    const { environment, options, records, userLifetimes } = this.#node;
     const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts'], usage = NO_USAGE) => {
       const answer = {
         prompt,
@@ -304,6 +304,7 @@ export class ContextManager {
         parts,
         cost: { promptTokens: prompt.ids.length, usage },
         writtenAtMs: environment.clock.now(),
+        userTtlMs: userLifetimes.ttlMs(key.userId),
         isOver: (ms: number) => records.isOver(ms),
         marks: records.marksFor(key, pass.base?.record),
       };

@@ -22,6 +22,7 @@ import { SessionQueue } from './turn/session-queue.ts';
 import { TurnMetrics } from './turn/turn-metrics.ts';
 import { WriteConcerns } from './turn/write-concerns.ts';
 import { Erasures } from './users/erasures.ts';
+import { UserLifetimes } from './users/user-lifetimes.ts';
 import type { LearnedMovement } from './warmer/learned-movement.ts';
 
 export interface NodeResourcesParts {
@@ -61,6 +62,7 @@ export class NodeResources {
   readonly documents: ClusterDocuments;
   readonly erasures: Erasures;
   readonly preferences: UserPreferences;
+  readonly userLifetimes: UserLifetimes;
   readonly movementBefore: ReadonlyMap<KeygroupId, LearnedMovement>;
   readonly embedder: Embedder | undefined;
   readonly #endGate: () => void;
@@ -80,10 +82,11 @@ export class NodeResources {
     const { records, running } = this;
     this.documents = new ClusterDocuments({ records, options, environment });
     this.erasures = new Erasures({ records, running, documents: this.documents, options, environment });
+    const kept = { documents: this.documents, documentMs: options.ttlSecondsMax * 1000 };
+    this.userLifetimes = new UserLifetimes({ ...kept, environment });
     this.preferences = new UserPreferences({
-      documents: this.documents,
+      ...kept,
       stampOf: stampOf ?? ownStamps(environment.random),
-      documentMs: options.ttlSecondsMax * 1000,
       ...{ clock, logger: environment.logger },
     });
     this.writeConcerns = new WriteConcerns(store.sharing, options, environment);

@@ -131,6 +131,7 @@ async function assemble(
   forgetRemovedSessions(served, node.records, environment);
   if (store.sharing !== undefined) closing.later('keys of the cluster', await shareKeys(asked, node));
   await node.erasures.resume();
+  await node.userLifetimes.start();
   const keep = config.store.keepsFiles ? (kept: KeptTime) => writeKeptTime(config.dataDir, kept) : undefined;
   closing.later('time', keepTime({ time, sharing: store.sharing, keep }, environment));
   closing.later('expiry sweep', sweepExpired(node.records, environment, config.expireEveryMs));

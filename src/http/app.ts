@@ -20,6 +20,7 @@ import { describeRoutes } from './openapi.ts';
 import { askWhoCalls } from './request-access.ts';
 import { limitRequests } from './request-limits.ts';
 import { importRoutes } from './routes/imports.ts';
+import { lifetimeRoutes } from './routes/lifetimes.ts';
 import { moveSessionRoute } from './routes/move-session.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
@@ -137,6 +138,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     moveSessionRoute(scope, parts);
     userRoutes(scope, parts);
     preferencesRoutes(scope, parts);
+    lifetimeRoutes(scope, parts);
     nodeRoutes(scope, parts);
     directoryRoutes(scope, parts);
     scope.get('/openapi.json', { config: { access: 'anyone' }, schema: { hide: true } }, async () => app.swagger());

@@ -7,7 +7,7 @@ export function requireOwn(principal: Principal, userId: UserId): void {
   if (!mayUse(principal, userId)) throw new DiscedgeError('forbidden', 'this key is not for that user');
 }
 
-/** The same, and an operator may: erasing reads nothing. */
-export function requireErasable(principal: Principal, userId: UserId): void {
+/** The same, and an operator may: what it administers, it reads nothing of. */
+export function requireAdministrable(principal: Principal, userId: UserId): void {
   if (!principal.scopes.has('operator')) requireOwn(principal, userId);
 }

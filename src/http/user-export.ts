@@ -17,7 +17,8 @@ export function userExportStream(userId: UserId, parts: AppParts): Readable {
 async function* pieces(userId: UserId, { models, node }: AppParts): AsyncGenerator<string> {
   const exportedAt = new Date(node.environment.clock.now()).toISOString();
   const { preferences = null } = await node.preferences.get(userId);
-  const about = JSON.stringify({ user_id: userId, exported_at: exportedAt, preferences });
+  const ttl_seconds = (await node.userLifetimes.get(userId)) ?? null;
+  const about = JSON.stringify({ user_id: userId, exported_at: exportedAt, preferences, ttl_seconds });
   yield `${about.slice(0, -1)},"sessions":[`;
   let isFirst = true;
   for await (const session of sessionsOf(userId, models)) {

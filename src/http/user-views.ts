@@ -35,6 +35,9 @@ export const UserExportReply = Type.Object(
     preferences: Type.Union([Type.String(), Type.Record(Type.String(), Type.String()), Type.Null()], {
       description: 'As `PUT /users/{user_id}/preferences` takes them; null: there are none.',
     }),
+    ttl_seconds: Type.Union([Type.Integer(), Type.Null()], {
+      description: 'As `PUT /users/{user_id}/lifetime` takes it; null: there is none.',
+    }),
     sessions: Type.Array(SessionExportReply),
   },
   { title: 'UserExport' },

@@ -79,6 +79,7 @@ it('a generated client compiles, types every success, and runs against the node'
     ...{ forkSession: 1, moveSession: 400, cancelTurn: false, sayComing: 2, deleteSession: true },
     ...{ importSession: 2, exportUser: true },
     ...{ showPreferences: 0, setPreferences: { tone: 'brief' }, clearPreferences: true },
+    ...{ setLifetime: 60, showLifetime: 60, clearLifetime: null },
     ...{ eraseUser: ['erased', 1], showErasure: 'erased' },
   });
 });

@@ -185,6 +185,7 @@ const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = 
     { user: victim.name, items: [{ type: 'item_reference', id: victim.conversationItem }] },
     { items: [{ type: 'compaction', encrypted_content: victim.summary }] },
   ],
+  setLifetime: () => [{ ttl_seconds: 3_600 }],
   setPreferences: () => [{ preferences: 'taken over' }, { preferences: { taken: 'over' }, version: 1 }],
   updateConversation: () => [{ metadata: { note: 'taken over' } }],
   addItems: (victim) => [{ items: hello }, { items: [{ type: 'item_reference', id: victim.inputItem }] }],

@@ -7,6 +7,7 @@ import { addConnectionOptions, type ConnectionOptions, connect } from '../connec
 import { EXIT_FAILURE } from '../failure.ts';
 import { exportedIn, importSessions } from '../session-import.ts';
 import { localTime, printable, table } from '../terminal.ts';
+import { defineLifetime } from './users-lifetime.ts';
 import { definePreferences } from './users-preferences.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -31,6 +32,7 @@ export function define(command: Command): void {
     .argument('<file>', 'what "users export" has written')
     .action(importUser);
   definePreferences(command);
+  defineLifetime(command, seconds);
   addErasureOptions(command.command('erase').description('Erase everything of a user, on every node, for good.'))
     .argument('<user>', 'its id')
     .addOption(new Option('-y, --yes', 'do not ask'))

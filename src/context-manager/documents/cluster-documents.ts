@@ -10,7 +10,7 @@ import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 
 /** One kind of document, whose versions make sense in whatever order, and from whichever node, they come. */
-export type DocumentKind = 'api-key' | 'erasure-receipt' | 'user-preferences';
+export type DocumentKind = 'api-key' | 'erasure-receipt' | 'user-lifetime' | 'user-preferences';
 
 /** Leaves room for what else a record carries. */
 export const DOCUMENT_BYTES_MAX = EXTENSION_BYTES_MAX - 1024;

@@ -3,6 +3,7 @@ import type { UserId } from '../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../environment/environment.ts';
 import { OneAtATime } from '../../waiting/one-at-a-time.ts';
 import type { ClusterDocuments } from '../documents/cluster-documents.ts';
+import { newestVersion } from '../documents/newest-version.ts';
 import { type Layer, layerOf, type StampOf } from './layer.ts';
 
 /** A text, or a few named ones. */
@@ -22,7 +23,6 @@ export interface StoredPreferences {
 }
 
 const KIND = 'user-preferences';
-const NONE = new Uint8Array();
 
 interface Known {
   readonly layer: Layer | undefined;
@@ -99,14 +99,8 @@ export class UserPreferences {
 
   async #find(userId: UserId) {
     const document = await this.#parts.documents.find(KIND, userId);
-    let newest: { readonly stored: StoredPreferences; readonly content: Uint8Array } | undefined;
-    for (const content of document?.versions ?? []) {
-      const stored = storedIn(content);
-      if (stored === undefined) continue;
-      const order = stored.version - (newest?.stored.version ?? 0) || Buffer.compare(content, newest?.content ?? NONE);
-      if (order > 0) newest = { stored, content };
-    }
-    return document && newest && { ...newest, expiresAtMs: document.expiresAtMs };
+    const newest = document && newestVersion(document.versions, storedIn);
+    return newest && { ...newest, expiresAtMs: document.expiresAtMs };
   }
 
   #read(userId: UserId): Promise<Layer | undefined> {

@@ -1,5 +1,15 @@
-import type { SessionHistory } from '../../domain/session-history.ts';
+import type { SessionHistory, Turn } from '../../domain/session-history.ts';
 import type { NodeOptions } from '../node-options.ts';
+
+/** What a request names, or else what its turn has without. */
+export function ttlMs({ ttlSeconds }: { readonly ttlSeconds: number | undefined }, elseMs: number): number {
+  return ttlSeconds === undefined ? elseMs : ttlSeconds * 1000;
+}
+
+/** A session keeps the time to live it was given last; one that is opened has the node's default. */
+export function keptTtlMs(base: Turn | undefined, { ttlSeconds }: Pick<NodeOptions, 'ttlSeconds'>): number {
+  return base === undefined ? ttlSeconds * 1000 : base.record.expiresAtMs - base.record.writtenAtMs;
+}
 
 /**
  * Until when a record keeps its session: for `ttlMs` after it was written, which is as long as the session may be idle, and no

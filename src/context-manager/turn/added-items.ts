@@ -19,7 +19,7 @@ import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import { callNotFound, callsIn, KnownCalls } from '../modes/known-calls.ts';
 import type { NodeResources } from '../node-resources.ts';
-import { livesUntilMs } from '../sessions/session-life.ts';
+import { keptTtlMs, livesUntilMs, ttlMs } from '../sessions/session-life.ts';
 import { atTip } from './request-digest.ts';
 import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
@@ -129,10 +129,9 @@ export class AddedItemsWriter {
   }
 
   #recordOf(key: SessionKey, request: AddRequest, { base, digest, session }: EnteredPass): TurnRecord {
-    const { environment, options, records } = this.#parts.node;
+    const { environment, options, records, userLifetimes } = this.#parts.node;
     const writtenAtMs = environment.clock.now();
-    const kept = base?.record ?? { writtenAtMs: 0, expiresAtMs: options.ttlSeconds * 1000 };
-    const ttlMs = request.ttlSeconds === undefined ? kept.expiresAtMs - kept.writtenAtMs : request.ttlSeconds * 1000;
+    const lives = { writtenAtMs, ttlMs: ttlMs(request, userLifetimes.ttlMs(key.userId) ?? keptTtlMs(base, options)) };
     const marks = records.marksFor(key, base?.record).extensions ?? [];
     const extensions = new Map([...(request.extensions ?? []), ...marks]);
     return {
@@ -141,7 +140,7 @@ export class AddedItemsWriter {
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,
-      expiresAtMs: livesUntilMs(session.history, { writtenAtMs, ttlMs }, options),
+      expiresAtMs: livesUntilMs(session.history, lives, options),
       turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
       parent: base?.hash,
       requestDigest: digest,

@@ -6,10 +6,9 @@ import type { ContentPart } from '../../domain/record/message-content.ts';
 import { nextNodesExtension } from '../../domain/record/next-nodes.ts';
 import { RECORD_BYTES_MAX, sealedLength } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
 import type { Kept, Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
-import { livesUntilMs } from '../sessions/session-life.ts';
+import { keptTtlMs, livesUntilMs, ttlMs } from '../sessions/session-life.ts';
 import type { ReplyCost, TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
 
@@ -24,13 +23,15 @@ export function newTurnRecord(
     /** Of the reply. */
     readonly parts: readonly ContentPart[];
     readonly writtenAtMs: number;
+    /** Of the user, where that has one of its own. */
+    readonly userTtlMs: number | undefined;
     readonly isOver: (expiresAtMs: number) => boolean;
     readonly marks: Pick<TurnRecord, 'extensions'>;
     readonly cost: ReplyCost;
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, stop, kept, writtenAtMs, isOver, marks, cost } = answer;
+  const { prompt, stop, kept, writtenAtMs, userTtlMs, isOver, marks, cost } = answer;
   const { expiresAtMs } = session.history;
   if (base !== undefined && isOver(expiresAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
@@ -49,7 +50,11 @@ export function newTurnRecord(
     origin: options.nodeId,
     incarnation: options.incarnation,
     writtenAtMs,
-    expiresAtMs: livesUntilMs(session.history, { writtenAtMs, ttlMs: ttlMs(request, base, options) }, options),
+    expiresAtMs: livesUntilMs(
+      session.history,
+      { writtenAtMs, ttlMs: ttlMs(request, userTtlMs ?? keptTtlMs(base, options)) },
+      options,
+    ),
     turn: ((base?.record.turn ?? 0) + 1) as TurnNumber,
     parent: base?.hash,
     requestDigest: digest,
@@ -102,12 +107,6 @@ function lengthOf(draft: TurnRecord): number {
 
 function unholdable(why: string): DiscedgeError {
   return new DiscedgeError('invalid_request', `this turn cannot be stored: ${why}`);
-}
-
-/** A session keeps the time to live it was given last. */
-function ttlMs({ ttlSeconds }: TurnRequest, base: Turn | undefined, options: NodeOptions): number {
-  if (ttlSeconds !== undefined) return ttlSeconds * 1000;
-  return base === undefined ? options.ttlSeconds * 1000 : base.record.expiresAtMs - base.record.writtenAtMs;
 }
 
 function numberOr(value: unknown): number | undefined {

@@ -36,7 +36,7 @@ export async function writeToldTurn<Pass extends OpenPass>(
   pass: Pass,
   { llm, node, modeOf }: ToldTurnParts,
 ): Promise<Pass> {
-  const { records, options, environment } = node;
+  const { records, options, environment, userLifetimes } = node;
   const { session, base } = pass;
   const ids = text === '' ? [] : await llm.tokenize(text, { parseSpecial: false });
   const answered = session.history.lastAnswered(base);
@@ -52,6 +52,7 @@ export async function writeToldTurn<Pass extends OpenPass>(
     { ...pass, digest },
     {
       ...{ prompt, stop: { kind: 'limit' }, kept, parts: [], writtenAtMs: environment.clock.now() },
+      userTtlMs: userLifetimes.ttlMs(session.key.userId),
       isOver: (ms) => records.isOver(ms),
       cost: { promptTokens: prompt.ids.length, usage },
       marks: { extensions: new Map([...from, ...(marks.extensions ?? [])]) },

@@ -7,7 +7,7 @@ import { clientGone } from '../client-gone.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
 import { milliseconds, userId } from '../request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { requireErasable, requireOwn } from '../user-access.ts';
+import { requireAdministrable, requireOwn } from '../user-access.ts';
 import { userExportStream } from '../user-export.ts';
 import { ErasureReceiptReply, receiptView, UserExportReply } from '../user-views.ts';
 
@@ -47,7 +47,7 @@ export function userRoutes(app: TypedApp, parts: AppParts): void {
       },
     },
     async ({ params, query, principal }, reply) => {
-      requireErasable(principal, params.user_id);
+      requireAdministrable(principal, params.user_id);
       const waitMs = Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit);
       return receiptView(await erasures.erase(params.user_id, { waitMs, signal: clientGone(reply) }));
     },
@@ -60,7 +60,7 @@ export function userRoutes(app: TypedApp, parts: AppParts): void {
       schema: {
         operationId: 'exportUser',
         tags: ['users'],
-        summary: "All of a user's sessions with their exact ids, and its preferences",
+        summary: "All of a user's sessions with their exact ids, its preferences and its time to live",
         description:
           'As far as this node holds them, of all models that it serves. `POST /sessions/import` takes each of the sessions back.',
         params: UserPath,
@@ -89,7 +89,7 @@ export function userRoutes(app: TypedApp, parts: AppParts): void {
       },
     },
     async ({ params, principal }) => {
-      requireErasable(principal, params.user_id);
+      requireAdministrable(principal, params.user_id);
       const receipt = await erasures.receipt(params.user_id, params.receipt_id);
       if (receipt !== undefined) return receiptView(receipt);
       throw new DiscedgeError('erasure_not_found', 'no erasure of this user has this receipt', { param: 'receipt_id' });

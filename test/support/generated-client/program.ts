@@ -223,6 +223,18 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     const params = { path: { user_id: 'erased', receipt_id: erasure?.receipt_id ?? '' } };
     return ok(await client.GET('/users/{user_id}/erasures/{receipt_id}', { params })).user_id;
   },
+  setLifetime: async () => {
+    const params = { path: { user_id: 'ada' } };
+    return ok(await client.PUT('/users/{user_id}/lifetime', { params, body: { ttl_seconds: 60 } })).ttl_seconds;
+  },
+  showLifetime: async () => {
+    const params = { path: { user_id: 'ada' } };
+    return ok(await client.GET('/users/{user_id}/lifetime', { params })).ttl_seconds;
+  },
+  clearLifetime: async () => {
+    const params = { path: { user_id: 'ada' } };
+    return ok(await client.DELETE('/users/{user_id}/lifetime', { params })).ttl_seconds;
+  },
   showPreferences: async () => {
     const params = { path: { user_id: 'ada' } };
     return ok(await client.GET('/users/{user_id}/preferences', { params })).version;

@@ -51,6 +51,15 @@ it('a user is exported, erased, asked after and imported again', async () => {
   expect((await node.get('/sessions?user_id=ada')).body.data).toHaveLength(2);
 });
 
+it('how long what a user says is kept is printed, set and taken away', async () => {
+  const lifetime = (...args: string[]) => run(defineUsers, 'lifetime', 'ada', ...args);
+  expect(await lifetime()).toBe("as the node's default is\n");
+  expect(await lifetime('--set', '90')).toBe('90 s\n');
+  expect(await lifetime()).toBe('90 s\n');
+  expect(await lifetime('--clear')).toBe("as the node's default is\n");
+  expect(await lifetime()).toBe("as the node's default is\n");
+});
+
 it('sessions are imported line by line, and one that is refused keeps the others from nothing', async () => {
   for (const session_id of ['c', 'd']) await node.turn({ prompt: 'Hello.', session_id });
   const file = join(folder.path, 'sessions.jsonl');

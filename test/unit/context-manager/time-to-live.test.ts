@@ -72,6 +72,45 @@ describe('time to live', () => {
     expect(await codeOf(show(rig))).toBe('session_not_found');
   });
 
+  it("is the user's where that has one, in sessions old and new, and a request's goes before it", async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10, ttlSecondsMax: 1000 } });
+    const lives = async (session: string, turn: number, ask = {}) => {
+      await rig.turn({ session, turn, ...ask });
+      const { record } = rig.records(session)[turn - 1] as ReturnType<typeof rig.records>[0];
+      return (record.expiresAtMs - record.writtenAtMs) / SECOND;
+    };
+    expect(await lives('old', 1)).toBe(10);
+    await rig.node.userLifetimes.put('ada' as never, 100);
+    expect(await lives('old', 2)).toBe(100);
+    expect(await lives('new', 1)).toBe(100);
+    expect(await lives('new', 2, { ttlSeconds: 20 })).toBe(20);
+    expect(await lives('of bob', 1, { user: 'bob' })).toBe(10);
+    rig.restart();
+    await rig.node.userLifetimes.start();
+    expect(await lives('new', 3)).toBe(100);
+    await rig.node.userLifetimes.put('ada' as never, 5_000);
+    expect(await lives('new', 4)).toBe(1000);
+    await rig.node.userLifetimes.put('ada' as never, undefined);
+    expect(await lives('new', 5)).toBe(1000);
+    expect(await lives('newer', 1)).toBe(10);
+  });
+
+  it("of a user is kept for as long as that has turns, and goes with the user's erasure", async () => {
+    const rig = await contextManagerRig({ options: { ttlSeconds: 10, ttlSecondsMax: 1000 } });
+    const { userLifetimes, documents, erasures } = rig.node;
+    await userLifetimes.put('ada' as never, 100);
+    const endsMs = async () => (await documents.find('user-lifetime', 'ada'))?.expiresAtMs;
+    const firstEndMs = await endsMs();
+    await rig.environment.advance(600 * SECOND);
+    await rig.turn({ session: 's', turn: 1 });
+    await rig.settled();
+    expect(await endsMs()).toBe((firstEndMs as number) + 600 * SECOND);
+    await erasures.erase('ada' as never, { waitMs: 0, signal: new AbortController().signal });
+    await rig.settled();
+    expect(userLifetimes.ttlMs('ada' as never)).toBeUndefined();
+    expect(await userLifetimes.get('ada' as never)).toBeUndefined();
+  });
+
   it('does not get shorter by a turn with a shorter one', async () => {
     const rig = await contextManagerRig();
     await rig.turn({ session: 's', turn: 1, ttlSeconds: 100 });

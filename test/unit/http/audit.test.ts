@@ -49,6 +49,7 @@ it('has who did what to whose, and no word that was said', async () => {
   await ask('DELETE', '/sessions/b?user_id=ada', service.text);
   await ask('POST', '/sessions/import?user_id=ada&as=back', service.text, exported);
   await ask('GET', '/users/ada/export', service.text);
+  await ask('PUT', '/users/ada/lifetime', operator.text, { ttl_seconds: 60 });
   await ask('DELETE', '/users/ada?max_wait_ms=0', operator.text);
   await ask('DELETE', '/users/eve', ada.text);
   for (let tries = 0; tries < 50; tries++) await ask('DELETE', '/users/ada', `dsc_guess_${tries}`);
@@ -69,6 +70,7 @@ it('has who did what to whose, and no word that was said', async () => {
     { act: 'session.delete', by: service.id, user: 'ada', session: 'b', status: 200 },
     { act: 'session.import', by: service.id, user: 'ada', status: 200 },
     { act: 'user.export', by: service.id, user: 'ada', status: 200 },
+    { act: 'user.lifetime', by: operator.id, user: 'ada', status: 200 },
     { act: 'user.erase', by: operator.id, user: 'ada', status: 200 },
     { act: 'user.erase', by: ada.id, user: 'eve', status: 403 },
     { act: 'key.known', key: late.id, user: 'late', scopes: 'user' },

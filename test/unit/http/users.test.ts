@@ -75,6 +75,26 @@ it('a user erases itself: its sessions, responses and completions are gone, and 
   expect(again.body).toEqual(erased.body);
 });
 
+it("how long what a user says is kept is its own to say, that of who acts for it, and the operator's; no longer than the node allows", async () => {
+  const path = '/users/ada/lifetime';
+  expect((await ask('GET', path, ada)).body).toEqual({ user_id: 'ada', ttl_seconds: null });
+  for (const [ttl_seconds, key] of [ada, service, operator].entries()) {
+    expect((await ask('PUT', path, key, { ttl_seconds: ttl_seconds + 60 })).body).toMatchObject({
+      ttl_seconds: ttl_seconds + 60,
+    });
+    expect((await ask('GET', path, reader)).body).toMatchObject({ ttl_seconds: ttl_seconds + 60 });
+  }
+  for (const key of [bob, reader]) expect((await ask('PUT', path, key, { ttl_seconds: 5 })).status).toBe(403);
+  expect((await ask('GET', path, bob)).status).toBe(403);
+  expect((await ask('PUT', path, ada, { ttl_seconds: 1e9 })).body.error).toMatchObject({ param: 'ttl_seconds' });
+  expect((await ask('GET', '/users/ada/export', ada)).body).toMatchObject({ ttl_seconds: 62 });
+  expect((await ask('DELETE', path, operator)).body).toEqual({ user_id: 'ada', ttl_seconds: null });
+  expect((await ask('GET', path, ada)).body).toMatchObject({ ttl_seconds: null });
+  await ask('PUT', path, ada, { ttl_seconds: 60 });
+  await erase('ada', ada);
+  expect((await ask('GET', path, ada)).body).toMatchObject({ ttl_seconds: null });
+});
+
 it('what a user has preferred is told to no model any more', async () => {
   const preferences = 'I prefer canaries.';
   const set = async () => expect((await ask('PUT', '/users/ada/preferences', ada, { preferences })).status).toBe(200);
