@@ -196,6 +196,7 @@ test.skipIf(!existsSync('/dev/shm'))('a node with a key seals, and shows no key 
     expect(lines.some((line) => line.includes('"isSealed":true'))).toBe(true);
     expect(readdirSync(join(root, 'kv'))).toEqual([`sealed-${keyRing('a').current?.id}`]);
   } finally {
-    await node.kill();
+    // Not a kill: that could leave a state in memory, which nothing with this folder would come to remove.
+    await node.process.stop();
   }
 });
