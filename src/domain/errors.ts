@@ -111,7 +111,7 @@ export const ERROR_TABLE = {
     status: 429,
     retry: true,
     meaning:
-      'The principal is over one of its limits: requests a second, ids a minute, turns at once; see `retry-after`.',
+      'The principal is over one of its limits: requests a second, ids a minute, turns at once; or a user has changed its preferences too often. See `retry-after`.',
   },
   quota_exceeded: {
     status: 429,

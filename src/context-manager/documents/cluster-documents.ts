@@ -4,7 +4,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
 import { EXTENSION_BYTES_MAX } from '../../domain/record/extensions.ts';
 import type { SessionRecord, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { SessionHistory } from '../../domain/session-history.ts';
+import type { SessionHistory, Turn } from '../../domain/session-history.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
@@ -34,6 +34,10 @@ export interface ClusterDocument {
   readonly id: string;
   readonly versions: readonly Uint8Array[];
   readonly expiresAtMs: number;
+}
+
+export interface FoundDocument extends Omit<ClusterDocument, 'id'> {
+  readonly writtenAtMs: readonly number[];
 }
 
 /**
@@ -94,12 +98,14 @@ export class ClusterDocuments {
     return versionsOf((await this.#parts.records.load(keyOf(kind, id))).history);
   }
 
-  /** One document, with all its versions here; `undefined` where there is none that lives. */
-  async find(kind: DocumentKind, id: string): Promise<Omit<ClusterDocument, 'id'> | undefined> {
+  /** One document, with all its versions here, and when each was written; `undefined` where there is none that lives. */
+  async find(kind: DocumentKind, id: string): Promise<FoundDocument | undefined> {
     const { records } = this.#parts;
     const { history } = await records.load(keyOf(kind, id));
     const versions = versionsOf(history);
-    return versions.length === 0 ? undefined : { versions, expiresAtMs: history.expiresAtMs };
+    if (versions.length === 0) return undefined;
+    const writtenAtMs = turnsOf(history).map(({ record }) => record.writtenAtMs);
+    return { versions, writtenAtMs, expiresAtMs: history.expiresAtMs };
   }
 
   /** Whether there is any document of a kind here. */
@@ -157,10 +163,13 @@ function userOf(kind: DocumentKind): UserId {
   return kind as string as UserId;
 }
 
-/** Of all branches: what was written on either side of a cut is a version like any other. */
 function versionsOf(history: SessionHistory): Uint8Array[] {
-  const turns = new Set(history.tips().flatMap((tip) => history.line(tip)));
-  return [...turns].flatMap(({ record }) => contentOf(record) ?? []);
+  return turnsOf(history).flatMap(({ record }) => contentOf(record) ?? []);
+}
+
+/** Of all branches: what was written on either side of a cut is a version like any other. */
+function turnsOf(history: SessionHistory): readonly Turn[] {
+  return [...new Set(history.tips().flatMap((tip) => history.line(tip)))];
 }
 
 function contentOf(record: SessionRecord): Uint8Array | undefined {

@@ -12,6 +12,12 @@ export type Preferences = string | Readonly<Record<string, string>>;
 /** Of their JSON. They stand before every turn of their user, and every node holds them. */
 export const PREFERENCES_BYTES_MAX = 8 * 1024;
 export const PREFERENCES_NAMES_MAX = 64;
+/**
+ * Changes of one user's in 24 hours, at whichever nodes: more than a person makes. What they were before stays stored for as long as a
+ * document lives, 800 KiB of a day at most.
+ */
+export const CHANGES_A_DAY_MAX = 100;
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Users whose preferences are held in memory: those of a busy hour, in at most so many times {@link PREFERENCES_BYTES_MAX}. */
 const USERS_MAX = 2_048;
 
@@ -79,7 +85,8 @@ export class UserPreferences {
   /**
    * Sets them, or takes them away with `undefined`; durable here when it resolves, and on their way to all nodes. With `expected`
    * only where that is still the version here: throws `version_conflict` otherwise. Throws `session_deleted` where the user is erased
-   * meanwhile, and what the store throws.
+   * meanwhile, `rate_limited` where they were changed {@link CHANGES_A_DAY_MAX} times within a day, but takes them away even then; and what
+   * the store throws. To take away what is not there is no change.
    */
   put(
     userId: UserId,
@@ -89,8 +96,11 @@ export class UserPreferences {
     const { documents } = this.#parts;
     const erasure = documents.erasure(KIND, userId);
     return this.#inTurn.run(async () => {
-      const { version } = await this.get(userId);
+      const found = await this.#find(userId);
+      const { preferences: before, version } = found?.stored ?? { preferences: undefined, version: 0 };
       if (expected !== undefined && version !== expected) throw conflict(version);
+      if (preferences === undefined && before === undefined) return { preferences, version };
+      if (preferences !== undefined) this.#requireSeldom(found?.writtenAtMs ?? []);
       const stored = { preferences, version: version + 1 };
       await documents.put(KIND, userId, Buffer.from(JSON.stringify(stored)), { erasure });
       return stored;
@@ -100,7 +110,16 @@ export class UserPreferences {
   async #find(userId: UserId) {
     const document = await this.#parts.documents.find(KIND, userId);
     const newest = document && newestVersion(document.versions, storedIn);
-    return newest && { ...newest, expiresAtMs: document.expiresAtMs };
+    return newest && { ...document, ...newest };
+  }
+
+  #requireSeldom(writtenAtMs: readonly number[]): void {
+    const nowMs = this.#parts.clock.now();
+    const lately = writtenAtMs.filter((atMs) => atMs > nowMs - DAY_MS).sort((a, b) => b - a);
+    const oldest = lately[CHANGES_A_DAY_MAX - 1];
+    if (oldest === undefined) return;
+    const message = `the preferences were changed ${lately.length} times in a day, and may be ${CHANGES_A_DAY_MAX} times; they can be taken away`;
+    throw new DiscedgeError('rate_limited', message, { retryAfterMs: Math.min(DAY_MS, oldest + DAY_MS - nowMs) });
   }
 
   #read(userId: UserId): Promise<Layer | undefined> {

@@ -72,7 +72,7 @@ export function preferencesRoutes(app: TypedApp, { node }: AppParts): void {
         description:
           'They stand before every conversation of the user from the next turn on, at this node at once and at the others when they have arrived. Of two that are set at two nodes at once, the same one counts everywhere.',
         body: PreferencesBody,
-        errors: [...OF_THE_STORE, 'version_conflict', 'session_deleted'],
+        errors: [...OF_THE_STORE, 'version_conflict', 'session_deleted', 'rate_limited'],
         ...described,
       },
     },

@@ -10,6 +10,7 @@ import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import { define } from '../../../src/cli/commands/users.ts';
 import { DiscedgeClient } from '../../../src/client/client.ts';
+import { CHANGES_A_DAY_MAX } from '../../../src/context-manager/layers/user-preferences.ts';
 import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
 import { RegionalData } from '../../../src/edge-node/regional-data.ts';
@@ -243,6 +244,25 @@ describe('preferences', () => {
     expect([again.status, again.headers.get('etag')]).toEqual([200, `"${version + 2}"`]);
     expect((await set('four', 'ada', {}, { 'if-match': '"1"' })).status).toBe(412);
     expect((await set('four', 'ada', {}, { 'if-match': 'x' })).status).toBe(400);
+  });
+
+  it('are changed so often in a day, at most, and can be taken away then; what is not there is not taken away', async () => {
+    const headers = as('service');
+    const often = (method: string, preferences?: string) =>
+      node.request(method, '/users/often/preferences', {
+        headers: preferences === undefined ? headers : { ...headers, 'content-type': 'application/json' },
+        ...(preferences !== undefined && { body: JSON.stringify({ preferences }) }),
+      });
+    expect((await often('DELETE')).body.version).toBe(0);
+    for (let version = 1; version <= CHANGES_A_DAY_MAX; version++)
+      expect((await often('PUT', `version ${version}`)).status).toBe(200);
+    const refused = await often('PUT', 'once more');
+    expect([refused.status, refused.body.error.type]).toEqual([429, 'rate_limited']);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(60 * 60);
+    for (const _ of 'two')
+      expect((await often('DELETE')).body).toMatchObject({ preferences: null, version: CHANGES_A_DAY_MAX + 1 });
+    expect((await often('PUT', 'and again')).status).toBe(429);
+    expect((await set('somebody else')).status).toBe(200);
   });
 
   it('are small, and text', async () => {
