@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { NodeCertificateFiles } from '../config/certificate-files.ts';
-import { userName } from '../context-store/nats/names.ts';
+import { emailsIn, userName } from '../context-store/nats/names.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
 
@@ -34,9 +34,8 @@ export async function checkNodeCertificate(
     throw unusable(`${certFile} is valid from ${certificate.validFrom} to ${certificate.validTo}, which is not now`);
   }
   const user = userName({ nodeId, cluster });
-  const names = certificate.subjectAltName?.split(', ') ?? [];
-  if (!names.includes(`email:${user}`)) {
-    const named = names.find((name) => name.startsWith('email:'))?.slice('email:'.length) ?? 'nobody';
+  const [named = 'nobody', ...others] = emailsIn(certificate.subjectAltName);
+  if (![named, ...others].includes(user)) {
     throw unusable(`${certFile} names ${named}, and this is ${user} (node id @ cluster)`);
   }
   if (

@@ -145,7 +145,7 @@ function heldOf(history: SessionHistory, { turns, open }: WordedSession): readon
 
 function toldOf({ source: { hash: contextId, record } }: WordedTurn) {
   const digest = createHash('sha256').update(`move of ${contextId}`).digest('hex').slice(0, 16) as RequestDigest;
-  return { digest, from: movedFromExtension({ keygroup: record.keygroup, contextId }) };
+  return { digest, from: movedFromExtension({ keygroup: record.keygroup, contextId }), source: record };
 }
 
 function requestOf(

@@ -1,5 +1,6 @@
 import type { RequestDigest } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
+import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { AnsweredTurn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { NO_LAYERS } from '../layers/layer.ts';
@@ -25,6 +26,8 @@ export interface ToldTurn {
   readonly digest: RequestDigest;
   /** What its record says of where it comes from. */
   readonly from: Extensions;
+  /** The record that it was read of, where it was kept here before: what erases that erases this. */
+  readonly source?: TurnRecord;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface ToldTurn {
  * what a mode's `build` and the store throw.
  */
 export async function writeToldTurn<Pass extends OpenPass>(
-  { request, reply: text, digest, from }: ToldTurn,
+  { request, reply: text, digest, from, source }: ToldTurn,
   pass: Pass,
   { llm, node, modeOf }: ToldTurnParts,
 ): Promise<Pass> {
@@ -46,7 +49,7 @@ export async function writeToldTurn<Pass extends OpenPass>(
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
   const reply = { kind: 'end', text, ids, exact: false, stop: { kind: 'limit' }, usage } as const;
   const kept = await prompt.record(reply, { parts: [], calls: [] });
-  const marks = records.marksFor(session.key, base?.record);
+  const marks = records.marksFor(session.key, base?.record ?? source);
   const record = newTurnRecord(
     request,
     { ...pass, digest },

@@ -25,8 +25,13 @@ export function guestName(cluster: ClusterName): string {
 
 /** The nodes that a certificate is of, of whatever cluster, as its alternative names say. */
 export function nodesNamedIn(subjectAltName: string | undefined): string[] {
-  const names = subjectAltName?.split(', ') ?? [];
-  return names.flatMap((name) => /^email:([A-Za-z0-9][\w-]*)@/.exec(name)?.[1] ?? []);
+  return emailsIn(subjectAltName).flatMap((email) => /^([A-Za-z0-9][\w-]*)@/.exec(email)?.[1] ?? []);
+}
+
+/** The mail addresses among alternative names as Node.js writes them: what itself has a comma is in quotes, and one name. */
+export function emailsIn(subjectAltName: string | undefined): string[] {
+  const names = subjectAltName?.matchAll(/(?:^|, )([^:,"]+):("(?:[^"\\]|\\.)*"|[^,"]*)/g) ?? [];
+  return [...names].flatMap(([, kind, value]) => (kind === 'email' && value !== undefined ? [value] : []));
 }
 
 /** A keygroup's short name: four base-36 digits, as it is sent twice with each record. Two keygroups may share one. */

@@ -71,10 +71,21 @@ export function beginsWithExtension({ through, payload, stop, extensions }: Summ
   return new Map([[BEGINS_WITH, bytes]]);
 }
 
-/** What the turn's prompt begins with; `undefined` where it begins as the one before it did, or with no summary. */
-export function beginningOf({ extensions }: Pick<TurnRecord, 'extensions'>): Summary | undefined {
+/**
+ * What the turn's prompt begins with; `undefined` where it begins as the one before it did, with no summary, or with what is none of
+ * its own context: one in another mode, or of turns that the prompt has word for word.
+ */
+export function beginningOf({
+  extensions,
+  payload,
+  contextStart,
+}: Pick<TurnRecord, 'extensions' | 'payload' | 'contextStart'>): Summary | undefined {
   const bytes = extensions?.get(BEGINS_WITH);
-  if (bytes === undefined) return undefined;
+  const summary = bytes && summaryIn(bytes);
+  return summary?.payload.mode === payload.mode && summary.through < contextStart ? summary : undefined;
+}
+
+function summaryIn(bytes: Uint8Array): Summary | undefined {
   const known = read.get(bytes);
   if (known !== undefined) return known;
   try {

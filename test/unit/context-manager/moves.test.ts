@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import type { ReadTurn, SessionView } from '../../../src/context-manager/sessions/sessions.ts';
 import { wordedSession } from '../../../src/context-manager/sessions/worded-session.ts';
-import type { ContextId, KeygroupId, UserId } from '../../../src/domain/identifiers.ts';
+import type { ContextId, KeygroupId, SessionId, UserId } from '../../../src/domain/identifiers.ts';
 import type { ContentPart } from '../../../src/domain/record/message-content.ts';
 import type { Message, StopReason } from '../../../src/domain/record/turn-record.ts';
 import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
@@ -106,4 +106,12 @@ it('what does not fit into a smaller window is kept, and named as left out', asy
   const next = await rig.turn({ session: moved.key.sessionId, turn: 9, text: 'on', overflow: 'drop-oldest' });
   expect(next.droppedTurns).toBeGreaterThanOrEqual(moved.droppedTurns);
   expect((await rig.manager.sessions.show('ada' as UserId, moved.key.sessionId)).turns).toHaveLength(9);
+});
+
+it('is not stored of a user who was erased since it was read', async () => {
+  const rig = await contextManagerRig();
+  await rig.turn({ session: 's', turn: 1 });
+  const read = wordedSession(await rig.manager.sessions.show('ada' as UserId, 's' as SessionId));
+  await rig.node.erasures.erase('ada' as UserId, { waitMs: 0, signal: gone });
+  expect(await codeOf(rig.manager.moveHere(request(read), gone))).toBe('session_deleted');
 });

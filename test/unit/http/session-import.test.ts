@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RequestDigest, TurnNumber } from '../../../src/domain/identifiers.ts';
 import { openRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
-import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
+import { beginsWithExtension } from '../../../src/domain/record/summary.ts';
+import type { AnsweredRecord, TurnRecord } from '../../../src/domain/record/turn-record.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
@@ -148,4 +149,25 @@ it('nor made up so that no conversation could have written it: with a gap, or in
     expect([answer.status, answer.body.error.param], JSON.stringify(change)).toEqual([400, 'turns']);
   }
   expect((await node.get('/sessions/forged')).status).toBe(404);
+});
+
+it('a summary that is none of its own context counts for nothing', async () => {
+  for (const turn of [1, 2, 3]) await node.turn({ prompt: `${turn}`, session_id: 'summed', turn });
+  const before = await exported('summed');
+  const { record } = openRecord(Buffer.from(before.turns[2].record, 'base64'));
+  const { payload } = record as TurnRecord;
+  const raw = { mode: 'raw', messages: [{ role: 'user', content: 'x' }], reply: 'y' } as const;
+  for (const [as, through, of] of [
+    ['of-another-mode', 2, raw],
+    ['of-later-turns', 1_000, payload as AnsweredRecord['payload']],
+  ] as const) {
+    const begins = beginsWithExtension({ through: through as TurnNumber, payload: of, stop: { kind: 'end' } });
+    const made = sealRecord({ ...(record as TurnRecord), contextStart: 3 as TurnNumber, extensions: begins });
+    const last = { context_id: made.hash, record: Buffer.from(made.bytes).toString('base64') };
+    const answer = await imported({ ...before, turns: [...before.turns.slice(0, 2), last] }, `?as=${as}`);
+    expect(answer.status, answer.text).toBe(200);
+    const next = await node.turn({ prompt: 'And?', session_id: as, turn: 4 });
+    expect(next).toMatchObject({ dropped_turns: 2 });
+    expect(next).not.toHaveProperty('summarized_turns');
+  }
 });

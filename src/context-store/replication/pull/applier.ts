@@ -119,7 +119,11 @@ export class Applier {
       const asked = this.#askedForKeys.get(holder.nodeId) ?? new Set();
       if (asked.has(origin) || asked.size >= NODES_MAX) throw error;
       this.#askedForKeys.set(holder.nodeId, asked.add(origin));
-      for (const statement of await holder.signers(origin)) this.signers?.learn(origin, statement);
+      const statements = await holder.signers(origin).catch((silence) => {
+        asked.delete(origin);
+        throw silence;
+      });
+      for (const statement of statements) this.signers?.learn(origin, statement);
       return open(own);
     }
   }

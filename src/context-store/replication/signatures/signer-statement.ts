@@ -2,7 +2,7 @@ import { type KeyObject, X509Certificate } from 'node:crypto';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
 import type { ClusterName, NodeId } from '../../../domain/identifiers.ts';
 import { SIGNATURE_BYTES } from '../../../domain/record/record-signature.ts';
-import { userName } from '../../nats/names.ts';
+import { emailsIn, userName } from '../../nats/names.ts';
 import { isSignedWith, keyIdOf, kindOf, signWith } from './node-key.ts';
 
 /*
@@ -52,11 +52,10 @@ export function readStatement(
     const certificate = new X509Certificate(reader.raw(reader.varint(STATEMENT_CHARACTERS_MAX)));
     const signature = reader.raw(SIGNATURE_BYTES);
     const { publicKey: key } = certificate;
-    const names = certificate.subjectAltName?.split(', ') ?? [];
     const isNodes =
       !certificate.ca &&
       kindOf(key) !== undefined &&
-      names.includes(`email:${userName({ nodeId, cluster })}`) &&
+      emailsIn(certificate.subjectAltName).includes(userName({ nodeId, cluster })) &&
       authorities.some((authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey));
     if (!isNodes || !isSignedWith(key, messageOf(nodeId, sinceMs), signature)) return undefined;
     return { key, keyId: keyIdOf(key).toString('hex'), sinceMs };
