@@ -86,6 +86,25 @@ it.each(['tokenized', 'raw'])(
   },
 );
 
+it.each(['tokenized', 'raw'])(
+  'in mode %s what is brought back stands behind the layers, and is no other user’s',
+  async (mode) => {
+    for (const user_id of ['ada', 'bob']) {
+      const session = `brought back ${mode}`;
+      const ask = { overflow: 'retrieve', user_id };
+      await turn(session, 1, { ...ask, mode, prompt: `My cat Whiskers of ${user_id} likes tuna` });
+      for (let at = 2; at <= 12; at++) await turn(session, at, ask);
+      const reply = await turn(session, 13, { ...ask, prompt: 'What does Whiskers like?' });
+      expect(reply.retrieved_turns).toEqual([1]);
+      const [prompt, own, other] = [lastPrompt(), user_id, user_id === 'ada' ? 'bob' : 'ada'];
+      expect(prompt).toContain(`Whiskers of ${own} likes tuna`);
+      for (const layer of ['CANARYDEPLOYMENT', 'CANARYREGION', `CANARY${own.toUpperCase()}`])
+        expect(prompt.split(layer)).toHaveLength(2);
+      expect(prompt).not.toContain(`CANARY${other.toUpperCase()}`);
+    }
+  },
+);
+
 it('no file has the data of the region', async () => {
   await node.close();
   const written = readdirSync(dataDir, { recursive: true, withFileTypes: true })
