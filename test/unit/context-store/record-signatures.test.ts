@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Authority, issueAuthority, issueNode, readAuthority } from '../../../src/certificates/issue.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
+import { nodesNamedIn } from '../../../src/context-store/nats/names.ts';
 import { deltaBytes, openDelta } from '../../../src/context-store/replication/delta/delta-record.ts';
 import { Applier } from '../../../src/context-store/replication/pull/applier.ts';
 import { backFill } from '../../../src/context-store/replication/pull/back-fill.ts';
@@ -196,6 +197,28 @@ describe('on every way in', () => {
     const request = { log: LOG, holder: shelf(two, []), after: 1, through: 3, isOrigin: true };
     await expect(backFill(request, { replica, applier })).rejects.toThrow(SignerUnknown);
     expect(replica.cursor(LOG).sequence).toBe(2);
+  });
+
+  it('a host name that reads like another node’s address', async () => {
+    const request = { authority: ours, nodeId: parseNodeId('node-3'), hosts: ['x, email:node-1@blue, y'], days: 9 };
+    const { certificate, key } = await issueNode(request, SINCE_MS);
+    const [whose, privateKey] = [new X509Certificate(certificate), createPrivateKey(key)];
+    const said = { certificate: whose, privateKey, sinceMs: SINCE_MS };
+    expect(known().learn('node-3' as NodeId, writeStatement('node-3' as NodeId, said))).toBe(true);
+    expect(known().learn(LOG.origin, writeStatement(LOG.origin, said))).toBe(false);
+    expect(nodesNamedIn(whose.subjectAltName)).toEqual(['node-3']);
+  });
+
+  it('back-fill asks again for a key where it was not answered', async () => {
+    const applier = applierWith(known());
+    const record = sealSigned(turnRecord(later), origin);
+    const holder = shelf([record], [origin.statement]);
+    const silent = { ...holder, signers: () => Promise.reject(new Error('no answer')) };
+    const fill = (from: typeof holder) =>
+      backFill({ log: LOG, holder: from, after: 0, through: 1, isOrigin: true }, { replica, applier });
+    await expect(fill(silent)).rejects.toThrow('no answer');
+    await fill(holder);
+    expect(replica.cursor(LOG).sequence).toBe(1);
   });
 
   it('the fetch of a session', async () => {
