@@ -71,7 +71,7 @@ export function turnView({ turn, text }: ReadTurn): StoredTurnReply {
     ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : textView(text)),
     stop_type: STOP_TYPES[record.stop.kind],
     context_start: record.contextStart,
-    ...(retrieved && { retrieved_turns: [...retrieved.turns] }),
+    ...(retrieved && { retrieved_turns: [...retrieved.turns], retrieved_by: retrieved.by }),
     ...(payload.mode === 'tokenized' && {
       prompt_tokens: payload.promptIds.length,
       reply_tokens: payload.replyIds.length,

@@ -95,7 +95,10 @@ it.each(['tokenized', 'raw'])(
       await turn(session, 1, { ...ask, mode, prompt: `My cat Whiskers of ${user_id} likes tuna` });
       for (let at = 2; at <= 12; at++) await turn(session, at, ask);
       const reply = await turn(session, 13, { ...ask, prompt: 'What does Whiskers like?' });
-      expect(reply.retrieved_turns).toEqual([1]);
+      const told = { retrieved_turns: [1], retrieved_by: 'words' };
+      expect(reply).toMatchObject(told);
+      const shown = (await node.get(`/sessions/${encodeURIComponent(session)}?user_id=${user_id}`)).body;
+      expect(shown.turns.at(-1)).toMatchObject(told);
       const [prompt, own, other] = [lastPrompt(), user_id, user_id === 'ada' ? 'bob' : 'ada'];
       expect(prompt).toContain(`Whiskers of ${own} likes tuna`);
       for (const layer of ['CANARYDEPLOYMENT', 'CANARYREGION', `CANARY${own.toUpperCase()}`])
