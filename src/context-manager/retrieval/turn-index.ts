@@ -2,6 +2,7 @@ import type MiniSearch from 'minisearch';
 import type { ContextId } from '../../domain/identifiers.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { TurnVectors } from './turn-vectors.ts';
+import { wordsOf } from './words.ts';
 
 /** What has less to do with a message than half of what the best has is not brought back: it shares a common word. */
 const SCORE_SHARE = 0.5;
@@ -9,8 +10,8 @@ const SCORE_SHARE = 0.5;
 /** Words of a message that are searched for: more do not tell better what it is about. */
 const QUERY_CHARS_MAX = 4_000;
 
-/** In any language: where scripts have no spaces, Unicode's rules and ICU's dictionaries say where words end. */
-const WORDS = new Intl.Segmenter(undefined, { granularity: 'word' });
+/** Of each turn, as many are searched: a long one is told by its beginning, and taken in within a few milliseconds. */
+export const INDEXED_CHARS_MAX = 8_192;
 
 /** What was said in a turn, as it may be brought back. */
 export interface IndexedTurn {
@@ -33,7 +34,8 @@ export class TurnIndex {
   static async create(): Promise<TurnIndex> {
     // Only where something is searched.
     const { default: Search } = await import('minisearch');
-    return new TurnIndex(new Search({ fields: ['text'], tokenize: wordsOf, processTerm: (term) => term }));
+    const tokenize = (text: string) => wordsOf(text, INDEXED_CHARS_MAX);
+    return new TurnIndex(new Search({ fields: ['text'], tokenize, processTerm: (term) => term }));
   }
 
   /** Of all texts in it. */
@@ -49,6 +51,7 @@ export class TurnIndex {
     return this.#turns.get(hash);
   }
 
+  /** By the first {@link INDEXED_CHARS_MAX} characters of its text; all of it is what is brought back. */
   add(indexed: IndexedTurn): void {
     const { turn, text } = indexed;
     this.#turns.set(turn.hash, indexed);
@@ -66,12 +69,4 @@ export class TurnIndex {
       .sort((a, b) => b.score - a.score || b.indexed.turn.record.turn - a.indexed.turn.record.turn)
       .map(({ indexed }) => indexed);
   }
-}
-
-function wordsOf(text: string): string[] {
-  const words: string[] = [];
-  for (const { segment, isWordLike } of WORDS.segment(text.normalize('NFKC').toLowerCase())) {
-    if (isWordLike) words.push(segment);
-  }
-  return words;
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import { textOf } from '../../domain/record/message-content.ts';
@@ -7,7 +8,7 @@ import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import { TurnTexts } from '../sessions/turn-texts.ts';
-import { TurnIndex } from './turn-index.ts';
+import { INDEXED_CHARS_MAX, TurnIndex } from './turn-index.ts';
 
 /** Sessions whose turns are kept ready to be searched; reading them again costs a second of each long one. */
 const SESSIONS_MAX = 64;
@@ -29,18 +30,35 @@ export class TurnIndexes {
   /** The session's, with these turns in it. Throws the failure of an LLM Service that cannot put stored ids into words. */
   async of({ key }: CachedSession, turns: readonly Turn[]): Promise<TurnIndex> {
     const keyText = sessionKeyText(key);
-    const index = this.#indexes.get(keyText) ?? (await TurnIndex.create());
+    const index = await this.#indexOf(keyText);
     const texts = new TurnTexts(this.#modes);
+    let chars = 0;
     for (const turn of turns) {
       if (index.has(turn)) continue;
-      const text = await texts.of(turn);
-      if (text instanceof DiscedgeError) throw text;
+      const read = await texts.of(turn);
+      if (read instanceof DiscedgeError) throw read;
       // Read meanwhile by another turn of the session.
-      if (!index.has(turn)) index.add({ turn, text: exchangeText(text) });
+      if (index.has(turn)) continue;
+      const text = exchangeText(read);
+      index.add({ turn, text });
+      chars += Math.min(text.length, INDEXED_CHARS_MAX);
+      if (chars < INDEXED_CHARS_MAX) continue;
+      // As much as one long turn, then whoever else waits has a turn.
+      await setImmediate();
+      chars = 0;
     }
-    this.#indexes.delete(keyText);
-    this.#indexes.set(keyText, index);
+    // Gone where the session was removed meanwhile.
+    if (this.#indexes.delete(keyText)) this.#indexes.set(keyText, index);
     this.#shrink();
+    return index;
+  }
+
+  async #indexOf(keyText: SessionKeyText): Promise<TurnIndex> {
+    const known = this.#indexes.get(keyText);
+    if (known !== undefined) return known;
+    const made = await TurnIndex.create();
+    const index = this.#indexes.get(keyText) ?? made;
+    this.#indexes.set(keyText, index);
     return index;
   }
 
