@@ -86,6 +86,15 @@ it.each(['tokenized', 'raw'])(
   },
 );
 
+it('without regional data for a turn, it is in no summary for it, made while it waits or ahead', async () => {
+  const before = llm.generations.length;
+  const ask = { overflow: 'summarize', layers: { region: false } };
+  for (let at = 1; at <= 14; at++) await turn('no region', at, ask);
+  const read = prompts().slice(before);
+  expect(read.filter(asksForSummary).length).toBeGreaterThan(0);
+  for (const prompt of read) expect(prompt).not.toContain('CANARYREGION');
+});
+
 it.each(['tokenized', 'raw'])(
   'in mode %s what is brought back stands behind the layers, and is no other user’s',
   async (mode) => {
