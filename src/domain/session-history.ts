@@ -210,7 +210,7 @@ export class SessionHistory {
     this.#summaries ??= new Map();
     this.#summaries.set(
       of,
-      [...made, summary].sort((a, b) => (a.hash < b.hash ? -1 : 1)),
+      [...made, summary].sort((a, b) => absentIn(a) - absentIn(b) || (a.hash < b.hash ? -1 : 1)),
     );
     return true;
   }
@@ -282,6 +282,10 @@ export class SessionHistory {
     this.#over = over;
     return over;
   }
+}
+
+function absentIn({ record }: Turn): number {
+  return summaryPlaceOf(record)?.absent ?? 0;
 }
 
 function mainLineOrder(a: Turn, b: Turn): number {

@@ -125,7 +125,9 @@ const BRANCH_FIELDS = {
 const Summaries = Type.Optional(
   Type.Array(
     Type.Object({
-      turns: Type.Integer({ description: 'It stands for this many turns at the beginning.' }),
+      turns: Type.Integer({
+        description: 'It stands for this many turns; those left out before it was made are none of them.',
+      }),
       id: Type.String(),
       node: Type.String({ description: 'That had it written.' }),
       written_at: time(),

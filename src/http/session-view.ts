@@ -41,9 +41,9 @@ export function sessionView<TurnReply>(view: SessionView, viewTurn: (turn: ReadT
   };
 }
 
-function summaryOfTurnsView({ stored: { hash, record }, through, text }: ReadSummary) {
+function summaryOfTurnsView({ stored: { hash, record }, turns, text }: ReadSummary) {
   return {
-    ...{ turns: through, id: hash, node: record.origin, written_at: iso(record.writtenAtMs) },
+    ...{ turns, id: hash, node: record.origin, written_at: iso(record.writtenAtMs) },
     ...(text instanceof DiscedgeError ? { text_error: { code: text.code, message: text.message } } : { text }),
   };
 }

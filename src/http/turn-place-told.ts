@@ -12,7 +12,7 @@ export const SummaryTold = {
   summarized_turns: Type.Optional(
     Type.Integer({
       minimum: 1,
-      description: 'Turns at the beginning that a summary stood for in the prompt; absent where none did.',
+      description: 'Turns that a summary stood for in the prompt; absent where none did.',
     }),
   ),
   summary_tokens: Type.Optional(
@@ -54,7 +54,7 @@ export const TurnPlaceTold = Type.Object(
     node: Type.String(),
     dropped_turns: Type.Integer({
       minimum: 0,
-      description: 'Turns at the beginning that the model no longer saw, and that nothing stood for.',
+      description: 'Turns that the model no longer saw, and that nothing stood for.',
     }),
     ...SummaryTold,
     retrieved_turns: RetrievedTold,

@@ -1,5 +1,5 @@
 import type { TurnNumber } from '../../domain/identifiers.ts';
-import { beginningOf, type Summary } from '../../domain/record/summary.ts';
+import { beginningOf, type ContextBeginning, type Summary } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { ChatTemplate, Conversation, PromptPreamble, ReasoningPolicy } from '../../llm-service/chat-template.ts';
@@ -7,12 +7,7 @@ import type { KnownCalls } from './known-calls.ts';
 import { WrittenTurn } from './written-turn.ts';
 
 /** How a context begins, behind what stands before all conversations. */
-export interface Beginning {
-  /** The first turn that is in it word for word; one more than the last where none is. */
-  readonly contextStart: TurnNumber;
-  /** What stands for turns before that; `undefined`: nothing does. */
-  readonly summary: Summary | undefined;
-}
+export type Beginning = ContextBeginning<Summary>;
 
 /** As the prompt of a line's last turn began. */
 export function beginningOfLine(line: readonly Turn[]): Beginning {

@@ -112,14 +112,15 @@ async function fit(input: BuildInput, conversation: RawConversation, llm: LlmSer
   const { request, session, base, replyTokens, beginning, layers } = input;
   const windowTokens = llm.description.contextTokens;
   const { turns } = conversation;
-  const { contextStart: start, summary } = beginning ?? beginningOfLine(turns);
+  const begins = beginning ?? beginningOfLine(turns);
+  const { contextStart: start, summary } = begins;
   const held = summary && { summary: { ...summary, isNew: false } };
   const whole = await conversation.render({ firstTurn: start, summary, layers });
   if (whole.length + replyTokens <= windowTokens) return { ids: whole, contextStart: start, ...held };
   const lengths = { promptTokens: whole.length, replyTokens, windowTokens };
   if (turns.length > 0 && request.overflow === 'error') throw overflowError('context', lengths);
   const summarizes = base !== undefined && request.overflow === 'summarize';
-  const made = summarizes ? summaryBeyond(session.history, base, start - 1) : undefined;
+  const made = summarizes ? summaryBeyond(session.history, base, begins) : undefined;
   if (made !== undefined) {
     const shorter = { ...input, beginning: { contextStart: (made.through + 1) as TurnNumber, summary: made } };
     const fitting = await fit(shorter, conversation, llm);

@@ -214,7 +214,8 @@ async function makeRoom(offered: Offered, input: BuildInput, parts: Parts): Prom
   const beginAs = async (beginning: Beginning) =>
     offerTo(await TokenContext.of(line, template, request.reasoning, beginning), input, parts);
   const summarizes = request.overflow === 'summarize';
-  const made = summarizes ? summaryBeyond(session.history, base, context.firstTurn - 1) : undefined;
+  const begins = { contextStart: context.firstTurn, summary: context.summary };
+  const made = summarizes ? summaryBeyond(session.history, base, begins) : undefined;
   if (made !== undefined) {
     const shorter = await beginAs({ contextStart: (made.through + 1) as TurnNumber, summary: made });
     return makeRoom({ ...shorter, before: offered.before, summary: { ...made, isNew: true } }, input, parts);

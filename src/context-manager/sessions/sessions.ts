@@ -9,7 +9,7 @@ import {
   type UserId,
 } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
-import { summaryPlaceOf } from '../../domain/record/summary.ts';
+import { summaryPlaceOf, summedTurns } from '../../domain/record/summary.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
 import type { SessionHistory, Turn } from '../../domain/session-history.ts';
@@ -35,8 +35,8 @@ export interface ReadBranch extends Omit<Branch, 'turns'> {
 
 export interface ReadSummary {
   readonly stored: Turn;
-  /** It stands for the turns up to here. */
-  readonly through: TurnNumber;
+  /** It stands for so many. */
+  readonly turns: number;
   readonly text: string | DiscedgeError;
 }
 
@@ -108,8 +108,12 @@ export class Sessions {
     const summaries: ReadSummary[] = [];
     for (const stored of summariesUpTo(history, history.tip)) {
       const text = await texts.of(stored);
-      const through = summaryPlaceOf(stored.record)?.through ?? (1 as TurnNumber);
-      summaries.push({ stored, through, text: text instanceof DiscedgeError ? text : text.reply });
+      const place = summaryPlaceOf(stored.record);
+      summaries.push({
+        stored,
+        turns: place === undefined ? 0 : summedTurns(place),
+        text: text instanceof DiscedgeError ? text : text.reply,
+      });
     }
     return {
       summaries,

@@ -75,7 +75,7 @@ export class SummariesAhead {
       const session = await records.load(key);
       const base = session.history.lastAnswered(session.history.tip);
       if (base === undefined || session.corrupt > 0) return 'done';
-      if (summaryBeyond(session.history, base, base.record.contextStart - 1) !== undefined) return 'done';
+      if (summaryBeyond(session.history, base) !== undefined) return 'done';
       stop.throwIfAborted();
       // All of it: its prompt is what is in the KV cache, and stays there for the next turn, but where layers are left out of it.
       await this.#writer.write(session, { base, upTo: base }, { stopping: stop, account });

@@ -3,7 +3,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
 import { joinedExtensions } from '../../domain/record/extensions.ts';
 import { replyEndAlone } from '../../domain/record/reply-end.ts';
-import { beginsWithExtension, summaryMark } from '../../domain/record/summary.ts';
+import { beginsWithExtension, droppedTurns, type SummedTurns, summaryMark } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
@@ -54,7 +54,7 @@ export class SummaryWriter {
     { stopping, account }: SummaryOwner,
   ): Promise<void> {
     const { llm, node, answering } = this.#parts;
-    const { upTo, request, prompt } = await this.#prompt(session, turns);
+    const { upTo, absent, request, prompt } = await this.#prompt(session, turns);
     const observer = { gone: NOBODY, part: () => {}, account };
     const { end, read } = await answering.generate(prompt, session.key, request, observer, { stopping });
     const kept = await prompt.record(end, read);
@@ -67,10 +67,10 @@ export class SummaryWriter {
     stopping.throwIfAborted();
     const { options, environment, records } = node;
     const { hash, record: last } = upTo;
-    const through = last.turn;
+    const summed = { through: last.turn, absent };
     const place = joinedExtensions(
       replyEndAlone(kept).extensions,
-      summaryMark({ of: hash, through }),
+      summaryMark({ of: hash, ...summed }),
       records.marksFor(session.key, last).extensions,
     );
     const record: TurnRecord = {
@@ -91,7 +91,7 @@ export class SummaryWriter {
       payload: kept.payload,
       ...(place && { extensions: place }),
     };
-    requireHeld(record, through);
+    requireHeld(record, summed);
     await records.write(record);
   }
 
@@ -104,7 +104,8 @@ export class SummaryWriter {
       const last = turns[count - 1] as Turn;
       const request = this.#request(session, last);
       try {
-        return { upTo: last, request, prompt: await this.#build(request, { session, base: last, beginning }) };
+        const prompt = await this.#build(request, { session, base: last, beginning });
+        return { upTo: last, absent: droppedTurns(beginning), request, prompt };
       } catch (error) {
         const isTooLong = error instanceof DiscedgeError && error.code === 'context_overflow';
         if (!isTooLong || count === 1) throw error;
@@ -151,10 +152,10 @@ const ASKING = {
 } as const;
 
 /** Every turn that is to begin with it has to keep it. */
-function requireHeld({ payload, stop }: TurnRecord, through: TurnNumber): void {
+function requireHeld({ payload, stop }: TurnRecord, summed: SummedTurns): void {
   if (payload.mode === 'items') throw new TypeError('a summary is a reply');
   try {
-    beginsWithExtension({ through, payload, stop });
+    beginsWithExtension({ ...summed, payload, stop });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DiscedgeError('llm_bad_reply', 'the model has written a summary too long to be kept; ask again');

@@ -1,5 +1,6 @@
 import type { SessionKey } from '../../domain/identifiers.ts';
 import { retrievedOf } from '../../domain/record/retrieved.ts';
+import { summedTurns } from '../../domain/record/summary.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { beginningAt } from '../../domain/session-summaries.ts';
@@ -136,12 +137,10 @@ function placed(
   };
 }
 
-function summarizedTurns(
-  { through, payload, isNew }: NonNullable<Prompt['summary']>,
-  hasWaited: boolean,
-): SummarizedTurns {
+function summarizedTurns({ isNew, ...summary }: NonNullable<Prompt['summary']>, hasWaited: boolean): SummarizedTurns {
+  const { payload } = summary;
   const tokens = payload.mode === 'tokenized' ? payload.replyIds.length : undefined;
-  return { turns: through, tokens, made: hasWaited ? 'now' : isNew ? 'ahead' : 'before' };
+  return { turns: summedTurns(summary), tokens, made: hasWaited ? 'now' : isNew ? 'ahead' : 'before' };
 }
 
 /** Of a turn that was answered: no other has a reply. */

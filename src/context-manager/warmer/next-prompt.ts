@@ -52,7 +52,7 @@ async function probe(
 
 function nextRequest({ key, history }: CachedSession, base: Turn, text: string): TurnRequest {
   const start = history.lastAnswered(base)?.record.contextStart ?? 1;
-  const isSummarized = summaryBeyond(history, base, start - 1) !== undefined;
+  const isSummarized = summaryBeyond(history, base) !== undefined;
   const cut = start > 1 || isSummarized;
   return {
     userId: key.userId,

@@ -179,6 +179,71 @@ describe('summarize', () => {
   });
 });
 
+describe('turns that were left out before', () => {
+  const numbersIn = (prompt: string) => new Set([...prompt.matchAll(/#(\d+)#/g)].map(([number]) => number));
+  const naming = {
+    contextTokens: WINDOW,
+    reply: (prompt: string) => (prompt.endsWith(ASKED) ? [...numbersIn(prompt)].join(' ') : 'reply'),
+  };
+
+  it.each(['tokenized', 'raw'] as const)('are in no summary and are told as dropped, in mode %s', async (mode) => {
+    const rig = await contextManagerRig({ scripted: naming, options });
+    const tell = async (turn: number, overflow: 'summarize' | 'drop-oldest') => {
+      const text = `#${turn}# ${'m'.repeat(600)}`;
+      const ask = { session: 's', turn, text, overflow, maxTokens: REPLY, ...(turn === 1 && { mode }) };
+      const reply = await rig.turn(ask);
+      // The model read of each turn itself, or its number in the summary.
+      const read = numbersIn(Buffer.from([...lastPrompt(rig)]).toString('latin1'));
+      expect(reply.droppedTurns).toBe(turn - read.size);
+      if (turn % 2 === 0) rig.restart();
+      const { droppedTurns, summarized } = await rig.turn(ask);
+      expect([droppedTurns, summarized?.turns]).toEqual([reply.droppedTurns, reply.summarized?.turns]);
+      return reply;
+    };
+    const dropped: number[] = [];
+    for (let turn = 1; turn <= 6; turn++) await tell(turn, 'drop-oldest');
+    for (const overflow of ['summarize', 'drop-oldest', 'summarize'] as const) {
+      for (let more = 0; more < 6; more++) dropped.push((await tell(7 + dropped.length, overflow)).droppedTurns);
+    }
+    // What one policy left out, no later summary has; what is summed up stays.
+    expect(dropped[0]).toBeGreaterThan(0);
+    expect(dropped[5]).toBe(dropped[0]);
+    expect(dropped[11]).toBeGreaterThan(dropped[5] as number);
+    expect(dropped[17]).toBe(dropped[11]);
+    const { summaries } = await rig.manager.sessions.show('ada' as UserId, 's' as SessionId);
+    for (const { turns, text } of summaries) expect(numbersIn(text as string).size).toBe(turns);
+    expect(summaries.length).toBeGreaterThan(1);
+  });
+
+  it('are not lost to a branch that has them: it passes over a summary without them', async () => {
+    const rig = await smallRig();
+    const teller = new Teller(rig);
+    for (let turn = 1; turn <= 4; turn++) await teller.tell('m'.repeat(600));
+    await rig.settled();
+    const [whole] = summariesOf(rig);
+    if (whole === undefined) throw new Error('a summary was to be made');
+    const turns = rig.records('s').filter(({ hash }) => hash !== whole.hash);
+    const of = turns.at(-1)?.hash as ContextId;
+    // Whatever the hashes are: each may be the smallest.
+    const without = [1, 2, 3, 4].map((ms) =>
+      sealRecord({
+        ...whole.record,
+        writtenAtMs: whole.record.writtenAtMs + ms,
+        extensions: summaryMark({ of, through: 4 as TurnNumber, absent: 2 }),
+      }),
+    );
+    const beyond = (records: readonly SealedRecord[], contextStart: number) => {
+      const history = new SessionHistory();
+      for (const sealed of records) history.add(sealed);
+      const begins = { contextStart: contextStart as TurnNumber, summary: undefined };
+      return summaryBeyond(history, history.tip as Turn, begins)?.absent;
+    };
+    const lacking = [...turns, ...without];
+    expect([1, 2, 3, 4].map((start) => beyond(lacking, start))).toEqual([undefined, undefined, 2, 2]);
+    for (const start of [1, 2, 3, 4]) expect(beyond([...lacking, whole], start)).toBe(0);
+  });
+});
+
 describe('ahead of need', () => {
   it('an idle node sums up a session that is nearly full, and the turn that needs it finds it there', async () => {
     const rig = await smallRig();
@@ -258,7 +323,7 @@ describe('nodes that share a session', () => {
       expect(history.tip?.record.turn).toBe(4);
       return [
         history.summariesOf(history.tip?.hash as ContextId)[0]?.hash,
-        summaryBeyond(history, history.tip as Turn, 3),
+        summaryBeyond(history, history.tip as Turn),
       ];
     };
     const [first] = [mine, ...others].map(({ hash }) => hash).sort();
@@ -267,7 +332,7 @@ describe('nodes that share a session', () => {
     // Of fewer turns, it gives way to one of more.
     const fewer = sealRecord({
       ...mine.record,
-      extensions: summaryMark({ of: turns[1]?.hash as ContextId, through: 2 as TurnNumber }),
+      extensions: summaryMark({ of: turns[1]?.hash as ContextId, through: 2 as TurnNumber, absent: 0 }),
     });
     expect(counts([fewer, ...all])).toEqual(counts(all));
   });

@@ -157,11 +157,17 @@ it('a summary that is none of its own context counts for nothing', async () => {
   const { record } = openRecord(Buffer.from(before.turns[2].record, 'base64'));
   const { payload } = record as TurnRecord;
   const raw = { mode: 'raw', messages: [{ role: 'user', content: 'x' }], reply: 'y' } as const;
-  for (const [as, through, of] of [
-    ['of-another-mode', 2, raw],
-    ['of-later-turns', 1_000, payload as AnsweredRecord['payload']],
+  for (const [as, through, absent, of] of [
+    ['of-another-mode', 2, 0, raw],
+    ['of-later-turns', 1_000, 0, payload as AnsweredRecord['payload']],
+    ['of-no-turns', 2, 2, payload as AnsweredRecord['payload']],
   ] as const) {
-    const begins = beginsWithExtension({ through: through as TurnNumber, payload: of, stop: { kind: 'end' } });
+    const begins = beginsWithExtension({
+      through: through as TurnNumber,
+      absent,
+      payload: of,
+      stop: { kind: 'end' },
+    });
     const made = sealRecord({ ...(record as TurnRecord), contextStart: 3 as TurnNumber, extensions: begins });
     const last = { context_id: made.hash, record: Buffer.from(made.bytes).toString('base64') };
     const answer = await imported({ ...before, turns: [...before.turns.slice(0, 2), last] }, `?as=${as}`);

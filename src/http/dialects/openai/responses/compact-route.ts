@@ -6,6 +6,7 @@ import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { Principal } from '../../../../domain/principal.ts';
 import { type ContentPart, textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
+import { summaryOfAll } from '../../../../domain/session-summaries.ts';
 import type { LlmService } from '../../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { clientGone } from '../../../client-gone.ts';
@@ -133,7 +134,7 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
 
   /** One that was made of just that conversation, because it nears the end of the window. */
   async function storedSummary({ history, turn, model }: FoundResponse): Promise<Summed | undefined> {
-    const [stored] = history.summariesOf(turn.hash);
+    const stored = summaryOfAll(history, turn);
     if (stored === undefined) return undefined;
     const { parts } = await model.contextManager.answers.textOf(stored);
     return { parts, usage: { inputTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0 } };
