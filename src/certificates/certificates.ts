@@ -15,6 +15,7 @@ import {
   issueFredNode,
   issueNode,
   parseHost,
+  parseKeygroups,
   readAuthority,
 } from './issue.ts';
 
@@ -24,6 +25,8 @@ export interface NodeCertificateRequest {
   readonly nodeId: NodeId;
   /** Names and addresses under which peers reach the node. */
   readonly hosts: readonly string[];
+  /** The keygroups that the node may read; left out, all. FReD knows of no such thing. */
+  readonly keygroups?: readonly string[] | undefined;
   readonly days: number;
   /** Whether to replace what is there. */
   readonly force: boolean;
@@ -75,7 +78,7 @@ export async function makeAuthority(
  * `certificate_unusable` when they are there and `force` is not set, or when there is no usable authority.
  */
 export async function makeNodeCertificate(
-  { dir, nodeId, hosts, days, force }: NodeCertificateRequest,
+  { dir, nodeId, hosts, keygroups, days, force }: NodeCertificateRequest,
   clock: Clock = systemClock(),
 ): Promise<WrittenNodeCertificate> {
   const folder = join(dir, nodeId);
@@ -83,7 +86,8 @@ export async function makeNodeCertificate(
   const clusterKeyFile = join(folder, CLUSTER_KEY_FILE);
   if (!force) await refuseExisting([keyFile, certFile]);
   const authority = await openAuthority(dir, 'certs ca');
-  const issued = await issueNode({ authority, nodeId, hosts: hosts.map(parseHost), days }, clock.now());
+  const reads = keygroups && parseKeygroups(keygroups);
+  const issued = await issueNode({ authority, nodeId, hosts: hosts.map(parseHost), days, reads }, clock.now());
   await writeFiles(folder, [
     { path: keyFile, content: issued.key, mode: KEY_MODE },
     { path: certFile, content: issued.certificate, mode: CERTIFICATE_MODE },

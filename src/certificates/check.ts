@@ -2,9 +2,9 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { NodeCertificateFiles } from '../config/certificate-files.ts';
-import { emailsIn, userName } from '../context-store/nats/names.ts';
+import { nodesNamedIn, userName } from '../context-store/nats/names.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import type { ClusterName, NodeId } from '../domain/identifiers.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../domain/identifiers.ts';
 
 export interface CertifiedNode {
   readonly nodeId: NodeId;
@@ -13,8 +13,14 @@ export interface CertifiedNode {
   readonly host: string | undefined;
 }
 
+export interface UsableCertificate {
+  readonly notAfterMs: number;
+  /** The keygroups that the node may read, beside what every node reads; `undefined` for all. */
+  readonly reads: readonly KeygroupId[] | undefined;
+}
+
 /**
- * Whether a node can use these certificates as what it is; resolves with when they expire. Throws `certificate_unusable` when a file cannot be read, when
+ * Whether a node can use these certificates as what it is; resolves with when they expire and what they let it read. Throws `certificate_unusable` when a file cannot be read, when
  * they do not belong together, are not valid at `nowMs`, or name another node, cluster or host: a server would say no more than
  * that the connection was refused.
  */
@@ -22,7 +28,7 @@ export async function checkNodeCertificate(
   { certFile, keyFile, caFile }: NodeCertificateFiles,
   { nodeId, cluster, host }: CertifiedNode,
   nowMs: number,
-): Promise<number> {
+): Promise<UsableCertificate> {
   const certificate = (await readCertificates(certFile))[0] as X509Certificate;
   if (!certificate.checkPrivateKey(await readKey(keyFile))) throw unusable(`${keyFile} is not the key of ${certFile}`);
   const authorities = await readCertificates(caFile);
@@ -33,10 +39,11 @@ export async function checkNodeCertificate(
   if (nowMs < fromMs || nowMs > toMs) {
     throw unusable(`${certFile} is valid from ${certificate.validFrom} to ${certificate.validTo}, which is not now`);
   }
-  const user = userName({ nodeId, cluster });
-  const [named = 'nobody', ...others] = emailsIn(certificate.subjectAltName);
-  if (![named, ...others].includes(user)) {
-    throw unusable(`${certFile} names ${named}, and this is ${user} (node id @ cluster)`);
+  const names = nodesNamedIn(certificate.subjectAltName);
+  const named = names.find((name) => name.nodeId === nodeId && name.cluster === cluster);
+  if (named === undefined) {
+    const other = names[0] === undefined ? 'nobody' : userName(names[0]);
+    throw unusable(`${certFile} names ${other}, and this is ${userName({ nodeId, cluster })} (node id @ cluster)`);
   }
   if (
     host !== undefined &&
@@ -47,7 +54,7 @@ export async function checkNodeCertificate(
         '--nats-advertise, or make a certificate with --host for it',
     );
   }
-  return toMs;
+  return { notAfterMs: toMs, reads: named.reads };
 }
 
 /** Those in a file, the first of which is whose file it is. Throws `certificate_unusable`. */

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
 import { guestName, userName } from '../context-store/nats/names.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { type ClusterName, type NodeId, parseClusterName } from '../domain/identifiers.ts';
+import { type ClusterName, type KeygroupId, type NodeId, parseClusterName } from '../domain/identifiers.ts';
 
 /** A certificate and its private key, as PEM. */
 export interface IssuedCertificate {
@@ -29,6 +29,8 @@ const SIGNATURE_ALGORITHM = { ...KEY_ALGORITHM, hash: 'SHA-256' };
 /** Clocks of edge nodes are off by minutes; a certificate must not be refused because it is too new. */
 const BACKDATED_MS = 3_600_000;
 const DAY_MS = 86_400_000;
+/** A certificate is shown at each connection, and a node serves a few models. */
+const KEYGROUPS_MAX = 16;
 /** A node asks its own server under these names, whatever others call the machine. */
 const OWN_HOSTS = ['localhost', '127.0.0.1', '::1'];
 
@@ -67,6 +69,8 @@ export interface CertificateRequest {
   readonly nodeId: NodeId;
   readonly hosts: readonly string[];
   readonly days: number;
+  /** The keygroups that the node may read, beside what every node reads; `undefined` for all. */
+  readonly reads?: readonly KeygroupId[] | undefined;
 }
 
 /**
@@ -75,13 +79,10 @@ export interface CertificateRequest {
  * the authority has expired, or when it is FReD's.
  */
 export function issueNode(request: CertificateRequest, nowMs: number): Promise<IssuedCertificate> {
-  const { authority, nodeId } = request;
+  const { authority, nodeId, reads } = request;
   refuseKind(authority, 'nodes');
-  return issue(
-    request,
-    [nodeId, [userName({ nodeId, cluster: authority.cluster }), guestName(authority.cluster)]],
-    nowMs,
-  );
+  const { cluster } = authority;
+  return issue(request, [nodeId, [userName({ nodeId, cluster, reads }), guestName(cluster)]], nowMs);
 }
 
 /**
@@ -168,6 +169,16 @@ export function parseHost(text: string): string {
     throw unusable(`"${text}" is neither an IP address nor a host name; give hosts without port, separated by commas`);
   }
   return text.toLowerCase();
+}
+
+/** In one order and each once. Throws `certificate_unusable` for what is none, and for none or more than a certificate lists. */
+export function parseKeygroups(texts: readonly string[]): readonly KeygroupId[] {
+  const wrong = texts.find((text) => !/^[0-9a-f]{16}$/.test(text));
+  if (wrong !== undefined) throw unusable(`"${wrong}" is no keygroup; one is 16 hex digits, as /nodes has them`);
+  const keygroups = [...new Set(texts)].sort();
+  if (keygroups.length === 0 || keygroups.length > KEYGROUPS_MAX)
+    throw unusable(`a certificate lists 1 to ${KEYGROUPS_MAX} keygroups`);
+  return keygroups as KeygroupId[];
 }
 
 function hostName(host: string): x509.JsonGeneralName {

@@ -15,6 +15,7 @@ import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
 import type { Announcement, Hello, NodeAnnouncement } from './replication/peers/peer-protocol.ts';
+import { type LimitedNode, mayRead } from './replication/peers/reading-rights.ts';
 import { type Described, SharedReplica } from './replication/shared-replica.ts';
 import type { Signing } from './replication/signatures/signing.ts';
 import type { ReplicationStatus } from './replication-status.ts';
@@ -40,14 +41,19 @@ export interface NatsStoreOptions {
   readonly excluded?: readonly NodeId[] | undefined;
   /** Records of these are shared. */
   readonly keygroups: readonly KeygroupId[];
+  /** What this node's certificate lists, beside which it may read what every node reads; `undefined` for all. */
+  readonly reads?: readonly KeygroupId[] | undefined;
   /** Above the longest time a record lives: how long the server keeps it for peers that are away. */
   readonly streamMaxAgeMs: number;
   /** What other nodes are told of this one. */
   readonly describe?: () => Described;
   /** See `SharedReplicaOptions`. */
   readonly signing?: Signing | undefined;
-  /** A node has been learned of, or has knocked again; a server with access rules must let it in. */
-  readonly onMember?: (nodeId: NodeId) => void;
+  /**
+   * A node has been learned of, or has knocked again; a server with access rules must let it in, under each of these limits where
+   * there are certificates of the node with some.
+   */
+  readonly onMember?: (nodeId: NodeId, limits: readonly LimitedNode[]) => void;
   /** A node that was let in has been away for too long, and is forgotten. */
   readonly onDeparted?: (nodeId: NodeId) => void;
   /** Starts that server anew, where this node runs it: for one that takes connections and stores nothing any more. */
@@ -64,12 +70,13 @@ export type NatsStore = ContextStore & {
 /**
  * The context store of one of several nodes (DESIGN §7): a LevelDB replica that shares what it is given through this node's
  * nats-server and takes in what its peers share through theirs. Works alone for as long as nobody can be reached. Throws
- * `config_invalid` for a peer on another machine without certificates.
+ * `config_invalid` for a peer on another machine without certificates, and `certificate_unusable` for a keygroup that it may not read.
  */
 export async function openNatsStore(options: NatsStoreOptions, environment: Environment): Promise<NatsStore> {
   const { replica, peers } = options;
   try {
     requireDistinctCodes(options.keygroups);
+    requireReadable(options);
     for (const nodeId of [...peers.map((peer) => peer.nodeId), ...(options.hub === undefined ? [] : [options.hub])]) {
       parseNodeId(nodeId);
       if (nodeId === replica.nodeId) throw new DiscedgeError('config_invalid', `peer ${nodeId} has this node's own id`);
@@ -81,6 +88,15 @@ export async function openNatsStore(options: NatsStoreOptions, environment: Envi
     await replica.close();
     throw error;
   }
+}
+
+function requireReadable({ keygroups, reads }: NatsStoreOptions): void {
+  const other = reads && keygroups.find((keygroup) => !mayRead(reads, keygroup));
+  if (other === undefined) return;
+  throw new DiscedgeError(
+    'certificate_unusable',
+    `this node serves keygroup ${other}, and its certificate lists others; make one with "discedge certs node --keygroups"`,
+  );
 }
 
 class NatsReplica extends SharedReplica implements NatsStore {
@@ -120,7 +136,7 @@ class NatsReplica extends SharedReplica implements NatsStore {
         onAccepted: () => this.gapFills.look(),
         onDeparted: (nodeId) => options.onDeparted?.(nodeId),
         onMember: (member) => {
-          options.onMember?.(member.nodeId);
+          this.#letIn(member.nodeId);
           this.#home.announce({ kind: 'member', ...member });
         },
       },
@@ -169,6 +185,10 @@ class NatsReplica extends SharedReplica implements NatsStore {
   async #knocked(hello: Hello): Promise<void> {
     const { refused } = await this.directory.answer(hello);
     // Known already, it may be unknown to the server.
-    if (refused === undefined) this.#options.onMember?.(hello.node.nodeId);
+    if (refused === undefined) this.#letIn(hello.node.nodeId);
+  }
+
+  #letIn(nodeId: NodeId): void {
+    this.#options.onMember?.(nodeId, this.applier.signers?.limitsOf(nodeId) ?? []);
   }
 }

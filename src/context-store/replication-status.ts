@@ -55,7 +55,9 @@ export type RecordRefusal =
   /** It says that a node wrote it which signs what it writes, or every record has to be signed here. */
   | 'unsigned'
   /** The node that it names did not sign this. */
-  | 'bad_signature';
+  | 'bad_signature'
+  /** The certificate of the node that wrote it lists other keygroups, or it is an API key of such a node. */
+  | 'not_listed';
 
 export interface PeerStatus {
   readonly nodeId: NodeId;

@@ -53,8 +53,9 @@ async function checkCertificates(
   if (certificates === undefined) return [{ name, outcome: 'ok', found: 'none: peers on this machine only' }];
   try {
     const named = { nodeId, cluster, host: dialledHost(replication) };
-    const notAfterMs = await checkNodeCertificate(certificates, named, nowMs);
-    const found = `${certificates.certFile} is ${nodeId}@${cluster}'s`;
+    const { notAfterMs, reads } = await checkNodeCertificate(certificates, named, nowMs);
+    const mayRead = reads === undefined ? '' : `, which may read ${reads.join(' and ')} alone`;
+    const found = `${certificates.certFile} is ${nodeId}@${cluster}'s${mayRead}`;
     return [usable({ name, found, notAfterMs, nowMs, fix: 'renew it with "discedge certs node ... --force"' })];
   } catch (error) {
     return [{ name, outcome: 'missing', found: (error as DiscedgeError).message }];

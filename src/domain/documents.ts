@@ -3,6 +3,9 @@ import type { KeygroupId, SessionKey, UserId } from './identifiers.ts';
 /** Of what all nodes of a cluster have to know: every node serves it, whatever its models are. */
 export const DOCUMENTS_KEYGROUP = 'd0c5d0c5d0c5d0c5' as KeygroupId;
 
+/** Whose API keys are, as documents: with one of a service its maker reads through any node what that serves. */
+export const API_KEYS_OWNER = 'api-key' as UserId;
+
 /** Kinds of documents of which each is about one user, and has that user's id. */
 export const KINDS_ABOUT_USERS: readonly string[] = ['user-preferences', 'user-lifetime'];
 

@@ -5,6 +5,7 @@ import { type EdgeNodeConfig, environmentWith } from '../config/config.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';
+import { LimitedMembers } from '../context-store/nats/server/limited-members.ts';
 import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
 import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';
 import {
@@ -16,8 +17,9 @@ import {
 import { removeFormerStreams, streamsFolder, streamsKey } from '../context-store/nats/server/streams-folder.ts';
 import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
 import { NODES_MAX } from '../context-store/replication/peers/peer-protocol.ts';
+import type { LimitedNode } from '../context-store/replication/peers/reading-rights.ts';
 import type { EncryptionKey } from '../domain/encryption/key-ring.ts';
-import type { NodeId } from '../domain/identifiers.ts';
+import type { KeygroupId, NodeId } from '../domain/identifiers.ts';
 import { Lifetimes } from '../domain/lifetimes.ts';
 import type { Environment } from '../environment/environment.ts';
 import { exposeNodeCertificate } from './certificate-metric.ts';
@@ -33,17 +35,16 @@ type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replica
 export async function openReplicatedStore(config: ReplicatedConfig, environment: Environment): Promise<OpenedStore> {
   const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication } = config;
   const { cluster, certificates } = replication;
-  if (certificates !== undefined) {
-    const named = { nodeId, cluster, host: dialledHost(replication) };
-    const notAfterMs = await checkNodeCertificate(certificates, named, environment.clock.now());
-    exposeNodeCertificate(notAfterMs, environment.metrics);
-  }
+  const named = { nodeId, cluster, host: dialledHost(replication) };
+  const usable = certificates && (await checkNodeCertificate(certificates, named, environment.clock.now()));
+  if (usable !== undefined) exposeNodeCertificate(usable.notAfterMs, environment.metrics);
+  const reads = usable?.reads;
   const encryption = await config.encryption?.keys();
   const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
   exposeResealing(replica, environment.metrics);
   const opened = async () => ({
     signing: await signingOf(),
-    server: await startServer(config, encryption?.current, environment),
+    server: await startServer(config, { key: encryption?.current, reads }, environment),
   });
   const { signing, server } = await opened().catch(async (error) => {
     await replica.close();
@@ -69,6 +70,7 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
           cluster,
           peers: replication.peers,
           ...sharedOf(node, replication.location),
+          reads,
           streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
           hub: replication.hub?.nodeId,
           excluded: replication.excluded,
@@ -99,7 +101,7 @@ interface OwnServer {
   readonly url: string;
   readonly advertisedUrl: string;
   /** A server with access rules does not know a node that has just been learned of. */
-  readonly letIn: (nodeId: NodeId) => void;
+  readonly letIn: (nodeId: NodeId, limits: readonly LimitedNode[]) => void;
   /** Makes room for another one; at its next change the server knows the node no more. */
   readonly forget: (nodeId: NodeId) => void;
   /** `undefined` where somebody else runs it. */
@@ -109,7 +111,7 @@ interface OwnServer {
 
 async function startServer(
   config: ReplicatedConfig,
-  key: EncryptionKey | undefined,
+  { key, reads }: { readonly key: EncryptionKey | undefined; readonly reads: readonly KeygroupId[] | undefined },
   environment: Environment,
 ): Promise<OwnServer> {
   const { server, advertisedServer, certificates, peers } = config.replication;
@@ -134,8 +136,16 @@ async function startServer(
   const storeName = streamsFolder(key);
   const storeDir = join(folder, storeName);
   const members = new Set(peers.map((peer) => peer.nodeId));
+  const limited = new LimitedMembers();
   const text = () =>
-    serverConfig(config, server, { storeDir, isEncrypted: key !== undefined, members: [...members], version });
+    serverConfig(config, server, {
+      storeDir,
+      isEncrypted: key !== undefined,
+      members: [...members],
+      limited: limited.all,
+      reads,
+      version,
+    });
   const env = key && environmentWith({ [STORE_KEY_VARIABLE]: streamsKey(key) });
   const running = await superviseNatsServer({ program, folder, storeDir, config: text(), env }, environment);
   await removeFormerStreams(folder, storeName);
@@ -148,8 +158,10 @@ async function startServer(
   return {
     url: running.url,
     advertisedUrl: natsUrl(advertisedServer ?? { host: hostForOthers(server.listen), port: running.port }),
-    letIn(member) {
-      if (certificates === undefined || members.has(member) || members.size >= NODES_MAX) return;
+    letIn(member, limits) {
+      if (certificates === undefined) return;
+      const hasLimits = limited.note(member, limits);
+      if (!hasLimits && (members.has(member) || members.size >= NODES_MAX)) return;
       members.add(member);
       if (isChanging) return;
       isChanging = true;
@@ -162,7 +174,10 @@ async function startServer(
         change.catch(failed);
       });
     },
-    forget: (member) => void members.delete(member),
+    forget(member) {
+      members.delete(member);
+      limited.forget(member);
+    },
     restart: () => void running.restart(text()).catch(failed),
     stop() {
       cancelChange();
@@ -178,12 +193,14 @@ function serverConfig(
     readonly storeDir: string;
     readonly isEncrypted: boolean;
     readonly members: readonly NodeId[];
+    readonly limited: readonly LimitedNode[];
+    readonly reads: readonly KeygroupId[] | undefined;
     readonly version: NatsServerVersion;
   },
 ): string {
-  const { storeDir, isEncrypted, members: peers, version: serverVersion } = made;
+  const { members: peers, version: serverVersion, ...rest } = made;
   const tls = certificates && { ...certificates, cluster };
-  const settings = { nodeId, listen, storeDir, isEncrypted, maxFileBytes, tls, peers, excluded };
+  const settings = { nodeId, listen, maxFileBytes, tls, peers, excluded, ...rest };
   if (hub !== undefined) return leafServerConfig(settings, { address: hub.address, serverVersion });
   if (hubListen !== undefined) return hubServerConfig(settings, { address: hubListen, serverVersion });
   return natsServerConfig(settings);

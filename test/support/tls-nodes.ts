@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkNodeCertificate } from '../../src/certificates/check.ts';
 import { openSigning } from '../../src/certificates/record-signing.ts';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
+import { LimitedMembers } from '../../src/context-store/nats/server/limited-members.ts';
 import type { NatsServerProcess } from '../../src/context-store/nats/server/nats-server-process.ts';
 import {
   hubServerConfig,
@@ -14,10 +16,10 @@ import {
 } from '../../src/context-store/nats/server/server-config.ts';
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
 import type { Signing } from '../../src/context-store/replication/signatures/signing.ts';
-import { type ClusterName, type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
+import { type ClusterName, type KeygroupId, type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
+import { certs, makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
 import { HOUR_MS, KEYGROUP, sessionKey, turnRecord } from '../../tools/turn-records.ts';
 import { eventually } from './sharing-store-node.ts';
 
@@ -32,6 +34,8 @@ export interface TlsNodeOptions {
   /** Off: as a build that does not. */
   readonly signs?: boolean;
   readonly requiresSignatures?: boolean;
+  /** That it serves. */
+  readonly keygroups?: readonly KeygroupId[];
 }
 
 /** A store with certificates behind a supervised server, which lets in whom the store learns of. */
@@ -51,11 +55,20 @@ export class TlsNode {
   static async open(
     name: string,
     { program, folder, certificates }: { program: string; folder: string; certificates: string },
-    { peers = [], part, excluded = [], signs = true, requiresSignatures = false }: TlsNodeOptions,
+    {
+      peers = [],
+      part,
+      excluded = [],
+      signs = true,
+      requiresSignatures = false,
+      keygroups = [KEYGROUP],
+    }: TlsNodeOptions,
   ): Promise<TlsNode> {
     const id = parseNodeId(name);
     const tls = tlsOf(certificates, CLUSTER, name);
+    const { reads } = await checkNodeCertificate(tls, { nodeId: id, cluster: CLUSTER, host: undefined }, Date.now());
     const members = new Set(peers.map((peer) => peer.id));
+    const limited = new LimitedMembers();
     const storeDir = join(folder, name, 'jetstream');
     const config = () => {
       const settings: NatsServerSettings = {
@@ -65,6 +78,8 @@ export class TlsNode {
         maxFileBytes: 1e8,
         tls,
         peers: [...members],
+        limited: limited.all,
+        reads,
         excluded: excluded.map(parseNodeId),
       };
       if (part === undefined) return natsServerConfig(settings);
@@ -89,10 +104,12 @@ export class TlsNode {
         peers: peers.map((peer) => ({ nodeId: peer.id, url: peer.server.url })),
         ...(part?.hub !== undefined && { hub: part.hub }),
         excluded: excluded.map(parseNodeId),
-        keygroups: [KEYGROUP],
+        keygroups,
+        reads,
         streamMaxAgeMs: HOUR_MS * 100,
-        onMember: (member) => {
-          if (members.has(member)) return;
+        onMember: (member, limits) => {
+          const hasLimits = limited.note(member, limits);
+          if (!hasLimits && members.has(member)) return;
           members.add(member);
           // Links from other servers keep the permissions they were made with.
           void (part === undefined ? server.reload(config()) : server.restart(config()));
@@ -103,18 +120,19 @@ export class TlsNode {
     return new TlsNode({ id, server, store, signing });
   }
 
-  async write(name: string): Promise<SealedRecord> {
+  async write(name: string, keygroup: KeygroupId = KEYGROUP): Promise<SealedRecord> {
     const now = Date.now();
-    const turn = turnRecord({ key: sessionKey(name), writtenAtMs: now });
+    const turn = turnRecord({ key: { ...sessionKey(name), keygroup }, writtenAtMs: now });
     const record = { ...turn, origin: this.id, incarnation: this.store.incarnation };
     const sealed = this.store.sharing.seal?.(record) ?? sealRecord(record);
     await this.store.append(sealed);
     return sealed;
   }
 
-  async eventuallyHolds(name: string): Promise<void> {
+  async eventuallyHolds(name: string, keygroup: KeygroupId = KEYGROUP): Promise<void> {
     await eventually(async () => {
-      if ((await this.store.read(sessionKey(name))) === undefined) throw new Error(`${this.id} lacks ${name}`);
+      if ((await this.store.read({ ...sessionKey(name), keygroup })) === undefined)
+        throw new Error(`${this.id} lacks ${name}`);
     });
   }
 
@@ -140,11 +158,17 @@ export interface TlsCluster {
   end(): Promise<void>;
 }
 
-/** Nodes of one cluster, whose certificates are made as a user makes them. */
-export async function startTlsCluster(program: string, names: readonly string[]): Promise<TlsCluster> {
+/** Nodes of one cluster, whose certificates are made as a user makes them; those of `limited` list what these may read. */
+export async function startTlsCluster(
+  program: string,
+  names: readonly string[],
+  limited: readonly { readonly name: string; readonly reads: readonly KeygroupId[] }[] = [],
+): Promise<TlsCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'discedge-tls-'));
   const certificates = join(folder, 'certs');
   await makeCertificates(certificates, CLUSTER, names);
+  for (const { name, reads } of limited)
+    await certs('node', name, '--dir', certificates, '--host', '127.0.0.1', '--keygroups', reads.join());
   const nodes: TlsNode[] = [];
   return {
     async open(name, options = {}) {

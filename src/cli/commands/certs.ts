@@ -9,6 +9,11 @@ interface FolderOptions {
   readonly force?: true;
 }
 
+interface NodeOptions extends FolderOptions {
+  readonly host: readonly string[];
+  readonly keygroups?: readonly string[];
+}
+
 /** Ten years: replacing the authority means replacing every node's certificate at once. */
 const AUTHORITY_DAYS = 3_650;
 /** Two years: a node's certificate is replaced without stopping it. */
@@ -18,7 +23,11 @@ const DAYS_MAX = 36_500;
 
 export function define(command: Command): void {
   defineAuthority(command, 'Make the authority of a cluster.', certifyCluster);
-  defineNode(command, 'Make the certificate of one edge node, signed by the authority.', certifyNode);
+  defineNode(command, 'Make the certificate of one edge node, signed by the authority.', certifyNode).option(
+    '--keygroups <KEYGROUP,...>',
+    'the node may read the records of these alone, 16 hex digits each, as /nodes of a node has them; all unless given',
+    separated,
+  );
   const fred = command
     .command('fred')
     .description('Make what FReD wants: an authority of its own, and certificates of its nodes and their clients.');
@@ -39,9 +48,9 @@ function defineAuthority(
 function defineNode(
   command: Command,
   description: string,
-  make: (nodeId: NodeId, options: FolderOptions & { host: readonly string[] }) => Promise<void>,
-): void {
-  addFolderOptions(command.command('node').description(description), NODE_DAYS)
+  make: (nodeId: NodeId, options: NodeOptions) => Promise<void>,
+): Command {
+  return addFolderOptions(command.command('node').description(description), NODE_DAYS)
     .argument('<ID>', "the node's id", parsedBy(parseNodeId))
     .requiredOption('--host <HOST,...>', 'names and IP addresses under which its peers reach it', separated)
     .action(make);
@@ -70,10 +79,10 @@ async function certifyCluster(options: FolderOptions & { cluster: ClusterName })
   ]);
 }
 
-async function certifyNode(nodeId: NodeId, options: FolderOptions & { host: readonly string[] }): Promise<void> {
-  const { dir, host: hosts, days, force = false } = options;
+async function certifyNode(nodeId: NodeId, options: NodeOptions): Promise<void> {
+  const { dir, host: hosts, keygroups, days, force = false } = options;
   const { makeNodeCertificate } = await certificates();
-  const made = await makeNodeCertificate({ dir, nodeId, hosts, days, force });
+  const made = await makeNodeCertificate({ dir, nodeId, hosts, keygroups, days, force });
   print([
     `Certificate of node ${nodeId} in cluster ${made.cluster}, valid until ${localTime(new Date(made.notAfterMs))}:`,
     `  ${made.keyFile}   secret`,
@@ -96,7 +105,7 @@ async function certifyFred(options: FolderOptions & { cluster: ClusterName }): P
   ]);
 }
 
-async function certifyFredNode(nodeId: NodeId, options: FolderOptions & { host: readonly string[] }): Promise<void> {
+async function certifyFredNode(nodeId: NodeId, options: NodeOptions): Promise<void> {
   const { dir, host: hosts, days, force = false } = options;
   const { makeFredCertificates } = await certificates();
   const made = await makeFredCertificates({ dir, nodeId, hosts, days, force });

@@ -194,7 +194,7 @@ export class FredReplica extends SharedReplica implements FredStore {
         onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
       },
       data,
-      ANSWER_BYTES_MAX,
+      { answerBytesMax: ANSWER_BYTES_MAX },
     );
   }
 }

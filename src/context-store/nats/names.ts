@@ -1,18 +1,32 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import type { LimitedNode } from '../replication/peers/reading-rights.ts';
 
 /*
  * Every name that crosses the wire, because a name travels with each record: streams, subjects, users. Node ids hold no
  * dot, star or ">", so none of these can be widened by one.
  */
 
+/** A node, and what it may read. */
+export interface PermittedNode {
+  readonly nodeId: NodeId;
+  /** The keygroups that its certificate lists; `undefined` for all. */
+  readonly reads?: readonly KeygroupId[] | undefined;
+}
+
+/** A node as its certificate names it. */
+export interface NamedNode extends PermittedNode {
+  readonly cluster: ClusterName;
+}
+
 /**
  * The user a node is at a peer's nats-server, and the e-mail address in its certificate. nats-server's
  * `verify_and_map` looks for a user of that name first, before it tries host names: with the "@" a host called like
  * another node cannot be taken for that node. The cluster is part of it, so clusters that share an authority stay apart.
+ * What it may read is part of it, too: a certificate has the rights of the user that it names, or none.
  */
-export function userName({ nodeId, cluster }: { nodeId: NodeId; cluster: ClusterName }): string {
-  return `${nodeId}@${cluster}`;
+export function userName({ nodeId, cluster, reads = [] }: NamedNode): string {
+  return `${[nodeId, ...reads].join('/')}@${cluster}`;
 }
 
 /**
@@ -24,12 +38,17 @@ export function guestName(cluster: ClusterName): string {
 }
 
 /** The nodes that a certificate is of, of whatever cluster, as its alternative names say. */
-export function nodesNamedIn(subjectAltName: string | undefined): string[] {
-  return emailsIn(subjectAltName).flatMap((email) => /^([A-Za-z0-9][\w-]*)@/.exec(email)?.[1] ?? []);
+export function nodesNamedIn(subjectAltName: string | undefined): NamedNode[] {
+  return emailsIn(subjectAltName).flatMap((email) => {
+    const [, nodeId, listed, cluster] = /^([A-Za-z0-9][\w-]*)((?:\/[0-9a-f]{16})*)@(.+)$/.exec(email) ?? [];
+    if (nodeId === undefined) return [];
+    const reads = listed === '' ? undefined : (listed?.slice(1).split('/') as KeygroupId[]);
+    return [{ nodeId: nodeId as NodeId, cluster: cluster as ClusterName, reads }];
+  });
 }
 
 /** The mail addresses among alternative names as Node.js writes them: what itself has a comma is in quotes, and one name. */
-export function emailsIn(subjectAltName: string | undefined): string[] {
+function emailsIn(subjectAltName: string | undefined): string[] {
   const names = subjectAltName?.matchAll(/(?:^|, )([^:,"]+):("(?:[^"\\]|\\.)*"|[^,"]*)/g) ?? [];
   return [...names].flatMap(([, kind, value]) => (kind === 'email' && value !== undefined ? [value] : []));
 }
@@ -63,6 +82,11 @@ export function streamName({ keygroup, nodeId, incarnation }: RecordStream): str
 /** All subjects of a stream. */
 export function recordSubjects({ keygroup, nodeId }: Omit<RecordStream, 'incarnation'>): string {
   return `${keygroupCode(keygroup)}.${nodeId}.*`;
+}
+
+/** Subjects of a keygroup's records, whoever wrote them. */
+export function keygroupSubjects(keygroup: KeygroupId): string {
+  return `${keygroupCode(keygroup)}.*.*`;
 }
 
 /** The origin sequence is in the subject because a header would cost more, and the publisher goes on from it. */
@@ -104,6 +128,25 @@ export function announceSubject(nodeId: NodeId | '*'): string {
 /** Where a node is asked for records that its stream no longer has, or that another node wrote. */
 export function backfillSubject(nodeId: NodeId): string {
   return `bf.${nodeId}`;
+}
+
+/**
+ * Where a node asks another. One whose certificate lists what it may read has a subject of its own for that, where a server lets
+ * nobody else write: so the subject says whom an answer is for.
+ */
+export function asksAt(nodeId: NodeId, { nodeId: asking, reads }: PermittedNode): string {
+  return reads === undefined ? backfillSubject(nodeId) : [backfillSubject(nodeId), asking, ...reads].join('.');
+}
+
+/** Where a node hears those that may not read everything. */
+export function limitedBackfillSubjects(nodeId: NodeId): string {
+  return `${backfillSubject(nodeId)}.>`;
+}
+
+/** Who asks at such a subject. */
+export function limitedNodeAt(subject: string): LimitedNode {
+  const [, , nodeId, ...reads] = subject.split('.');
+  return { nodeId: nodeId as NodeId, reads: reads as KeygroupId[] };
 }
 
 /** Where a node asks to be let in that a node's server does not know yet, and which may do nothing else there. */

@@ -37,7 +37,7 @@ function identityCheck(peer: NodeId | undefined): object {
   if (peer === undefined) return {};
   return {
     checkServerIdentity(host: string, certificate: PeerCertificate): Error | undefined {
-      const named = nodesNamedIn(certificate.subjectaltname);
+      const named = nodesNamedIn(certificate.subjectaltname).map(({ nodeId }) => nodeId);
       if (named.length > 0 && !named.includes(peer))
         return new Error(`its certificate is ${named.join(' and ')}'s, not ${peer}'s`);
       return checkServerIdentity(host, certificate);

@@ -100,7 +100,12 @@ test('a node beyond the limit is told so, and taken once another has been away f
 
 test('nodes that nothing proves make room at once for one with a certificate, and for none like themselves', async () => {
   const proved = new Set<string>(['real']);
-  const signers = { learn: () => false, isProved: (nodeId: string) => proved.has(nodeId), mayTakePart: () => true };
+  const signers = {
+    learn: () => false,
+    isProved: (nodeId: string) => proved.has(nodeId),
+    mayTakePart: () => true,
+    mayServe: () => true,
+  };
   const { directory, departed, greet } = lonelyDirectory(undefined, undefined, signers);
   for (let i = 0; directory.peers.statuses.length < NODES_MAX - 1; i++) await greet(`ghost-${i}`);
   expect(await greet('ghost')).toMatchObject({ refused: 'cluster_full' });

@@ -16,7 +16,14 @@ import { KnownSigners, SignerUnknown } from '../../../src/context-store/replicat
 import { isSignedWith, signWith } from '../../../src/context-store/replication/signatures/node-key.ts';
 import { writeStatement } from '../../../src/context-store/replication/signatures/signer-statement.ts';
 import { beginSigning, type Signing } from '../../../src/context-store/replication/signatures/signing.ts';
-import { type NodeId, parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
+import {
+  type KeygroupId,
+  type NodeId,
+  parseClusterName,
+  parseNodeId,
+  type SessionKey,
+} from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { sealSigned, signatureOf, signedLike, unsigned } from '../../../src/domain/record/record-signature.ts';
 import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
@@ -57,6 +64,15 @@ afterEach(async () => {
 });
 
 describe('a record', () => {
+  it('of a node whose certificate lists keygroups is none of another keygroup, and no API key', async () => {
+    const limited = await signing(ours, 'node-1', SINCE_MS, [KEYGROUP]);
+    const faultOf = (key: SessionKey) => known(limited).faultOf(sealSigned(turnRecord({ ...later, key }), limited));
+    expect(faultOf(sessionKey())).toBeUndefined();
+    expect(faultOf(sessionKey('s', 'ada', 'ffeeddccbbaa9988'))).toBe('not_listed');
+    expect(faultOf(sessionKey('ada', 'user-preferences', DOCUMENTS_KEYGROUP))).toBeUndefined();
+    expect(faultOf(sessionKey('id', 'api-key', DOCUMENTS_KEYGROUP))).toBe('not_listed');
+  });
+
   it('is its writer’s whatever carries it, and nobody else’s with one bit changed', () => {
     const signers = known(origin);
     const sealed = sealSigned(turnRecord(later), origin);
@@ -250,8 +266,8 @@ async function authority(): Promise<Authority> {
   return readAuthority(await issueAuthority({ cluster, days: 30 }, SINCE_MS));
 }
 
-async function signing(by: Authority, nodeId: string, sinceMs = SINCE_MS): Promise<Signing> {
-  const request = { authority: by, nodeId: parseNodeId(nodeId), hosts: ['localhost'], days: 9 };
+async function signing(by: Authority, nodeId: string, sinceMs = SINCE_MS, reads?: KeygroupId[]): Promise<Signing> {
+  const request = { authority: by, nodeId: parseNodeId(nodeId), hosts: ['localhost'], days: 9, reads };
   const { certificate, key } = await issueNode(request, SINCE_MS);
   const begun = await beginSigning(
     {

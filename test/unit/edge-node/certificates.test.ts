@@ -13,8 +13,10 @@ import {
   issueAuthority,
   issueNode,
   parseHost,
+  parseKeygroups,
   readAuthority,
 } from '../../../src/certificates/issue.ts';
+import { nodesNamedIn } from '../../../src/context-store/nats/names.ts';
 import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import { nodeEnvironment } from '../../../src/environment/node-environment.ts';
 
@@ -33,6 +35,23 @@ describe('a handshake', () => {
     expect(seen.byServer.subjectaltname).toContain('email:e2@blue');
     expect(seen.byClient.subject).toMatchObject({ O: 'blue', CN: 'e1' });
   });
+
+  it('names what the node may read, in one order and once', async () => {
+    const reads = parseKeygroups(['ffeeddccbbaa9988', '00112233445566aa', 'ffeeddccbbaa9988']);
+    const authority = await newAuthority();
+    const { certificate } = await issueNode({ authority, nodeId: e1, hosts: [], days: 1, reads }, clock.now());
+    const named = new X509Certificate(certificate).subjectAltName;
+    expect(named).toContain('email:e1/00112233445566aa/ffeeddccbbaa9988@blue, email:_@blue');
+    expect(nodesNamedIn(named)).toEqual([{ nodeId: e1, cluster, reads: ['00112233445566aa', 'ffeeddccbbaa9988'] }]);
+  });
+
+  it.each([[], [''], ['00112233445566AA'], ['0011'], Array.from({ length: 17 }, (_, i) => `${i}`.padStart(16, '0'))])(
+    'lists no keygroups such as %j',
+    (...texts) => {
+      const refusal = expect.objectContaining({ code: 'certificate_unusable' });
+      expect(() => parseKeygroups(texts)).toThrow(refusal);
+    },
+  );
 
   it('is refused with a certificate of another authority, even one of the same cluster name', async () => {
     const [ours, theirs] = [await newAuthority(), await newAuthority()];

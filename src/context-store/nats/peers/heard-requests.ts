@@ -2,11 +2,12 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from '../../../environment/environment.ts';
 import { type Hello, parseMessage } from '../../replication/peers/peer-protocol.ts';
 import { answerTo, type PeerRequestsParts } from '../../replication/peers/peer-requests.ts';
+import type { LimitedNode } from '../../replication/peers/reading-rights.ts';
 import { isInbox } from '../names.ts';
 
-/** Answers what a peer asks of this node over its server. */
-export function hearRequest(parts: PeerRequestsParts, nats: NatsConnection, message: Msg): void {
-  answerTo(parts, message.data, nats.info?.max_payload).then(
+/** Answers what a peer asks of this node over its server; `asking` where the server has seen that it may not read everything. */
+export function hearRequest(parts: PeerRequestsParts, nats: NatsConnection, message: Msg, asking?: LimitedNode): void {
+  answerTo(parts, message.data, { answerBytesMax: nats.info?.max_payload, ...(asking && { asking }) }).then(
     (data) => data && respond(message, data),
     (error) => parts.logger.warn('peer_request_failed', {}, error),
   );

@@ -2,24 +2,27 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { NodeId } from '../../../domain/identifiers.ts';
 import type { PeerChannel } from '../../replication/peers/peer-calls.ts';
 import { encodeMessage, type Hello } from '../../replication/peers/peer-protocol.ts';
-import { backfillSubject, knockSubject } from '../names.ts';
+import { knockSubject } from '../names.ts';
 
 /** Requests to a node over a connection to its server, or to one that has a link to that. */
 export class NatsChannel implements PeerChannel {
   readonly #nats: NatsConnection;
   readonly #peer: NodeId;
+  readonly #subject: string;
 
-  constructor(nats: NatsConnection, peer: NodeId) {
+  /** `subject` is where the peer hears this node. */
+  constructor(nats: NatsConnection, peer: NodeId, subject: string) {
     this.#nats = nats;
     this.#peer = peer;
+    this.#subject = subject;
   }
 
   async request(data: Uint8Array, timeout: number): Promise<Uint8Array> {
-    return (await this.#nats.request(backfillSubject(this.#peer), data, { timeout })).data;
+    return (await this.#nats.request(this.#subject, data, { timeout })).data;
   }
 
   send(data: Uint8Array): void {
-    this.#publish(backfillSubject(this.#peer), data);
+    this.#publish(this.#subject, data);
   }
 
   roundTripMs(): Promise<number> {

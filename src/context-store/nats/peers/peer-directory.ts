@@ -31,6 +31,7 @@ export interface PeerDirectoryOptions {
   readonly home: NatsServerConnection;
   readonly cluster: ClusterName;
   readonly keygroups: readonly KeygroupId[];
+  readonly reads?: readonly KeygroupId[] | undefined;
   readonly tls?: NatsConnectionOptions['tls'];
   readonly replica: ReplicaStore;
   readonly applier: Applier;

@@ -1,5 +1,5 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import type { NodeId } from '../../../domain/identifiers.ts';
+import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
@@ -34,7 +34,7 @@ import type { Holder } from '../../replication/pull/back-fill.ts';
 import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
 import type { PeerState, PeerStatus } from '../../replication-status.ts';
 import { greetingFailure, isForbidden } from '../failure-text.ts';
-import { announceSubject, beaconSubject } from '../names.ts';
+import { announceSubject, asksAt, beaconSubject } from '../names.ts';
 import type { ConnectionUser } from '../nats-connection.ts';
 import { PeerPulls } from '../pull/peer-pulls.ts';
 import { decodeBeacon } from './beacon.ts';
@@ -54,6 +54,8 @@ const BEACON_MISSED_MS = 35_000;
 
 export interface PeerLinkOptions extends CatchUpOptions {
   readonly nodeId: NodeId;
+  /** What this node's certificate lists; `undefined` where it may read everything. */
+  readonly reads?: readonly KeygroupId[] | undefined;
   readonly route: PeerRoute;
   /** What this node says of itself. */
   readonly describe: () => NodeAnnouncement;
@@ -168,7 +170,8 @@ export class PeerLink {
   }
 
   async #whileUp(nats: NatsConnection, signal: AbortSignal): Promise<void> {
-    const channel = new NatsChannel(nats, this.nodeId);
+    const { reads, replica } = this.#options;
+    const channel = new NatsChannel(nats, this.nodeId, asksAt(this.nodeId, { nodeId: replica.nodeId, reads }));
     this.calls.use(channel);
     const heard = [this.#listen(nats, announceSubject(this.nodeId), (message) => this.#hear(message))];
     if (this.route.isThroughHub)

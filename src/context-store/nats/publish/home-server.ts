@@ -7,7 +7,14 @@ import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type Announcement, encodeMessage } from '../../replication/peers/peer-protocol.ts';
 import type { PeerRequestsParts } from '../../replication/peers/peer-requests.ts';
 import type { OutboxStatus } from '../../replication-status.ts';
-import { announceSubject, backfillSubject, beaconSubject, knockSubject } from '../names.ts';
+import {
+  announceSubject,
+  backfillSubject,
+  beaconSubject,
+  knockSubject,
+  limitedBackfillSubjects,
+  limitedNodeAt,
+} from '../names.ts';
 import { type NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
 import { encodeBeacon } from '../peers/beacon.ts';
 import { hearKnock, hearRequest, type KnockParts } from '../peers/heard-requests.ts';
@@ -135,6 +142,11 @@ export class HomeServer {
         if (error === null) hearRequest(parts, nats, message);
       },
     });
+    const limitedRequests = nats.subscribe(limitedBackfillSubjects(this.#options.replica.nodeId), {
+      callback: (error, message) => {
+        if (error === null) hearRequest(parts, nats, message, limitedNodeAt(message.subject));
+      },
+    });
     const knocks = nats.subscribe(knockSubject(this.#options.replica.nodeId), {
       callback: (error, message) => {
         if (error === null) hearKnock({ onKnock: this.#options.onKnock, logger: parts.logger }, message);
@@ -148,6 +160,7 @@ export class HomeServer {
     } finally {
       this.#nats = undefined;
       requests.unsubscribe();
+      limitedRequests.unsubscribe();
       knocks.unsubscribe();
     }
   }

@@ -17,6 +17,8 @@ const STREAM_PATIENCE_MS = 1_000;
 
 export interface PeerPullsOptions {
   readonly keygroups: readonly KeygroupId[];
+  /** What this node's certificate lists; `undefined` where it may read everything. */
+  readonly reads?: readonly KeygroupId[] | undefined;
   readonly replica: ReplicaStore;
   readonly applier: Applier;
   /** Prefix of the JetStream API of the peer's server. */
@@ -133,7 +135,7 @@ export class PeerPulls {
   }
 
   #start(nats: NatsConnection): void {
-    const { replica, applier, peer, api, otherHolders } = this.#options;
+    const { reads, replica, applier, peer, api, otherHolders } = this.#options;
     this.#end = new AbortController();
     const { signal } = this.#end;
     this.#loops = this.#sharedLogs().map(
@@ -143,6 +145,7 @@ export class PeerPulls {
             log,
             api,
             nodeId: replica.nodeId,
+            isLimited: reads !== undefined,
             replica,
             applier,
             origin: peer,

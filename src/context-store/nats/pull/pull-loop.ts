@@ -16,7 +16,7 @@ import type { Applier } from '../../replication/pull/applier.ts';
 import { backFill, type Holder, SkippedRecords } from '../../replication/pull/back-fill.ts';
 import { afterDelivery, isBehind, pullStep, StallWatch } from '../../replication/pull/pull-position.ts';
 import { SignerUnknown } from '../../replication/signatures/known-signers.ts';
-import { streamName } from '../names.ts';
+import { keygroupSubjects, streamName } from '../names.ts';
 import { isStreamMissing } from '../publish/publisher.ts';
 import { Deliveries, type Delivery } from './deliveries.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -35,6 +35,8 @@ export interface PullLoopOptions {
   /** Prefix of the JetStream API that serves the log's stream. */
   readonly api: string;
   readonly nodeId: NodeId;
+  /** This node's certificate lists what it may read, so servers want to hear what that is. */
+  readonly isLimited: boolean;
   readonly replica: ReplicaStore;
   readonly applier: Applier;
   /** The log's origin. */
@@ -112,11 +114,12 @@ export class PullLoop {
   }
 
   async #follow(nats: NatsConnection, signal: AbortSignal, onProgress: () => void): Promise<void> {
-    const { log, api, nodeId, replica, origin, otherHolders: others, onProgress: report } = this.#options;
+    const { log, api, nodeId, isLimited, replica, origin, otherHolders: others, onProgress: report } = this.#options;
     const heldAt = this.#heldAt;
     if (heldAt !== undefined) await this.#takeThrough(heldAt).catch((error) => this.#noBackFill(error));
     await this.#takeKnownGaps();
-    const reader = new StreamReader({ api, stream: this.#stream, nodeId }, nats);
+    const subjects = isLimited ? keygroupSubjects(log.keygroup) : undefined;
+    const reader = new StreamReader({ api, stream: this.#stream, nodeId, subjects }, nats);
     let pending = await reader.begin(replica.cursor(log).streamSequence + 1);
     if (pending === 0) {
       // Either all is read, or the stream was recreated and is shorter than the one that the cursor was counted in: then

@@ -43,6 +43,8 @@ export interface StreamReaderOptions {
   readonly stream: string;
   /** Who reads. */
   readonly nodeId: NodeId;
+  /** Named by a node that may read nothing else; the stream holds no other subjects. */
+  readonly subjects?: string | undefined;
 }
 
 /** Reads a stream of a peer through a consumer of this node's name, which is recreated for each reading. */
@@ -122,7 +124,7 @@ export class StreamReader {
   }
 
   async #makeConsumer(from: Partial<ConsumerConfig>): Promise<ConsumerInfo> {
-    const { api, stream } = this.#options;
+    const { api, stream, subjects } = this.#options;
     const manager = await jetstreamManager(this.#nats, { checkAPI: false, timeout: ANSWER_WAIT_MS, apiPrefix: api });
     try {
       await manager.consumers.delete(stream, this.#consumer);
@@ -132,6 +134,7 @@ export class StreamReader {
     return manager.consumers.add(stream, {
       durable_name: this.#consumer,
       ...from,
+      ...(subjects !== undefined && { filter_subject: subjects }),
       ack_policy: AckPolicy.None,
       inactive_threshold: CONSUMER_INACTIVE_MS * NANOSECONDS_PER_MS,
       max_waiting: 4,

@@ -1,8 +1,9 @@
 import { DiscedgeError } from '../../../domain/errors.ts';
-import type { ClusterName, NodeId } from '../../../domain/identifiers.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import { isLoopbackHost } from '../../../domain/loopback.ts';
 import { RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
-import { guestName, userName } from '../names.ts';
+import type { LimitedNode } from '../../replication/peers/reading-rights.ts';
+import { guestName, type PermittedNode, userName } from '../names.ts';
 import {
   behindHubPermissions,
   directPermissions,
@@ -25,7 +26,11 @@ export interface NatsServerSettings {
   readonly tls?: NatsServerTls | undefined;
   /** Nodes whose certificates are let in. Any other of the cluster may knock, and nothing else. */
   readonly peers: readonly NodeId[];
-  /** Nodes that may not even knock, whatever `peers` says. */
+  /** Of nodes whose certificates list what they may read, what each such certificate lets its node do. */
+  readonly limited?: readonly LimitedNode[] | undefined;
+  /** What this node's own certificate lists. */
+  readonly reads?: readonly KeygroupId[] | undefined;
+  /** Nodes that may not even knock, whatever `peers` and `limited` say. */
   readonly excluded?: readonly NodeId[] | undefined;
 }
 
@@ -83,10 +88,14 @@ export function natsServerConfig(settings: NatsServerSettings): string {
 /**
  * As {@link natsServerConfig}, and also accepts the servers of nodes that can only dial out, at `link.address`.
  * A node behind it may do at another node what a direct peer may. Links keep the permissions they were made with, so a
- * hub whose peers change needs a restart in place of a reload.
+ * hub whose peers change needs a restart in place of a reload. Throws `config_invalid` also for a hub that may not read everything.
  */
 export function hubServerConfig(settings: NatsServerSettings, link: LeafLink): string {
   refuseOpenListener(link.address, settings.tls);
+  if (settings.reads !== undefined) {
+    const reason = 'a hub carries the records of all nodes behind it, and its certificate lists keygroups';
+    throw new DiscedgeError('config_invalid', `${reason}; make one without --keygroups for it`);
+  }
   return serverConfig(settings, {
     pingInterval: LEAF_PING_INTERVAL,
     domain: settings.nodeId,
@@ -123,7 +132,7 @@ interface Topology {
   readonly pingInterval: string;
   readonly domain?: NodeId;
   readonly leafnodes?: readonly string[];
-  readonly peerPermissions: ((peer: NodeId) => Permissions) | undefined;
+  readonly peerPermissions: ((peer: PermittedNode) => Permissions) | undefined;
 }
 
 function serverConfig(settings: NatsServerSettings, topology: Topology): string {
@@ -152,19 +161,17 @@ function serverConfig(settings: NatsServerSettings, topology: Topology): string 
 }
 
 function authorization(
-  { nodeId, peers, excluded = [] }: NatsServerSettings,
+  { nodeId, peers, limited = [], reads, excluded = [] }: NatsServerSettings,
   { cluster }: NatsServerTls,
   { peerPermissions }: Topology,
 ): string[] {
-  const users = block('', [`user: ${quoted(userName({ nodeId, cluster }))}`]);
+  const users = block('', [`user: ${quoted(userName({ nodeId, cluster, reads }))}`]);
   if (peerPermissions !== undefined) {
     const shutOut = new Set(excluded);
-    for (const peer of new Set(peers)) {
-      if (peer !== nodeId && !shutOut.has(peer))
-        users.push(...user(userName({ nodeId: peer, cluster }), peerPermissions(peer)));
-    }
-    for (const peer of shutOut) {
-      if (peer !== nodeId) users.push(...user(userName({ nodeId: peer, cluster }), excludedPermissions));
+    const named: readonly PermittedNode[] = [...new Set([...peers, ...shutOut])].map((peer) => ({ nodeId: peer }));
+    for (const peer of [...named, ...limited].filter((other) => other.nodeId !== nodeId)) {
+      const permissions = shutOut.has(peer.nodeId) ? excludedPermissions : peerPermissions(peer);
+      users.push(...user(userName({ ...peer, cluster }), permissions));
     }
     users.push(...user(guestName(cluster), guestPermissions(nodeId)));
   }

@@ -1,13 +1,18 @@
-import type { NodeId } from '../../../domain/identifiers.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../domain/documents.ts';
+import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import {
   announceSubject,
+  asksAt,
   backfillSubject,
   beaconSubject,
   consumerName,
   domainApi,
   inboxPrefix,
+  keygroupSubjects,
   knockSubject,
+  limitedBackfillSubjects,
   OWN_API,
+  type PermittedNode,
 } from '../names.ts';
 
 /** Subjects that a user of a node's server may use. */
@@ -31,10 +36,10 @@ export function guestPermissions(nodeId: NodeId): Permissions {
 }
 
 /** A peer that connects to the server of `nodeId`. */
-export function directPermissions(nodeId: NodeId, peer: NodeId): Permissions {
+export function directPermissions(nodeId: NodeId, peer: PermittedNode): Permissions {
   return {
-    publish: [...consumerRequests(OWN_API, peer), backfillSubject(nodeId), knockSubject(nodeId)],
-    subscribe: [`${inboxPrefix(peer)}.>`, announceSubject(nodeId)],
+    publish: [...consumerRequests(OWN_API, peer), asksAt(nodeId, peer), knockSubject(nodeId)],
+    subscribe: [`${inboxPrefix(peer.nodeId)}.>`, announceSubject(nodeId)],
   };
 }
 
@@ -46,18 +51,19 @@ export function directPermissions(nodeId: NodeId, peer: NodeId): Permissions {
  */
 export function behindHubPermissions(
   { nodeId, peers }: { readonly nodeId: NodeId; readonly peers: readonly NodeId[] },
-  peer: NodeId,
+  limited: PermittedNode,
 ): Permissions {
+  const { nodeId: peer } = limited;
   const others = [...new Set([nodeId, ...peers])].filter((other) => other !== peer);
   return {
     publish: [
       // A peer that reaches this server directly names no domain.
-      ...consumerRequests(OWN_API, peer),
+      ...consumerRequests(OWN_API, limited),
       ...others.flatMap((other) => [
-        ...consumerRequests(domainApi(other), peer),
+        ...consumerRequests(domainApi(other), limited),
         `${domainApi(other)}.CONSUMER.NAMES.*`,
         `${inboxPrefix(other)}.>`,
-        backfillSubject(other),
+        asksAt(other, limited),
         knockSubject(other),
       ]),
       announceSubject(peer),
@@ -67,6 +73,7 @@ export function behindHubPermissions(
       `${domainApi(peer)}.>`,
       `${inboxPrefix(peer)}.>`,
       backfillSubject(peer),
+      limitedBackfillSubjects(peer),
       knockSubject(peer),
       announceSubject('*'),
       beaconSubject('*'),
@@ -75,14 +82,22 @@ export function behindHubPermissions(
 }
 
 /** Requests with which a peer finds streams and handles consumers of its own name, and nothing else. */
-function consumerRequests(api: string, peer: NodeId): string[] {
+function consumerRequests(api: string, { nodeId: peer, reads }: PermittedNode): string[] {
   const consumer = consumerName(peer);
   return [
     `${api}.STREAM.NAMES`,
-    `${api}.CONSUMER.CREATE.*.${consumer}`,
-    `${api}.CONSUMER.CREATE.*.${consumer}.>`,
-    `${api}.CONSUMER.DURABLE.CREATE.*.${consumer}`,
+    ...makingConsumers(api, consumer, reads),
     `${api}.CONSUMER.DELETE.*.${consumer}`,
     `${api}.CONSUMER.MSG.NEXT.*.${consumer}`,
   ];
+}
+
+/**
+ * No wildcard stands for a part of a stream's name, but the last words of this request are what the consumer filters by, and a
+ * server refuses one whose body says otherwise. Without them a consumer has the whole stream.
+ */
+function makingConsumers(api: string, consumer: string, reads: readonly KeygroupId[] | undefined): string[] {
+  const create = `${api}.CONSUMER.CREATE.*.${consumer}`;
+  if (reads === undefined) return [create, `${create}.>`, `${api}.CONSUMER.DURABLE.CREATE.*.${consumer}`];
+  return [...new Set([...reads, DOCUMENTS_KEYGROUP])].map((keygroup) => `${create}.${keygroupSubjects(keygroup)}`);
 }

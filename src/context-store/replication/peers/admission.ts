@@ -64,6 +64,7 @@ export class Admission {
     if (signers !== undefined) {
       signers.learn(node.nodeId, node.signer);
       if (!signers.mayTakePart(node.nodeId)) return 'unproved';
+      if (!signers.mayServe(node.nodeId, node.keygroups)) return 'keygroup_not_listed';
     }
     if (node.nodeId === own.nodeId) return node.instance === own.instance ? undefined : 'duplicate_node_id';
     if (this.#earlierStarts.has(node.nodeId, node.instance)) return 'duplicate_node_id';

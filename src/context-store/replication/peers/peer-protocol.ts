@@ -152,7 +152,13 @@ export type PeerRequest = Static<typeof request>;
 export type TurnRequest = Extract<PeerRequest, { readonly kind: 'turn' | 'grant' }>;
 
 /** Nodes of later versions may have others. */
-export type NodeRefusal = 'other_cluster' | 'duplicate_node_id' | 'excluded' | 'cluster_full' | 'unproved';
+export type NodeRefusal =
+  | 'other_cluster'
+  | 'duplicate_node_id'
+  | 'excluded'
+  | 'cluster_full'
+  | 'unproved'
+  | 'keygroup_not_listed';
 
 const helloReply = Type.Object({
   node,

@@ -19,10 +19,14 @@ export function whyRefused(
   if (node.instance === own.instance) return 'this is the node itself';
   if (refused === 'unproved')
     return `${node.nodeId} takes nodes that sign their records alone (require-signed-records), and this one does not`;
+  if (refused === 'keygroup_not_listed')
+    return `this node serves a keygroup that its certificate does not list, says ${node.nodeId}`;
   if (signers !== undefined) {
     signers.learn(node.nodeId, node.signer);
     if (!signers.mayTakePart(node.nodeId))
       return 'it does not sign its records, as every node has to here (require-signed-records)';
+    if (!signers.mayServe(node.nodeId, node.keygroups))
+      return 'it says to serve a keygroup that its certificate does not list';
   }
   return refused;
 }

@@ -19,6 +19,7 @@ import {
   parseMessage,
   type TurnRequest,
 } from './peer-protocol.ts';
+import { type LimitedNode, mayAsk, readableOf } from './reading-rights.ts';
 import { encodeSessionPage, type SessionPage } from './session-page.ts';
 import type { TurnQuestions } from './turn-questions.ts';
 import { encodeVerdict } from './turn-verdict.ts';
@@ -41,21 +42,26 @@ export interface PeerRequestsParts {
 
 /**
  * What is answered to a peer that asks something of this node; `undefined` for what is not a request or needs no answer, so
- * that the asking side gives up by itself. No answer is longer than `answerBytesMax`. Throws what the parts and the store throw.
+ * that the asking side gives up by itself. No answer is longer than `answerBytesMax`. To a node with a certificate that lists what it
+ * may read nothing else is answered. Throws what the parts and the store throw.
  */
 export async function answerTo(
   parts: PeerRequestsParts,
   data: Uint8Array,
-  answerBytesMax?: number,
+  { answerBytesMax, asking }: { readonly answerBytesMax?: number | undefined; readonly asking?: LimitedNode } = {},
 ): Promise<Uint8Array | undefined> {
   const request = parseMessage('request', data);
+  if (request !== undefined && asking !== undefined && !mayAsk(asking, request)) {
+    parts.logger.debug('peer_request_refused', { peer: asking.nodeId, kind: request.kind });
+    return undefined;
+  }
   switch (request?.kind) {
     case undefined:
       // Not louder: whoever sends one can send many.
       parts.logger.debug('peer_request_malformed', { bytes: data.length });
       return undefined;
     case 'hello':
-      return encodeMessage(await parts.onHello(request));
+      return encodeMessage(readableOf(asking, await parts.onHello(request)));
     case 'who':
       return encodeMessage({ node: parts.describe(), timeMs: parts.clock.now(), logs: [], members: [] });
     case 'list':

@@ -1,10 +1,11 @@
 import type { X509Certificate } from 'node:crypto';
-import type { ClusterName, NodeId } from '../../../domain/identifiers.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { SealedRecord } from '../../../domain/record/record-codec.ts';
 import { signatureOf } from '../../../domain/record/record-signature.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { RecordRefusal } from '../../replication-status.ts';
+import { type LimitedNode, mayRead, mayWrite } from '../peers/reading-rights.ts';
 import { isSignedWith } from './node-key.ts';
 import { KEYS_MAX, readStatement, type SignerStatement } from './signer-statement.ts';
 
@@ -78,6 +79,19 @@ export class KnownSigners {
     return !this.#parts.requiresSignatures || this.isProved(nodeId);
   }
 
+  /** Whether a node may have a part in these keygroups: in those that any certificate of its lists, where each of them lists some. */
+  mayServe(nodeId: NodeId, keygroups: readonly KeygroupId[]): boolean {
+    const certificates = [...(this.#signers.get(nodeId)?.keys.values() ?? [])];
+    if (certificates.length === 0 || certificates.some(({ reads }) => reads === undefined)) return true;
+    return keygroups.every((keygroup) => certificates.some(({ reads = [] }) => mayRead(reads, keygroup)));
+  }
+
+  /** What certificates of the node that list what it may read give it, each by itself. */
+  limitsOf(nodeId: NodeId): LimitedNode[] {
+    const certificates = [...(this.#signers.get(nodeId)?.keys.values() ?? [])];
+    return certificates.flatMap(({ reads }) => (reads === undefined ? [] : [{ nodeId, reads }]));
+  }
+
   /** What proves the keys of a node, for others. */
   statementsOf(nodeId: NodeId): string[] {
     return [...(this.#signers.get(nodeId)?.keys.values() ?? [])].map(({ text }) => text);
@@ -88,9 +102,10 @@ export class KnownSigners {
     const signer = this.#signers.get(record.origin);
     const signed = signatureOf(record);
     if (signed === undefined) return this.#mayBeUnsigned(record, signer) ? undefined : 'unsigned';
-    const key = signer?.keys.get(signed.keyId)?.key;
-    if (key === undefined) throw new SignerUnknown(`nothing is known of a key of ${record.origin}`);
-    return isSignedWith(key, signed.message, signed.signature) ? undefined : 'bad_signature';
+    const statement = signer?.keys.get(signed.keyId);
+    if (statement === undefined) throw new SignerUnknown(`nothing is known of a key of ${record.origin}`);
+    if (!isSignedWith(statement.key, signed.message, signed.signature)) return 'bad_signature';
+    return statement.reads === undefined || mayWrite(statement.reads, record) ? undefined : 'not_listed';
   }
 
   /** Those of builds that do not sign are taken, until their node does: a cluster is upgraded node by node. */

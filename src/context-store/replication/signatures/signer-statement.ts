@@ -1,8 +1,8 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
-import type { ClusterName, NodeId } from '../../../domain/identifiers.ts';
+import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import { SIGNATURE_BYTES } from '../../../domain/record/record-signature.ts';
-import { emailsIn, userName } from '../../nats/names.ts';
+import { nodesNamedIn } from '../../nats/names.ts';
 import { isSignedWith, keyIdOf, kindOf, signWith } from './node-key.ts';
 
 /*
@@ -21,6 +21,8 @@ export interface SignerStatement {
   readonly keyId: string;
   /** Its records from then on are signed. */
   readonly sinceMs: number;
+  /** The keygroups that its certificate lists, of those it may read no other; `undefined` for all. */
+  readonly reads?: readonly KeygroupId[] | undefined;
 }
 
 export function writeStatement(
@@ -52,13 +54,14 @@ export function readStatement(
     const certificate = new X509Certificate(reader.raw(reader.varint(STATEMENT_CHARACTERS_MAX)));
     const signature = reader.raw(SIGNATURE_BYTES);
     const { publicKey: key } = certificate;
+    const names = nodesNamedIn(certificate.subjectAltName);
+    const named = names.find((name) => name.nodeId === nodeId && name.cluster === cluster);
     const isNodes =
       !certificate.ca &&
       kindOf(key) !== undefined &&
-      emailsIn(certificate.subjectAltName).includes(userName({ nodeId, cluster })) &&
       authorities.some((authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey));
-    if (!isNodes || !isSignedWith(key, messageOf(nodeId, sinceMs), signature)) return undefined;
-    return { key, keyId: keyIdOf(key).toString('hex'), sinceMs };
+    if (named === undefined || !isNodes || !isSignedWith(key, messageOf(nodeId, sinceMs), signature)) return undefined;
+    return { key, keyId: keyIdOf(key).toString('hex'), sinceMs, reads: named.reads };
   } catch (error) {
     // What OpenSSL cannot read is no certificate.
     if (error instanceof MalformedBytes || error instanceof Error) return undefined;
