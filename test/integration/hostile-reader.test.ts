@@ -38,7 +38,9 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
   });
 
   async function clientAt(node: TlsNode): Promise<NatsConnection> {
-    const nats = await connectAs({ url: node.server.url, nodeId: 'm', tls: cluster.tls('m') });
+    // A hub that lets somebody in is starting anew.
+    const as = { url: node.server.url, nodeId: 'm', tls: cluster.tls('m') };
+    const nats = await connectAs(as, { waitOnFirstConnect: true });
     clients.push(nats);
     return nats;
   }
