@@ -128,7 +128,6 @@ describe('fields of the wrong type or range', () => {
     ['context_id', 'A'.repeat(32)],
     ['mode', 'telepathic'],
     ['consistency', 'eventual'],
-    ['overflow', 'summarize'],
     ['overflow', 'explode'],
     ['max_wait_ms', -1],
     ['max_wait_ms', 'soon'],

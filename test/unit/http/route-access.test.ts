@@ -14,7 +14,14 @@ import { contextManagerRig } from '../../support/context-manager-rig.ts';
 const FOR_ANYONE = ['GET /health', 'GET /v1/health', 'GET /ready', 'GET /openapi.json'];
 const FOR_OPERATORS = ['GET /metrics'];
 /** Each is told, or may do, other things. */
-const FOR_BOTH = ['GET /nodes', 'DELETE /users/:user_id', 'GET /users/:user_id/erasures/:receipt_id'];
+const FOR_BOTH = [
+  'GET /nodes',
+  'DELETE /users/:user_id',
+  'GET /users/:user_id/erasures/:receipt_id',
+  'GET /users/:user_id/lifetime',
+  'PUT /users/:user_id/lifetime',
+  'DELETE /users/:user_id/lifetime',
+];
 const NOT_DOCUMENTED = ['GET /openapi.json'];
 
 /** Keys are `user` or `operator`, and name whose they are. */
