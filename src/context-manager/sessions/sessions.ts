@@ -14,6 +14,7 @@ import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
 import type { SessionHistory, Turn } from '../../domain/session-history.ts';
 import { summariesUpTo } from '../../domain/session-summaries.ts';
+import { stopSignOf } from '../../waiting/stop.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Cancelled } from '../turn/running-turns.ts';
@@ -153,11 +154,31 @@ export class Sessions {
    * all there is of it. Throws what {@link seenSession} throws.
    */
   async delete(userId: UserId, sessionId: SessionId, seen: SeenBefore = {}): Promise<void> {
-    const { environment, options, running, records, replica } = this.#parts.node;
+    const { replica } = this.#parts.node;
     const address = this.#key(userId, sessionId);
     // Asked first: what ends while the session is read is either seen under way or found stored.
     const isOpening = this.isUnderWay(userId, sessionId);
-    const { key, history } = await seenSession(replica, address, { ...seen, isOpening });
+    await this.#bury(await seenSession(replica, address, { ...seen, isOpening }));
+  }
+
+  /**
+   * Deletes a session as long as it is what was read of it: false where a turn has been stored here since, and then nothing is deleted. A
+   * turn under way is waited for. True where it was deleted meanwhile. Throws `session_busy`, and the reason of `gone` while it waits.
+   */
+  deleteAsRead({ key, tips }: SessionView, gone: AbortSignal): Promise<boolean> {
+    const { queue, records } = this.#parts.node;
+    return queue.run(sessionKeyText(key), stopSignOf(gone), async () => {
+      const session = await records.load(key);
+      if (session.deleted) return true;
+      const now = session.history.tips();
+      if (now.length !== tips.length || now.some(({ hash }, at) => hash !== tips[at]?.hash)) return false;
+      await this.#bury(session);
+      return true;
+    });
+  }
+
+  async #bury({ key, history }: CachedSession): Promise<void> {
+    const { environment, options, running, records } = this.#parts.node;
     const writtenAtMs = environment.clock.now();
     await records.write({
       kind: 'tombstone',

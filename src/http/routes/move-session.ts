@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
+import { moveToModel } from '../../context-manager/model-moves.ts';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
-import { wordedSession } from '../../context-manager/sessions/worded-session.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
@@ -26,7 +26,12 @@ const MoveBody = Type.Object(
     ttl_seconds: Type.Optional(
       Type.Integer({ minimum: 1, description: "How long the moved session lives; left out: the node's default." }),
     ),
-    delete: Type.Optional(Type.Boolean({ description: 'Whether the session is deleted where it was.' })),
+    delete: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether the session is deleted where it was. Turns that are answered here meanwhile are moved, too; where they keep coming, nothing is deleted (`session_busy`).',
+      }),
+    ),
   },
   { additionalProperties: false, title: 'MoveRequest' },
 );
@@ -76,18 +81,15 @@ export function moveSessionRoute(app: TypedApp, { models, options }: AppParts): 
         maxWaitMs: Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
         signal,
       };
-      const view = await from.contextManager.sessions.show(userId, session.sessionId, seen);
-      const last = view.turns.at(-1)?.turn;
-      if (view.mode === undefined || last === undefined)
-        throw new DiscedgeError('invalid_request', 'nothing has been answered in the session to move');
-      if (view.corruptRecords > 0) {
-        throw new DiscedgeError('context_corrupt', `${view.corruptRecords} record(s) of the session are damaged`);
-      }
-      const worded = wordedSession(view);
-      const asked = { userId, mode: view.mode, worded, newSessionId: body.session_id, account };
-      const ttlSeconds = allowedTtl(body.ttl_seconds, options);
-      const moved = await to.contextManager.moveHere({ ...asked, ttlSeconds }, signal);
-      if (body.delete) await from.contextManager.sessions.delete(userId, session.sessionId);
+      const { moved, worded, last } = await moveToModel(
+        {
+          ...{ userId, sessionId: session.sessionId, from, to, seen, account },
+          newSessionId: body.session_id,
+          ttlSeconds: allowedTtl(body.ttl_seconds, options),
+          deletes: body.delete ?? false,
+        },
+        signal,
+      );
       return {
         session_id: moved.key.sessionId,
         user_id: userId,

@@ -162,3 +162,36 @@ describe('a session without an id', () => {
     expect(await codeOf(rig.turn({ contextId: 'f'.repeat(32) }))).toBe('invalid_request');
   });
 });
+
+describe('deleted as it was read', () => {
+  it('it is kept where the turn under way is stored, and deleted with all that has been read', async () => {
+    const read = await sessions.show(ADA, id('mine'));
+    const hold = rig.llm.hold();
+    const taking = rig.turn({ session: 'mine', turn: 4 });
+    await hold.entered;
+    const gone = new AbortController();
+    const deleting = sessions.deleteAsRead(read, gone.signal);
+    hold.release();
+    await taking;
+    expect(await deleting).toBe(false);
+    const whole = await sessions.show(ADA, id('mine'));
+    expect(whole.turns).toHaveLength(4);
+    expect(await sessions.deleteAsRead(whole, gone.signal)).toBe(true);
+    expect(await codeOf(rig.turn({ session: 'mine', turn: 5 }))).toBe('session_deleted');
+    expect(await sessions.deleteAsRead(whole, gone.signal)).toBe(true);
+  });
+
+  it('whoever leaves meanwhile has deleted nothing', async () => {
+    const read = await sessions.show(ADA, id('mine'));
+    const hold = rig.llm.hold();
+    const taking = rig.turn({ session: 'mine', turn: 4 });
+    await hold.entered;
+    const gone = new AbortController();
+    const deleting = sessions.deleteAsRead(read, gone.signal);
+    gone.abort(new Error('left'));
+    await expect(deleting).rejects.toThrow('left');
+    hold.release();
+    await taking;
+    expect((await sessions.show(ADA, id('mine'))).turns).toHaveLength(4);
+  });
+});

@@ -1,12 +1,30 @@
 // Moves sessions between two models of a node: what was said has to be there word for word, in the other model's ids, once,
-// whatever is sent again; and whoever has no such session, or no such model, is told so.
-import { afterAll, beforeAll, expect, it } from 'vitest';
+// whatever is sent again or answered meanwhile; and whoever has no such session, or no such model, is told so.
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { DiscedgeClient } from '../../../src/client/client.ts';
+import { ENGINES } from '../../../src/edge-node/engines.ts';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
+/** Waited for whenever the second model is asked for ids: in the middle of a move to it. */
+let meanwhile = async () => {};
 beforeAll(async () => {
-  node = await startTestNode({ llm: ['first=scripted', 'second=scripted'] });
+  const start: typeof ENGINES.scripted.start = async (...args) => {
+    const llm = await ENGINES.scripted.start(...args);
+    if (llm.description.identity.name !== 'second') return llm;
+    const tokenize = llm.tokenize.bind(llm);
+    llm.tokenize = async (...asked) => {
+      await meanwhile();
+      return tokenize(...asked);
+    };
+    return llm;
+  };
+  const scripted = { ...ENGINES.scripted, start };
+  const llm = ['first=scripted', 'second=scripted'];
+  node = await startTestNode({ llm }, { engines: { ...ENGINES, scripted } });
+});
+afterEach(() => {
+  meanwhile = async () => {};
 });
 afterAll(() => node.close());
 
@@ -67,6 +85,38 @@ it('through the client: deleted where it was, where that is asked for', async ()
   expect(moved).toMatchObject({ turn: 2, model: 'second', droppedTurns: 0, notCarried: ['exact_ids', 'kv_state'] });
   expect((await node.get('/sessions/gone?model=first')).status).toBe(410);
   expect((await node.get(`/sessions/${moved.sessionId}`)).body.turns).toHaveLength(2);
+});
+
+it('what is answered while it is moved is moved, too, before it is deleted', async () => {
+  await talk('lively');
+  meanwhile = async () => {
+    meanwhile = async () => {};
+    await node.turn({ prompt: 'I have a cat', session_id: 'lively', turn: 3, model: 'first' });
+  };
+  const { body } = await move('lively', { model: 'second', delete: true });
+  expect(body).toMatchObject({ turn: 3, replayed: false, moved_from: { turn: 3, deleted: true } });
+  const shown = (await node.get(`/sessions/${body.session_id}?model=second`)).body;
+  expect(shown.turns.map(({ user }: typeof shown) => user)).toEqual([
+    'my name is Ada',
+    'I live in Turin',
+    'I have a cat',
+  ]);
+  expect((await node.get('/sessions/lively?model=first')).status).toBe(410);
+});
+
+it('where turns keep coming nothing is deleted, and it can be moved again', async () => {
+  await talk('busy');
+  let turn = 3;
+  meanwhile = async () => {
+    await node.turn({ prompt: 'and more', session_id: 'busy', turn: turn++, model: 'first' });
+  };
+  const body = { model: 'second', session_id: 'calm', delete: true };
+  expect(await refused(move('busy', body))).toEqual([429, 'session_busy', undefined]);
+  meanwhile = async () => {};
+  const { turns } = (await node.get('/sessions/busy?model=first')).body;
+  expect(turns).toHaveLength(turn - 1);
+  expect((await move('busy', body)).body).toMatchObject({ turn: turn - 1, session_id: 'calm', replayed: false });
+  expect((await node.get('/sessions/busy?model=first')).status).toBe(410);
 });
 
 it('is refused to its own model, to one that is not here, of nothing, and to others', async () => {
