@@ -142,22 +142,19 @@ export class SessionDirectory {
       session_id: options.newSessionId === undefined ? newSessionId() : requireSessionId(options.newSessionId),
       ttl_seconds: options.ttlSeconds,
     };
-    const moved = movedSessionOf(await this.#json('POST', `${pathOf(sessionId)}/move`, { body }));
-    // By itself: a move whose answer was lost is asked for again of a session that is still there.
-    if (options.delete) await this.delete(sessionId);
-    return moved;
+    const path = `${pathOf(sessionId)}/move`;
+    const moved = movedSessionOf(await this.#json('POST', path, { body }));
+    if (!options.delete) return moved;
+    // Asked for by itself: a move whose answer was lost is sent again of a session that is still there. By a move, which takes along
+    // what has been answered meanwhile.
+    const deleting = { method: 'POST', path: this.#path(path), body: { ...body, delete: true } } as const;
+    const whole = await this.#attemptToDelete(deleting);
+    return whole === undefined ? moved : movedSessionOf(whole as Wire);
   }
 
   /** For good, on every node. Throws what `show` throws, and `session_deleted` when it was deleted before. */
   async delete(sessionId: string, seen: SeenOptions = {}): Promise<void> {
-    let isAnswerLost = false;
-    const path = this.#path(pathOf(sessionId), seenQuery(seen));
-    await this.#attempt({ method: 'DELETE', path }, (error) => {
-      // By the attempt whose answer was lost.
-      if (isAnswerLost && error.code === 'session_deleted') return;
-      isAnswerLost ||= isLostAnswer(error);
-      throw error;
-    });
+    await this.#attemptToDelete({ method: 'DELETE', path: this.#path(pathOf(sessionId), seenQuery(seen)) });
   }
 
   /**
@@ -191,6 +188,16 @@ export class SessionDirectory {
   async coming(sessionId: string): Promise<Coming> {
     const { turn, warms } = await this.#json('POST', `${pathOf(sessionId)}/coming`);
     return { turn: Number(turn), warms: warms === true };
+  }
+
+  /** `undefined` where it was done by an attempt whose answer was lost. */
+  #attemptToDelete(request: ClientRequest): Promise<unknown> {
+    let isAnswerLost = false;
+    return this.#attempt(request, (error) => {
+      if (isAnswerLost && error.code === 'session_deleted') return;
+      isAnswerLost ||= isLostAnswer(error);
+      throw error;
+    });
   }
 
   /** With retries; `failed` is told each attempt's error, and throws it unless it is none. */

@@ -135,6 +135,18 @@ describe('what was carried out although its answer was lost', () => {
     expect(edge.received).toHaveLength(2);
   });
 
+  it('a move that deletes is sent again, and what was answered in between has come along', async () => {
+    const moved = (turn: number) => json(({ session_id }) => ({ session_id, turn, model: 'other', not_carried: [] }));
+    const edge = await node(lost, moved(2), lost, moved(3));
+    const { sessions } = clientOf(edge.url);
+    expect((await sessions.move('s', { model: 'other', delete: true })).turn).toBe(3);
+    const asked = edge.received.map(({ body }) => body.delete ?? false);
+    expect(asked).toEqual([false, false, true, true]);
+    expect(new Set(edge.received.map(({ path, body }) => `${path} ${body.session_id}`)).size).toBe(1);
+    const done = await node(moved(2), lost, refusal(410, 'session_deleted'));
+    expect((await clientOf(done.url).sessions.move('s', { model: 'other', delete: true })).turn).toBe(2);
+  });
+
   it('a session that somebody had deleted before is still said to be', async () => {
     const edge = await node(refusal(410, 'session_deleted'));
     await expect(clientOf(edge.url).sessions.delete('s')).rejects.toMatchObject({ code: 'session_deleted' });
