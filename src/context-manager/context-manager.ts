@@ -1,4 +1,3 @@
-import { OutcomeUnknown } from '../context-store/outcome-unknown.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import {
   type KeygroupId,
@@ -8,15 +7,12 @@ import {
   type UserId,
 } from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
-import type { ContextMode, StopReason, StoredMode } from '../domain/record/turn-record.ts';
-import type { Turn } from '../domain/session-history.ts';
+import type { ContextMode, StoredMode } from '../domain/record/turn-record.ts';
 import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';
-import { type Embeddings, type LlmService, NO_USAGE } from '../llm-service/llm-service.ts';
-import type { EnteredPass } from './arbitration/arbitration.ts';
+import type { Embeddings, LlmService } from '../llm-service/llm-service.ts';
 import type { LayerSource } from './layers/layer.ts';
 import { clientSidePrompt } from './modes/client-side.ts';
-import type { Kept, Mode } from './modes/mode.ts';
 import { rawMode } from './modes/raw.ts';
 import { tokenizedMode } from './modes/tokenized.ts';
 import type { NodeResources } from './node-resources.ts';
@@ -32,13 +28,8 @@ import { Summaries } from './summaries/summaries.ts';
 import { type AddedItems, AddedItemsWriter, type AddRequest } from './turn/added-items.ts';
 import { Answering } from './turn/answering.ts';
 import { requireTools } from './turn/asked-form.ts';
-import { newTurnRecord, replyTokensHeld } from './turn/new-turn-record.ts';
-import { repairTurns } from './turn/repair-turns.ts';
-import { wholeDeltas } from './turn/reply-parts.ts';
 import { ReplyReading } from './turn/reply-reader.ts';
-import { claimOf } from './turn/request-digest.ts';
 import { goesOn, modeOf } from './turn/request-rules.ts';
-import type { RunningTurn } from './turn/running-turn.ts';
 import { ownerOf, type TurnOwner } from './turn/running-turns.ts';
 import type { ToldTurnParts } from './turn/told-turn.ts';
 import type {
@@ -46,14 +37,14 @@ import type {
   EvaluatedTurn,
   ForwardedReply,
   ForwardRequest,
-  Reply,
   TurnObserver,
   TurnReply,
   TurnRequest,
 } from './turn/turn.ts';
 import { TurnDrafts } from './turn/turn-drafts.ts';
-import { type AnsweredPass, TurnGate } from './turn/turn-gate.ts';
-import { answeredMode, answeredReply, generatedReply, replayedReply } from './turn/turn-reply.ts';
+import { TurnGate } from './turn/turn-gate.ts';
+import { generatedReply } from './turn/turn-reply.ts';
+import { TurnTaking } from './turn/turn-taking.ts';
 import { LOCAL } from './turn/write-concerns.ts';
 import type { BuildPrompt } from './warmer/next-prompt.ts';
 import { startWarmer } from './warmer/start-warmer.ts';
@@ -68,19 +59,6 @@ export interface ContextManagerParts {
   readonly node: NodeResources;
   /** What stands before every conversation with this model; left out: nothing. */
   readonly layers?: LayerSource | undefined;
-}
-
-/** A turn whose session is its own for as long as it takes. */
-interface QueuedTurn {
-  readonly key: SessionKey;
-  readonly request: TurnRequest;
-  readonly observer: TurnObserver;
-  readonly turn: RunningTurn;
-}
-
-interface TakenTurn {
-  readonly answered: Turn;
-  readonly reply: TurnReply;
 }
 
 /**
@@ -98,14 +76,11 @@ export class ContextManager {
   /** `undefined` where nothing is warmed. */
   readonly warmer: Warmer | undefined;
   readonly #parts: ContextManagerParts;
-  readonly #modes: Readonly<Record<StoredMode, Mode>>;
   readonly #node: NodeResources;
-  readonly #gate: TurnGate;
+  readonly #taking: TurnTaking;
   readonly #answering: Answering;
   readonly #drafts: TurnDrafts;
-  readonly #summaries: Summaries;
   readonly #forks: Forks;
-  readonly #told: ToldTurnParts;
   readonly #moves: Moves;
   readonly #items: AddedItemsWriter;
 
@@ -116,34 +91,36 @@ export class ContextManager {
     this.keygroup = keygroupOf(llm.description.identity);
     node.keygroups.add(this.keygroup);
     const reading = new ReplyReading(llm, template);
-    this.#modes = {
+    const modes = {
       tokenized: tokenizedMode(llm, template, reading),
       raw: rawMode(llm, template, reading),
     };
     this.defaultMode = parts.defaultMode;
     const exact: StoredMode = template.whyUnusable === undefined ? 'tokenized' : 'raw';
     const openingMode = parts.defaultMode === 'client-side' ? exact : parts.defaultMode;
-    this.#gate = new TurnGate(node.replica);
-    this.sessions = new Sessions({ keygroup: this.keygroup, node, modes: this.#modes });
-    this.answers = new Answers({ keygroup: this.keygroup, node, modes: this.#modes });
+    const gate = new TurnGate(node.replica);
+    this.sessions = new Sessions({ keygroup: this.keygroup, node, modes });
+    this.answers = new Answers({ keygroup: this.keygroup, node, modes });
     this.conversations = new Conversations({ keygroup: this.keygroup, node });
-    this.imports = new Imports({ keygroup: this.keygroup, node, modes: this.#modes });
+    this.imports = new Imports({ keygroup: this.keygroup, node, modes });
     this.#forks = new Forks({ keygroup: this.keygroup, node });
-    this.#told = { llm, node, modeOf: (request, base) => this.#modes[modeOf(request, base) ?? openingMode] };
+    const told: ToldTurnParts = { llm, node, modeOf: (request, base) => modes[modeOf(request, base) ?? openingMode] };
     // A template that takes no system message has no place for them.
     const layers = template.takesSystem ? parts.layers : undefined;
-    this.#answering = new Answering({ llm, template, node, reading, modes: this.#modes, openingMode, layers });
-    const retrieval = new Retrieval({ llm, node, modes: this.#modes });
-    this.#summaries = new Summaries({ llm, node, answering: this.#answering, retrieval });
-    this.#drafts = new TurnDrafts({ node, gate: this.#gate, answering: this.#answering, summaries: this.#summaries });
+    this.#answering = new Answering({ llm, template, node, reading, modes, openingMode, layers });
+    const retrieval = new Retrieval({ llm, node, modes });
+    const summaries = new Summaries({ llm, node, answering: this.#answering, retrieval });
+    this.#drafts = new TurnDrafts({ node, gate, answering: this.#answering, summaries });
     this.#items = new AddedItemsWriter({
-      ...{ keygroup: this.keygroup, node, gate: this.#gate, template },
+      ...{ keygroup: this.keygroup, node, gate, template },
       requireRoom: (added, pass) => this.#drafts.requireRoom(added, pass),
     });
     const add = (request: AddRequest, gone: AbortSignal) => this.add(request, gone);
-    this.#moves = new Moves({ ...this.#told, keygroup: this.keygroup, template, add });
+    this.#moves = new Moves({ ...told, keygroup: this.keygroup, template, add });
     const build: BuildPrompt = (request, place) => this.#answering.build(request, place);
     this.warmer = startWarmer(llm, this.keygroup, { node, build });
+    const { warmer } = this;
+    this.#taking = new TurnTaking({ llm, node, modes, gate, answering: this.#answering, summaries, told, warmer });
   }
 
   /**
@@ -159,7 +136,7 @@ export class ContextManager {
       return this.#node.running.run(keyText, ownerOf(observer, key.userId), async (turn) => {
         turn.stopWith(observer.stop);
         const { answered, reply } = await this.#node.queue.run(keyText, turn.stopping, () =>
-          this.#takeQueuedTurn({ key, request, observer, turn }),
+          this.#taking.take({ key, request, observer, turn }),
         );
         const { writeConcern: asked, replicatedWaitMs: waitMs } = request;
         turn.startSharing();
@@ -261,81 +238,6 @@ export class ContextManager {
     return this.#moves.move(request, gone);
   }
 
-  async #takeQueuedTurn(queued: QueuedTurn): Promise<TakenTurn> {
-    const { key, request, observer, turn } = queued;
-    const { arbitration, metrics, records } = this.#node;
-    const entering = { key, request: claimOf(request), isNew: isNew(request) };
-    const wasInDoubt = records.isInDoubt(key);
-    const pass = await arbitration.enter(entering, turn.waiting, () =>
-      this.#gate.pass(key, claimOf(request), turn.waiting),
-    );
-    metrics.gatePassed(pass);
-    observer.begun?.({ base: pass.answered === undefined ? pass.base : undefined, answered: pass.answered });
-    if (pass.answered !== undefined) return this.#replay(pass, observer);
-    let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
-    let release: (() => void) | undefined;
-    try {
-      release = await this.#node.quotas.hold(observer.account, key);
-      records.requireKnown(key, { wasInDoubt });
-      const answered = await this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#told) });
-      outcome = 'stored';
-      return answered;
-    } catch (error) {
-      if (error instanceof OutcomeUnknown) outcome = 'unknown';
-      throw error;
-    } finally {
-      release?.();
-      pass.held.end(outcome);
-    }
-  }
-
-  async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<TakenTurn> {
-    turn.startGenerating();
-    const { prompt, hasWaited, at } = await this.#summaries.build(request, pass, {
-      stopping: turn.stopping,
-      account: observer.account,
-    });
-    const { environment, options, records, userLifetimes } = this.#node;
-    const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts'], usage = NO_USAGE) => {
-      const answer = {
-        prompt,
-        stop,
-        kept,
-        parts,
-        cost: { promptTokens: prompt.ids.length, usage },
-        writtenAtMs: environment.clock.now(),
-        userTtlMs: userLifetimes.ttlMs(key.userId),
-        isOver: (ms: number) => records.isOver(ms),
-        marks: records.marksFor(key, pass.base?.record),
-      };
-      return newTurnRecord(request, at, answer, options);
-    };
-    const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft, []));
-    const reply = { ...request, maxTokens: Math.min(this.#answering.maxTokens(request), heldTokens) };
-    const generated = await this.#answering.generate(prompt, key, reply, observer, turn);
-    const { end, read } = generated;
-    const hasMoved = pass.base !== undefined && pass.base.record.origin !== options.nodeId;
-    this.warmer?.answered(key, end.usage, { hasMoved });
-    const kept = await prompt.record(end, read);
-    turn.startCommitting();
-    const record = recordOf(end.stop, kept, generatedReply(generated).parts, end.usage);
-    const sealed = await records.write(record);
-    prompt.kept(sealed);
-    const contextTokens = prompt.ids.length + end.usage.predictedTokens;
-    this.#summaries.answered(request, at.session, { contextTokens, account: observer.account });
-    const answered = { record, hash: sealed.hash };
-    return { answered, reply: answeredReply(answered, generated, { prompt, hasWaited }, at) };
-  }
-
-  async #replay(pass: AnsweredPass, observer: TurnObserver): Promise<TakenTurn> {
-    const { answered } = pass;
-    const text = await this.#modes[answeredMode(answered)].readReply(answered);
-    const { reply, replyIds: ids } = text;
-    observer.part({ text: reply, ids, parts: wholeDeltas(text.parts), promptTokens: 0 });
-    const { contextTokens: windowTokens } = this.#parts.llm.description;
-    return { answered, reply: replayedReply(answered, text, pass, { windowTokens }) };
-  }
-
   get #model(): string {
     return this.#parts.llm.description.identity.name;
   }
@@ -350,9 +252,4 @@ export class ContextManager {
       sessionId: sessionId ?? (this.#node.environment.random.uuid() as SessionId),
     };
   }
-}
-
-/** Whether nobody else can know of its session. */
-function isNew({ sessionId, place }: TurnRequest): boolean {
-  return sessionId === undefined || ('opens' in place && place.drawn === true);
 }
