@@ -3,12 +3,13 @@
 // What each protection adds to a turn: the same turns to nodes with the durable store that differ in one protection each, by turns in
 // slices of half a second in one run, with an LLM in the process that costs nothing. Added = beyond the node without any.
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { newApiKey } from '../src/access/api-key.ts';
 import { KeyFolder } from '../src/access/key-folder.ts';
 import { makeAuthority, makeNodeCertificate } from '../src/certificates/certificates.ts';
+import { newEncryptionKey } from '../src/domain/encryption/key-ring.ts';
 import { parseClusterName, parseNodeId } from '../src/domain/identifiers.ts';
 import { LIMIT_NAMES, LIMITS, type Limits } from '../src/domain/limits.ts';
 import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
@@ -50,6 +51,8 @@ const info = runInfo('protection', SEED);
 /** On the disk that is measured: the project's own, not a RAM disk. */
 const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
 const { certsDir, authority } = await newCertificates(join(folder, 'certs'));
+const keyFile = join(folder, 'encryption.key');
+writeFileSync(keyFile, newEncryptionKey({ bytes: randomBytes }));
 const [natsServer] = await natsPrograms();
 const overNats = { store: 'nats', natsProgram: natsServer?.path, natsListen: '127.0.0.1:0' };
 /** The first is what the others are held against; what certificates cost nodes that share is the last two's difference. */
@@ -57,6 +60,7 @@ const PROTECTIONS: readonly Protection[] = [
   { variant: 'none' },
   { variant: 'a key', key: {} },
   { variant: 'a key with limits', key: { limits: UNMET } },
+  { variant: 'encryption at rest', settings: { encryptionKey: keyFile } },
   { variant: 'HTTPS', settings: { tls: true, certsDir }, isSecure: true },
   ...(natsServer === undefined
     ? []
