@@ -49,10 +49,11 @@ describe('a chunk', () => {
           expect(tokens).toBeGreaterThanOrEqual(1);
           expect(tokens).toBeLessThanOrEqual(256);
           const ms = costMs(tokens, i / 100);
-          // One id too many now and then, where a single one makes the difference.
+          // One id too many now and then, where a single one makes the difference. The size goes half way at a time, and so lags behind a
+          // context that grows by as much either way.
           if (i > 20) expect(costMs(tokens - 1, i / 100)).toBeLessThanOrEqual(WAITED_TOKENS * sampleMs * 1.3);
           if (i > 20 && tokens < 256)
-            expect(costMs((tokens + 1) * 2, i / 100)).toBeGreaterThanOrEqual(WAITED_TOKENS * sampleMs);
+            expect(costMs((tokens + 1) * 2, i / 100)).toBeGreaterThanOrEqual((WAITED_TOKENS * sampleMs) / 1.3);
           chunk.evaluated(tokens, ms);
         }
       }),
