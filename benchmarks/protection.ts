@@ -6,12 +6,12 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { newApiKey } from '../src/access/api-key.ts';
 import { KeyFolder } from '../src/access/key-folder.ts';
 import { makeAuthority, makeNodeCertificate } from '../src/certificates/certificates.ts';
 import { newEncryptionKey } from '../src/domain/encryption/key-ring.ts';
 import { parseClusterName, parseNodeId } from '../src/domain/identifiers.ts';
 import { LIMIT_NAMES, LIMITS, type Limits } from '../src/domain/limits.ts';
+import { newKey } from '../tools/new-key.ts';
 import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
 import { benchmarkFlags } from './support/arguments.ts';
 import { alternated, type Contestant, type Measured } from './support/overhead/alternated.ts';
@@ -91,7 +91,7 @@ try {
 
 async function started({ variant, settings, key, isSecure }: Protection, dataDir: string): Promise<Contestant> {
   const keysDir = join(dataDir, 'keys');
-  const text = key && (await newKey(keysDir, key.limits));
+  const { text } = key === undefined ? {} : await newKey(new KeyFolder(keysDir), key);
   const server = await MeasuredServer.start({ store: 'durable', dataDir, settings: { keysDir, ...settings } });
   const sent = { key: text, authority: isSecure === true ? authority : undefined };
   await loadWithTurns(server.port, 4, { turns: WARM_UP_TURNS, ...sent });
@@ -106,11 +106,4 @@ async function newCertificates(dir: string): Promise<{ certsDir: string; authori
   await makeAuthority({ dir, cluster, days: 1, force: false });
   const made = await makeNodeCertificate({ dir, nodeId, hosts: ['localhost'], days: 1, force: false });
   return { certsDir: made.folder, authority: readFileSync(made.caFile, 'utf8') };
-}
-
-async function newKey(keysDir: string, limits: Limits | undefined): Promise<string> {
-  const of = { scopes: ['user'] as const, user: undefined, ...(limits && { limits }) };
-  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: Date.now() });
-  await new KeyFolder(keysDir).put(kept);
-  return text;
 }

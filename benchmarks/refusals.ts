@@ -1,12 +1,10 @@
 // How many turns of a principal over its limits a node refuses in a second of its processor time, by API and by size of the body.
 // A key whose ids are used up asks again and again; nothing is generated. `npm run bench:refusals`.
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
-import { newApiKey } from '../src/access/api-key.ts';
 import { KeyFolder } from '../src/access/key-folder.ts';
-import type { UserId } from '../src/domain/identifiers.ts';
+import { newKey } from '../tools/new-key.ts';
 import { startNodeProcess, temporaryFolder } from '../tools/node-process.ts';
 
 const REFUSALS = 3_000;
@@ -16,9 +14,7 @@ const TICKS_PER_SECOND = 100;
 
 const folder = temporaryFolder();
 const keys = new KeyFolder(join(folder.path, 'keys'));
-const of = { scopes: ['service' as const], user: 'crowd' as UserId, limits: { idsPerMinute: 1 } };
-const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: Date.now() });
-await keys.put(kept);
+const { text } = await newKey(keys, { scopes: ['service'], user: 'crowd', limits: { idsPerMinute: 1 } });
 const node = await startNodeProcess([
   ...['--llm', 'scripted', '--data-dir', join(folder.path, 'data'), '--keys-dir', keys.path],
 ]);

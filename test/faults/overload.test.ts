@@ -2,16 +2,14 @@
 // that read nothing: first a service over its limits, beside a user within its share, then somebody without any. Only 200, 429 and
 // 503 are answered; whatever was acknowledged is there afterwards, memory stays bounded, and the node is back to normal within
 // seconds. DISCEDGE_TEST_OVERLOAD_SECONDS sets how long each of the two takes (default 10; minutes for a release).
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { newApiKey } from '../../src/access/api-key.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
-import type { UserId } from '../../src/domain/identifiers.ts';
 import type { Limits } from '../../src/domain/limits.ts';
 import type { Scope } from '../../src/domain/principal.ts';
+import { newKey } from '../../tools/new-key.ts';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 import type { Json } from '../../tools/test-node.ts';
 
@@ -37,9 +35,9 @@ let rssMiB: { before: number; most: number };
 let watch: NodeJS.Timeout;
 
 beforeAll(async () => {
-  await newKey('crowd', { concurrentTurns: CAPACITY - 4 }, 'service');
-  await newKey('unlimited', undefined, 'service');
-  await newKey('good', { concurrentTurns: 2 });
+  await makeKey('crowd', { concurrentTurns: CAPACITY - 4 }, 'service');
+  await makeKey('unlimited', undefined, 'service');
+  await makeKey('good', { concurrentTurns: 2 });
   node = await startNodeProcess([
     ...['--llm', 'scripted', '--data-dir', join(folder.path, 'data'), '--keys-dir', keys.path],
     ...['--turns-in-flight-max', String(CAPACITY), '--context-cache-bytes', '64MiB'],
@@ -55,11 +53,8 @@ afterAll(async () => {
   folder.remove();
 });
 
-async function newKey(name: string, limits: Limits | undefined, scope: Scope = 'user'): Promise<void> {
-  const of = { scopes: [scope], user: name as UserId, ...(limits && { limits }) };
-  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: Date.now() });
-  await keys.put(kept);
-  made[name] = text;
+async function makeKey(name: string, limits: Limits | undefined, scope: Scope = 'user'): Promise<void> {
+  made[name] = (await newKey(keys, { scopes: [scope], user: name, ...(limits && { limits }) })).text;
 }
 
 function rss(): number {

@@ -1,10 +1,9 @@
 /** API keys in a cluster: made at one node, known at all; revoked at another, over at all; a node that joins late knows both. */
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type ApiKey, newApiKey } from '../../src/access/api-key.ts';
+import type { ApiKey } from '../../src/access/api-key.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
-import type { UserId } from '../../src/domain/identifiers.ts';
+import { newKey } from '../../tools/new-key.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
@@ -35,12 +34,7 @@ async function start(id: string, peers?: string): Promise<InProcessNode> {
   return node;
 }
 
-async function makeKey(nodeId: string, user: string): Promise<{ text: string; kept: ApiKey }> {
-  const of = { scopes: ['user'], user: user as UserId } as const;
-  const made = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
-  await new KeyFolder(keysDir(nodeId)).put(made.kept);
-  return made;
-}
+const makeKey = (nodeId: string, user: string) => newKey(new KeyFolder(keysDir(nodeId)), { user });
 
 async function revoke(nodeId: string, id: string): Promise<void> {
   const keys = new KeyFolder(keysDir(nodeId));

@@ -7,9 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { newApiKey } from '../../src/access/api-key.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
-import type { UserId } from '../../src/domain/identifiers.ts';
+import { newKey } from '../../tools/new-key.ts';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 import type { Answer, Json } from '../../tools/test-node.ts';
 
@@ -46,15 +45,10 @@ beforeAll(async () => {
   const named = await Promise.all(
     Array.from({ length: USERS }, async (_, place) => {
       const name = `user-${place}`;
-      const of = { scopes: ['user'], user: name as UserId } as const;
-      const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
-      await keys.put(kept);
-      return { name, key: text };
+      return { name, key: (await newKey(keys, { user: name })).text };
     }),
   );
-  const admin = newApiKey({ scopes: ['operator'], user: undefined }, { random: { bytes: randomBytes }, nowMs: 0 });
-  await keys.put(admin.kept);
-  operator = admin.text;
+  operator = (await newKey(keys, { scopes: ['operator'] })).text;
   node = await startNodeProcess(
     [
       '--llm',

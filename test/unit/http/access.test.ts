@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
@@ -7,10 +6,9 @@ import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
@@ -24,19 +22,16 @@ let service: string;
 let operator: string;
 let reader: string;
 
-async function newKey(scopes: readonly Scope[], user?: string, expiresAtMs?: number): Promise<string> {
-  const of = { scopes, user: user as UserId | undefined, ...(expiresAtMs !== undefined && { expiresAtMs }) };
-  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
-  await keys.put(kept);
-  return text;
+async function keyOf(scopes: readonly Scope[], user?: string, expiresAtMs?: number): Promise<string> {
+  return (await newKey(keys, { scopes, user, ...(expiresAtMs !== undefined && { expiresAtMs }) })).text;
 }
 
 beforeAll(async () => {
-  ada = await newKey(['user'], 'ada');
-  bob = await newKey(['user'], 'bob');
-  service = await newKey(['service']);
-  operator = await newKey(['operator']);
-  reader = await newKey(['user', 'read-only'], 'ada');
+  ada = await keyOf(['user'], 'ada');
+  bob = await keyOf(['user'], 'bob');
+  service = await keyOf(['service']);
+  operator = await keyOf(['operator']);
+  reader = await keyOf(['user', 'read-only'], 'ada');
   node = await startTestNode({ keysDir });
 });
 afterAll(async () => {
@@ -81,7 +76,7 @@ describe('who has no key', () => {
   });
 
   it('is told the same whatever is wrong', async () => {
-    const expired = await newKey(['user'], 'ada', 1);
+    const expired = await keyOf(['user'], 'ada', 1);
     const answers = await Promise.all(
       [undefined, '', 'x', expired, `${ada.slice(0, -1)}!`, ada.toLowerCase(), 'a.b.c'].map((key) =>
         turn(key, { session_id: 'a' }),
@@ -197,7 +192,7 @@ describe('a connection for a socket', () => {
   });
 
   it('is asked again with each message: a key that is revoked meanwhile counts no more', async () => {
-    const late = await newKey(['user'], 'late');
+    const late = await keyOf(['user'], 'late');
     await until(async () => (await ask('GET', '/sessions', late)).status === 200);
     const socket = new WebSocket(`${node.url.replace('http', 'ws')}/v1/responses`, {
       headers: { authorization: `Bearer ${late}` },
@@ -241,7 +236,7 @@ describe('other scopes', () => {
 
 describe('while the node runs', () => {
   it('a new key counts, and a revoked one no more', async () => {
-    const late = await newKey(['user'], 'dan');
+    const late = await keyOf(['user'], 'dan');
     const answers = async (status: number) => (await ask('GET', '/sessions', late)).status === status;
     await until(() => answers(200));
     const kept = keys.all().find(({ user }) => user === 'dan');

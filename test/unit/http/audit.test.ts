@@ -1,13 +1,11 @@
 // The audit log: what operators and services do, and to whose; never what anybody said, no key, and nothing that fills the disk.
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it, vi } from 'vitest';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { AuditFile } from '../../../src/access/audit-file.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Json, startTestNode } from '../../../tools/test-node.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
@@ -24,16 +22,11 @@ const linesOf = (path: string): Json[] =>
 it('has who did what to whose, and no word that was said', async () => {
   const keys = new KeyFolder(join(folder.path, 'keys'));
   const path = join(folder.path, 'audit.jsonl');
-  const newKey = async (scopes: readonly Scope[], user?: string) => {
-    const made = newApiKey({ scopes, user: user as UserId | undefined }, { random: { bytes: randomBytes }, nowMs: 0 });
-    await keys.put(made.kept);
+  const keyOf = async (scopes: readonly Scope[], user?: string) => {
+    const made = await newKey(keys, { scopes, user });
     return { ...made, id: made.kept.id };
   };
-  const [ada, service, operator] = [
-    await newKey(['user'], 'ada'),
-    await newKey(['service']),
-    await newKey(['operator']),
-  ];
+  const [ada, service, operator] = [await keyOf(['user'], 'ada'), await keyOf(['service']), await keyOf(['operator'])];
   const node = await startTestNode({ keysDir: keys.path, auditLog: path });
   const ask = (method: string, at: string, key: string, body?: object) =>
     node.request(method, at, {
@@ -53,7 +46,7 @@ it('has who did what to whose, and no word that was said', async () => {
   await ask('DELETE', '/users/ada?max_wait_ms=0', operator.text);
   await ask('DELETE', '/users/eve', ada.text);
   for (let tries = 0; tries < 50; tries++) await ask('DELETE', '/users/ada', `dsc_guess_${tries}`);
-  const late = await newKey(['user'], 'late');
+  const late = await keyOf(['user'], 'late');
   const acts = () => linesOf(path).map(({ act }) => act);
   await vi.waitFor(() => expect(acts()).toContain('key.known'), { timeout: 30_000, interval: 20 });
   await keys.put({ ...late.kept, revokedAtMs: 1 });

@@ -1,19 +1,17 @@
 // Context layers as clients and operators meet them: what replies say of them, what requests leave out, what users prefer, and files
 // that change. Tries to get a layer into a record, an export or a file, the preferences of somebody else, a change that is lost to
 // another, a turn that pays for what has not changed, and a node that starts with layers for which there is no room.
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import { define } from '../../../src/cli/commands/users.ts';
 import { DiscedgeClient } from '../../../src/client/client.ts';
 import { CHANGES_A_DAY_MAX } from '../../../src/context-manager/layers/user-preferences.ts';
-import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
 import { RegionalData } from '../../../src/edge-node/regional-data.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 
@@ -208,9 +206,7 @@ describe('preferences', () => {
       ['operator', ['operator'], 'admin'],
     ];
     for (const [name, scopes, user] of made) {
-      const key = newApiKey({ scopes, user: user as UserId }, { random: { bytes: randomBytes }, nowMs: 0 });
-      await own.put(key.kept);
-      keys[name] = `Bearer ${key.text}`;
+      keys[name] = `Bearer ${(await newKey(own, { scopes, user })).text}`;
     }
     node = await startTestNode({ keysDir });
   });

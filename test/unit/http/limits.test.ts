@@ -1,19 +1,17 @@
 // Asks more of a node than its keys allow, over every API and with the stock clients of OpenAI and Anthropic: what is refused is
 // refused in the API's words with the headers that its clients act upon, and nobody else is.
-import { randomBytes } from 'node:crypto';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { join } from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Limits } from '../../../src/domain/limits.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
 import { ENGINES } from '../../../src/edge-node/engines.ts';
 import { durationText } from '../../../src/http/limit-headers.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 import { ProbedLlm } from '../../support/probed-llm.ts';
@@ -33,22 +31,19 @@ let node: InProcessNode;
 let llm: ProbedLlm;
 const made: Record<string, string> = {};
 
-async function newKey(name: string, limits: Limits | undefined, scope: Scope = 'user'): Promise<void> {
-  const of = { scopes: [scope], user: name as UserId, ...(limits && { limits }) };
-  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
-  await keys.put(kept);
-  made[name] = text;
+async function makeKey(name: string, limits: Limits | undefined, scope: Scope = 'user'): Promise<void> {
+  made[name] = (await newKey(keys, { scopes: [scope], user: name, ...(limits && { limits }) })).text;
 }
 
 beforeAll(async () => {
-  for (const name of ['plain', 'openai', 'anthropic', 'socket']) await newKey(name, { requestsPerSecond: 1 });
-  await newKey('many', { requestsPerSecond: 1000, idsPerMinute: 100_000 });
-  await newKey('turns', { concurrentTurns: 1 });
-  await newKey('overdrawn', { idsPerMinute: 1 });
-  await newKey('own', { userTurns: 1 });
-  await newKey('shop', { userTurns: 1 }, 'service');
-  for (const name of ['ids', 'ids-openai', 'cancelled']) await newKey(name, { idsPerMinute: 20 });
-  await newKey('free', undefined);
+  for (const name of ['plain', 'openai', 'anthropic', 'socket']) await makeKey(name, { requestsPerSecond: 1 });
+  await makeKey('many', { requestsPerSecond: 1000, idsPerMinute: 100_000 });
+  await makeKey('turns', { concurrentTurns: 1 });
+  await makeKey('overdrawn', { idsPerMinute: 1 });
+  await makeKey('own', { userTurns: 1 });
+  await makeKey('shop', { userTurns: 1 }, 'service');
+  for (const name of ['ids', 'ids-openai', 'cancelled']) await makeKey(name, { idsPerMinute: 20 });
+  await makeKey('free', undefined);
   const scripted = {
     ...ENGINES.scripted,
     start: async (_: unknown, { environment }: { environment: ConstructorParameters<typeof ProbedLlm>[1] }) => {

@@ -1,14 +1,12 @@
 // Tries to have more sessions and bytes in a node's store than a key allows: one after the other, side by side, by forking, as
 // conversations, through every API, and over a restart; and to be kept from making room.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Limits } from '../../../src/domain/limits.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
@@ -19,20 +17,15 @@ const keys = new KeyFolder(keysDir);
 const made: Record<string, string> = {};
 let node: InProcessNode;
 
-async function newKey(name: string, limits: Limits, scope: Scope = 'user'): Promise<void> {
-  const { text, kept } = newApiKey(
-    { scopes: [scope], user: name as UserId, limits },
-    { random: { bytes: randomBytes }, nowMs: 0 },
-  );
-  await keys.put(kept);
-  made[name] = text;
+async function makeKey(name: string, limits: Limits, scope: Scope = 'user'): Promise<void> {
+  made[name] = (await newKey(keys, { scopes: [scope], user: name, limits })).text;
 }
 const start = () => startTestNode({ keysDir, store: 'leveldb', dataDir });
 
 beforeAll(async () => {
-  for (const name of ['ada', 'many', 'openai', 'fork', 'restarted']) await newKey(name, { sessions: 2 });
-  await newKey('shop', { sessions: 1 }, 'service');
-  await newKey('large', { bytes: 2_000 });
+  for (const name of ['ada', 'many', 'openai', 'fork', 'restarted']) await makeKey(name, { sessions: 2 });
+  await makeKey('shop', { sessions: 1 }, 'service');
+  await makeKey('large', { bytes: 2_000 });
   node = await start();
 });
 afterAll(async () => {

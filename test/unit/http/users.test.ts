@@ -1,11 +1,9 @@
 // Users as a whole, over HTTP: who may erase whom, what goes, what stays, and what the receipt says.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { UserId } from '../../../src/domain/identifiers.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
@@ -14,19 +12,16 @@ const keys = new KeyFolder(join(folder.path, 'keys'));
 let node: InProcessNode;
 let [ada, bob, service, operator, reader] = ['', '', '', '', ''];
 
-async function newKey(scopes: readonly Scope[], user?: string): Promise<string> {
-  const of = { scopes, user: user as UserId | undefined };
-  const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
-  await keys.put(kept);
-  return text;
+async function keyOf(scopes: readonly Scope[], user?: string): Promise<string> {
+  return (await newKey(keys, { scopes, user })).text;
 }
 
 beforeAll(async () => {
-  ada = await newKey(['user'], 'ada');
-  bob = await newKey(['user'], 'bob');
-  service = await newKey(['service']);
-  operator = await newKey(['operator']);
-  reader = await newKey(['user', 'read-only'], 'ada');
+  ada = await keyOf(['user'], 'ada');
+  bob = await keyOf(['user'], 'bob');
+  service = await keyOf(['service']);
+  operator = await keyOf(['operator']);
+  reader = await keyOf(['user', 'read-only'], 'ada');
   node = await startTestNode({ keysDir: keys.path, dataDir: join(folder.path, 'data'), store: 'leveldb' });
 });
 afterAll(async () => {
