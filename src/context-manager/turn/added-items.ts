@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import {
   type KeygroupId,
@@ -25,6 +24,7 @@ import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
 import type { TurnRequest } from './turn.ts';
 import type { GateRequest, OpenPass, TurnGate } from './turn-gate.ts';
+import { whileStored } from './while-stored.ts';
 
 /** Messages that are to be added to a session without a generation, and what is to be noted with them. */
 export interface AddRequest {
@@ -92,11 +92,7 @@ export class AddedItemsWriter {
     const entering = { key, request: claim, isNew: request.sessionId === undefined };
     const pass = await arbitration.enter(entering, task.waiting, () => gate.pass(key, claim, task.waiting));
     if (pass.answered !== undefined) return { key, stored: pass.answered, replayed: true };
-    let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
-    let release: (() => void) | undefined;
-    try {
-      release = await node.quotas.hold(request.account, key);
-      records.requireKnown(key, { wasInDoubt });
+    return whileStored({ key, pass, wasInDoubt, account: request.account }, node, async () => {
       // Every turn after it would be refused.
       refuseLateSystem(request, pass.session.history.lastAnswered(pass.base));
       if (template.calls === undefined) refuseCalls(request.messages);
@@ -108,15 +104,8 @@ export class AddedItemsWriter {
       const record = this.#sealed(this.#recordOf(key, request, pass));
       task.startCommitting();
       await records.writeSealed(record);
-      outcome = 'stored';
       return { key, stored: { hash: record.hash, record: record.record as TurnRecord }, replayed: false };
-    } catch (error) {
-      if (error instanceof OutcomeUnknown) outcome = 'unknown';
-      throw error;
-    } finally {
-      release?.();
-      pass.held.end(outcome);
-    }
+    });
   }
 
   #sealed(record: TurnRecord) {

@@ -1,4 +1,3 @@
-import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import type { SessionKey } from '../../domain/identifiers.ts';
 import type { StopReason, StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
@@ -18,6 +17,7 @@ import type { ToldTurnParts } from './told-turn.ts';
 import type { Reply, TurnObserver, TurnReply, TurnRequest } from './turn.ts';
 import type { AnsweredPass, TurnGate } from './turn-gate.ts';
 import { answeredMode, answeredReply, generatedReply, replayedReply } from './turn-reply.ts';
+import { whileStored } from './while-stored.ts';
 
 export interface TurnTakingParts {
   readonly llm: LlmService;
@@ -64,21 +64,10 @@ export class TurnTaking {
     metrics.gatePassed(pass);
     observer.begun?.({ base: pass.answered === undefined ? pass.base : undefined, answered: pass.answered });
     if (pass.answered !== undefined) return this.#replay(pass, observer);
-    let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
-    let release: (() => void) | undefined;
-    try {
-      release = await this.#parts.node.quotas.hold(observer.account, key);
-      records.requireKnown(key, { wasInDoubt });
-      const answered = await this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#parts.told) });
-      outcome = 'stored';
-      return answered;
-    } catch (error) {
-      if (error instanceof OutcomeUnknown) outcome = 'unknown';
-      throw error;
-    } finally {
-      release?.();
-      pass.held.end(outcome);
-    }
+    const place = { key, pass, wasInDoubt, account: observer.account };
+    return whileStored(place, this.#parts.node, async () =>
+      this.#answer({ ...queued, pass: await repairTurns(request, pass, this.#parts.told) }),
+    );
   }
 
   async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<TakenTurn> {
