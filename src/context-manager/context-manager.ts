@@ -210,9 +210,14 @@ export class ContextManager {
         });
       }
       const settle = owner.account?.reserve(inputs.length);
-      const embeddings = await llm.embed(inputs, stopping.signal);
-      settle?.(embeddings.promptTokens);
-      return embeddings;
+      let spentIds = 0;
+      try {
+        const embeddings = await llm.embed(inputs, stopping.signal);
+        spentIds = embeddings.promptTokens;
+        return embeddings;
+      } finally {
+        settle?.(spentIds);
+      }
     });
   }
 

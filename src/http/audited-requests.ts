@@ -34,7 +34,7 @@ export function noteActs(app: FastifyInstance, audit: AuditLog, clock: Clock): v
       cancel ??= clock.after(REFUSALS_EVERY_MS, noteRefusals);
     }
     // Without a principal nobody is known who did it: that is counted above.
-    if (act !== undefined && status !== 401 && isNoted(request, act))
+    if (act !== undefined && request.principal !== undefined && isNoted(request, act))
       audit.note(act, { by: request.principal.name, ...targetOf(request), status });
     done();
   });

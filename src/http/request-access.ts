@@ -13,7 +13,7 @@ export type RouteAccess = 'anyone' | 'user' | 'operator' | 'principal';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who it comes from; {@link ANYONE} where nobody is asked. */
+    /** Who it comes from; {@link ANYONE} where nobody is asked; none of a request that was refused before that was known. */
     principal: Principal;
   }
   interface FastifyContextConfig {
@@ -28,10 +28,12 @@ const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 export function askWhoCalls(app: FastifyInstance, access: Access): void {
   app.decorateRequest('principal');
   app.addHook('onRequest', (request, reply, done) => {
-    request.principal = ANYONE;
-    if (!access.asks) return done(foreignPage(access, request.headers));
     const { access: need = 'user' } = request.routeOptions.config;
-    if (need === 'anyone' || request.is404) return done();
+    const isAsked = access.asks && need !== 'anyone' && !request.is404;
+    if (!isAsked) {
+      request.principal = ANYONE;
+      return done(access.asks ? undefined : foreignPage(access, request.headers));
+    }
     const admit = (principal: Principal) => {
       request.principal = principal;
       done(faultOf(principal, need, request.method));

@@ -2,7 +2,7 @@ import type { RequestDigest } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { AnsweredTurn } from '../../domain/session-history.ts';
-import type { LlmService } from '../../llm-service/llm-service.ts';
+import { type LlmService, NO_USAGE } from '../../llm-service/llm-service.ts';
 import { NO_LAYERS } from '../layers/layer.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
@@ -47,7 +47,7 @@ export async function writeToldTurn<Pass extends OpenPass>(
   const input = { request: asked, session, base: answered, replyTokens: ids.length, layers: NO_LAYERS };
   const prompt = await modeOf(request, answered).build(input);
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
-  const reply = { kind: 'end', text, ids, exact: false, stop: { kind: 'limit' }, usage } as const;
+  const reply = { kind: 'end', text, ids, exact: false, stop: { kind: 'limit' }, usage: NO_USAGE } as const;
   const kept = await prompt.record(reply, { parts: [], calls: [] });
   const marks = records.marksFor(session.key, base?.record ?? source);
   const record = newTurnRecord(
@@ -57,7 +57,7 @@ export async function writeToldTurn<Pass extends OpenPass>(
       ...{ prompt, stop: { kind: 'limit' }, kept, parts: [], writtenAtMs: environment.clock.now() },
       userTtlMs: userLifetimes.ttlMs(session.key.userId),
       isOver: (ms) => records.isOver(ms),
-      cost: { promptTokens: prompt.ids.length, usage },
+      cost: { promptTokens: prompt.ids.length, usage: NO_USAGE },
       marks: { extensions: new Map([...from, ...(marks.extensions ?? [])]) },
     },
     options,
@@ -67,5 +67,3 @@ export async function writeToldTurn<Pass extends OpenPass>(
   // Read again: a session that has left the cache meanwhile does not hear of what is written.
   return { ...pass, session: await records.load(session.key), base: { hash: sealed.hash, record } };
 }
-
-const usage = { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0 };

@@ -69,14 +69,15 @@ async function sessionOf(
   return { key, erased, left };
 }
 
-/** In the order of keygroups, and there of ids. */
+/** In the order of keygroups, and there of ids, or of kinds of documents. */
 async function* keysOf(tables: Tables, userId: UserId, after: SessionKey | undefined): AsyncGenerator<SessionKey> {
   for await (const keygroup of keygroupsOf(tables)) {
     if (after !== undefined && keygroup < after.keygroup) continue;
     const isThere = keygroup === after?.keygroup;
     if (keygroup === DOCUMENTS_KEYGROUP) {
       const documents = KINDS_ABOUT_USERS.map((kind) => documentKey(kind, userId));
-      yield* isThere ? documents.filter((key) => key.userId > after.userId) : documents;
+      // In the order of kinds, which a page goes on in.
+      yield* documents.slice(isThere ? 1 + documents.findIndex(({ userId }) => userId === after.userId) : 0);
     } else {
       const range = { within: [keygroup, userId], ...(isThere && { after: tableKey(after) }) };
       for await (const key of tables.sessions.keys(range)) yield sessionKeyFrom(key);
