@@ -23,7 +23,7 @@ const SLOT_GAIN = 0.5;
 export function estimatedMs({ site, script }: PlaySpec, model: ExperimentModel): number {
   const startMs = START_MS + site.nodes * (model.bytes / LOAD_BYTES_PER_MS);
   if (script.kind === 'replication') return START_MS + script.turns * QUIET_TURN_MS;
-  const { turns, users, repeats, maxTokens } = script.scenario;
+  const { turns, users, repeats, maxTokens, thinkMs } = script.scenario;
   if (site.llmService === 'transcript') return START_MS + turns.length * QUIET_TURN_MS;
   const decodeMs = Math.max(LEAST_TOKEN_MS, model.bytes / DECODE_BYTES_PER_MS);
   const prefillMs = Math.max(LEAST_TOKEN_MS / 4, model.bytes / PREFILL_BYTES_PER_MS);
@@ -31,7 +31,8 @@ export function estimatedMs({ site, script }: PlaySpec, model: ExperimentModel):
     script.kind === 'conversation' ? script : { afterTurn: 'nothing', countsSync: false };
   const losesCache = afterTurn !== 'nothing';
   const turnMs = TURN_MS + (countsSync ? QUIET_TURN_MS : 0) + (afterTurn === 'node-restarted' ? startMs : 0);
-  let [sessionMs, context, node, elsewhere] = [0, 0, turns[0]?.node, 0];
+  const readingMs = ((turns.length - 1) * (thinkMs[0] + thinkMs[1])) / 2;
+  let [sessionMs, context, node, elsewhere] = [readingMs, 0, turns[0]?.node, 0];
   for (const turn of turns) {
     const added = turn.message.length / CHARS_A_TOKEN + TEMPLATE_TOKENS;
     // At another node, what was said since the session was last there is new.

@@ -1,5 +1,5 @@
+import { part } from './conversation-part.ts';
 import type { ExperimentModel } from './experiment-model.ts';
-import { part } from './paper.ts';
 import { type ExperimentChoices, networksOf, type Part, type PlaySpec, type ReplicationScript } from './play.ts';
 import { nodeNames, type SiteSpec } from './site.ts';
 import { writtenTurns } from './written-turns.ts';

@@ -1,45 +1,19 @@
-import type { ConfigSources } from 'discedge/internal/config/config';
-import type { ContextMode } from 'discedge/internal/domain/record/turn-record';
-import type { OpenAiApi } from '../conversation/openai-conversation.ts';
-import type { WrittenTurn } from '../nodes/transcript-llm.ts';
-import type { ScenarioTurn } from '../scenario/scenario.ts';
+import { type Flags, part } from './conversation-part.ts';
 import type { ExperimentModel } from './experiment-model.ts';
+import { handover, longHandover } from './handover.ts';
 import { EDGE_UPLINK, linkName, POOR_UPLINK } from './links.ts';
-import {
-  type AfterTurn,
-  type ConversationScript,
-  type ExperimentChoices,
-  networksOf,
-  type Part,
-  type PlaySpec,
-  scenarioOf,
-} from './play.ts';
-import { type LlmServiceName, nodeNames, type SiteSpec } from './site.ts';
-import { NINE_WRITTEN_TURNS } from './written-turns.ts';
+import { longTurns, roamingTurns, stayingTurns } from './paper-turns.ts';
+import type { ExperimentChoices, Part } from './play.ts';
 
-/** Nine turns of 128 ids and their messages are about 1,500 ids; with room for wordy templates. */
-const CONTEXT_TOKENS = 4_096;
 /** Where the long context is the point. */
 const LONG_CONTEXT_TOKENS = 8_192;
-/** Some 3,000 ids of English in the first message, as of a document that is talked about. */
-const LONG_MESSAGE_CHARS = 14_000;
-const LONG_TURNS = 5;
 /** Replies are not the point where context and network are. */
 const SHORT_REPLY_TOKENS = 32;
-const QUICK_TURNS = 4;
-/** A reply of a hundred words is read in half a minute; what a turn adds is evaluated in a fraction of this. */
-const READING_MS = 5_000;
-const QUICK_READING_MS = 2_000;
 /** Ids a second: about what tokenizers in interpreted languages do, and what they do on a small device's core. */
 const SLOW_TOKENIZERS = [10_000, 2_000];
 
-/** Node of each turn as in the paper's roaming run (§4.3), by its place in a row of stays of two or three turns. */
-const STAYS = [0, 0, 1, 1, 2, 2, 3, 3, 3];
-
 /** The consistency setting of the paper (§3.4): three retries, ten milliseconds apart. */
 const PAPER_GATE: Flags = { turnGate: 'fixed', turnGateRetriesMax: 3, turnGateBackoffMs: 10 };
-
-type Flags = NonNullable<ConfigSources['flags']>;
 
 /** The paper's two experiments, and where their effects are larger or smaller than there. */
 export function paperParts(choices: ExperimentChoices, model: ExperimentModel): Part[] {
@@ -47,6 +21,7 @@ export function paperParts(choices: ExperimentChoices, model: ExperimentModel): 
     edgeSide,
     roaming,
     handover,
+    longHandover,
     writtenReplies,
     openAi,
     cacheLost,
@@ -80,25 +55,6 @@ function roaming(choices: ExperimentChoices, model: ExperimentModel): Part {
       { variant: 'tokenized', mode: 'tokenized' },
       { variant: 'tokenized', mode: 'tokenized', setting: 'paper', flags: PAPER_GATE },
       { variant: 'client-side', mode: 'client-side', setting: 'any' },
-    ],
-  });
-}
-
-/** Warming is for clients that read a reply before they go on. */
-function handover(choices: ExperimentChoices, model: ExperimentModel): Part {
-  return part(choices, model, {
-    part: 'handover',
-    about:
-      'The client goes from node to node, and reads each reply for some seconds: nodes that evaluate ahead what arrives from the others, nodes that do not, and history kept by the client.',
-    nodes: choices.nodes,
-    turns: roamingTurns(choices),
-    maxTokens: choices.maxTokens,
-    thinkMs: choices.quick ? QUICK_READING_MS : READING_MS,
-    plays: [
-      { variant: 'warmed', mode: 'tokenized', flags: { warming: 'all' } },
-      { variant: 'cold', mode: 'tokenized', flags: { warming: 'off' } },
-      { variant: 'client-side', mode: 'client-side', llmService: 'embedded' },
-      { variant: 'llama-server', mode: 'client-side', llmService: 'llama-server', bare: true },
     ],
   });
 }
@@ -207,110 +163,4 @@ function slowUplink(choices: ExperimentChoices, model: ExperimentModel): Part {
       })),
     ),
   });
-}
-
-interface PlayDraft {
-  readonly variant: string;
-  readonly mode: ContextMode;
-  readonly api?: OpenAiApi;
-  readonly setting?: string;
-  readonly flags?: Flags;
-  readonly countsSync?: boolean;
-  readonly afterTurn?: AfterTurn;
-  /** With this one alone. Another than the embedded one neither stops with its node nor tokenizes on it. */
-  readonly llmService?: LlmServiceName;
-  /** No edge node at all. */
-  readonly bare?: boolean;
-  readonly tokenizerIdsPerS?: number;
-  readonly clientLink?: typeof EDGE_UPLINK;
-}
-
-interface PartDraft {
-  readonly part: string;
-  readonly about: string;
-  readonly nodes: number;
-  readonly turns: readonly ScenarioTurn[];
-  readonly maxTokens: number;
-  readonly transcript?: boolean;
-  /** Pause before each turn but the first; none if left out. */
-  readonly thinkMs?: number;
-  readonly site?: Partial<SiteSpec>;
-  readonly plays: readonly PlayDraft[];
-}
-
-/** A part whose plays are conversations, each with every LLM Service. */
-export function part(choices: ExperimentChoices, model: ExperimentModel, draft: PartDraft): Part {
-  const { nodes, turns, maxTokens, transcript = false, thinkMs = 0 } = draft;
-  const services: readonly LlmServiceName[] = transcript ? ['transcript'] : choices.llmServices;
-  const { seed } = choices;
-  const scenario = scenarioOf(draft.part, { turns, nodes: nodeNames(nodes), maxTokens, seed, thinkMs });
-  const plays = services.flatMap((llmService) =>
-    draft.plays.flatMap((play): PlaySpec[] => {
-      if (play.llmService !== undefined && play.llmService !== llmService) return [];
-      const script: ConversationScript = {
-        kind: 'conversation',
-        scenario,
-        mode: play.mode,
-        api: play.api,
-        countsSync: play.countsSync === true && nodes > 1,
-        afterTurn: play.afterTurn ?? 'nothing',
-      };
-      const { network } = choices;
-      const spec: PlaySpec = {
-        part: draft.part,
-        variant: play.variant,
-        setting: play.setting ?? 'ours',
-        replySource: transcript ? 'transcript' : model.replySource,
-        site: {
-          nodes,
-          replicating: nodes > 1 && play.mode !== 'client-side',
-          llmService,
-          bare: play.bare ?? false,
-          slots: 1,
-          contextTokens: Math.min(CONTEXT_TOKENS, model.contextTokens),
-          keepsEvicted: true,
-          written: transcript ? NINE_WRITTEN_TURNS : [],
-          tokenizerIdsPerS: play.tokenizerIdsPerS,
-          ...draft.site,
-          flags: play.flags ?? {},
-          network: play.clientLink === undefined ? network : { ...network, client_link: play.clientLink },
-        },
-        script,
-      };
-      return [spec];
-    }),
-  );
-  return {
-    part: draft.part,
-    about: draft.about,
-    variants: [...new Set(draft.plays.map(({ variant }) => variant))],
-    settings: [...new Set(draft.plays.map(({ setting = 'ours' }) => setting))],
-    nodes,
-    turns: turns.length,
-    max_tokens: maxTokens,
-    networks: networksOf(plays),
-    plays,
-  };
-}
-
-function nineTurns({ quick }: ExperimentChoices): readonly WrittenTurn[] {
-  return quick ? NINE_WRITTEN_TURNS.slice(0, QUICK_TURNS) : NINE_WRITTEN_TURNS;
-}
-
-function roamingTurns(choices: ExperimentChoices): ScenarioTurn[] {
-  return nineTurns(choices).map(({ message }, index) => ({ message, node: (STAYS[index] as number) % choices.nodes }));
-}
-
-function stayingTurns(choices: ExperimentChoices): ScenarioTurn[] {
-  return nineTurns(choices).map(({ message }) => ({ message, node: 0 }));
-}
-
-/** A document, then questions; half of what the model can take at the most. */
-function longTurns(choices: ExperimentChoices, model: ExperimentModel): ScenarioTurn[] {
-  const chars = Math.min(choices.quick ? 800 : LONG_MESSAGE_CHARS, model.contextTokens);
-  const text = NINE_WRITTEN_TURNS.map(({ reply }) => reply).join('\n\n');
-  const document = text.repeat(Math.ceil(chars / text.length)).slice(0, chars);
-  const questions = nineTurns(choices).slice(1, LONG_TURNS);
-  const first = `Read this, then answer my questions.\n\n${document}`;
-  return [first, ...questions.map(({ message }) => message)].map((message) => ({ message, node: 0 }));
 }

@@ -28,29 +28,36 @@ export function headlineTable(parts: readonly PlannedPart[]): Table {
 }
 
 function changeRows(number: PaperNumber, parts: readonly PlannedPart[]): Cell[][] {
-  const { label, figure, changes, baseline } = number;
+  const { label, figure, changes } = number;
   const paper = changes.map((change) => changeText(change, 2).replace(/\.?0+(?= %)/, '')).join(' and ');
   const rows = comparableParts(number, parts).flatMap(({ panels }) =>
     panels.flatMap((panel) => {
-      const comparison = comparisonFor(number, panel, panels);
+      const baseline = number.baselines.find((variant) => hasArm(panel, variant));
+      const comparison = baseline === undefined ? undefined : comparisonFor(number, panel, panels);
       const change = comparison?.series.find(({ arm }) => arm.variant === baseline)?.change;
-      if (comparison === undefined || change === undefined) return [];
+      if (baseline === undefined || comparison === undefined || change === undefined) return [];
       const { metric } = comparison;
       const datum = { ...panelDatum(panel), metric: metric.id, variant: number.subject, baseline };
       return [[{ text: whereText(comparison) }, changeCell(change, datum), { text: VERDICTS[verdictOf(change)] }]];
     }),
   );
   return under(
-    [rowHeading(`${label} (${figure})`), { text: paper, label: PAPER }],
+    [
+      rowHeading(figure === undefined ? label : `${label} (${figure})`),
+      { text: paper === '' ? NOT_IN_PAPER : paper, label: PAPER },
+    ],
     rows.length > 0 ? rows : [NOT_MEASURED],
   );
 }
 
+const NOT_IN_PAPER = '–';
 const NOT_MEASURED: Cell[] = [{ text: '' }, { text: 'not measured' }, { text: '' }];
 
 function whereText({ panel, metric }: Comparison): string {
   const isSync = metric.id.startsWith('sync_');
   return [
+    // Of what the paper has no number for, it is no part of its own.
+    ...(metric === METRICS.first_token_after_move_ms ? [panel.part.replaceAll('-', ' ')] : []),
     panel.label,
     ...(metric === METRICS.sync_payload_bytes ? ['payload alone'] : []),
     // How well text is compressed goes by its words, how many bytes ids take does not.
@@ -66,18 +73,25 @@ function under(first: readonly Cell[], rows: readonly (readonly Cell[])[]): Cell
 }
 
 /** The paper roams when it compares with a client that keeps its history, and stays put when it compares ids with text. */
-function comparableParts({ baseline, metric }: PaperNumber, parts: readonly PlannedPart[]): PlannedPart[] {
-  const wantsRoaming = baseline === 'client-side';
-  const still = parts.filter(({ kind, isPapers }) => isPapers && kind === 'turns');
-  const roaming = parts.filter(({ kind, isPapers }) => isPapers && kind === 'roaming');
-  if (!wantsRoaming) return still;
+function comparableParts(number: PaperNumber, parts: readonly PlannedPart[]): PlannedPart[] {
+  const { subject, baselines, changes, metric } = number;
+  const played = parts.filter(({ panels }) => panels.some((panel) => hasArm(panel, subject)));
+  const ofKind = (wanted: PlannedPart['kind']) => played.filter(({ kind }) => kind === wanted);
+  const papers = (some: readonly PlannedPart[]) => some.filter(({ isPapers }) => isPapers);
+  const roaming = ofKind('roaming');
+  if (changes.length === 0) return roaming;
+  const still = papers(ofKind('turns'));
+  if (!baselines.includes('client-side')) return still;
   // What a request weighs does not depend on where it goes.
-  return roaming.length > 0 || metric !== 'request_bytes' ? roaming : still;
+  return papers(roaming).length > 0 || metric !== 'request_bytes' ? papers(roaming) : still;
 }
 
-function comparisonFor({ metric, subject, baseline }: PaperNumber, panel: Panel, all: readonly Panel[]) {
-  const names = new Set(panel.arms.map(({ variant }) => variant));
-  if (!names.has(subject) || !names.has(baseline)) return undefined;
+function hasArm({ arms }: Panel, wanted: string): boolean {
+  return arms.some(({ variant }) => variant === wanted);
+}
+
+function comparisonFor({ metric, subject }: PaperNumber, panel: Panel, all: readonly Panel[]) {
+  if (!hasArm(panel, subject)) return undefined;
   return compare(
     panel,
     metric === 'sync_bytes' ? syncMetric(all) : (METRICS as Readonly<Record<string, Metric>>)[metric]!,

@@ -73,7 +73,7 @@ export function variantName(variant: string): string {
 const IN_SENTENCES: Readonly<Record<string, string>> = {
   tokenized: 'tokenized context',
   warmed: 'context warmed ahead',
-  cold: 'context that is not',
+  cold: 'context not warmed',
   raw: 'raw text',
   'client-side': 'client-side history',
   delta: 'delta replication',

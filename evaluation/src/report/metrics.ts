@@ -38,6 +38,12 @@ function ofTurns(
     );
 }
 
+/** Those that were the first at their node, or at it again. */
+function movesOf({ turns, wholeSessions }: Arm): Pick<Arm, 'turns' | 'wholeSessions'> {
+  const hasMoved = ({ moved }: ExperimentTurn) => moved;
+  return { turns: turns.filter(hasMoved), wholeSessions: wholeSessions.filter(hasMoved) };
+}
+
 /** Of what went between nodes: of a turn, or of each session as a whole. Several pairs of nodes are added up. */
 function ofSyncs(field: 'wire_bytes' | 'payload_bytes'): Metric['sessions'] {
   return ({ syncs }, turn) => {
@@ -81,6 +87,14 @@ const FIRST_TOKEN_MS: Metric = {
   verb: 'begins to answer',
   noun: 'time to first token',
   sessions: ofTurns('first_token_ms'),
+};
+const FIRST_TOKEN_AFTER_MOVE_MS: Metric = {
+  ...FIRST_TOKEN_MS,
+  id: 'first_token_after_move_ms',
+  label: 'Time to first token after a move (ms)',
+  verb: 'begins to answer the turn after a move',
+  noun: 'time to first token after a move',
+  sessions: (arm, turn) => FIRST_TOKEN_MS.sessions({ ...arm, ...movesOf(arm) }, turn),
 };
 const TOKENS_PER_SECOND: Metric = {
   id: 'tokens_per_second',
@@ -157,6 +171,7 @@ const APPEND_MS: Metric = {
 export const METRICS = {
   response_ms: RESPONSE_MS,
   first_token_ms: FIRST_TOKEN_MS,
+  first_token_after_move_ms: FIRST_TOKEN_AFTER_MOVE_MS,
   tokens_per_second: TOKENS_PER_SECOND,
   request_bytes: REQUEST_BYTES,
   evaluated_tokens: EVALUATED_TOKENS,

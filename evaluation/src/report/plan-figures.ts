@@ -47,7 +47,10 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
   const variants = new Set(arms.map(({ variant }) => variant));
   // The paper's bytes are those of language; weights drawn by chance do not write any.
   const hasWords = panels.every(({ replySources }) => !replySources.includes('random-weights'));
-  const redrawn = (number: number) => (isPapers && variants.size > 1 ? `Figure ${number} of the paper` : '');
+  const isWarmed = variants.has('warmed');
+  // The paper's nodes warm nothing.
+  const redrawn = (number: number) =>
+    isPapers && variants.size > 1 && !isWarmed ? `Figure ${number} of the paper` : '';
   const wanted: ReadonlyArray<{ metric: Metric; name: string; what: string; rows?: true }> =
     kind === 'roaming'
       ? [
@@ -102,7 +105,7 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
       name: name || titleOf(part, metric),
       about: [what, about, ...notesOf(metric)].filter((text) => text !== '').join(' '),
       caution,
-      ...topicOf(metric, { sync, kind, isWarmed: variants.has('warmed') }),
+      ...topicOf(metric, { sync, kind, isWarmed }),
     };
     if (rows === true) return [rowsFigure(canvas, names, comparisons, overallTable(comparisons))];
     const drawn = withoutFirstIfFarOff(comparisons);
@@ -113,8 +116,10 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
     const ownHistory = variants.has('client-side') ? 'client-side' : 'chat';
     const baseline = kind === 'roaming' || metric === METRICS.request_bytes ? ownHistory : undefined;
     const move = TIMES.includes(metric) ? moveCost(comparisons) : undefined;
-    const finding = titleWithMove(move, findingOf(comparisons, baseline));
-    const standing = move?.isShown ? 'shown' : standingOf(mainVerdicts(comparisons, baseline));
+    const ofMoves = isWarmed && metric === METRICS.first_token_ms;
+    const told = ofMoves ? compared(panels, METRICS.first_token_after_move_ms) : comparisons;
+    const finding = titleWithMove(move, findingOf(told, baseline));
+    const standing = move?.isShown ? 'shown' : standingOf(mainVerdicts(told, baseline));
     return [turnsFigure(canvas, grown, drawn.comparisons, { table: turnsTable(comparisons), finding, standing })];
   });
 }

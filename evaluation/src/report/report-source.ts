@@ -51,7 +51,7 @@ export interface ReportSource {
 }
 
 /** Parts of `discedge experiment paper`, and the scenarios that ship with the same nine turns. */
-const PAPER_PARTS = ['edge-side', 'roaming', 'written-replies', 'robot', 'robot-roaming'];
+const PAPER_PARTS = ['edge-side', 'roaming', 'handover', 'written-replies', 'robot', 'robot-roaming'];
 
 /** With other turns or tokens, numbers of the same parts are not those of the paper. */
 function isPapers(part: string, played: Partial<Pick<PartFacts, 'turns' | 'max_tokens' | 'nodes'>>): boolean {

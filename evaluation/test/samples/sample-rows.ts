@@ -42,6 +42,8 @@ export interface SampleOptions {
   readonly run?: string;
 }
 
+const NODE_OF_TURN = [1, 1, 2, 2, 1, 1, 2, 2, 2];
+
 const SERVICES = [
   ['embedded', 7_400],
   ['llama-server', 6_800],
@@ -129,7 +131,7 @@ function roamingRows(sample: Sample, facts: Pick<PlayLabels, 'llm_service' | 're
   ] as const;
   return plays.flatMap(([variant, setting]) => {
     const labels = sample.labels({ part: 'roaming', variant, setting, ...facts });
-    return [1, 1, 2, 2, 1, 1, 2, 2, 2].map((place, index) => {
+    return NODE_OF_TURN.map((place, index) => {
       const turn = index + 1;
       const moved = [3, 5, 7].includes(turn);
       const cold = moved && variant === 'client-side' ? turn * 190 : 0;
@@ -195,6 +197,32 @@ export function growthRows(options: SampleOptions = {}): ExperimentRow[] {
       for (let turn = 1; turn <= 50; turn++) {
         const requestBytes = variant === 'client-side' ? 520 + turn * 690 : 410;
         rows.push(sample.turn(labels, { turn, responseMs: 2_000 + slower * turn, requestBytes }));
+      }
+    }
+  }
+  rows.push(sample.end(repeats));
+  return rows;
+}
+
+/** Nine turns at two nodes, each reply read before the next: first tokens of a tenth of the response where the context is there. */
+export function handoverRows(options: SampleOptions = {}): ExperimentRow[] {
+  const { repeats = 3, run = 'paper-20261129-120000' } = options;
+  const sample = new Sample(run, options.seed ?? 5);
+  const about = 'The client goes from node to node, and reads each reply.';
+  const rows: ExperimentRow[] = [sample.start('paper', repeats, [sample.part('handover', about, LOOPBACK)])];
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    for (const [variant, movedMs] of [
+      ['warmed', 300],
+      ['cold', 2_400],
+      ['client-side', 2_500],
+    ] as const) {
+      const labels = sample.labels({ part: 'handover', variant, repeat });
+      for (const [index, place] of NODE_OF_TURN.entries()) {
+        const turn = index + 1;
+        const moved = place !== (NODE_OF_TURN[index - 1] ?? place);
+        const firstMs = (moved ? movedMs : 300) * (1 + sample.noise() * 0.03);
+        const row = sample.turn(labels, { turn, responseMs: firstMs + 2_700, node: `node-${place}`, moved });
+        rows.push({ ...row, first_token_ms: firstMs });
       }
     }
   }

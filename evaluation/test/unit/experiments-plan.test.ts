@@ -109,6 +109,22 @@ describe('the paper', () => {
     ]);
   });
 
+  it('moves once with a long document, to a node that has seen nothing of it', () => {
+    const [play] = part('long-handover')?.plays ?? [];
+    const { turns, thinkMs, maxTokens } = conversation(play as PlaySpec).scenario;
+    expect(turns.map(({ node }) => node)).toEqual([0, 0, 1, 1]);
+    expect(turns[0]?.message.length).toBeGreaterThan(14_000);
+    expect([thinkMs, maxTokens]).toEqual([[20_000, 20_000], 32]);
+    expect(part('long-handover')?.variants).toEqual(part('handover')?.variants);
+  });
+
+  it('reckons with the time in which replies are read', () => {
+    const [read] = part('handover')?.plays ?? [];
+    const [unread] = part('roaming')?.plays ?? [];
+    const readingMs = estimatedMs(read as PlaySpec, MODEL) - estimatedMs(unread as PlaySpec, MODEL);
+    expect(readingMs).toBeCloseTo(8 * 5_000, 6);
+  });
+
   it('plays only the parts that are asked for', () => {
     const parts = partsOf('paper', { ...CHOICES, parts: ['roaming'] }, MODEL);
     expect(parts.map((candidate) => candidate.part)).toEqual(['roaming']);

@@ -10,7 +10,7 @@ import { composeReport } from '../../src/report/compose-report.ts';
 import { makeReport } from '../../src/report/make-report.ts';
 import { pageMarkup } from '../../src/report/page.ts';
 import type { RunRow } from '../../src/scenario/run-row.ts';
-import { growthRows, loadRows, paperRows, scenarioRows, writeRows } from '../samples/sample-rows.ts';
+import { growthRows, handoverRows, loadRows, paperRows, scenarioRows, writeRows } from '../samples/sample-rows.ts';
 
 interface Page {
   readonly html: string;
@@ -85,6 +85,10 @@ function recomputed(rows: readonly ExperimentRow[], where: Where): number {
       return middle(loads.map((row) => row.response_ms.p95 as number));
     case 'turns_failed':
       return loads.reduce((sum, row) => sum + row.turns_failed, 0);
+    case 'first_token_after_move_ms':
+      return middle(
+        turns.filter(({ error, moved }) => error === '' && moved).map((row) => row.first_token_ms as number),
+      );
     default: {
       const answered = turns.filter((row) => row.error === '' && (turn === undefined || String(row.turn) === turn));
       return middle(answered.map((row) => row[metric as 'response_ms']));
@@ -103,6 +107,7 @@ describe('rows and report agree', () => {
     ['paper', paperRows()],
     ['growth', growthRows({ repeats: 2 })],
     ['load', loadRows()],
+    ['handover', handoverRows()],
   ] as const)('every number in the tables of %s is that of its rows', async (_, rows) => {
     const found = cells(await reportOf([rows]));
     expect(found.length).toBeGreaterThan(30);
@@ -198,6 +203,16 @@ describe('titles say what the numbers say', () => {
       /^The turn after a move takes 6\.0 times the time to first token of turns that stay, with tokenized context; no difference/,
     );
     expect(finding('roaming-response-ms')).toMatch(/^A move costs no response time that is shown; no difference/);
+  });
+
+  it('where the next node is warm, what a move costs against history of one’s own', async () => {
+    const { figures } = await composeReport({ paths: [writeRows(handoverRows())], compare: false });
+    const { finding, standing, topic } = figures.find(({ id }) => id === 'handover-first-token-ms')!;
+    expect(finding).toMatch(
+      /^A move costs no time to first token that is shown; context warmed ahead begins to answer the turn after a move 8\d\.\d % sooner than client-side history$/,
+    );
+    expect([standing, topic]).toEqual(['shown', 'warm-move']);
+    expect(figures.map(({ name }) => name).filter((name) => name.includes('of the paper'))).toEqual([]);
   });
 
   it('cases that differ are told apart', async () => {
@@ -300,6 +315,19 @@ describe('the page', () => {
     const nulls = text('p').filter((line) => line.startsWith('No difference shown: '));
     expect(nulls).toHaveLength(1);
     expect(text('main > ul li').some((line) => line.startsWith('No difference'))).toBe(false);
+  });
+
+  it('has what a warm move costs in its first screen, and beside the paper’s number', async () => {
+    const page = await reportOf([paperRows({ repeats: 3 }), handoverRows()]);
+    const headings = [...page.document.querySelectorAll('h2')].map(({ textContent }) => textContent);
+    const [warm, table] = ['What a move costs where the next node is warm', 'The paper and this run'];
+    expect(headings).toContain(warm);
+    expect(headings.indexOf(warm)).toBeLessThan(headings.indexOf(table));
+    const headline = [...page.document.querySelectorAll('.headline td[data-metric]')].map(({ dataset }) => dataset);
+    const of = (metric: string) => headline.filter((cell) => cell.variant === 'warmed' && cell.metric === metric);
+    expect(of('response_ms')).toHaveLength(1);
+    expect(of('first_token_after_move_ms')).toHaveLength(1);
+    expect(Number(of('first_token_after_move_ms')[0]?.value)).toBeLessThan(-0.5);
   });
 
   it('needs nothing from elsewhere, and runs nothing', async () => {
