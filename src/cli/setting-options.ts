@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import { formatSize } from '../config/setting-values.ts';
-import { SETTINGS, type Setting, type SettingName } from '../config/settings.ts';
+import { formatSize } from '../config/settings/setting-values.ts';
+import { SETTINGS, type Setting, type SettingName } from '../config/settings/settings.ts';
 
 /** Adds a flag for each setting, or for those named; grouped, with default and unit in the help. */
 export function addSettingOptions(command: Command, only?: readonly SettingName[]): Command {

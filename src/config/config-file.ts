@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { nearest } from '../domain/nearest.ts';
 import { MODELS_KEY } from './model-entries.ts';
-import { SETTINGS, type SettingName } from './settings.ts';
+import { SETTINGS, type SettingName } from './settings/settings.ts';
 
 export interface ConfigFile {
+  readonly path: string;
   readonly values: ReadonlyMap<SettingName, unknown>;
   /** What stands under `models`, unread; `undefined` where nothing does. */
   readonly models: unknown;
@@ -16,7 +17,10 @@ export interface ConfigFile {
 export function readConfigFile(path: string): ConfigFile {
   const values = new Map<SettingName, unknown>();
   const problems: string[] = [];
-  const result: { -readonly [Field in keyof ConfigFile]: ConfigFile[Field] } = { values, problems, models: undefined };
+  const result: { -readonly [Field in keyof ConfigFile]: ConfigFile[Field] } = {
+    ...{ path, values, problems },
+    models: undefined,
+  };
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

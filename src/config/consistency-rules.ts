@@ -1,5 +1,5 @@
-import type { Complain } from './replication-config.ts';
-import type { Settings } from './settings.ts';
+import type { Complain } from './given-settings.ts';
+import type { Settings } from './settings/settings.ts';
 import { type StoreKind, sharingStores } from './store-kinds.ts';
 
 /** What these settings ask of each other and of the store. */

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { type KeyRing, onlyToRead, readKeyRing } from '../domain/encryption/key-ring.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import type { Complain } from './replication-config.ts';
-import type { Settings } from './settings.ts';
+import type { Complain } from './given-settings.ts';
+import type { Settings } from './settings/settings.ts';
 
 /** Somebody may have to type a passphrase. */
 const COMMAND_WAIT_MS = 60_000;

@@ -1,6 +1,6 @@
 import { certificatesIn } from './certificate-files.ts';
-import type { Complain } from './replication-config.ts';
-import type { Settings } from './settings.ts';
+import type { Complain } from './given-settings.ts';
+import type { Settings } from './settings/settings.ts';
 
 /** Paths of the PEM files that the HTTP API is served over TLS with. */
 export interface HttpsFiles {

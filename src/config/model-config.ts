@@ -1,8 +1,8 @@
 import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import { type EmbeddedSource, type EngineKinds, type ModelSource, readLlm } from './engine-kinds.ts';
-import type { Complain } from './replication-config.ts';
-import type { SettingName, Settings } from './settings.ts';
+import type { Complain } from './given-settings.ts';
+import type { SettingName, Settings } from './settings/settings.ts';
 
 /** One model that a node is to serve; every setting has its final value. */
 export interface ModelConfig {

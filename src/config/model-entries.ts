@@ -3,9 +3,9 @@ import { nearest } from '../domain/nearest.ts';
 import { type EngineKinds, readLlm } from './engine-kinds.ts';
 import { checkModels, embedded, type ModelConfig, ownSettings } from './model-config.ts';
 import { readSecretFile } from './secret-file.ts';
-import type { SettingValue } from './setting-schema.ts';
-import { readSettingValue } from './setting-values.ts';
-import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts';
+import type { SettingValue } from './settings/setting-schema.ts';
+import { readSettingValue } from './settings/setting-values.ts';
+import { SETTINGS, type Setting, type SettingName, type Settings } from './settings/settings.ts';
 
 /** Key of the list in the configuration file. */
 export const MODELS_KEY = 'models';

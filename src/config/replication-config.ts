@@ -1,8 +1,9 @@
 import { type ClusterName, type NodeId, parseClusterName, parseNodeId } from '../domain/identifiers.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
 import { certificatesIn, type NodeCertificateFiles } from './certificate-files.ts';
+import type { Complain } from './given-settings.ts';
 import { hostForOthers, isWildcard, type ListenAddress, originOf, parseListenAddress } from './listen-address.ts';
-import type { SettingName, Settings } from './settings.ts';
+import type { SettingName, Settings } from './settings/settings.ts';
 
 /** How a node shares its contexts, whatever carries them. */
 interface Sharing {
@@ -66,9 +67,6 @@ export interface Peer {
   /** Of its nats-server; `undefined` for a node that is reached through a hub. */
   readonly url: string | undefined;
 }
-
-/** The setting that a problem is about, and the problem. */
-export type Complain = (setting: SettingName, problem: string) => void;
 
 /** Stands for an address that has been complained about. */
 const NOWHERE: ListenAddress = { host: '127.0.0.1', port: 0 };

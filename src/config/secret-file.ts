@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Reading } from './setting-values.ts';
+import type { Reading } from './settings/setting-values.ts';
 
 /** What a file holds, without the blanks around it; what is wrong never repeats any of it. */
 export function readSecretFile(path: string): Reading {

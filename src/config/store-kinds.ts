@@ -1,13 +1,13 @@
 import type { NodeId } from '../domain/identifiers.ts';
+import type { Complain } from './given-settings.ts';
 import {
-  type Complain,
   fredAddressOf,
   natsUrlOf,
   type ReplicationConfig,
   readFredReplication,
   readNatsReplication,
 } from './replication-config.ts';
-import type { Settings } from './settings.ts';
+import type { Settings } from './settings/settings.ts';
 
 /** What a kind of context store means for the configuration. */
 export interface StoreTraits {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { checkNodeCertificate } from '../certificates/check.ts';
 import { openSigning } from '../certificates/record-signing.ts';
-import { type EdgeNodeConfig, environmentWith } from '../config/config.ts';
+import type { EdgeNodeConfig } from '../config/config.ts';
+import { environmentWith } from '../config/process-environment.ts';
 import { hostForOthers } from '../config/listen-address.ts';
 import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
 import { openReplica } from '../context-store/leveldb/replica.ts';

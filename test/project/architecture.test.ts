@@ -137,8 +137,9 @@ it('time and chance come from the environment, and the process environment is re
   const clocks =
     /Date\.now\(|new Date\(\)|Math\.random|\bsetTimeout\(|\bsetInterval\(|performance\.now\(|randomUUID|randomBytes/;
   expect(outside.filter(({ text }) => clocks.test(text)).map(({ path }) => path)).toEqual([]);
-  const readers = files.filter(({ text }) => text.includes('process.env')).map(({ path }) => path);
-  expect(readers).toEqual(['config/config.ts']);
+  const environment = /process\.env\b|\benv\b.*from 'node:process'/;
+  const readers = files.filter(({ text }) => environment.test(text)).map(({ path }) => path);
+  expect(readers).toEqual(['config/process-environment.ts']);
 });
 
 it('a store or an engine is known by what it says of itself: nobody asks for its name or looks for its methods', () => {

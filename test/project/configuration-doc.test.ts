@@ -1,6 +1,6 @@
 /** Tries to let docs/configuration.md say something else than the settings' schema does. */
 import { expect, it } from 'vitest';
-import { SETTINGS } from '../../src/config/settings.ts';
+import { SETTINGS } from '../../src/config/settings/settings.ts';
 import { configurationDocument } from '../support/configuration-document.ts';
 
 it('docs/configuration.md is what the schema says (npx vitest run test/project/configuration-doc.test.ts -u)', async () => {

@@ -1,10 +1,11 @@
-import { AT_MOST, CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/config/config.ts';
+import { AT_MOST } from '../../src/config/config.ts';
+import { CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/config/given-settings.ts';
 import { CONSISTENCY_RULES } from '../../src/config/consistency-rules.ts';
 import { IN_ENTRIES_ONLY, MODELS_MAX, ONE_MODELS } from '../../src/config/model-config.ts';
 import { ENTRY_SETTINGS, MODELS_KEY } from '../../src/config/model-entries.ts';
-import { SETTING_GROUPS } from '../../src/config/setting-schema.ts';
-import { formatSize } from '../../src/config/setting-values.ts';
-import { SETTINGS, type Setting, type SettingName } from '../../src/config/settings.ts';
+import { SETTING_GROUPS } from '../../src/config/settings/setting-schema.ts';
+import { formatSize } from '../../src/config/settings/setting-values.ts';
+import { SETTINGS, type Setting, type SettingName } from '../../src/config/settings/settings.ts';
 
 /** docs/configuration.md, made from the settings' schema. */
 export function configurationDocument(): string {
@@ -17,7 +18,7 @@ export function configurationDocument(): string {
 
 const INTRODUCTION = `# Configuration
 
-<!-- Made from src/config/settings.ts. Do not edit; a test holds the two equal and says how to make it anew. -->
+<!-- Made from src/config/settings/. Do not edit; a test holds the two equal and says how to make it anew. -->
 
 \`npx discedge serve\` runs without any configuration. Every setting can be given in three places; the first that has it wins:
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { loadConfig, startedByNpm } from '../../config/config.ts';
+import { loadConfig } from '../../config/config.ts';
+import { startedByNpm } from '../../config/process-environment.ts';
 import { isLoopbackHost } from '../../domain/loopback.ts';
 import { downloadProgress } from '../download-progress.ts';
 import { letYoungGenerationGrow } from '../heap.ts';

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { environmentWith } from '../../config/config.ts';
+import { environmentWith } from '../../config/process-environment.ts';
 import type { EngineProcess } from '../../llm-service/engine-process/engine-link.ts';
 import type { FromEngine } from '../../llm-service/engine-process/messages.ts';
 

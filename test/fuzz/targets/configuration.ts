@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config/config.ts';
-import { SETTINGS } from '../../../src/config/settings.ts';
+import { SETTINGS } from '../../../src/config/settings/settings.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import { type OpenTarget, refusedOr } from '../fuzz-target.ts';
 

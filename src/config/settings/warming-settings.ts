@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { WARMING_POLICIES } from '../domain/warming-policies.ts';
+import { WARMING_POLICIES } from '../../domain/warming-policies.ts';
 import { choice, integer, size } from './setting-schema.ts';
 
 const GIB = 2 ** 30;

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
-import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
-import { SERVER_PROGRAMS } from './engine-kinds.ts';
+import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
+import { SERVER_PROGRAMS } from '../engine-kinds.ts';
 import { choice, integer, path, text, texts } from './setting-schema.ts';
 
 /** What is one model's; part of the settings' one schema, and what an entry of `models` may say. */
