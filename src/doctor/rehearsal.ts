@@ -1,6 +1,7 @@
 import { NO_LAYERS } from '../context-manager/layers/layer.ts';
 import { tokenizedMode } from '../context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../context-manager/sessions/session-cache.ts';
+import { OWN_REQUEST } from '../context-manager/turn/own-request.ts';
 import { ReplyReading } from '../context-manager/turn/reply-reader.ts';
 import type { TurnRequest } from '../context-manager/turn/turn.ts';
 import type {
@@ -93,10 +94,9 @@ function callsOf(trait: ConversationTrait, turn: number, { length }: readonly To
 
 function requestOf(trait: ConversationTrait, messages: readonly Message[]): TurnRequest {
   return {
+    ...OWN_REQUEST,
     ...(trait === 'tools' && { preamble: { instructions: undefined, tools: [TOOL] } }),
     ...{ userId: KEY.userId, sessionId: KEY.sessionId, place: { tip: 'new' }, mode: 'tokenized', messages },
-    ...{ consistency: 'strong', maxWaitMs: 0, writeConcern: 'local', replicatedWaitMs: 0, ttlSeconds: undefined },
-    ...{ overflow: 'error', reasoning: 'as-template', maxTokens: undefined, stop: [], sampling: {}, stream: false },
   };
 }
 

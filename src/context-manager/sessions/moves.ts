@@ -16,6 +16,7 @@ import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import { callsIn } from '../modes/known-calls.ts';
 import type { AddedItems, AddRequest } from '../turn/added-items.ts';
+import { OWN_REQUEST } from '../turn/own-request.ts';
 import type { RunningTurn } from '../turn/running-turn.ts';
 import { type ToldTurnParts, writeToldTurn } from '../turn/told-turn.ts';
 import type { TurnRequest } from '../turn/turn.ts';
@@ -155,27 +156,16 @@ function requestOf(
 ): TurnRequest {
   const place = base && { turn: (base.record.turn + 1) as TurnNumber, contextId: base.hash };
   return {
+    ...OWN_REQUEST,
+    overflow: 'drop-oldest',
     userId: session.key.userId,
     sessionId: session.key.sessionId,
     place: place ?? { opens: true },
     ...{ mode, messages, ttlSeconds, ...(preamble && { preamble }) },
-    ...AS_TOLD,
   };
 }
 
 const NO_DIGEST = '' as RequestDigest;
-const AS_TOLD = {
-  maxTokens: undefined,
-  stop: [],
-  sampling: {},
-  stream: false,
-  consistency: 'strong',
-  maxWaitMs: 0,
-  writeConcern: 'local',
-  replicatedWaitMs: 0,
-  overflow: 'drop-oldest',
-  reasoning: 'as-template',
-} as const;
 
 function refuseDeleted(): never {
   throw new DiscedgeError('session_deleted', 'a session with that id was deleted; choose another id', {

@@ -15,6 +15,7 @@ import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Answering } from '../turn/answering.ts';
+import { OWN_REQUEST } from '../turn/own-request.ts';
 import type { TurnObserver, TurnRequest } from '../turn/turn.ts';
 
 export interface SummaryWriterParts {
@@ -134,19 +135,10 @@ export class SummaryWriter {
 }
 
 const ASKING = {
-  mode: undefined,
+  ...OWN_REQUEST,
   messages: [{ role: 'user', content: SUMMARY_REQUEST }],
   form: { toolChoice: 'none', parallelToolCalls: true, format: undefined },
-  stop: [],
   sampling: SAMPLING,
-  stream: false,
-  consistency: 'strong',
-  maxWaitMs: 0,
-  writeConcern: 'local',
-  replicatedWaitMs: 0,
-  ttlSeconds: undefined,
-  overflow: 'error',
-  reasoning: 'as-template',
   // It becomes a record, and a model may repeat what stands before the conversation: neither a region's data nor what is a user's own.
   withoutLayers: OPTIONAL_LAYERS,
 } as const;

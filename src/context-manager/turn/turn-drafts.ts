@@ -4,6 +4,7 @@ import type { NodeResources } from '../node-resources.ts';
 import type { Summaries } from '../summaries/summaries.ts';
 import type { AddRequest } from './added-items.ts';
 import type { Answering } from './answering.ts';
+import { OWN_REQUEST } from './own-request.ts';
 import { claimOf } from './request-digest.ts';
 import type { RunningTurn } from './running-turn.ts';
 import { ownerOf, type TurnOwner } from './running-turns.ts';
@@ -56,7 +57,8 @@ export class TurnDrafts {
    * it is the next turn's.
    */
   async requireRoom(request: AddRequest, pass: OpenPass): Promise<void> {
-    const reading: TurnRequest = { ...READING, ...request, place: { tip: 'new' } };
+    // As a turn after it would read it: as well as it can.
+    const reading: TurnRequest = { ...OWN_REQUEST, overflow: 'drop-oldest', ...request, place: { tip: 'new' } };
     try {
       await this.#promptTokens(reading, pass);
     } catch (error) {
@@ -83,17 +85,3 @@ export class TurnDrafts {
     return node.running.run(keyText, owner, (turn) => node.queue.run(keyText, turn.stopping, () => work(turn)));
   }
 }
-
-/** How a turn would read what is added before it: as well as it can. */
-const READING = {
-  mode: undefined,
-  maxTokens: undefined,
-  stop: [],
-  sampling: {},
-  stream: false,
-  consistency: 'strong',
-  writeConcern: 'local',
-  replicatedWaitMs: 0,
-  overflow: 'drop-oldest',
-  reasoning: 'as-template',
-} as const;

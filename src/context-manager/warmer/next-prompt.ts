@@ -5,6 +5,7 @@ import { summaryBeyond } from '../../domain/session-summaries.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { Prompt } from '../modes/mode.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
+import { OWN_REQUEST } from '../turn/own-request.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 
 /** Builds a turn's prompt as when it is taken. */
@@ -55,22 +56,13 @@ function nextRequest({ key, history }: CachedSession, base: Turn, text: string):
   const isSummarized = summaryBeyond(history, base) !== undefined;
   const cut = start > 1 || isSummarized;
   return {
+    ...OWN_REQUEST,
     userId: key.userId,
     sessionId: key.sessionId,
     place: { turn: (base.record.turn + 1) as TurnNumber, contextId: base.hash },
-    mode: undefined,
     messages: [{ role: 'user', content: text }],
-    consistency: 'strong',
-    maxWaitMs: 0,
-    writeConcern: 'local',
-    replicatedWaitMs: 0,
-    ttlSeconds: undefined,
     overflow: isSummarized ? 'summarize' : cut ? 'drop-oldest' : 'error',
-    reasoning: 'as-template',
     // A turn that leaves turns out leaves room for a reply of the usual length.
     maxTokens: cut ? undefined : 1,
-    stop: [],
-    sampling: {},
-    stream: false,
   };
 }
