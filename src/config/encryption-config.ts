@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { type KeyRing, onlyToRead, readKeyRing } from '../domain/encryption/key-ring.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Complain } from './given-settings.ts';
@@ -64,16 +65,15 @@ async function keysFrom(command: string): Promise<KeyRing> {
   throw new DiscedgeError('config_invalid', `what encryption-key-command prints ${ring.problem}`);
 }
 
-function outputOf(command: string): Promise<string> {
+async function outputOf(command: string): Promise<string> {
   const [program = '', ...args] = command.split(/\s+/);
   const options = { timeout: COMMAND_WAIT_MS, maxBuffer: COMMAND_OUTPUT_BYTES_MAX };
-  return new Promise((resolve, reject) => {
-    execFile(program, args, options, (error, stdout) => {
-      if (error === null) return resolve(stdout);
-      // The error's own message and output may repeat what was printed.
-      const { code, killed, signal } = error;
-      const how = killed ? `took longer than ${COMMAND_WAIT_MS / 1000} s` : `failed: ${code ?? signal}`;
-      reject(new DiscedgeError('config_invalid', `encryption-key-command (${program}) ${how}`));
-    });
-  });
+  try {
+    return (await promisify(execFile)(program, args, options)).stdout;
+  } catch (error) {
+    // Its own message and output may repeat what was printed.
+    const { code, killed, signal } = error as ExecFileException;
+    const how = killed && code === null ? `took longer than ${COMMAND_WAIT_MS / 1000} s` : `failed: ${code ?? signal}`;
+    throw new DiscedgeError('config_invalid', `encryption-key-command (${program}) ${how}`);
+  }
 }

@@ -94,9 +94,9 @@ describe('discedge encryption', () => {
     const secret = keyLine('c');
     writeFileSync(keyFile, secret);
     await serveOnce({ encryptionKeyCommand: `cat ${keyFile}` });
-    const ring = await loadConfig({ flags: { encryptionKeyCommand: `cat ${keyFile}` }, env: {} }).encryption?.keys();
+    const ring = await loadConfig({ flags: { encryptionKeyCommand: ` cat ${keyFile} ` }, env: {} }).encryption?.keys();
     expect(ring?.keys).toHaveLength(1);
-    for (const command of ['false', 'no-such-program', `cat ${keyFile} $HOME;`, 'echo 1234']) {
+    for (const command of ['false', 'no-such-program', 'no\0program', `cat ${keyFile} $HOME;`, 'echo 1234']) {
       const failed = loadConfig({ flags: { encryptionKeyCommand: command }, env: {} }).encryption?.keys();
       const error = await failed?.then(
         () => undefined,
