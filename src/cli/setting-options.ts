@@ -26,7 +26,8 @@ function oneMore(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
 }
 
-function flagsOf(setting: Setting): string {
+/** The flag and what stands for its value. */
+export function flagsOf(setting: Setting): string {
   if (setting.kind === 'switch') return setting.flag;
   return `${setting.flag} <${setting.secret === true ? 'FILE' : placeholderOf(setting)}>`;
 }

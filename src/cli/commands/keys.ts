@@ -2,10 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ApiKey, LABEL_CHARS_MAX } from '../../access/api-key.ts';
 import type { KeyFolder } from '../../access/key-folder.ts';
+import { LIMIT_SETTING_OF, type LimitSettings, readLimits } from '../../config/settings/limit-settings.ts';
+import { readSettingValue } from '../../config/settings/setting-values.ts';
+import { settingNamed } from '../../config/settings/settings.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { ID_RULE, isId, type UserId } from '../../domain/identifiers.ts';
 import { LIMIT_NAMES, LIMITS, type LimitName, type Limits, limitsText } from '../../domain/limits.ts';
 import { SCOPES, type Scope } from '../../domain/principal.ts';
+import { flagsOf } from '../setting-options.ts';
 import { localTime, printable, table } from '../terminal.ts';
 
 interface FolderOptions {
@@ -14,7 +18,7 @@ interface FolderOptions {
   readonly config?: string;
 }
 
-interface CreateOptions extends FolderOptions, Readonly<Record<LimitOption, number | undefined>> {
+interface CreateOptions extends FolderOptions, LimitSettings {
   readonly scope: readonly Scope[];
   readonly user?: UserId;
   readonly label?: string;
@@ -105,28 +109,19 @@ async function revoke(ids: readonly string[], options: FolderOptions): Promise<v
   }
 }
 
-type LimitOption = `limit${Capitalize<LimitName>}`;
-
-/** `--limit-requests-per-second`: as the node's setting is called. */
+/** Called, and read, as the node's setting of the same limit. */
 function limitOption(name: LimitName): Option {
-  const flag = `--limit-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} <N>`;
-  const { unit, minimum, maximum } = LIMITS[name];
-  return new Option(flag, `${unit} at most (default: the node's limit)`).argParser((text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < minimum || value > maximum)
-      throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`);
-    return value;
+  const setting = settingNamed(LIMIT_SETTING_OF[name]);
+  return new Option(flagsOf(setting), `${LIMITS[name].unit} at most (default: the node's limit)`).argParser((text) => {
+    const reading = readSettingValue(setting, text);
+    if ('problem' in reading) throw new InvalidArgumentError(`It ${reading.problem}.`);
+    return reading.value;
   });
 }
 
 function limitsOf(options: CreateOptions): { readonly limits?: Limits } {
-  const given = LIMIT_NAMES.map((name) => [name, options[optionOf(name)]] as const);
-  const limits = Object.fromEntries(given.filter(([, limit]) => limit !== undefined));
+  const limits = readLimits(options);
   return Object.keys(limits).length === 0 ? {} : { limits };
-}
-
-function optionOf(name: LimitName): LimitOption {
-  return `limit${name.charAt(0).toUpperCase()}${name.slice(1)}` as LimitOption;
 }
 
 /** Where the node that has these settings looks for its keys. */

@@ -21,7 +21,7 @@ export const LIMIT_SETTINGS = {
   limitBytes: Type.Optional(size(described('bytes'))),
 } as const;
 
-type LimitSettings = { readonly [name in keyof typeof LIMIT_SETTINGS]?: number | undefined };
+export type LimitSettings = { readonly [name in keyof typeof LIMIT_SETTINGS]?: number | undefined };
 
 /** The name of the setting of each limit. */
 export const LIMIT_SETTING_OF = {

@@ -62,7 +62,9 @@ describe('discedge keys', () => {
       await node.close();
     }
     await expect(keys('create', '--limit-sessions', '0')).rejects.toThrow(/from 1 to 10000/);
-    await expect(keys('create', '--limit-bytes', '1k')).rejects.toThrow(/whole number/);
+    await expect(keys('create', '--limit-bytes', '1k')).rejects.toThrow(/a size such as/);
+    const roomy = keyIn(await keys('create', '--limit-bytes', '2GiB'));
+    expect(await keys('list')).toMatch(new RegExp(`${idOf(roomy)} .* 2147483648 bytes a user`));
   });
 
   it('refuses what makes no sense', async () => {
