@@ -2,8 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { makeFolder } from '../context-store/make-folder.ts';
-import { writeWhole } from '../context-store/nats/server/whole-file.ts';
-import { DiscedgeError } from '../domain/errors.ts';
+import { writeWhole } from '../context-store/whole-file.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
 import type { Clock, Environment } from '../environment/environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
@@ -18,6 +17,7 @@ import {
   parseKeygroups,
   readAuthority,
 } from './issue.ts';
+import { unusable } from './unusable.ts';
 
 export interface NodeCertificateRequest {
   /** Folder of the authority. */
@@ -197,8 +197,4 @@ async function writeFiles(
   } catch (cause) {
     throw unusable(`certificates cannot be written: ${(cause as Error).message}`, cause);
   }
-}
-
-function unusable(message: string, cause?: unknown): DiscedgeError {
-  return new DiscedgeError('certificate_unusable', message, { cause });
 }

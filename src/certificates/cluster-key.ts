@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { makeFolder } from '../context-store/make-folder.ts';
-import { writeWhole } from '../context-store/nats/server/whole-file.ts';
+import { writeWhole } from '../context-store/whole-file.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { CLUSTER_KEY_BYTES } from '../domain/sealed-ids.ts';
 import type { Random } from '../environment/environment.ts';

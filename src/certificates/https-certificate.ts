@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { HttpsFiles } from '../config/https-config.ts';
-import { DiscedgeError } from '../domain/errors.ts';
+import { parsedFrom, readPem } from './pem-files.ts';
+import { unusable } from './unusable.ts';
 
 /** What a server needs to speak TLS, as PEM, and until when its certificate is valid. */
 export interface HttpsCertificate {
@@ -21,16 +22,16 @@ export async function readHttpsCertificate(
   { certFile, keyFile, clientCaFile }: HttpsFiles,
   nowMs: number,
 ): Promise<HttpsCertificate> {
-  const [cert, key] = [await read(certFile), await read(keyFile)];
-  const clientCa = clientCaFile === undefined ? undefined : await read(clientCaFile);
-  const certificate = parsed(certFile, () => new X509Certificate(cert));
-  const privateKey = parsed(keyFile, () => createPrivateKey(key));
+  const [cert, key] = [await readPem(certFile), await readPem(keyFile)];
+  const clientCa = clientCaFile === undefined ? undefined : await readPem(clientCaFile);
+  const certificate = parsedFrom(certFile, () => new X509Certificate(cert));
+  const privateKey = parsedFrom(keyFile, () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) throw unusable(`${keyFile} is not the key of ${certFile}`);
   const notAfterMs = Date.parse(certificate.validTo);
   if (nowMs > notAfterMs) throw unusable(`${certFile} has expired on ${certificate.validTo}`);
-  if (clientCa !== undefined) parsed(clientCaFile as string, () => new X509Certificate(clientCa));
+  if (clientCa !== undefined) parsedFrom(clientCaFile as string, () => new X509Certificate(clientCa));
   // The rest of the chain, and what this build of OpenSSL does not take.
-  parsed(certFile, () => createSecureContext({ cert, key, ca: clientCa }));
+  parsedFrom(certFile, () => createSecureContext({ cert, key, ca: clientCa }));
   return { cert, key, clientCa, notAfterMs };
 }
 
@@ -44,24 +45,4 @@ export async function httpsFilesStamp({ certFile, keyFile, clientCaFile }: Https
     ),
   );
   return (await Promise.all(stamps)).join();
-}
-
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw unusable(`${path} cannot be read: ${(cause as Error).message}`, cause);
-  }
-}
-
-function parsed<T>(path: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (cause) {
-    throw unusable(`${path} cannot be used: ${(cause as Error).message}`, cause);
-  }
-}
-
-function unusable(message: string, cause?: unknown): DiscedgeError {
-  return new DiscedgeError('certificate_unusable', message, { cause });
 }

@@ -3,8 +3,8 @@ import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
 import { guestName, userName } from '../context-store/nats/names.ts';
-import { DiscedgeError } from '../domain/errors.ts';
 import { type ClusterName, type KeygroupId, type NodeId, parseClusterName } from '../domain/identifiers.ts';
+import { unusable } from './unusable.ts';
 
 /** A certificate and its private key, as PEM. */
 export interface IssuedCertificate {
@@ -208,8 +208,4 @@ function pem(certificate: x509.X509Certificate): string {
 
 function day(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
-}
-
-function unusable(message: string, cause?: unknown): DiscedgeError {
-  return new DiscedgeError('certificate_unusable', message, { cause });
 }

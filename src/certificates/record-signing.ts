@@ -5,7 +5,7 @@ import { beginSigning, type Signing } from '../context-store/replication/signatu
 import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
-import { readCertificates, readKey } from './check.ts';
+import { readCertificates, readKey } from './pem-files.ts';
 
 /**
  * What a node signs its records with: the key of its certificate. `undefined` where that is of no use for it, which the log

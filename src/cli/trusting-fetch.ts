@@ -1,16 +1,15 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { Readable } from 'node:stream';
-import type { Fetch } from '../client/client.ts';
 
 /**
  * A `fetch` that takes certificates of this authority (PEM) alone: Node.js's own takes what `NODE_EXTRA_CA_CERTS` named when the
  * process began. Follows no redirects, which nodes do not send.
  */
-export function trustingFetch(authority: string): Fetch {
+export function trustingFetch(authority: string): (input: string, init?: RequestInit) => Promise<Response> {
   const agent = new Agent({ keepAlive: true, ca: authority });
   const plainAgent = new HttpAgent({ keepAlive: true });
-  return (input, { method = 'GET', headers, body, signal }) =>
+  return (input, { method = 'GET', headers, body, signal } = {}) =>
     new Promise((resolve, reject) => {
       const isSecure = input.startsWith('https:');
       const options = {

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { checkNodeCertificate } from '../certificates/check.ts';
+import { checkNodeCertificate } from '../certificates/node-certificate.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { dialledHost, type NatsReplicationConfig, type Peer } from '../config/replication-config.ts';
 import type { DiscedgeError } from '../domain/errors.ts';

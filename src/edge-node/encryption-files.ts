@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type EncryptionNote, readEncryptionNote } from '../context-store/leveldb/encryption-note.ts';
-import { writeWhole } from '../context-store/nats/server/whole-file.ts';
+import { writeWhole } from '../context-store/whole-file.ts';
 import { type KeyRing, newEncryptionKey, readKeyRing } from '../domain/encryption/key-ring.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Random } from '../environment/environment.ts';

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LearnedMovement, parseLearnedMovement } from '../context-manager/warmer/learned-movement.ts';
-import { writeWhole } from '../context-store/nats/server/whole-file.ts';
+import { writeWhole } from '../context-store/whole-file.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 

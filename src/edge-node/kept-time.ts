@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeWhole } from '../context-store/nats/server/whole-file.ts';
+import { writeWhole } from '../context-store/whole-file.ts';
 import type { KeptTime } from '../domain/node-time.ts';
 
 const PRIVATE = 0o600;

@@ -1,4 +1,4 @@
-import { readCertificates } from '../certificates/check.ts';
+import { readCertificates } from '../certificates/pem-files.ts';
 import { openSigning } from '../certificates/record-signing.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { hostAndPort } from '../config/listen-address.ts';

@@ -2,6 +2,7 @@ import type { Server } from 'node:tls';
 import { type HttpsCertificate, httpsFilesStamp, readHttpsCertificate } from '../certificates/https-certificate.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { Environment } from '../environment/environment.ts';
+import { secureContextOptions } from '../http/tls-server.ts';
 
 /** How soon a certificate that was renewed is served. */
 const LOOK_EVERY_MS = 1_000;
@@ -42,9 +43,9 @@ export async function openHttps(
     const found = await httpsFilesStamp(files);
     if (found === stamp) return;
     stamp = found;
-    const { cert, key, clientCa, ...read } = await readHttpsCertificate(files, clock.now());
-    server.setSecureContext({ cert, key, ca: clientCa, minVersion: 'TLSv1.2' });
-    notAfterMs = read.notAfterMs;
+    const renewed = await readHttpsCertificate(files, clock.now());
+    server.setSecureContext(secureContextOptions(renewed));
+    notAfterMs = renewed.notAfterMs;
     logger.info('https_certificate_renewed', { expires: new Date(notAfterMs).toISOString() });
   };
   return {

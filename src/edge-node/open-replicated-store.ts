@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkNodeCertificate } from '../certificates/check.ts';
+import { checkNodeCertificate } from '../certificates/node-certificate.ts';
 import { openSigning } from '../certificates/record-signing.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { environmentWith } from '../config/process-environment.ts';

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { TLSSocket, type TlsOptions, Server as TlsServer } from 'node:tls';
+import { type SecureContextOptions, TLSSocket, type TlsOptions, Server as TlsServer } from 'node:tls';
 
 /** What a server speaks TLS with, as PEM. */
 export interface TlsParts {
@@ -13,14 +13,17 @@ export interface TlsParts {
 /** A bad link takes seconds for a handshake; a port scanner must not hold a connection longer. */
 const HANDSHAKE_MS_MAX = 10_000;
 
-export function tlsServerOptions({ cert, key, clientCa }: TlsParts): TlsOptions {
+export function tlsServerOptions(parts: TlsParts): TlsOptions {
   return {
-    cert,
-    key,
-    minVersion: 'TLSv1.2',
+    ...secureContextOptions(parts),
     handshakeTimeout: HANDSHAKE_MS_MAX,
-    ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+    ...(parts.clientCa !== undefined && { requestCert: true, rejectUnauthorized: true }),
   };
+}
+
+/** What a server that is open can take up anew. */
+export function secureContextOptions({ cert, key, clientCa }: TlsParts): SecureContextOptions {
+  return { cert, key, ca: clientCa, minVersion: 'TLSv1.2' };
 }
 
 export function isTlsServer(server: object): boolean {

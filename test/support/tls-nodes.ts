@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkNodeCertificate } from '../../src/certificates/check.ts';
+import { checkNodeCertificate } from '../../src/certificates/node-certificate.ts';
 import { openSigning } from '../../src/certificates/record-signing.ts';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
 import { LimitedMembers } from '../../src/context-store/nats/server/limited-members.ts';

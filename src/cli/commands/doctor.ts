@@ -49,8 +49,7 @@ export function define(command: Command): void {
 async function doctor(options: Readonly<Record<string, unknown>>): Promise<void> {
   const config = loadConfig({ flags: settingFlags(options), file: options.config as string | undefined });
   const { url: urls = [], ca } = options as { readonly url?: readonly string[]; readonly ca?: string };
-  const asking = ca === undefined ? fetch : (url: string, init: RequestInit = {}) => trustingFetch(ca)(url, init);
-  const checks = await examine(config, { urls, fetch: asking }, Date.now());
+  const checks = await examine(config, { urls, fetch: ca === undefined ? fetch : trustingFetch(ca) }, Date.now());
   process.stdout.write(options.json ? `${JSON.stringify({ checks })}\n` : readable(checks));
   if (checks.some(({ outcome }) => outcome === 'missing')) process.exitCode = EXIT_FAILURE;
 }

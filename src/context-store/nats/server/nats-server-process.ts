@@ -12,7 +12,7 @@ import { findNatsServer } from './nats-server-program.ts';
 import { LaunchFailed, launchServer, type ServerLaunch } from './server-launch.ts';
 import { isStoreTrouble, refusedConfig, startError } from './server-start-error.ts';
 import { serverWarnings } from './server-warnings.ts';
-import { writeWhole } from './whole-file.ts';
+import { writeWhole } from '../../whole-file.ts';
 
 export interface SupervisedServerOptions {
   /** Path, or name on PATH. */

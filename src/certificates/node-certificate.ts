@@ -1,10 +1,10 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { NodeCertificateFiles } from '../config/certificate-files.ts';
 import { nodesNamedIn, userName } from '../context-store/nats/names.ts';
-import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, KeygroupId, NodeId } from '../domain/identifiers.ts';
+import { readCertificates, readKey } from './pem-files.ts';
+import { unusable } from './unusable.ts';
 
 export interface CertifiedNode {
   readonly nodeId: NodeId;
@@ -20,9 +20,9 @@ export interface UsableCertificate {
 }
 
 /**
- * Whether a node can use these certificates as what it is; resolves with when they expire and what they let it read. Throws `certificate_unusable` when a file cannot be read, when
- * they do not belong together, are not valid at `nowMs`, or name another node, cluster or host: a server would say no more than
- * that the connection was refused.
+ * Whether a node can use these certificates as what it is; resolves with when they expire and what they let it read. Throws
+ * `certificate_unusable` when a file cannot be read, when they do not belong together, are not valid at `nowMs`, or name another
+ * node, cluster or host: a server would say no more than that the connection was refused.
  */
 export async function checkNodeCertificate(
   { certFile, keyFile, caFile }: NodeCertificateFiles,
@@ -55,37 +55,4 @@ export async function checkNodeCertificate(
     );
   }
   return { notAfterMs: toMs, reads: named.reads };
-}
-
-/** Those in a file, the first of which is whose file it is. Throws `certificate_unusable`. */
-export async function readCertificates(path: string): Promise<X509Certificate[]> {
-  const blocks = (await read(path)).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw unusable(`${path} holds no certificate`);
-  return blocks.map((block) => parse(path, () => new X509Certificate(block)));
-}
-
-/** Throws `certificate_unusable`. */
-export async function readKey(path: string): Promise<KeyObject> {
-  const text = await read(path);
-  return parse(path, () => createPrivateKey(text));
-}
-
-function parse<T>(path: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw unusable(`${path} cannot be used: ${(cause as Error).message}`, cause);
-  }
-}
-
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw unusable(`${path} cannot be read: ${(cause as Error).message}; make it with "discedge certs node"`, cause);
-  }
-}
-
-function unusable(message: string, cause?: unknown): DiscedgeError {
-  return new DiscedgeError('certificate_unusable', message, { cause });
 }
