@@ -1,6 +1,7 @@
 import type { SharedContexts } from '../context-store/context-store.ts';
 import type { ClockDoubt, KeptTime, NodeTime, PeerClock } from '../domain/node-time.ts';
 import type { Environment } from '../environment/environment.ts';
+import { repeat } from '../waiting/repeat.ts';
 
 /** Peers are weighed that often; what they say comes with greetings. */
 const LOOK_EVERY_MS = 1_000;
@@ -20,7 +21,6 @@ export function keepTime(
   { clock, logger, metrics }: Pick<Environment, 'clock' | 'logger' | 'metrics'>,
 ): () => Promise<void> {
   let told: ClockDoubt | undefined = 'starting';
-  let cancel = () => {};
   let keptAtMs = clock.monotonic();
   let keeping = Promise.resolve();
 
@@ -32,7 +32,6 @@ export function keepTime(
     told = doubt;
     // A node that is killed soon after its first start is not to start in 1970 with no time at all.
     if ((hasTurned && doubt === undefined) || clock.monotonic() - keptAtMs >= KEEP_EVERY_MS) keepNow();
-    cancel = clock.after(LOOK_EVERY_MS, look);
   };
   const tell = (doubt: ClockDoubt | undefined) => {
     const fields = { wallAheadMs: time.wallAheadMs, peersAheadMs: peersAhead(time, sharing) };
@@ -50,8 +49,9 @@ export function keepTime(
     () => (time.doubt === undefined ? 1 : 0),
   );
   look();
+  const end = repeat({ clock, everyMs: LOOK_EVERY_MS }, look);
   return async () => {
-    cancel();
+    await end();
     keepNow();
     await keeping;
   };

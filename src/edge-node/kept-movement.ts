@@ -4,6 +4,7 @@ import { type LearnedMovement, parseLearnedMovement } from '../context-manager/w
 import { writeWhole } from '../context-store/whole-file.ts';
 import type { KeygroupId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
+import { repeat } from '../waiting/repeat.ts';
 
 const PRIVATE = 0o600;
 /** A node that is killed loses what it learned since. */
@@ -43,7 +44,6 @@ export function keepMovement(
   { before, learned }: { readonly before: MovementByKeygroup; readonly learned: () => MovementByKeygroup },
   { clock, logger }: Pick<Environment, 'clock' | 'logger'>,
 ): () => Promise<void> {
-  let cancel = () => {};
   let written = '{}';
   let keeping = Promise.resolve();
   const keep = () => {
@@ -55,15 +55,9 @@ export function keepMovement(
       .then(() => writeWhole(fileIn(folder), text, PRIVATE))
       .catch((error) => logger.warn('movement_not_kept', {}, error));
   };
-  const again = () => {
-    cancel = clock.after(KEEP_EVERY_MS, () => {
-      keep();
-      again();
-    });
-  };
-  again();
+  const end = repeat({ clock, everyMs: KEEP_EVERY_MS }, keep);
   return async () => {
-    cancel();
+    await end();
     keep();
     await keeping;
   };

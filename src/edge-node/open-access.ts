@@ -7,6 +7,7 @@ import type { EdgeNodeConfig } from '../config/config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
 import type { Environment } from '../environment/environment.ts';
+import { repeat } from '../waiting/repeat.ts';
 
 /** How soon a key that was added or revoked counts. */
 const RELOAD_EVERY_MS = 1_000;
@@ -48,24 +49,17 @@ export async function openAccess(
     access.auditLog === undefined ? undefined : await AuditFile.open({ path: access.auditLog }, environment);
   audit?.note('node.start', { node: nodeId, keys: keys.all().length });
   const listeners: Array<() => void> = audit === undefined ? [] : [notedKeys(keys, audit)];
-  let isClosed = false;
-  let cancel = () => {};
-  const again = () => {
-    if (isClosed) return;
-    cancel = clock.after(RELOAD_EVERY_MS, () => {
+  const endReloading = repeat({ clock, everyMs: RELOAD_EVERY_MS }, async () => {
+    try {
+      await reload();
+      for (const listener of listeners) listener();
+    } catch (error) {
       // Keys as last read go on counting: a disk that fails must not lock everyone out, nor let anyone in.
-      reload()
-        .then(() => {
-          for (const listener of listeners) listener();
-        })
-        .catch((error: unknown) => logger.error('api_keys_unreadable', {}, error))
-        .finally(again);
-    });
-  };
-  again();
+      logger.error('api_keys_unreadable', {}, error);
+    }
+  });
   const close = async () => {
-    isClosed = true;
-    cancel();
+    await endReloading();
     await audit?.flush();
   };
   return { access: asked, keys, audit, onReload: (listener) => listeners.push(listener), close };

@@ -3,6 +3,7 @@ import { type HttpsCertificate, httpsFilesStamp, readHttpsCertificate } from '..
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { Environment } from '../environment/environment.ts';
 import { secureContextOptions } from '../http/tls-server.ts';
+import { repeat } from '../waiting/repeat.ts';
 
 /** How soon a certificate that was renewed is served. */
 const LOOK_EVERY_MS = 1_000;
@@ -13,7 +14,7 @@ export interface OpenedHttps {
   readonly certificate: HttpsCertificate;
   /** Has `server` take up what changes; connections that are open go on with what they began with. */
   follow(server: Server): void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /**
@@ -29,8 +30,7 @@ export async function openHttps(
   let stamp = await httpsFilesStamp(files);
   const certificate = await readHttpsCertificate(files, clock.now());
   let { notAfterMs } = certificate;
-  let isClosed = false;
-  let cancel = () => {};
+  let end = async () => {};
   metrics.gauge(
     {
       name: 'discedge_https_certificate_expires_timestamp_seconds',
@@ -51,19 +51,10 @@ export async function openHttps(
   return {
     certificate,
     follow(server) {
-      const again = () => {
-        if (isClosed) return;
-        cancel = clock.after(LOOK_EVERY_MS, () => {
-          takeUp(server)
-            .catch((error: unknown) => logger.warn('https_certificate_unusable', {}, error))
-            .finally(again);
-        });
-      };
-      again();
+      end = repeat({ clock, everyMs: LOOK_EVERY_MS }, () =>
+        takeUp(server).catch((error: unknown) => logger.warn('https_certificate_unusable', {}, error)),
+      );
     },
-    close() {
-      isClosed = true;
-      cancel();
-    },
+    close: () => end(),
   };
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Layer, layerOf, type StampOf } from '../context-manager/layers/layer.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
+import { repeat } from '../waiting/repeat.ts';
 
 /** How soon a change of the files counts. */
 const RELOAD_EVERY_MS = 500;
@@ -73,31 +74,18 @@ export function watchRegionalData(
   data: RegionalData,
   accept: (layer: Layer) => Promise<void>,
   { clock, logger }: Pick<Environment, 'clock' | 'logger'>,
-): () => void {
-  let isClosed = false;
-  let cancel = () => {};
+): () => Promise<void> {
   let told: string | undefined;
-  const again = () => {
-    if (isClosed) return;
-    cancel = clock.after(RELOAD_EVERY_MS, () => {
-      data
-        .reload(accept)
-        .then((isNew) => {
-          if (isNew) logger.info('regional_data_reloaded');
-          told = undefined;
-        })
-        .catch((error: Error) => {
-          if (told !== error.message) logger.error('regional_data_refused', {}, error);
-          told = error.message;
-        })
-        .finally(again);
-    });
-  };
-  again();
-  return () => {
-    isClosed = true;
-    cancel();
-  };
+  return repeat({ clock, everyMs: RELOAD_EVERY_MS }, async () => {
+    try {
+      if (await data.reload(accept)) logger.info('regional_data_reloaded');
+      told = undefined;
+    } catch (error) {
+      const { message } = error as Error;
+      if (told !== message) logger.error('regional_data_refused', {}, error);
+      told = message;
+    }
+  });
 }
 
 function isText(name: string): boolean {

@@ -124,7 +124,7 @@ it('keeps what it has where new files are broken or do not belong together, and 
     expect(await served(address)).not.toBe(first);
     expect(await environment.metric('discedge_https_certificate_expires_timestamp_seconds')).toBeGreaterThan(1.7e9);
   } finally {
-    https?.close();
+    await https?.close();
     server.close();
   }
 });

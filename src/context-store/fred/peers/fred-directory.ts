@@ -1,7 +1,7 @@
 import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
-import { pause } from '../../../waiting/pause.ts';
+import { repeatUntil } from '../../../waiting/repeat.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { Admission } from '../../replication/peers/admission.ts';
 import { type KnownMember, KnownMembers } from '../../replication/peers/known-members.ts';
@@ -88,10 +88,11 @@ export class FredDirectory {
 
   start(): void {
     const { signal } = this.#end;
+    const { clock } = this.#environment;
     this.#running = Promise.all([
-      this.#keepScanning(signal),
+      repeatUntil(signal, { clock, everyMs: this.#options.scanEveryMs }, () => this.#scan()),
       this.#members.keepTelling(signal),
-      this.#keepAging(signal),
+      repeatUntil(signal, { clock, everyMs: AGE_EVERY_MS }, () => this.#age()),
     ]);
   }
 
@@ -218,27 +219,19 @@ export class FredDirectory {
     );
   }
 
-  async #keepScanning(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await pause(this.#environment.clock, this.#options.scanEveryMs, signal);
-      if (signal.aborted) return;
-      await this.#members.look();
-      for (const peer of this.peers.values()) peer.scan();
-    }
+  async #scan(): Promise<void> {
+    await this.#members.look();
+    for (const peer of this.peers.values()) peer.scan();
   }
 
-  async #keepAging(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await pause(this.#environment.clock, AGE_EVERY_MS, signal);
-      if (signal.aborted) return;
-      for (const nodeId of this.#known.age(AGE_EVERY_MS, (away) => this.peers.isAway(away))) this.#forget(nodeId);
-      this.#remember();
-      await forgetEndedLogs(this.#options.replica, (log) => this.peers.isCurrent(log, this.#options.replica)).catch(
-        (error) => {
-          this.#environment.logger.warn('logs_not_forgotten', {}, error);
-        },
-      );
-    }
+  async #age(): Promise<void> {
+    for (const nodeId of this.#known.age(AGE_EVERY_MS, (away) => this.peers.isAway(away))) this.#forget(nodeId);
+    this.#remember();
+    await forgetEndedLogs(this.#options.replica, (log) => this.peers.isCurrent(log, this.#options.replica)).catch(
+      (error) => {
+        this.#environment.logger.warn('logs_not_forgotten', {}, error);
+      },
+    );
   }
 
   /** Whether one more node can be known; a departed one is forgotten for that. */

@@ -1,6 +1,7 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
+import { repeatUntil } from '../../../waiting/repeat.ts';
 import { failureText } from '../../replication/failure-text.ts';
 import { type FredPlace, NODES_MAX } from '../../replication/peers/peer-protocol.ts';
 import { endOfMany } from '../end-of-many.ts';
@@ -95,14 +96,12 @@ export class MemberItems {
   }
 
   /** Until `signal` aborts; never rejects. */
-  async keepTelling(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await pause(this.#environment.clock, TELL_EVERY_MS, signal);
-      if (signal.aborted || this.#fredNode === undefined) continue;
-      await this.#tell().catch((error) =>
-        this.#environment.logger.debug('member_not_told', { why: failureText(error) }),
-      );
-    }
+  keepTelling(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#environment;
+    return repeatUntil(signal, { clock, everyMs: TELL_EVERY_MS }, async () => {
+      if (this.#fredNode === undefined) return;
+      await this.#tell().catch((error) => logger.debug('member_not_told', { why: failureText(error) }));
+    });
   }
 
   async #scan(): Promise<void> {

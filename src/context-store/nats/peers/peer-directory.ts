@@ -1,6 +1,7 @@
 import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
+import { repeat } from '../../../waiting/repeat.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { Admission } from '../../replication/peers/admission.ts';
 import { type KnownMember, KnownMembers } from '../../replication/peers/known-members.ts';
@@ -54,7 +55,7 @@ export class PeerDirectory {
   readonly peers = new PeerTable<PeerLink>();
   readonly #members: KnownMembers;
   readonly #admission: Admission;
-  #cancelAging = () => {};
+  #endAging = async () => {};
   #areLogsLeftOut = false;
   readonly #catchingUp = new OneAtATime();
   /** Nodes that were heard of, whose keys are asked for. */
@@ -91,13 +92,13 @@ export class PeerDirectory {
 
   start(): void {
     for (const link of this.peers.values()) link.start();
-    this.#age();
+    const { clock } = this.#environment;
+    this.#endAging = repeat({ clock, everyMs: AGE_EVERY_MS }, () => this.#age());
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#cancelAging();
-    await Promise.all([...this.peers.values()].map((link) => link.close()));
+    await Promise.all([this.#endAging(), ...[...this.peers.values()].map((link) => link.close())]);
   }
 
   get refusedNodes(): Record<string, NodeRefusal> {
@@ -242,18 +243,15 @@ export class PeerDirectory {
     void link?.close();
   }
 
-  #age(): void {
-    this.#cancelAging = this.#environment.clock.after(AGE_EVERY_MS, () => {
-      const gone = this.#members.age(AGE_EVERY_MS, (nodeId) => this.peers.isAway(nodeId));
-      for (const nodeId of gone) if (this.#mayForget(nodeId)) this.#forget(nodeId);
-      this.#remember();
-      forgetEndedLogs(this.#options.replica, (log) => this.peers.isCurrent(log, this.#options.replica)).catch(
-        (error) => {
-          this.#environment.logger.warn('logs_not_forgotten', {}, error);
-        },
-      );
-      this.#age();
-    });
+  async #age(): Promise<void> {
+    const gone = this.#members.age(AGE_EVERY_MS, (nodeId) => this.peers.isAway(nodeId));
+    for (const nodeId of gone) if (this.#mayForget(nodeId)) this.#forget(nodeId);
+    this.#remember();
+    await forgetEndedLogs(this.#options.replica, (log) => this.peers.isCurrent(log, this.#options.replica)).catch(
+      (error) => {
+        this.#environment.logger.warn('logs_not_forgotten', {}, error);
+      },
+    );
   }
 
   #isExcluded(nodeId: NodeId): boolean {
