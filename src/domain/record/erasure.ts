@@ -1,6 +1,6 @@
 import { DOCUMENTS_KEYGROUP, ownerOf } from '../documents.ts';
 import { isId, type SessionId, type SessionKey, type UserId } from '../identifiers.ts';
-import type { Extensions } from './extensions.ts';
+import { type Extensions, withoutExtension } from './extensions.ts';
 import type { SessionRecord } from './turn-record.ts';
 
 /**
@@ -46,7 +46,7 @@ export function knowsErasure(stamp: number): Extensions {
 
 /** The same extensions but for what their writer knew of erasures. */
 export function withoutErasure(extensions: Extensions): Extensions {
-  return new Map([...extensions].filter(([name]) => name !== ERASED_BEFORE));
+  return withoutExtension(extensions, ERASED_BEFORE);
 }
 
 /** The latest erasure that the record's writer had heard of; 0 for none. */

@@ -49,6 +49,11 @@ export function readExtensions(reader: ByteReader): { readonly extensions?: Exte
   return extensions.size === 0 ? {} : { extensions };
 }
 
+/** The same but for one of them. */
+export function withoutExtension(extensions: Extensions, name: string): Extensions {
+  return new Map([...extensions].filter(([other]) => other !== name));
+}
+
 /** What several carry, the later ones before the earlier; `undefined` for nothing. */
 export function joinedExtensions(...several: readonly (Extensions | undefined)[]): Extensions | undefined {
   const [first, ...rest] = several.filter((one) => one !== undefined && one.size > 0) as Extensions[];

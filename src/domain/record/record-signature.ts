@@ -1,4 +1,4 @@
-import type { Extensions } from './extensions.ts';
+import { withoutExtension } from './extensions.ts';
 import { type SealedRecord, sealRecord } from './record-codec.ts';
 import type { SessionRecord } from './turn-record.ts';
 
@@ -52,7 +52,7 @@ export function signedLike<R extends SessionRecord>(record: R, other: SessionRec
 export function unsigned<R extends SessionRecord>(record: R): R {
   if (record.extensions?.has(SIGNATURE) !== true) return record;
   const { extensions, ...rest } = record;
-  const others: Extensions = new Map([...extensions].filter(([name]) => name !== SIGNATURE));
+  const others = withoutExtension(extensions, SIGNATURE);
   return (others.size === 0 ? rest : { ...rest, extensions: others }) as R;
 }
 

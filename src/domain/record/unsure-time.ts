@@ -1,4 +1,4 @@
-import type { Extensions } from './extensions.ts';
+import { type Extensions, withoutExtension } from './extensions.ts';
 import type { SessionRecord } from './turn-record.ts';
 
 /** On a record whose writer doubted its clock: the times in it say how long it lives, and not when. */
@@ -11,7 +11,7 @@ export function markUnsure(isUnsure: boolean): { readonly extensions?: Extension
 
 /** The same extensions but for that mark. */
 export function withoutUnsureTime(extensions: Extensions): Extensions {
-  return new Map([...extensions].filter(([name]) => name !== UNSURE_TIME));
+  return withoutExtension(extensions, UNSURE_TIME);
 }
 
 export function isTimeUnsure(record: SessionRecord): boolean {
