@@ -46,7 +46,7 @@ export async function openKeeper(
     const shelf = await StateShelf.open({ ...limits, binding, form, onChange, onWarmLost }, environment);
     const { files, bytes, refused } = shelf.status();
     logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused, isSealed: form !== undefined });
-    const keeper = new StateKeeper({ shelf, form, speeds, clock });
+    const keeper = new StateKeeper({ shelf, speeds, clock });
     // Nobody knows any more which sessions begin so, and whether there are any.
     for (const shared of shelf.affinities.filter(SharedPrefixes.isKey)) keeper.forget(shared);
     return {

@@ -17,13 +17,13 @@ const GONE = '.gone';
 export class StateFolder {
   readonly path: string;
   readonly #binding: string;
-  readonly #form: StateForm;
+  readonly form: StateForm;
   #removals = 0;
 
   private constructor(path: string, binding: string, form: StateForm) {
     this.path = path;
     this.#binding = binding;
-    this.#form = form;
+    this.form = form;
   }
 
   /** `binding`: what files are sealed with and read for; see state-binding.ts. */
@@ -39,7 +39,7 @@ export class StateFolder {
     for (const name of await readdir(this.path)) {
       const path = join(this.path, name);
       const isState = name.endsWith(KEPT);
-      const seal = isState ? readSealOrNone(this.#form, path) : undefined;
+      const seal = isState ? readSealOrNone(this.form, path) : undefined;
       const fits =
         seal?.binding === this.#binding && seal.ids.length <= tokensMax && path === this.#pathOf(seal.affinity);
       if (fits) found.push(seal);
@@ -59,7 +59,7 @@ export class StateFolder {
     const path = this.#pathOf(state.affinity);
     try {
       const written = await write(path + PART);
-      const fileBytes = this.#form.seal(path + PART, { binding: this.#binding, ...state, ...written });
+      const fileBytes = this.form.seal(path + PART, { binding: this.#binding, ...state, ...written });
       renameSync(path + PART, path);
       return { ...written, fileBytes };
     } catch (error) {
@@ -108,7 +108,7 @@ export class StateFolder {
   }
 
   #verify(path: string, { affinity, ids, fileBytes, checksum }: Omit<SealedState, 'binding'>): void {
-    const seal = this.#form.readSeal(path);
+    const seal = this.form.readSeal(path);
     const isSame =
       seal?.binding === this.#binding &&
       seal.affinity === affinity &&

@@ -2,7 +2,6 @@ import { commonPrefixLength, type TokenSequence } from '../../../domain/token-se
 import type { Clock } from '../../../environment/environment.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
-import { IN_THE_CLEAR, type StateForm } from './state-form.ts';
 import type { KeptState, StateShelf } from './state-shelf.ts';
 
 /** A KV sequence whose state goes into files and comes out of them. */
@@ -42,19 +41,15 @@ export interface RestoredState {
 /** Decides by measured speeds which states are written to files and read from them, and has it done. */
 export class StateKeeper {
   readonly #shelf: StateShelf;
-  readonly #form: StateForm;
   readonly #speeds: MeasuredSpeeds;
   readonly #clock: Clock;
 
-  /** `form`: as the shelf has it. */
   constructor(parts: {
     readonly shelf: StateShelf;
-    readonly form?: StateForm | undefined;
     readonly speeds: MeasuredSpeeds;
     readonly clock: Clock;
   }) {
     this.#shelf = parts.shelf;
-    this.#form = parts.form ?? IN_THE_CLEAR;
     this.#speeds = parts.speeds;
     this.#clock = parts.clock;
   }
@@ -78,7 +73,7 @@ export class StateKeeper {
     const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
     const write = async (path: string) => {
       const startedMs = this.#clock.monotonic();
-      const written = await this.#form.write(path, { expectedBytes, save: (to) => sequence.saveTo(to) });
+      const written = await this.#shelf.form.write(path, { expectedBytes, save: (to) => sequence.saveTo(to) });
       this.#speeds.saved(ids.length, written.stateBytes, this.#clock.monotonic() - startedMs);
       return written;
     };
@@ -126,7 +121,7 @@ export class StateKeeper {
     const { ids } = kept;
     let isRead = false;
     try {
-      await this.#form.read(path, kept, (from) => {
+      await this.#shelf.form.read(path, kept, (from) => {
         isRead = true;
         return sequence.restoreFrom(from);
       });

@@ -46,6 +46,8 @@ type UnwrittenState = Omit<KeptState, 'tokens' | 'fileBytes' | 'isProven' | keyo
 
 /** Sealed state files in one folder, within a budget, the least valuable going first. Nothing here fails a turn. */
 export class StateShelf {
+  /** How each state lies in its file. */
+  readonly form: StateForm;
   readonly #options: StateShelfOptions;
   readonly #environment: Environment;
   readonly #folder: StateFolder;
@@ -58,6 +60,7 @@ export class StateShelf {
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(options: StateShelfOptions, folder: StateFolder, environment: Environment) {
+    this.form = folder.form;
     this.#options = options;
     this.#folder = folder;
     this.#environment = environment;
