@@ -29,11 +29,8 @@ export interface KnownSignersParts {
   readonly logger: Logger;
 }
 
-interface KnownSigner {
-  /** The earliest that it has said. */
-  sinceMs: number;
-  readonly keys: Map<string, SignerStatement & { readonly text: string }>;
-}
+/** What is known of one node's keys, by what they are called in records. */
+type KnownKeys = Map<string, SignerStatement & { readonly text: string }>;
 
 /** The record is signed with a key of which nothing is known here: whoever has the record may have the node's statement. */
 export class SignerUnknown extends Error {
@@ -43,9 +40,8 @@ export class SignerUnknown extends Error {
 /** Whose key is which, as certificates of the cluster's authority say, and whether a record is of the node that it names. */
 export class KnownSigners {
   readonly #parts: KnownSignersParts;
-  readonly #signers = new Map<NodeId, KnownSigner>();
+  readonly #signers = new Map<NodeId, KnownKeys>();
   readonly #disproved = new Set<NodeId>();
-  #remembered = '';
 
   constructor(parts: KnownSignersParts) {
     this.#parts = parts;
@@ -57,16 +53,10 @@ export class KnownSigners {
   learn(nodeId: NodeId, statement: string | undefined): boolean {
     if (statement === undefined) return false;
     if (this.statementsOf(nodeId).includes(statement)) return true;
-    if (!this.#add(nodeId, statement)) {
-      this.#tellOfDisproved(nodeId);
-      return false;
-    }
-    const { replica, logger } = this.#parts;
-    const text = JSON.stringify([...this.#signers.keys()].map((id) => [id, this.statementsOf(id)]));
-    if (text === this.#remembered) return true;
-    this.#remembered = text;
-    replica.note(SIGNERS, text).catch((error) => logger.warn('signers_not_kept', {}, error));
-    return true;
+    const outcome = this.#add(nodeId, statement);
+    if (outcome === 'refused') this.#tellOfDisproved(nodeId);
+    if (outcome === 'added') this.#keep();
+    return outcome !== 'refused';
   }
 
   /** Whether a certificate of the cluster's authority names the node. */
@@ -81,39 +71,47 @@ export class KnownSigners {
 
   /** Whether a node may have a part in these keygroups: in those that any certificate of its lists, where each of them lists some. */
   mayServe(nodeId: NodeId, keygroups: readonly KeygroupId[]): boolean {
-    const certificates = [...(this.#signers.get(nodeId)?.keys.values() ?? [])];
+    const certificates = this.#statementsOf(nodeId);
     if (certificates.length === 0 || certificates.some(({ reads }) => reads === undefined)) return true;
     return keygroups.every((keygroup) => certificates.some(({ reads = [] }) => mayRead(reads, keygroup)));
   }
 
   /** What certificates of the node that list what it may read give it, each by itself. */
   limitsOf(nodeId: NodeId): LimitedNode[] {
-    const certificates = [...(this.#signers.get(nodeId)?.keys.values() ?? [])];
-    return certificates.flatMap(({ reads }) => (reads === undefined ? [] : [{ nodeId, reads }]));
+    return this.#statementsOf(nodeId).flatMap(({ reads }) => (reads === undefined ? [] : [{ nodeId, reads }]));
   }
 
   /** What proves the keys of a node, for others. */
   statementsOf(nodeId: NodeId): string[] {
-    return [...(this.#signers.get(nodeId)?.keys.values() ?? [])].map(({ text }) => text);
+    return this.#statementsOf(nodeId).map(({ text }) => text);
   }
 
   /** Why a record is not of the node that it names; `undefined` when it is. Throws {@link SignerUnknown}. */
   faultOf({ record }: SealedRecord): RecordRefusal | undefined {
-    const signer = this.#signers.get(record.origin);
     const signed = signatureOf(record);
-    if (signed === undefined) return this.#mayBeUnsigned(record, signer) ? undefined : 'unsigned';
-    const statement = signer?.keys.get(signed.keyId);
+    if (signed === undefined) return this.#mayBeUnsigned(record) ? undefined : 'unsigned';
+    const statement = this.#signers.get(record.origin)?.get(signed.keyId);
     if (statement === undefined) throw new SignerUnknown(`nothing is known of a key of ${record.origin}`);
     if (!isSignedWith(statement.key, signed.message, signed.signature)) return 'bad_signature';
     return statement.reads === undefined || mayWrite(statement.reads, record) ? undefined : 'not_listed';
   }
 
   /** Those of builds that do not sign are taken, until their node does: a cluster is upgraded node by node. */
-  #mayBeUnsigned({ writtenAtMs }: SealedRecord['record'], signer: KnownSigner | undefined): boolean {
+  #mayBeUnsigned({ origin, writtenAtMs }: SealedRecord['record']): boolean {
     const { requiresSignatures, recordLifeMs, clock } = this.#parts;
     if (requiresSignatures) return false;
-    if (signer === undefined) return true;
-    return writtenAtMs < signer.sinceMs && clock.now() < signer.sinceMs + recordLifeMs;
+    const sinceMs = Math.min(...this.#statementsOf(origin).map((statement) => statement.sinceMs));
+    return writtenAtMs < sinceMs && clock.now() < sinceMs + recordLifeMs;
+  }
+
+  #statementsOf(nodeId: NodeId) {
+    return [...(this.#signers.get(nodeId)?.values() ?? [])];
+  }
+
+  #keep(): void {
+    const { replica, logger } = this.#parts;
+    const text = JSON.stringify([...this.#signers.keys()].map((nodeId) => [nodeId, this.statementsOf(nodeId)]));
+    replica.note(SIGNERS, text).catch((error) => logger.warn('signers_not_kept', {}, error));
   }
 
   #tellOfDisproved(nodeId: NodeId): void {
@@ -122,20 +120,19 @@ export class KnownSigners {
     this.#parts.logger.warn('signer_not_proved', { peer: nodeId });
   }
 
-  #add(nodeId: NodeId, text: string): boolean {
+  #add(nodeId: NodeId, text: string): 'added' | 'known' | 'refused' {
     const { cluster, authorities } = this.#parts;
     const said = readStatement(text, { nodeId, cluster, authorities });
-    if (said === undefined) return false;
-    const signer = this.#signers.get(nodeId) ?? { sinceMs: said.sinceMs, keys: new Map() };
-    if (!this.#signers.has(nodeId) && this.#signers.size >= SIGNERS_MAX) return false;
-    this.#signers.set(nodeId, signer);
-    signer.sinceMs = Math.min(signer.sinceMs, said.sinceMs);
-    const before = signer.keys.get(said.keyId);
-    if (before !== undefined && before.sinceMs <= said.sinceMs) return true;
-    const [oldest] = signer.keys.keys();
-    if (before === undefined && signer.keys.size >= KEYS_MAX && oldest !== undefined) signer.keys.delete(oldest);
-    signer.keys.set(said.keyId, { ...said, text });
-    return true;
+    if (said === undefined) return 'refused';
+    const keys: KnownKeys = this.#signers.get(nodeId) ?? new Map();
+    if (keys.size === 0 && this.#signers.size >= SIGNERS_MAX) return 'refused';
+    const before = keys.get(said.keyId);
+    if (before !== undefined && before.sinceMs <= said.sinceMs) return 'known';
+    const [oldest] = keys.keys();
+    if (before === undefined && keys.size >= KEYS_MAX && oldest !== undefined) keys.delete(oldest);
+    keys.set(said.keyId, { ...said, text });
+    this.#signers.set(nodeId, keys);
+    return 'added';
   }
 }
 
