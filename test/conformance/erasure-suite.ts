@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
+import { SESSIONS_REMOVED_MAX } from '../../src/context-store/store-limits.ts';
+import { DOCUMENTS_KEYGROUP, KINDS_ABOUT_USERS } from '../../src/domain/documents.ts';
 import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import {
@@ -101,6 +102,15 @@ export function erasureSuite({ store, reopen, ifPersistent }: StoreUnderTest): v
       await append(sealedErasure());
       expect(await eraseAll()).toBe(600);
       expect((await store().status()).sessions).toBe(0);
+    });
+
+    test('has nothing left where a page ends between two documents', async () => {
+      const sessions = Array.from({ length: SESSIONS_REMOVED_MAX - 1 }, (_, i) => sessionKey(`s${i}`));
+      const documents = KINDS_ABOUT_USERS.map((kind) => sessionKey(USER, kind, DOCUMENTS_KEYGROUP));
+      await Promise.all([...sessions, ...documents].map((key) => append(sealedTurn({ key }))));
+      await append(sealedErasure());
+      await eraseAll();
+      for (const key of documents) expect(await store().read(key), key.userId).toBeUndefined();
     });
 
     test('is forgotten once no record of it can come', async () => {

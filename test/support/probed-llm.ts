@@ -2,6 +2,8 @@ import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { TokenId, TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 import type {
+  Embedder,
+  Embeddings,
   GenerationEnd,
   GenerationEvent,
   GenerationRequest,
@@ -105,6 +107,11 @@ export class ProbedLlm implements LlmService {
   async detokenize(ids: TokenSequence, how?: { special: boolean }): Promise<string> {
     this.#ask();
     return this.#inner.detokenize(ids, how);
+  }
+
+  async embed(inputs: readonly (string | TokenSequence)[], signal: AbortSignal): Promise<Embeddings> {
+    this.#ask();
+    return (this.#inner.embed as Embedder['embed'])(inputs, signal);
   }
 
   pieces(ids: TokenSequence): Promise<Uint8Array[]> {

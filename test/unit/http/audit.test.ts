@@ -76,6 +76,19 @@ it('has who did what to whose, and no word that was said', async () => {
   expect(statSync(path).mode & 0o777).toBe(0o600);
 });
 
+it('has nobody for what was refused before it was known who asks', async () => {
+  const path = join(folder.path, 'nobody.jsonl');
+  const issuer = { jwtIssuer: 'https://issuer.example', jwtAudience: 'node', jwtKeys: join(folder.path, 'no-such-keys') };
+  const node = await startTestNode({ keysDir: join(folder.path, 'no-keys'), auditLog: path, ...issuer });
+  const header = Buffer.from('{"alg":"ES256","kid":"one"}').toString('base64url');
+  const erasing = (query: string) =>
+    node.request('DELETE', `/users/ada${query}`, { headers: { authorization: `Bearer ${header}.e30.AAAA` } });
+  expect((await erasing('')).body.error.type).toBe('access_unavailable');
+  expect((await erasing('?max_wait_ms=%FF')).status).toBe(400);
+  await node.close();
+  expect(linesOf(path).map(({ act }) => act)).toEqual(['node.start']);
+});
+
 it('is moved aside when it is long, and says how much a disk that failed has cost', async () => {
   const path = join(folder.path, 'small.jsonl');
   const environment = virtualEnvironment();

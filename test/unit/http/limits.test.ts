@@ -42,7 +42,7 @@ beforeAll(async () => {
   await makeKey('overdrawn', { idsPerMinute: 1 });
   await makeKey('own', { userTurns: 1 });
   await makeKey('shop', { userTurns: 1 }, 'service');
-  for (const name of ['ids', 'ids-openai', 'cancelled']) await makeKey(name, { idsPerMinute: 20 });
+  for (const name of ['ids', 'ids-openai', 'cancelled', 'vectors']) await makeKey(name, { idsPerMinute: 20 });
   await makeKey('free', undefined);
   const scripted = {
     ...ENGINES.scripted,
@@ -243,6 +243,14 @@ describe('ids', () => {
     llm.failNext('at once');
     expect((await turn('cancelled')).status).toBe(503);
     expect((await turn('cancelled')).status).toBe(200);
+  });
+
+  it('of vectors that were never made are given back', async () => {
+    const input = Array.from({ length: 20 }, () => 'x');
+    llm.isGone = true;
+    expect((await ask('POST', '/v1/embeddings', 'vectors', { input })).status).toBe(503);
+    llm.isGone = false;
+    expect((await ask('POST', '/v1/embeddings', 'vectors', { input })).status).toBe(200);
   });
 });
 
