@@ -1,18 +1,15 @@
-// npm run bench:encryption [-- --turns N --rows FILE]
+// npm run bench:encryption [-- --rows FILE]
 //
-// What encryption at rest costs: of one row and of one kept state, sealed and opened, and of a turn over HTTP at a node with the durable store. Two nodes
-// with the scripted LLM Service, one of them encrypted, are asked by turns in one process, so the difference between the two
-// is encryption's; their own figures hold the client, too.
+// What encryption at rest costs: of one row and of one kept state, sealed and opened. What it adds to a turn is in bench:protection.
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { KeyedRowSeal } from '../src/context-store/leveldb/row-seal.ts';
-import { newEncryptionKey, readKeyRing } from '../src/domain/encryption/key-ring.ts';
+import { type KeyRing, newEncryptionKey, readKeyRing } from '../src/domain/encryption/key-ring.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { SealedForm } from '../src/llm-service/embedded/kept-state/sealed-form.ts';
-import { type InProcessNode, startTestNode } from '../tools/test-node.ts';
 import { benchmarkFlags } from './support/arguments.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
@@ -26,35 +23,31 @@ const ROUND_MS = 1_000;
 /** Of a thousand ids of a small model. */
 const STATE_BYTES = 100 * 2 ** 20;
 const STATE_ROUNDS = 5;
-/** Turns at one node before the other has its own. */
-const BLOCK = 20;
-/** Sessions are short, so that their growth counts for little. */
-const TURNS_A_SESSION = 10;
-const VARIANTS = ['plain', 'encrypted'] as const;
 
 const values = benchmarkFlags('encryption', {
-  turns: { type: 'string', default: '2000', help: 'NUMBER of turns at each node', isNumber: true },
   rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
 });
 const info = runInfo('encryption', 0);
 const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'bench' });
-const key = newEncryptionKey(environment.random);
+const ring = newRing();
 
 console.log(`${info.machine}, Node ${info.node}, commit ${info.commit}${info.dirty ? ' with changes' : ''}\n`);
 const ofRows = measureRows();
 console.log(`${table(ofRows, ['bytes', 'added_bytes', 'seal_us', 'open_us'])}\n`);
 const ofStates = await measureStates();
-console.log(`${table(ofStates, ['bytes', 'added_bytes', 'seal_mb_a_second', 'open_mb_a_second'])}\n`);
-const ofTurns = await measureTurns(Number(values.turns));
-console.log(table(ofTurns, ['node', 'turns', 'p50_ms', 'p99_ms', 'cpu_ms', 'turns_a_second']));
+console.log(table(ofStates, ['bytes', 'added_bytes', 'seal_mb_a_second', 'open_mb_a_second']));
 if (values.rows !== undefined) {
-  const rows = [...ofRows, ...ofStates, ...ofTurns].map((row) => `${JSON.stringify({ ...info, ...row })}\n`);
+  const rows = [...ofRows, ...ofStates].map((row) => `${JSON.stringify({ ...info, ...row })}\n`);
   appendFileSync(resolve(values.rows), rows.join(''));
 }
 
+function newRing(): KeyRing {
+  const read = readKeyRing(newEncryptionKey(environment.random));
+  if ('problem' in read) throw new TypeError(read.problem);
+  return read;
+}
+
 function measureRows() {
-  const ring = readKeyRing(key);
-  if ('problem' in ring) throw new TypeError(ring.problem);
   const seal = new KeyedRowSeal(ring, environment.random);
   const rowKey = randomBytes(KEY_BYTES);
   return ROW_BYTES.map((bytes) => {
@@ -72,8 +65,6 @@ function measureRows() {
 
 /** From memory to the disk and back, without what llama.cpp does. */
 async function measureStates() {
-  const ring = readKeyRing(key);
-  if ('problem' in ring) throw new TypeError(ring.problem);
   const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
   const memory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'discedge-bench-'));
   try {
@@ -119,57 +110,4 @@ function microseconds(call: () => void): number {
   };
   round();
   return rounded(round(), 1);
-}
-
-async function measureTurns(turns: number) {
-  const folder = mkdtempSync(join(process.env.DISCEDGE_BENCH_DIR ?? tmpdir(), 'discedge-bench-'));
-  process.env.DISCEDGE_ENCRYPTION_KEY = key;
-  const nodes = new Map<string, InProcessNode>();
-  try {
-    for (const variant of VARIANTS) {
-      const encrypted = variant === 'encrypted' && { encryptionKeyCommand: 'printenv DISCEDGE_ENCRYPTION_KEY' };
-      nodes.set(variant, await startTestNode({ store: 'leveldb', dataDir: join(folder, variant), ...encrypted }));
-    }
-    const taken = new Map(VARIANTS.map((variant) => [variant, { turnMs: [] as number[], cpuMs: 0 }]));
-    // The first tenth of each compiles what is hot.
-    const warmUp = Math.ceil(turns / 10);
-    for (let done = 0; done < turns + warmUp; done += BLOCK) {
-      for (const variant of VARIANTS) {
-        const block = await playBlock(nodes.get(variant) as InProcessNode, done);
-        if (done < warmUp) continue;
-        const sum = taken.get(variant);
-        sum?.turnMs.push(...block.turnMs);
-        if (sum !== undefined) sum.cpuMs += block.cpuMs;
-      }
-    }
-    return [...taken].map(([node, { turnMs, cpuMs }]) => ({
-      row: 'turn',
-      node,
-      turns: turnMs.length,
-      p50_ms: rounded(quantile(turnMs, 0.5)),
-      p99_ms: rounded(quantile(turnMs, 0.99)),
-      cpu_ms: rounded(cpuMs / turnMs.length),
-      turns_a_second: Math.round((1000 * turnMs.length) / turnMs.reduce((sum, ms) => sum + ms, 0)),
-    }));
-  } finally {
-    for (const node of nodes.values()) await node.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function playBlock(node: InProcessNode, from: number) {
-  const turnMs: number[] = [];
-  const cpu = process.cpuUsage();
-  for (let i = from; i < from + BLOCK; i++) {
-    const startedMs = performance.now();
-    await node.turn({
-      session_id: `s${Math.floor(i / TURNS_A_SESSION)}`,
-      user_id: 'u',
-      turn: 1 + (i % TURNS_A_SESSION),
-      prompt: 'What did I say about the lamp?',
-    });
-    turnMs.push(performance.now() - startedMs);
-  }
-  const { user, system } = process.cpuUsage(cpu);
-  return { turnMs, cpuMs: (user + system) / 1000 };
 }
