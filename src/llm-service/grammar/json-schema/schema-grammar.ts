@@ -1,8 +1,9 @@
 import { DiscedgeError } from '../../../domain/errors.ts';
-import { GRAMMAR_BYTES_MAX, grammarProblem } from '../grammar-check.ts';
+import { grammarProblem } from '../grammar-check.ts';
 import { anyKeyBut } from './any-key-but.ts';
+import { GrammarRules, literal, repeated } from './grammar-rules.ts';
 import { integerRange } from './integer-range.ts';
-import { COMMON_RULES, FORMATS } from './json-rules.ts';
+import { FORMATS } from './json-rules.ts';
 import {
   asSchema,
   checkKeywords,
@@ -43,10 +44,8 @@ const NAME_LENGTH_MAX = 60;
 
 class SchemaGrammar {
   readonly #root: Schema;
-  readonly #rules = new Map<string, string>();
+  readonly #rules = new GrammarRules();
   readonly #references = new Map<string, string>();
-  #names = 0;
-  #bytes = 0;
   #places = 0;
 
   constructor(root: Schema) {
@@ -56,8 +55,8 @@ class SchemaGrammar {
   text(): string {
     // Any JSON value is what `{}` allows, and an object what is meant by it.
     const isEmpty = Object.keys(this.#root).length === 0;
-    this.#define('root', isEmpty ? this.#common('object') : this.#schema(this.#root, '#'));
-    return [...this.#rules].map(([name, rule]) => `${name} ::= ${rule}\n`).join('');
+    this.#rules.define('root', isEmpty ? this.#rules.common('object') : this.#schema(this.#root, '#'));
+    return this.#rules.text;
   }
 
   /** What stands for a schema in a rule. */
@@ -75,7 +74,7 @@ class SchemaGrammar {
     if (schema.const !== undefined) return literal(JSON.stringify(schema.const));
     if (schema.enum !== undefined) return this.#enumeration(schema, at);
     const types = typesOf(schema, at);
-    if (types.length === 0) return this.#common('value');
+    if (types.length === 0) return this.#rules.common('value');
     const ways = types.map((type) => this.#ofType(type, schema, at));
     return ways.length === 1 ? (ways[0] as string) : `(${ways.join(' | ')})`;
   }
@@ -87,9 +86,9 @@ class SchemaGrammar {
     if (constrains(beside)) return this.#schema(mergeAll([beside, this.#plain(target, at)], at), at);
     const known = this.#references.get($ref as string);
     if (known !== undefined) return known;
-    const name = this.#newName();
+    const name = this.#rules.newName();
     this.#references.set($ref as string, name);
-    this.#define(name, this.#schema(target, $ref as string));
+    this.#rules.define(name, this.#schema(target, $ref as string));
     return name;
   }
 
@@ -145,7 +144,7 @@ class SchemaGrammar {
         return this.#number(schema, at);
       case 'boolean':
       case 'null':
-        return this.#common(type);
+        return this.#rules.common(type);
       default:
         return type satisfies never;
     }
@@ -164,12 +163,12 @@ class SchemaGrammar {
       ...Object.entries(properties),
       ...unnamed.map((name) => [name, more ?? true] as [string, unknown]),
     ];
-    if (named.length === 0 && (more === undefined || more === true)) return this.#common('object');
+    if (named.length === 0 && (more === undefined || more === true)) return this.#rules.common('object');
 
-    const space = this.#common('space');
+    const space = this.#rules.common('space');
     const pair = ([name, value]: [string, unknown]) => {
       const place = `${at}/properties/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-      return this.#rule(
+      return this.#rules.rule(
         `${literal(JSON.stringify(name))} ${space} ":" ${space} ${this.#schema(asSchema(value, place), place)}`,
       );
     };
@@ -194,8 +193,8 @@ class SchemaGrammar {
     if (names.some((name) => name.length > NAME_LENGTH_MAX)) {
       throw new SchemaProblem(at, `beside a name of more than ${NAME_LENGTH_MAX} characters it cannot allow others`);
     }
-    const key = names.length === 0 ? this.#common('string') : this.#rule(anyKeyBut(names, this.#common('char')));
-    return this.#rule(`${key} ":" ${this.#common('space')} ${this.#schema(asSchema(value, place), place)}`);
+    const key = names.length === 0 ? this.#rules.common('string') : this.#rules.rule(anyKeyBut(names, this.#rules.common('char')));
+    return this.#rules.rule(`${key} ":" ${this.#rules.common('space')} ${this.#schema(asSchema(value, place), place)}`);
   }
 
   /**
@@ -203,16 +202,16 @@ class SchemaGrammar {
    * each, or is nothing. A rule for each pair, not for each choice.
    */
   #optionalPairs(pairs: readonly string[], others: string | undefined): { tail: string; more: string } | undefined {
-    const space = this.#common('space');
-    const rule = (tail: string) => ({ tail, more: this.#rule(`("," ${space} ${tail})?`) });
+    const space = this.#rules.common('space');
+    const rule = (tail: string) => ({ tail, more: this.#rules.rule(`("," ${space} ${tail})?`) });
     let after: { tail: string; more: string } | undefined;
     if (others !== undefined) {
-      const tail = this.#newName();
+      const tail = this.#rules.newName();
       after = rule(tail);
-      this.#define(tail, `${others} ${after.more}`);
+      this.#rules.define(tail, `${others} ${after.more}`);
     }
     for (const pair of [...pairs].reverse()) {
-      const tail = after === undefined ? pair : this.#rule(`${pair} ${after.more} | ${after.tail}`);
+      const tail = after === undefined ? pair : this.#rules.rule(`${pair} ${after.more} | ${after.tail}`);
       after = rule(tail);
     }
     return after;
@@ -225,7 +224,7 @@ class SchemaGrammar {
     const minimum = countOf(schema, 'minItems', at) ?? 0;
     const maximum = countOf(schema, 'maxItems', at) ?? Infinity;
     if (maximum < minimum) throw new SchemaProblem(at, 'maxItems is below minItems');
-    const space = this.#common('space');
+    const space = this.#rules.common('space');
     if (maximum === 0) return `"[" ${space} "]"`;
     const first = tuple.slice(0, maximum).map((item, i) => this.#item(item, `${at}/prefixItems/${i}`));
     const isOpen = others !== false && (first.length === 0 || others !== undefined || minimum > first.length);
@@ -243,7 +242,7 @@ class SchemaGrammar {
   }
 
   #item(item: unknown, at: string): string {
-    return this.#rule(this.#schema(asSchema(item, at), at));
+    return this.#rules.rule(this.#schema(asSchema(item, at), at));
   }
 
   #string(schema: Schema, at: string): string {
@@ -252,8 +251,8 @@ class SchemaGrammar {
     const format = typeof schema.format === 'string' ? FORMATS[schema.format] : undefined;
     if (format !== undefined) return `"\\"" ${format} "\\""`;
     if (maximum < minimum) throw new SchemaProblem(at, 'maxLength is below minLength');
-    if (minimum === 0 && maximum === Infinity) return this.#common('string');
-    return `"\\"" ${repeated(this.#common('char'), minimum, maximum)} "\\""`;
+    if (minimum === 0 && maximum === Infinity) return this.#rules.common('string');
+    return `"\\"" ${repeated(this.#rules.common('char'), minimum, maximum)} "\\""`;
   }
 
   #integer(schema: Schema, at: string): string {
@@ -261,7 +260,7 @@ class SchemaGrammar {
     const most = numberOf(schema, 'maximum', at);
     const above = numberOf(schema, 'exclusiveMinimum', at);
     const below = numberOf(schema, 'exclusiveMaximum', at);
-    if ([least, most, above, below].every((bound) => bound === undefined)) return this.#common('integer');
+    if ([least, most, above, below].every((bound) => bound === undefined)) return this.#rules.common('integer');
     const from = Math.max(Math.ceil(least ?? -Infinity), Math.floor(above ?? -Infinity) + 1);
     const to = Math.min(Math.floor(most ?? Infinity), Math.ceil(below ?? Infinity) - 1);
     const range = integerRange(from, to);
@@ -274,47 +273,8 @@ class SchemaGrammar {
     const bounds = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'].filter(
       (keyword) => numberOf(schema, keyword, at) !== undefined,
     );
-    if (bounds.length === 0) return this.#common('number');
-    if (bounds.length === 1 && schema.minimum === 0) return this.#common('positive');
+    if (bounds.length === 0) return this.#rules.common('number');
+    if (bounds.length === 1 && schema.minimum === 0) return this.#rules.common('positive');
     throw new SchemaProblem(at, 'a grammar can hold a number to minimum 0 and no other bound; an integer to any');
   }
-
-  #common(name: string): string {
-    const common = COMMON_RULES[name];
-    if (common !== undefined && !this.#rules.has(name)) {
-      this.#define(name, common.rule);
-      for (const other of common.uses) this.#common(other);
-    }
-    return name;
-  }
-
-  /** A rule of its own for what is longer than a name. */
-  #rule(text: string): string {
-    if (/^[a-z0-9]+$/.test(text)) return text;
-    const name = this.#newName();
-    this.#define(name, text);
-    return name;
-  }
-
-  #newName(): string {
-    return `r${this.#names++}`;
-  }
-
-  #define(name: string, rule: string): void {
-    this.#bytes += Buffer.byteLength(rule);
-    if (this.#bytes > GRAMMAR_BYTES_MAX) {
-      throw new SchemaProblem('#', `its grammar has more than ${GRAMMAR_BYTES_MAX} bytes`);
-    }
-    this.#rules.set(name, rule);
-  }
-}
-
-function repeated(item: string, minimum: number, maximum: number): string {
-  if (maximum === Infinity) return minimum === 0 ? `${item}*` : `${item}{${minimum},}`;
-  return `${item}{${minimum},${maximum}}`;
-}
-
-/** A JSON text as GBNF spells it; JSON has no raw line breaks. */
-function literal(json: string): string {
-  return `"${json.replace(/[\\"]/g, '\\$&')}"`;
 }
