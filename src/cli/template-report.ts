@@ -1,4 +1,4 @@
-import type { TemplateReport } from '../doctor/template-check.ts';
+import type { TemplateReport } from '../doctor/template-reports.ts';
 import { printable, styled, table } from './terminal.ts';
 
 const TRAITS = ['plain', 'system', 'thinking', 'tools'] as const;

@@ -4,14 +4,14 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
 import type { Check } from './check.ts';
-import { checkTemplates, type TemplateReport } from './template-check.ts';
+import { templateReports, type TemplateReport } from './template-reports.ts';
 
 /** What contexts can count on under the chat templates that are in reach without starting a model; nothing of others. */
 export async function checkChatTemplates({ models }: EdgeNodeConfig, nowMs: number): Promise<Check[]> {
   const files = models.map(templateFile).filter((file) => file !== undefined);
   const checks = await Promise.all(
     files.map(async ({ path, isModel }) => {
-      const [report] = await checkTemplates([path], { vocabularyFile: undefined, nowMs }).catch(nothingWithoutLibrary);
+      const [report] = await templateReports([path], { vocabularyFile: undefined, nowMs }).catch(nothingWithoutLibrary);
       // A model without a template gets one, and what else is wrong with its file is said of the model.
       if (report === undefined || (isModel && report.missing)) return undefined;
       return checkOf(report);

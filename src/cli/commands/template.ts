@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { checkTemplates } from '../../doctor/template-check.ts';
+import { templateReports } from '../../doctor/template-reports.ts';
 import { EXIT_FAILURE } from '../failure.ts';
 import { markdownReport, terminalReport } from '../template-report.ts';
 
@@ -23,7 +23,7 @@ export function define(command: Command): void {
 }
 
 async function check(files: readonly string[], { vocab, json, markdown }: CheckOptions): Promise<void> {
-  const templates = await checkTemplates(files, { vocabularyFile: vocab, nowMs: Date.now() });
+  const templates = await templateReports(files, { vocabularyFile: vocab, nowMs: Date.now() });
   const print = json ? () => `${JSON.stringify({ templates })}\n` : markdown ? markdownReport : terminalReport;
   process.stdout.write(print(templates));
   if (templates.some(({ refused }) => refused !== undefined)) process.exitCode = EXIT_FAILURE;

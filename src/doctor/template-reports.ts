@@ -46,7 +46,7 @@ export interface TemplateIds {
  * Reports on each template of these files: Jinja, `tokenizer_config.json` or GGUF. `vocabularyFile`: a GGUF whose vocabulary
  * stands for the model's; throws `model_unusable` where it has none. A file that cannot be read is reported as refused.
  */
-export async function checkTemplates(
+export async function templateReports(
   files: readonly string[],
   { vocabularyFile, nowMs }: { readonly vocabularyFile: string | undefined; readonly nowMs: number },
 ): Promise<TemplateReport[]> {

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { define } from '../../../src/cli/commands/template.ts';
 import { markdownReport, terminalReport } from '../../../src/cli/template-report.ts';
 import { loadConfig } from '../../../src/config/config.ts';
-import { checkTemplates } from '../../../src/doctor/template-check.ts';
+import { templateReports } from '../../../src/doctor/template-reports.ts';
 import { checkChatTemplates } from '../../../src/doctor/template-checks.ts';
 import { DEMO_MODEL_PATH } from '../../../src/edge-node/demo-model.ts';
 
@@ -31,7 +31,7 @@ function file(name: string, content: string): string {
 
 describe('a check of templates', () => {
   it('says the class of each trait, its reach and why, and what becomes of the system message', async () => {
-    const [qwen, nemo, gemma] = await checkTemplates(['qwen3', 'mistral-nemo', 'gemma-3'].map(family), {
+    const [qwen, nemo, gemma] = await templateReports(['qwen3', 'mistral-nemo', 'gemma-3'].map(family), {
       ...NOW,
       vocabularyFile: undefined,
     });
@@ -47,7 +47,7 @@ describe('a check of templates', () => {
   });
 
   it('counts with a vocabulary what the class promises', async () => {
-    const reports = await checkTemplates(['qwen3', 'lfm2-5', 'mistral-nemo', 'deepseek-r1-distill'].map(family), {
+    const reports = await templateReports(['qwen3', 'lfm2-5', 'mistral-nemo', 'deepseek-r1-distill'].map(family), {
       ...NOW,
       vocabularyFile: DEMO_MODEL_PATH,
     });
@@ -76,7 +76,7 @@ describe('a check of templates', () => {
       file('text.jinja', 'no template'),
       file('good.jinja', CHATML),
     ];
-    const reports = await checkTemplates(files, { ...NOW, vocabularyFile: undefined });
+    const reports = await templateReports(files, { ...NOW, vocabularyFile: undefined });
     expect(reports.map(({ refused }) => refused)).toEqual([
       expect.stringContaining('ENOENT'),
       expect.stringContaining('no chat template'),
@@ -89,14 +89,14 @@ describe('a check of templates', () => {
   it('reports every template of a file under its name', async () => {
     const both = ['default', 'tool_use'].map((name) => ({ name, template: CHATML }));
     const path = file('chat_template.json', JSON.stringify({ chat_template: both }));
-    const reports = await checkTemplates([path], { ...NOW, vocabularyFile: undefined });
+    const reports = await templateReports([path], { ...NOW, vocabularyFile: undefined });
     expect(reports.map(({ name }) => name)).toEqual(['default', 'tool_use']);
     expect(terminalReport(reports)).toContain('chat_template.json (tool_use)');
   });
 
   it('prints for a document what has no path in it and keeps its columns', async () => {
     const files = [file('tokenizer_config.json', JSON.stringify({ chat_template: CHATML })), family('gpt-oss')];
-    const table = markdownReport(await checkTemplates(files, { ...NOW, vocabularyFile: undefined }));
+    const table = markdownReport(await templateReports(files, { ...NOW, vocabularyFile: undefined }));
     expect(table).not.toContain(folder);
     expect(table).toContain('| gpt-oss | follow 1 |');
     const columns = table
@@ -107,7 +107,7 @@ describe('a check of templates', () => {
   });
 
   it('refuses a vocabulary that is none', async () => {
-    const checking = checkTemplates([family('qwen3')], { ...NOW, vocabularyFile: file('v.gguf', 'not a model') });
+    const checking = templateReports([family('qwen3')], { ...NOW, vocabularyFile: file('v.gguf', 'not a model') });
     await expect(checking).rejects.toThrow('is not a GGUF file');
   });
 });
