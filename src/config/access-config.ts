@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { Limits } from '../domain/limits.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
-import { readLimits } from './settings/limit-settings.ts';
 import type { Complain } from './given-settings.ts';
+import { readLimits } from './settings/limit-settings.ts';
 import type { Settings } from './settings/settings.ts';
 
 /** Who may use the node, read and checked. */

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
 import type { Check } from './check.ts';
-import { templateReports, type TemplateReport } from './template-reports.ts';
+import { type TemplateReport, templateReports } from './template-reports.ts';
 
 /** What contexts can count on under the chat templates that are in reach without starting a model; nothing of others. */
 export async function checkChatTemplates({ models }: EdgeNodeConfig, nowMs: number): Promise<Check[]> {

@@ -1,6 +1,6 @@
 import { AT_MOST } from '../../src/config/config.ts';
-import { CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/config/given-settings.ts';
 import { CONSISTENCY_RULES } from '../../src/config/consistency-rules.ts';
+import { CONFIG_FILE_ENVIRONMENT_NAME } from '../../src/config/given-settings.ts';
 import { IN_ENTRIES_ONLY, MODELS_MAX, ONE_MODELS } from '../../src/config/model-config.ts';
 import { ENTRY_SETTINGS, MODELS_KEY } from '../../src/config/model-entries.ts';
 import { SETTING_GROUPS } from '../../src/config/settings/setting-schema.ts';

@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { define } from '../../../src/cli/commands/template.ts';
 import { markdownReport, terminalReport } from '../../../src/cli/template-report.ts';
 import { loadConfig } from '../../../src/config/config.ts';
-import { templateReports } from '../../../src/doctor/template-reports.ts';
 import { checkChatTemplates } from '../../../src/doctor/template-checks.ts';
+import { templateReports } from '../../../src/doctor/template-reports.ts';
 import { DEMO_MODEL_PATH } from '../../../src/edge-node/demo-model.ts';
 
 const family = (name: string) => fileURLToPath(new URL(`../../support/chat-templates/${name}.jinja`, import.meta.url));

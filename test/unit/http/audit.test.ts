@@ -78,7 +78,11 @@ it('has who did what to whose, and no word that was said', async () => {
 
 it('has nobody for what was refused before it was known who asks', async () => {
   const path = join(folder.path, 'nobody.jsonl');
-  const issuer = { jwtIssuer: 'https://issuer.example', jwtAudience: 'node', jwtKeys: join(folder.path, 'no-such-keys') };
+  const issuer = {
+    jwtIssuer: 'https://issuer.example',
+    jwtAudience: 'node',
+    jwtKeys: join(folder.path, 'no-such-keys'),
+  };
   const node = await startTestNode({ keysDir: join(folder.path, 'no-keys'), auditLog: path, ...issuer });
   const header = Buffer.from('{"alg":"ES256","kid":"one"}').toString('base64url');
   const erasing = (query: string) =>

@@ -7,12 +7,12 @@ import { BackOff } from '../../../waiting/back-off.ts';
 import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import { Pause } from '../../../waiting/pause.ts';
 import { makeFolder } from '../../make-folder.ts';
+import { writeWhole } from '../../whole-file.ts';
 import { endLeftOverServers } from './left-over-servers.ts';
 import { findNatsServer } from './nats-server-program.ts';
 import { LaunchFailed, launchServer, type ServerLaunch } from './server-launch.ts';
 import { isStoreTrouble, refusedConfig, startError } from './server-start-error.ts';
 import { serverWarnings } from './server-warnings.ts';
-import { writeWhole } from '../../whole-file.ts';
 
 export interface SupervisedServerOptions {
   /** Path, or name on PATH. */

@@ -193,7 +193,10 @@ class SchemaGrammar {
     if (names.some((name) => name.length > NAME_LENGTH_MAX)) {
       throw new SchemaProblem(at, `beside a name of more than ${NAME_LENGTH_MAX} characters it cannot allow others`);
     }
-    const key = names.length === 0 ? this.#rules.common('string') : this.#rules.rule(anyKeyBut(names, this.#rules.common('char')));
+    const key =
+      names.length === 0
+        ? this.#rules.common('string')
+        : this.#rules.rule(anyKeyBut(names, this.#rules.common('char')));
     return this.#rules.rule(`${key} ":" ${this.#rules.common('space')} ${this.#schema(asSchema(value, place), place)}`);
   }
 
