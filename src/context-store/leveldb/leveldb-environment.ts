@@ -1,15 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import {
-  type Incarnation,
-  type NodeId,
-  type SessionKey,
-  type SessionKeyText,
-  sessionKeyText,
-} from '../../domain/identifiers.ts';
+import type { Incarnation, NodeId, SessionKey } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { ErasureMarks } from '../erasure-marks.ts';
 import type { SessionRow } from '../session-row.ts';
-import { USE_NOTED_EVERY_MS } from '../store-limits.ts';
 import { StoreListeners } from '../store-listeners.ts';
 import type { UserBytes } from '../user-bytes.ts';
 import { type DataFolder, reasonOf } from './data-folder.ts';
@@ -23,10 +16,9 @@ import { Resealing, type ToReseal } from './resealing.ts';
 import type { RowSeal } from './row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
+import { WaitingUses } from './waiting-uses.ts';
 import { openTables, type Tables, userBytesIn } from './tables.ts';
 
-/** Uses of sessions not yet written. They go along with the next commit; this many get a commit of their own. */
-const USES_WAITING_MAX = 1_000;
 /** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */
 const LOGGED = 'logged';
 /** After a failed write, how soon one looks again whether the disk works, if nobody writes. */
@@ -59,7 +51,7 @@ export class LevelEnvironment {
   readonly #parts: LevelEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
-  readonly #usesWaiting = new Map<SessionKeyText, { readonly key: SessionKey; readonly usedAtMs: number }>();
+  readonly #uses = new WaitingUses();
   /** `undefined` while the database is opened again after a failed write, and where that failed too. */
   #tables: Tables | undefined;
   #written: WrittenTotals;
@@ -159,14 +151,9 @@ export class LevelEnvironment {
     }
   }
 
-  /** Written with some later commit: a lost one only makes a session look older than it is. */
+  /** Written with some later commit. */
   noteUse(key: SessionKey, row: SessionRow): void {
-    const usedAtMs = this.#environment.clock.now();
-    const keyText = sessionKeyText(key);
-    const notedAtMs = this.#usesWaiting.get(keyText)?.usedAtMs ?? row.lastUsedAtMs;
-    if (usedAtMs - notedAtMs < USE_NOTED_EVERY_MS) return;
-    this.#usesWaiting.set(keyText, { key, usedAtMs });
-    if (this.#usesWaiting.size === USES_WAITING_MAX) this.#writeNothing();
+    if (this.#uses.note(key, row, this.#environment.clock.now())) this.#writeNothing();
   }
 
   /** Waits for writes under way. Idempotent. */
@@ -178,7 +165,7 @@ export class LevelEnvironment {
   async #close(): Promise<void> {
     this.#cancelMending();
     await this.resealing?.end();
-    if (this.#usesWaiting.size > 0) await this.#writeAlsoWhenClosing(NO_WORK).catch(() => {});
+    if (!this.#uses.isEmpty) await this.#writeAlsoWhenClosing(NO_WORK).catch(() => {});
     await this.#commits.idle();
     this.#cancelMending();
     // A write that never ends holds a lock that closing waits for.
@@ -207,12 +194,7 @@ export class LevelEnvironment {
     const deleted = this.#remembersDeleted ? new DeletedRecords(tables) : undefined;
     const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }, deleted) : undefined;
     const changes = new SessionChanges(tables, this.erasures, log);
-    const uses = [...this.#usesWaiting.values()];
-    this.#usesWaiting.clear();
-    for (const { key, usedAtMs } of uses) {
-      await changes.load(key);
-      changes.markUsed(key, usedAtMs);
-    }
+    await this.#uses.moveTo(changes);
     return changes;
   }
 

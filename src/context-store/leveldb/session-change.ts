@@ -1,7 +1,9 @@
 import type { ContextId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { SessionRow } from '../session-row.ts';
-import type { RecordKey } from './tables.ts';
+import { putConversations, removeConversations } from './conversation-table.ts';
+import { encodeRow } from './row-codec.ts';
+import { NOTHING, type RecordKey, recordKey, type Tables, tableKey } from './tables.ts';
 
 /** A session before and after a group of work. */
 export interface SessionChange {
@@ -18,6 +20,34 @@ export interface SessionChange {
 
 export function changed({ before, after }: SessionChange): boolean {
   return before !== after;
+}
+
+/** Puts and removes what follows from it, in every table; to be called while the tables are written. */
+export function writeSession(tables: Tables, { key, before, after, added, removed }: SessionChange): void {
+  const { records, sessions, byExpiry, byUse } = tables;
+  const inTable = tableKey(key);
+  for (const record of removed ?? []) {
+    records.remove(record);
+    removeConversations(tables, record);
+  }
+  for (const sealed of added.values()) {
+    const inRecords = recordKey(sealed);
+    records.put(inRecords, sealed.bytes);
+    putConversations(tables, sealed, inRecords);
+  }
+  if (after === undefined) sessions.remove(inTable);
+  else sessions.put(inTable, encodeRow(after));
+
+  if (before?.expiresAtMs !== after?.expiresAtMs) {
+    if (before !== undefined) byExpiry.remove([before.expiresAtMs, ...inTable]);
+    if (after !== undefined) byExpiry.put([after.expiresAtMs, ...inTable], NOTHING);
+  }
+  const usedBefore = usedAt(before);
+  const usedAfter = usedAt(after);
+  if (usedBefore !== usedAfter) {
+    if (usedBefore !== undefined) byUse.remove([usedBefore, ...inTable]);
+    if (usedAfter !== undefined) byUse.put([usedAfter, ...inTable], NOTHING);
+  }
 }
 
 export function live(row: SessionRow | undefined): number {

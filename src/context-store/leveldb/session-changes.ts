@@ -13,21 +13,10 @@ import type { ErasureMarks } from '../erasure-marks.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith } from '../session-row.ts';
 import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX, SESSIONS_SPARED_MAX } from '../store-limits.ts';
 import type { UserBytes } from '../user-bytes.ts';
-import { putConversations, removeConversations } from './conversation-table.ts';
 import type { ErasedSession } from './erased-sessions.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
-import { encodeRow } from './row-codec.ts';
-import { changed, live, type SessionChange, usedAt } from './session-change.ts';
-import {
-  NOTHING,
-  type RecordKey,
-  readRow,
-  recordKey,
-  recordKeys,
-  sessionKeyFrom,
-  type Tables,
-  tableKey,
-} from './tables.ts';
+import { changed, live, type SessionChange, usedAt, writeSession } from './session-change.ts';
+import { type RecordKey, readRow, recordKey, recordKeys, sessionKeyFrom, type Tables, tableKey } from './tables.ts';
 
 /** Sums over all sessions, kept so that no one has to count. */
 export interface StoreTotals {
@@ -272,36 +261,9 @@ export class SessionChanges {
     for (const rewrite of this.#rewrites) rewrite(this.#tables);
     for (const removeEntry of this.#staleIndexEntries) removeEntry();
     for (const change of this.#changes.values()) {
-      if (changed(change)) this.#writeSession(change);
+      if (changed(change)) writeSession(this.#tables, change);
     }
     this.log?.write();
-  }
-
-  #writeSession({ key, before, after, added, removed }: SessionChange): void {
-    const { records, sessions, byExpiry, byUse } = this.#tables;
-    const inTable = tableKey(key);
-    for (const record of removed ?? []) {
-      records.remove(record);
-      removeConversations(this.#tables, record);
-    }
-    for (const sealed of added.values()) {
-      const inRecords = recordKey(sealed);
-      records.put(inRecords, sealed.bytes);
-      putConversations(this.#tables, sealed, inRecords);
-    }
-    if (after === undefined) sessions.remove(inTable);
-    else sessions.put(inTable, encodeRow(after));
-
-    if (before?.expiresAtMs !== after?.expiresAtMs) {
-      if (before !== undefined) byExpiry.remove([before.expiresAtMs, ...inTable]);
-      if (after !== undefined) byExpiry.put([after.expiresAtMs, ...inTable], NOTHING);
-    }
-    const usedBefore = usedAt(before);
-    const usedAfter = usedAt(after);
-    if (usedBefore !== usedAfter) {
-      if (usedBefore !== undefined) byUse.remove([usedBefore, ...inTable]);
-      if (usedAfter !== undefined) byUse.put([usedAfter, ...inTable], NOTHING);
-    }
   }
 
   #of(key: SessionKey): SessionChange {
