@@ -112,6 +112,33 @@ test('a stream whose last message was erased goes on where it was, after another
   expect([after.created, after.state.messages]).toEqual([before.created, 2]);
 }, 120_000);
 
+test('of however many messages no file keeps one, and what is written meanwhile is published between them', async () => {
+  const [SESSIONS, TURNS] = [6, 200];
+  const e1 = await cluster.node('e1');
+  await e1.open([], { keygroups });
+  for (let session = 0; session < SESSIONS; session++)
+    await Promise.all(
+      Array.from({ length: TURNS }, (_, i) => e1.append(said(sessionKey(`s${session}-${i}`, USER), `${CANARY}.${i}`))),
+    );
+  const isPublished = () => {
+    const { outbox } = e1.store.sharing.status();
+    return expect(outbox.map(({ last, published }) => last - published)).toEqual(outbox.map(() => 0));
+  };
+  await eventually(isPublished);
+  await e1.append(sealedErasureNow());
+  let after: SessionKey | undefined;
+  do after = (await e1.store.erase(USER, after)).next;
+  while (after !== undefined);
+  const wiping = e1.store.wipeErased(USER);
+  const kept = await e1.append(said(sessionKey('kept', 'other'), 'words of others'));
+  await eventually(isPublished);
+  await wiping;
+  expect(await filesWith(e1, CANARY)).toEqual([]);
+  expect((await e1.store.read(sessionKey('kept', 'other')))?.records).toEqual([
+    expect.objectContaining({ hash: kept.hash }),
+  ]);
+}, 180_000);
+
 function sealedErasureNow(): SealedRecord {
   const { record } = sealedErasure({ userId: USER });
   return sealRecord({ ...record, writtenAtMs: Date.now(), expiresAtMs: Date.now() + 3_600_000 });

@@ -1,44 +1,54 @@
 import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { LogPosition } from './origin-log.ts';
-import type { Tables } from './tables.ts';
+import { NOTHING, type Tables } from './tables.ts';
 
-/** Name of the note that holds them. */
-const DELETED = 'deleted';
-/** Of all keygroups. Of more, the earliest are remembered no longer. */
-const DELETED_MAX = 10_000;
+/** The note that earlier builds kept them in. */
+const NOTE = 'deleted';
 
-/** Own records whose session was deleted and which something outside may still hold, by keygroup and sequence. */
-export class DeletedRecords {
-  readonly #tables: Tables;
-  #records: readonly (readonly [keygroup: string, sequence: number])[];
-  #isChanged = false;
+/** The first own records after a sequence whose session was deleted and which something outside may still hold, by their numbers. */
+export async function readDeleted(
+  tables: Tables,
+  keygroup: KeygroupId,
+  { after, limit }: { readonly after: number; readonly limit: number },
+): Promise<number[]> {
+  const sequences: number[] = [];
+  for await (const [, sequence] of tables.deleted.keys({ within: [keygroup], after: [keygroup, after], limit }))
+    sequences.push(sequence);
+  return sequences;
+}
 
-  constructor(tables: Tables) {
-    this.#tables = tables;
-    this.#records = JSON.parse(tables.meta.get([DELETED]) ?? '[]');
+/** Makes rows of the note that an earlier build has left, once. Throws LevelDB's errors. */
+export async function takeOverDeletedNote(tables: Tables): Promise<void> {
+  const note = tables.meta.get([NOTE]);
+  if (note === undefined) return;
+  const noted: readonly (readonly [keygroup: string, sequence: number])[] = JSON.parse(note);
+  await tables.write(() => {
+    for (const [keygroup, sequence] of noted) tables.deleted.put([keygroup, sequence], NOTHING);
+    tables.meta.remove([NOTE]);
+  });
+}
+
+/** Which of them one group of work adds, and which it settles. */
+export class DeletedChanges {
+  readonly #added: LogPosition[] = [];
+  readonly #settled: { readonly keygroup: KeygroupId; readonly sequences: readonly number[] }[] = [];
+
+  get isEmpty(): boolean {
+    return this.#added.length + this.#settled.length === 0;
   }
 
-  get isChanged(): boolean {
-    return this.#isChanged;
-  }
-
-  of(keygroup: KeygroupId): number[] {
-    return this.#records.flatMap(([of, sequence]) => (of === keygroup ? [sequence] : []));
-  }
-
-  add({ log, sequence }: LogPosition): void {
-    this.#records = [...this.#records, [log.keygroup, sequence] as const].slice(-DELETED_MAX);
-    this.#isChanged = true;
+  add(position: LogPosition): void {
+    this.#added.push(position);
   }
 
   settle(keygroup: KeygroupId, sequences: readonly number[]): void {
-    const settled = new Set(sequences);
-    this.#records = this.#records.filter(([of, sequence]) => of !== keygroup || !settled.has(sequence));
-    this.#isChanged = true;
+    this.#settled.push({ keygroup, sequences });
   }
 
   /** To be called while the tables are written. */
-  write(): void {
-    if (this.#isChanged) this.#tables.meta.put([DELETED], JSON.stringify(this.#records));
+  write({ deleted }: Tables): void {
+    for (const { keygroup, sequences } of this.#settled)
+      for (const sequence of sequences) deleted.remove([keygroup, sequence]);
+    for (const { log, sequence } of this.#added) deleted.put([log.keygroup, sequence], NOTHING);
   }
 }

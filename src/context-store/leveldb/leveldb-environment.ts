@@ -6,7 +6,6 @@ import type { SessionRow } from '../session-row.ts';
 import { StoreListeners } from '../store-listeners.ts';
 import type { UserBytes } from '../user-bytes.ts';
 import { type DataFolder, reasonOf } from './data-folder.ts';
-import { DeletedRecords } from './deleted-records.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { heldErasures } from './erased-sessions.ts';
 import { FailedCommit } from './failed-commit.ts';
@@ -16,8 +15,8 @@ import { Resealing, type ToReseal } from './resealing.ts';
 import type { RowSeal } from './row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
-import { WaitingUses } from './waiting-uses.ts';
 import { openTables, type Tables, userBytesIn } from './tables.ts';
+import { WaitingUses } from './waiting-uses.ts';
 
 /** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */
 const LOGGED = 'logged';
@@ -191,8 +190,8 @@ export class LevelEnvironment {
     if (this.#failed !== undefined) await this.#mend(this.#failed);
     const { nodeId: origin, incarnation } = this.#parts;
     const tables = this.#tables as Tables;
-    const deleted = this.#remembersDeleted ? new DeletedRecords(tables) : undefined;
-    const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }, deleted) : undefined;
+    const remembersDeleted = this.#remembersDeleted;
+    const log = this.#isLogged ? new LogChanges(tables, { origin, incarnation }, { remembersDeleted }) : undefined;
     const changes = new SessionChanges(tables, this.erasures, log);
     await this.#uses.moveTo(changes);
     return changes;

@@ -3,6 +3,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { type DataFolder, inUse, reasonOf, unusable } from './data-folder.ts';
+import { takeOverDeletedNote } from './deleted-records.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { writeEncryptionNote } from './encryption-note.ts';
 import type { ToReseal } from './resealing.ts';
@@ -49,6 +50,7 @@ export async function openDatabase(
     const identity = readIdentity(tables) as StoreIdentity;
     refuseForeign(identity, { folder: folder.path, nodeId });
     if (isFromLmdb) await removeLmdb(folder.path, tables);
+    await takeOverDeletedNote(tables);
     await folder.nameHolder();
     const toReseal =
       keyed && forms.length > 1 ? { seal: keyed, before: forms.slice(1), folder: folder.path } : undefined;

@@ -1,6 +1,6 @@
 import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
-import type { DeletedRecords } from './deleted-records.ts';
+import { DeletedChanges } from './deleted-records.ts';
 import { type RecordKey, recordKey, type Tables } from './tables.ts';
 
 /** The records one node wrote for one keygroup on one disk, numbered from 1 in the order it wrote them. */
@@ -126,17 +126,22 @@ export class LogChanges {
   readonly #notes = new Map<string, string>();
   readonly #cursors = new Map<string, { readonly log: OriginLog; readonly cursor: LogCursor }>();
   readonly #forgotten = new Map<string, OriginLog>();
-  readonly #deleted: DeletedRecords | undefined;
+  readonly #deleted = new DeletedChanges();
+  readonly #remembersDeleted: boolean;
 
-  /** `deleted` where own records that are deleted are remembered. */
-  constructor(tables: Tables, own: Omit<OriginLog, 'keygroup'>, deleted?: DeletedRecords) {
+  /** `remembersDeleted`: own records that are deleted are, until they are settled. */
+  constructor(
+    tables: Tables,
+    own: Omit<OriginLog, 'keygroup'>,
+    { remembersDeleted }: { readonly remembersDeleted: boolean },
+  ) {
     this.#tables = tables;
     this.#own = own;
-    this.#deleted = deleted;
+    this.#remembersDeleted = remembersDeleted;
   }
 
   get isEmpty(): boolean {
-    if (this.#deleted?.isChanged === true) return false;
+    if (!this.#deleted.isEmpty) return false;
     return this.#added.size + this.#removed.size + this.#cursors.size + this.#notes.size + this.#forgotten.size === 0;
   }
 
@@ -156,13 +161,14 @@ export class LogChanges {
 
   /** The record is about to be removed because its session is deleted. */
   noteDeleted(hash: ContextId, keygroup: KeygroupId): void {
+    if (!this.#remembersDeleted) return;
     const position = readPosition(this.#tables, hash, keygroup);
     const { origin, incarnation } = this.#own;
-    if (position?.log.origin === origin && position.log.incarnation === incarnation) this.#deleted?.add(position);
+    if (position?.log.origin === origin && position.log.incarnation === incarnation) this.#deleted.add(position);
   }
 
   settleDeleted(keygroup: KeygroupId, sequences: readonly number[]): void {
-    this.#deleted?.settle(keygroup, sequences);
+    this.#deleted.settle(keygroup, sequences);
   }
 
   cursor(log: OriginLog): LogCursor {
@@ -196,13 +202,12 @@ export class LogChanges {
       log.put([...logKey(added), sequence], [userId, sessionId, turn, hash]);
     }
     for (const [name, text] of this.#notes) meta.put([name], text);
-    this.#deleted?.write();
+    this.#deleted.write(this.#tables);
     for (const log of this.#forgotten.values()) cursors.remove(logKey(log));
     for (const { log, cursor } of this.#cursors.values())
       cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));
   }
 
-  /** `undefined` for a record of another node or disk: this node does not publish it. */
   /** An own record gets the next sequence; nothing is changed where it is not logged there any more. */
   renumber(log: OriginLog, { hash, sequence }: LogEntry): void {
     const entry = readLogEntry(this.#tables, log, sequence);
@@ -211,6 +216,7 @@ export class LogChanges {
     this.#added.set(hash, { ...this.#next(log), recordKey: entry.recordKey });
   }
 
+  /** `undefined` for a record of another node or disk: this node does not publish it. */
   #nextOwn({ record }: SealedRecord): LogPosition | undefined {
     const { origin, incarnation } = this.#own;
     if (record.origin !== origin || record.incarnation !== incarnation) return undefined;

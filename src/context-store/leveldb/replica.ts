@@ -3,7 +3,7 @@ import type { ContextId, KeygroupId, NodeId, SessionKey } from '../../domain/ide
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LevelContextStore, type LevelStore, type LevelStoreOptions, openLevelEnvironment } from '../leveldb.ts';
-import { DeletedRecords } from './deleted-records.ts';
+import { readDeleted } from './deleted-records.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
 import {
   countLog,
@@ -56,10 +56,10 @@ export interface ReplicaStore extends LevelStore {
    * out. Their sessions count as used now, or as never used by this: those go first when there is no room. Durable when it resolves.
    */
   receiveFetched(log: OriginLog, records: ReceivedBatch['records'], use: { readonly areUsed: boolean }): Promise<void>;
-  /** From here on own records whose sessions are deleted are remembered, at most the last 10,000, also by the next start. */
+  /** From here on own records whose sessions are deleted are remembered until they are settled, also by the next start. */
   rememberDeleted(): void;
-  /** Those of them that are not settled yet: what still has their text outside can be found by their numbers. */
-  deletedRecords(keygroup: KeygroupId): number[];
+  /** The first of them after a sequence: what still has their text outside can be found by their numbers. */
+  deletedRecords(keygroup: KeygroupId, page: { readonly after: number; readonly limit: number }): Promise<number[]>;
   settleDeleted(keygroup: KeygroupId, sequences: readonly number[]): Promise<void>;
   /** A small text kept with the store under a name. */
   note(name: string, text: string): Promise<void>;
@@ -237,8 +237,8 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
     this.#level.rememberDeleted();
   }
 
-  deletedRecords(keygroup: KeygroupId): number[] {
-    return this.#level.look((tables) => new DeletedRecords(tables).of(keygroup));
+  deletedRecords(keygroup: KeygroupId, page: { readonly after: number; readonly limit: number }): Promise<number[]> {
+    return this.#level.read((tables) => readDeleted(tables, keygroup, page));
   }
 
   settleDeleted(keygroup: KeygroupId, sequences: readonly number[]): Promise<void> {

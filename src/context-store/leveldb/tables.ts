@@ -34,6 +34,8 @@ export interface Tables extends ConversationTables {
   readonly positions: Table<[hash: string], [origin: string, incarnation: string, sequence: number]>;
   /** JSON; how far each log is settled. For an own log the last sequence given out, which outlives its records. */
   readonly cursors: Table<OriginLogKey, string>;
+  /** Own records whose session was deleted and which something outside may still hold. */
+  readonly deleted: Table<[keygroup: string, sequence: number], Uint8Array>;
   /** The rows that hold contents, as they lie in the database. */
   readonly asTheyLie: {
     readonly records: Table<RecordKey, Uint8Array>;
@@ -100,6 +102,7 @@ export async function openTables(path: string, seal: RowSeal = UNSEALED): Promis
     positions: database.table({ prefix: 'p', shape: 't', ...json<[string, string, number]>() }),
     cursors: database.table({ prefix: 'c', shape: 'ttt', ...TEXT }),
     byConversation: database.table({ prefix: 'd', shape: 'tttntnt', ...BYTES }),
+    deleted: database.table({ prefix: 'x', shape: 'tn', ...BYTES }),
     conversationsOf: database.table({ ...conversationsOf, ...sealed(seal, json<Held>(), NO_CONVERSATIONS) }),
     digests: seal,
     asTheyLie: {

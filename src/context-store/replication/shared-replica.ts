@@ -174,12 +174,21 @@ export abstract class SharedReplica implements ContextStore {
   }
 
   async wipeErased(userId: UserId): Promise<void> {
-    const { keygroups } = this.#options;
-    while (keygroups.some((keygroup) => this.replica.deletedRecords(keygroup).length > 0)) {
+    await Promise.all(this.#options.keygroups.map((keygroup) => this.#nothingDeletedIsCarried(keygroup)));
+    await this.replica.wipeErased(userId);
+  }
+
+  /** Resolves when what carries records has let go of those that are deleted by now. */
+  async #nothingDeletedIsCarried(keygroup: KeygroupId): Promise<void> {
+    const { nodeId: origin, incarnation } = this.replica;
+    const { sequence: last } = this.replica.cursor({ origin, incarnation, keygroup });
+    for (let after = 0; ; ) {
+      const [first] = await this.replica.deletedRecords(keygroup, { after, limit: 1 });
+      if (first === undefined || first > last) return;
+      after = first - 1;
       this.#ending.signal.throwIfAborted();
       await pause(this.#clock, CARRIED_LOOK_MS, this.#ending.signal);
     }
-    await this.replica.wipeErased(userId);
   }
 
   status(): Promise<StoreStatus> {

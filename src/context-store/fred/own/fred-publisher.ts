@@ -5,6 +5,7 @@ import { Bell } from '../../../waiting/bell.ts';
 import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { bytesToPublish } from '../../replication/delta/delta-log.ts';
+import { DeletedPages } from '../../replication/publish/deleted-pages.ts';
 import { OWN_RECORDS_MISSED_MAX } from '../../replication/pull/catch-up.ts';
 import { recordId } from '../names.ts';
 import { packBytes, packedLength } from '../seven-bit.ts';
@@ -39,6 +40,7 @@ export class FredPublisher {
   readonly #options: FredPublisherOptions;
   readonly #environment: Environment;
   readonly #bell: Bell;
+  readonly #deleted: DeletedPages;
   readonly #uncarried = new Set<number>();
   #published = 0;
   /** Up to there the log's numbers are its records' alone: those of this start come after it. */
@@ -48,6 +50,7 @@ export class FredPublisher {
 
   constructor(options: FredPublisherOptions, environment: Environment) {
     this.#options = options;
+    this.#deleted = new DeletedPages(options);
     this.#environment = environment;
     this.#comparedTo = options.replica.cursor(options.log).sequence;
     this.#bell = new Bell(environment.clock);
@@ -124,13 +127,14 @@ export class FredPublisher {
       const entries = await replica.readLog(log, { after: this.#published, limit: WINDOW });
       await this.#giveAll(entries, signal);
       this.#published = Math.max(this.#published, entries.at(-1)?.sequence ?? end);
-      await this.#blankDeleted(signal);
+      const isMoreToBlank = await this.#blankSomeDeleted(signal);
       onProgress();
       if (clock.monotonic() >= anchorAtMs) {
         await this.#put(0, ANCHOR, signal);
         anchorAtMs = clock.monotonic() + anchorEveryMs;
       }
-      if (entries.length === 0) await this.#bell.wait(signal, Math.max(0, anchorAtMs - clock.monotonic()));
+      if (entries.length === 0 && !isMoreToBlank)
+        await this.#bell.wait(signal, Math.max(0, anchorAtMs - clock.monotonic()));
     }
   }
 
@@ -220,14 +224,12 @@ export class FredPublisher {
     this.#uncarried.add(sequence);
   }
 
-  async #blankDeleted(signal: AbortSignal): Promise<void> {
-    const { replica, log } = this.#options;
-    const deleted = replica.deletedRecords(log.keygroup).filter((sequence) => sequence <= this.#published);
-    for (let at = 0; at < deleted.length; at += WINDOW) {
-      const some = deleted.slice(at, at + WINDOW);
-      await Promise.all(some.map((sequence) => this.#put(sequence, BLANK, signal)));
-      await replica.settleDeleted(log.keygroup, some);
-    }
+  /** Of what FReD has been given; false where nothing is left. */
+  async #blankSomeDeleted(signal: AbortSignal): Promise<boolean> {
+    const deleted = await this.#deleted.next({ limit: WINDOW, upTo: this.#published });
+    await Promise.all(deleted.map((sequence) => this.#put(sequence, BLANK, signal)));
+    await this.#deleted.settle(deleted);
+    return deleted.length > 0;
   }
 
   async #put(sequence: number, value: string, signal: AbortSignal): Promise<void> {

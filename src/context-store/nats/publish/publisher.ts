@@ -138,8 +138,7 @@ export class Publisher {
       const entries = await replica.readLog(log, { after: published, limit: WINDOW });
       signal.throwIfAborted();
       if (entries.length === 0) {
-        await this.#erased.erase(manager, published);
-        await this.#news.wait(signal);
+        if (!(await this.#erased.eraseSome(manager, published))) await this.#news.wait(signal);
         continue;
       }
       await this.#publishAll(client, nats.info?.max_payload ?? Number.POSITIVE_INFINITY, entries);
