@@ -7,6 +7,7 @@ import { ErasureMarks } from '../erasure-marks.ts';
 import { RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import type { TablePart } from './level-database.ts';
 import {
+  AFTER_ALL_KEYGROUPS,
   type RecordKey,
   readRecords,
   recordKey,
@@ -128,7 +129,7 @@ export async function eraseFiles(tables: Tables, userId: UserId): Promise<void> 
     parts.push({ from: after, before: [keygroup] }, ...owners.map((owner) => ({ from: [keygroup, owner] })));
     after = [followerOf(keygroup)];
   }
-  parts.push({ from: after, before: [LAST_TEXT] });
+  parts.push({ from: after, before: [AFTER_ALL_KEYGROUPS] });
   await tables.rewrite([
     ...OF_NAMES.map((prefix) => ({ prefix, from: [] })),
     ...BY_SESSION.flatMap((prefix) => parts.map((part) => ({ prefix, ...part }))),
@@ -139,6 +140,3 @@ export async function eraseFiles(tables: Tables, userId: UserId): Promise<void> 
 function followerOf(text: string): string {
   return `${text}\u0001`;
 }
-
-/** Comes after every keygroup: those are of hex digits. */
-const LAST_TEXT = '~';

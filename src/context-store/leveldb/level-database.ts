@@ -11,9 +11,6 @@ const OPEN_FILES_MAX = 128;
 const CHUNK_ENTRIES = 500;
 const CHUNK_BYTES = 256 * 1024;
 
-/** Tables have letters. */
-const ABOVE_ALL_KEYS = Uint8Array.of(0xff);
-
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 type Operation = BatchOperation<Level, Uint8Array, Uint8Array>;
 export type LevelSnapshot = ReturnType<Level['snapshot']>;
@@ -160,12 +157,6 @@ export class LevelDatabase {
     } finally {
       await snapshot.close();
     }
-  }
-
-  /** Writes all files anew, so that none holds any more what was overwritten or removed. On a thread of its own; writes go on. */
-  async compact(): Promise<void> {
-    await this.#level.compactRange(NO_KEY, NO_KEY);
-    await this.#rewrite(NO_KEY, ABOVE_ALL_KEYS);
   }
 
   /** Waits for a write under way; ends the iterators that are open. */

@@ -4,6 +4,7 @@ import type { ConversationKey } from './conversation-table.ts';
 import { rewriteConversations } from './conversation-table.ts';
 import { writeEncryptionNote } from './encryption-note.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
+import { partsOfContents } from './rewritten-parts.ts';
 import { formOf, type KeyedRowSeal, type RowForm } from './row-seal.ts';
 import { writeForms } from './sealed-forms.ts';
 import type { RecordKey, Tables } from './tables.ts';
@@ -99,7 +100,7 @@ export class Resealing {
     );
     await this.#removeLeftOver();
     if (this.#isEnded) return;
-    await this.#level.read((tables) => tables.compact());
+    await this.#rewriteFiles();
     if (this.#isEnded) return;
     await this.#level.write({
       decide: (changes) => changes.rewrite((tables) => writeForms(tables, this.#seal, [this.#seal.form])),
@@ -131,6 +132,14 @@ export class Resealing {
   async *#leftOver(tables: Tables, after: ConversationKey | undefined) {
     for await (const key of tables.byConversation.keys({ after }))
       if (!this.#seal.isBlind(key[2])) yield { key, value: NO_BYTES };
+  }
+
+  /** No file holds what was overwritten or removed. Part by part: who closes the store waits for one. */
+  async #rewriteFiles(): Promise<void> {
+    for (const part of await this.#level.read(partsOfContents)) {
+      if (this.#isEnded) return;
+      await this.#level.read((tables) => tables.rewrite([part]));
+    }
   }
 
   /** In batches, each from where the last one has ended: what a batch writes waits for the disk, and no iterator does. */

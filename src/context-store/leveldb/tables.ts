@@ -46,8 +46,6 @@ export interface Tables extends ConversationTables {
   /** As {@link LevelDatabase.write}. */
   write(ops: () => void): Promise<void>;
   atOnce<T>(look: (snapshot: LevelSnapshot) => Promise<T>): Promise<T>;
-  /** As {@link LevelDatabase.compact}. */
-  compact(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -56,6 +54,9 @@ export const NOTHING = new Uint8Array(0);
 
 /** A tombstone has no turn: it is kept before the first. */
 export const TOMBSTONE_TURN = 0;
+
+/** Keygroups are of hex digits. */
+export const AFTER_ALL_KEYGROUPS = '~';
 
 const BYTES = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes };
 const TEXT = {
@@ -101,8 +102,8 @@ export async function openTables(path: string, seal: RowSeal = UNSEALED): Promis
     log: database.table({ prefix: 'l', shape: 'tttn', ...json<[string, string, number, string]>() }),
     positions: database.table({ prefix: 'p', shape: 't', ...json<[string, string, number]>() }),
     cursors: database.table({ prefix: 'c', shape: 'ttt', ...TEXT }),
-    byConversation: database.table({ prefix: 'd', shape: 'tttntnt', ...BYTES }),
     deleted: database.table({ prefix: 'x', shape: 'tn', ...BYTES }),
+    byConversation: database.table({ prefix: 'd', shape: 'tttntnt', ...BYTES }),
     conversationsOf: database.table({ ...conversationsOf, ...sealed(seal, json<Held>(), NO_CONVERSATIONS) }),
     digests: seal,
     asTheyLie: {
@@ -112,7 +113,6 @@ export async function openTables(path: string, seal: RowSeal = UNSEALED): Promis
     rewrite: (ranges) => database.rewrite(ranges),
     write: (ops) => database.write(ops),
     atOnce: (look) => database.atOnce(look),
-    compact: () => database.compact(),
     close: () => database.close(),
   };
 }

@@ -1,0 +1,103 @@
+// A store that is closed while its files are written anew for a change of keys: tries to have it wait for more than the part under way,
+// or be closed beside that; and looks in all files whether the parts leave anything out.
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { takeDataFolder } from '../../../src/context-store/leveldb/data-folder.ts';
+import { DiskReserve } from '../../../src/context-store/leveldb/disk-reserve.ts';
+import { LevelEnvironment } from '../../../src/context-store/leveldb/leveldb-environment.ts';
+import { openDatabase } from '../../../src/context-store/leveldb/open-database.ts';
+import { partsOfContents } from '../../../src/context-store/leveldb/rewritten-parts.ts';
+import { openTables, type Tables } from '../../../src/context-store/leveldb/tables.ts';
+import { openLevelStore } from '../../../src/context-store/leveldb.ts';
+import type { NodeId, SessionKey } from '../../../src/domain/identifiers.ts';
+import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
+import { sealedTombstone, sessionKey, turnRecord } from '../../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { keyRing } from '../../support/key-rings.ts';
+
+const nodeId = 'node-1' as NodeId;
+const CANARY = 'canary-7f3a91';
+
+let folder: string;
+const environment = virtualEnvironment();
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'discedge-resealing-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+});
+
+function said(key: SessionKey, text: string): SealedRecord {
+  const { payload: _, ...record } = turnRecord({ key });
+  return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
+}
+
+async function filesWith(words: string): Promise<string[]> {
+  const path = join(folder, 'leveldb');
+  const found: string[] = [];
+  for (const name of await readdir(path)) if ((await readFile(join(path, name))).includes(words)) found.push(name);
+  return found;
+}
+
+/** Opens the store with a key; `rewriting` runs around each part whose files are written anew. */
+async function openSealing(rewriting: (rewrite: () => Promise<void>) => Promise<void>): Promise<LevelEnvironment> {
+  const dataFolder = await takeDataFolder(folder);
+  const disk = new DiskReserve(dataFolder.path, environment);
+  const opened = await openDatabase(dataFolder, { nodeId, disk, encryption: keyRing('a') }, environment);
+  const tables: Tables = { ...opened.tables, rewrite: (parts) => rewriting(() => opened.tables.rewrite(parts)) };
+  const level = await LevelEnvironment.on(
+    { ...opened, nodeId, bytesMax: 1e9, folder: dataFolder, disk, tables },
+    environment,
+  );
+  onTestFinished(() => level.close());
+  return level;
+}
+
+test('closing waits for the part under way and for no other, and the next start goes on', async () => {
+  const options = { folder, nodeId, bytesMax: 1e9 };
+  const plain = await openLevelStore(options, environment);
+  await plain.append(said(sessionKey(), CANARY));
+  await plain.close();
+  const events: string[] = [];
+  let closing: Promise<unknown> | undefined;
+  const level = await openSealing(async (rewrite) => {
+    events.push('begun');
+    closing ??= level.close().then(() => events.push('closed'));
+    await rewrite();
+    events.push('ended');
+  });
+  await level.resealing?.done;
+  await closing;
+  expect(events).toEqual(['begun', 'ended', 'closed']);
+  const again = await openLevelStore({ ...options, encryption: keyRing('a') }, environment);
+  await again.resealing?.done;
+  await again.close();
+  expect(await filesWith(CANARY)).toEqual([]);
+});
+
+test('the parts leave nothing out, however many they are', async () => {
+  const store = await openLevelStore({ folder, nodeId, bytesMax: 1e9 }, environment);
+  for (let i = 0; i < 200; i++) {
+    const key = sessionKey(`s${i}`, `user-${i % 7}`, i % 2 === 0 ? undefined : 'ffeeddccbbaa0099');
+    await store.append(said(key, i % 3 === 0 ? `${CANARY}${i}` : randomBytes(20_000).toString('base64')));
+    if (i % 3 === 0) await store.append(sealedTombstone({ key }));
+  }
+  await store.close();
+  expect(await filesWith(CANARY)).not.toEqual([]);
+  const tables = await openTables(join(folder, 'leveldb'));
+  const parts = await partsOfContents(tables, 100_000);
+  expect(parts.length).toBeGreaterThan(60);
+  for (const [at, { prefix, from, before }] of parts.entries()) {
+    const next = parts[at + 1];
+    expect(next?.prefix === prefix ? next.from : before).toEqual(before);
+    if (parts[at - 1]?.prefix !== prefix) expect(from).toEqual([]);
+  }
+  await tables.rewrite(parts);
+  await tables.close();
+  expect(await filesWith(CANARY)).toEqual([]);
+  const again = await openLevelStore({ folder, nodeId, bytesMax: 1e9 }, environment);
+  expect((await again.read(sessionKey('s1', 'user-1', 'ffeeddccbbaa0099')))?.records).toHaveLength(1);
+  expect((await again.status()).sessions).toBe(133);
+  await again.close();
+});
