@@ -26,12 +26,14 @@ import { forgetRemovedSessions } from './forget-removed-sessions.ts';
 import { keepTime } from './keep-time.ts';
 import { keepMovement, type MovementByKeygroup, readMovement } from './kept-movement.ts';
 import { readKeptTime, writeKeptTime } from './kept-time.ts';
+import { removeOtherStates } from './kv-budget.ts';
 import { openAccess } from './open-access.ts';
 import { openContextStore } from './open-context-store.ts';
 import { openEmbedder } from './open-embedder.ts';
 import { openHttps } from './open-https.ts';
 import { openLayers } from './open-layers.ts';
 import { openSealedIds } from './open-sealed-ids.ts';
+import { clearPlainState } from './plain-state.ts';
 import { exposeReplication } from './replication-metrics.ts';
 import { shareKeys } from './share-keys.ts';
 import type { StartOptions } from './start-llm-service.ts';
@@ -107,7 +109,11 @@ async function assemble(
   const opened = await openContextStore(config, environment, options.stores);
   closing.later('context store', () => opened.close());
 
-  const { served, unserved } = await startModels(config, { environment, options, closing });
+  if (config.kvDir !== undefined) await clearPlainState(config.kvDir, environment);
+  const keptIn: string[] = [];
+  const starting = { ...options, onStateKept: (folder: string) => void keptIn.push(folder) };
+  const { served, unserved } = await startModels(config, { environment, options: starting, closing });
+  if (config.kvDir !== undefined) await removeOtherStates(config.kvDir, keptIn, environment.logger);
   exposeEngines(served, environment.metrics);
   const keygroups = served.map(({ name, llm }) => ({ name, keygroup: keygroupOf(llm.description.identity) }));
 

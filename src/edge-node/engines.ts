@@ -20,6 +20,7 @@ import { DEMO_MODEL_PATH } from './demo-model.ts';
 import { keptStateOf } from './kv-budget.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { onceAvailable } from './once-available.ts';
+import { endedWithout } from './plain-state.ts';
 
 export type { DownloadProgress };
 
@@ -34,6 +35,8 @@ export interface EngineStart {
   readonly memory: MemoryBudget | undefined;
   /** Main memory that the model may count on, where its size can be chosen. */
   readonly availableBytes: number;
+  /** Told in which folder KV state of the model is kept. */
+  readonly onStateKept?: ((folder: string) => void) | undefined;
   /** Told how far a model's download has come. */
   readonly onModelProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Aborts a start that takes long, such as a download. */
@@ -141,7 +144,7 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
     import('./engine-process/launch-engine.ts'),
     import('../llm-service/model-file.ts'),
   ]);
-  const { node, environment, chatTemplate, memory, onModelProgress: onProgress, signal } = start;
+  const { node, environment, chatTemplate, memory, onModelProgress: onProgress, onStateKept, signal } = start;
   const { name: modelName, contextTokens, parallel } = start.model;
   const { modelCacheDir: cacheDir, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs } = node;
   const where = { cacheDir, demoPath: DEMO_MODEL_PATH, onProgress, signal };
@@ -153,9 +156,15 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   const model = { modelPath, modelName, chatTemplate, ...window };
   try {
     const keep = await keptStateOf(modelPath, { modelName, node, environment });
+    if (keep !== undefined) onStateKept?.(keep.folder);
     const { shareKv: sharesOwners } = node;
     const options: EmbeddedOptions = { ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs, keep, sharesOwners };
-    return await startEngineProcess(() => launchEngine(EMBEDDED_PROGRAM, options), environment, signal);
+    const launch = () => {
+      const engine = launchEngine(EMBEDDED_PROGRAM, options);
+      const plain = keep?.sealing?.memoryFolder;
+      return plain === undefined ? engine : endedWithout(plain, engine, environment.logger);
+    };
+    return await startEngineProcess(launch, environment, signal);
   } catch (error) {
     giveBack?.();
     throw error;

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { access, constants, mkdir, readdir, rm, statfs } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { EncryptionKey } from '../domain/encryption/key-ring.ts';
-import type { Environment } from '../environment/environment.ts';
+import type { Environment, Logger } from '../environment/environment.ts';
 import type { KeepOptions } from '../llm-service/embedded/kept-state/open-keeper.ts';
 import type { StateSealing } from '../llm-service/embedded/kept-state/sealed-form.ts';
 import { availableMemoryBytes } from './available-memory.ts';
+import { firstMemory, isMemory, MEMORY_ROOTS, plainStateFolder } from './plain-state.ts';
 
 /** Of what is free where state is kept, or of the memory that is available where that is memory. */
 const SHARE_OF_FREE = 1 / 8;
@@ -15,8 +15,6 @@ const SHARE_OF_FREE = 1 / 8;
 export const KV_BUDGET_MAX_BYTES = 4 * 1024 ** 3;
 /** Of the memory that is available, for a state on its way to a file or from one, in the clear. */
 const SHARE_OF_MEMORY = 1 / 4;
-/** Of statfs(2). */
-const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
 
 /**
  * Where one model's KV state is kept, how much of it, and with what it is sealed where files are encrypted; `undefined` for none. A
@@ -51,7 +49,7 @@ export async function keptStateOf(
     const nodeBytes = kvBudgetBytes ?? (await budgetByRoom(kvDir));
     const name = nameOf(modelPath, modelName);
     const folder = key === undefined ? join(kvDir, name) : join(kvDir, SEALED + key.id, name);
-    const sealing = key && root !== undefined ? sealingIn(root, { key, folder }) : undefined;
+    const sealing = key && root !== undefined ? sealingIn(root, { key, kvDir, folder }) : undefined;
     return { folder, budgetBytes: Math.floor(nodeBytes / models.length), sealing };
   } catch (error) {
     environment.logger.warn('llm.keeps_no_state', { folder: kvDir }, error);
@@ -59,34 +57,34 @@ export async function keptStateOf(
   }
 }
 
+/** Removes the state of models that the node does not serve: nobody would tell whose sessions are gone. What cannot be removed is said. */
+export async function removeOtherStates(kvDir: string, kept: readonly string[], logger: Logger): Promise<void> {
+  try {
+    const holders = [kvDir, ...kept.map((folder) => join(folder, '..'))];
+    for (const holder of new Set(holders))
+      await removeOthers(holder, (name) =>
+        kept.some((folder) => `${folder}${sep}`.startsWith(join(holder, name, sep))),
+      );
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      logger.error('llm.states_not_removed', { folder: kvDir }, error);
+  }
+}
+
 const NEEDS_MEMORY =
   'llama.cpp writes state in the clear: with encryption on that takes a memory disk (/dev/shm), to seal it from there or as kv-dir';
-const MEMORY_ROOTS = ['/dev/shm', tmpdir()];
 /** What a folder of sealed state is called, before its key's id. */
 const SEALED = 'sealed-';
-
-async function isMemory(folder: string): Promise<boolean> {
-  return MEMORY_FILE_SYSTEMS.has((await statfs(folder)).type);
-}
-
-async function firstMemory(roots: readonly string[]): Promise<string | undefined> {
-  for (const root of roots) {
-    const isUsable = access(root, constants.W_OK).then(() => isMemory(root));
-    if (await isUsable.catch(() => false)) return root;
-  }
-  return undefined;
-}
 
 async function removeOthers(folder: string, isKept: (name: string) => boolean): Promise<void> {
   const others = (await readdir(folder)).filter((name) => !isKept(name));
   await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
 }
 
-/** The node's folders differ, so it does not share the one in memory. */
-function sealingIn(root: string, { key, folder }: { key: EncryptionKey; folder: string }): StateSealing {
+function sealingIn(root: string, { key, ...of }: { key: EncryptionKey; kvDir: string; folder: string }): StateSealing {
   return {
     key: key.derive('kept state'),
-    memoryFolder: join(root, `discedge-${digestOf(folder)}`),
+    memoryFolder: plainStateFolder(root, of),
     memoryBytesMax: Math.floor(availableMemoryBytes() * SHARE_OF_MEMORY),
   };
 }
@@ -95,10 +93,10 @@ const nameOf = (modelPath: string, modelName: string | undefined) => digestOf(JS
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 async function budgetByRoom(kvDir: string): Promise<number> {
-  const { type, bavail, bsize } = await statfs(kvDir);
+  const { bavail, bsize } = await statfs(kvDir);
   return budgetFor({
     freeBytes: bavail * bsize,
-    availableMemoryBytes: MEMORY_FILE_SYSTEMS.has(type) ? availableMemoryBytes() : undefined,
+    availableMemoryBytes: (await isMemory(kvDir)) ? availableMemoryBytes() : undefined,
   });
 }
 

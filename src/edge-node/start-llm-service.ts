@@ -8,7 +8,7 @@ import { availableMemoryBytes } from './available-memory.ts';
 import { type EngineStart, type Engines, engineOf } from './engines.ts';
 import type { OpenableStores } from './open-context-store.ts';
 
-export interface StartOptions extends Pick<EngineStart, 'onModelProgress' | 'signal'> {
+export interface StartOptions extends Pick<EngineStart, 'onModelProgress' | 'onStateKept' | 'signal'> {
   /** An LLM Service of one's own in place of the configured ones. The node closes it. */
   readonly llm?: LlmService | undefined;
   /** The kinds of engine there are; those of this package when left out. */
@@ -38,9 +38,9 @@ export async function startLlmService(
 ): Promise<StartedLlmService> {
   if (options.llm !== undefined) return { llm: options.llm, name: 'given' };
   const engine = engineOf(model, options.engines);
-  const { onModelProgress, signal } = options;
+  const { onModelProgress, onStateKept, signal } = options;
   const chatTemplate = await readChatTemplate(model);
-  const start = { model, chatTemplate, node, environment, ...memory, onModelProgress, signal };
+  const start = { model, chatTemplate, node, environment, ...memory, onModelProgress, onStateKept, signal };
   const llm = await engine.start(model.source, start);
   const name = engine.describe(model.source, model, llm);
   return { llm, name: llm.tokenizer === undefined ? name : `${name}; tokenizer: ${llm.tokenizer}` };

@@ -58,7 +58,7 @@ describe.skipIf(isMemory(tmpdir()))('on a disk', () => {
       const { kept, within, isBeforeLeft, logged } = await keptIn(tmpdir(), { keys: 'ab' });
       expect({ isBeforeLeft, logged }).toEqual({ isBeforeLeft: false, logged: [] });
       expect(within).toMatch(new RegExp(`^sealed-${idOf('a')}/[0-9a-f]{16}$`));
-      expect(kept?.sealing?.memoryFolder).toMatch(/^\/dev\/shm\/discedge-[0-9a-f]{16}$/);
+      expect(kept?.sealing?.memoryFolder).toMatch(/^\/dev\/shm\/discedge-[0-9a-f]{16}-[0-9a-f]{16}$/);
       expect(kept?.sealing?.memoryBytesMax).toBeGreaterThan(0);
       const key = Buffer.from(kept?.sealing?.key ?? []).toString('hex');
       expect(key).toMatch(/^[0-9a-f]{64}$/);

@@ -35,7 +35,8 @@ interface Layout {
 
 /**
  * States as AES-256-GCM streams. Nothing of a state, its ids, or whose it is, reaches the disk in the clear: llama.cpp's own file lies
- * in memory, one at a time, and is gone when it has been sealed or read. What a crash leaves of it goes at the next start.
+ * in memory, one at a time, and is gone when it has been sealed or read. What a kill leaves of it is whoever's who started
+ * the process, and goes at the next start.
  */
 export class SealedForm implements StateForm {
   readonly #sealing: StateSealing;
