@@ -18,7 +18,7 @@ export function closeWithoutRequests(app: FastifyInstance): void {
     connections.set(socket, new Set());
     socket.once('close', () => connections.delete(socket));
   });
-  const unsecured = isTlsServer(app.server) ? handshakesOf(app.server) : new Set<Socket>();
+  const unsecured = isTlsServer(app.server) ? handshakesOf(app.server) : new Map<string, Socket>();
   app.server.on('request', (request: IncomingMessage, reply: ServerResponse) => {
     const { socket } = request;
     const requests = connections.get(socket);
@@ -30,29 +30,26 @@ export function closeWithoutRequests(app: FastifyInstance): void {
   });
   app.addHook('preClose', async () => {
     isClosing = true;
-    for (const socket of unsecured) socket.destroy();
+    for (const socket of unsecured.values()) socket.destroy();
     for (const [socket, requests] of connections) {
       if (!isUpgraded(socket) && ![...requests].some(({ complete }) => complete)) socket.destroySoon();
     }
   });
 }
 
-/** Connections that have not got as far as TLS, which a client may never do. */
-function handshakesOf(server: Server): ReadonlySet<Socket> {
-  const byAddress = new Map<string, Socket>();
-  const unsecured = new Set<Socket>();
-  const end = (address: string) => {
-    unsecured.delete(byAddress.get(address) as Socket);
-    byAddress.delete(address);
-  };
+/** Connections that have not got as far as TLS, which a client may never do, by its address. */
+function handshakesOf(server: Server): ReadonlyMap<string, Socket> {
+  const unsecured = new Map<string, Socket>();
   server.on('connection', (socket: Socket) => {
     const address = addressOf(socket);
-    byAddress.set(address, socket);
-    unsecured.add(socket);
-    socket.once('close', () => end(address));
+    unsecured.set(address, socket);
+    // A client may have come again from there before its last connection is known to have ended.
+    socket.once('close', () => {
+      if (unsecured.get(address) === socket) unsecured.delete(address);
+    });
   });
   // What it gives is another object than the connection below.
-  server.on('secureConnection', (socket: Socket) => end(addressOf(socket)));
+  server.on('secureConnection', (socket: Socket) => unsecured.delete(addressOf(socket)));
   return unsecured;
 }
 
