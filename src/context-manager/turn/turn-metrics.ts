@@ -36,7 +36,7 @@ export class TurnMetrics {
     });
     this.#tokens = metrics.counter({
       name: 'discedge_tokens_total',
-      help: 'Token ids: cached and evaluated prompt ids, predicted reply ids; restored and warmed: those of the cached that came back from kept state, and that were evaluated ahead of need; warmed: those that were evaluated ahead of need',
+      help: 'Token ids: cached and evaluated prompt ids, predicted reply ids; restored and warmed: those of the cached that came back from kept state, and that were evaluated ahead of need',
       labels: ['model', 'kind'],
     });
     this.#records = metrics.counter({
@@ -101,7 +101,6 @@ export class TurnMetrics {
   generated(model: string, usage: GenerationUsage): void {
     this.#tokens.add(usage.cachedTokens, { model, kind: 'cached' });
     this.#tokens.add(usage.restoredTokens ?? 0, { model, kind: 'restored' });
-    this.#tokens.add(usage.warmedTokens ?? 0, { model, kind: 'warmed' });
     this.#tokens.add(usage.warmedTokens ?? 0, { model, kind: 'warmed' });
     this.#tokens.add(usage.evaluatedTokens, { model, kind: 'evaluated' });
     this.#tokens.add(usage.predictedTokens, { model, kind: 'predicted' });

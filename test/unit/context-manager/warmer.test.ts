@@ -82,6 +82,8 @@ test('a session that comes finds its context warm, and evaluates its new message
   // "Hi", the end of its message, and the beginning of the reply.
   expect(evaluatedTokens).toBeLessThan(30);
   expect(warmedTokens + evaluatedTokens).toBe(reply.promptTokens);
+  const counted = to.metrics.metric('discedge_tokens_total', { model: 'scripted', kind: 'warmed' });
+  expect(await counted).toBe(warmedTokens);
   expect(to.manager.warmer?.status).toMatchObject({ handovers: { warm: 1, kept: 0, cold: 0 }, heldTokens: 0 });
 });
 
