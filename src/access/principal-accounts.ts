@@ -21,23 +21,33 @@ export interface Allowance {
   readonly fullAfterMs: number;
 }
 
+/** What a principal has used, and what of it is left. */
+export interface Account extends TurnAccount {
+  /** False: nothing limits the principal, and nothing of it is counted. */
+  readonly isLimited: boolean;
+  /** Counts a request. Throws `rate_limited`; then it is not counted, so that trying on keeps nobody out. */
+  admit(): void;
+  readonly requests: Allowance | undefined;
+  readonly ids: Allowance | undefined;
+}
+
 /** What principals have used of their limits: those of the node, and in place of each what the principal has of its own. */
 export class PrincipalAccounts {
   readonly #ofNode: Limits;
   readonly #clock: Clock;
   /** By the principal's name; those used longest ago first. */
-  readonly #accounts = new Map<string, PrincipalAccount>();
+  readonly #accounts = new Map<string, LimitedAccount>();
 
   constructor(ofNode: Limits, clock: Clock) {
     this.#ofNode = ofNode;
     this.#clock = clock;
   }
 
-  /** `undefined` for a principal that nothing limits. */
-  of({ name, limits: own }: Principal): PrincipalAccount | undefined {
-    if (own === undefined && Object.keys(this.#ofNode).length === 0) return undefined;
+  of({ name, limits: own }: Principal): Account {
+    if (own === undefined && Object.keys(this.#ofNode).length === 0) return new UnlimitedAccount(name);
     const known = this.#accounts.get(name);
-    const account = known?.isOf(own) ? known : new PrincipalAccount(own, { ...this.#ofNode, ...own }, this.#clock);
+    const limits = { own, all: { ...this.#ofNode, ...own } };
+    const account = known?.isOf(own) ? known : new LimitedAccount(name, limits, this.#clock);
     this.#accounts.delete(name);
     this.#accounts.set(name, account);
     if (this.#accounts.size > ACCOUNTS_MAX) this.#accounts.delete(this.#accounts.keys().next().value as string);
@@ -49,8 +59,34 @@ export class PrincipalAccounts {
   }
 }
 
-/** What one principal has used. */
-export class PrincipalAccount implements TurnAccount {
+const NO_LIMITS: Limits = {};
+const NOTHING = () => {};
+
+class UnlimitedAccount implements Account {
+  readonly isLimited = false;
+  readonly principal: string;
+  readonly limits = NO_LIMITS;
+  readonly requests = undefined;
+  readonly ids = undefined;
+
+  constructor(principal: string) {
+    this.principal = principal;
+  }
+
+  admit(): void {}
+
+  requireTurn(): void {}
+
+  enter(): () => void {
+    return NOTHING;
+  }
+
+  reserve(): undefined {}
+}
+
+class LimitedAccount implements Account {
+  readonly isLimited = true;
+  readonly principal: string;
   readonly limits: Limits;
   readonly #own: Limits | undefined;
   readonly #clock: Clock;
@@ -60,12 +96,14 @@ export class PrincipalAccount implements TurnAccount {
   /** Of users with any. */
   readonly #turnsOf = new Map<UserId, number>();
 
-  constructor(own: Limits | undefined, limits: Limits, clock: Clock) {
+  /** `own`: of the principal; `all`: with the node's, where it has none. */
+  constructor(principal: string, { own, all }: { own: Limits | undefined; all: Limits }, clock: Clock) {
+    this.principal = principal;
     this.#own = own;
-    this.limits = limits;
+    this.limits = all;
     this.#clock = clock;
-    this.#requests = bucket(limits.requestsPerSecond, SECOND_MS, clock);
-    this.#ids = bucket(limits.idsPerMinute, MINUTE_MS, clock);
+    this.#requests = bucket(all.requestsPerSecond, SECOND_MS, clock);
+    this.#ids = bucket(all.idsPerMinute, MINUTE_MS, clock);
   }
 
   /** Whether it is still the account of a principal with these limits of its own. */
@@ -73,7 +111,6 @@ export class PrincipalAccount implements TurnAccount {
     return own === this.#own || LIMIT_NAMES.every((name) => own?.[name] === this.#own?.[name]);
   }
 
-  /** Counts a request. Throws `rate_limited`; then it is not counted, so that trying on keeps nobody out. */
   admit(): void {
     const bucket = this.#requests;
     if (bucket === undefined) return;
@@ -98,9 +135,9 @@ export class PrincipalAccount implements TurnAccount {
     return () => this.#leave(userId);
   }
 
-  reserve(ids: number): (spentIds: number) => void {
+  reserve(ids: number): ((spentIds: number) => void) | undefined {
     const bucket = this.#ids;
-    if (bucket === undefined) return () => {};
+    if (bucket === undefined) return undefined;
     const nowMs = this.#requireIds();
     // No turn needs more than all there is, or one with a long prompt would never be taken.
     const reserved = Math.min(ids, bucket.capacity);

@@ -28,6 +28,7 @@ import { Summaries } from './summaries/summaries.ts';
 import { type AddedItems, AddedItemsWriter, type AddRequest } from './turn/added-items.ts';
 import { Answering } from './turn/answering.ts';
 import { requireTools } from './turn/asked-form.ts';
+import { FairPlaces } from './turn/fair-places.ts';
 import { ReplyReading } from './turn/reply-reader.ts';
 import { goesOn, modeOf } from './turn/request-rules.ts';
 import { ownerOf, type TurnOwner } from './turn/running-turns.ts';
@@ -107,7 +108,8 @@ export class ContextManager {
     const told: ToldTurnParts = { llm, node, modeOf: (request, base) => modes[modeOf(request, base) ?? openingMode] };
     // A template that takes no system message has no place for them.
     const layers = template.takesSystem ? parts.layers : undefined;
-    this.#answering = new Answering({ llm, template, node, reading, modes, openingMode, layers });
+    const places = new FairPlaces(llm.parallel ?? Number.POSITIVE_INFINITY);
+    this.#answering = new Answering({ llm, template, node, reading, modes, openingMode, layers, places });
     const retrieval = new Retrieval({ llm, node, modes });
     const summaries = new Summaries({ llm, node, answering: this.#answering, retrieval });
     this.#drafts = new TurnDrafts({ node, gate, answering: this.#answering, summaries });
@@ -188,8 +190,8 @@ export class ContextManager {
   }
 
   /** How many ids the prompt of a turn would have; see {@link TurnDrafts.count}. */
-  count(request: TurnRequest, gone: AbortSignal): Promise<number> {
-    return this.#drafts.count(this.#keyOf(request), request, gone);
+  count(request: TurnRequest, owner: Pick<TurnOwner, 'gone' | 'account'>): Promise<number> {
+    return this.#drafts.count(this.#keyOf(request), request, owner);
   }
 
   /** Adds messages without a generation; see {@link AddedItemsWriter.add}. */
@@ -203,16 +205,17 @@ export class ContextManager {
    */
   embed(inputs: readonly (string | TokenSequence)[], owner: TurnOwner): Promise<Embeddings> {
     const { llm } = this.#parts;
-    return this.#node.running.run(undefined, owner, async ({ stopping }) => {
+    return this.#node.running.run(undefined, owner, async (turn) => {
       if (llm.embed === undefined) {
         throw new DiscedgeError('unsupported_parameter', 'the LLM Service of this model makes no embeddings', {
           param: 'model',
         });
       }
+      turn.startWork();
       const settle = owner.account?.reserve(inputs.length);
       let spentIds = 0;
       try {
-        const embeddings = await llm.embed(inputs, stopping.signal);
+        const embeddings = await llm.embed(inputs, turn.stopping.signal);
         spentIds = embeddings.promptTokens;
         return embeddings;
       } finally {

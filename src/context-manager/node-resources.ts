@@ -100,6 +100,7 @@ export class NodeResources {
       () => clock.monotonic(),
     );
     this.records.onRecord((_, from) => this.metrics.recordStored(from));
+    this.running.onGaveWay(() => this.metrics.turnGaveWay());
     const arrivals = new Arrivals(clock);
     this.#endGate = this.records.onRecord(({ record }, from) => {
       if (from === 'elsewhere') arrivals.announce(sessionKeyText(sessionKeyOf(record)));

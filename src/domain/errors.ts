@@ -147,7 +147,12 @@ export const ERROR_TABLE = {
     meaning:
       'The turns handed over in `repair` reach back neither to a turn that this node holds nor to turn 1; a node that holds more may do.',
   },
-  overloaded: { status: 503, retry: true, meaning: 'The node has as many turns in flight as it allows.' },
+  overloaded: {
+    status: 503,
+    retry: true,
+    meaning:
+      'The node has as many turns in flight as it allows, and others have no more of them; or the turn waited, and gave way to one of somebody who had fewer.',
+  },
   llm_unavailable: { status: 503, retry: true, meaning: 'The LLM Service cannot be reached or refuses work.' },
   store_unavailable: {
     status: 503,

@@ -1,8 +1,8 @@
-import type { Allowance, PrincipalAccount } from '../access/principal-accounts.ts';
+import type { Account, Allowance } from '../access/principal-accounts.ts';
 
 /** How an API tells what is left of a principal's limits. */
 export type LimitHeaders = (
-  account: Pick<PrincipalAccount, 'requests' | 'ids'>,
+  account: Pick<Account, 'requests' | 'ids'>,
   nowMs: number,
 ) => Readonly<Record<string, string>>;
 

@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { PrincipalAccount, PrincipalAccounts } from '../access/principal-accounts.ts';
+import type { Account, PrincipalAccounts } from '../access/principal-accounts.ts';
 import type { RunningTurns } from '../context-manager/turn/running-turns.ts';
 import type { Clock } from '../environment/environment.ts';
 import type { LimitHeaders } from './limit-headers.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** To whom it is counted; `undefined` where nothing limits its principal. */
-    account: PrincipalAccount | undefined;
+    /** To whom it is counted; `undefined` where anyone may ask. */
+    account: Account | undefined;
   }
   interface FastifyContextConfig {
     /** Whatever the request says, it is a turn: refused before its body is read while none is taken. */
@@ -34,15 +34,16 @@ export function limitRequests(scope: FastifyInstance, { accounts, running, clock
     request.account = account;
     let fault: Error | undefined;
     try {
-      account?.admit();
+      account.admit();
       if (isTurn) {
-        running.requireRoom();
-        account?.requireTurn(knownUser(request));
+        const userId = knownUser(request);
+        running.requireRoom({ principal: account.principal, userId });
+        account.requireTurn(userId);
       }
     } catch (error) {
       fault = error as Error;
     }
-    if (account !== undefined) reply.headers(headers(account, clock.now()));
+    if (account.isLimited) reply.headers(headers(account, clock.now()));
     done(fault);
   });
 }

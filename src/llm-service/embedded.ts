@@ -166,6 +166,10 @@ class EmbeddedLlmService implements LlmService {
     }
   }
 
+  get parallel(): number {
+    return this.#engine.sequences.length;
+  }
+
   get warming(): Warming {
     return this.#warming;
   }

@@ -104,6 +104,10 @@ class EngineProcessService implements LlmService {
     this.#supervision = this.#keepRunning(first);
   }
 
+  get parallel(): number {
+    return this.#parts.slots;
+  }
+
   get process(): EngineProcessStatus {
     return { isUp: this.#link !== undefined, pid: this.#link?.pid, restarts: this.#restarts };
   }

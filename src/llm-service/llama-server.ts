@@ -125,6 +125,10 @@ class LlamaServer implements LlmService {
     this.#warming = new ChunkedWarming(this.#warmSlots, { account, clock, logger });
   }
 
+  get parallel(): number {
+    return this.#parts.facts.slots;
+  }
+
   get warming(): Warming {
     return this.#warming;
   }

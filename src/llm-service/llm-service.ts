@@ -14,6 +14,9 @@ import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 export interface LlmService {
   readonly description: LlmDescription;
 
+  /** How many generations it works on at once, whoever asks; left out: as many as it is given. */
+  readonly parallel?: number;
+
   /** The process that the engine lives in, where the node runs one for it. */
   readonly process?: EngineProcessStatus;
 

@@ -20,7 +20,7 @@ import { SimulatedCache, type SimulatedCacheOptions } from './scripted/simulated
 export interface ScriptedOptions {
   readonly modelName?: string | undefined;
   readonly contextTokens?: number | undefined;
-  /** How many slots it shows, by default one; it works on as many prompts as it is given. */
+  /** How many generations it is to be given at once; left out: any number, which it works on as if it had one slot. */
   readonly parallel?: number | undefined;
   /** Jinja source; ChatML when left out. */
   readonly chatTemplate?: string | undefined;
@@ -66,6 +66,7 @@ const VECTOR_LENGTH = 8;
 
 class ScriptedLlm implements LlmService {
   readonly description: LlmDescription;
+  readonly parallel?: number;
   readonly #options: ScriptedOptions;
   readonly #environment: Environment;
   readonly #cache: SimulatedCache;
@@ -75,6 +76,7 @@ class ScriptedLlm implements LlmService {
 
   constructor(options: ScriptedOptions, environment: Environment) {
     this.#options = options;
+    if (options.parallel !== undefined) this.parallel = options.parallel;
     this.#environment = environment;
     const check = this.#checkPrompt.bind(this);
     this.#cache = new SimulatedCache(options.cache ?? CACHE, { ...environment, check });

@@ -104,6 +104,7 @@ const SAME_SERVER_MS = 5_000;
 class Vllm implements LlmService {
   readonly program = 'vLLM';
   readonly description: LlmDescription;
+  readonly parallel: number;
   readonly #parts: VllmParts;
   readonly #places: Places;
   readonly #watch: ServerWatch<ServerState>;
@@ -112,7 +113,8 @@ class Vllm implements LlmService {
   constructor(parts: VllmParts) {
     this.description = parts.description;
     this.#parts = parts;
-    this.#places = new Places(parts.options.parallel ?? PARALLEL_DEFAULT);
+    this.parallel = parts.options.parallel ?? PARALLEL_DEFAULT;
+    this.#places = new Places(this.parallel);
     const { connection, state, vocabulary, environment } = parts;
     const onDoubt = () => vocabulary.forget?.();
     this.#watch = new ServerWatch({

@@ -184,6 +184,7 @@ export function llmServiceSuite(
       check('shows a slot at work for as long as it lasts', async () => {
         const busy = () => service.slots().filter((slot) => slot.busy).length;
         expect(service.slots().length).toBeGreaterThan(0);
+        if (service.parallel !== undefined) expect(service.slots()).toHaveLength(service.parallel);
         const prompt = await service.tokenize('Hello', { parseSpecial: false });
         const request = { prompt, maxTokens: 64, stop: [], sampling: {}, affinity: undefined, stream: true };
         for await (const event of service.generate(request, never())) {

@@ -1,3 +1,4 @@
+import { PrincipalAccounts } from '../../src/access/principal-accounts.ts';
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
 import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import type { NodeOptions } from '../../src/context-manager/node-options.ts';
@@ -70,6 +71,8 @@ export type Ask = Partial<Omit<TurnRequest, 'sessionId' | 'userId'>> & {
   session?: string | undefined;
   turn?: number | undefined;
   user?: string;
+  /** Whose key it comes with, where that matters. */
+  principal?: string;
   contextId?: string | undefined;
   /** Aborts when the client leaves. */
   gone?: AbortSignal;
@@ -119,8 +122,9 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
 
   /** Takes a turn as a client that stays. */
   turn(ask: Ask): Promise<TurnReply> {
-    const { onPart = () => {}, gone = new AbortController().signal } = ask;
-    return this.manager.takeTurn(requestOf(ask), { part: ({ text, ids }) => onPart(text, ids), gone });
+    const { onPart = () => {}, gone = new AbortController().signal, principal } = ask;
+    const account = principal === undefined ? undefined : this.#accountOf(principal);
+    return this.manager.takeTurn(requestOf(ask), { part: ({ text, ids }) => onPart(text, ids), gone, account });
   }
 
   /** Evaluates the prompt of a turn, as a client that stays. */
@@ -154,6 +158,11 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
       (sealed): sealed is SealedRecord & { record: TurnRecord } =>
         sealed.record.kind === 'turn' && sealed.record.sessionId === session,
     );
+  }
+
+  #accountOf(name: string) {
+    const scopes = new Set(['service'] as const);
+    return new PrincipalAccounts({}, this.environment.clock).of({ name, scopes, userId: name as UserId });
   }
 
   #startNode(metrics: Metrics): NodeResources {
@@ -208,7 +217,7 @@ async function rigOver<Store extends ProbedStore>(
 }
 
 export function requestOf(ask: Ask): TurnRequest {
-  const { text = 'hello', system, session, turn, user = 'ada', contextId, gone, onPart, ...rest } = ask;
+  const { text = 'hello', system, session, turn, user = 'ada', contextId, gone, onPart, principal, ...rest } = ask;
   return {
     userId: user as UserId,
     sessionId: session as SessionId | undefined,

@@ -34,6 +34,7 @@ export const IM_END = 257 as TokenId;
 export class ProbedLlm implements LlmService {
   readonly description: LlmDescription;
   readonly warming: Warming;
+  readonly parallel?: number;
   readonly generations: Generation[] = [];
   /** From now on nothing can be put into ids or words. */
   isGone = false;
@@ -46,6 +47,7 @@ export class ProbedLlm implements LlmService {
     this.#inner = startScripted(options, environment);
     this.description = this.#inner.description;
     this.warming = this.#inner.warming as Warming;
+    if (this.#inner.parallel !== undefined) this.parallel = this.#inner.parallel;
   }
 
   /** The next call stays before its first part until released; it ends when it is aborted. */

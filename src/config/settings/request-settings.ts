@@ -39,7 +39,7 @@ export const REQUEST_SETTINGS = {
     default: 256,
     unit: 'turns',
     description:
-      'Turns accepted at once on this node; more are refused with `overloaded`. At most 65,536, since each holds a connection and its context in memory.',
+      'Turns accepted at once on this node, waiting ones included; more are refused with `overloaded`. The last quarter is for those alone who have fewer than others, for whom turns that only wait give way as well (docs/security.md). At most 65,536, since each holds a connection and its context in memory.',
   }),
   sessionQueueMax: integer({
     group: 'Requests',

@@ -83,7 +83,8 @@ export class Forks {
     const sessionId = request.newSessionId ?? (environment.random.uuid() as SessionId);
     const key: SessionKey = { keygroup, userId, sessionId };
     if (sessionId === request.sessionId) throw exists();
-    return running.run(sessionKeyText(key), { gone }, async (task) => {
+    const owner = { gone, principal: request.account?.principal, userId };
+    return running.run(sessionKeyText(key), owner, async (task) => {
       // One after the other, never both at once: two forks into each other's source must not wait for each other.
       const line = await queue.run(sessionKeyText(source), task.stopping, () =>
         this.#line(source, request, task.stopping),

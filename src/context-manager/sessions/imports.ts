@@ -74,7 +74,8 @@ export class Imports {
     const key: SessionKey = { keygroup, userId, sessionId };
     const turns = request.turns.filter(({ record }) => summaryPlaceOf(record) === undefined);
     await this.#requireAsSaid(turns, request);
-    return running.run(sessionKeyText(key), { gone }, (task) =>
+    const owner = { gone, principal: request.account?.principal, userId };
+    return running.run(sessionKeyText(key), owner, (task) =>
       queue.run(sessionKeyText(key), task.stopping, async () => {
         const wasInDoubt = records.isInDoubt(key);
         const { history, deleted, corrupt } = await records.load(key);

@@ -78,7 +78,8 @@ export class SummariesAhead {
       if (summaryBeyond(session.history, base) !== undefined) return 'done';
       stop.throwIfAborted();
       // All of it: its prompt is what is in the KV cache, and stays there for the next turn, but where layers are left out of it.
-      await this.#writer.write(session, { base, upTo: base }, { stopping: stop, account });
+      const work = { stopping: stop, principal: account?.principal ?? '', userId: key.userId, startWork: () => {} };
+      await this.#writer.write(session, { base, upTo: base }, { work, account });
       return 'done';
     } catch (error) {
       if (stop.signal.aborted) return 'interrupted';

@@ -7,7 +7,6 @@ import { beginsWithExtension, droppedTurns, type SummedTurns, summaryMark } from
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
-import type { StopSign } from '../../waiting/stop.ts';
 import { OPTIONAL_LAYERS } from '../layers/layer.ts';
 import { type Beginning, beginningOfLine } from '../modes/context-beginning.ts';
 import type { Prompt } from '../modes/mode.ts';
@@ -15,6 +14,7 @@ import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Answering } from '../turn/answering.ts';
+import type { LlmWork } from '../turn/generate-reply.ts';
 import { OWN_REQUEST } from '../turn/own-request.ts';
 import type { TurnObserver, TurnRequest } from '../turn/turn.ts';
 
@@ -26,7 +26,7 @@ export interface SummaryWriterParts {
 
 /** For whom a summary is made. */
 export interface SummaryOwner {
-  readonly stopping: StopSign;
+  readonly work: LlmWork;
   /** What it takes is counted to. */
   readonly account: TurnObserver['account'];
 }
@@ -52,12 +52,12 @@ export class SummaryWriter {
   async write(
     session: CachedSession,
     turns: { readonly base: Turn; readonly upTo: Turn },
-    { stopping, account }: SummaryOwner,
+    { work, account }: SummaryOwner,
   ): Promise<void> {
     const { llm, node, answering } = this.#parts;
     const { upTo, absent, request, prompt } = await this.#prompt(session, turns);
     const observer = { gone: NOBODY, part: () => {}, account };
-    const { end, read } = await answering.generate(prompt, session.key, request, observer, { stopping });
+    const { end, read } = await answering.generate(prompt, session.key, request, observer, work);
     const kept = await prompt.record(end, read);
     if (!read.parts.some((part) => part.type === 'text' && part.text.trim() !== '')) {
       throw new DiscedgeError(
@@ -65,7 +65,7 @@ export class SummaryWriter {
         'the model was to sum the conversation up, and has written nothing; ask again',
       );
     }
-    stopping.throwIfAborted();
+    work.stopping.throwIfAborted();
     const { options, environment, records } = node;
     const { hash, record: last } = upTo;
     const summed = { through: last.turn, absent };

@@ -79,7 +79,8 @@ export class AddedItemsWriter {
     const { userId, sessionId = node.environment.random.uuid() as SessionId } = request;
     const key: SessionKey = { keygroup, userId, sessionId };
     const keyText = sessionKeyText(key);
-    return node.running.run(keyText, { gone }, (task) =>
+    const owner = { gone, principal: request.account?.principal, userId };
+    return node.running.run(keyText, owner, (task) =>
       node.queue.run(keyText, task.stopping, () => this.#addQueued(key, request, task)),
     );
   }

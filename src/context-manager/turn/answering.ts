@@ -12,10 +12,10 @@ import type { NodeResources } from '../node-resources.ts';
 import { withAdded } from './added-items.ts';
 import { callableTools, heldSampling, requireTools } from './asked-form.ts';
 import { callIds } from './call-ids.ts';
-import { generateReply } from './generate-reply.ts';
+import type { FairPlaces } from './fair-places.ts';
+import { generateReply, type LlmWork } from './generate-reply.ts';
 import type { ReplyReading } from './reply-reader.ts';
 import { modeOf, refuseLateSystem } from './request-rules.ts';
-import type { RunningTurn } from './running-turn.ts';
 import type { ReplyOptions, TurnObserver, TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
 import type { Generated } from './turn-reply.ts';
@@ -28,6 +28,8 @@ export interface AnsweringParts {
   readonly modes: Readonly<Record<StoredMode, Mode>>;
   /** What a session is opened in where neither its request nor the node says. */
   readonly openingMode: StoredMode;
+  /** At the LLM Service. */
+  readonly places: FairPlaces;
   /** Absent: there are none. */
   readonly layers: LayerSource | undefined;
 }
@@ -63,15 +65,15 @@ export class Answering {
     };
   }
 
-  /** Throws what the LLM Service throws, and `rate_limited`. */
+  /** Waits for a place at the LLM Service. Throws what that throws, and `rate_limited`. */
   async generate(
     prompt: Pick<Prompt, 'ids' | 'tools'>,
     key: SessionKey | undefined,
     options: ReplyOptions,
     observer: TurnObserver,
-    { stopping }: Pick<RunningTurn, 'stopping'>,
+    work: LlmWork,
   ): Promise<Generated> {
-    const { llm, template, node, reading } = this.#parts;
+    const { llm, template, node, reading, places } = this.#parts;
     const { contextTokens: windowTokens } = llm.description;
     const promptTokens = prompt.ids.length;
     const allowedTokens = this.maxTokens(options);
@@ -84,8 +86,7 @@ export class Answering {
     });
     const sampling = heldSampling(options, { tools, template, begun: reader.begun });
     const held = { ...options, sampling };
-    const signal = stopping.signal;
-    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, signal };
+    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, places, work };
     const { end, read } = await paidFor(observer.account, promptTokens + maxTokens, (onIds) =>
       generateReply(llm, { ...asked, onIds }),
     );
@@ -119,8 +120,8 @@ async function paidFor<T extends { readonly end: GenerationEnd }>(
   idsMax: number,
   generate: (onIds: ((count: number) => void) | undefined) => Promise<T>,
 ): Promise<T> {
-  if (account === undefined) return generate(undefined);
-  const settle = account.reserve(idsMax);
+  const settle = account?.reserve(idsMax);
+  if (settle === undefined) return generate(undefined);
   let spent = 0;
   try {
     const generated = await generate((count) => {

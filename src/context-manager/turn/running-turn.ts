@@ -1,7 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { SessionKeyText } from '../../domain/identifiers.ts';
+import type { SessionKeyText, UserId } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { Stop, type StopSign } from '../../waiting/stop.ts';
+import type { Share } from './share.ts';
 
 /** What its owner's cancelling does to a turn. `undecided`: it is refused unless it is found answered already. */
 export type Cancelling = 'stopped' | 'undecided' | 'too late';
@@ -15,7 +16,9 @@ export type Cancelling = 'stopped' | 'undecided' | 'too late';
  * A turn that is cancelled while it waits may be the repetition of one that is stored, or is being stored: it is given the
  * stored reply, or told that nothing was stored, and which of the two shows only once it has looked.
  */
-export class RunningTurn {
+export class RunningTurn implements Share {
+  readonly principal: string;
+  readonly userId: UserId | undefined;
   /** `undefined`: nothing will be stored, so a client that left has nothing to come back for. */
   readonly keyText: SessionKeyText | undefined;
   readonly #clock: Clock;
@@ -26,15 +29,19 @@ export class RunningTurn {
   readonly #impatient = new Stop();
   #stopListening = () => {};
   #phase: 'waiting' | 'generating' | 'committing' | 'stored' = 'waiting';
+  #isWorkedOn = false;
   #cancelTimer = () => {};
 
   constructor(parts: {
     keyText: SessionKeyText | undefined;
+    share: Share;
     gone: AbortSignal;
     clock: Clock;
     finishAbandonedMs: number;
   }) {
     this.keyText = parts.keyText;
+    this.principal = parts.share.principal;
+    this.userId = parts.share.userId;
     this.#clock = parts.clock;
     this.#finishAbandonedMs = parts.finishAbandonedMs;
     this.#gone = parts.gone;
@@ -55,6 +62,16 @@ export class RunningTurn {
   /** Given when the turn is stored and is to wait no longer for peers to have it: its client left, or it would be stopped. */
   get sharing(): StopSign {
     return this.#impatient;
+  }
+
+  /** Whether it only waits, here or for the LLM Service: stopped now, it has cost nobody anything. */
+  get givesWay(): boolean {
+    return !this.#isWorkedOn && (this.#phase === 'waiting' || this.#phase === 'generating');
+  }
+
+  /** From here on the LLM Service works on it. */
+  startWork(): void {
+    this.#isWorkedOn = true;
   }
 
   /** From here on the turn goes on for `finishAbandonedMs` without its client. Throws when it has been stopped. */

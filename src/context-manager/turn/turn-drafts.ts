@@ -34,10 +34,8 @@ export class TurnDrafts {
       const wasInDoubt = node.records.isInDoubt(key);
       const pass = await this.#pass(key, request, turn);
       node.records.requireKnown(key, { wasInDoubt });
-      const { mode, prompt, hasWaited } = await summaries.build(request, pass, {
-        stopping: turn.stopping,
-        account: observer.account,
-      });
+      const owner = { work: turn, account: observer.account };
+      const { mode, prompt, hasWaited } = await summaries.build(request, pass, owner);
       const generated = await answering.generate(prompt, key, request, observer, turn);
       prompt.evaluated();
       const drafted = evaluatedTurn(key, { mode, prompt, hasWaited }, generated, pass);
@@ -46,8 +44,13 @@ export class TurnDrafts {
   }
 
   /** How many ids its prompt would have; nothing is evaluated. Throws as `takeTurn` does. */
-  count(key: SessionKey, request: TurnRequest, gone: AbortSignal): Promise<number> {
-    return this.#inLine(key, { gone }, async (turn) => {
+  count(
+    key: SessionKey,
+    request: TurnRequest,
+    { gone, account }: Pick<TurnOwner, 'gone' | 'account'>,
+  ): Promise<number> {
+    const owner = { gone, principal: account?.principal, userId: key.userId };
+    return this.#inLine(key, owner, async (turn) => {
       return this.#promptTokens(request, await this.#pass(key, request, turn));
     });
   }

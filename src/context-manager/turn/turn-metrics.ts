@@ -19,6 +19,7 @@ export class TurnMetrics {
   readonly #tokens: Counter;
   readonly #records: Counter;
   readonly #repaired: Counter;
+  readonly #gaveWay: Counter;
   readonly #turnSeconds: Histogram;
   readonly #gateSeconds: Histogram;
   readonly #monotonic: () => number;
@@ -48,6 +49,10 @@ export class TurnMetrics {
       name: 'discedge_repaired_turns_total',
       help: 'Turns that were lost and are stored again as their client told them',
       labels: ['model'],
+    });
+    this.#gaveWay = metrics.counter({
+      name: 'discedge_turns_given_way_total',
+      help: 'Turns that were refused while they waited on a full node, for those of others who had fewer in flight',
     });
     this.#turnSeconds = metrics.histogram({
       name: 'discedge_turn_seconds',
@@ -96,6 +101,10 @@ export class TurnMetrics {
 
   turnRepaired(model: string): void {
     this.#repaired.add(1, { model });
+  }
+
+  turnGaveWay(): void {
+    this.#gaveWay.add(1);
   }
 
   generated(model: string, usage: GenerationUsage): void {

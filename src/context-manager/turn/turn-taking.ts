@@ -72,10 +72,8 @@ export class TurnTaking {
 
   async #answer({ key, request, observer, turn, pass }: QueuedTurn & { pass: EnteredPass }): Promise<TakenTurn> {
     turn.startGenerating();
-    const { prompt, hasWaited, at } = await this.#parts.summaries.build(request, pass, {
-      stopping: turn.stopping,
-      account: observer.account,
-    });
+    const owner = { work: turn, account: observer.account };
+    const { prompt, hasWaited, at } = await this.#parts.summaries.build(request, pass, owner);
     const { environment, options, records, userLifetimes } = this.#parts.node;
     const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts'], usage = NO_USAGE) => {
       const answer = {

@@ -125,7 +125,7 @@ export interface TurnObserver {
   readonly stop?: AbortSignal;
   /** Aborts when the client has left. A turn that has begun to generate is finished and stored all the same. */
   readonly gone: AbortSignal;
-  /** To whom the turn is counted; `undefined` where nobody's turns are. */
+  /** To whom the turn is counted; `undefined`: to the node itself. */
   readonly account?: TurnAccount | undefined;
 }
 

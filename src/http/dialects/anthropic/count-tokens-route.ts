@@ -28,7 +28,7 @@ export function countTokensRoute(app: TypedApp, { models, options }: AppParts): 
         errors: OF_A_TURN,
       },
     },
-    async ({ body, principal }, reply) => {
+    async ({ body, principal, account }, reply) => {
       requireKnown(body, COUNT_PARAMETERS);
       const { kind, request } = messageRequest({ ...body, max_tokens: 1 }, principal, options);
       const model = models.find(body.model);
@@ -36,7 +36,7 @@ export function countTokensRoute(app: TypedApp, { models, options }: AppParts): 
       const { history, messages } = openedWith(request.messages);
       const place = { opens: true, history, drawn: true } as const;
       const opening = { ...request, sessionId: undefined, place, messages };
-      return { input_tokens: await model.contextManager.count(opening, clientGone(reply)) };
+      return { input_tokens: await model.contextManager.count(opening, { gone: clientGone(reply), account }) };
     },
   );
 }

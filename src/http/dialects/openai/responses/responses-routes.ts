@@ -78,17 +78,17 @@ export function responsesRoutes(app: TypedApp, parts: AppParts, responses: Respo
         errors: OF_A_NEW_RESPONSE,
       },
     },
-    async ({ body, principal }, reply) => {
+    async ({ body, principal, account }, reply) => {
       requireKnown(body, { known: Object.keys(CONTEXT_FIELDS), refused: {} });
-      const signal = clientGone(reply);
+      const gone = clientGone(reply);
       const planned = await responses.planner.plan(
         { ...(body as Static<typeof CreateBody>), store: true },
         { principal, headers: {} },
-        signal,
+        gone,
       );
       const { request, model } = planned;
       if (request === undefined) throw new TypeError('a response that is kept is a turn');
-      const counted = model.contextManager.count(request, signal);
+      const counted = model.contextManager.count(request, { gone, account });
       const input_tokens = await counted.catch((error) => {
         throw responses.inWords(request, error);
       });

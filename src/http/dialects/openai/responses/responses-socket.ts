@@ -47,7 +47,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
     whoCalls(request, parts.access)
       .then((principal) => {
         if (socket.destroyed) return;
-        parts.accounts.of(principal)?.admit();
+        parts.accounts.of(principal).admit();
         const { fault } = sockets;
         if (fault === undefined) sockets.open(request, socket, head, (client) => serve(client, request));
         else refuse(fault);
@@ -101,7 +101,7 @@ export function responsesSocket(app: TypedApp, parts: AppParts, responses: Respo
     // Asked each time: a key may have been revoked, or expired, since the connection was opened.
     const principal = await whoCalls(request, parts.access);
     const account = parts.accounts.of(principal);
-    account?.admit();
+    account.admit();
     const { body, generates } = requestOf(message);
     if (gone.aborted) return;
     const planned = await responses.planner.plan(
