@@ -64,12 +64,17 @@ export async function connectLlamaServer(options: LlamaServerOptions, environmen
   const { url, modelName, chatTemplate, apiKey, connectTimeoutMs, idleTimeoutMs } = options;
   const connection = new ServerConnection(LLAMA_SERVER, { url, apiKey, connectTimeoutMs, idleTimeoutMs }, environment);
   const describe = () => describeServer(connection, { modelName, chatTemplate, signal: undefined });
-  const facts = await describe();
   const { clock, logger } = environment;
-  const localTokenizer = options.localTokenizer && (await LocalTokenizer.open(options.localTokenizer, facts, logger));
-  const server = new LlamaServer({ connection, facts, localTokenizer, describe, environment });
-  await within({ clock, waitMs: VOCABULARY_WAIT_MS }, server.learnVocabulary(), () => {});
-  return server;
+  try {
+    const facts = await describe();
+    const localTokenizer = options.localTokenizer && (await LocalTokenizer.open(options.localTokenizer, facts, logger));
+    const server = new LlamaServer({ connection, facts, localTokenizer, describe, environment });
+    await within({ clock, waitMs: VOCABULARY_WAIT_MS }, server.learnVocabulary(), () => {});
+    return server;
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
 }
 
 /** A busy server does not hold up the start: what it tells later is learned then. */

@@ -1,23 +1,11 @@
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  type IncomingMessage,
-  type RequestOptions,
-  request as requestHttp,
-} from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import { urlToHttpOptions } from 'node:url';
 import type { Clock } from '../../environment/environment.ts';
+import { HttpReply } from './http-reply.ts';
+import type { Connection, KeptConnections } from './kept-connections.ts';
 import { WaitWatch } from './wait-watch.ts';
 
 export interface ExchangeOptions {
-  /** Where the server listens, as {@link destination} has it. */
-  readonly to: Destination;
-  /** Of the request, from its root. */
-  readonly path: string;
-  readonly method: 'GET' | 'POST';
-  readonly headers: Readonly<Record<string, string | number>>;
-  readonly body: string | undefined;
+  /** The whole request, as it is sent. */
+  readonly request: string;
   /** Where connections are kept from one exchange to the next. */
   readonly connections: KeptConnections;
   /** The server closes the connection with this reply, whatever it says: it is taken from the kept ones and not put back. */
@@ -25,38 +13,18 @@ export interface ExchangeOptions {
   /** Each is one wait: for the connection, and for the next byte while this side is reading. */
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  /** What the exchange ends with when a wait is over, or on an error of the socket's. */
+  /** What the exchange ends with when a wait is over, or on an error of the socket's or in the reply. */
   readonly errors: {
     notConnected(): unknown;
     silent(): unknown;
-    broken(cause: unknown): unknown;
+    broken(cause: Error): unknown;
   };
-}
-
-export type KeptConnections = HttpAgent;
-
-/** Taken from the URL once, as reading it is a tenth of what a request costs. */
-export type Destination = Pick<RequestOptions, 'protocol' | 'hostname' | 'port' | 'auth'>;
-
-export function destination(url: URL): Destination {
-  const { protocol, hostname, port, auth } = urlToHttpOptions(url) as RequestOptions;
-  return { protocol, hostname, port, auth };
-}
-
-/**
- * How long a connection is kept that nothing is sent on. Within a turn requests follow each other at once; a server with a fixed
- * number of threads has one taken by each, and closes it itself after five seconds (llama-server).
- */
-const KEPT_UNUSED_MS = 1_000;
-
-/** Connections of one server, of which at most `unusedMax` are kept while nothing is sent on them. */
-export function keptConnections({ protocol }: URL, unusedMax: number): KeptConnections {
-  const options = { keepAlive: true, maxFreeSockets: unusedMax, timeout: KEPT_UNUSED_MS };
-  return protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options);
 }
 
 /** What a socket reports that the server had closed before it was used again. */
 const CLOSED_BEFORE = new Set(['ECONNRESET', 'EPIPE']);
+/** Of a reply that comes faster than it is read. Beyond that the server has to wait. */
+const UNREAD_BYTES_MAX = 256 * 1024;
 
 /**
  * One HTTP request and its reply. A request that meets a kept connection which the server is just closing has not been read: it is
@@ -65,10 +33,17 @@ const CLOSED_BEFORE = new Set(['ECONNRESET', 'EPIPE']);
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #watch: WaitWatch;
+  readonly #reply = new HttpReply();
   /** The first reason to end; later ones, and the socket's own complaints, are its consequences. */
   #failure: { readonly reason: unknown } | undefined;
-  #request: ClientRequest | undefined;
-  #response: IncomingMessage | undefined;
+  #connection: Connection | undefined;
+  /** Whether anything of the reply has come. */
+  #hasBegun = false;
+  /** What of the body has come and was not read. */
+  #unread: Buffer[] = [];
+  #unreadBytes = 0;
+  /** Wakes whoever waits for {@link #more}. */
+  #wake = () => {};
 
   constructor(options: ExchangeOptions, clock: Clock) {
     this.#options = options;
@@ -77,61 +52,28 @@ export class Exchange {
 
   /** Sends the request; resolves with the reply's status. */
   async send(): Promise<number> {
-    try {
-      this.#response = await this.#ask(this.#options.connections).catch((error) => {
-        if (this.#failure !== undefined || !this.#request?.reusedSocket || !CLOSED_BEFORE.has(error.code)) throw error;
-        return this.#ask(false);
-      });
-      return this.#response.statusCode ?? 0;
-    } catch (error) {
-      throw this.#reasonOf(error);
-    } finally {
-      this.#watch.pause();
-    }
-  }
-
-  #ask(agent: KeptConnections | false): Promise<IncomingMessage> {
-    const { to, path, method, headers, body, isLast, connectTimeoutMs, idleTimeoutMs, errors } = this.#options;
-    const isSecure = to.protocol === 'https:';
-    const open = isSecure ? requestHttps : requestHttp;
-    const sent = isLast ? { ...headers, connection: 'close' } : headers;
-    const request = open({ ...to, path, method, headers: sent, agent });
-    this.#request = request;
-    return new Promise((resolve, reject) => {
-      const onConnected = () => this.#watch.begin(idleTimeoutMs, () => this.end(errors.silent()));
-      // An error after the reply has begun is the reply's; it must not end the process.
-      request.on('error', reject).once('response', resolve);
-      this.#watch.begin(connectTimeoutMs, () => this.end(errors.notConnected()));
-      request.once('socket', (socket) => {
-        if (request.reusedSocket) onConnected();
-        else socket.once(isSecure ? 'secureConnect' : 'connect', onConnected);
-      });
-      request.end(body);
-    });
+    this.#ask(this.#options.connections.take());
+    while (this.#reply.status === undefined) await this.#more();
+    this.#watch.pause();
+    return this.#reply.status;
   }
 
   /** The whole reply, once, after `send`; the connection is free again with its last byte. Ends with `tooLong()` beyond `bytesMax`. */
   async text(bytesMax: number, tooLong: () => unknown): Promise<string> {
-    const response = this.#response as IncomingMessage;
-    const chunks: Buffer[] = [];
+    const pieces: Buffer[] = [];
     let length = 0;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#awaitMore();
-        response.on('data', (chunk: Buffer) => {
-          length += chunk.length;
-          if (length > bytesMax) this.end(tooLong());
-          else chunks.push(chunk);
-          this.#awaitMore();
-        });
-        response.once('end', resolve).once('error', reject);
-      });
-    } catch (error) {
-      throw this.#reasonOf(error);
-    } finally {
-      this.#watch.pause();
+    for (;;) {
+      for (const piece of this.#read()) {
+        pieces.push(piece);
+        length += piece.length;
+      }
+      if (length > bytesMax) this.end(tooLong());
+      else if (this.#reply.isComplete) break;
+      this.#awaitMore();
+      await this.#more();
     }
-    return (chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)).toString('utf8');
+    this.#watch.pause();
+    return (pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)).toString('utf8');
   }
 
   /**
@@ -141,35 +83,104 @@ export class Exchange {
   async *batches<T>(parse: (bytes: Uint8Array) => readonly T[]): AsyncGenerator<readonly T[]> {
     this.#awaitMore();
     try {
-      for await (const bytes of this.#response as IncomingMessage) {
-        const batch = parse(bytes);
-        if (batch.length === 0) continue;
-        this.#watch.pause();
-        yield batch;
-        if (this.#failure !== undefined) throw this.#failure.reason;
-        this.#awaitMore();
+      for (;;) {
+        const batch = this.#read().flatMap((bytes) => parse(bytes));
+        if (batch.length > 0) {
+          this.#watch.pause();
+          yield batch;
+          this.#awaitMore();
+        } else if (this.#reply.isComplete) return;
+        else await this.#more();
       }
-    } catch (error) {
-      throw this.#reasonOf(error);
     } finally {
       this.#watch.pause();
     }
   }
 
-  /** Closes the connection, unless the whole reply has been read. Whoever waits for it, now or later, gets `reason`. */
+  /** Closes the connection, unless the whole reply has come. Whoever waits for it, now or later, gets `reason`. */
   end(reason: unknown): void {
     this.#failure ??= { reason };
     this.#watch.stop();
-    if (this.#response?.readableEnded !== true) this.#request?.destroy();
+    if (!this.#reply.isComplete) this.#connection?.socket.destroy();
+    this.#wake();
+  }
+
+  #ask(connection: Connection): void {
+    const { request, connectTimeoutMs, errors } = this.#options;
+    this.#connection = connection;
+    if (connection.isKept) this.#awaitMore();
+    else this.#watch.begin(connectTimeoutMs, () => this.end(errors.notConnected()));
+    connection.send(request, {
+      connected: () => this.#awaitMore(),
+      bytes: (bytes) => this.#take(connection, bytes),
+      closed: (error) => this.#closed(connection, error),
+    });
+  }
+
+  #take(connection: Connection, bytes: Buffer): void {
+    this.#hasBegun = true;
+    try {
+      for (const piece of this.#reply.push(bytes)) {
+        this.#unread.push(piece);
+        this.#unreadBytes += piece.length;
+      }
+    } catch (error) {
+      this.end(this.#options.errors.broken(error as Error));
+      connection.socket.destroy();
+      return;
+    }
+    const { connections, isLast } = this.#options;
+    if (!this.#reply.isComplete) {
+      if (this.#unreadBytes > UNREAD_BYTES_MAX) connection.socket.pause();
+    } else if (this.#reply.isKept && !isLast) connections.giveBack(connection);
+    else connection.socket.destroy();
+    this.#wake();
+  }
+
+  /** Without an error the server has closed the connection in good order. */
+  #closed(connection: Connection, error: NodeJS.ErrnoException | undefined): void {
+    if (this.#failure !== undefined || this.#reply.isComplete) return;
+    const { connections, errors } = this.#options;
+    const wasClosedBefore = error === undefined || CLOSED_BEFORE.has(error.code ?? '');
+    if (connection.isKept && !this.#hasBegun && wasClosedBefore) {
+      this.#ask(connections.open());
+      return;
+    }
+    try {
+      if (error !== undefined) throw error;
+      if (!this.#reply.close()) throw new Error(this.#hasBegun ? 'closed within a reply' : 'closed without a reply');
+      this.#wake();
+    } catch (reason) {
+      this.end(errors.broken(reason as Error));
+    }
+  }
+
+  #read(): Buffer[] {
+    const unread = this.#unread;
+    if (unread.length === 0) return unread;
+    this.#unread = [];
+    this.#unreadBytes = 0;
+    if (!this.#reply.isComplete) this.#connection?.socket.resume();
+    return unread;
+  }
+
+  /** Resolves when something has come, or the reply is complete. Throws what the exchange has ended with. */
+  async #more(): Promise<void> {
+    if (this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.reason;
   }
 
   #awaitMore(): void {
-    if (this.#failure !== undefined) return;
+    this.#throwFailure();
     const { idleTimeoutMs, errors } = this.#options;
     this.#watch.begin(idleTimeoutMs, () => this.end(errors.silent()));
-  }
-
-  #reasonOf(error: unknown): unknown {
-    return this.#failure === undefined ? this.#options.errors.broken(error) : this.#failure.reason;
   }
 }

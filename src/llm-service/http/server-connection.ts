@@ -1,6 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
-import { type Destination, destination, Exchange, type KeptConnections, keptConnections } from './exchange.ts';
+import { Exchange } from './exchange.ts';
+import { KeptConnections } from './kept-connections.ts';
 import { badReply, brokenConnection, isClosed, type ServerKind } from './server-errors.ts';
 import { ServerSentEvents } from './server-sent-events.ts';
 
@@ -20,6 +21,7 @@ const REPLY_BYTES_MAX = 128 * 1024 * 1024;
 const ERROR_BYTES_MAX = 64 * 1024;
 /** As many as a large server has slots: each takes a thread of the server's. */
 const UNUSED_CONNECTIONS_MAX = 16;
+const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
 
 /**
  * Speaks HTTP with one inference server, on connections that are kept while requests follow each other. Nothing that it is asked
@@ -29,20 +31,21 @@ const UNUSED_CONNECTIONS_MAX = 16;
 export class ServerConnection {
   readonly url: URL;
   readonly #kind: ServerKind;
-  readonly #to: Destination;
   readonly #options: ServerConnectionOptions;
   readonly #environment: Environment;
   readonly #open = new Set<Exchange>();
   readonly #connections: KeptConnections;
+  /** Header lines of every request. */
+  readonly #head: string;
   #isClosed = false;
 
   constructor(kind: ServerKind, options: ServerConnectionOptions, environment: Environment) {
     this.#kind = kind;
     this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
-    this.#to = destination(this.url);
-    this.#connections = keptConnections(this.url, UNUSED_CONNECTIONS_MAX);
     this.#options = options;
     this.#environment = environment;
+    this.#connections = new KeptConnections(this.url, { unusedMax: UNUSED_CONNECTIONS_MAX, clock: environment.clock });
+    this.#head = headOf(this.url, options.apiKey);
   }
 
   /** Parsed JSON. `path` has no leading slash. */
@@ -79,7 +82,7 @@ export class ServerConnection {
   close(): void {
     this.#isClosed = true;
     for (const exchange of this.#open) exchange.end(isClosed());
-    this.#connections.destroy();
+    this.#connections.close();
   }
 
   async #json(path: string, body: string | undefined, signal: AbortSignal | undefined): Promise<unknown> {
@@ -101,16 +104,12 @@ export class ServerConnection {
   ) {
     if (this.#isClosed) throw isClosed();
     signal?.throwIfAborted();
-    const { apiKey, connectTimeoutMs, idleTimeoutMs } = this.#options;
+    const { connectTimeoutMs, idleTimeoutMs } = this.#options;
     const { origin } = this.url;
     const { name } = this.#kind;
     const exchange = new Exchange(
       {
-        to: this.#to,
-        path: this.url.pathname + path,
-        method: body === undefined ? 'GET' : 'POST',
-        headers: headersOf(body, apiKey),
-        body,
+        request: this.#request(path, body, isLast),
         isLast,
         connections: this.#connections,
         connectTimeoutMs,
@@ -135,6 +134,12 @@ export class ServerConnection {
     return { exchange, end };
   }
 
+  #request(path: string, body: string | undefined, isLast: boolean): string {
+    const head = `${this.url.pathname}${path} HTTP/1.1\r\n${this.#head}connection: ${isLast ? 'close' : 'keep-alive'}\r\n`;
+    if (body === undefined) return `GET ${head}\r\n`;
+    return `POST ${head}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  }
+
   async #expectOk(exchange: Exchange): Promise<void> {
     const status = await exchange.send();
     if (status === 200) return;
@@ -146,14 +151,18 @@ export class ServerConnection {
   }
 }
 
-function headersOf(body: string | undefined, apiKey: string | undefined): Record<string, string | number> {
-  const headers: Record<string, string | number> = {};
-  if (body !== undefined) {
-    headers['content-type'] = 'application/json';
-    headers['content-length'] = Buffer.byteLength(body);
+/** Throws `llm_unavailable` for a key that no header holds. */
+function headOf({ host, username, password }: URL, apiKey: string | undefined): string {
+  const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
+  const authorization = apiKey !== undefined ? `Bearer ${apiKey}` : username !== '' ? `Basic ${basic}` : undefined;
+  if (authorization === undefined) return `host: ${host}\r\n`;
+  if (!HEADER_VALUE.test(authorization)) {
+    throw new DiscedgeError(
+      'llm_unavailable',
+      'The API key of the LLM Service has characters that no HTTP header holds.',
+    );
   }
-  if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`;
-  return headers;
+  return `host: ${host}\r\nauthorization: ${authorization}\r\n`;
 }
 
 function parseJson(text: string): unknown {

@@ -1,4 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
+import { NotHttp } from './http-reply.ts';
 
 /** A kind of inference server: what messages call it, and how it says no. */
 export interface ServerKind {
@@ -17,9 +18,9 @@ export function shortened(message: string): string {
 
 /** The error for what the socket reports. */
 export function brokenConnection({ name }: Pick<ServerKind, 'name'>, url: URL, cause: unknown): DiscedgeError {
-  const reason = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-  // Node's HTTP parser: something answers, in another language.
-  if (reason.startsWith('HPE_')) return badReply({ name }, url, `something that is not HTTP (${reason})`);
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (cause instanceof NotHttp) return badReply({ name }, url, `something that is not HTTP (${message})`);
+  const reason = code ?? message;
   return new DiscedgeError('llm_unavailable', `The connection to ${name} at ${url.origin} failed (${reason}).`, {
     cause,
   });

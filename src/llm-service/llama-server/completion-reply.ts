@@ -35,16 +35,17 @@ const Final = Type.Object({
   id_slot: Type.Integer(),
   model: Type.Optional(Type.String()),
   timings: Timings,
-  generation_settings: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  generation_settings: Type.Optional(Type.Unsafe<Readonly<Record<string, unknown>>>(Type.Object({}))),
 });
 
 const isChunk = Compile(Chunk);
 const isFinal = Compile(Final);
 
-/** Fields left out of the reply's extras: translated into our own, too large, or of interest to one request only. */
+/** Fields left out of the reply's extras: said in our own words, too large, or of interest to one request only. */
 const OWN_FIELDS = new Set([
   ...['index', 'content', 'tokens', 'stop', 'prompt', 'id_slot', 'tokens_predicted', 'tokens_evaluated'],
-  ...['prompt_progress', 'generation_settings'],
+  ...['prompt_progress', 'generation_settings', 'model', 'timings'],
+  ...['stop_type', 'stopping_word', 'truncated', 'tokens_cached', 'has_new_line'],
 ]);
 
 export interface CompletionChunk {
@@ -103,6 +104,6 @@ export function usageOf(timings: Static<typeof Timings>, predictedTokens: number
 }
 
 function otherFields(value: object): Readonly<Record<string, unknown>> | undefined {
-  const others = Object.entries(value).filter(([name]) => !OWN_FIELDS.has(name));
-  return others.length === 0 ? undefined : Object.fromEntries(others);
+  if (Object.keys(value).every((name) => OWN_FIELDS.has(name))) return undefined;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !OWN_FIELDS.has(name)));
 }

@@ -18,6 +18,8 @@ const OWN_FIELDS = new Set([
 ]);
 /** Several replies to one prompt. */
 const COUNT_FIELDS = ['n', 'n_cmpl'];
+/** As JSON writes it; a text that spells this out looks like one as well. */
+const LONE_SURROGATE = /\\ud[89a-f]/;
 
 /**
  * The JSON text of a `/completion` request. `slot` is asked for unless the caller names one itself (`id_slot`).
@@ -44,7 +46,12 @@ export function completionBody(
     return_progress: stream,
     timings_per_token: stream && tell?.usage === true,
   };
-  // The server refuses the whole body for one lone surrogate. Ids need no such care, and there are thousands.
-  const parameters = JSON.stringify(rest, (_, value) => (typeof value === 'string' ? value.toWellFormed() : value));
-  return `{"prompt":${JSON.stringify(prompt)},${parameters.slice(1)}`;
+  return `{"prompt":${JSON.stringify(prompt)},${wellFormedJson(rest).slice(1)}`;
+}
+
+/** The server refuses a whole body for one lone surrogate. There hardly ever is one, and looking at each value takes longer than writing them all. */
+function wellFormedJson(value: object): string {
+  const text = JSON.stringify(value);
+  if (!LONE_SURROGATE.test(text)) return text;
+  return JSON.stringify(value, (_, inner) => (typeof inner === 'string' ? inner.toWellFormed() : inner));
 }

@@ -529,19 +529,18 @@ describe('a server that becomes another one', () => {
 });
 
 describe('what the server adds', () => {
-  test('passes through, without prompt, ids and text', async () => {
+  test('passes through, without what is said in our own words', async () => {
     const fields = {
       generation_settings: { seed: 7 },
       prompt: 'hello',
       completion_probabilities: [1],
-      has_new_line: true,
+      draft_n: 3,
     };
     double.answers.completion = json(final(PROMPT.length, 1, { content: 'o', tokens: [111], ...fields }));
     const [, end] = await generate({ stream: false });
     if (end?.kind !== 'end') throw new Error('no end');
     expect(end.settings).toEqual({ seed: 7 });
-    expect(end.fields).toMatchObject({ completion_probabilities: [1], has_new_line: true });
-    for (const own of ['prompt', 'tokens', 'content']) expect(end.fields).not.toHaveProperty(own);
+    expect(end.fields).toEqual({ completion_probabilities: [1], draft_n: 3 });
   });
 
   test('in progress events shows only to who asked, and their id is none', async () => {
