@@ -171,13 +171,15 @@ describe('a streamed reply', () => {
   });
 
   test('of a server that guesses ahead is exact', async () => {
-    const { service } = await startForTest(['--spec-type', 'ngram-simple']);
+    const { server, service } = await startForTest(['--spec-type', 'ngram-simple']);
     const prompt = await service.tokenize('漢字 and 🤖, '.repeat(30), { parseSpecial: false });
     const text = '漢字 and 🤖, '.repeat(6);
+    const body = JSON.stringify({ prompt, n_predict: 200, ...grammarOf(text) });
+    const asked = await fetch(`${server.url}/completion`, { method: 'POST', body });
+    expect(await asked.json()).toMatchObject({ timings: { draft_n_accepted: expect.toSatisfy((n) => n > 0) } });
     for (const stream of [true, false]) {
       const end = await generate(service, prompt, { sampling: grammarOf(text), maxTokens: 200, stream });
       expect(end).toMatchObject({ text, exact: true, stop: { kind: 'end' } });
-      expect(end.fields).toMatchObject({ timings: { draft_n_accepted: expect.toSatisfy((n) => n > 0) } });
       expect(await service.detokenize(end.ids)).toBe(text);
     }
   });
