@@ -176,6 +176,12 @@ export class SessionHistory {
     return over.size === 0 ? turns : turns.filter(({ hash }) => !over.has(hash));
   }
 
+  /** The turns of all lines, each after the one that it goes on from. */
+  allLines(): Turn[] {
+    const over = this.#settle();
+    return [...this.#turns.values()].filter(({ hash }) => !over.has(hash));
+  }
+
   /** The line that ends in `tip`, from turn 1. */
   line(tip: Turn | undefined = this.tip): Turn[] {
     const turns: Turn[] = [];
@@ -192,8 +198,9 @@ export class SessionHistory {
 
   /** Last turn of every branch, main line first, then deepest and smallest hash first. */
   tips(): Turn[] {
-    const over = this.#settle();
-    return [...this.#turns.values()].filter(({ hash }) => !this.hasChild(hash) && !over.has(hash)).sort(mainLineOrder);
+    return this.allLines()
+      .filter(({ hash }) => !this.hasChild(hash))
+      .sort(mainLineOrder);
   }
 
   #parent(turn: Turn): Turn | undefined {

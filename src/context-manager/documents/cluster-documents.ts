@@ -4,7 +4,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
 import { EXTENSION_BYTES_MAX } from '../../domain/record/extensions.ts';
 import type { SessionRecord, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { SessionHistory, Turn } from '../../domain/session-history.ts';
+import type { SessionHistory } from '../../domain/session-history.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
@@ -104,7 +104,7 @@ export class ClusterDocuments {
     const { history } = await records.load(keyOf(kind, id));
     const versions = versionsOf(history);
     if (versions.length === 0) return undefined;
-    const writtenAtMs = turnsOf(history).map(({ record }) => record.writtenAtMs);
+    const writtenAtMs = history.allLines().map(({ record }) => record.writtenAtMs);
     return { versions, writtenAtMs, expiresAtMs: history.expiresAtMs };
   }
 
@@ -163,13 +163,9 @@ function userOf(kind: DocumentKind): UserId {
   return kind as string as UserId;
 }
 
-function versionsOf(history: SessionHistory): Uint8Array[] {
-  return turnsOf(history).flatMap(({ record }) => contentOf(record) ?? []);
-}
-
 /** Of all branches: what was written on either side of a cut is a version like any other. */
-function turnsOf(history: SessionHistory): readonly Turn[] {
-  return [...new Set(history.tips().flatMap((tip) => history.line(tip)))];
+function versionsOf(history: SessionHistory): Uint8Array[] {
+  return history.allLines().flatMap(({ record }) => contentOf(record) ?? []);
 }
 
 function contentOf(record: SessionRecord): Uint8Array | undefined {

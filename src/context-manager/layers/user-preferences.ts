@@ -1,9 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { UserId } from '../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../environment/environment.ts';
-import { OneAtATime } from '../../waiting/one-at-a-time.ts';
 import type { ClusterDocuments } from '../documents/cluster-documents.ts';
-import { newestVersion } from '../documents/newest-version.ts';
+import { UserDocument, type UserValue } from '../documents/user-document.ts';
 import { type Layer, layerOf, type StampOf } from './layer.ts';
 
 /** A text, or a few named ones. */
@@ -28,8 +27,6 @@ export interface StoredPreferences {
   readonly version: number;
 }
 
-const KIND = 'user-preferences';
-
 interface Known {
   readonly layer: Layer | undefined;
   readonly untilMs: number;
@@ -47,25 +44,28 @@ export interface UserPreferencesParts {
 /** What users of a cluster prefer, each for itself, at all nodes. */
 export class UserPreferences {
   readonly #parts: UserPreferencesParts;
+  readonly #stored: UserDocument<Preferences>;
   readonly #known = new Map<UserId, Known>();
   readonly #reading = new Map<UserId, Promise<Layer | undefined>>();
-  readonly #inTurn = new OneAtATime();
   /** Until it is found that nobody has any. */
   #hasAny = true;
 
   constructor(parts: UserPreferencesParts) {
     this.#parts = parts;
-    parts.documents.onChanged(KIND, (id) => {
+    const { documents } = parts;
+    const kind = 'user-preferences';
+    this.#stored = new UserDocument({ documents, kind, field: 'preferences', isValue: isPreferences });
+    this.#stored.onChanged((userId) => {
       this.#hasAny = true;
-      this.#known.delete(id as UserId);
-      this.#reading.delete(id as UserId);
+      this.#known.delete(userId);
+      this.#reading.delete(userId);
     });
   }
 
   /** Finds out whether anybody has any: until somebody has, no turn looks. */
   async start(): Promise<void> {
     this.#hasAny = false;
-    const found = await this.#parts.documents.hasAny(KIND);
+    const found = await this.#stored.hasAny();
     this.#hasAny ||= found;
   }
 
@@ -79,7 +79,7 @@ export class UserPreferences {
 
   /** Of two that nodes have written while apart, the same one at every node. */
   async get(userId: UserId): Promise<StoredPreferences> {
-    return (await this.#find(userId))?.stored ?? { preferences: undefined, version: 0 };
+    return storedOf(await this.#stored.get(userId));
   }
 
   /**
@@ -88,29 +88,18 @@ export class UserPreferences {
    * meanwhile, `rate_limited` where they were changed {@link CHANGES_A_DAY_MAX} times within a day, but takes them away even then; and what
    * the store throws. To take away what is not there is no change.
    */
-  put(
+  async put(
     userId: UserId,
     preferences: Preferences | undefined,
     { expected }: { readonly expected?: number | undefined } = {},
   ): Promise<StoredPreferences> {
-    const { documents } = this.#parts;
-    const erasure = documents.erasure(KIND, userId);
-    return this.#inTurn.run(async () => {
-      const found = await this.#find(userId);
-      const { preferences: before, version } = found?.stored ?? { preferences: undefined, version: 0 };
+    const written = this.#stored.put(userId, preferences, (before) => {
+      const version = before?.version ?? 0;
       if (expected !== undefined && version !== expected) throw conflict(version);
-      if (preferences === undefined && before === undefined) return { preferences, version };
-      if (preferences !== undefined) this.#requireSeldom(found?.writtenAtMs ?? []);
-      const stored = { preferences, version: version + 1 };
-      await documents.put(KIND, userId, Buffer.from(JSON.stringify(stored)), { erasure });
-      return stored;
+      if (preferences !== undefined) this.#requireSeldom(before?.writtenAtMs ?? []);
+      return preferences !== undefined || before?.value !== undefined;
     });
-  }
-
-  async #find(userId: UserId) {
-    const document = await this.#parts.documents.find(KIND, userId);
-    const newest = document && newestVersion(document.versions, storedIn);
-    return newest && { ...document, ...newest };
+    return storedOf(await written);
   }
 
   #requireSeldom(writtenAtMs: readonly number[]): void {
@@ -133,16 +122,15 @@ export class UserPreferences {
   }
 
   async #readLayer(userId: UserId, isCurrent: () => boolean): Promise<Layer | undefined> {
-    const { documents, stampOf, clock, documentMs, logger } = this.#parts;
-    const erasure = documents.erasure(KIND, userId);
-    const found = await this.#find(userId);
-    const preferences = found?.stored.preferences;
+    const { stampOf, clock, documentMs, logger } = this.#parts;
+    const found = await this.#stored.find(userId);
+    const preferences = found?.value;
     const layer = preferences === undefined ? undefined : layerOf('preferences', textOf(preferences), stampOf);
     const nowMs = clock.now();
     // Past half its life it is put again, by whichever node then has a turn of the user.
     if (isCurrent()) this.#remember(userId, { layer, untilMs: nowMs + documentMs / 4 });
     if (found !== undefined && layer !== undefined && found.expiresAtMs < nowMs + documentMs / 2) {
-      const again = documents.put(KIND, userId, found.content, { erasure });
+      const again = this.#stored.prolong(userId);
       again.catch((error: unknown) => logger.warn('preferences_not_prolonged', {}, error));
     }
     return layer;
@@ -163,16 +151,8 @@ export function textOf(preferences: Preferences): string {
     .join('\n');
 }
 
-/** `undefined` for what a later version of this program may have written: no turn fails over it. */
-function storedIn(content: Uint8Array): StoredPreferences | undefined {
-  try {
-    const { version, preferences } = JSON.parse(Buffer.from(content).toString('utf8')) as Record<string, unknown>;
-    if (!Number.isSafeInteger(version) || (version as number) < 1) return undefined;
-    if (preferences !== undefined && !isPreferences(preferences)) return undefined;
-    return { preferences, version: version as number };
-  } catch {
-    return undefined;
-  }
+function storedOf({ value: preferences, version }: UserValue<Preferences>): StoredPreferences {
+  return { preferences, version };
 }
 
 function isPreferences(value: unknown): value is Preferences {

@@ -91,13 +91,10 @@ export class Forks {
       );
       return queue.run(sessionKeyText(key), task.stopping, async () => {
         const held = await this.#held(key);
-        const release = await quotas.hold(request.account, key);
-        try {
+        return quotas.holding({ account: request.account, key }, () => {
           task.startCommitting();
-          return await this.#copy(line, key, held, request);
-        } finally {
-          release?.();
-        }
+          return this.#copy(line, key, held, request);
+        });
       });
     });
   }

@@ -29,6 +29,8 @@ export interface ImportRequest {
   /** `undefined`: as long as it was to live after its last turn. */
   readonly ttlSeconds: number | undefined;
   readonly account?: TurnAccount | undefined;
+  /** The user's latest erasure when the session was asked for; left out: when this began. After another one nothing comes back. */
+  readonly erasure?: number;
   /** Why a turn, as it is read here, is not what it was said to be; `undefined` where it is. */
   readonly faultOf: (read: ReadTurn) => string | undefined;
 }
@@ -38,10 +40,10 @@ export interface Imported {
   readonly mode: StoredMode | undefined;
   /** Turns of all branches. */
   readonly turns: number;
-  /** Of the last turn of the main line: what the next turn goes on from. */
+  /** The last turn of the main line: what the next turn goes on from. */
   readonly tip: Turn;
   readonly expiresAtMs: number;
-  /** It was there before, by the same request. */
+  /** All of it was there before, and perhaps more. */
   readonly replayed: boolean;
 }
 
@@ -64,13 +66,14 @@ export class Imports {
 
   /**
    * Durable on this node when it resolves. Sent again, after a failure in the middle too, it is completed, or found and told as
-   * `replayed`. Throws `session_exists` where the id is another session's, `session_deleted`, `quota_exceeded`, `invalid_request` for what is not
-   * what it was said to be, and what the LLM Service and the store throw; `turn_cancelled` when the client left before it began.
+   * `replayed`, also where the session has gone on since. Throws `session_exists` where the id is another session's, `session_deleted`,
+   * also where the user is erased meanwhile, `quota_exceeded`, `invalid_request` for what is not what it was said to be, and what the LLM
+   * Service and the store throw; `turn_cancelled` when the client left before it began.
    */
   async import(request: ImportRequest, gone: AbortSignal): Promise<Imported> {
     const { node, keygroup } = this.#parts;
     const { queue, quotas, records, running } = node;
-    const { userId, sessionId } = request;
+    const { userId, sessionId, account, erasure = records.erasures.latest(userId) } = request;
     const key: SessionKey = { keygroup, userId, sessionId };
     const turns = request.turns.filter(({ record }) => summaryPlaceOf(record) === undefined);
     await this.#requireAsSaid(turns, request);
@@ -82,13 +85,13 @@ export class Imports {
         records.requireKnown(key, { wasInDoubt });
         if (deleted) throw new DiscedgeError('session_deleted', 'a session of this id was deleted; choose another id');
         if (corrupt > 0) throw exists();
-        const release = await quotas.hold(request.account, key);
-        try {
-          task.startCommitting();
-          return await this.#write(key, turns, history, request);
-        } finally {
-          release?.();
-        }
+        if (records.erasures.latest(userId) !== erasure) throw erasedMeanwhile();
+        const { sealed, missing } = this.#copies(key, turns, history, request);
+        const bytes = missing.reduce((sum, one) => sum + one.bytes.length, 0);
+        task.startCommitting();
+        if (missing.length > 0) await quotas.holding({ account, key, bytes }, () => this.#write(missing));
+        const replayed = missing.length === 0;
+        return importedOf(key, replayed ? history : historyOf(sealed), { replayed });
       }),
     );
   }
@@ -106,75 +109,94 @@ export class Imports {
     }
   }
 
-  async #write(
+  /** The turns as records of this node, and those of them that are not here. Throws `session_exists` where others are instead. */
+  #copies(
     key: SessionKey,
     turns: readonly Turn[],
     there: SessionHistory,
     { ttlSeconds }: ImportRequest,
-  ): Promise<Imported> {
+  ): { readonly sealed: readonly SealedRecord[]; readonly missing: readonly SealedRecord[] } {
     const { environment, options, records } = this.#parts.node;
     const nowMs = environment.clock.now();
+    const { nodeId: origin, incarnation } = options;
     const marks = records.marksFor(key).extensions ?? new Map();
-    const held = linesOf(there);
+    const held = there.allLines();
     const newHash = new Map<ContextId, ContextId>();
     const sealed: SealedRecord[] = [];
     for (const { hash, record } of turns) {
       const parent = record.parent && newHash.get(record.parent);
       const lives = ttlSeconds ?? Math.max(1, (record.expiresAtMs - record.writtenAtMs) / 1000);
-      const { nodeId: origin, incarnation } = options;
-      const header = {
-        origin,
-        incarnation,
-        expiresAtMs: nowMs + Math.round(Math.min(lives, options.ttlSecondsMax) * 1000),
-      };
-      const copyWith = (of: CopyHeader) => copyOf(record, { ...key, ...of, parent, nowMs, marks });
-      // Written by an earlier try, it keeps the life and the signature that it was given then.
-      const again = (turn: Turn) => sealRecord(signedLike(copyWith(turn.record), turn.record));
+      const expiresAtMs = nowMs + Math.round(Math.min(lives, options.ttlSecondsMax) * 1000);
+      const writtenAtMs = Math.min(record.writtenAtMs, nowMs);
+      const copy = (header: CopyHeader) => copyOf(record, { ...key, ...header, parent });
+      // Written by an earlier try, it keeps the life, the marks and the signature that it was given then.
+      const again = ({ record: there }: Turn) =>
+        sealRecord(signedLike(copy({ ...there, marks: marksOf(there) }), there));
       const before = held.find((turn) => turn.record.turn === record.turn && again(turn).hash === turn.hash);
-      const made = before === undefined ? records.seal(copyWith(header)) : again(before);
+      const header = { origin, incarnation, writtenAtMs, expiresAtMs, marks };
+      const made = before === undefined ? records.seal(copy(header)) : again(before);
       newHash.set(hash, made.hash);
       sealed.push(made);
     }
-    const made = new Set(sealed.map(({ hash }) => hash));
-    if (held.some(({ hash }) => !made.has(hash))) throw exists();
     const heldHashes = new Set(held.map(({ hash }) => hash));
     const missing = sealed.filter(({ hash }) => !heldHashes.has(hash));
+    const made = new Set(sealed.map(({ hash }) => hash));
+    // One that is here and has gone on since is no other session.
+    if (missing.length > 0 && held.some(({ hash }) => !made.has(hash))) throw exists();
+    return { sealed, missing };
+  }
+
+  async #write(missing: readonly SealedRecord[]): Promise<void> {
+    const { records } = this.#parts.node;
     for (let from = 0; from < missing.length; from += WRITTEN_AT_ONCE) {
       const some = missing.slice(from, from + WRITTEN_AT_ONCE);
       for (const written of await Promise.allSettled(some.map((one) => records.writeSealed(one))))
         if (written.status === 'rejected') throw written.reason;
     }
-    const history = new SessionHistory();
-    for (const one of sealed) history.add(one);
-    return {
-      key,
-      mode: history.mode,
-      turns: sealed.length,
-      tip: history.tip as Turn,
-      expiresAtMs: history.expiresAtMs,
-      replayed: missing.length === 0,
-    };
   }
 }
 
-type CopyHeader = Pick<TurnRecord, 'origin' | 'incarnation' | 'expiresAtMs'>;
+function historyOf(sealed: readonly SealedRecord[]): SessionHistory {
+  const history = new SessionHistory();
+  for (const one of sealed) history.add(one);
+  return history;
+}
+
+function importedOf(key: SessionKey, history: SessionHistory, { replayed }: { readonly replayed: boolean }): Imported {
+  const { mode, expiresAtMs } = history;
+  return { key, mode, turns: history.allLines().length, tip: history.tip as Turn, expiresAtMs, replayed };
+}
+
+interface CopyHeader extends Pick<TurnRecord, 'origin' | 'incarnation' | 'writtenAtMs' | 'expiresAtMs'> {
+  readonly marks: Extensions;
+}
 
 /** What the turn was, as a record that is written here and now; it says when it was said. */
 function copyOf(
   exported: TurnRecord,
-  place: SessionKey &
-    CopyHeader & { readonly parent: ContextId | undefined; readonly nowMs: number; readonly marks: Extensions },
+  place: SessionKey & CopyHeader & { readonly parent: ContextId | undefined },
 ): TurnRecord {
-  const { keygroup, userId, sessionId, origin, incarnation, expiresAtMs, parent, nowMs, marks } = place;
-  const { extensions: own, ...record } = unsigned(exported);
-  const extensions = new Map([...withoutErasure(withoutUnsureTime(own ?? new Map())), ...marks]);
-  const header = { keygroup, userId, sessionId, origin, incarnation, expiresAtMs, parent };
-  const writtenAtMs = Math.min(record.writtenAtMs, nowMs);
-  return { ...record, ...header, writtenAtMs, ...(extensions.size > 0 && { extensions }) };
+  const { keygroup, userId, sessionId, origin, incarnation, writtenAtMs, expiresAtMs, parent, marks } = place;
+  const { extensions: own = NONE, ...record } = unsigned(exported);
+  const extensions = new Map([...withoutMarks(own), ...marks]);
+  const header = { keygroup, userId, sessionId, origin, incarnation, writtenAtMs, expiresAtMs, parent };
+  return { ...record, ...header, ...(extensions.size > 0 && { extensions }) };
 }
 
-function linesOf(history: SessionHistory): Turn[] {
-  return [...new Set(history.tips().flatMap((tip) => history.line(tip)))];
+/** What a record says of when and by whom it was written, and not of the turn. */
+function marksOf({ extensions = NONE }: TurnRecord): Extensions {
+  const own = withoutMarks(extensions);
+  return new Map([...extensions].filter(([name]) => !own.has(name)));
+}
+
+function withoutMarks(extensions: Extensions): Extensions {
+  return withoutErasure(withoutUnsureTime(extensions));
+}
+
+const NONE: Extensions = new Map();
+
+export function erasedMeanwhile(): DiscedgeError {
+  return new DiscedgeError('session_deleted', 'everything of this user was erased meanwhile');
 }
 
 function exists(): DiscedgeError {

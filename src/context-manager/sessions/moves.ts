@@ -96,17 +96,10 @@ export class Moves {
     const session = await records.load(key);
     records.requireKnown(key, { wasInDoubt });
     const held = session.deleted ? refuseDeleted() : heldOf(session.history, worded);
-    const release = await quotas.hold(request.account, key);
-    try {
+    return quotas.holding({ account: request.account, key }, async () => {
       task.startCommitting();
-      let pass: OpenPass = {
-        session,
-        base: held.at(-1),
-        answered: undefined,
-        digest: NO_DIGEST,
-        waitedMs: 0,
-        retries: 0,
-      };
+      const start = { session, base: held.at(-1), answered: undefined };
+      let pass: OpenPass = { ...start, digest: NO_DIGEST, waitedMs: 0, retries: 0 };
       for (const turn of worded.turns.slice(held.length)) {
         const told = { ...toldOf(turn), request: requestOf(turn, pass, request), reply: turn.reply };
         pass = await writeToldTurn(told, pass, this.#parts);
@@ -118,9 +111,7 @@ export class Moves {
         droppedTurns: record.contextStart - 1,
         replayed: held.length === worded.turns.length,
       };
-    } finally {
-      release?.();
-    }
+    });
   }
 }
 

@@ -3,6 +3,14 @@ import { type SessionKey, type SessionKeyText, sessionKeyText, type UserId } fro
 import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { UserUsage } from './user-usage.ts';
 
+export interface Holding {
+  /** To whom it is counted; `undefined` where nothing limits it. */
+  readonly account: TurnAccount | undefined;
+  readonly key: SessionKey;
+  /** Of what is written, where that is known before; left out: it is not. */
+  readonly bytes?: number;
+}
+
 /** Sees to it that users have no more in this node's store than their principal's limits allow. */
 export class UserQuotas {
   readonly #usage: UserUsage;
@@ -14,20 +22,27 @@ export class UserQuotas {
   }
 
   /**
-   * To be called before a record is written to a session; what it resolves with once that is done, or given up. Throws
-   * `quota_exceeded` for a session that would be one too many, and for any while the user has as many bytes as it may: those of
-   * records that are written side by side may go beyond.
+   * Runs what writes to a session, which is counted meanwhile. Throws `quota_exceeded` instead for a session that would be one too many,
+   * and for any while the user has as many bytes as it may, or would have more of those that are known before: those of records that are
+   * written side by side may go beyond.
    */
-  hold(account: TurnAccount | undefined, key: SessionKey): Promise<() => void> | undefined {
-    if (account?.limits.sessions === undefined && account?.limits.bytes === undefined) return undefined;
-    return this.#hold(account, key);
+  async holding<T>({ account, ...written }: Holding, write: () => Promise<T>): Promise<T> {
+    if (account?.limits.sessions === undefined && account?.limits.bytes === undefined) return write();
+    const release = await this.#hold(account, written);
+    try {
+      return await write();
+    } finally {
+      release();
+    }
   }
 
-  async #hold({ limits }: TurnAccount, key: SessionKey): Promise<() => void> {
+  async #hold({ limits }: TurnAccount, { key, bytes: more = 0 }: Omit<Holding, 'account'>): Promise<() => void> {
     const usage = await this.#usage.of(key.userId);
     const { bytes = Number.POSITIVE_INFINITY, sessions = Number.POSITIVE_INFINITY } = limits;
     if (usage.bytes >= bytes)
       throw exceeded(`this user has ${usage.bytes} bytes of records here, of ${bytes} that it may have`);
+    if (usage.bytes + more > bytes)
+      throw exceeded(`this user has ${usage.bytes} bytes of records here, and may not have ${more} more of ${bytes}`);
     const keyText = sessionKeyText(key);
     if (usage.has(keyText)) return () => {};
     const opening = this.#opening.get(key.userId) ?? new Map<SessionKeyText, number>();

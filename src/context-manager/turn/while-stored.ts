@@ -24,18 +24,17 @@ export async function whileStored<T>(
   store: () => Promise<T>,
 ): Promise<T> {
   let outcome: 'stored' | 'nothing' | 'unknown' = 'nothing';
-  let release: (() => void) | undefined;
   try {
-    release = await quotas.hold(account, key);
-    records.requireKnown(key, { wasInDoubt });
-    const stored = await store();
+    const stored = await quotas.holding({ account, key }, () => {
+      records.requireKnown(key, { wasInDoubt });
+      return store();
+    });
     outcome = 'stored';
     return stored;
   } catch (error) {
     if (error instanceof OutcomeUnknown) outcome = 'unknown';
     throw error;
   } finally {
-    release?.();
     pass.held.end(outcome);
   }
 }
