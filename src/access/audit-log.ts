@@ -6,10 +6,17 @@ export const AUDIT_ACTS = [
   'access.refused',
   'user.erase',
   'user.export',
+  'user.import',
   'user.lifetime',
+  'user.preferences',
   'session.delete',
   'session.export',
   'session.import',
+  'session.move',
+  'response.delete',
+  'completion.delete',
+  'conversation.delete',
+  'item.delete',
 ] as const;
 export type AuditAct = (typeof AUDIT_ACTS)[number];
 

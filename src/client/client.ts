@@ -53,7 +53,15 @@ export type {
 } from './stored-session.ts';
 export type { Fetch } from './transport.ts';
 export type { PromptOptions, TurnOptions } from './turn-request.ts';
-export type { ErasureReceipt, Preferences, StoredPreferences, UserDirectory } from './user-directory.ts';
+export type {
+  ErasureReceipt,
+  Preferences,
+  RestoredPart,
+  RestoredSession,
+  RestoredUser,
+  StoredPreferences,
+  UserDirectory,
+} from './user-directory.ts';
 
 export interface ClientOptions {
   /** URLs of edge nodes, the nearest first; the others are for when it cannot be reached. */

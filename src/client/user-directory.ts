@@ -1,5 +1,6 @@
 import { DiscedgeClientError } from './errors.ts';
 import type { NodeRing } from './node-ring.ts';
+import { withRetries } from './retry.ts';
 import { requireSessionId } from './session-id.ts';
 import { listOf, type Wire } from './stored-session.ts';
 import type { ClientRequest, Transport } from './transport.ts';
@@ -32,6 +33,33 @@ export interface StoredPreferences {
   readonly version: number;
 }
 
+/** What became of a part of what was exported: `already_here` where all of it was there before. */
+export interface RestoredPart {
+  readonly state: 'imported' | 'already_here' | 'refused';
+  /** Why it was refused. */
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+}
+
+export interface RestoredSession extends RestoredPart {
+  /** `undefined` where none could be read. */
+  readonly sessionId: string | undefined;
+  /** The last turn of the main line; `undefined` of one that was refused. */
+  readonly turn: number | undefined;
+  /** Of that turn: what the next one goes on from. */
+  readonly contextId: string | undefined;
+}
+
+export interface RestoredUser {
+  /** `undefined` where none came. */
+  readonly preferences: RestoredPart | undefined;
+  /** The same. */
+  readonly lifetime: RestoredPart | undefined;
+  /** In the order in which they were sent. */
+  readonly sessions: readonly RestoredSession[];
+  /** As the node said it. */
+  readonly wire: Wire;
+}
+
 /** Users as a whole. An id that no URL leads to throws `invalid_use`. */
 export class UserDirectory {
   readonly #transport: Transport;
@@ -57,6 +85,25 @@ export class UserDirectory {
   /** All of a user's sessions with their exact ids, as the node that is asked holds them and gives them. */
   async export(userId: string): Promise<Wire> {
     return this.#json({ method: 'GET', path: `${pathOf(userId)}/export` });
+  }
+
+  /** The same as it comes, of any length: a JSON document in UTF-8. */
+  async exportStream(userId: string): Promise<ReadableStream<Uint8Array>> {
+    const request = { method: 'GET', path: `${pathOf(userId)}/export` } as const;
+    const { body } = await withRetries(this.#ring, this.#transport.policy, undefined, (node) =>
+      this.#transport.send(node, request),
+    );
+    if (body !== null) return body;
+    throw new DiscedgeClientError('the node answered with nothing', { code: 'reply_malformed' });
+  }
+
+  /**
+   * Puts back what `export` gave, at the node that is asked: all of it, or with some of its `sessions`, as a node takes a request for a
+   * minute. Sent again, it finds what is there. What is refused keeps nothing else out. Throws `forbidden` for a user who is another's,
+   * `overloaded` while the user is being erased.
+   */
+  async import(userId: string, exported: Wire): Promise<RestoredUser> {
+    return restoredUserOf(await this.#json({ method: 'POST', path: `${pathOf(userId)}/import`, body: exported }));
   }
 
   /** Throws `erasure_not_found`. */
@@ -114,6 +161,26 @@ function preferencesOf({ preferences, version }: Wire): StoredPreferences {
       code: 'reply_malformed',
     });
   return { preferences: (preferences ?? undefined) as Preferences | undefined, version };
+}
+
+function restoredUserOf(wire: Wire): RestoredUser {
+  if (!Array.isArray(wire.sessions))
+    throw new DiscedgeClientError('the node does not say what it has imported', { code: 'reply_malformed' });
+  return {
+    preferences: wire.preferences === undefined ? undefined : restoredPartOf(wire.preferences as Wire),
+    lifetime: wire.ttl_seconds === undefined ? undefined : restoredPartOf(wire.ttl_seconds as Wire),
+    sessions: listOf(wire.sessions).map((session) => ({
+      ...restoredPartOf(session),
+      sessionId: session.session_id as string | undefined,
+      turn: session.turn as number | undefined,
+      contextId: session.context_id as string | undefined,
+    })),
+    wire,
+  };
+}
+
+function restoredPartOf({ state, error }: Wire): RestoredPart {
+  return { state: state as RestoredPart['state'], error: error as RestoredPart['error'] };
 }
 
 function lifetimeOf({ ttl_seconds: seconds }: Wire): number | undefined {

@@ -22,6 +22,7 @@ import { SessionQueue } from './turn/session-queue.ts';
 import { TurnMetrics } from './turn/turn-metrics.ts';
 import { WriteConcerns } from './turn/write-concerns.ts';
 import { Erasures } from './users/erasures.ts';
+import { UserImports } from './users/user-imports.ts';
 import { UserLifetimes } from './users/user-lifetimes.ts';
 import type { LearnedMovement } from './warmer/learned-movement.ts';
 
@@ -63,6 +64,7 @@ export class NodeResources {
   readonly erasures: Erasures;
   readonly preferences: UserPreferences;
   readonly userLifetimes: UserLifetimes;
+  readonly userImports: UserImports;
   readonly movementBefore: ReadonlyMap<KeygroupId, LearnedMovement>;
   readonly embedder: Embedder | undefined;
   readonly #endGate: () => void;
@@ -89,6 +91,8 @@ export class NodeResources {
       stampOf: stampOf ?? ownStamps(environment.random),
       ...{ clock, logger: environment.logger },
     });
+    const { erasures, preferences, userLifetimes } = this;
+    this.userImports = new UserImports({ records, erasures, preferences, userLifetimes });
     this.writeConcerns = new WriteConcerns(store.sharing, options, environment);
     this.metrics = new TurnMetrics(
       environment.metrics,

@@ -6,6 +6,7 @@ import { DiscedgeError } from '../domain/errors.ts';
 import type { AppParts } from './app-parts.ts';
 import { noteActs } from './audited-requests.ts';
 import { BrokenRequests } from './broken-requests.ts';
+import { compressionFault } from './compressed-body.ts';
 import { allowOrigins } from './cross-origin.ts';
 import { addDialect, type Dialect, dialectAt } from './dialect.ts';
 import { anthropic } from './dialects/anthropic/anthropic.ts';
@@ -26,6 +27,7 @@ import { nodeRoutes } from './routes/node.ts';
 import { directoryRoutes } from './routes/nodes.ts';
 import { preferencesRoutes } from './routes/preferences.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { userImportRoute } from './routes/user-import.ts';
 import { userRoutes } from './routes/users.ts';
 import { checkBySchema } from './schema-check.ts';
 import { cutOffSlowReaders } from './slow-readers.ts';
@@ -104,14 +106,9 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
       done(null);
       return;
     }
-    const { 'content-encoding': encoding = 'identity' } = request.headers;
-    if (encoding.toLowerCase() !== 'identity') {
-      const message = 'the request body is compressed; send it as it is, without content-encoding';
-      done(new DiscedgeError('unsupported_media_type', message));
-      return;
-    }
-    if (!isUtf8(body)) {
-      done(new DiscedgeError('invalid_request', 'the request body is not UTF-8'));
+    const fault = compressionFault(request.headers) ?? utf8Fault(body);
+    if (fault !== undefined) {
+      done(fault);
       return;
     }
     parseJson(request, body.toString('utf8'), (error, parsed) => done(error ?? depthFault(parsed) ?? null, parsed));
@@ -137,6 +134,7 @@ export async function createApp(parts: AppParts, dialects = DIALECTS): Promise<A
     importRoutes(scope, parts);
     moveSessionRoute(scope, parts);
     userRoutes(scope, parts);
+    await scope.register(async (own: TypedApp) => userImportRoute(own, parts));
     preferencesRoutes(scope, parts);
     lifetimeRoutes(scope, parts);
     nodeRoutes(scope, parts);
@@ -164,6 +162,10 @@ function headFault({ headers, raw, url }: FastifyRequest): DiscedgeError | undef
   // What cannot be decoded would be taken as it stands.
   if (isDecodable(url.slice(url.indexOf('?') + 1))) return undefined;
   return new DiscedgeError('invalid_request', 'the query is not percent-encoded UTF-8');
+}
+
+function utf8Fault(body: Buffer): DiscedgeError | undefined {
+  return isUtf8(body) ? undefined : new DiscedgeError('invalid_request', 'the request body is not UTF-8');
 }
 
 function isDecodable(text: string): boolean {

@@ -1,7 +1,8 @@
 import type { FastifySchemaCompiler } from 'fastify';
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
+import { invalid } from './parameters.ts';
 
 /**
  * Checks parts of requests by their schemas, and those of paths and queries with texts read as what the schema wants. A schema is compiled for the
@@ -15,3 +16,16 @@ export const checkBySchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart
     return compiled.Check(value) ? { value } : { error: compiled.Errors(value) };
   };
 };
+
+/** Reads a part of a body that did not come as a whole; compiled as above. What it gives throws `invalid_request`, which names `param`. */
+export function readBySchema<Schema extends TSchema>(
+  schema: Schema,
+): (value: unknown, param: string) => Static<Schema> {
+  let compiled: ReturnType<typeof Compile> | undefined;
+  return (value, param) => {
+    compiled ??= Compile(schema);
+    if (compiled.Check(value)) return value as Static<Schema>;
+    const [first] = compiled.Errors(value);
+    throw invalid(param, `${param}${first?.instancePath ?? ''} ${first?.message ?? 'is malformed'}`);
+  };
+}

@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Static, Type } from 'typebox';
+import type { ModelDirectory, ServedModel } from '../context-manager/model-directory.ts';
 import type { Imported } from '../context-manager/sessions/imports.ts';
 import type { ReadTurn } from '../context-manager/sessions/sessions.ts';
+import { DiscedgeError } from '../domain/errors.ts';
 import type { ContextId } from '../domain/identifiers.ts';
 import { CorruptRecord, openRecord } from '../domain/record/record-codec.ts';
 import { NewerRecord } from '../domain/record/record-version.ts';
@@ -9,7 +11,7 @@ import { summaryPlaceOf } from '../domain/record/summary.ts';
 import type { Turn } from '../domain/session-history.ts';
 import { invalid } from './parameters.ts';
 import { sessionId } from './request-fields.ts';
-import { exactTurnView } from './session-view.ts';
+import { idsTurnView } from './session-view.ts';
 
 const ExportedTurn = Type.Object(
   { context_id: Type.String(), record: Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$' }) },
@@ -28,7 +30,7 @@ export const ImportBody = Type.Object(
   },
   { title: 'SessionImport', additionalProperties: true },
 );
-type ImportBody = Static<typeof ImportBody>;
+export type ImportBody = Static<typeof ImportBody>;
 
 /** What a reader knows of a turn, and would be told wrong if it were changed. */
 const COMPARED = ['system', 'user', 'messages', 'reply', 'prompt_ids', 'reply_ids', 'exact_ids', 'turn'] as const;
@@ -70,7 +72,7 @@ export function importedTurns({ keygroup, turns, branches = [] }: ImportBody): I
   return {
     turns: opened,
     faultOf(read) {
-      const there: Readonly<Record<string, unknown>> = exactTurnView(read);
+      const there: Readonly<Record<string, unknown>> = idsTurnView(read);
       const told: Readonly<Record<string, unknown>> = said.get(read.turn.hash) ?? {};
       return COMPARED.find((name) => told[name] !== undefined && !isDeepStrictEqual(told[name], there[name]));
     },
@@ -86,6 +88,14 @@ function turnOf({ record: text }: Static<typeof ExportedTurn>): Turn {
     throw invalid('turns', `a record is not one that this node reads: ${error.message}`);
   }
   throw invalid('turns', 'a record is no turn');
+}
+
+/** Throws `model_not_found`. */
+export function servedModelOf(models: ModelDirectory, keygroup: string): ServedModel {
+  const found = models.all.find((model) => model.keygroup === keygroup);
+  if (found !== undefined) return found;
+  const message = 'this node serves no model of that name, tokenizer and chat template together';
+  throw new DiscedgeError('model_not_found', message, { param: 'keygroup' });
 }
 
 export function importView({ key, mode, turns, tip, expiresAtMs, replayed }: Imported, node: string) {

@@ -95,8 +95,13 @@ function textView({ messages, reply }: TurnText) {
 
 /** With the ids that the model read and wrote, and all else that a node needs to take it back. */
 export function exactTurnView(read: ReadTurn): ExactTurnReply {
+  return { ...idsTurnView(read), record: Buffer.from(sealRecord(read.turn.record).bytes).toString('base64') };
+}
+
+/** With the ids that the model read and wrote. */
+export function idsTurnView(read: ReadTurn): Omit<ExactTurnReply, 'record'> {
   const { payload } = read.turn.record;
-  const view = { ...turnView(read), record: Buffer.from(sealRecord(read.turn.record).bytes).toString('base64') };
+  const view = turnView(read);
   if (payload.mode !== 'tokenized') return view;
   const { promptIds, replyIds, exact } = payload;
   return { ...view, prompt_ids: [...promptIds], reply_ids: [...replyIds], exact_ids: exact };

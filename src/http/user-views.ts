@@ -1,5 +1,8 @@
 import { type Static, Type } from 'typebox';
 import type { ErasureReceipt } from '../context-manager/users/erasure-receipt.ts';
+import { PreferencesValue } from './preferences-value.ts';
+import { choice } from './request-fields.ts';
+import { ImportBody } from './session-import.ts';
 import { SessionExportReply } from './session-schemas.ts';
 
 /* What is told of a user as a whole, as it goes over the wire. */
@@ -41,6 +44,56 @@ export const UserExportReply = Type.Object(
     sessions: Type.Array(SessionExportReply),
   },
   { title: 'UserExport' },
+);
+
+export const LifetimeSeconds = Type.Integer({
+  minimum: 1,
+  description: 'How long a session of the user may be idle.',
+});
+
+/** What an export gives, whole or with some of its sessions. */
+export const UserImportBody = Type.Object(
+  {
+    preferences: Type.Optional(Type.Union([PreferencesValue, Type.Null()])),
+    ttl_seconds: Type.Optional(Type.Union([LifetimeSeconds, Type.Null()])),
+    sessions: Type.Array(ImportBody),
+  },
+  { title: 'UserImportRequest', additionalProperties: true },
+);
+
+const state = () =>
+  choice(['imported', 'already_here', 'refused'], {
+    description: '`already_here`: all of it was here before, as it was exported. `refused`: `error` says why.',
+  });
+const refusal = Type.Optional(Type.Object({ code: Type.String(), message: Type.String() }));
+const restored = (description: string) =>
+  Type.Optional(Type.Object({ state: state(), error: refusal }, { description }));
+const count = () => Type.Integer({ minimum: 0, description: 'Sessions.' });
+
+export const UserImportReply = Type.Object(
+  {
+    user_id: Type.String(),
+    node: Type.String(),
+    preferences: restored('Absent where none came.'),
+    ttl_seconds: restored('Absent where none came.'),
+    imported: count(),
+    already_here: count(),
+    refused: count(),
+    sessions: Type.Array(
+      Type.Object({
+        session_id: Type.Optional(Type.String({ description: 'Left out where none could be read.' })),
+        state: state(),
+        error: refusal,
+        model: Type.Optional(Type.String()),
+        turns: Type.Optional(Type.Integer({ description: 'That are here, of all branches.' })),
+        turn: Type.Optional(Type.Integer({ description: 'The last one of the main line.' })),
+        context_id: Type.Optional(Type.String({ description: 'Of that one: what the next turn goes on from.' })),
+        expires_at: Type.Optional(time()),
+      }),
+      { description: 'In the order in which they came.' },
+    ),
+  },
+  { title: 'UserImport' },
 );
 
 export function receiptView({

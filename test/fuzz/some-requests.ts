@@ -129,6 +129,10 @@ export async function someRequests(node: InProcessNode): Promise<SomeRequests> {
     { at: 'POST /sessions/a/move?turn=1', body: { model: 'second', session_id: 'b', ttl_seconds: 9, delete: false } },
     { at: 'POST /sessions/import?as=c&ttl_seconds=9', body: exported },
     { at: 'GET /users/anonymous/export' },
+    {
+      at: 'POST /users/ada/import',
+      body: { user_id: 'anonymous', preferences: { tone: 'brief' }, ttl_seconds: 60, sessions: [exported] },
+    },
     { at: 'DELETE /users/nobody?max_wait_ms=1' },
     { at: `GET /users/nobody/erasures/${'ab'.repeat(16)}` },
     { at: 'POST /completion', body: { prompt: 'x', session_id: 'a', turn: 2, overflow: 'summarize' } },

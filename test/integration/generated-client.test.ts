@@ -77,7 +77,7 @@ it('a generated client compiles, types every success, and runs against the node'
     ...{ tokenize: [97, 98], detokenize: 'ab', applyTemplate: true },
     ...{ listSessions: [2], showSession: ['one', 'two'], exportSession: [true, true] },
     ...{ forkSession: 1, moveSession: 400, cancelTurn: false, sayComing: 2, deleteSession: true },
-    ...{ importSession: 2, exportUser: true },
+    ...{ importSession: 2, exportUser: true, importUser: true },
     ...{ showPreferences: 0, setPreferences: { tone: 'brief' }, clearPreferences: true },
     ...{ setLifetime: 60, showLifetime: 60, clearLifetime: null },
     ...{ eraseUser: ['erased', 1], showErasure: 'erased' },

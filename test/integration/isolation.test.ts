@@ -154,6 +154,10 @@ const BODIES: Readonly<Record<string, (victim: Victim) => readonly object[]>> = 
   importSession: ({ session }) => [
     { keygroup: '0'.repeat(16), session_id: session, turns: [{ context_id: '', record: 'AAAA' }] },
   ],
+  importUser: ({ session }) => [
+    { sessions: [], preferences: 'taken over' },
+    { sessions: [{ keygroup: '0'.repeat(16), session_id: session, turns: [{ context_id: '', record: 'AAAA' }] }] },
+  ],
   sayComing: () => [{}],
   updateChatCompletion: () => [{ metadata: { note: 'taken over' } }],
   takeTurn: turns,

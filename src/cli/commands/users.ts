@@ -1,12 +1,12 @@
-import { writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ErasureReceipt, Wire } from '../../client/client.ts';
-import { DiscedgeError } from '../../domain/errors.ts';
+import type { ErasureReceipt } from '../../client/client.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
-import { exportedIn, importSessions } from '../session-import.ts';
 import { localTime, printable, table } from '../terminal.ts';
+import { defineImport } from './users-import.ts';
 import { defineLifetime } from './users-lifetime.ts';
 import { definePreferences } from './users-preferences.ts';
 
@@ -26,11 +26,7 @@ export function define(command: Command): void {
     .argument('<user>', 'its id')
     .option('-o, --output <FILE>', 'write to a file')
     .action(exportUser);
-  addConnectionOptions(
-    command.command('import').description('Take back what was exported of a user; for --user where that is given.'),
-  )
-    .argument('<file>', 'what "users export" has written')
-    .action(importUser);
+  defineImport(command);
   definePreferences(command);
   defineLifetime(command, seconds);
   addErasureOptions(command.command('erase').description('Erase everything of a user, on every node, for good.'))
@@ -52,22 +48,14 @@ function addErasureOptions(command: Command): Command {
 }
 
 async function exportUser(userId: string, options: ConnectionOptions & { output?: string }): Promise<void> {
-  const text = `${JSON.stringify(await connect(options).users.export(userId))}\n`;
-  if (options.output === undefined) process.stdout.write(text);
-  else await writeFile(options.output, text, { mode: 0o600 });
+  const exported = asLine(await connect(options).users.exportStream(userId));
+  if (options.output === undefined) await pipeline(exported, process.stdout, { end: false });
+  else await pipeline(exported, createWriteStream(options.output, { mode: 0o600 }));
 }
 
-async function importUser(path: string, options: ConnectionOptions): Promise<void> {
-  const { user_id: exportedUser, sessions } = await exportedUserIn(path);
-  const user = options.user ?? exportedUser;
-  await importSessions(sessions, { ...options, user });
-}
-
-async function exportedUserIn(path: string): Promise<{ user_id: string; sessions: readonly Wire[] }> {
-  const [exported] = await exportedIn(path);
-  if (typeof exported?.user_id === 'string' && Array.isArray(exported.sessions))
-    return { user_id: exported.user_id, sessions: exported.sessions };
-  throw new DiscedgeError('config_invalid', `${path} is not what "users export" writes`);
+async function* asLine(json: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array | string> {
+  yield* json;
+  yield '\n';
 }
 
 async function erase(userId: string, options: EraseOptions): Promise<void> {

@@ -67,6 +67,11 @@ export class Erasures {
     }
   }
 
+  /** Whether this node has not finished an erasure of the user. */
+  isUnderWay(userId: UserId): boolean {
+    return this.#underWay.has(userId);
+  }
+
   close(): void {
     this.#stopListening();
     this.#closing.abort(new DiscedgeError('shutting_down', 'the node is stopping'));

@@ -1,12 +1,10 @@
 import { Type } from 'typebox';
-import type { ModelDirectory, ServedModel } from '../../context-manager/model-directory.ts';
-import { DiscedgeError } from '../../domain/errors.ts';
 import { userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
 import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';
 import { sessionId, userId } from '../request-fields.ts';
-import { ImportBody, importedTurns, importView } from '../session-import.ts';
+import { ImportBody, importedTurns, importView, servedModelOf } from '../session-import.ts';
 import { ImportReply } from '../session-schemas.ts';
 import { allowedTtl } from '../time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
@@ -46,7 +44,7 @@ export function importRoutes(app: TypedApp, { models, options }: AppParts): void
       },
     },
     async ({ query, body, principal, account }, reply) => {
-      const { name, contextManager } = modelOf(models, body.keygroup);
+      const { name, contextManager } = servedModelOf(models, body.keygroup);
       const imported = await contextManager.imports.import(
         {
           userId: userOf(principal, query.user_id),
@@ -60,12 +58,4 @@ export function importRoutes(app: TypedApp, { models, options }: AppParts): void
       return { ...importView(imported, options.nodeId), ...(models.all.length > 1 && { model: name }) };
     },
   );
-}
-
-/** Throws `model_not_found`. */
-function modelOf(models: ModelDirectory, keygroup: string): ServedModel {
-  const found = models.all.find((model) => model.keygroup === keygroup);
-  if (found !== undefined) return found;
-  const message = 'this node serves no model of that name, tokenizer and chat template together';
-  throw new DiscedgeError('model_not_found', message, { param: 'keygroup' });
 }

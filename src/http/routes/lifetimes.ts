@@ -6,10 +6,11 @@ import { userId } from '../request-fields.ts';
 import { allowedTtl } from '../time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
 import { requireAdministrable } from '../user-access.ts';
+import { LifetimeSeconds } from '../user-views.ts';
 
 const UserPath = Type.Object({ user_id: userId() });
 const LifetimeBody = Type.Object(
-  { ttl_seconds: Type.Integer({ minimum: 1, description: 'How long a session of the user may be idle.' }) },
+  { ttl_seconds: LifetimeSeconds },
   { additionalProperties: false, title: 'LifetimeRequest' },
 );
 const LifetimeReply = Type.Object(

@@ -1,23 +1,15 @@
 import { type Static, Type } from 'typebox';
-import {
-  PREFERENCES_BYTES_MAX,
-  PREFERENCES_NAMES_MAX,
-  type StoredPreferences,
-} from '../../context-manager/layers/user-preferences.ts';
+import type { StoredPreferences } from '../../context-manager/layers/user-preferences.ts';
 import type { UserId } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { invalid } from '../parameters.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
-import { unicodeText, userId } from '../request-fields.ts';
+import { PreferencesValue, requireSmall } from '../preferences-value.ts';
+import { userId } from '../request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
 import { requireOwn } from '../user-access.ts';
 
-const NAME_CHARS_MAX = 64;
 const UserPath = Type.Object({ user_id: userId() });
-const text = () => unicodeText();
-const PreferencesValue = Type.Union([text(), Type.Record(Type.String({ maxLength: NAME_CHARS_MAX }), text())], {
-  description: `A text, or up to ${PREFERENCES_NAMES_MAX} named ones; as JSON at most ${PREFERENCES_BYTES_MAX} bytes.`,
-});
 const version = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });
 const PreferencesBody = Type.Object(
   {
@@ -66,6 +58,7 @@ export function preferencesRoutes(app: TypedApp, { node }: AppParts): void {
   app.put(
     '/users/:user_id/preferences',
     {
+      config: { audit: 'user.preferences' },
       schema: {
         operationId: 'setPreferences',
         summary: "Set a user's preferences",
@@ -89,6 +82,7 @@ export function preferencesRoutes(app: TypedApp, { node }: AppParts): void {
   app.delete(
     '/users/:user_id/preferences',
     {
+      config: { audit: 'user.preferences' },
       schema: {
         operationId: 'clearPreferences',
         summary: "Take a user's preferences away",
@@ -110,15 +104,6 @@ export function preferencesRoutes(app: TypedApp, { node }: AppParts): void {
 
 function view(userId: UserId, { preferences, version }: StoredPreferences): Static<typeof PreferencesReply> {
   return { user_id: userId, preferences: preferences ?? null, version };
-}
-
-function requireSmall(preferences: Static<typeof PreferencesValue>): void {
-  const names = typeof preferences === 'string' ? 0 : Object.keys(preferences).length;
-  if (names > PREFERENCES_NAMES_MAX)
-    throw invalid('preferences', `preferences has ${names} names, and may have ${PREFERENCES_NAMES_MAX}`);
-  const bytes = Buffer.byteLength(JSON.stringify(preferences));
-  if (bytes > PREFERENCES_BYTES_MAX)
-    throw invalid('preferences', `preferences has ${bytes} bytes, and may have ${PREFERENCES_BYTES_MAX}`);
 }
 
 /** A version as `etag` gave it; `*` and nothing are any. Throws `invalid_request` for what gives none. */

@@ -206,6 +206,14 @@ const uses: { [Name in keyof operations]: () => Promise<unknown> } = {
     const params = { path: { user_id: 'anonymous' } };
     return ok(await client.GET('/users/{user_id}/export', { params })).sessions.length > 0;
   },
+  importUser: async () => {
+    const { preferences, sessions } = ok(
+      await client.GET('/users/{user_id}/export', { params: { path: { user_id: 'anonymous' } } }),
+    );
+    const params = { path: { user_id: 'taken-in' } };
+    const told = ok(await client.POST('/users/{user_id}/import', { params, body: { preferences, sessions } }));
+    return told.refused === 0 && told.sessions.every(({ state }) => state === 'imported');
+  },
   forkSession: async () =>
     ok(await client.POST('/sessions/{session_id}/fork', { params: { path }, body: { turn: 1 } })).forked_from.turn,
   // The node serves one model: it says that there is no other.

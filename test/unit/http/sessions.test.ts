@@ -235,6 +235,7 @@ it('describes every route in /openapi.json', async () => {
     '/users/{user_id}',
     '/users/{user_id}/erasures/{receipt_id}',
     '/users/{user_id}/export',
+    '/users/{user_id}/import',
     '/users/{user_id}/lifetime',
     '/users/{user_id}/preferences',
     '/v1/chat/completions',
