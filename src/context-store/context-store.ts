@@ -128,7 +128,7 @@ export interface SharedContexts {
 
 export interface StoredSession {
   readonly deleted: boolean;
-  /** Turn records only; empty when deleted. */
+  /** Turn records; of a deleted session its tombstones. */
   readonly records: readonly SealedRecord[];
   /** Later than its records name where their times are unsure; absent when deleted. */
   readonly keptUntilMs?: number;

@@ -20,7 +20,7 @@ import type { NodeTime } from '../../domain/node-time.ts';
 import { erasedBefore, knowsErasure } from '../../domain/record/erasure.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { summaryPlaceOf } from '../../domain/record/summary.ts';
-import { type SessionRecord, sessionKeyOf } from '../../domain/record/turn-record.ts';
+import { type SessionRecord, sessionKeyOf, type TombstoneRecord } from '../../domain/record/turn-record.ts';
 import { markUnsure } from '../../domain/record/unsure-time.ts';
 import { type CachedSession, SessionCache } from './session-cache.ts';
 
@@ -227,6 +227,12 @@ export class SessionRecords {
   async holds(key: SessionKey): Promise<boolean> {
     const stored = await this.#store.read(key);
     return stored?.records.some(({ record }) => record.kind !== 'tombstone') ?? false;
+  }
+
+  /** The tombstones of a session that was deleted; none of one that was not. */
+  async tombstones(key: SessionKey): Promise<readonly TombstoneRecord[]> {
+    const { records = [] } = (await this.#store.read(key)) ?? {};
+    return records.flatMap(({ record }) => (record.kind === 'tombstone' ? [record] : []));
   }
 
   status(): Promise<StoreStatus> {

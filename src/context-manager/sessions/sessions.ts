@@ -9,6 +9,8 @@ import {
   type UserId,
 } from '../../domain/identifiers.ts';
 import { Lifetimes } from '../../domain/lifetimes.ts';
+import { type Extensions, joinedExtensions } from '../../domain/record/extensions.ts';
+import { type MovedTo, movedToExtension, movedToOf } from '../../domain/record/moved-to.ts';
 import { summaryPlaceOf, summedTurns } from '../../domain/record/summary.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import { type Branch, branchesOf } from '../../domain/session-branches.ts';
@@ -162,28 +164,36 @@ export class Sessions {
   }
 
   /**
-   * Deletes a session as long as it is what was read of it: false where a turn has been stored here since, and then nothing is deleted. A
-   * turn under way is waited for. True where it was deleted meanwhile. Throws `session_busy`, and the reason of `gone` while it waits.
+   * Deletes a session that has moved, as long as it is what was read of it: false where a turn has been stored here since, and then nothing
+   * is deleted. A turn under way is waited for. True where it was deleted meanwhile. Throws `session_busy`, and the reason of `gone` while
+   * it waits.
    */
-  deleteAsRead({ key, tips }: SessionView, gone: AbortSignal): Promise<boolean> {
+  deleteMoved({ key, tips }: SessionView, movedTo: MovedTo, gone: AbortSignal): Promise<boolean> {
     const { queue, records } = this.#parts.node;
     return queue.run(sessionKeyText(key), stopSignOf(gone), async () => {
       const session = await records.load(key);
       if (session.deleted) return true;
       const now = session.history.tips();
       if (now.length !== tips.length || now.some(({ hash }, at) => hash !== tips[at]?.hash)) return false;
-      await this.#bury(session);
+      await this.#bury(session, movedToExtension(movedTo));
       return true;
     });
   }
 
-  async #bury({ key, history }: CachedSession): Promise<void> {
+  /** Where a session went that was deleted by a move; several where several were made at once, at several nodes. */
+  async movedTo(userId: UserId, sessionId: SessionId): Promise<readonly MovedTo[]> {
+    const tombstones = await this.#parts.node.records.tombstones(this.#key(userId, sessionId));
+    return tombstones.flatMap((tombstone) => movedToOf(tombstone) ?? []);
+  }
+
+  async #bury({ key, history }: CachedSession, about?: Extensions): Promise<void> {
     const { environment, options, running, records } = this.#parts.node;
     const writtenAtMs = environment.clock.now();
+    const extensions = joinedExtensions(about, records.marksFor(key, history.tip?.record).extensions);
     await records.write({
       kind: 'tombstone',
       ...key,
-      ...records.marksFor(key, history.tip?.record),
+      ...(extensions !== undefined && { extensions }),
       origin: options.nodeId,
       incarnation: options.incarnation,
       writtenAtMs,

@@ -177,6 +177,11 @@ export async function readRecords(
   return records;
 }
 
+/** Of a deleted session. One that cannot be read keeps it deleted all the same. */
+export function readTombstones(tables: Tables, key: SessionKey, at: LevelSnapshot): Promise<SealedRecord[]> {
+  return readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable: () => {}, at });
+}
+
 /** What the table says of a session. A row that is damaged, or lost with its page, is made again from the records. */
 export async function readRow(tables: Tables, key: SessionKey, at?: LevelSnapshot): Promise<SessionRow | undefined> {
   const bytes = tables.sessions.get(tableKey(key), at);

@@ -1,7 +1,5 @@
 import { Type } from 'typebox';
 import { moveToModel } from '../../context-manager/model-moves.ts';
-import { NodeSessions } from '../../context-manager/node-sessions.ts';
-import { DiscedgeError } from '../../domain/errors.ts';
 import { userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../client-gone.ts';
@@ -38,10 +36,10 @@ const MoveBody = Type.Object(
 
 /** A session goes on with another model: written anew from its texts, in the other model's ids. */
 export function moveSessionRoute(app: TypedApp, { models, options }: AppParts): void {
-  const nodeSessions = new NodeSessions(models);
   app.post(
     '/sessions/:session_id/move',
     {
+      config: { audit: 'session.move' },
       schema: {
         operationId: 'moveSession',
         tags: ['sessions'],
@@ -68,32 +66,20 @@ export function moveSessionRoute(app: TypedApp, { models, options }: AppParts): 
     },
     async ({ params, query, body, principal, account }, reply) => {
       const userId = userOf(principal, query.user_id);
-      const session = { model: query.model, userId, sessionId: params.session_id };
-      const [from, to] = [await nodeSessions.modelOf(session), models.find(body.model)];
-      if (from === to) {
-        const why = models.all.length === 1 ? 'this node serves no other model: ask one that does' : 'fork it';
-        const message = `the session is one of ${from.name} already; ${why}`;
-        throw new DiscedgeError('invalid_request', message, { param: 'model' });
-      }
       const signal = clientGone(reply);
-      const seen = {
-        turn: query.turn,
-        maxWaitMs: Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit),
-        signal,
+      const maxWaitMs = Math.min(query.max_wait_ms ?? options.maxWaitMs, options.maxWaitMsLimit);
+      const request = {
+        ...{ model: query.model, userId, sessionId: params.session_id, to: models.find(body.model), account },
+        seen: { turn: query.turn, maxWaitMs, signal },
+        newSessionId: body.session_id,
+        ttlSeconds: allowedTtl(body.ttl_seconds, options),
+        deletes: body.delete ?? false,
       };
-      const { moved, worded, last } = await moveToModel(
-        {
-          ...{ userId, sessionId: session.sessionId, from, to, seen, account },
-          newSessionId: body.session_id,
-          ttlSeconds: allowedTtl(body.ttl_seconds, options),
-          deletes: body.delete ?? false,
-        },
-        signal,
-      );
+      const { moved, from, last, notCarried } = await moveToModel(request, models, signal);
       return {
         session_id: moved.key.sessionId,
         user_id: userId,
-        model: to.name,
+        model: request.to.name,
         mode: moved.mode,
         turn: moved.turn,
         context_id: moved.contextId,
@@ -101,13 +87,13 @@ export function moveSessionRoute(app: TypedApp, { models, options }: AppParts): 
         node: options.nodeId,
         replayed: moved.replayed,
         dropped_turns: moved.droppedTurns,
-        not_carried: [...worded.notCarried],
+        not_carried: [...notCarried],
         moved_from: {
-          session_id: session.sessionId,
+          session_id: params.session_id,
           model: from.name,
-          turn: last.record.turn,
-          context_id: last.hash,
-          deleted: body.delete ?? false,
+          turn: last.turn,
+          context_id: last.contextId,
+          deleted: request.deletes,
         },
       };
     },

@@ -2,6 +2,8 @@
 // that it exists. A shown session must be what was said, in both modes; a deleted one must stay deleted.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Sessions } from '../../../src/context-manager/sessions/sessions.ts';
+import type { ContextId, KeygroupId, TurnNumber } from '../../../src/domain/identifiers.ts';
+import type { MovedTo } from '../../../src/domain/record/moved-to.ts';
 import { codeOf, contextManagerRig, errorOf, type Rig, textOf } from '../../support/context-manager-rig.ts';
 
 const ADA = 'ada' as never;
@@ -163,6 +165,16 @@ describe('a session without an id', () => {
   });
 });
 
+/** As every field of it is told elsewhere. */
+const MOVED_TO: MovedTo = {
+  keygroup: 'ab'.repeat(8) as KeygroupId,
+  sessionId: id('ünlike'),
+  from: { turn: 4 as TurnNumber, contextId: 'cd'.repeat(16) as ContextId },
+  to: { turn: 3 as TurnNumber, contextId: 'ef'.repeat(16) as ContextId },
+  droppedTurns: 1,
+  notCarried: ['exact_ids', 'kv_state'],
+};
+
 describe('deleted as it was read', () => {
   it('it is kept where the turn under way is stored, and deleted with all that has been read', async () => {
     const read = await sessions.show(ADA, id('mine'));
@@ -170,15 +182,17 @@ describe('deleted as it was read', () => {
     const taking = rig.turn({ session: 'mine', turn: 4 });
     await hold.entered;
     const gone = new AbortController();
-    const deleting = sessions.deleteAsRead(read, gone.signal);
+    const deleting = sessions.deleteMoved(read, MOVED_TO, gone.signal);
     hold.release();
     await taking;
     expect(await deleting).toBe(false);
     const whole = await sessions.show(ADA, id('mine'));
     expect(whole.turns).toHaveLength(4);
-    expect(await sessions.deleteAsRead(whole, gone.signal)).toBe(true);
+    expect(await sessions.movedTo(ADA, id('mine'))).toEqual([]);
+    expect(await sessions.deleteMoved(whole, MOVED_TO, gone.signal)).toBe(true);
+    expect(await sessions.movedTo(ADA, id('mine'))).toEqual([MOVED_TO]);
     expect(await codeOf(rig.turn({ session: 'mine', turn: 5 }))).toBe('session_deleted');
-    expect(await sessions.deleteAsRead(whole, gone.signal)).toBe(true);
+    expect(await sessions.deleteMoved(whole, MOVED_TO, gone.signal)).toBe(true);
   });
 
   it('whoever leaves meanwhile has deleted nothing', async () => {
@@ -187,7 +201,7 @@ describe('deleted as it was read', () => {
     const taking = rig.turn({ session: 'mine', turn: 4 });
     await hold.entered;
     const gone = new AbortController();
-    const deleting = sessions.deleteAsRead(read, gone.signal);
+    const deleting = sessions.deleteMoved(read, MOVED_TO, gone.signal);
     gone.abort(new Error('left'));
     await expect(deleting).rejects.toThrow('left');
     hold.release();

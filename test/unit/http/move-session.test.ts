@@ -8,6 +8,7 @@ import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 let node: InProcessNode;
 /** Waited for whenever the second model is asked for ids: in the middle of a move to it. */
 let meanwhile = async () => {};
+let left = 0;
 beforeAll(async () => {
   const start: typeof ENGINES.scripted.start = async (...args) => {
     const llm = await ENGINES.scripted.start(...args);
@@ -85,6 +86,38 @@ it('through the client: deleted where it was, where that is asked for', async ()
   expect(moved).toMatchObject({ turn: 2, model: 'second', droppedTurns: 0, notCarried: ['exact_ids', 'kv_state'] });
   expect((await node.get('/sessions/gone?model=first')).status).toBe(410);
   expect((await node.get(`/sessions/${moved.sessionId}`)).body.turns).toHaveLength(2);
+});
+
+it.each<[string, { session_id?: string }, string]>([
+  ['the id that is named', { session_id: 'arrived' }, ''],
+  ['its own id', { session_id: 'left 1' }, ''],
+  ['its own id, of the model that is named', { session_id: 'left 2' }, '?model=first'],
+  ['a new id', {}, ''],
+])('sent again once it has deleted the session, under %s, is told again', async (_, named, query) => {
+  const id = `left ${left++}`;
+  const path = encodeURIComponent(id);
+  await talk(id);
+  const body = { model: 'second', delete: true, ...named };
+  const first = (await move(path, body, query)).body;
+  expect(first).toMatchObject({
+    ...{ turn: 2, replayed: false, not_carried: ['exact_ids', 'kv_state'] },
+    moved_from: { session_id: id, model: 'first', turn: 2, deleted: true },
+  });
+  expect((await move(path, body, query)).body).toEqual({ ...first, replayed: true });
+  const next = { prompt: 'Recall', session_id: first.session_id, turn: 3, model: 'second' };
+  await node.turn({ ...next, context_id: first.context_id });
+  const { expires_at, ...again } = (await move(path, body, query)).body;
+  expect({ ...again, expires_at: first.expires_at }).toEqual({ ...first, replayed: true });
+  expect((await move(path, body, `${query}${query === '' ? '?' : '&'}user_id=bob`)).body.error.type).toBe(
+    'session_not_found',
+  );
+  expect(await refused(move(path, { ...body, session_id: 'elsewhere' }, query))).toEqual(
+    named.session_id === id && query === ''
+      ? [400, 'invalid_request', 'model']
+      : [410, 'session_deleted', 'session_id'],
+  );
+  await node.request('DELETE', `/sessions/${encodeURIComponent(first.session_id)}?model=second`);
+  expect((await move(path, body, '?model=first')).status).toBe(410);
 });
 
 it('what is answered while it is moved is moved, too, before it is deleted', async () => {
