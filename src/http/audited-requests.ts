@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AuditAct, AuditLog } from '../access/audit-log.ts';
-import type { UserId } from '../domain/identifiers.ts';
+import type { SessionKey, UserId } from '../domain/identifiers.ts';
 import { userOf } from '../domain/principal.ts';
 import type { Clock } from '../environment/environment.ts';
 
@@ -8,6 +8,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a request to the route is called in the audit log; absent where it is not noted. */
     audit?: AuditAct;
+    /** Whose session, and which, where its path and query do not say; `undefined`: they lead to none of the principal's. */
+    auditTarget?: (request: FastifyRequest) => Pick<SessionKey, 'userId' | 'sessionId'> | undefined;
   }
 }
 
@@ -48,7 +50,10 @@ function isNoted({ principal }: FastifyRequest, act: AuditAct): boolean {
   return act === 'user.erase' || principal.scopes.has('service') || principal.scopes.has('operator');
 }
 
-function targetOf({ params, query, principal }: FastifyRequest) {
+function targetOf(request: FastifyRequest) {
+  const { params, query, principal, routeOptions } = request;
+  const opened = routeOptions.config.auditTarget?.(request);
+  if (opened !== undefined) return { user: opened.userId, session: opened.sessionId };
   const { user_id, session_id } = params as { readonly user_id?: UserId; readonly session_id?: string };
   const { user_id: named } = query as { readonly user_id?: UserId };
   return { user: user_id ?? userOf(principal, named), session: session_id };

@@ -42,6 +42,26 @@ it('has who did what to whose, and no word that was said', async () => {
   await ask('DELETE', '/sessions/b?user_id=ada', service.text);
   await ask('POST', '/sessions/import?user_id=ada&as=back', service.text, exported);
   await ask('GET', '/users/ada/export', service.text);
+  await ask('POST', '/users/ada/import', service.text, { sessions: [exported], preferences: said });
+  await ask('DELETE', '/users/ada/preferences', service.text);
+  const sessionOf: Record<string, string> = {};
+  const deleted = async (path: string, body: object) => {
+    const before = await sessionsOf();
+    const { id } = (await ask('POST', path, ada.text, body)).body;
+    const [session] = (await sessionsOf()).filter((one) => !before.includes(one));
+    sessionOf[path] = session as string;
+    expect((await ask('DELETE', `${path}/${id}`, service.text)).status, path).toBe(200);
+  };
+  const sessionsOf = async (): Promise<string[]> =>
+    (await ask('GET', '/sessions', ada.text)).body.data.map(({ session_id }: Json) => session_id);
+  const items = [{ role: 'user', content: said }];
+  await deleted('/v1/responses', { input: said });
+  await deleted('/v1/chat/completions', { messages: items, store: true });
+  await deleted('/v1/conversations', { items });
+  const conversation = (await ask('POST', '/v1/conversations', ada.text, { items })).body.id;
+  const item = (await ask('GET', `/v1/conversations/${conversation}/items`, ada.text)).body.data[0].id;
+  await ask('DELETE', `/v1/conversations/${conversation}/items/${item}`, service.text);
+  await ask('DELETE', '/v1/responses/resp_unknown', service.text);
   await ask('PUT', '/users/ada/lifetime', operator.text, { ttl_seconds: 60 });
   await ask('DELETE', '/users/ada?max_wait_ms=0', operator.text);
   await ask('DELETE', '/users/eve', ada.text);
@@ -63,6 +83,13 @@ it('has who did what to whose, and no word that was said', async () => {
     { act: 'session.delete', by: service.id, user: 'ada', session: 'b', status: 200 },
     { act: 'session.import', by: service.id, user: 'ada', status: 200 },
     { act: 'user.export', by: service.id, user: 'ada', status: 200 },
+    { act: 'user.import', by: service.id, user: 'ada', status: 200 },
+    { act: 'user.preferences', by: service.id, user: 'ada', status: 200 },
+    { act: 'response.delete', by: service.id, user: 'ada', session: sessionOf['/v1/responses'], status: 200 },
+    { act: 'completion.delete', by: service.id, user: 'ada', session: sessionOf['/v1/chat/completions'], status: 200 },
+    { act: 'conversation.delete', by: service.id, user: 'ada', session: expect.any(String), status: 200 },
+    { act: 'item.delete', by: service.id, user: 'ada', session: expect.any(String), status: 200 },
+    { act: 'response.delete', by: service.id, user: service.id, status: 404 },
     { act: 'user.lifetime', by: operator.id, user: 'ada', status: 200 },
     { act: 'user.erase', by: operator.id, user: 'ada', status: 200 },
     { act: 'user.erase', by: ada.id, user: 'eve', status: 403 },

@@ -28,7 +28,7 @@ export const openAi: Dialect = {
     completionRoutes(app, parts);
     const responses = new Responses(parts);
     chatRoutes(app, parts, responses.ids);
-    storedCompletionRoutes(app, new StoredCompletions(parts, responses));
+    storedCompletionRoutes(app, new StoredCompletions(parts, responses), responses.ids);
     responsesRoutes(app, parts, responses);
     knownResponseRoutes(app, parts, responses);
     compactRoute(app, parts, responses);

@@ -9,6 +9,8 @@ import { choice } from '../../../request-fields.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { Metadata } from '../metadata.ts';
 import { PageQuery, page, pageOf } from '../pages.ts';
+import type { ResponseIds } from '../responses/response-ref.ts';
+import { sessionInPath } from '../session-in-path.ts';
 import { ToolCall } from './chat-messages.ts';
 import { ChatCompletion, messageOf } from './chat-reply.ts';
 import type { NamedCompletion, StoredCompletions } from './stored-completions.ts';
@@ -39,7 +41,7 @@ const StoredMessage = Type.Object(
 const OF_A_COMPLETION = [...OF_A_SESSION, 'completion_not_found'] as const;
 
 /** OpenAI's stored chat completions, by their ids. */
-export function storedCompletionRoutes(app: TypedApp, completions: StoredCompletions): void {
+export function storedCompletionRoutes(app: TypedApp, completions: StoredCompletions, ids: ResponseIds): void {
   app.get(
     '/chat/completions/:completion_id',
     {
@@ -78,6 +80,7 @@ export function storedCompletionRoutes(app: TypedApp, completions: StoredComplet
   app.delete(
     '/chat/completions/:completion_id',
     {
+      config: { audit: 'completion.delete', auditTarget: sessionInPath(ids) },
       schema: {
         operationId: 'deleteChatCompletion',
         tags: ['turns'],

@@ -14,6 +14,7 @@ import { ItemPageQuery, page, pageOf } from '../pages.ts';
 import type { InputItem } from '../responses/input-items.ts';
 import { Item } from '../responses/response-view.ts';
 import type { Responses } from '../responses/responses.ts';
+import { sessionInPath } from '../session-in-path.ts';
 import { Conversations, type NamedConversation } from './conversations.ts';
 
 /** What OpenAI allows in one call. */
@@ -56,6 +57,7 @@ const OF_ITEMS = [...OF_A_TURN, 'conversation_not_found', 'item_not_found'] as c
 /** OpenAI's `/conversations` and their items. */
 export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: Responses): void {
   const conversations = new Conversations(parts, responses);
+  const auditTarget = sessionInPath(responses.ids);
 
   app.post(
     '/conversations',
@@ -120,6 +122,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
   app.delete(
     '/conversations/:conversation_id',
     {
+      config: { audit: 'conversation.delete', auditTarget },
       schema: {
         operationId: 'deleteConversation',
         tags: ['conversations'],
@@ -195,6 +198,7 @@ export function conversationsRoutes(app: TypedApp, parts: AppParts, responses: R
   app.delete(
     '/conversations/:conversation_id/items/:item_id',
     {
+      config: { audit: 'item.delete', auditTarget },
       schema: {
         operationId: 'deleteItem',
         tags: ['conversations'],

@@ -9,6 +9,7 @@ import { serveTurn } from '../../../serve-turn.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { Include } from '../included.ts';
 import { ItemPageQuery, page, pageOf } from '../pages.ts';
+import { sessionInPath } from '../session-in-path.ts';
 import { type LocatedResponse, ResponseFinder, responseNotFound } from './find-response.ts';
 import { ItemIds } from './item-views.ts';
 import { deltasOf } from './response-events.ts';
@@ -85,6 +86,7 @@ export function knownResponseRoutes(app: TypedApp, parts: AppParts, responses: R
   app.delete(
     '/responses/:response_id',
     {
+      config: { audit: 'response.delete', auditTarget: sessionInPath(ids) },
       schema: {
         operationId: 'deleteResponse',
         tags: ['responses'],
