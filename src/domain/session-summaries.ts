@@ -1,3 +1,4 @@
+import type { TurnNumber } from './identifiers.ts';
 import {
   beginningOf,
   type ContextBeginning,
@@ -14,7 +15,7 @@ import type { SessionHistory, Turn } from './session-history.ts';
  */
 export function summariesUpTo(history: SessionHistory, turn: Turn | undefined): Turn[] {
   const found: Turn[] = [];
-  for (let at = turn; at !== undefined; at = before(history, at)) found.push(...history.summariesOf(at.hash));
+  for (const { hash } of backFrom(history, turn)) found.push(...history.summariesOf(hash));
   return found;
 }
 
@@ -25,10 +26,11 @@ export function summariesUpTo(history: SessionHistory, turn: Turn | undefined): 
 export function summaryBeyond(
   history: SessionHistory,
   base: Turn,
-  begins: ContextBeginning = { contextStart: base.record.contextStart, summary: beginningAt(history, base) },
+  begins: ContextBeginning = beginningAt(history, base),
 ): Summary | undefined {
   const absentMax = droppedTurns(begins);
-  for (let at: Turn | undefined = base; at && at.record.turn >= begins.contextStart; at = before(history, at)) {
+  for (const at of backFrom(history, base)) {
+    if (at.record.turn < begins.contextStart) return undefined;
     const made = madeOf(history, at, absentMax);
     if (made !== undefined) return summaryOf(made.record);
   }
@@ -37,8 +39,7 @@ export function summaryBeyond(
 
 /** The summary of just the context that ends in `turn`, as its record; `undefined` where none is of all that the model read there. */
 export function summaryOfAll(history: SessionHistory, turn: Turn): Turn | undefined {
-  const { contextStart } = turn.record;
-  return madeOf(history, turn, droppedTurns({ contextStart, summary: beginningAt(history, turn) }));
+  return madeOf(history, turn, droppedTurns(beginningAt(history, turn)));
 }
 
 function madeOf(history: SessionHistory, { hash, record }: Turn, absentMax: number): Turn | undefined {
@@ -48,15 +49,24 @@ function madeOf(history: SessionHistory, { hash, record }: Turn, absentMax: numb
   });
 }
 
-/** What a turn's prompt began with in place of its oldest turns. Looks back to the turn that first did so. */
-export function beginningAt(history: SessionHistory, turn: Turn | undefined): Summary | undefined {
-  for (let at = turn; at !== undefined && at.record.contextStart > 1; at = before(history, at)) {
-    const summary = beginningOf(at.record);
-    if (summary !== undefined) return summary;
-  }
-  return undefined;
+/** How the prompt of the turn after `turn` begins: as that of `turn` did. */
+export function beginningAt(history: SessionHistory, turn: Turn | undefined): ContextBeginning<Summary> {
+  return contextBeginning(backFrom(history, turn));
 }
 
-function before(history: SessionHistory, { record }: Turn): Turn | undefined {
-  return record.parent === undefined ? undefined : history.get(record.parent);
+/** The same for a line of turns, the last one first; read up to the turn whose prompt was the first to begin so. */
+export function contextBeginning(back: Iterable<Turn>): ContextBeginning<Summary> {
+  let contextStart: TurnNumber | undefined;
+  for (const { record } of back) {
+    contextStart ??= record.contextStart;
+    if (record.contextStart === 1) break;
+    const summary = beginningOf(record);
+    if (summary !== undefined) return { contextStart, summary };
+  }
+  return { contextStart: contextStart ?? (1 as TurnNumber), summary: undefined };
+}
+
+function* backFrom(history: SessionHistory, turn: Turn | undefined): Generator<Turn> {
+  for (let at = turn; at !== undefined; at = at.record.parent === undefined ? undefined : history.get(at.record.parent))
+    yield at;
 }

@@ -1,6 +1,5 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Preamble } from '../domain/record/preamble.ts';
-import type { Role } from '../domain/record/turn-record.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Clock } from '../environment/environment.ts';
 import type { CallSyntax } from './chat-template/call-syntax.ts';
@@ -11,6 +10,7 @@ import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
 import { Preambles } from './chat-template/preambles.ts';
 import { EMPTY_PREAMBLE, NO_TOOLS, type PromptPreamble, type ToolList } from './chat-template/prompt-preamble.ts';
 import type { WrittenReasoning } from './chat-template/reasoning-style.ts';
+import { refusalsAreInvalid, rolesOf, turnRoles } from './chat-template/refused-messages.ts';
 import type { ReplySyntax } from './chat-template/reply-parser.ts';
 import { replySyntax } from './chat-template/reply-syntax.ts';
 import type { TurnSegment } from './chat-template/segment-shape.ts';
@@ -117,9 +117,6 @@ export interface ChatTemplate {
    */
   renderText(messages: readonly TemplateMessage[], options: { readonly generationPrompt: boolean }): Promise<string>;
 }
-
-/** Messages in one turn: more than any API takes in a request with all that may have been added before it. */
-const MESSAGES_MAX = 32_768;
 
 /**
  * Compiles the model's chat template and finds out, by rendering short conversations, how earlier turns stand under later
@@ -253,35 +250,6 @@ class RenderedTemplate implements ChatTemplate {
       appendTokens(ids, await tokenizeWhole(whole, pieces));
       return ids;
     });
-  }
-}
-
-function turnRoles(messages: readonly { readonly role: Role }[]): Role[] {
-  if (messages.length > MESSAGES_MAX) {
-    throw new DiscedgeError('invalid_request', `a turn can have up to ${MESSAGES_MAX} messages`, { param: 'messages' });
-  }
-  return rolesOf(messages);
-}
-
-function rolesOf(messages: readonly { readonly role: Role }[]): Role[] {
-  if (messages.length === 0) throw new DiscedgeError('invalid_request', 'a turn needs at least one message');
-  return messages.map((message) => message.role);
-}
-
-async function refusalsAreInvalid<T>(roles: readonly Role[], work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof TemplateRefusal)) throw error;
-    const what = `the messages (${[...new Set(roles)].join(', ')})`;
-    throw new DiscedgeError(
-      'invalid_request',
-      `the model's chat template does not accept ${what}: it ${error.message}`,
-      {
-        param: roles.includes('system') ? 'system' : undefined,
-        cause: error,
-      },
-    );
   }
 }
 

@@ -1,20 +1,11 @@
-import type { TurnNumber } from '../../domain/identifiers.ts';
-import { beginningOf, type ContextBeginning, type Summary } from '../../domain/record/summary.ts';
+import type { ContextBeginning, Summary } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
 import type { ChatTemplate, Conversation, PromptPreamble, ReasoningPolicy } from '../../llm-service/chat-template.ts';
 import type { KnownCalls } from './known-calls.ts';
 import { WrittenTurn } from './written-turn.ts';
 
 /** How a context begins, behind what stands before all conversations. */
 export type Beginning = ContextBeginning<Summary>;
-
-/** As the prompt of a line's last turn began. */
-export function beginningOfLine(line: readonly Turn[]): Beginning {
-  const contextStart = line.at(-1)?.record.contextStart ?? (1 as TurnNumber);
-  const first = contextStart > 1 ? line.findLast(({ record }) => beginningOf(record) !== undefined) : undefined;
-  return { contextStart, summary: first && beginningOf(first.record) };
-}
 
 /** A summary as one more turn of the conversation, before those that are left. */
 export function summaryTurn(

@@ -1,8 +1,10 @@
+import { answerText } from '../../domain/record/message-content.ts';
 import type { KeptPreamble, Preamble } from '../../domain/record/preamble.ts';
 import type { Message, MessageSpan, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
 import type { ReplyReading } from '../turn/reply-reader.ts';
 import { markedCalls } from './known-calls.ts';
+import type { StoredReply } from './mode.ts';
 
 /** A message of a stored turn as it was said: its calls and results are parts again. */
 export async function readMessage(
@@ -21,6 +23,11 @@ export async function readMessage(
   );
   if (result?.part.type !== 'tool-result') return { role, content: text };
   return { role, content: [{ ...result.part, output: text }] };
+}
+
+/** The answer of a stored reply, without what the model thought and called; all of one that was never taken apart. */
+export function answerOf({ reply, parts }: Pick<StoredReply, 'reply' | 'parts'>): string {
+  return parts.length === 0 ? reply : answerText(parts);
 }
 
 export async function readPreamble({ instructions, tools }: KeptPreamble, llm: Vocabulary): Promise<Preamble> {

@@ -1,8 +1,11 @@
 import type { LlmService } from '../../llm-service/llm-service.ts';
+import { FixedText } from './fixed-text.ts';
 
 /** What a model is asked that has to make a conversation shorter, and what stands in it from then on before its answer. */
 export const SUMMARY_REQUEST =
   'Summarize our conversation up to here, so that it can go on from your summary alone: what was asked for, what was found and decided, names, numbers, and what is still open. Answer with the summary and nothing else.';
+
+const REQUEST = new FixedText(SUMMARY_REQUEST);
 
 /** Of a long window: what is worth remembering of it fits, and so do the bytes into a record. */
 const SUMMARY_TOKENS_MAX = 1_024;
@@ -14,6 +17,5 @@ export function summaryTokensMax({ description }: Pick<LlmService, 'description'
 
 /** Ids that a summary may come to take with the request before it; what the template writes around them is not counted. */
 export async function summaryRoom(llm: Pick<LlmService, 'description' | 'tokenize'>): Promise<number> {
-  const request = await llm.tokenize(SUMMARY_REQUEST, { parseSpecial: false });
-  return request.length + summaryTokensMax(llm);
+  return (await REQUEST.tokens(llm)) + summaryTokensMax(llm);
 }

@@ -5,6 +5,7 @@ import { type Retrieved, retrievedExtension, retrievedOf, type Search } from '..
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
+import { FixedText } from '../modes/fixed-text.ts';
 import type { Kept, Mode, Prompt } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
@@ -21,6 +22,7 @@ const WINDOW_SHARE = 1 / 8;
 /** What the model reads before and behind them. */
 const HEADING = 'From earlier in this conversation, which no longer fits:';
 const BEHIND = 'My message now:';
+const FRAME = new FixedText(`${HEADING}\n\n${BEHIND}\n\n`);
 
 interface Place {
   readonly session: CachedSession;
@@ -94,7 +96,7 @@ export class Retrieval {
   /** The best that fit, oldest first. */
   async #within(best: readonly IndexedTurn[]): Promise<IndexedTurn[]> {
     let left = Math.floor(this.#llm.description.contextTokens * WINDOW_SHARE);
-    left -= (await this.#llm.tokenize(`${HEADING}${BEHIND}`, { parseSpecial: false })).length;
+    left -= await FRAME.tokens(this.#llm);
     const found: IndexedTurn[] = [];
     for (const indexed of best.slice(0, 2 * TURNS_MAX)) {
       if (found.length === TURNS_MAX) break;

@@ -5,6 +5,7 @@ import { textOf } from '../../domain/record/message-content.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
+import { answerOf } from '../modes/read-turn.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import { TurnTexts } from '../sessions/turn-texts.ts';
@@ -77,9 +78,8 @@ export class TurnIndexes {
 }
 
 /** As it is searched and brought back: without what a system or a tool said, and without what the model thought. */
-function exchangeText({ messages, parts, reply }: TurnText): string {
-  const said = messages.filter(({ role }) => role === 'user').map(({ content }) => `User: ${textOf(content)}`);
-  const answer =
-    parts.length === 0 ? reply : parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('');
-  return [...said, `Assistant: ${answer}`].join('\n');
+function exchangeText(turn: TurnText): string {
+  const asked = turn.messages.filter(({ role }) => role === 'user');
+  const said = asked.map(({ content }) => `User: ${textOf(content)}`);
+  return [...said, `Assistant: ${answerOf(turn)}`].join('\n');
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { DiscedgeError } from '../../domain/errors.ts';
 import {
   type KeygroupId,
@@ -17,6 +16,7 @@ import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import { callsIn } from '../modes/known-calls.ts';
 import type { AddedItems, AddRequest } from '../turn/added-items.ts';
 import { OWN_REQUEST } from '../turn/own-request.ts';
+import { digestOf } from '../turn/request-digest.ts';
 import type { RunningTurn } from '../turn/running-turn.ts';
 import { type ToldTurnParts, writeToldTurn } from '../turn/told-turn.ts';
 import type { TurnRequest } from '../turn/turn.ts';
@@ -136,7 +136,7 @@ function heldOf(history: SessionHistory, { turns, open }: WordedSession): readon
 }
 
 function toldOf({ source: { hash: contextId, record } }: WordedTurn) {
-  const digest = createHash('sha256').update(`move of ${contextId}`).digest('hex').slice(0, 16) as RequestDigest;
+  const digest = digestOf(`move of ${contextId}`);
   return { digest, from: movedFromExtension({ keygroup: record.keygroup, contextId }), source: record };
 }
 

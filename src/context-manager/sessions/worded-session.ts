@@ -1,11 +1,10 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { answerIdOf } from '../../domain/record/answer-id.ts';
-import type { ContentPart } from '../../domain/record/message-content.ts';
 import type { Preamble } from '../../domain/record/preamble.ts';
 import { beginningOf } from '../../domain/record/summary.ts';
 import type { Message } from '../../domain/record/turn-record.ts';
 import { isAnswered, type Turn } from '../../domain/session-history.ts';
-import type { TurnText } from '../modes/mode.ts';
+import { answerOf } from '../modes/read-turn.ts';
 import type { SessionView } from './sessions.ts';
 
 /** A turn in words, as another model can be told it. */
@@ -68,13 +67,8 @@ export function wordedSession({ mode, turns: read, tips, summaries }: SessionVie
     const calls = said.some(({ type }) => type === 'tool-call');
     open = calls ? [...messages, { role: 'assistant', content: said }] : [];
     if (calls) continue;
-    turns.push({ source: turn, messages, preamble, reply: replyOf(text, said) });
+    turns.push({ source: turn, messages, preamble, reply: answerOf(text) });
     preamble = undefined;
   }
   return { turns, open, notCarried: NOT_CARRIED.filter((what) => left.has(what)) };
-}
-
-function replyOf({ reply, parts }: TurnText, said: readonly ContentPart[]): string {
-  if (parts.length === 0) return reply;
-  return said.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('');
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { DiscedgeError } from '../../domain/errors.ts';
 import {
   type KeygroupId,
@@ -19,7 +18,7 @@ import type { EnteredPass } from '../arbitration/arbitration.ts';
 import { callNotFound, callsIn, KnownCalls } from '../modes/known-calls.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { keptTtlMs, livesUntilMs, ttlMs } from '../sessions/session-life.ts';
-import { atTip } from './request-digest.ts';
+import { atTip, digestOf } from './request-digest.ts';
 import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
 import type { TurnRequest } from './turn.ts';
@@ -194,5 +193,5 @@ function claimOf(request: AddRequest): GateRequest {
 function digest({ place, messages, extensions }: AddRequest, turn: TurnNumber | undefined): RequestDigest {
   const noted = [...(extensions ?? [])].map(([name, value]) => [name, Buffer.from(value).toString('hex')]);
   const decisive = ['added', turn ?? atTip(place), messages, noted];
-  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 16) as RequestDigest;
+  return digestOf(JSON.stringify(decisive));
 }

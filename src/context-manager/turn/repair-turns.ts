@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
-import type { RequestDigest } from '../../domain/identifiers.ts';
 import { repairedExtension } from '../../domain/record/repaired.ts';
 import type { Message } from '../../domain/record/turn-record.ts';
 import type { RememberedTurn } from '../../domain/turn-repair.ts';
+import { digestOf } from './request-digest.ts';
 import { type ToldTurnParts, writeToldTurn } from './told-turn.ts';
 import type { TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
@@ -22,7 +21,8 @@ export async function repairTurns<Pass extends OpenPass>(
     const { preamble, form, extensions, conversation, ...plain } = request;
     const asTold: TurnRequest = { ...plain, messages: messagesOf(told), sampling: {}, stop: [], maxTokens: undefined };
     const from = repairedExtension(told.contextId);
-    const turn = { request: asTold, reply: told.reply, digest: digestOf(told), from };
+    // No request is answered by it: what the turn was asked with is not known any more.
+    const turn = { request: asTold, reply: told.reply, digest: digestOf(`repair of ${told.contextId}`), from };
     repaired = await writeToldTurn(turn, repaired, parts);
     parts.node.metrics.turnRepaired(parts.llm.description.identity.name);
   }
@@ -32,9 +32,4 @@ export async function repairTurns<Pass extends OpenPass>(
 function messagesOf({ system, prompt }: RememberedTurn): Message[] {
   const user: Message = { role: 'user', content: prompt };
   return system === undefined ? [user] : [{ role: 'system', content: system }, user];
-}
-
-/** No request is answered by it: what the turn was asked with is not known any more. */
-function digestOf({ contextId }: RememberedTurn): RequestDigest {
-  return createHash('sha256').update(`repair of ${contextId}`).digest('hex').slice(0, 16) as RequestDigest;
 }

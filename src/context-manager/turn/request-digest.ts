@@ -9,7 +9,8 @@ import type { GateRequest } from './turn-gate.ts';
  * has arrived. Hashed is what the request says, never what a node makes of it (its default or greatest reply length, its
  * LLM Service's sampling), so that all nodes agree.
  *
- * Left out is what only says how to answer (streaming, waiting, consistency, expiry, overflow, reasoning of earlier replies): a retry may change it.
+ * Left out is what only says how to answer (streaming, waiting, consistency, expiry, overflow, layers, reasoning of earlier replies): a
+ * retry may change it.
  * So may it name the mode, or not: a session has one, and {@link decideTurn} compares it. Stop words keep their order,
  * since of two that end at one place the first is reported; a sampling parameter that is spelled out is not the same as
  * one left to the LLM Service, whose default need not be another's.
@@ -28,7 +29,12 @@ export function requestDigest(request: TurnRequest, turn: TurnNumber | undefined
     ...(preamble === undefined && form === undefined ? [] : [sorted(preamble ?? null), sorted(form ?? null)]),
     ...(request.choice ? [request.choice] : []),
   ];
-  return hash('sha256', JSON.stringify(decisive)).slice(0, 16) as RequestDigest;
+  return digestOf(JSON.stringify(decisive));
+}
+
+/** Of what stands in the place of a request. */
+export function digestOf(text: string): RequestDigest {
+  return hash('sha256', text).slice(0, 16) as RequestDigest;
 }
 
 /** A request as the turn gate sees it. */

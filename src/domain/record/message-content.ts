@@ -83,6 +83,11 @@ export function plainText(content: MessageContent): string | undefined {
   return texts.length === content.length ? texts.join('\n') : undefined;
 }
 
+/** What a reply answers in words: its text, without what the model thought and called. */
+export function answerText(parts: readonly ContentPart[]): string {
+  return parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('');
+}
+
 /** Why no record may hold this; `undefined` when one may. */
 export function contentFault(content: MessageContent): string | undefined {
   if (typeof content === 'string') return undefined;
