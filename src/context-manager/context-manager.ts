@@ -122,7 +122,7 @@ export class ContextManager {
     const build: BuildPrompt = (request, place) => this.#answering.build(request, place);
     this.warmer = startWarmer(llm, this.keygroup, { node, build });
     const { warmer } = this;
-    this.#taking = new TurnTaking({ llm, node, modes, gate, answering: this.#answering, summaries, told, warmer });
+    this.#taking = new TurnTaking({ node, modes, gate, answering: this.#answering, summaries, told, warmer });
   }
 
   /**

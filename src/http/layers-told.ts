@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
-import { OPTIONAL_LAYERS, type OptionalLayer } from '../context-manager/layers/layer.ts';
 import type { ToldLayers as Told } from '../context-manager/layers/told-layers.ts';
 import { LAYER_NAMES } from '../domain/record/layer-stamps.ts';
+import { OPTIONAL_LAYERS, type OptionalLayer } from '../domain/record/layers-left-out.ts';
 import { choice } from './request-fields.ts';
 
 const oneOf = (description: string) => Type.Optional(Type.Boolean({ description }));

@@ -1,5 +1,6 @@
 import { PrincipalAccounts } from '../../src/access/principal-accounts.ts';
 import { ContextManager } from '../../src/context-manager/context-manager.ts';
+import { keyedStamps, type LayerSource } from '../../src/context-manager/layers/layer.ts';
 import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import type { NodeOptions } from '../../src/context-manager/node-options.ts';
 import { NodeResources } from '../../src/context-manager/node-resources.ts';
@@ -62,7 +63,11 @@ export interface RigOptions {
   readonly embedder?: Embedder;
   /** Jinja source in place of the scripted model's ChatML. */
   readonly chatTemplate?: string;
+  /** What stands before every conversation; the rigs that have any tell texts apart alike, as nodes of one cluster. */
+  readonly layers?: (node: NodeResources) => LayerSource;
 }
+
+const CLUSTER_STAMPS = keyedStamps(new Uint8Array(32));
 
 /** What a test says of a turn; the rest is as a plain client would send it. */
 export type Ask = Partial<Omit<TurnRequest, 'sessionId' | 'userId'>> & {
@@ -92,6 +97,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   readonly #template: ChatTemplate;
   readonly #options: RigNodeOptions;
   readonly #embedder: Embedder | undefined;
+  readonly #layers: RigOptions['layers'];
 
   constructor(parts: {
     environment: VirtualEnvironment;
@@ -101,6 +107,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     options: RigNodeOptions;
     metrics?: Metrics | undefined;
     embedder?: Embedder | undefined;
+    layers?: RigOptions['layers'];
   }) {
     this.environment = parts.environment;
     this.llm = parts.llm;
@@ -108,6 +115,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     this.#template = parts.template;
     this.#options = parts.options;
     this.#embedder = parts.embedder;
+    this.#layers = parts.layers;
     this.metrics = virtualEnvironment();
     this.node = this.#startNode(parts.metrics ?? this.metrics.metrics);
     this.manager = this.#startManager();
@@ -170,12 +178,14 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     const time = nodeTimeOver(clock, { clockToleranceMs: 60_000, ...this.#options, kept: undefined, isShared: false });
     const environment = timedEnvironment({ clock, random, logger, metrics }, time);
     const embedder = this.#embedder;
-    return new NodeResources({ store: this.store, environment, time, options: this.#options, embedder });
+    const stampOf = this.#layers && { stampOf: CLUSTER_STAMPS };
+    return new NodeResources({ store: this.store, environment, time, options: this.#options, embedder, ...stampOf });
   }
 
   #startManager(): ContextManager {
     const { llm, node } = this;
-    return new ContextManager({ llm, node, template: this.#template, defaultMode: this.#options.defaultMode });
+    const { defaultMode } = this.#options;
+    return new ContextManager({ llm, node, template: this.#template, defaultMode, layers: this.#layers?.(node) });
   }
 }
 
@@ -200,7 +210,7 @@ export function fetchingRig(options: RigOptions = {}): Promise<Rig<ProbedFetchin
 
 async function rigOver<Store extends ProbedStore>(
   storeIn: (environment: Environment) => Store,
-  { options, scripted = {}, environment = virtualEnvironment(), metrics, embedder, chatTemplate }: RigOptions,
+  { options, scripted = {}, environment = virtualEnvironment(), metrics, embedder, chatTemplate, layers }: RigOptions,
 ): Promise<Rig<Store>> {
   const llm = new ProbedLlm(scripted, environment);
   const description = chatTemplate === undefined ? llm.description : { ...llm.description, chatTemplate };
@@ -212,6 +222,7 @@ async function rigOver<Store extends ProbedStore>(
     template,
     metrics,
     embedder,
+    layers,
     options: { ...RIG_NODE_OPTIONS, ...options },
   });
 }

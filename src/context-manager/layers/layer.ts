@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { UserId } from '../../domain/identifiers.ts';
 import { type LayerName, type LayerStamp, STAMP_BYTES } from '../../domain/record/layer-stamps.ts';
+import type { OptionalLayer } from '../../domain/record/layers-left-out.ts';
 import type { Random } from '../../environment/environment.ts';
 import { LAYER_JOINT } from '../../llm-service/chat-template.ts';
 
@@ -35,10 +36,6 @@ export function layerOf(name: LayerName, written: string, stampOf: StampOf): Lay
 
 export const NO_LAYERS: readonly Layer[] = [];
 
-/** Layers that a request may do without. What the operator says to every user is not among them. */
-export const OPTIONAL_LAYERS = ['region', 'preferences'] as const satisfies readonly LayerName[];
-export type OptionalLayer = (typeof OPTIONAL_LAYERS)[number];
-
 /** Where a model's sessions get their layers. */
 export interface LayerSource {
   /** In the order in which they stand. At once, unless a user's have to be read from the store. */
@@ -46,7 +43,7 @@ export interface LayerSource {
 }
 
 /** All of them as one text, and what follows in the same message. */
-export function layeredText(layers: readonly Layer[], own: string | undefined): string {
+export function layeredText(layers: readonly Pick<Layer, 'text'>[], own: string | undefined): string {
   const texts = layers.map(({ text }) => text);
   return [...texts, ...(own === undefined ? [] : [own])].join(LAYER_JOINT);
 }

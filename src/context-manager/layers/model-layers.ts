@@ -1,5 +1,6 @@
 import type { UserId } from '../../domain/identifiers.ts';
-import { type Layer, type LayerSource, NO_LAYERS, type OptionalLayer } from './layer.ts';
+import type { OptionalLayer } from '../../domain/record/layers-left-out.ts';
+import { type Layer, type LayerSource, NO_LAYERS } from './layer.ts';
 import type { UserPreferences } from './user-preferences.ts';
 
 export interface ModelLayersParts {

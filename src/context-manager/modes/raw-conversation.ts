@@ -10,11 +10,16 @@ import { addedMessages, type TurnRequest } from '../turn/turn.ts';
 import { KnownCalls } from './known-calls.ts';
 import { saidMessages } from './said-messages.ts';
 
+/** Begins as no text does that stands in its place. */
+const ANOTHER_LAYER: Pick<Layer, 'text'> = { text: '\ufffc' };
+
 /** What of a conversation stands in a prompt: its turns from one on, and what stands for those before. */
 interface RawStretch {
   readonly firstTurn: number;
   readonly summary: Summary | undefined;
 }
+
+type LayerTexts = readonly Pick<Layer, 'text'>[];
 
 /** The answered turns of a raw session and the one that is asked, to be rendered whole. */
 export class RawConversation {
@@ -51,13 +56,14 @@ export class RawConversation {
     { unchanged, ...from }: RawStretch & { readonly unchanged: readonly Layer[] },
   ): Promise<number> {
     const said = this.#said(from);
-    const otherwise = await this.#render([...said, ...this.#asked], unchanged);
-    const before = said.length === 0 ? [] : await this.#render(said, unchanged);
+    const others = [...unchanged, ANOTHER_LAYER];
+    const otherwise = await this.#render([...said, ...this.#asked], others);
+    const before = said.length === 0 ? [] : await this.#render(said, others);
     const asked = otherwise.length - commonPrefixLength(otherwise, before);
     return Math.max(0, prompt.length - asked - commonPrefixLength(prompt, otherwise));
   }
 
-  #render(given: readonly TemplateMessage[], layers: readonly Layer[]): Promise<TokenId[]> {
+  #render(given: readonly TemplateMessage[], layers: LayerTexts): Promise<TokenId[]> {
     const { preamble, messages } = layered(this.#preamble, given, layers);
     return this.#template.renderWhole(messages, this.#request.reasoning, preamble);
   }
@@ -81,7 +87,7 @@ function exchange({ messages, reply }: RawPayload): Message[] {
 function layered(
   preamble: Preamble,
   messages: readonly TemplateMessage[],
-  layers: readonly Layer[],
+  layers: LayerTexts,
 ): { readonly preamble: Preamble; readonly messages: readonly TemplateMessage[] } {
   if (layers.length === 0) return { preamble, messages };
   const { instructions } = preamble;

@@ -230,8 +230,22 @@ async function makeRoom(offered: Offered, input: BuildInput, parts: Parts): Prom
     const contextStart = turns[count]?.record.turn ?? ((base.record.turn + 1) as TurnNumber);
     return { ...(await beginAs({ contextStart, summary: context.summary })), before: offered.before };
   }
+  const { length: lengthBefore } = context.ids;
   context.drop(count, template);
-  return offered;
+  return { ...offered, ...toldOfRest(offered, lengthBefore) };
+}
+
+/** How much is evaluated again of a context that has lost its oldest turns: no more than what is left of it. */
+function toldOfRest(
+  { context, rewrittenTokens, layers }: Offered,
+  lengthBefore: number,
+): Pick<Offered, 'rewrittenTokens' | 'layers'> {
+  const { length } = context.ids;
+  const layersFrom = lengthBefore - (layers?.rewrittenTokens ?? 0);
+  return {
+    rewrittenTokens: Math.min(rewrittenTokens, length - context.preambleTokens),
+    layers: layers && { ...layers, rewrittenTokens: Math.max(0, length - layersFrom) },
+  };
 }
 
 function systemLost(overflow: TurnRequest['overflow']): DiscedgeError {

@@ -1,14 +1,15 @@
-import { createHash } from 'node:crypto';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
+import type { TurnNumber } from '../../domain/identifiers.ts';
 import { joinedExtensions } from '../../domain/record/extensions.ts';
+import { OPTIONAL_LAYERS } from '../../domain/record/layers-left-out.ts';
+import { answerText } from '../../domain/record/message-content.ts';
 import { replyEndAlone } from '../../domain/record/reply-end.ts';
 import { beginsWithExtension, droppedTurns, type SummedTurns, summaryMark } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
+import { beginningAt } from '../../domain/session-summaries.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
-import { OPTIONAL_LAYERS } from '../layers/layer.ts';
-import { type Beginning, beginningOfLine } from '../modes/context-beginning.ts';
+import type { Beginning } from '../modes/context-beginning.ts';
 import type { Prompt } from '../modes/mode.ts';
 import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
 import type { NodeResources } from '../node-resources.ts';
@@ -16,6 +17,7 @@ import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Answering } from '../turn/answering.ts';
 import type { LlmWork } from '../turn/generate-reply.ts';
 import { OWN_REQUEST } from '../turn/own-request.ts';
+import { digestOf } from '../turn/request-digest.ts';
 import type { TurnObserver, TurnRequest } from '../turn/turn.ts';
 
 export interface SummaryWriterParts {
@@ -59,7 +61,7 @@ export class SummaryWriter {
     const observer = { gone: NOBODY, part: () => {}, account };
     const { end, read } = await answering.generate(prompt, session.key, request, observer, work);
     const kept = await prompt.record(end, read);
-    if (!read.parts.some((part) => part.type === 'text' && part.text.trim() !== '')) {
+    if (answerText(read.parts).trim() === '') {
       throw new DiscedgeError(
         'llm_bad_reply',
         'the model was to sum the conversation up, and has written nothing; ask again',
@@ -85,7 +87,7 @@ export class SummaryWriter {
       // A build that does not know summaries keeps it as a branch of one turn, which never is the main line.
       turn: 1 as TurnNumber,
       parent: undefined,
-      requestDigest: createHash('sha256').update(`summary of ${hash}`).digest('hex').slice(0, 16) as RequestDigest,
+      requestDigest: digestOf(`summary of ${hash}`),
       contextStart: 1 as TurnNumber,
       stop: end.stop,
       sampling: { ...SAMPLING, maxTokens: summaryTokensMax(llm) },
@@ -99,7 +101,7 @@ export class SummaryWriter {
   /** The request for a summary after as many of the turns as the window holds with it. */
   async #prompt(session: CachedSession, { base, upTo }: { readonly base: Turn; readonly upTo: Turn }) {
     const line = session.history.answeredLine(base);
-    const beginning = beginningOfLine(line);
+    const beginning = beginningAt(session.history, base);
     const turns = line.filter(({ record: { turn } }) => turn >= beginning.contextStart && turn <= upTo.record.turn);
     for (let count = turns.length; ; count = Math.floor(count / 2)) {
       const last = turns[count - 1] as Turn;

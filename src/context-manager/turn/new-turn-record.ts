@@ -2,10 +2,12 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import { conversationExtension, digestAfter } from '../../domain/record/conversation-digest.ts';
 import { type Extensions, joinedExtensions } from '../../domain/record/extensions.ts';
+import { layersLeftOutExtension } from '../../domain/record/layers-left-out.ts';
 import type { ContentPart } from '../../domain/record/message-content.ts';
 import { nextNodesExtension } from '../../domain/record/next-nodes.ts';
 import { RECORD_BYTES_MAX, sealedLength } from '../../domain/record/record-codec.ts';
 import type { StopReason, TurnRecord } from '../../domain/record/turn-record.ts';
+import { WINDOW_END_EXTENSION } from '../../domain/record/window-end.ts';
 import type { Kept, Prompt } from '../modes/mode.ts';
 import type { NodeOptions } from '../node-options.ts';
 import { keptTtlMs, livesUntilMs, ttlMs } from '../sessions/session-life.ts';
@@ -19,6 +21,8 @@ export function newTurnRecord(
   answer: {
     readonly prompt: Prompt;
     readonly stop: StopReason;
+    /** Whether it was the context window that ended the reply. */
+    readonly windowIsFull: boolean;
     readonly kept: Kept;
     /** Of the reply. */
     readonly parts: readonly ContentPart[];
@@ -31,7 +35,7 @@ export function newTurnRecord(
   },
   options: NodeOptions,
 ): TurnRecord {
-  const { prompt, stop, kept, writtenAtMs, userTtlMs, isOver, marks, cost } = answer;
+  const { prompt, stop, windowIsFull, kept, writtenAtMs, userTtlMs, isOver, marks, cost } = answer;
   const { expiresAtMs } = session.history;
   if (base !== undefined && isOver(expiresAtMs)) {
     throw new DiscedgeError('session_not_found', 'the session expired while this turn was being answered', {
@@ -40,8 +44,15 @@ export function newTurnRecord(
   }
   const { keygroup, userId, sessionId } = session.key;
   const asked = typeof request.extensions === 'function' ? request.extensions(cost) : request.extensions;
-  const hint = nextNodesExtension(request.nextNodes ?? []);
-  const extensions = joinedExtensions(asked, foundBy(request, answer.parts), hint, kept.extensions, marks.extensions);
+  const extensions = joinedExtensions(
+    asked,
+    foundBy(request, answer.parts),
+    nextNodesExtension(request.nextNodes ?? []),
+    layersLeftOutExtension(request.withoutLayers ?? []),
+    windowIsFull ? WINDOW_END_EXTENSION : undefined,
+    kept.extensions,
+    marks.extensions,
+  );
   return {
     kind: 'turn',
     keygroup,

@@ -1,5 +1,6 @@
 import type { RequestDigest } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
+import { withoutLayerStamps } from '../../domain/record/layer-stamps.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { AnsweredTurn } from '../../domain/session-history.ts';
 import { type LlmService, NO_USAGE } from '../../llm-service/llm-service.ts';
@@ -48,13 +49,20 @@ export async function writeToldTurn<Pass extends OpenPass>(
   const prompt = await modeOf(request, answered).build(input);
   // Its ids have no end token, as if a limit had cut it: the next turn begins with that.
   const reply = { kind: 'end', text, ids, exact: false, stop: { kind: 'limit' }, usage: NO_USAGE } as const;
-  const kept = await prompt.record(reply, { parts: [], calls: [] });
+  const kept = withoutLayerStamps(await prompt.record(reply, { parts: [], calls: [] }));
   const marks = records.marksFor(session.key, base?.record ?? source);
   const record = newTurnRecord(
     request,
     { ...pass, digest },
     {
-      ...{ prompt, stop: { kind: 'limit' }, kept, parts: [], writtenAtMs: environment.clock.now() },
+      ...{
+        prompt,
+        stop: { kind: 'limit' },
+        windowIsFull: false,
+        kept,
+        parts: [],
+        writtenAtMs: environment.clock.now(),
+      },
       userTtlMs: userLifetimes.ttlMs(session.key.userId),
       isOver: (ms) => records.isOver(ms),
       cost: { promptTokens: prompt.ids.length, usage: NO_USAGE },

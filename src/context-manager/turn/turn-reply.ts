@@ -1,7 +1,8 @@
 import type { SessionKey } from '../../domain/identifiers.ts';
 import { retrievedOf } from '../../domain/record/retrieved.ts';
 import { summedTurns } from '../../domain/record/summary.ts';
-import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
+import type { StoredMode } from '../../domain/record/turn-record.ts';
+import { isEndedByWindow } from '../../domain/record/window-end.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { beginningAt } from '../../domain/session-summaries.ts';
 import { repairedBefore } from '../../domain/turn-repair.ts';
@@ -42,12 +43,7 @@ export function answeredReply(
 }
 
 /** A reply that was stored before, whole. */
-export function replayedReply(
-  turn: Turn,
-  { reply, parts, replyIds, exact }: StoredReply,
-  pass: GatePass,
-  { windowTokens }: { readonly windowTokens: number },
-): TurnReply {
+export function replayedReply(turn: Turn, { reply, parts, replyIds, exact }: StoredReply, pass: GatePass): TurnReply {
   const stored: Reply = {
     text: reply,
     parts,
@@ -55,13 +51,13 @@ export function replayedReply(
     exact,
     promptTokens: 0,
     stop: turn.record.stop,
-    windowIsFull: filledWindow(turn, pass, windowTokens),
+    windowIsFull: isEndedByWindow(turn.record),
     made: undefined,
     usage: { cachedTokens: 0, evaluatedTokens: 0, promptMs: 0, predictedTokens: replyIds.length, predictedMs: 0 },
     fields: {},
   };
-  const begins = beginningAt(pass.session.history, turn);
-  const summarized = begins && summarizedTurns({ ...begins, isNew: false }, false);
+  const { summary } = beginningAt(pass.session.history, turn);
+  const summarized = summary && summarizedTurns({ ...summary, isNew: false }, false);
   return placed(turn, pass, stored, {
     summarized,
     rewrittenTokens: 0,
@@ -149,23 +145,6 @@ export function answeredMode({ record }: Turn): StoredMode {
   if (mode === 'items') throw new TypeError('messages that were added have no reply');
   return mode;
 }
-
-/** By the ids as they are stored, which a template may have changed since. Of messages it is not known how many they were. */
-function filledWindow(turn: Turn, { session }: GatePass, windowTokens: number): boolean {
-  const { stop, contextStart } = turn.record;
-  if (stop.kind !== 'limit') return false;
-  const line = session.history.answeredLine(turn);
-  const window = line.filter(({ record }) => record.turn >= contextStart);
-  const dropped = contextStart > 1 ? leadOf(line[0]) - leadOf(window[0]) : 0;
-  const ids = window.reduce((sum, { record }) => sum + idsOf(record), dropped);
-  return ids >= windowTokens;
-}
-
-const leadOf = (turn: Turn | undefined) =>
-  turn?.record.payload.mode === 'tokenized' ? turn.record.payload.leadLength : 0;
-
-const idsOf = ({ payload }: TurnRecord) =>
-  payload.mode === 'tokenized' ? payload.promptIds.length + payload.replyIds.length : 0;
 
 /** A reply as it was generated, whether it is stored or not. */
 export function generatedReply({ end, read, promptTokens, maxTokens, windowTokens }: Generated): Reply {

@@ -1,7 +1,7 @@
 import type { SessionKey } from '../../domain/identifiers.ts';
-import type { StopReason, StoredMode } from '../../domain/record/turn-record.ts';
+import type { StoredMode } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { type LlmService, NO_USAGE } from '../../llm-service/llm-service.ts';
+import { NO_USAGE } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { Kept, Mode } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
@@ -20,7 +20,6 @@ import { answeredMode, answeredReply, generatedReply, replayedReply } from './tu
 import { whileStored } from './while-stored.ts';
 
 export interface TurnTakingParts {
-  readonly llm: LlmService;
   readonly node: NodeResources;
   readonly modes: Readonly<Record<StoredMode, Mode>>;
   readonly gate: TurnGate;
@@ -75,10 +74,11 @@ export class TurnTaking {
     const owner = { work: turn, account: observer.account };
     const { prompt, hasWaited, at } = await this.#parts.summaries.build(request, pass, owner);
     const { environment, options, records, userLifetimes } = this.#parts.node;
-    const recordOf = (stop: StopReason, kept: Kept, parts: Reply['parts'], usage = NO_USAGE) => {
+    const recordOf = (kept: Kept, { stop, windowIsFull, parts, usage }: Answer) => {
       const answer = {
         prompt,
         stop,
+        windowIsFull,
         kept,
         parts,
         cost: { promptTokens: prompt.ids.length, usage },
@@ -89,7 +89,7 @@ export class TurnTaking {
       };
       return newTurnRecord(request, at, answer, options);
     };
-    const heldTokens = replyTokensHeld(recordOf({ kind: 'limit' }, prompt.draft, []));
+    const heldTokens = replyTokensHeld(recordOf(prompt.draft, NO_ANSWER));
     const reply = { ...request, maxTokens: Math.min(this.#parts.answering.maxTokens(request), heldTokens) };
     const generated = await this.#parts.answering.generate(prompt, key, reply, observer, turn);
     const { end, read } = generated;
@@ -97,7 +97,7 @@ export class TurnTaking {
     this.#parts.warmer?.answered(key, end.usage, { hasMoved });
     const kept = await prompt.record(end, read);
     turn.startCommitting();
-    const record = recordOf(end.stop, kept, generatedReply(generated).parts, end.usage);
+    const record = recordOf(kept, generatedReply(generated));
     const sealed = await records.write(record);
     prompt.kept(sealed);
     const contextTokens = prompt.ids.length + end.usage.predictedTokens;
@@ -111,10 +111,13 @@ export class TurnTaking {
     const text = await this.#parts.modes[answeredMode(answered)].readReply(answered);
     const { reply, replyIds: ids } = text;
     observer.part({ text: reply, ids, parts: wholeDeltas(text.parts), promptTokens: 0 });
-    const { contextTokens: windowTokens } = this.#parts.llm.description;
-    return { answered, reply: replayedReply(answered, text, pass, { windowTokens }) };
+    return { answered, reply: replayedReply(answered, text, pass) };
   }
 }
+
+type Answer = Pick<Reply, 'stop' | 'windowIsFull' | 'parts' | 'usage'>;
+/** For the longest record that there can be without a reply. */
+const NO_ANSWER: Answer = { stop: { kind: 'limit' }, windowIsFull: true, parts: [], usage: NO_USAGE };
 
 /** Whether nobody else can know of its session. */
 function isNew({ sessionId, place }: TurnRequest): boolean {

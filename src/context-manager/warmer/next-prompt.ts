@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
+import { layersLeftOutOf } from '../../domain/record/layers-left-out.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { summaryBeyond } from '../../domain/session-summaries.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
@@ -52,7 +53,8 @@ async function probe(
 }
 
 function nextRequest({ key, history }: CachedSession, base: Turn, text: string): TurnRequest {
-  const start = history.lastAnswered(base)?.record.contextStart ?? 1;
+  const answered = history.lastAnswered(base)?.record;
+  const start = answered?.contextStart ?? 1;
   const isSummarized = summaryBeyond(history, base) !== undefined;
   const cut = start > 1 || isSummarized;
   return {
@@ -62,6 +64,7 @@ function nextRequest({ key, history }: CachedSession, base: Turn, text: string):
     place: { turn: (base.record.turn + 1) as TurnNumber, contextId: base.hash },
     messages: [{ role: 'user', content: text }],
     overflow: isSummarized ? 'summarize' : cut ? 'drop-oldest' : 'error',
+    withoutLayers: answered === undefined ? [] : layersLeftOutOf(answered),
     // A turn that leaves turns out leaves room for a reply of the usual length.
     maxTokens: cut ? undefined : 1,
   };

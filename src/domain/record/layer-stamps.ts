@@ -30,6 +30,12 @@ export function layerStampsExtension(stamps: readonly LayerStamp[]): Extensions 
   return new Map([[LAYERS, Uint8Array.from(writer.view())]]);
 }
 
+/** The same with nothing said of layers: of a turn that no model has read here under any. */
+export function withoutLayerStamps<Kept extends Pick<SessionRecord, 'extensions'>>(kept: Kept): Kept {
+  if (!kept.extensions?.has(LAYERS)) return kept;
+  return { ...kept, extensions: new Map([...kept.extensions].filter(([name]) => name !== LAYERS)) };
+}
+
 /** `undefined`: those of the turn before, as a record says nothing where nothing has changed, and also where it is malformed. */
 export function layerStampsOf({ extensions }: Pick<SessionRecord, 'extensions'>): readonly LayerStamp[] | undefined {
   const bytes = extensions?.get(LAYERS);

@@ -2,6 +2,7 @@
 // are to be had elsewhere or were never told of, to have one repaired twice, to lose one branch when the dead node returns, and
 // to have the model read anything but what it would have read. The clock moves only when told.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { type Layer, layerOf } from '../../../src/context-manager/layers/layer.ts';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
 import { repairedOf } from '../../../src/domain/record/repaired.ts';
 import type { RememberedTurn } from '../../../src/domain/turn-repair.ts';
@@ -12,6 +13,7 @@ import {
   errorOf,
   fetchingRig,
   type Rig,
+  type RigOptions,
   replicaRig,
   textOf,
 } from '../../support/context-manager-rig.ts';
@@ -22,11 +24,14 @@ let here: Rig<ProbedReplica>;
 let acknowledged: TurnReply[];
 const said = ['I am Ada.', 'I like tea.', 'I live in Ulm.'];
 
-const node = (nodeId: string) => replicaRig({ options: { nodeId: nodeId as never } });
+const node = (nodeId: string, more: RigOptions = {}) => replicaRig({ options: { nodeId: nodeId as never }, ...more });
 
-beforeEach(async () => {
-  dead = await node('dead');
-  here = await node('here');
+beforeEach(() => acknowledge());
+
+/** Three turns are answered, of which only the first reaches the node that lives on. */
+async function acknowledge(more: RigOptions = {}): Promise<void> {
+  dead = await node('dead', more);
+  here = await node('here', more);
   acknowledged = [];
   for (const [index, text] of said.entries()) {
     const system = index === 0 ? { system: 'Be kind.' } : {};
@@ -34,7 +39,7 @@ beforeEach(async () => {
     acknowledged.push(await dead.turn({ session: 's', turn: index + 1, text, contextId, ...system }));
   }
   await arriveHere(1);
-});
+}
 
 /** Turns 1 to `last` reach the node that lives on. */
 async function arriveHere(last: number, rig = here): Promise<void> {
@@ -90,6 +95,16 @@ describe('turns that were lost with their node', () => {
     await goOn({ turn: 5, contextId: four?.hash, text: 'And then?' });
     const [deadFour] = dead.records('s').slice(-1);
     await goOn({ turn: 5, contextId: deadFour?.hash, text: 'And then?' }, dead);
+    expect(here.llm.generations.at(-1)?.prompt).toEqual(dead.llm.generations.at(-1)?.prompt);
+  });
+
+  it('leave the context layers as they were: nothing of them has changed', async () => {
+    const layer = layerOf('deployment', 'Be polite.', (text) => Buffer.from(text).toString('hex').slice(-16)) as Layer;
+    await acknowledge({ layers: () => ({ of: () => [layer] }) });
+    const { layers, repairedTurns } = await goOn({ repair: remembered() });
+    const parts = [{ name: 'deployment', tokens: layer.text.length, changed: false }];
+    expect({ layers, repairedTurns }).toEqual({ layers: { parts, rewrittenTokens: 0 }, repairedTurns: 2 });
+    await goOn({}, dead);
     expect(here.llm.generations.at(-1)?.prompt).toEqual(dead.llm.generations.at(-1)?.prompt);
   });
 
