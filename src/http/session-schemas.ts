@@ -2,9 +2,9 @@ import { type Static, Type } from 'typebox';
 import { NOT_CARRIED } from '../context-manager/sessions/worded-session.ts';
 import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
 import { TOKEN_ID_MAX } from '../domain/token-sequence.ts';
+import { ContextTold } from './context-told.ts';
 import { choice } from './request-fields.ts';
 import { STOP_TYPES } from './stop-types.ts';
-import { RetrievedByTold } from './turn-place-told.ts';
 
 /* What is told of stored sessions, as it goes over the wire. */
 
@@ -85,7 +85,7 @@ const STORED_TURN_FIELDS = {
       description: 'Turns before that of which the model read again what was said.',
     }),
   ),
-  retrieved_by: RetrievedByTold,
+  retrieved_by: ContextTold.retrieved_by,
   prompt_tokens: Type.Optional(Type.Integer({ description: "Of this turn's part of the prompt; `tokenized` only." })),
   reply_tokens: Type.Optional(Type.Integer({ description: '`tokenized` only.' })),
 };

@@ -1,9 +1,11 @@
 // Context layers in OpenAI's responses and in what both other APIs count. Tries to find a response, whole, in events or over a prepared
-// one, that says nothing of its layers, one from its record that does, and a count that is not what the prompt then has.
+// one, that says nothing of its layers, one from its record that does, one that has a layer that its request does without, and a count
+// that is not what the prompt then has.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 
@@ -44,6 +46,48 @@ describe.each(['tokenized', 'raw'] as const)('in mode %s', (mode) => {
     expect(events[0].response).not.toHaveProperty('discedge');
     expect((await node.get(`/v1/responses/${second.id}`)).body).not.toHaveProperty('discedge');
     expect(await respond({ input: 'one', store: false })).not.toHaveProperty('discedge');
+  });
+
+  it('a response does without the region or the preferences, and so does its count', async () => {
+    for (const [layers, stand] of [
+      [undefined, ['region', 'preferences']],
+      [{ region: false }, ['preferences']],
+      [{ preferences: false, region: true }, ['region']],
+      [false, []],
+    ] as const) {
+      const body = { input: 'one', ...(layers !== undefined && { layers }) };
+      const { discedge, usage } = await respond(body);
+      expect(discedge === undefined ? [] : names(discedge.layers)).toEqual(stand);
+      const counted = (await node.post('/v1/responses/input_tokens', { user: 'ada', ...body })).body;
+      expect(counted.input_tokens).toBe(usage.input_tokens);
+    }
+    for (const layers of [true, { deployment: false }, 'none'])
+      expect((await node.post('/v1/responses', { input: 'x', layers })).status, String(layers)).toBe(400);
+    const compacted = await node.post('/v1/responses/compact', { input: 'x', layers: false });
+    expect([compacted.status, compacted.body.error.param]).toEqual([400, 'layers']);
+  });
+
+  it('over a socket too, prepared or answered', async () => {
+    const socket = new WebSocket(`${node.url.replace('http', 'ws')}/v1/responses`);
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    const told = (body: object) =>
+      new Promise<Json>((resolve, reject) => {
+        const read = (data: unknown) => {
+          const { type, response } = JSON.parse(String(data));
+          if (type === 'error' || type === 'response.failed') reject(new Error(String(data)));
+          if (type !== 'response.completed' && type !== 'response.incomplete') return;
+          socket.off('message', read);
+          resolve(response.discedge);
+        };
+        socket.on('message', read);
+        socket.send(JSON.stringify({ type: 'response.create', user: 'ada', input: 'one', ...body }));
+      });
+    for (const generate of [true, false]) {
+      expect(names((await told({ generate })).layers)).toEqual(['region', 'preferences']);
+      expect(names((await told({ generate, layers: { region: false } })).layers)).toEqual(['preferences']);
+      expect(await told({ generate, layers: false })).toBeUndefined();
+    }
+    socket.terminate();
   });
 
   it('what is counted is what the prompt has, layers and all', async () => {

@@ -2,9 +2,9 @@ import { type Static, Type } from 'typebox';
 import type { EvaluatedTurn, Reply, ReplyMaking, TurnReply } from '../../../context-manager/turn/turn.ts';
 import type { UserId } from '../../../domain/identifiers.ts';
 import { TOKEN_ID_MAX } from '../../../domain/token-sequence.ts';
-import { LayersTold, layersTold } from '../../layers-told.ts';
+import { ContextTold, contextTold } from '../../context-told.ts';
+import { defined } from '../../defined.ts';
 import { STOP_TYPES } from '../../stop-types.ts';
-import { RetrievedByTold, RetrievedTold, SummaryTold } from '../../turn-place-told.ts';
 import type { CompletionBody } from './completion-body.ts';
 import { rounded, Timings, timingsOf } from './timings.ts';
 
@@ -68,16 +68,7 @@ export const CompletionReply = Type.Object(
         'Turns right before this one that were lost, and are what `repair` told of them; absent where there are none.',
       ),
     ),
-    dropped_turns: count(
-      'Turns at the beginning of the session that the model no longer saw, and that nothing stood for.',
-    ),
-    ...SummaryTold,
-    retrieved_turns: RetrievedTold,
-    retrieved_by: RetrievedByTold,
-    tokens_rewritten: count(
-      'Ids of the context so far that are evaluated again because the chat template has earlier turns otherwise.',
-    ),
-    layers: Type.Optional(LayersTold),
+    ...ContextTold,
     exact_ids: Type.Boolean({ description: 'False when ids of the reply were recovered from its text.' }),
     stop_type: text('`eos`, `limit` or `word`'),
     stopping_word: text(),
@@ -115,6 +106,7 @@ type Fields = { readonly [Name in keyof Required<CompletionReply>]: CompletionRe
 export function completionReply(answered: Answered): CompletionReply {
   const { reply, turn, body } = answered;
   const { made, stop, usage } = reply;
+  const context = contextTold(turn ?? {});
   const fields: Fields = {
     index: 0,
     content: reply.text,
@@ -138,27 +130,28 @@ export function completionReply(answered: Answered): CompletionReply {
     write_concern: turn?.writeConcern,
     replicas: turn?.replicas,
     repaired_turns: turn?.repairedTurns || undefined,
-    dropped_turns: turn?.droppedTurns ?? 0,
-    summarized_turns: turn?.summarized?.turns,
-    summary_tokens: turn?.summarized?.tokens,
-    summary_made: turn?.summarized?.made,
-    retrieved_turns: turn?.retrievedTurns && [...turn.retrievedTurns],
-    retrieved_by: turn?.retrievedBy,
-    tokens_rewritten: turn?.rewrittenTokens ?? 0,
-    layers: layersTold(turn?.layers),
+    dropped_turns: context.dropped_turns,
+    summarized_turns: context.summarized_turns,
+    summary_tokens: context.summary_tokens,
+    summary_made: context.summary_made,
+    retrieved_turns: context.retrieved_turns,
+    retrieved_by: context.retrieved_by,
+    tokens_rewritten: context.tokens_rewritten,
+    layers: context.layers,
     exact_ids: reply.exact,
     stop_type: STOP_TYPES[stop.kind],
     stopping_word: stop.kind === 'word' ? stop.word : '',
     tokens_predicted: usage.predictedTokens,
     tokens_evaluated: reply.promptTokens,
     tokens_cached: turn?.replayed ? 0 : reply.promptTokens + Math.max(0, usage.predictedTokens - 1),
-    truncated: reply.windowIsFull || (turn?.droppedTurns ?? 0) > 0 || turn?.summarized !== undefined,
+    truncated: reply.windowIsFull || context.dropped_turns > 0 || context.summarized_turns !== undefined,
     has_new_line: reply.text.includes('\n'),
     prompt: answered.prompt,
     generation_settings: made && settingsOf(made, body),
     timings: timingsOf(usage),
   };
   if (Object.keys(reply.fields).length === 0) return fields as CompletionReply;
+  // What is absent must not hide a field of the LLM Service's.
   return { ...reply.fields, ...defined(fields) } as CompletionReply;
 }
 
@@ -168,9 +161,4 @@ function settingsOf(
 ): CompletionReply['generation_settings'] {
   const stopWords = typeof stop === 'string' ? [stop] : stop;
   return { ...settings, n_predict: maxTokens, max_tokens: maxTokens, stream, stop: stopWords };
-}
-
-/** What is absent must not hide a field of the LLM Service's. */
-function defined(fields: Fields): object {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox';
-import { OPTIONAL_LAYERS } from '../../../../context-manager/layers/layer.ts';
 import { SUMMARY_REQUEST } from '../../../../context-manager/modes/summary-request.ts';
 import { addedMessages, type TurnObserver, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { Principal } from '../../../../domain/principal.ts';
-import { type ContentPart, textOf } from '../../../../domain/record/message-content.ts';
+import { OPTIONAL_LAYERS } from '../../../../domain/record/layers-left-out.ts';
+import { answerText, type ContentPart, textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import { summaryOfAll } from '../../../../domain/session-summaries.ts';
 import type { LlmService } from '../../../../llm-service/llm-service.ts';
@@ -86,10 +86,7 @@ export function compactRoute(app: TypedApp, parts: AppParts, responses: Response
       const { parts, usage } =
         (body.instructions === undefined && found && (await storedSummary(found))) ||
         (await drafted(planned, { gone: signal, account }));
-      const summary = parts
-        .flatMap((part) => (part.type === 'text' ? [part.text] : []))
-        .join('')
-        .trim();
+      const summary = answerText(parts).trim();
       if (summary === '') throw new DiscedgeError('llm_bad_reply', 'the model has written no summary; ask again');
       const kept = await keptOf(said, planned.model.llm);
       return {

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { ID_BYTES_MAX } from '../../../../domain/identifiers.ts';
 import { userId } from '../../../request-fields.ts';
+import { TurnOptions } from '../../../turn-options.ts';
 import { Metadata } from '../metadata.ts';
 
 /** Tools of one request; each is part of the prompt. */
@@ -41,6 +42,7 @@ export const CONTEXT_FIELDS = {
   reasoning: Type.Optional(AnyObject),
   truncation: Type.Optional(Type.Unsafe<'auto' | 'disabled'>({ type: 'string', enum: ['auto', 'disabled'] })),
   user: Type.Optional(userId()),
+  layers: TurnOptions.layers,
 };
 
 export const CreateBody = Type.Object(

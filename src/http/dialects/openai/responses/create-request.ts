@@ -1,7 +1,9 @@
 import type { ReplyForm, ReplyFormat } from '../../../../context-manager/turn/reply-form.ts';
 import type { ReplyOptions } from '../../../../context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../../../domain/context-window.ts';
+import type { OptionalLayer } from '../../../../domain/record/layers-left-out.ts';
 import type { Preamble, ToolDefinition } from '../../../../domain/record/preamble.ts';
+import { layersLeftOut } from '../../../layers-told.ts';
 import { invalid, requireKnown, unsupported } from '../../../parameters.ts';
 import { CREATE_FIELDS, type CreateBody, REFUSED_FIELDS } from './create-body.ts';
 
@@ -11,13 +13,14 @@ export interface Asked {
   readonly options: ReplyOptions & { readonly form: ReplyForm };
   /** `undefined`: the node's default. */
   readonly overflow: OverflowPolicy | undefined;
+  readonly withoutLayers: readonly OptionalLayer[];
   /** Whether thinking is shown as its summary. */
   readonly summarized: boolean;
 }
 
 type ContextBody = Pick<
   CreateBody,
-  'instructions' | 'tools' | 'tool_choice' | 'parallel_tool_calls' | 'text' | 'reasoning' | 'truncation'
+  'instructions' | 'tools' | 'tool_choice' | 'parallel_tool_calls' | 'text' | 'reasoning' | 'truncation' | 'layers'
 >;
 
 /** Throws `unsupported_parameter` and `invalid_request`, naming the field, for what cannot be honoured. */
@@ -48,6 +51,7 @@ export function contextAskedOf(body: ContextBody): Omit<Asked, 'options'> {
   return {
     preamble: { instructions: body.instructions, tools: toolsOf(body.tools ?? []) },
     overflow: truncation === undefined ? undefined : truncation === 'auto' ? 'drop-oldest' : 'error',
+    withoutLayers: layersLeftOut(body.layers),
     summarized: (summary ?? generate_summary ?? null) !== null,
   };
 }

@@ -127,6 +127,7 @@ export class ResponsePlanner {
       replicatedWaitMs: options.replicatedWaitMs,
       ttlSeconds: undefined,
       overflow: asked.overflow ?? options.defaultOverflow,
+      withoutLayers: asked.withoutLayers,
       reasoning: 'as-template',
     };
     return new PlannedResponse({ ...planned, request });

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
-import type { ToldLayers } from '../../../../context-manager/layers/told-layers.ts';
 import type { Preamble } from '../../../../domain/record/preamble.ts';
-import { LayersTold, layersTold } from '../../../layers-told.ts';
+import { ContextTold, contextTold, isWholeConversation, type ReadContext } from '../../../context-told.ts';
+import { defined } from '../../../defined.ts';
 import type { ItemView } from './item-views.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
@@ -21,8 +21,8 @@ export interface ResponseState {
   readonly output: readonly ItemView[];
   readonly usage: ResponseUsage | undefined;
   readonly error: { readonly code: string; readonly message: string } | undefined;
-  /** Known where it was answered just now, and of no record. */
-  readonly layers?: ToldLayers | undefined;
+  /** What its model read of the context; known where it was answered just now, and of no record. */
+  readonly read?: ReadContext;
 }
 
 export interface ResponseUsage {
@@ -74,7 +74,13 @@ export const ResponseReply = Type.Object(
     model: Type.String(),
     output: Type.Array(Item),
     usage: Type.Union([ResponseUsageView, Type.Null()]),
-    discedge: Type.Optional(Type.Object({ layers: LayersTold }, { title: 'ResponseLayers' })),
+    discedge: Type.Optional(
+      Type.Object(ContextTold, {
+        title: 'ResponseContext',
+        description:
+          'Absent where the model read the conversation word for word and nothing before it, and of a response that is retrieved.',
+      }),
+    ),
   },
   { additionalProperties: true, title: 'Response' },
 );
@@ -85,8 +91,7 @@ export const ResponseEvent = Type.Object(
 );
 
 export function responseView(state: ResponseState) {
-  const { status, preamble, output, said, usage } = state;
-  const layers = layersTold(state.layers);
+  const { status, preamble, output, said, usage, read } = state;
   const shown = Object.entries(SHOWN_DEFAULTS).map(([name, usual]) => [name, said[name] ?? usual]);
   return {
     id: state.id,
@@ -108,7 +113,7 @@ export function responseView(state: ResponseState) {
     })),
     service_tier: 'default',
     usage: usage === undefined ? null : responseUsage(usage),
-    ...(layers !== undefined && { discedge: { layers } }),
+    ...(read !== undefined && !isWholeConversation(read) && { discedge: defined(contextTold(read)) }),
   };
 }
 

@@ -97,7 +97,7 @@ export class Responses {
       await contextManager.add({ ...items, ...(noted && { extensions: noted }) }, observer.gone);
       const next = { ...request, place: { afterAnswer: ref.answerId, repeat: 'new' as const }, messages: [] };
       const reply = await contextManager.evaluate(next, observer);
-      return { ...state, status: 'completed', usage: usageOf(reply), layers: reply.layers };
+      return { ...state, status: 'completed', usage: usageOf(reply), read: reply };
     } catch (error) {
       throw this.inWords(request, error);
     }
@@ -117,7 +117,7 @@ export class Responses {
     const { model, asked, ref } = planned;
     const state = this.stored.stateOf({ model, ref, turn: reply.stored, parts: reply.parts, preamble: asked.preamble });
     if (state === undefined) throw new TypeError('a response was stored without its note');
-    return { ...state, layers: reply.layers };
+    return { ...state, read: reply };
   }
 
   /** It was answered before: it is that response. */
