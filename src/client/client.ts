@@ -20,7 +20,7 @@ export { DiscedgeClientError } from './errors.ts';
 export type { ListedNode, ListedWarming, NodeDirectory } from './node-directory.ts';
 export type { Coordinates, FindOptions, FoundNode } from './node-finder.ts';
 export type { ChatMessage, OwnHistory, OwnHistoryOptions } from './own-history.ts';
-export type { Completion, Reply, Usage } from './reply.ts';
+export type { Completion, ContextLayer, ContextLayers, Reply, Usage } from './reply.ts';
 export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';

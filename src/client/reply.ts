@@ -38,6 +38,10 @@ export interface Reply extends Completion {
   readonly droppedTurns: number;
   /** Earlier turns of which the model read a summary in their place. */
   readonly summarizedTurns: number;
+  /** Numbers of turns that were left out and of which the model read again what was said. */
+  readonly retrievedTurns: readonly number[];
+  /** What the node has put before the conversation; `undefined` where nothing stood there, and for a replay. */
+  readonly layers: ContextLayers | undefined;
   /** Ids of the context so far that were evaluated again because the chat template has earlier turns otherwise now. */
   readonly rewrittenTokens: number;
   /** How long the node waited for the turn before, in milliseconds. */
@@ -46,6 +50,22 @@ export interface Reply extends Completion {
   readonly writeConcern: string;
   /** Nodes known to have the turn on disk, the one that answered included. */
   readonly replicas: number;
+}
+
+/** Texts of the operator, of the node's region and of the user before a conversation, never what they say. */
+export interface ContextLayers {
+  readonly parts: readonly ContextLayer[];
+  /** Ids of the context so far that are evaluated again because layers have changed. */
+  readonly rewrittenTokens: number;
+}
+
+export interface ContextLayer {
+  /** `deployment`, `region` or `preferences`. */
+  readonly name: string;
+  /** Ids of its text; 0: it stood there in the turn before, and is gone. */
+  readonly tokens: number;
+  /** Whether it was another one in the turn before, or none. */
+  readonly changed: boolean;
 }
 
 export interface Usage {
@@ -114,11 +134,27 @@ export function parseReply(wire: unknown, received: Received): Reply | undefined
     repairedTurns: numberOf(fields.repaired_turns),
     droppedTurns: numberOf(fields.dropped_turns),
     summarizedTurns: numberOf(fields.summarized_turns),
+    retrievedTurns: listOf(fields.retrieved_turns).filter((turn) => typeof turn === 'number'),
+    layers: layersOf(fields.layers),
     rewrittenTokens: numberOf(fields.tokens_rewritten),
     waitedMs: numberOf(fields.waited_ms),
     writeConcern: textOf(fields.write_concern),
     replicas: numberOf(fields.replicas, 1),
   };
+}
+
+function layersOf(told: unknown): ContextLayers | undefined {
+  if (typeof told !== 'object' || told === null) return undefined;
+  const { parts, tokens_rewritten } = told as Readonly<Record<string, unknown>>;
+  const layers = listOf(parts).map((part) => {
+    const { name, tokens, changed } = (part ?? {}) as Readonly<Record<string, unknown>>;
+    return { name: textOf(name), tokens: numberOf(tokens), changed: changed === true };
+  });
+  return { parts: layers, rewrittenTokens: numberOf(tokens_rewritten) };
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function textOf(value: unknown): string {

@@ -27,6 +27,8 @@ export interface TurnOptions extends ReplyOptions {
   /** How long the session is to live after this turn. */
   readonly ttlSeconds?: number | undefined;
   readonly overflow?: 'error' | 'drop-oldest' | 'summarize' | 'retrieve' | undefined;
+  /** Which context layers the turn does without: the node's regional data, the user's preferences, or both (`false`). */
+  readonly layers?: false | { readonly region?: boolean; readonly preferences?: boolean } | undefined;
   /** Ids of nodes where the next turn will probably be sent, at most four: they may evaluate the context before it comes. */
   readonly nextNodes?: readonly string[] | undefined;
   /** What becomes of the reasoning in earlier replies: what the chat template does (the default), or it stays, or it goes. */
@@ -41,6 +43,7 @@ const HOW_ANSWERED: ReadonlySet<string> = new Set([
   'replicated_wait_ms',
   'ttl_seconds',
   'overflow',
+  'layers',
   'reasoning',
   'next_nodes',
 ]);
@@ -79,6 +82,7 @@ export function turnRequest(
     replicated_wait_ms: options.replicatedWaitMs,
     ttl_seconds: options.ttlSeconds,
     overflow: options.overflow,
+    layers: options.layers,
     reasoning: options.reasoning,
     next_nodes: options.nextNodes,
   });

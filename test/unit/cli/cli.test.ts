@@ -162,6 +162,8 @@ describe('the line under a reply', () => {
     repairedTurns: 0,
     droppedTurns: 0,
     summarizedTurns: 0,
+    retrievedTurns: [],
+    layers: undefined,
     rewrittenTokens: 0,
     writeConcern: 'local',
     replicas: 1,
