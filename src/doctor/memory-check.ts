@@ -7,13 +7,14 @@ import { planMemory } from '../llm-service/embedded/memory-need.ts';
 import type { Check } from './check.ts';
 
 /** Whether the embedded models fit in memory beside each other; says nothing where that cannot be told beforehand. */
-export async function checkMemory({ models, prefillChunkTokens, gpu }: EdgeNodeConfig): Promise<Check[]> {
+export async function checkMemory({ models, gpu, ...config }: EdgeNodeConfig): Promise<Check[]> {
   if (gpu) return [];
+  const how = { batchTokens: config.prefillChunkTokens, flashAttention: config.flashAttention };
   const availableBytes = availableMemoryBytes();
   const needs = await Promise.all(
     models.map(async ({ source, contextTokens, parallel }) => {
       if (!isEmbedded(source) || source.model.startsWith('hf:')) return undefined;
-      const plan = await planMemory(source.model === 'demo' ? DEMO_MODEL_PATH : source.model, prefillChunkTokens);
+      const plan = await planMemory(source.model === 'demo' ? DEMO_MODEL_PATH : source.model, how);
       return (
         plan && chooseWindow({ contextTokens, parallel }, { plan, availableBytes: availableBytes / models.length })
       );

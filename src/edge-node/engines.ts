@@ -146,7 +146,7 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   ]);
   const { node, environment, chatTemplate, memory, onModelProgress: onProgress, onStateKept, signal } = start;
   const { name: modelName, contextTokens, parallel } = start.model;
-  const { modelCacheDir: cacheDir, threads, prefillChunkTokens, llmIdleTimeoutMs: idleTimeoutMs } = node;
+  const { modelCacheDir: cacheDir, threads, prefillChunkTokens, flashAttention } = node;
   const where = { cacheDir, demoPath: DEMO_MODEL_PATH, onProgress, signal };
   const modelPath = await resolveModelFile(file, where, environment);
   const gpu = node.gpu ? 'auto' : false;
@@ -157,8 +157,9 @@ async function startEmbeddedModel({ model: file }: EmbeddedSource, start: Engine
   try {
     const keep = await keptStateOf(modelPath, { modelName, node, environment });
     if (keep !== undefined) onStateKept?.(keep.folder);
-    const { shareKv: sharesOwners } = node;
-    const options: EmbeddedOptions = { ...model, threads, prefillChunkTokens, gpu, idleTimeoutMs, keep, sharesOwners };
+    const { shareKv: sharesOwners, llmIdleTimeoutMs: idleTimeoutMs } = node;
+    const evaluating = { threads, prefillChunkTokens, flashAttention, idleTimeoutMs };
+    const options: EmbeddedOptions = { ...model, gpu, ...evaluating, keep, sharesOwners };
     const launch = () => {
       const engine = launchEngine(EMBEDDED_PROGRAM, options);
       const plain = keep?.sealing?.memoryFolder;
@@ -183,7 +184,10 @@ async function fitWindow(
     import('../llm-service/embedded/memory-need.ts'),
     import('../llm-service/embedded/choose-window.ts'),
   ]);
-  const plan = await planMemory(modelPath, node.prefillChunkTokens);
+  const plan = await planMemory(modelPath, {
+    batchTokens: node.prefillChunkTokens,
+    flashAttention: node.flashAttention,
+  });
   if (plan === undefined) return undefined;
   const availableBytes = mainBytes + (node.gpu ? await freeVideoMemoryBytes() : 0);
   const chosen = await chooseWindow(model, { plan, availableBytes });

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { FlashAttention } from '../domain/flash-attention.ts';
 import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
@@ -44,6 +45,8 @@ export interface EmbeddedOptions {
   /** Prompt ids evaluated between two looks at the abort signal, and in one batch of all sequences. */
   readonly prefillChunkTokens?: number | undefined;
   readonly gpu?: 'auto' | false | undefined;
+  /** `auto` if left out. */
+  readonly flashAttention?: FlashAttention | undefined;
   /** A generation that produces neither an id nor a prefill chunk for this long ends with `llm_timeout`. */
   readonly idleTimeoutMs?: number | undefined;
   /** Told when a call into llama.cpp has been given up: its sequence, and a thread, may be gone until this process ends. */
@@ -63,9 +66,9 @@ export interface EmbeddedOptions {
  */
 export async function startEmbedded(options: EmbeddedOptions, environment: Environment): Promise<LlmService> {
   const { parallel = 4, threads = Math.max(1, availableParallelism() - 1), prefillChunkTokens = 256 } = options;
-  const { modelPath, modelName, contextTokens, gpu = false } = options;
+  const { modelPath, modelName, contextTokens, gpu = false, flashAttention = 'auto' } = options;
   const engine = await loadEngine(
-    { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu },
+    { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu, flashAttention },
     environment.logger,
   );
   const speeds = new MeasuredSpeeds();

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FLASH_ATTENTION } from '../../src/domain/flash-attention.ts';
 import type { TokenId, TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
@@ -111,6 +112,17 @@ describe('the description', () => {
       await service.close();
     }
   });
+});
+
+test('flash attention changes what a turn costs, and not what is said', async () => {
+  const replies: string[] = [];
+  for (const flashAttention of FLASH_ATTENTION) {
+    const service = await startEmbedded({ modelPath: demoPath, contextTokens: 1024, flashAttention }, environment);
+    const { end } = await generate(service, await askOf(service, 'My name is Zorvik.', 'What is my name?'));
+    replies.push(end.text);
+    await service.close();
+  }
+  expect(new Set(replies)).toEqual(new Set([expect.stringContaining('Zorvik')]));
 });
 
 describe('with the demo model', () => {

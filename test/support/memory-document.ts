@@ -2,13 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chooseWindow, type WindowAsked } from '../../src/llm-service/embedded/choose-window.ts';
-import { type MemoryPlan, planMemory } from '../../src/llm-service/embedded/memory-need.ts';
+import { type Evaluating, type MemoryPlan, planMemory } from '../../src/llm-service/embedded/memory-need.ts';
 import { type ModelShape, writeGgufHeader } from '../../tools/gguf-header.ts';
 
 export const GIB = 2 ** 30;
 
-/** What `prefill-chunk-tokens` is by default. */
-const BATCH_TOKENS = 256;
+/** By default. */
+const EVALUATING: Evaluating = { batchTokens: 256, flashAttention: 'auto' };
 
 const shared = { headWidth: 128, kvHeads: 8, contextTokens: 131_072, vocabulary: 128_256 };
 /** Shapes of models that people run on boards and laptops, with four bits a weight. */
@@ -27,7 +27,7 @@ export async function plannedShapes(): Promise<ReadonlyMap<string, MemoryPlan>> 
     for (const shape of SHAPES) {
       const path = join(folder, `${shape.name}.gguf`);
       await writeGgufHeader(path, shape);
-      const plan = await planMemory(path, BATCH_TOKENS);
+      const plan = await planMemory(path, EVALUATING);
       if (plan === undefined) throw new Error(`llama.cpp does not plan a model of ${shape.name}`);
       // Planned while the file is there.
       const known = new Map<string, number>();

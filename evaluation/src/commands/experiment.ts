@@ -39,8 +39,8 @@ interface Flags extends Readonly<Record<string, unknown>> {
 
 /** Settings of the nodes that experiments start. */
 const NODE_SETTINGS = [
-  ...(['model', 'modelName', 'threads', 'prefillChunkTokens', 'gpu', 'modelCacheDir'] as const),
-  ...(['natsProgram', 'logLevel'] as const),
+  ...(['model', 'modelName', 'threads', 'prefillChunkTokens', 'gpu', 'flashAttention'] as const),
+  ...(['modelCacheDir', 'natsProgram', 'logLevel'] as const),
 ] as const;
 
 const DESCRIPTIONS: Readonly<Record<ExperimentName, string>> = {

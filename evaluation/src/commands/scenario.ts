@@ -46,7 +46,7 @@ const NODE_SETTINGS = [
     'threads',
     'prefillChunkTokens',
   ] as const),
-  ...(['gpu', 'modelCacheDir', 'natsProgram', 'logLevel'] as const),
+  ...(['gpu', 'flashAttention', 'modelCacheDir', 'natsProgram', 'logLevel'] as const),
 ] as const;
 
 /** Keeps the process going while a user of the scenario thinks: timers of the environment do not. */

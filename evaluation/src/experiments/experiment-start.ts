@@ -29,7 +29,7 @@ export async function experimentStart(
   const parts = partsOf(experiment, choices, model);
   const plays = parts.flatMap((part) => part.plays);
   const { repeats, seed, quick, slots } = choices;
-  const { threads, gpu, prefillChunkTokens } = loadConfig(settings);
+  const { threads, gpu, prefillChunkTokens, flashAttention } = loadConfig(settings);
   return {
     kind: 'experiment_start',
     experiment_format: EXPERIMENT_FORMAT,
@@ -56,7 +56,7 @@ export async function experimentStart(
     temperature: 0,
     repeats,
     parts: parts.map(({ plays: _, ...facts }) => facts),
-    settings: { threads, slots, gpu, prefillChunkTokens },
+    settings: { threads, slots, gpu, prefillChunkTokens, flashAttention },
     plays_planned: plays.length * repeats,
     estimated_s: Math.round((repeats * plays.reduce((sum, play) => sum + estimatedMs(play, model), 0)) / 1000),
   };

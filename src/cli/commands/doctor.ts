@@ -36,6 +36,7 @@ const EXAMINED = [
   'parallel',
   'threads',
   'gpu',
+  'flashAttention',
 ] as const;
 
 export function define(command: Command): void {

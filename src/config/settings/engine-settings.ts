@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
-import { integer, onOff, path, size } from './setting-schema.ts';
+import { FLASH_ATTENTION } from '../../domain/flash-attention.ts';
+import { choice, integer, onOff, path, size } from './setting-schema.ts';
 import { WARMING_SETTINGS } from './warming-settings.ts';
 
 const GIB = 2 ** 30;
@@ -31,6 +32,12 @@ export const ENGINE_SETTINGS = {
     default: false,
     description:
       'Let the embedded LLM Service use a GPU. Off by default, so that a node starts alike on every machine.',
+  }),
+  flashAttention: choice(FLASH_ATTENTION, {
+    group: 'LLM Service',
+    default: 'auto',
+    description:
+      'Flash attention in the embedded LLM Service. `auto`: on a GPU. On a CPU it takes less memory and evaluates long prompts faster, but what a turn adds to a long context, and each token of a reply, more slowly.',
   }),
   kvBudgetBytes: Type.Optional(
     size({

@@ -8,6 +8,7 @@ import type {
   TokenBias,
 } from 'node-llama-cpp';
 import { DiscedgeError } from '../../domain/errors.ts';
+import type { FlashAttention } from '../../domain/flash-attention.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { Logger } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
@@ -15,6 +16,7 @@ import { checkGrammar } from '../grammar/grammar-check.ts';
 import { LLAMA_PACKAGE, loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 import { VocabularyBytes } from '../vocabulary-bytes.ts';
 import { containSampling } from './contain-sampling.ts';
+import { flashAttentionFor } from './flash-attention.ts';
 import { LogitReader } from './next-token-logits.ts';
 import { SamplingSteps } from './sampling-steps.ts';
 
@@ -27,6 +29,7 @@ export interface EngineOptions {
   /** Most ids evaluated in one call into llama.cpp, all sequences together. */
   readonly batchTokens: number;
   readonly gpu: 'auto' | false;
+  readonly flashAttention: FlashAttention;
 }
 
 /** A loaded model with its KV sequences, in our types. Callers check ids first: an unknown id crashes llama.cpp. */
@@ -66,7 +69,7 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
     if (options.contextTokens !== undefined && contextTokens < options.contextTokens) {
       logger.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
     }
-    const context = await createContext(model, { ...options, contextTokens });
+    const context = await createContext(model, { ...options, contextTokens, gpu: llama.gpu });
     containSampling(context);
     // After it: what a step throws is contained too.
     const steps = new SamplingSteps(context);
@@ -143,7 +146,7 @@ const SMALLER = 'use a smaller model, fewer context tokens or less parallel turn
 
 async function createContext(
   model: LlamaModel,
-  options: EngineOptions & { readonly contextTokens: number },
+  options: Omit<EngineOptions, 'gpu'> & { readonly contextTokens: number; readonly gpu: string | false },
 ): Promise<LlamaContext> {
   try {
     return await model.createContext({
@@ -151,6 +154,7 @@ async function createContext(
       sequences: options.parallel,
       batchSize: options.batchTokens,
       threads: options.threads,
+      flashAttention: flashAttentionFor(options.flashAttention, options.gpu),
       // A smaller window than asked for would be a silent surprise.
       failedCreationRemedy: false,
     });
@@ -161,7 +165,7 @@ async function createContext(
   }
 }
 
-function unusable({ modelPath }: EngineOptions, problem: string, cause?: unknown): DiscedgeError {
+function unusable({ modelPath }: Pick<EngineOptions, 'modelPath'>, problem: string, cause?: unknown): DiscedgeError {
   return new DiscedgeError('model_unusable', `model file ${modelPath} ${problem}`, { cause });
 }
 

@@ -1,5 +1,7 @@
+import type { FlashAttention } from '../../domain/flash-attention.ts';
 import { isHeaderWholeAt } from '../gguf-header.ts';
 import { loadLlamaLibrary, startLlama } from '../llama-library.ts';
+import { flashAttentionFor } from './flash-attention.ts';
 
 /** What of a model's memory can be chosen. */
 export interface Window {
@@ -23,9 +25,18 @@ export interface MemoryPlan {
   neededBytes(window: Window): Promise<number>;
 }
 
+/** How ids are evaluated, as far as it takes memory. */
+export interface Evaluating {
+  /** Most ids evaluated at a time. */
+  readonly batchTokens: number;
+  readonly flashAttention: FlashAttention;
+}
+
 /** `undefined` where it cannot be told, as of a file that is not a model: then loading it tells what is wrong. */
-export async function planMemory(modelPath: string, batchTokens: number): Promise<MemoryPlan | undefined> {
+export async function planMemory(modelPath: string, how: Evaluating): Promise<MemoryPlan | undefined> {
   const library = await loadLlamaLibrary();
+  const { batchTokens } = how;
+  const flashAttention = flashAttentionFor(how.flashAttention, false);
   try {
     if (!isHeaderWholeAt(modelPath)) return undefined;
     const file = await library.readGgufFileInfo(modelPath, { logWarnings: false });
@@ -34,7 +45,7 @@ export async function planMemory(modelPath: string, batchTokens: number): Promis
     if (trainedTokens === undefined) return undefined;
     const { cpuRam: weightBytes } = await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 });
     const neededBytes = async ({ contextTokens: contextSize, parallel: sequences }: Window) => {
-      const context = { contextSize, sequences, batchSize: batchTokens, modelGpuLayers: 0 };
+      const context = { contextSize, sequences, batchSize: batchTokens, flashAttention, modelGpuLayers: 0 };
       return PROCESS_BYTES + weightBytes + (await insights.estimateContextResourceRequirementsV2(context)).cpuRam;
     };
     // Fails here, if at all.

@@ -18,10 +18,10 @@ const choose = (shape: string, gib: number, asked: { contextTokens?: number; par
   );
 
 describe('the window of an embedded model', () => {
-  test('is planned as llama.cpp takes it: 10 GB for a small model with a long window', async () => {
+  test('is planned as llama.cpp takes it: 12 GB for a small model with a long window', async () => {
     const bytes = await plans.get('0.3B')?.neededBytes({ contextTokens: 131_072, parallel: 4 });
-    expect(bytes).toBeGreaterThan(9.5e9);
-    expect(bytes).toBeLessThan(11e9);
+    expect(bytes).toBeGreaterThan(11.5e9);
+    expect(bytes).toBeLessThan(13e9);
   });
 
   test('a board with 4 GB, 3 of them left, starts with a 1B model and room for a conversation', async () => {
