@@ -188,4 +188,6 @@ export interface StoreStatus {
   readonly corruptRecords: number;
   /** Sessions removed since the start to stay below the configured size. */
   readonly evictedSessions: number;
+  /** Of them, those that no other node was known to hold: all, where contexts are shared with none. */
+  readonly evictedLastCopies: number;
 }

@@ -213,8 +213,8 @@ export class LevelContextStore implements ContextStore {
   }
 
   async status(): Promise<StoreStatus> {
-    const { totals, evictedSessions } = this.#level;
-    return this.#level.look(() => ({ ...totals, corruptRecords: this.#corruptRecords, evictedSessions }));
+    const { totals, room } = this.#level;
+    return this.#level.look(() => ({ ...totals, corruptRecords: this.#corruptRecords, ...room.evicted }));
   }
 
   onRecord(listener: RecordListener): () => void {

@@ -188,6 +188,7 @@ class MemoryStore implements ContextStore {
       bytes: this.#bytes,
       corruptRecords: 0,
       evictedSessions: this.#evictedSessions,
+      evictedLastCopies: this.#evictedSessions,
     };
   }
 
@@ -243,11 +244,12 @@ class MemoryStore implements ContextStore {
       }
     };
     let spared = 0;
-    take((userId) => this.#users.isWithinPart(userId, this.#bytesMax) && ++spared <= SESSIONS_SPARED_MAX);
+    const part = this.#bytesMax * EVICTION_TARGET;
+    take((userId) => this.#users.isWithinPart(userId, part) && ++spared <= SESSIONS_SPARED_MAX);
     if (this.#bytes > this.#bytesMax) take(() => false);
     if (sessions === 0) return;
     this.#evictedSessions += sessions;
-    this.#environment.logger.info('sessions_evicted', { sessions, bytes: this.#bytes });
+    this.#environment.logger.warn('sessions_evicted', { sessions, lastCopies: sessions, bytes: this.#bytes });
   }
 
   #assertOpen(): void {

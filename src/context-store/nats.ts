@@ -131,6 +131,7 @@ class NatsReplica extends SharedReplica implements NatsStore {
         ...options,
         applier: this.applier,
         acks: this.acks,
+        holders: this.holders,
         describe: () => this.describe(),
         home: this.#home.connection,
         onAccepted: () => this.gapFills.look(),

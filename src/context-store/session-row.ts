@@ -4,8 +4,9 @@ import type { SealedRecord } from '../domain/record/record-codec.ts';
 import type { SessionRecord, StoredMode } from '../domain/record/turn-record.ts';
 import { keepsUntilMs } from '../domain/record/unsure-time.ts';
 import type { AppendOptions, SessionSummary } from './context-store.ts';
+import { HELD, type Held } from './held-elsewhere.ts';
 
-/** What a store knows of a session without opening its records. Follows from the records, whatever order they came in. */
+/** What a store knows of a session without opening its records. Follows from the records, whatever order they came in, but for its uses. */
 export interface SessionRow {
   /** Held here, tombstones included. */
   readonly records: number;
@@ -20,6 +21,8 @@ export interface SessionRow {
   /** The latest any of its records names, or keeps it until where its times are unsure; a tombstone does not shorten it. */
   readonly expiresAtMs: number;
   readonly lastUsedAtMs: number;
+  /** As it was last found when room was needed. */
+  readonly heldElsewhere: Held;
 }
 
 /**
@@ -39,6 +42,7 @@ export function rowWith(row: SessionRow | undefined, sealed: SealedRecord, usedA
     updatedAtMs: Math.max(row?.updatedAtMs ?? 0, record.writtenAtMs),
     expiresAtMs: Math.max(row?.expiresAtMs ?? 0, keepsUntilMs(record, usedAtMs)),
     lastUsedAtMs: Math.max(row?.lastUsedAtMs ?? 0, usedAtMs),
+    heldElsewhere: HELD.byItsWriter,
   };
 }
 

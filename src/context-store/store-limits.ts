@@ -8,8 +8,23 @@ export const RECORDS_REMOVED_MAX = 2_000;
 export const EVICTION_TARGET = 0.9;
 
 /**
- * Sessions of users within their part that one eviction passes over, some ten milliseconds of work; then it takes those unused for
- * longest, whosever they are.
+ * Where nodes share, what others hold goes before the store is full, so that there is time to find it, and for others to say
+ * that they have what was written last.
+ */
+export const HELD_ELSEWHERE_EVICTION = { from: 0.9, to: 0.8 };
+
+/** No more than must go, but for what spares looking again at each turn. */
+export const LAST_COPIES_EVICTION = { from: 1, to: 0.99 };
+
+/** So full a store asks the others what they have: well before that matters. */
+export const OTHERS_ASKED_FROM = 0.8;
+
+/** Where nothing was found that others hold, one looks again when the store is so much fuller. */
+export const LOOKED_AGAIN_AFTER = 0.01;
+
+/**
+ * Sessions of users within their part that one eviction passes over, some ten milliseconds of work; where that is not enough and
+ * the store is full, it takes those unused for longest, whosever they are.
  */
 export const SESSIONS_SPARED_MAX = 10_000;
 

@@ -1,6 +1,5 @@
 import type { UserId } from '../domain/identifiers.ts';
 import type { SessionRow } from './session-row.ts';
-import { EVICTION_TARGET } from './store-limits.ts';
 
 /**
  * Bytes of each user's sessions, to tell whose may be evicted: those of users who have more than an equal part of what eviction
@@ -16,8 +15,9 @@ export class UserBytes {
     else this.#bytes.delete(userId);
   }
 
-  isWithinPart(userId: UserId, bytesMax: number): boolean {
-    return (this.#bytes.get(userId) ?? 0) <= (bytesMax * EVICTION_TARGET) / this.#bytes.size;
+  /** `bytes` are what eviction leaves. */
+  isWithinPart(userId: UserId, bytes: number): boolean {
+    return (this.#bytes.get(userId) ?? 0) <= bytes / this.#bytes.size;
   }
 }
 

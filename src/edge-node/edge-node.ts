@@ -38,6 +38,7 @@ import { exposeReplication } from './replication-metrics.ts';
 import { shareKeys } from './share-keys.ts';
 import type { StartOptions } from './start-llm-service.ts';
 import { type StartedModel, startModels, type UnservedModel } from './start-models.ts';
+import { exposeStore } from './store-metrics.ts';
 import { sweepExpired } from './sweep-expired.ts';
 import { nodeTimeOver, timedEnvironment } from './timed-environment.ts';
 import { VERSION } from './version.ts';
@@ -123,6 +124,7 @@ async function assemble(
     httpUrl: () => told.httpUrl,
     load: () => told.node?.turnsInFlight ?? 0,
   });
+  exposeStore(store, environment.metrics);
   if (store.sharing !== undefined) exposeReplication(store.sharing, environment.metrics, time);
   const isRestart = (await store.status()).records > 0;
   const nodeOptions = { ...config, incarnation: opened.incarnation };

@@ -54,6 +54,7 @@ export const ReadyReply = Type.Object(
       bytes: count(),
       corrupt_records: count('Damaged ones met since the start.'),
       evicted_sessions: count('Removed since the start to stay below the configured size.'),
+      evicted_last_copies: count('Of them, those that no other node was known to hold.'),
     }),
   },
   { title: 'Readiness' },

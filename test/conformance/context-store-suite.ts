@@ -390,10 +390,14 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         expect((await store.status()).evictedSessions).toBe(0);
         await appendInTurn('k');
         expect(sessionIds(await listed())).toEqual(['c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k']);
-        expect(await store.status()).toMatchObject({ sessions: 9, records: 9, evictedSessions: 2 });
+        // Shared with nobody, each of them is gone for good.
+        const evicted = { evictedSessions: 2, evictedLastCopies: 2 };
+        expect(await store.status()).toMatchObject({ sessions: 9, records: 9, ...evicted });
         expect(await store.read(sessionKey('a'))).toBeUndefined();
         const lines = environment.logLines.filter((line) => line.event === 'sessions_evicted');
-        expect(lines.map((line) => [line.level, Object.keys(line.fields)])).toEqual([['info', ['sessions', 'bytes']]]);
+        expect(lines.map(({ level, fields }) => [level, fields])).toEqual([
+          ['warn', { sessions: 2, lastCopies: 2, bytes: (await store.status()).bytes }],
+        ]);
       });
 
       test('takes nothing from a user who has no more than an equal part, however much another one writes', async () => {

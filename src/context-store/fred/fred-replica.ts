@@ -95,6 +95,7 @@ export class FredReplica extends SharedReplica implements FredStore {
         replica,
         applier: this.applier,
         acks: this.acks,
+        holders: this.holders,
         cluster,
         keygroups,
         excluded,

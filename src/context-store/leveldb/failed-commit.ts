@@ -1,12 +1,13 @@
 import { OutcomeUnknown } from '../outcome-unknown.ts';
 import { reasonOf } from './data-folder.ts';
+import type { Evicted } from './eviction.ts';
 import type { SessionChanges } from './session-changes.ts';
 import type { WrittenTotals } from './store-identity.ts';
 
 /** What a commit does, once it is durable. */
 export interface CommitOutcome {
   readonly changes: SessionChanges;
-  readonly evicted: number;
+  readonly evicted: Evicted;
   readonly after: WrittenTotals;
 }
 

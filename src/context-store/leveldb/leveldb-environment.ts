@@ -4,7 +4,6 @@ import type { Environment } from '../../environment/environment.ts';
 import type { ErasureMarks } from '../erasure-marks.ts';
 import type { SessionRow } from '../session-row.ts';
 import { StoreListeners } from '../store-listeners.ts';
-import type { UserBytes } from '../user-bytes.ts';
 import { type DataFolder, reasonOf } from './data-folder.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { heldErasures } from './erased-sessions.ts';
@@ -12,10 +11,11 @@ import { FailedCommit } from './failed-commit.ts';
 import { GroupCommit, type Work } from './group-commit.ts';
 import { LogChanges } from './origin-log.ts';
 import { Resealing, type ToReseal } from './resealing.ts';
+import { Room } from './room.ts';
 import type { RowSeal } from './row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
-import { openTables, type Tables, userBytesIn } from './tables.ts';
+import { openTables, type Tables } from './tables.ts';
 import { WaitingUses } from './waiting-uses.ts';
 
 /** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */
@@ -47,6 +47,7 @@ export class LevelEnvironment {
   /** Goes on from the start until it is done; `undefined` where there is nothing to do. */
   readonly resealing: Resealing | undefined;
   readonly erasures: ErasureMarks;
+  readonly room: Room;
   readonly #parts: LevelEnvironmentParts;
   readonly #environment: Environment;
   readonly #commits: GroupCommit<SessionChanges>;
@@ -54,9 +55,6 @@ export class LevelEnvironment {
   /** `undefined` while the database is opened again after a failed write, and where that failed too. */
   #tables: Tables | undefined;
   #written: WrittenTotals;
-  #evictedSessions = 0;
-  /** Since there was first too much: nobody asks before. */
-  #users: UserBytes | undefined;
   #isLogged: boolean;
   #remembersDeleted = false;
   #failed: FailedCommit | undefined;
@@ -72,6 +70,7 @@ export class LevelEnvironment {
     this.erasures = held.erasures;
     this.#environment = environment;
     this.listeners = new StoreListeners(environment.logger);
+    this.room = new Room(parts.bytesMax, environment.logger);
     this.#tables = parts.tables;
     this.#written = held.written;
     this.#isLogged = parts.tables.meta.get([LOGGED]) !== undefined;
@@ -98,11 +97,6 @@ export class LevelEnvironment {
 
   get totals(): StoreTotals {
     return this.#written.totals;
-  }
-
-  /** Since the start. */
-  get evictedSessions(): number {
-    return this.#evictedSessions;
   }
 
   /** Whether every append is logged. */
@@ -199,7 +193,8 @@ export class LevelEnvironment {
 
   async #commit(changes: SessionChanges): Promise<void> {
     const tables = this.#tables as Tables;
-    const { users, evicted } = await this.#evict(changes, tables);
+    const room = await this.room.make(changes, tables, this.totals);
+    const { evicted } = room;
     if (changes.isEmpty) return;
     const after = { totals: changes.totalsAfter(this.totals), commit: this.#written.commit + 1 };
     try {
@@ -217,22 +212,8 @@ export class LevelEnvironment {
       if (!failed.isStored) throw error;
       return;
     }
-    this.#users = users;
+    this.room.counted(room);
     this.#tell({ changes, evicted, after });
-  }
-
-  async #evict(
-    changes: SessionChanges,
-    tables: Tables,
-  ): Promise<{ readonly users: UserBytes | undefined; readonly evicted: number }> {
-    const { bytesMax } = this.#parts;
-    const exceeds = changes.exceed(this.totals, bytesMax);
-    const users = this.#users ?? (exceeds ? await userBytesIn(tables) : undefined);
-    // Counted anew where the commit fails.
-    if (!changes.isEmpty) this.#users = undefined;
-    if (users === undefined) return { users, evicted: 0 };
-    changes.countTo(users);
-    return { users, evicted: exceeds ? await changes.evict(this.totals, bytesMax, users) : 0 };
   }
 
   /** Opens the database again, and finds out what has become of the commit that failed. Throws `store_unavailable`. */
@@ -261,10 +242,7 @@ export class LevelEnvironment {
 
   #tell({ changes, evicted, after }: FailedCommit['outcome']): void {
     this.#written = after;
-    if (evicted > 0) {
-      this.#evictedSessions += evicted;
-      this.#environment.logger.info('sessions_evicted', { sessions: evicted, bytes: after.totals.bytes });
-    }
+    this.room.tell(evicted, changes.log?.evicted ?? [], after.totals.bytes);
     for (const key of changes.removed) {
       this.erasures.forget(key);
       this.listeners.tellRemoved(key);

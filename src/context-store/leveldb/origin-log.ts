@@ -1,6 +1,7 @@
 import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { DeletedChanges } from './deleted-records.ts';
+import type { EvictedLog, LoggedSession } from './other-holders.ts';
 import { type RecordKey, recordKey, type Tables } from './tables.ts';
 
 /** The records one node wrote for one keygroup on one disk, numbered from 1 in the order it wrote them. */
@@ -34,6 +35,8 @@ export interface LogState {
   readonly cursor: LogCursor;
   /** Of the last record known, settled or not. */
   readonly last: number;
+  /** Records up to here were evicted; 0 where none was. */
+  readonly evictedThrough: number;
 }
 
 const START: LogCursor = { sequence: 0, streamSequence: 0 };
@@ -107,7 +110,11 @@ export async function readLogState(tables: Tables, log: OriginLog): Promise<LogS
   let last = cursor.sequence;
   for await (const key of tables.log.keys({ within: logKey(log), newestFirst: true, limit: 1 }))
     last = Math.max(last, key[3]);
-  return { log, cursor, last };
+  return { log, cursor, last, evictedThrough: readEvictedThrough(tables, log) };
+}
+
+export function readEvictedThrough(tables: Tables, log: OriginLog): number {
+  return tables.evicted.get(logKey(log)) ?? 0;
 }
 
 function entriesAfter(log: OriginLog, after: number) {
@@ -126,6 +133,7 @@ export class LogChanges {
   readonly #notes = new Map<string, string>();
   readonly #cursors = new Map<string, { readonly log: OriginLog; readonly cursor: LogCursor }>();
   readonly #forgotten = new Map<string, OriginLog>();
+  readonly #evicted = new Map<string, EvictedLog>();
   readonly #deleted = new DeletedChanges();
   readonly #remembersDeleted: boolean;
 
@@ -184,6 +192,19 @@ export class LogChanges {
     this.#forgotten.set(logText(log), log);
   }
 
+  /** The session that has these records is evicted. */
+  noteEvicted({ spans }: LoggedSession): void {
+    for (const { log, last } of spans) {
+      const before = this.#evicted.get(logText(log))?.through ?? readEvictedThrough(this.#tables, log);
+      this.#evicted.set(logText(log), { log, through: Math.max(before, last) });
+    }
+  }
+
+  /** The logs of which something is evicted. */
+  get evicted(): EvictedLog[] {
+    return [...this.#evicted.values()];
+  }
+
   /** Keeps a small text under a name. */
   note(name: string, text: string): void {
     this.#notes.set(name, text);
@@ -191,7 +212,7 @@ export class LogChanges {
 
   /** To be called while the tables are written. */
   write(): void {
-    const { log, positions, cursors, meta } = this.#tables;
+    const { log, positions, cursors, evicted, meta } = this.#tables;
     for (const [hash, position] of this.#removed) {
       positions.remove([hash]);
       log.remove([...logKey(position.log), position.sequence]);
@@ -203,7 +224,11 @@ export class LogChanges {
     }
     for (const [name, text] of this.#notes) meta.put([name], text);
     this.#deleted.write(this.#tables);
-    for (const log of this.#forgotten.values()) cursors.remove(logKey(log));
+    for (const { log, through } of this.#evicted.values()) evicted.put(logKey(log), through);
+    for (const log of this.#forgotten.values()) {
+      cursors.remove(logKey(log));
+      evicted.remove(logKey(log));
+    }
     for (const { log, cursor } of this.#cursors.values())
       cursors.put(logKey(log), JSON.stringify([cursor.sequence, cursor.streamSequence]));
   }

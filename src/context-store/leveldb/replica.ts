@@ -14,12 +14,14 @@ import {
   type LogState,
   type OriginLog,
   readCursor,
+  readEvictedThrough,
   readLog,
   readLogEntry,
   readLogState,
   readLogStates,
   readPosition,
 } from './origin-log.ts';
+import type { OtherHolders } from './other-holders.ts';
 import type { SessionChanges } from './session-changes.ts';
 import { readRecords, recordKeys, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
 
@@ -28,6 +30,10 @@ export interface ReplicaStore extends LevelStore {
   readonly nodeId: NodeId;
   /** How far a log is settled here; of an own log, the last sequence given out. */
   cursor(log: OriginLog): LogCursor;
+  /** Through which sequence records of a log were evicted here; 0 where none was. */
+  evictedThrough(log: OriginLog): number;
+  /** From here on what others hold is evicted first, and they are told of what is. */
+  shareWith(others: OtherHolders): void;
   /** Every log of which something is known here. */
   logs(): Promise<LogState[]>;
   /** Of one log; of one that is not known here, as of an empty one. */
@@ -137,6 +143,14 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
 
   cursor(log: OriginLog): LogCursor {
     return this.#level.look((tables) => readCursor(tables, log));
+  }
+
+  evictedThrough(log: OriginLog): number {
+    return this.#level.look((tables) => readEvictedThrough(tables, log));
+  }
+
+  shareWith(others: OtherHolders): void {
+    this.#level.room.shareWith(others);
   }
 
   logs(): Promise<LogState[]> {

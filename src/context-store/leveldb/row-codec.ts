@@ -1,14 +1,17 @@
 import { crc32 } from 'node:zlib';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
+import { HELD } from '../held-elsewhere.ts';
 import type { SessionRow } from '../session-row.ts';
 
 const MODES = [undefined, 'raw', 'tokenized'] as const;
+/** Beside the bit that says whether the session is deleted. */
+const HELD_BY = Object.values(HELD);
 const CHECKSUM_BYTES = 4;
 
 export function encodeRow(row: SessionRow): Uint8Array {
   const writer = new ByteWriter(64);
   writer.byte(MODES.indexOf(row.mode));
-  writer.byte(row.deleted ? 1 : 0);
+  writer.byte((row.heldElsewhere << 1) | (row.deleted ? 1 : 0));
   for (const value of [row.records, row.bytes, row.turns]) writer.varint(value);
   for (const value of [row.createdAtMs, row.updatedAtMs, row.expiresAtMs, row.lastUsedAtMs]) writer.varint(value);
   const checksum = Buffer.alloc(CHECKSUM_BYTES);
@@ -24,9 +27,11 @@ export function decodeRow(bytes: Uint8Array): SessionRow | undefined {
   if (view.length < CHECKSUM_BYTES || view.readUInt32LE(body.length) !== crc32(body)) return undefined;
   try {
     const reader = new ByteReader(body);
+    const [mode, flags] = [MODES[reader.byte()], reader.byte()];
     return {
-      mode: MODES[reader.byte()],
-      deleted: reader.byte() === 1,
+      mode,
+      deleted: (flags & 1) === 1,
+      heldElsewhere: HELD_BY[flags >> 1] ?? HELD.byItsWriter,
       records: reader.varint(),
       bytes: reader.varint(),
       turns: reader.varint(),

@@ -1,5 +1,6 @@
 import type { ContextId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { Held } from '../held-elsewhere.ts';
 import type { SessionRow } from '../session-row.ts';
 import { putConversations, removeConversations } from './conversation-table.ts';
 import { encodeRow } from './row-codec.ts';
@@ -54,7 +55,15 @@ export function live(row: SessionRow | undefined): number {
   return row === undefined || row.deleted ? 0 : 1;
 }
 
-/** The time in the index by use. A tombstone is not in it: evicted, it could not keep the session deleted. */
+/** Later than any use: all that others hold comes before all that they hold less well. */
+const AFTER_ALL_USES_MS = 2 ** 50;
+
+/** The part of the index by use that has the sessions that others hold so well; its end is the next one's start. */
+export function partHeld(held: Held): { readonly start: number; readonly end: number } {
+  return { start: held * AFTER_ALL_USES_MS, end: (held + 1) * AFTER_ALL_USES_MS };
+}
+
+/** The place in the index by use. A tombstone is not in it: evicted, it could not keep the session deleted. */
 export function usedAt(row: SessionRow | undefined): number | undefined {
-  return row === undefined || row.deleted ? undefined : row.lastUsedAtMs;
+  return row === undefined || row.deleted ? undefined : partHeld(row.heldElsewhere).start + row.lastUsedAtMs;
 }

@@ -4,18 +4,17 @@ import {
   type SessionKey,
   type SessionKeyText,
   sessionKeyText,
-  type UserId,
 } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { AppendOptions, RecordSource } from '../context-store.ts';
 import type { ErasureMarks } from '../erasure-marks.ts';
 import { isExpired, refuseLateTurn, refuseOrphan, rowWith } from '../session-row.ts';
-import { EVICTION_TARGET, RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX, SESSIONS_SPARED_MAX } from '../store-limits.ts';
+import { RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import type { UserBytes } from '../user-bytes.ts';
 import type { ErasedSession } from './erased-sessions.ts';
 import type { LogChanges, LogPosition } from './origin-log.ts';
-import { changed, live, type SessionChange, usedAt, writeSession } from './session-change.ts';
+import { changed, live, type SessionChange, writeSession } from './session-change.ts';
 import { type RecordKey, readRow, recordKey, recordKeys, sessionKeyFrom, type Tables, tableKey } from './tables.ts';
 
 /** Sums over all sessions, kept so that no one has to count. */
@@ -143,7 +142,7 @@ export class SessionChanges {
   expireOne(key: SessionKey, nowMs: number): number {
     const change = this.#of(key);
     if (change.after === undefined || !isExpired(change.after, nowMs)) return 0;
-    this.#remove(change);
+    this.remove(change);
     return 1;
   }
 
@@ -154,7 +153,7 @@ export class SessionChanges {
     for await (const [atMs, ...rest] of this.#tables.byExpiry.keys({ before: [nowMs + 1] })) {
       if (expired.length >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
       const key = sessionKeyFrom(rest);
-      records += (await this.#loadedToRemove(key)).before?.records ?? 0;
+      records += (await this.loadedToRemove(key)).before?.records ?? 0;
       expired.push({ key, atMs });
     }
     return expired;
@@ -165,7 +164,7 @@ export class SessionChanges {
     let removed = 0;
     for (const { key, atMs } of expired) {
       if (this.#of(key).before?.expiresAtMs !== atMs)
-        this.#staleIndexEntries.push(() => this.#tables.byExpiry.remove([atMs, ...tableKey(key)]));
+        this.dropEntry(() => this.#tables.byExpiry.remove([atMs, ...tableKey(key)]));
       removed += this.expireOne(key, nowMs);
     }
     return removed;
@@ -182,51 +181,25 @@ export class SessionChanges {
     for (const { key, before, after } of this.#changes.values()) users.count(key.userId, before, after);
   }
 
-  /**
-   * Removes the least recently used sessions to which this group adds nothing, until there is well below `bytesMax`: of users who
-   * have more than their part, and only where that does not do of others. `users` is as after these changes. Returns how many.
-   */
-  async evict(totals: StoreTotals, bytesMax: number, users: UserBytes): Promise<number> {
-    let { bytes } = this.totalsAfter(totals);
-    let removed = 0;
-    let records = 0;
-    const take = async (spares: (userId: UserId) => boolean) => {
-      for await (const change of this.#leastRecentlyUsed(spares)) {
-        if (bytes <= bytesMax * EVICTION_TARGET) break;
-        if (removed >= SESSIONS_REMOVED_MAX || records >= RECORDS_REMOVED_MAX) break;
-        if (change.after === undefined || change.after.deleted || change.added.size > 0) continue;
-        bytes -= change.after.bytes;
-        records += change.after.records;
-        removed++;
-        users.count(change.key.userId, change.after, undefined);
-        this.#remove(change);
-      }
-    };
-    let spared = 0;
-    await take((userId) => users.isWithinPart(userId, bytesMax) && ++spared <= SESSIONS_SPARED_MAX);
-    if (bytes > bytesMax) await take(() => false);
-    return removed;
+  /** Every session that is loaded. */
+  get loaded(): Iterable<SessionChange> {
+    return this.#changes.values();
   }
 
-  /** Sessions of the index by use; last those whose use this group notes, which is later than any in the index. */
-  async *#leastRecentlyUsed(spares: (userId: UserId) => boolean): AsyncIterable<SessionChange> {
-    const usedNow = [...this.#changes.values()].filter(({ before, after }) => usedAt(before) !== usedAt(after));
-    const isUsedNow = new Set(usedNow);
-    for await (const [atMs, ...rest] of this.#tables.byUse.keys()) {
-      const key = sessionKeyFrom(rest);
-      if (spares(key.userId)) continue;
-      const change = await this.#loadedToRemove(key);
-      if (change.before?.lastUsedAtMs !== atMs)
-        this.#staleIndexEntries.push(() => this.#tables.byUse.remove([atMs, ...rest]));
-      else if (!isUsedNow.has(change)) yield change;
-    }
-    for (const { key } of usedNow.sort((a, b) => (usedAt(a.after) ?? 0) - (usedAt(b.after) ?? 0)))
-      if (!spares(key.userId)) yield await this.#loadedToRemove(key);
-  }
-
-  async #loadedToRemove(key: SessionKey): Promise<SessionChange> {
+  async loadedToRemove(key: SessionKey): Promise<SessionChange> {
     await this.load(key, { toRemove: true });
     return this.#of(key);
+  }
+
+  /** An entry of an index that is not its session's any more. */
+  dropEntry(remove: () => void): void {
+    this.#staleIndexEntries.push(remove);
+  }
+
+  /** The session, loaded to be removed, and all its records go. */
+  remove(change: SessionChange): void {
+    this.#clear(change);
+    change.after = undefined;
   }
 
   totalsAfter(totals: StoreTotals): StoreTotals {
@@ -276,11 +249,6 @@ export class SessionChanges {
     if (change.added.has(sealed.hash)) return true;
     if (change.removed?.some(([, , , , hash]) => hash === sealed.hash)) return false;
     return this.#tables.records.get(recordKey(sealed)) !== undefined;
-  }
-
-  #remove(change: SessionChange): void {
-    this.#clear(change);
-    change.after = undefined;
   }
 
   #clear(change: SessionChange): void {

@@ -2,6 +2,7 @@ import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/id
 import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record/record-codec.ts';
 import { NewerRecord } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
+import { HELD } from '../held-elsewhere.ts';
 import { rowWith, type SessionRow } from '../session-row.ts';
 import { UserBytes } from '../user-bytes.ts';
 import { type ConversationTables, type Held, NO_CONVERSATIONS } from './conversation-table.ts';
@@ -11,7 +12,7 @@ import { type RowSeal, UNSEALED } from './row-seal.ts';
 
 export type RecordKey = [...SessionTableKey, turn: number, hash: string];
 type SessionTableKey = [keygroup: string, userId: string, sessionId: string];
-type IndexKey = [atMs: number, ...SessionTableKey];
+export type IndexKey = [atMs: number, ...SessionTableKey];
 type OriginLogKey = [origin: string, incarnation: string, keygroup: string];
 
 /** The tables of one database. */
@@ -23,7 +24,7 @@ export interface Tables extends ConversationTables {
   readonly sessions: Table<SessionTableKey, Uint8Array>;
   /** Every session by when it expires. */
   readonly byExpiry: Table<IndexKey, Uint8Array>;
-  /** Sessions that may be evicted, by when they were last used. */
+  /** Sessions that may be evicted, in that order: by who else holds them, then by when they were last used. */
   readonly byUse: Table<IndexKey, Uint8Array>;
   /** Records by who wrote them and in which order: the rest of the record's key. Empty unless the store replicates. */
   readonly log: Table<
@@ -36,6 +37,8 @@ export interface Tables extends ConversationTables {
   readonly cursors: Table<OriginLogKey, string>;
   /** Own records whose session was deleted and which something outside may still hold. */
   readonly deleted: Table<[keygroup: string, sequence: number], Uint8Array>;
+  /** Through which sequence records of a log were evicted here. */
+  readonly evicted: Table<OriginLogKey, number>;
   /** The rows that hold contents, as they lie in the database. */
   readonly asTheyLie: {
     readonly records: Table<RecordKey, Uint8Array>;
@@ -103,6 +106,7 @@ export async function openTables(path: string, seal: RowSeal = UNSEALED): Promis
     positions: database.table({ prefix: 'p', shape: 't', ...json<[string, string, number]>() }),
     cursors: database.table({ prefix: 'c', shape: 'ttt', ...TEXT }),
     deleted: database.table({ prefix: 'x', shape: 'tn', ...BYTES }),
+    evicted: database.table({ prefix: 'v', shape: 'ttt', ...json<number>() }),
     byConversation: database.table({ prefix: 'd', shape: 'tttntnt', ...BYTES }),
     conversationsOf: database.table({ ...conversationsOf, ...sealed(seal, json<Held>(), NO_CONVERSATIONS) }),
     digests: seal,
@@ -222,4 +226,5 @@ const NO_RECORD_READABLE: SessionRow = {
   updatedAtMs: 0,
   expiresAtMs: 0,
   lastUsedAtMs: 0,
+  heldElsewhere: HELD.byItsWriter,
 };

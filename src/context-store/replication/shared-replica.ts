@@ -33,6 +33,7 @@ import {
 import type { PeerTable } from './peers/peer-table.ts';
 import { TurnQuestions } from './peers/turn-questions.ts';
 import { OnlyHere } from './publish/only-here.ts';
+import { PeerHolders } from './publish/peer-holders.ts';
 import { ReplicaAcks } from './publish/replica-acks.ts';
 import { Applier } from './pull/applier.ts';
 import { GapFills } from './pull/gap-fills.ts';
@@ -77,6 +78,7 @@ export abstract class SharedReplica implements ContextStore {
   protected readonly replica: ReplicaStore;
   protected readonly applier: Applier;
   protected readonly acks: ReplicaAcks;
+  protected readonly holders: PeerHolders;
   protected readonly gapFills: GapFills;
   protected readonly turns: TurnQuestions;
   protected readonly answers: AnswerQuestions;
@@ -115,12 +117,15 @@ export abstract class SharedReplica implements ContextStore {
     this.answers = new AnswerQuestions({ peers, clock, logger });
     const isWritten = (log: OriginLog) => replica.cursor(log).sequence > 0;
     this.acks = new ReplicaAcks({ nodeId, incarnation, isWritten }, clock);
-    this.#onlyHere = new OnlyHere({
+    const own = {
       replica,
       acks: this.acks,
-      announce: (news) => this.announce(news),
-      uncarried: (log) => this.uncarried(log),
-    });
+      announce: (news: Announcement) => this.announce(news),
+      uncarried: (log: OriginLog) => this.uncarried(log),
+    };
+    this.#onlyHere = new OnlyHere(own);
+    this.holders = new PeerHolders({ ...own, keygroups, peers: () => this.directory.peers, clock });
+    replica.shareWith(this.holders);
     this.sharing = {
       arbitration: this.turns,
       answers: this.answers,

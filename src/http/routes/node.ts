@@ -154,6 +154,9 @@ function modelProperties({ llm, template, keygroup, contextManager }: ServedMode
   };
 }
 
-function storeView({ sessions, records, bytes, corruptRecords, evictedSessions }: StoreStatus) {
-  return { sessions, records, bytes, corrupt_records: corruptRecords, evicted_sessions: evictedSessions };
+function storeView({ sessions, records, bytes, corruptRecords, evictedSessions, evictedLastCopies }: StoreStatus) {
+  return {
+    ...{ sessions, records, bytes, corrupt_records: corruptRecords },
+    ...{ evicted_sessions: evictedSessions, evicted_last_copies: evictedLastCopies },
+  };
 }

@@ -9,7 +9,7 @@ export const open: OpenTarget = () => ({
   seeds: [
     encodeRow({
       ...{ mode: 'tokenized', deleted: false, records: 2, bytes: 300, turns: 2 },
-      ...{ createdAtMs: 1, updatedAtMs: 2 ** 40, expiresAtMs: 2 ** 41, lastUsedAtMs: 3 },
+      ...{ createdAtMs: 1, updatedAtMs: 2 ** 40, expiresAtMs: 2 ** 41, lastUsedAtMs: 3, heldElsewhere: 0 },
     }),
   ],
   check(input) {

@@ -154,7 +154,7 @@ test('received records, their log and its cursor become durable together', async
   expect(told).toEqual(records.map(({ sealed }) => [sealed.hash, 'elsewhere']));
   await reopen();
   expect(replica.cursor(OTHER)).toEqual(to);
-  expect(await replica.logs()).toEqual([{ log: OTHER, cursor: to, last: 3 }]);
+  expect(await replica.logs()).toEqual([{ log: OTHER, cursor: to, last: 3, evictedThrough: 0 }]);
   expect((await logged(OTHER)).map(([sequence]) => sequence)).toEqual([1, 2, 3]);
   replica.onRecord(({ hash }, source) => void told.push([hash, source]));
   expect(await replica.receive({ log: OTHER, records, from: to, to })).toBe(true);

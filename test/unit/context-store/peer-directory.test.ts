@@ -62,6 +62,7 @@ function lonelyDirectory(
       },
       applier: { held: { versionNeededFor: () => undefined }, refusedBy: () => ({}), signers },
       acks: { note() {}, forget() {} },
+      holders: { note() {}, noteLogs() {}, forget() {} },
       describe: () => announcement('e1', 'blue'),
       onMember() {},
       onDeparted: (nodeId: string) => departed.push(nodeId),

@@ -16,6 +16,7 @@ import {
 } from '../../replication/peers/peer-protocol.ts';
 import { PeerTable } from '../../replication/peers/peer-table.ts';
 import { forgetEndedLogs, toldLogs } from '../../replication/peers/told-logs.ts';
+import type { PeerHolders } from '../../replication/publish/peer-holders.ts';
 import type { ReplicaAcks } from '../../replication/publish/replica-acks.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import { endOfMany } from '../end-of-many.ts';
@@ -28,6 +29,7 @@ export interface FredDirectoryOptions {
   readonly replica: ReplicaStore;
   readonly applier: Applier;
   readonly acks: ReplicaAcks;
+  readonly holders: PeerHolders;
   readonly cluster: ClusterName;
   readonly keygroups: readonly KeygroupId[];
   readonly excluded: readonly NodeId[];
@@ -130,6 +132,7 @@ export class FredDirectory {
   hear(from: NodeId, announcement: Announcement): void {
     const peer = this.peers.get(from);
     if (announcement.kind === 'want') peer?.want(announcement.keygroup, announcement.sequence);
+    else if (announcement.kind === 'evicted') this.#options.holders.note(from, announcement.log, announcement.through);
     else if (announcement.kind === 'member' && peer?.node !== undefined) this.#learn(announcement);
   }
 
@@ -152,8 +155,11 @@ export class FredDirectory {
   }
 
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
-    const { acks } = this.#options;
-    for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
+    const { acks, holders } = this.#options;
+    for (const { log, sequence, evictedThrough = 0 } of cursors) {
+      acks.note(node.nodeId, log, sequence);
+      holders.note(node.nodeId, log, evictedThrough);
+    }
     const peer = this.peers.get(node.nodeId);
     const isNews = peer?.node?.instance !== node.instance || peer.node.httpUrl !== node.httpUrl;
     // One that is refused would greet back for ever.
@@ -250,6 +256,7 @@ export class FredDirectory {
     this.#members.forget(nodeId);
     this.#admission.forget(nodeId);
     this.#options.acks.forget(nodeId);
+    this.#options.holders.forget(nodeId);
     this.#environment.logger.info('node_forgotten', { peer: nodeId });
     void peer?.close();
   }

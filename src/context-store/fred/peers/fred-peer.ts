@@ -27,6 +27,7 @@ import {
 } from '../../replication/peers/peer-protocol.ts';
 import { upgradeReason, whyRefused } from '../../replication/peers/peer-refusal.ts';
 import { PeerStateLog } from '../../replication/peers/peer-state-log.ts';
+import type { PeerHolders } from '../../replication/publish/peer-holders.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
@@ -59,6 +60,7 @@ export interface FredPeerOptions extends CatchUpOptions {
   readonly describe: () => NodeAnnouncement;
   /** The peer as it was accepted before this process started. */
   readonly known: NodeAnnouncement | undefined;
+  readonly holders: PeerHolders;
   readonly onAccepted: () => void;
   readonly onMembers: (members: readonly Member[]) => void;
   readonly onChange: () => void;
@@ -238,6 +240,7 @@ export class FredPeer {
     if (this.#state.kind !== 'connected') this.calls.use(this.#channel);
     this.#intakes.follow(node);
     this.#intakes.noteLogs(logs);
+    this.#options.holders.noteLogs(this.nodeId, logs);
     if (logsLeftOut > 0 && this.#state.kind !== 'connected') this.#stateLog.noteLogsLeftOut(logsLeftOut);
     this.#become(accepted(node));
     this.#options.onMembers(members);

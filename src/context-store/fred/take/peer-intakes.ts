@@ -1,9 +1,9 @@
 import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
-import { type HelloReply, type NodeAnnouncement, sameLog } from '../../replication/peers/peer-protocol.ts';
+import { type Hello, type HelloReply, type NodeAnnouncement, sameLog } from '../../replication/peers/peer-protocol.ts';
+import { toldCursor } from '../../replication/peers/told-logs.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import type { PeerLogStatus } from '../../replication-status.ts';
@@ -57,8 +57,8 @@ export class PeerIntakes {
   }
 
   /** How far this node is in each. */
-  get cursors(): { log: OriginLog; sequence: number }[] {
-    return this.#running.map(({ intake }) => ({ log: intake.log, sequence: intake.cursor.sequence }));
+  get cursors(): Hello['cursors'] {
+    return this.#running.map(({ intake }) => toldCursor(this.#options.replica, intake.log));
   }
 
   /** Takes in what this node and the peer, as it describes itself, share; goes on where that is what runs already. */

@@ -16,6 +16,7 @@ import {
 } from '../../replication/peers/peer-protocol.ts';
 import { PeerTable } from '../../replication/peers/peer-table.ts';
 import { forgetEndedLogs, toldLogs } from '../../replication/peers/told-logs.ts';
+import type { PeerHolders } from '../../replication/publish/peer-holders.ts';
 import type { ReplicaAcks } from '../../replication/publish/replica-acks.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import type { NatsConnectionOptions, NatsServerConnection } from '../nats-connection.ts';
@@ -37,6 +38,7 @@ export interface PeerDirectoryOptions {
   readonly replica: ReplicaStore;
   readonly applier: Applier;
   readonly acks: ReplicaAcks;
+  readonly holders: PeerHolders;
   readonly describe: () => NodeAnnouncement;
   readonly onMember: (member: Member) => void;
   /** A peer can be asked now, or again. */
@@ -121,9 +123,12 @@ export class PeerDirectory {
   }
 
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
-    const { replica, acks } = this.#options;
+    const { replica, acks, holders } = this.#options;
     if (node.nodeId === replica.nodeId) return;
-    for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
+    for (const { log, sequence, evictedThrough = 0 } of cursors) {
+      acks.note(node.nodeId, log, sequence);
+      holders.note(node.nodeId, log, evictedThrough);
+    }
     const link = this.peers.get(node.nodeId);
     // One that is refused would greet back for ever.
     const isNews = link?.node?.instance !== node.instance || link.node.httpUrl !== node.httpUrl;
@@ -238,6 +243,7 @@ export class PeerDirectory {
     this.#members.delete(nodeId);
     this.#admission.forget(nodeId);
     this.#options.acks.forget(nodeId);
+    this.#options.holders.forget(nodeId);
     this.#options.onDeparted(nodeId);
     this.#environment.logger.info('node_forgotten', { peer: nodeId });
     void link?.close();

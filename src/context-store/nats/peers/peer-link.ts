@@ -30,6 +30,7 @@ import {
 } from '../../replication/peers/peer-protocol.ts';
 import { upgradeReason, whyRefused } from '../../replication/peers/peer-refusal.ts';
 import { PeerStateLog } from '../../replication/peers/peer-state-log.ts';
+import type { PeerHolders } from '../../replication/publish/peer-holders.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import { CatchUp, type CatchUpOptions } from '../../replication/pull/catch-up.ts';
 import type { PeerState, PeerStatus } from '../../replication-status.ts';
@@ -61,6 +62,7 @@ export interface PeerLinkOptions extends CatchUpOptions {
   readonly describe: () => NodeAnnouncement;
   /** The peer as it was accepted before this process started. */
   readonly known: NodeAnnouncement | undefined;
+  readonly holders: PeerHolders;
   readonly onAccepted: () => void;
   /** The peer has told of nodes that it knows. */
   readonly onMembers: (members: readonly Member[]) => void;
@@ -229,6 +231,7 @@ export class PeerLink {
     const wasOutOfReach = this.#state.kind === 'silent' && this.#state.wasOutOfReach;
     if (this.route.isThroughHub && wasOutOfReach) this.#pulls.startOver('it was out of reach');
     this.#pulls.noteLogs(logs);
+    this.#options.holders.noteLogs(this.nodeId, logs);
     if (logsLeftOut > 0 && this.#state.kind !== 'connected') this.#stateLog.noteLogsLeftOut(logsLeftOut);
     this.#become(accepted(node));
     this.#options.onMembers(members);
@@ -258,6 +261,9 @@ export class PeerLink {
         return;
       case 'want':
         this.#pulls.want(announcement.keygroup, announcement.sequence);
+        return;
+      case 'evicted':
+        this.#options.holders.note(this.nodeId, announcement.log, announcement.through);
         return;
       default:
         announcement satisfies never;

@@ -5,7 +5,8 @@ import { pause } from '../../../waiting/pause.ts';
 import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
-import type { HelloReply, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
+import type { Hello, HelloReply, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
+import { toldCursor } from '../../replication/peers/told-logs.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import type { PeerLogStatus } from '../../replication-status.ts';
@@ -64,8 +65,8 @@ export class PeerPulls {
   }
 
   /** How far this node is in each. */
-  get cursors(): { log: OriginLog; sequence: number }[] {
-    return this.#knownLogs().map((log) => ({ log, sequence: this.#options.replica.cursor(log).sequence }));
+  get cursors(): Hello['cursors'] {
+    return this.#knownLogs().map((log) => toldCursor(this.#options.replica, log));
   }
 
   /** Pulls what this node and the peer, as it describes itself, share; goes on where that is what runs already. */

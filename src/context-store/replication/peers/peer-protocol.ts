@@ -34,6 +34,8 @@ const incarnation = Type.Unsafe<Incarnation>(text('^[0-9a-f]{8}$'));
 const keygroup = Type.Unsafe<KeygroupId>(text('^[0-9a-f]{16}$'));
 const sequence = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const log = Type.Object({ origin: nodeId, incarnation, keygroup });
+/** Records of the log up to here were evicted at the node that says so; 0 where none was, and of nodes that do not say. */
+const evictedThrough = Type.Optional(sequence);
 
 const statement = Type.String({ maxLength: STATEMENT_CHARACTERS_MAX });
 
@@ -99,7 +101,7 @@ const hello = Type.Object({
   kind: Type.Literal('hello'),
   node,
   /** How far the asking node is in the asked node's logs. */
-  cursors: Type.Array(Type.Object({ log, sequence }), { maxItems: LOGS_MAX }),
+  cursors: Type.Array(Type.Object({ log, sequence, evictedThrough }), { maxItems: LOGS_MAX }),
 });
 export type Hello = Static<typeof hello>;
 
@@ -166,7 +168,7 @@ const helloReply = Type.Object({
   /** Its time of day, in milliseconds since 1970; nodes of earlier versions do not say. */
   timeMs: Type.Optional(Type.Number()),
   /** What the answering node holds, its own logs included. */
-  logs: Type.Array(Type.Object({ log, last: sequence }), { maxItems: LOGS_MAX }),
+  logs: Type.Array(Type.Object({ log, last: sequence, evictedThrough }), { maxItems: LOGS_MAX }),
   /** How many more logs it holds than it may tell of. */
   logsLeftOut: Type.Optional(sequence),
   /** Nodes it knows. */
@@ -181,6 +183,8 @@ const announcement = Type.Union([
   Type.Object({ kind: Type.Literal('member'), ...member }),
   /** Somebody waits until the peers have this record. */
   Type.Object({ kind: Type.Literal('want'), keygroup, sequence }),
+  /** Records of the log up to there were evicted here. */
+  Type.Object({ kind: Type.Literal('evicted'), log, through: sequence }),
 ]);
 export type Announcement = Static<typeof announcement>;
 

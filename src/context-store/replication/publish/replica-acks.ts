@@ -62,6 +62,11 @@ export class ReplicaAcks {
     return [...(this.#reached.get(logText(log))?.values() ?? [])].filter((reached) => reached >= sequence).length;
   }
 
+  /** Whether that peer has a log up to `sequence`. */
+  has(peer: NodeId, log: OriginLog, sequence: number): boolean {
+    return (this.#reached.get(logText(log))?.get(peer) ?? 0) >= sequence;
+  }
+
   /** How far some peer has a log. */
   reached(log: OriginLog): number {
     return Math.max(0, ...(this.#reached.get(logText(log))?.values() ?? []));

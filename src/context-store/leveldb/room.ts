@@ -1,0 +1,89 @@
+import type { Logger } from '../../environment/environment.ts';
+import { HELD_ELSEWHERE_EVICTION, LOOKED_AGAIN_AFTER, OTHERS_ASKED_FROM } from '../store-limits.ts';
+import type { UserBytes } from '../user-bytes.ts';
+import { type Evicted, Eviction, NOTHING_EVICTED } from './eviction.ts';
+import type { EvictedLog, OtherHolders } from './other-holders.ts';
+import type { SessionChanges, StoreTotals } from './session-changes.ts';
+import { type IndexKey, type Tables, userBytesIn } from './tables.ts';
+
+/** What a group of work leaves room for. */
+export interface RoomMade {
+  readonly evicted: Evicted;
+  /** As after the group; `undefined` where nobody has counted. */
+  readonly users: UserBytes | undefined;
+}
+
+/** Keeps a store within its size: when something has to go, how much has gone, and who is told of it. */
+export class Room {
+  readonly #bytesMax: number;
+  readonly #logger: Logger;
+  /** Set once there was too much: nobody asks before. */
+  #users: UserBytes | undefined;
+  #others: OtherHolders | undefined;
+  /** So full the store has to be before one looks again for what others hold. */
+  #lookedForBytes = 0;
+  /** Where an eviction goes on to look at what it had put back. */
+  #lookedAgainAt: IndexKey | undefined;
+  #evictedSessions = 0;
+  #evictedLastCopies = 0;
+
+  /** `bytesMax`: of sealed records. */
+  constructor(bytesMax: number, logger: Logger) {
+    this.#bytesMax = bytesMax;
+    this.#logger = logger;
+  }
+
+  /** Sessions since the start; of them, those that no other node was known to hold. */
+  get evicted(): { readonly evictedSessions: number; readonly evictedLastCopies: number } {
+    return { evictedSessions: this.#evictedSessions, evictedLastCopies: this.#evictedLastCopies };
+  }
+
+  /** From here on what others hold goes first, and they are told of what is evicted. */
+  shareWith(others: OtherHolders): void {
+    this.#others = others;
+  }
+
+  /** Removes, in this group, what has no room beside it. `totals` are as before the group. */
+  async make(changes: SessionChanges, tables: Tables, totals: StoreTotals): Promise<RoomMade> {
+    const exceeds = changes.exceed(totals, this.#evictsFrom);
+    const users = this.#users ?? (exceeds ? await userBytesIn(tables) : undefined);
+    // Counted anew where the group does not become durable.
+    if (!changes.isEmpty) this.#users = undefined;
+    if (users === undefined) return { users, evicted: NOTHING_EVICTED };
+    changes.countTo(users);
+    if (!exceeds) return { users, evicted: NOTHING_EVICTED };
+    const [bytesMax, others, lookedAgainAt] = [this.#bytesMax, this.#others, this.#lookedAgainAt];
+    const evicted = await new Eviction({ changes, tables, totals, bytesMax, users, others, lookedAgainAt }).run();
+    this.#lookedAgainAt = evicted.lookedAgainAt;
+    const isFutile = evicted.sessions === 0 && !evicted.isSpent;
+    this.#lookedForBytes = isFutile ? changes.totalsAfter(totals).bytes + bytesMax * LOOKED_AGAIN_AFTER : 0;
+    return { users, evicted };
+  }
+
+  /** The group is durable at the first try. */
+  counted({ users }: RoomMade): void {
+    this.#users = users;
+  }
+
+  /** A group that has evicted something, or nothing, is durable; the store has so many bytes. */
+  tell(evicted: Evicted, logs: readonly EvictedLog[], bytes: number): void {
+    if (evicted.sessions > 0) this.#log(evicted, bytes);
+    if (logs.length > 0) this.#others?.tellEvicted(logs);
+    if (bytes > this.#bytesMax * OTHERS_ASKED_FROM) this.#others?.ask();
+  }
+
+  get #evictsFrom(): number {
+    if (this.#others?.areThere !== true) return this.#bytesMax;
+    const from = Math.max(this.#bytesMax * HELD_ELSEWHERE_EVICTION.from, this.#lookedForBytes);
+    return Math.min(this.#bytesMax, from);
+  }
+
+  /** A warning where a session is gone before its time, whichever node is asked. */
+  #log({ sessions, lastCopies }: Evicted, bytes: number): void {
+    this.#evictedSessions += sessions;
+    this.#evictedLastCopies += lastCopies;
+    const fields = { sessions, lastCopies, bytes };
+    if (lastCopies > 0) this.#logger.warn('sessions_evicted', fields);
+    else this.#logger.info('sessions_evicted', fields);
+  }
+}

@@ -1,0 +1,130 @@
+// A full store that shares with others. Tries to have it let go what only it holds while something is left that others hold: in
+// front of much else, not yet confirmed, evicted at the others by now, or of a user who has more than others.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../../tools/turn-records.ts';
+import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { FullReplica } from '../../support/full-replica.ts';
+
+/** Of each record here, but for some bytes. */
+const RECORD_BYTES = sealedTurn({ key: sessionKey('s1'), replyTokens: 500 }).bytes.length;
+const turn = (sessionId: string, userId = 'user') => ({ key: sessionKey(sessionId, userId), replyTokens: 500 });
+
+let folder: string;
+let replica: FullReplica;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'discedge-eviction-'));
+  replica = new FullReplica(folder, 0, virtualEnvironment());
+});
+afterEach(async () => {
+  await replica.close();
+  await rm(folder, { recursive: true });
+});
+
+async function open(records: number, peers: FullReplica['peers']): Promise<void> {
+  const bytesMax = RECORD_BYTES * records;
+  replica = new FullReplica(folder, bytesMax, virtualEnvironment({ startMs: WRITTEN_AT_MS }));
+  replica.peers = peers;
+  await replica.open();
+}
+
+const goneIds = () => replica.gone.map(({ sessionId }) => sessionId as string);
+const writeAll = async (...sessionIds: string[]) => {
+  for (const sessionId of sessionIds) await replica.write(turn(sessionId));
+};
+const evictions = () =>
+  replica.environment.logLines
+    .filter(({ event }) => event === 'sessions_evicted')
+    .map(({ level, fields }) => [level, fields.sessions, fields.lastCopies]);
+
+test('what others wrote and hold goes first, then what they hold, then what nodes away hold, and the last copies when it is full', async () => {
+  await open(8.1, { b: {}, c: { state: 'unreachable' } });
+  await writeAll('own-1', 'own-2');
+  replica.has('b');
+  await writeAll('last-1');
+  await replica.receive('c', turn('away-1'));
+  await replica.receive('b', turn('b-1'), turn('b-2'));
+  await writeAll('last-2', 'last-3');
+  expect(goneIds()).toEqual(['b-1', 'b-2']);
+  await writeAll('last-4', 'last-5');
+  expect(goneIds().slice(2)).toEqual(['own-1', 'own-2']);
+  await writeAll('last-6', 'last-7');
+  expect(goneIds().slice(4)).toEqual(['away-1']);
+  expect((await replica.store.status()).evictedLastCopies).toBe(0);
+  await writeAll('last-8');
+  expect(goneIds()).toHaveLength(5);
+  await writeAll('last-9');
+  expect(goneIds().slice(5)).toEqual(['last-1']);
+  expect(await replica.store.status()).toMatchObject({ evictedSessions: 6, evictedLastCopies: 1 });
+  expect(evictions().join(' | ')).toBe('info,2,0 | info,2,0 | info,1,0 | warn,1,1');
+});
+
+test('a last copy that a peer has come to hold goes before one that it has not', async () => {
+  await open(8.1, { b: {} });
+  await writeAll('s1', 's2', 's3', 's4', 's5', 's6', 's7', 's8');
+  expect(goneIds()).toEqual([]);
+  // The first is held by nobody again: the peer has evicted it.
+  replica.has('b');
+  replica.evicts('b', replica.ownLog, 1);
+  await writeAll('s9');
+  expect(goneIds()).toEqual(['s2', 's3', 's4']);
+  expect((await replica.store.status()).evictedLastCopies).toBe(0);
+});
+
+test('one that is written again goes after those that were not', async () => {
+  await open(8.1, { b: {} });
+  await writeAll('again', 's2', 's3', 's4', 's5', 's6', 's7', 's8');
+  await replica.write({ ...turn('again'), turn: 2 });
+  expect(goneIds()).toEqual(['s2']);
+  replica.has('b');
+  await writeAll('s9');
+  expect(goneIds()).toEqual(['s2', 's3', 's4', 's5']);
+});
+
+test("a user's part comes first: nobody loses what others hold to somebody else's last copies", async () => {
+  await open(10.2, { b: {} });
+  await replica.write(turn('ada-1', 'ada'));
+  await replica.write(turn('ada-2', 'ada'));
+  replica.has('b');
+  for (let n = 1; n <= 14; n++) await replica.write(turn(`bob-${n}`, 'bob'));
+  expect(new Set(replica.gone.map(({ userId }) => userId))).toEqual(new Set(['bob']));
+  expect((await replica.store.status()).evictedLastCopies).toBe(replica.gone.length);
+});
+
+test('a node alone among none evicts as one that shares with nobody', async () => {
+  await open(10.5, {});
+  await writeAll('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k');
+  expect(goneIds()).toEqual(['a', 'b']);
+  expect((await replica.store.status()).evictedLastCopies).toBe(2);
+});
+
+test('what it has evicted of a log is told, and known after a restart', async () => {
+  await open(8.1, { b: {} });
+  await replica.receive('b', turn('b-1'), turn('b-2'), turn('b-3'));
+  await writeAll('s1', 's2', 's3', 's4', 's5');
+  const log = replica.logOf('b');
+  expect(goneIds()).toEqual(['b-1', 'b-2']);
+  expect(replica.told).toContainEqual({ kind: 'evicted', log, through: 2 });
+  await replica.close();
+  await replica.open();
+  expect(replica.store.evictedThrough(log)).toBe(2);
+  expect(await replica.store.logState(log)).toMatchObject({ evictedThrough: 2 });
+  expect(replica.store.evictedThrough(replica.ownLog)).toBe(0);
+});
+
+test('however many last copies are used less lately, they stay while others hold something, and no eviction looks at all of them', async () => {
+  const small = (sessionId: string) => ({ key: sessionKey(sessionId), replyTokens: 60 });
+  const bytes = sealedTurn(small('last-0000')).bytes.length;
+  await open((950 * bytes) / RECORD_BYTES, { b: {} });
+  const last = Array.from({ length: 700 }, (_, n) => `last-${String(n).padStart(4, '0')}`);
+  await replica.write(...last.map(small));
+  await replica.receive('b', ...Array.from({ length: 200 }, (_, n) => small(`of-b-${String(n).padStart(4, '0')}`)));
+  for (let n = 0; n < 130; n++) await replica.write(small(`more-${String(n).padStart(4, '0')}`));
+  expect(new Set(goneIds().map((sessionId) => sessionId.slice(0, 4)))).toEqual(new Set(['of-b']));
+  expect(replica.gone.length).toBeGreaterThan(100);
+  expect((await replica.store.status()).evictedLastCopies).toBe(0);
+  expect(replica.lookUps).toBeLessThan(3 * (700 + 200 + 130));
+});
