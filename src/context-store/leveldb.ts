@@ -3,6 +3,7 @@ import type { KeyRing } from '../domain/encryption/key-ring.ts';
 import type { Incarnation, NodeId, SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { NewerRecord } from '../domain/record/record-version.ts';
+import type { WhenFull } from '../domain/when-full.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
@@ -39,6 +40,8 @@ export interface LevelStoreOptions {
   readonly nodeId: NodeId;
   /** Sealed record bytes above which least recently used sessions are evicted; the files take about half as much again. */
   readonly bytesMax: number;
+  /** `evict` by default. */
+  readonly whenFull?: WhenFull | undefined;
   /** What rows that hold contents are sealed with; `undefined`: with nothing. */
   readonly encryption?: KeyRing | undefined;
 }

@@ -10,6 +10,7 @@ import {
 } from '../domain/identifiers.ts';
 import type { SealedRecord } from '../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
+import type { WhenFull } from '../domain/when-full.ts';
 import type { Environment } from '../environment/environment.ts';
 import type {
   AppendOptions,
@@ -55,8 +56,11 @@ interface MemorySession {
 }
 
 /** A context store that lives as long as the process: for tests and nodes that may forget. "Durable" means kept in memory. */
-export function memoryStore(options: { readonly bytesMax?: number }, environment: Environment): ContextStore {
-  return new MemoryStore(options.bytesMax ?? BYTES_MAX_DEFAULT, environment);
+export function memoryStore(
+  { bytesMax = BYTES_MAX_DEFAULT, whenFull = 'evict' }: { readonly bytesMax?: number; readonly whenFull?: WhenFull },
+  environment: Environment,
+): ContextStore {
+  return new MemoryStore({ bytesMax, whenFull }, environment);
 }
 
 class MemoryStore implements ContextStore {
@@ -72,6 +76,7 @@ class MemoryStore implements ContextStore {
   /** Least recently used first: a session is put at the end when it is used. */
   readonly #sessions = new Map<SessionKeyText, MemorySession>();
   readonly #bytesMax: number;
+  readonly #whenFull: WhenFull;
   readonly #environment: Environment;
   readonly #listeners: StoreListeners;
   #records = 0;
@@ -81,14 +86,16 @@ class MemoryStore implements ContextStore {
   readonly #users = new UserBytes();
   #closed = false;
 
-  constructor(bytesMax: number, environment: Environment) {
-    this.#bytesMax = bytesMax;
+  constructor(limits: { readonly bytesMax: number; readonly whenFull: WhenFull }, environment: Environment) {
+    this.#bytesMax = limits.bytesMax;
+    this.#whenFull = limits.whenFull;
     this.#environment = environment;
     this.#listeners = new StoreListeners(environment.logger);
   }
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
     this.#assertOpen();
+    if (sealed.record.kind === 'turn') this.#requireRoom();
     this.erasures.refuse(sealed.record);
     const key = sessionKeyOf(sealed.record);
     const session = this.#sessions.get(sessionKeyText(key));
@@ -233,7 +240,13 @@ class MemoryStore implements ContextStore {
     for (const sealed of records.values()) this.#conversations.remove(sealed);
   }
 
+  #requireRoom(): void {
+    if (this.#whenFull === 'evict' || this.#bytes <= this.#bytesMax) return;
+    throw new DiscedgeError('store_unavailable', 'the context store takes no turns: it is full');
+  }
+
   #evict(justWritten: SessionKeyText): void {
+    if (this.#whenFull === 'refuse') return;
     let sessions = 0;
     const take = (spares: (userId: UserId) => boolean) => {
       for (const [keyText, session] of this.#sessions) {

@@ -28,6 +28,9 @@ export const LOOKED_AGAIN_AFTER = 0.01;
  */
 export const SESSIONS_SPARED_MAX = 10_000;
 
+/** A full store that refuses looks so often whether others hold by now what they did not. */
+export const FULL_TRIED_AGAIN_AFTER_MS = 1_000;
+
 /** Largest page of `list`. */
 export const LIST_LIMIT_MAX = 1_000;
 

@@ -36,16 +36,17 @@ export function openContextStore(
   return store.open(config, environment);
 }
 
-async function openMemory({ storeBytesMax }: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+async function openMemory(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
+  const { storeBytesMax: bytesMax, storeWhenFull: whenFull } = config;
   const incarnation = Buffer.from(environment.random.bytes(4)).toString('hex') as Incarnation;
-  return served(memoryStore({ bytesMax: storeBytesMax }, environment), incarnation);
+  return served(memoryStore({ bytesMax, whenFull }, environment), incarnation);
 }
 
 async function openLevelDb(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
   const { openLevelStore } = await import('../context-store/leveldb.ts');
-  const { dataDir: folder, nodeId, storeBytesMax: bytesMax } = config;
+  const { dataDir: folder, nodeId, storeBytesMax: bytesMax, storeWhenFull: whenFull } = config;
   const encryption = await config.encryption?.keys();
-  const store = await openLevelStore({ folder, nodeId, bytesMax, encryption }, environment);
+  const store = await openLevelStore({ folder, nodeId, bytesMax, whenFull, encryption }, environment);
   exposeResealing(store, environment.metrics);
   return served(store, store.incarnation);
 }

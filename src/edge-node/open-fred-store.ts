@@ -19,14 +19,21 @@ type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: 
  * installed, and then leaves nothing open.
  */
 export async function openFredReplica(config: FredConfig, environment: Environment): Promise<OpenedStore> {
-  const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication, ttlSecondsMax } = config;
+  const {
+    nodeId,
+    dataDir: folder,
+    storeBytesMax: bytesMax,
+    storeWhenFull: whenFull,
+    replication,
+    ttlSecondsMax,
+  } = config;
   const { fred, certificates, cluster, excluded, location, requiresSignatures } = replication;
   const recordLifeMs = Lifetimes.carriedMs(ttlSecondsMax * 1000);
   const { openFredStore } = await withGrpc(() => import('../context-store/fred.ts'));
   const [own] = await readCertificates(certificates.certFile);
   if (own !== undefined) exposeNodeCertificate(Date.parse(own.validTo), environment.metrics);
   const encryption = await config.encryption?.keys();
-  const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
+  const replica = await openReplica({ folder, nodeId, bytesMax, whenFull, encryption }, environment);
   exposeResealing(replica, environment.metrics);
   if (encryption?.current !== undefined)
     environment.logger.warn('fred_not_encrypted', { advice: 'what FReD keeps is in the clear: encrypt its disks' });

@@ -34,14 +34,14 @@ type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replica
  * `serve`. Throws what the replica, the certificates and the server's first start throw, and then leaves nothing open.
  */
 export async function openReplicatedStore(config: ReplicatedConfig, environment: Environment): Promise<OpenedStore> {
-  const { nodeId, dataDir: folder, storeBytesMax: bytesMax, replication } = config;
+  const { nodeId, dataDir: folder, storeBytesMax: bytesMax, storeWhenFull: whenFull, replication } = config;
   const { cluster, certificates } = replication;
   const named = { nodeId, cluster, host: dialledHost(replication) };
   const usable = certificates && (await checkNodeCertificate(certificates, named, environment.clock.now()));
   if (usable !== undefined) exposeNodeCertificate(usable.notAfterMs, environment.metrics);
   const reads = usable?.reads;
   const encryption = await config.encryption?.keys();
-  const replica = await openReplica({ folder, nodeId, bytesMax, encryption }, environment);
+  const replica = await openReplica({ folder, nodeId, bytesMax, whenFull, encryption }, environment);
   exposeResealing(replica, environment.metrics);
   const opened = async () => ({
     signing: await signingOf(),

@@ -1,5 +1,6 @@
 import { logText, type OriginLog } from '../../src/context-store/leveldb/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../src/context-store/leveldb/replica.ts';
+import type { RoomLimits } from '../../src/context-store/leveldb/room.ts';
 import type { Announcement } from '../../src/context-store/replication/peers/peer-protocol.ts';
 import { PeerHolders } from '../../src/context-store/replication/publish/peer-holders.ts';
 import { ReplicaAcks } from '../../src/context-store/replication/publish/replica-acks.ts';
@@ -22,14 +23,14 @@ export class FullReplica {
   /** How often it was asked who holds a session. */
   lookUps = 0;
   readonly #folder: string;
-  readonly #bytesMax: number;
+  readonly #limits: RoomLimits;
   #store: ReplicaStore | undefined;
   #acks: ReplicaAcks | undefined;
   #holders: PeerHolders | undefined;
 
-  constructor(folder: string, bytesMax: number, environment: VirtualEnvironment) {
+  constructor(folder: string, limits: RoomLimits, environment: VirtualEnvironment) {
     this.#folder = folder;
-    this.#bytesMax = bytesMax;
+    this.#limits = limits;
     this.environment = environment;
   }
 
@@ -48,7 +49,7 @@ export class FullReplica {
   /** What peers have said is not known to a process that has just started. */
   async open(): Promise<void> {
     const { nodeId, environment } = this;
-    const store = await openReplica({ folder: this.#folder, nodeId, bytesMax: this.#bytesMax }, environment);
+    const store = await openReplica({ folder: this.#folder, nodeId, ...this.#limits }, environment);
     store.onRemoved((key) => this.gone.push(key));
     this.#store = store;
     const { incarnation } = store;

@@ -1,4 +1,5 @@
-import { integer, size, text } from './setting-schema.ts';
+import { WHEN_FULL } from '../../domain/when-full.ts';
+import { choice, integer, size, text } from './setting-schema.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -19,6 +20,12 @@ export const STORE_SETTINGS = {
     default: 4 * GIB,
     description:
       'Size above which the sessions unused for longest are removed, of users who have more than an equal part, and of these first what other nodes hold. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB, as address space is reserved for all of it.',
+  }),
+  storeWhenFull: choice(WHEN_FULL, {
+    group: 'Context store',
+    default: 'evict',
+    description:
+      'What becomes of sessions that no other node is known to hold, all of them where the store is shared with none, when the store is full: `evict` removes the ones unused for longest, `refuse` keeps them and answers turns with `store_unavailable` until others hold them, or some are deleted or expire.',
   }),
   clockToleranceMs: integer({
     group: 'Context store',

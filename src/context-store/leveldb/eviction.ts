@@ -37,6 +37,8 @@ export interface EvictionParts {
   readonly users: UserBytes;
   /** `undefined` where the store is shared with nobody. */
   readonly others: OtherHolders | undefined;
+  /** What no other node is known to hold stays, whatever its size. */
+  readonly keepsLastCopies: boolean;
   /** As the one before has left it. */
   readonly lookedAgainAt: IndexKey | undefined;
 }
@@ -92,6 +94,7 @@ export class Eviction {
   }
 
   async #leastRecentlyUsed(of: Of): Promise<void> {
+    if (this.#parts.keepsLastCopies) return;
     const target = this.#parts.bytesMax * EVICTION_TARGET;
     for await (const change of this.#line(of, { target, from: HELD.byItsWriter, through: HELD.byNobody }))
       this.#take(change, HELD.byNobody);
@@ -117,8 +120,8 @@ export class Eviction {
       if (held === HELD.byNobody) last.push(change);
       else this.#take(change, held);
     }
-    const { users } = this.#parts;
-    for (const change of last) {
+    const { users, keepsLastCopies } = this.#parts;
+    for (const change of keepsLastCopies ? [] : last) {
       if (this.#bytes <= target || this.#isDone) return;
       if (of === 'everybody' || !users.isWithinPart(change.key.userId, target)) this.#take(change, HELD.byNobody);
     }

@@ -11,7 +11,7 @@ import { FailedCommit } from './failed-commit.ts';
 import { GroupCommit, type Work } from './group-commit.ts';
 import { LogChanges } from './origin-log.ts';
 import { Resealing, type ToReseal } from './resealing.ts';
-import { Room } from './room.ts';
+import { Room, type RoomLimits } from './room.ts';
 import type { RowSeal } from './row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
 import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
@@ -23,7 +23,7 @@ const LOGGED = 'logged';
 /** After a failed write, how soon one looks again whether the disk works, if nobody writes. */
 const MEND_EVERY_MS = 1_000;
 
-export interface LevelEnvironmentParts {
+export interface LevelEnvironmentParts extends RoomLimits {
   readonly nodeId: NodeId;
   readonly incarnation: Incarnation;
   readonly folder: DataFolder;
@@ -32,8 +32,6 @@ export interface LevelEnvironmentParts {
   readonly seal: RowSeal;
   /** Set where rows are to be brought into another form. */
   readonly toReseal: ToReseal | undefined;
-  /** Sealed record bytes above which least recently used sessions are evicted. */
-  readonly bytesMax: number;
 }
 
 /**
@@ -70,7 +68,7 @@ export class LevelEnvironment {
     this.erasures = held.erasures;
     this.#environment = environment;
     this.listeners = new StoreListeners(environment.logger);
-    this.room = new Room(parts.bytesMax, environment.logger);
+    this.room = new Room(parts, environment);
     this.#tables = parts.tables;
     this.#written = held.written;
     this.#isLogged = parts.tables.meta.get([LOGGED]) !== undefined;
@@ -115,9 +113,10 @@ export class LevelEnvironment {
     this.#remembersDeleted = true;
   }
 
-  /** Throws `store_unavailable` where the disk is too full to take more. */
+  /** Throws `store_unavailable` where the disk, or the store, is too full to take more. */
   requireRoom(): void {
     this.#parts.disk.requireRoom();
+    this.room.require(this.totals, () => this.#writeNothing());
   }
 
   async write(work: Work<SessionChanges>): Promise<void> {

@@ -1,10 +1,24 @@
-import type { Logger } from '../../environment/environment.ts';
-import { HELD_ELSEWHERE_EVICTION, LOOKED_AGAIN_AFTER, OTHERS_ASKED_FROM } from '../store-limits.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { WhenFull } from '../../domain/when-full.ts';
+import type { Environment } from '../../environment/environment.ts';
+import {
+  FULL_TRIED_AGAIN_AFTER_MS,
+  HELD_ELSEWHERE_EVICTION,
+  LOOKED_AGAIN_AFTER,
+  OTHERS_ASKED_FROM,
+} from '../store-limits.ts';
 import type { UserBytes } from '../user-bytes.ts';
 import { type Evicted, Eviction, NOTHING_EVICTED } from './eviction.ts';
 import type { EvictedLog, OtherHolders } from './other-holders.ts';
 import type { SessionChanges, StoreTotals } from './session-changes.ts';
 import { type IndexKey, type Tables, userBytesIn } from './tables.ts';
+
+export interface RoomLimits {
+  /** Of sealed records. */
+  readonly bytesMax: number;
+  /** `evict` by default. */
+  readonly whenFull?: WhenFull | undefined;
+}
 
 /** What a group of work leaves room for. */
 export interface RoomMade {
@@ -16,7 +30,8 @@ export interface RoomMade {
 /** Keeps a store within its size: when something has to go, how much has gone, and who is told of it. */
 export class Room {
   readonly #bytesMax: number;
-  readonly #logger: Logger;
+  readonly #whenFull: WhenFull;
+  readonly #environment: Environment;
   /** Set once there was too much: nobody asks before. */
   #users: UserBytes | undefined;
   #others: OtherHolders | undefined;
@@ -26,11 +41,12 @@ export class Room {
   #lookedAgainAt: IndexKey | undefined;
   #evictedSessions = 0;
   #evictedLastCopies = 0;
+  #triedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** `bytesMax`: of sealed records. */
-  constructor(bytesMax: number, logger: Logger) {
+  constructor({ bytesMax, whenFull = 'evict' }: RoomLimits, environment: Environment) {
     this.#bytesMax = bytesMax;
-    this.#logger = logger;
+    this.#whenFull = whenFull;
+    this.#environment = environment;
   }
 
   /** Sessions since the start; of them, those that no other node was known to hold. */
@@ -43,9 +59,26 @@ export class Room {
     this.#others = others;
   }
 
+  /**
+   * Throws `store_unavailable` where there is too much already and nothing that may go, as was found in the last second:
+   * `tryAgain` is called once in that time, to make a group of no work.
+   */
+  require({ bytes }: StoreTotals, tryAgain: () => void): void {
+    if (!this.#isOverfull(bytes)) return;
+    const nowMs = this.#environment.clock.monotonic();
+    if (nowMs - this.#triedAtMs >= FULL_TRIED_AGAIN_AFTER_MS) {
+      this.#triedAtMs = nowMs;
+      tryAgain();
+    }
+    throw new DiscedgeError(
+      'store_unavailable',
+      'the context store takes no turns: it is full of sessions that no other node is known to hold',
+    );
+  }
+
   /** Removes, in this group, what has no room beside it. `totals` are as before the group. */
   async make(changes: SessionChanges, tables: Tables, totals: StoreTotals): Promise<RoomMade> {
-    const exceeds = changes.exceed(totals, this.#evictsFrom);
+    const exceeds = changes.exceed(totals, this.#evictsFrom) || this.#isOverfull(totals.bytes);
     const users = this.#users ?? (exceeds ? await userBytesIn(tables) : undefined);
     // Counted anew where the group does not become durable.
     if (!changes.isEmpty) this.#users = undefined;
@@ -53,7 +86,9 @@ export class Room {
     changes.countTo(users);
     if (!exceeds) return { users, evicted: NOTHING_EVICTED };
     const [bytesMax, others, lookedAgainAt] = [this.#bytesMax, this.#others, this.#lookedAgainAt];
-    const evicted = await new Eviction({ changes, tables, totals, bytesMax, users, others, lookedAgainAt }).run();
+    const keepsLastCopies = this.#whenFull === 'refuse';
+    const parts = { changes, tables, totals, bytesMax, users, others, keepsLastCopies, lookedAgainAt };
+    const evicted = await new Eviction(parts).run();
     this.#lookedAgainAt = evicted.lookedAgainAt;
     const isFutile = evicted.sessions === 0 && !evicted.isSpent;
     this.#lookedForBytes = isFutile ? changes.totalsAfter(totals).bytes + bytesMax * LOOKED_AGAIN_AFTER : 0;
@@ -72,6 +107,11 @@ export class Room {
     if (bytes > this.#bytesMax * OTHERS_ASKED_FROM) this.#others?.ask();
   }
 
+  /** Never where last copies go. */
+  #isOverfull(bytes: number): boolean {
+    return this.#whenFull === 'refuse' && bytes > this.#bytesMax;
+  }
+
   get #evictsFrom(): number {
     if (this.#others?.areThere !== true) return this.#bytesMax;
     const from = Math.max(this.#bytesMax * HELD_ELSEWHERE_EVICTION.from, this.#lookedForBytes);
@@ -83,7 +123,8 @@ export class Room {
     this.#evictedSessions += sessions;
     this.#evictedLastCopies += lastCopies;
     const fields = { sessions, lastCopies, bytes };
-    if (lastCopies > 0) this.#logger.warn('sessions_evicted', fields);
-    else this.#logger.info('sessions_evicted', fields);
+    const { logger } = this.#environment;
+    if (lastCopies > 0) logger.warn('sessions_evicted', fields);
+    else logger.info('sessions_evicted', fields);
   }
 }

@@ -162,7 +162,7 @@ test(`${RUNS} random histories: what goes is what may go`, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 120, size: 'max' }), async (steps) => {
       const folder = await mkdtemp(join(tmpdir(), 'discedge-evictions-'));
-      const replica = new FullReplica(folder, BYTES_MAX, virtualEnvironment({ startMs: WRITTEN_AT_MS }));
+      const replica = new FullReplica(folder, { bytesMax: BYTES_MAX }, virtualEnvironment({ startMs: WRITTEN_AT_MS }));
       const model = new Model();
       replica.peers = { b: {}, c: {} };
       try {

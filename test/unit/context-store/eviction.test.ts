@@ -3,8 +3,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../../tools/turn-records.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openLevelStore } from '../../../src/context-store/leveldb.ts';
+import { memoryStore } from '../../../src/context-store/memory.ts';
+import type { NodeId } from '../../../src/domain/identifiers.ts';
+import type { WhenFull } from '../../../src/domain/when-full.ts';
+import { sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { FullReplica } from '../../support/full-replica.ts';
 
@@ -17,20 +21,21 @@ let replica: FullReplica;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'discedge-eviction-'));
-  replica = new FullReplica(folder, 0, virtualEnvironment());
+  replica = new FullReplica(folder, { bytesMax: 0 }, virtualEnvironment());
 });
 afterEach(async () => {
   await replica.close();
   await rm(folder, { recursive: true });
 });
 
-async function open(records: number, peers: FullReplica['peers']): Promise<void> {
-  const bytesMax = RECORD_BYTES * records;
-  replica = new FullReplica(folder, bytesMax, virtualEnvironment({ startMs: WRITTEN_AT_MS }));
+async function open(records: number, peers: FullReplica['peers'], whenFull?: WhenFull): Promise<void> {
+  const limits = { bytesMax: RECORD_BYTES * records, whenFull };
+  replica = new FullReplica(folder, limits, virtualEnvironment({ startMs: WRITTEN_AT_MS }));
   replica.peers = peers;
   await replica.open();
 }
 
+const alone = () => ({ folder: join(folder, 'alone'), nodeId: 'a' as NodeId });
 const goneIds = () => replica.gone.map(({ sessionId }) => sessionId as string);
 const writeAll = async (...sessionIds: string[]) => {
   for (const sessionId of sessionIds) await replica.write(turn(sessionId));
@@ -127,4 +132,42 @@ test('however many last copies are used less lately, they stay while others hold
   expect(replica.gone.length).toBeGreaterThan(100);
   expect((await replica.store.status()).evictedLastCopies).toBe(0);
   expect(replica.lookUps).toBeLessThan(3 * (700 + 200 + 130));
+});
+
+describe('a store that refuses when it is full', () => {
+  const refused = { code: 'store_unavailable' };
+
+  test('lets go what others hold, keeps last copies, and takes turns again once others hold some of them', async () => {
+    await open(8.1, { b: {} }, 'refuse');
+    await replica.receive('b', turn('b-1'));
+    await writeAll('s1', 's2', 's3', 's4', 's5', 's6', 's7', 's8', 's9');
+    expect(goneIds()).toEqual(['b-1']);
+    await expect(replica.write(turn('s10'))).rejects.toMatchObject(refused);
+    await expect(replica.receive('b', turn('b-2'))).rejects.toMatchObject(refused);
+    expect((await replica.store.read(sessionKey('s1')))?.records).toHaveLength(1);
+    replica.has('b');
+    await replica.environment.advance(1_000);
+    // Whoever is refused first has it looked at again.
+    await expect(replica.write(turn('s10'))).rejects.toMatchObject(refused);
+    await expect.poll(async () => (await replica.store.status()).sessions).toBeLessThan(9);
+    await writeAll('s10');
+    expect((await replica.store.status()).evictedLastCopies).toBe(0);
+  });
+
+  test.each([
+    [
+      'leveldb',
+      (bytesMax: number) => openLevelStore({ ...alone(), bytesMax, whenFull: 'refuse' }, virtualEnvironment()),
+    ],
+    ['memory', async (bytesMax: number) => memoryStore({ bytesMax, whenFull: 'refuse' }, virtualEnvironment())],
+  ])('and is shared with nobody, %s, takes turns again once something is deleted', async (_, openStore) => {
+    const store = await openStore(RECORD_BYTES * 3.5);
+    for (const sessionId of ['s1', 's2', 's3', 's4']) await store.append(sealedTurn(turn(sessionId)));
+    await expect(store.append(sealedTurn(turn('s5')))).rejects.toMatchObject(refused);
+    expect(await store.status()).toMatchObject({ sessions: 4, evictedSessions: 0 });
+    await store.append(sealedTombstone({ key: sessionKey('s1') }));
+    await store.append(sealedTurn(turn('s5')));
+    expect(await store.status()).toMatchObject({ sessions: 4, evictedSessions: 0 });
+    await store.close();
+  });
 });
