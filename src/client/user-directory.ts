@@ -18,6 +18,8 @@ export interface ErasureReceipt {
     readonly confirmedAt: Date | undefined;
     /** Sessions and documents that it had. */
     readonly sessions: number | undefined;
+    /** What an awaited node has said that it waits for, such as `kv_state`. */
+    readonly reason: string | undefined;
   }[];
   /** As the node said it. */
   readonly wire: Wire;
@@ -195,10 +197,11 @@ function receiptOf(wire: Wire): ErasureReceipt {
     userId: String(wire.user_id),
     erasedAt: new Date(String(wire.erased_at)),
     complete: wire.complete === true,
-    nodes: listOf(wire.nodes).map(({ node, confirmed_at: at, sessions }) => ({
+    nodes: listOf(wire.nodes).map(({ node, confirmed_at: at, sessions, reason }) => ({
       node: String(node),
       confirmedAt: typeof at === 'string' ? new Date(at) : undefined,
       sessions: typeof sessions === 'number' ? sessions : undefined,
+      reason: typeof reason === 'string' ? reason : undefined,
     })),
     wire,
   };

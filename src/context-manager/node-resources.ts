@@ -1,5 +1,5 @@
 import type { ContextStore } from '../context-store/context-store.ts';
-import { type KeygroupId, sessionKeyText } from '../domain/identifiers.ts';
+import { type KeygroupId, sessionKeyText, type UserId } from '../domain/identifiers.ts';
 import type { NodeTime } from '../domain/node-time.ts';
 import { summaryPlaceOf } from '../domain/record/summary.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
@@ -38,6 +38,8 @@ export interface NodeResourcesParts {
   readonly stampOf?: StampOf;
   /** What an earlier process learned of where turns are taken; left out: nothing. */
   readonly movementBefore?: ReadonlyMap<KeygroupId, LearnedMovement>;
+  /** Drops the KV state of a user's sessions, and resolves once there is none; left out: there is none. */
+  readonly forgetStates?: (userId: UserId) => Promise<void>;
   /** Makes vectors of turns that are searched; left out: they are searched by words. */
   readonly embedder?: Embedder | undefined;
 }
@@ -83,7 +85,8 @@ export class NodeResources {
     this.quotas = new UserQuotas(new UserUsage(this.records, () => this.keygroups));
     const { records, running } = this;
     this.documents = new ClusterDocuments({ records, options, environment });
-    this.erasures = new Erasures({ records, running, documents: this.documents, options, environment });
+    const { forgetStates = async () => {} } = parts;
+    this.erasures = new Erasures({ records, running, documents: this.documents, forgetStates, options, environment });
     const kept = { documents: this.documents, documentMs: options.ttlSecondsMax * 1000 };
     this.userLifetimes = new UserLifetimes({ ...kept, environment });
     this.preferences = new UserPreferences({

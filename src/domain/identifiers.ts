@@ -39,6 +39,11 @@ export function sessionKeyText(key: SessionKey): SessionKeyText {
   return `${key.keygroup}\n${key.userId}\n${key.sessionId}` as SessionKeyText;
 }
 
+/** What the {@link sessionKeyText} of all of a user's sessions contains, and of nobody else's. */
+export function userPartOf(userId: UserId): string {
+  return `\n${userId}\n`;
+}
+
 /** What {@link sessionKeyText} made a text of. Throws for any other. */
 export function parseSessionKeyText(text: string): SessionKey {
   const [keygroup, userId, sessionId, ...more] = text.split('\n');

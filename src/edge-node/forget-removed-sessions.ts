@@ -1,5 +1,11 @@
 import type { SessionRecords } from '../context-manager/sessions/session-records.ts';
-import { type KeygroupId, parseSessionKeyText, sessionKeyText } from '../domain/identifiers.ts';
+import {
+  type KeygroupId,
+  parseSessionKeyText,
+  sessionKeyText,
+  type UserId,
+  userPartOf,
+} from '../domain/identifiers.ts';
 import { keygroupOf } from '../domain/model-identity.ts';
 import type { Logger } from '../environment/environment.ts';
 import type { LlmService } from '../llm-service/llm-service.ts';
@@ -30,4 +36,10 @@ export function forgetRemovedSessions(
       void forgetGone(affinities).catch((error: unknown) => logger.warn('llm.kept_state_not_checked', {}, error));
     });
   }
+}
+
+/** Has all LLM Services drop what they have of a user's sessions. Rejects with what keeps one from it, once none is at it any more. */
+export async function forgetStatesOf(models: readonly { readonly llm: LlmService }[], userId: UserId): Promise<void> {
+  const ended = await Promise.allSettled(models.map(({ llm }) => llm.warming?.forgetAll(userPartOf(userId))));
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
 }

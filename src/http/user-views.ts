@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import type { ErasureReceipt } from '../context-manager/users/erasure-receipt.ts';
+import { AWAITED_REASONS, type ErasureReceipt } from '../context-manager/users/erasure-receipt.ts';
 import { PreferencesValue } from './preferences-value.ts';
 import { choice } from './request-fields.ts';
 import { ImportBody } from './session-import.ts';
@@ -21,7 +21,15 @@ export const ErasureReceiptReply = Type.Object(
         node: Type.String(),
         state: Type.Unsafe<'confirmed' | 'awaited'>({ type: 'string', enum: ['confirmed', 'awaited'] }),
         confirmed_at: Type.Optional(
-          time('From then on neither its store nor what carries its records has anything of what was erased.'),
+          time(
+            'From then on neither its store, nor what carries its records, nor its inference engine as far as it can be told has anything of what was erased.',
+          ),
+        ),
+        reason: Type.Optional(
+          choice(AWAITED_REASONS, {
+            description:
+              'What an awaited node has said that it waits for. `kv_state`: its inference engine does not say that the KV state of the sessions is gone.',
+          }),
         ),
         sessions: Type.Optional(Type.Integer({ description: 'Sessions and documents that it had.' })),
       }),
@@ -107,10 +115,10 @@ export function receiptView({
     user_id: userId,
     erased_at: new Date(erasedAtMs).toISOString(),
     complete: nodes.every(({ confirmed }) => confirmed !== undefined),
-    nodes: nodes.map(({ nodeId, confirmed }) => ({
+    nodes: nodes.map(({ nodeId, confirmed, reason }) => ({
       node: nodeId,
       ...(confirmed === undefined
-        ? { state: 'awaited' as const }
+        ? { state: 'awaited' as const, ...(reason !== undefined && { reason }) }
         : {
             state: 'confirmed' as const,
             confirmed_at: new Date(confirmed.atMs).toISOString(),

@@ -133,6 +133,11 @@ export interface Warming {
   /** Drops what is held of a session, warm or not, and what is kept; one that is being warmed is not any more. */
   forget(affinity: string): void;
   /**
+   * {@link forget}, of every session whose affinity contains `part`. Resolves once nothing of them is held or kept where this service
+   * can drop it: generations under way for them are waited for. Rejects where that could not be done, or nobody knows.
+   */
+  forgetAll(part: string): Promise<void>;
+  /**
    * Drops what of a session was evaluated ahead of need and found by no generation yet. What its generations left stays; where the two
    * are in one state that cannot be cut back, so does that. One that is being generated for or warmed stays as it is.
    */

@@ -19,6 +19,11 @@ export class OneAfterAnother {
     }
   }
 
+  /** Of what is under way or waits. */
+  get keys(): Iterable<string> {
+    return this.#underWay.keys();
+  }
+
   /** Resolves when nothing that was asked for with that key is under way. */
   async settled(key: string): Promise<void> {
     await this.#underWay.get(key);

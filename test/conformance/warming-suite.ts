@@ -127,6 +127,21 @@ export function warmingSuite(name: string, start: () => Promise<RunningLlmServic
       expect(now.wastedTokens - wastedTokens).toBeGreaterThanOrEqual(after.length);
     });
 
+    test("what is held of a user's sessions is gone once that is told, and what is others' stays", async () => {
+      const under = warm(await context('under way', 0.2), 'k\nada\nt');
+      await new Promise(setImmediate);
+      await warming.forgetAll('\nada\n');
+      expect((await under).end).toBe('forgotten');
+      const [gone, stays] = [await context('erased', 0.1), await context('not erased', 0.1)];
+      await warm(gone, 'k\nada\ns');
+      await warm(stays, 'k\nbob\ns');
+      const { usedTokens } = warming.status();
+      await warming.forgetAll('\nada\n');
+      await generate(service, concat(stays, await question(service)), 'k\nbob\ns');
+      await generate(service, concat(gone, await question(service)), 'k\nada\ns');
+      expect(warming.status().usedTokens - usedTokens).toBe(stays.length);
+    });
+
     test('what was warmed can be dropped, and what turns left stays', async () => {
       const prompt = await context('left by a turn', 0.1);
       const { ids } = await generate(service, prompt, 'both');

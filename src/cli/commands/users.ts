@@ -86,9 +86,10 @@ async function confirmed(first: ErasureReceipt, options: EraseOptions): Promise<
 }
 
 function readable({ receiptId, userId, erasedAt, nodes }: ErasureReceipt): string {
-  const rows = nodes.map(({ node, confirmedAt, sessions }) => [
+  const awaited = (reason: string | undefined) => `awaited${reason === undefined ? '' : ` (${printable(reason)})`}`;
+  const rows = nodes.map(({ node, confirmedAt, sessions, reason }) => [
     printable(node),
-    confirmedAt === undefined ? 'awaited' : localTime(confirmedAt),
+    confirmedAt === undefined ? awaited(reason) : localTime(confirmedAt),
     sessions ?? '-',
   ]);
   const head = `user ${printable(userId)} was erased at ${localTime(erasedAt)}, receipt ${printable(receiptId)}`;

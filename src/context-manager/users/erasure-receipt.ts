@@ -14,7 +14,16 @@ export interface ErasureAtNode {
   readonly nodeId: NodeId;
   /** Since when the node neither has nor takes in anything of what was erased, in any file of its; `undefined`: awaited. */
   readonly confirmed: { readonly atMs: number; readonly sessions: number } | undefined;
+  /** What the node has said that it waits for itself, while it is awaited. */
+  readonly reason?: AwaitedReason;
 }
+
+/**
+ * Why a node that has heard of an erasure does not confirm it yet. `kv_state`: it does not know whether its inference engines still
+ * have KV state of the user's sessions.
+ */
+export const AWAITED_REASONS = ['kv_state'] as const;
+export type AwaitedReason = (typeof AWAITED_REASONS)[number];
 
 /** As many as a cluster has nodes. */
 const NODES_MAX = 64;
@@ -26,7 +35,10 @@ const Opening = Type.Object({
   erasedAt: time,
   nodes: Type.Array(node, { maxItems: NODES_MAX }),
 });
+const reason = Type.Unsafe<AwaitedReason>({ type: 'string', enum: [...AWAITED_REASONS] });
 const Confirmation = Type.Object({ node, at: time, sessions: time });
+/** No confirmation: earlier builds pass it over. */
+const Delay = Type.Object({ node, at: time, waitsFor: reason });
 
 export function openingBytes({ userId, erasedAtMs, nodes }: ErasureReceipt): Uint8Array {
   const opening: Static<typeof Opening> = {
@@ -41,6 +53,10 @@ export function confirmationBytes(confirmation: Static<typeof Confirmation>): Ui
   return Buffer.from(JSON.stringify(confirmation));
 }
 
+export function delayBytes(delay: Static<typeof Delay>): Uint8Array {
+  return Buffer.from(JSON.stringify(delay));
+}
+
 /** What the versions of a receipt say together, in whatever order they came; `undefined` before its opening has come. */
 export function receiptOf(receiptId: string, versions: readonly Uint8Array[]): ErasureReceipt | undefined {
   const said = versions.flatMap((version) => readVersion(version) ?? []);
@@ -52,14 +68,15 @@ export function receiptOf(receiptId: string, versions: readonly Uint8Array[]): E
     // A node that was started again before it had said so says so twice.
     if (before === undefined || at < before.atMs) nodes.set(node, { atMs: at, sessions });
   }
-  return {
-    receiptId,
-    userId: opening.user as UserId,
-    erasedAtMs: opening.erasedAt,
-    nodes: [...nodes]
-      .filter(([nodeId]) => isNodeId(nodeId))
-      .map(([nodeId, confirmed]) => ({ nodeId: nodeId as NodeId, confirmed })),
-  };
+  const delays = new Map(
+    said.flatMap((version) => (Value.Check(Delay, version) ? [[version.node, version.waitsFor] as const] : [])),
+  );
+  const atNodes = [...nodes].flatMap(([nodeId, confirmed]): ErasureAtNode[] => {
+    if (!isNodeId(nodeId)) return [];
+    const reason = confirmed === undefined ? delays.get(nodeId) : undefined;
+    return [{ nodeId: nodeId as NodeId, confirmed, ...(reason !== undefined && { reason }) }];
+  });
+  return { receiptId, userId: opening.user as UserId, erasedAtMs: opening.erasedAt, nodes: atNodes };
 }
 
 /** Whether the node has confirmed; known also before the opening has come. */

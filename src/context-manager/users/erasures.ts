@@ -6,11 +6,19 @@ import type { Environment } from '../../environment/environment.ts';
 import { BackOff } from '../../waiting/back-off.ts';
 import { OneAtATime } from '../../waiting/one-at-a-time.ts';
 import { Pause, pause } from '../../waiting/pause.ts';
+import { within } from '../../waiting/within.ts';
 import type { ClusterDocuments } from '../documents/cluster-documents.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 import type { RunningTurns } from '../turn/running-turns.ts';
-import { confirmationBytes, type ErasureReceipt, isConfirmedBy, openingBytes, receiptOf } from './erasure-receipt.ts';
+import {
+  confirmationBytes,
+  delayBytes,
+  type ErasureReceipt,
+  isConfirmedBy,
+  openingBytes,
+  receiptOf,
+} from './erasure-receipt.ts';
 
 const RECEIPT_BYTES = 16;
 /** Under way here: each has files written anew, one after the other. */
@@ -19,18 +27,23 @@ const ERASURE_RETRY_MS = 1_000;
 /** A store that has failed is tried again, ever more seldom: what was promised to be erased is erased. */
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
+/** An engine that has been started again has loaded a model of some GB by then; after it the receipt tells what is waited for. */
+export const STATES_WAIT_MS = 30_000;
 
 export interface ErasuresParts {
   readonly records: SessionRecords;
   readonly documents: ClusterDocuments;
   readonly running: Pick<RunningTurns, 'stopUser'>;
+  /** Drops the KV state of a user's sessions; resolves once there is none. */
+  readonly forgetStates: (userId: UserId) => Promise<void>;
   readonly options: Pick<NodeOptions, 'nodeId' | 'incarnation' | 'ttlSecondsMax'>;
   readonly environment: Pick<Environment, 'clock' | 'logger' | 'random'>;
 }
 
 /**
  * Erases users: everything that is kept of one, on every node, whoever is there. An erasure is a record that comes to all
- * nodes; each removes what it is of, refuses what still comes of it, has its files forget it, and then says so on the receipt.
+ * nodes; each removes what it is of, refuses what still comes of it, has its files and its engines forget it, and then says so on the
+ * receipt.
  */
 export class Erasures {
   readonly #parts: ErasuresParts;
@@ -98,7 +111,7 @@ export class Erasures {
 
   /** What begins when the record is here goes on whoever waits. */
   async #write(userId: UserId): Promise<ErasureReceipt> {
-    const { records, documents, options, environment } = this.#parts;
+    const { records, options, environment } = this.#parts;
     const { nodeId, incarnation, ttlSecondsMax } = options;
     const erasedAtMs = environment.clock.now();
     const receiptId = Buffer.from(environment.random.bytes(RECEIPT_BYTES)).toString('hex');
@@ -106,8 +119,7 @@ export class Erasures {
     const nodes = [nodeId, ...peers.map((peer) => peer.nodeId)].map((id) => ({ nodeId: id, confirmed: undefined }));
     const opening: ErasureReceipt = { receiptId, userId, erasedAtMs, nodes };
     const ttlMsMax = ttlSecondsMax * 1000;
-    const lives = { livesMs: Lifetimes.longestMs(ttlMsMax) };
-    await documents.put('erasure-receipt', receiptId, openingBytes(opening), lives);
+    await this.#putOnReceipt(receiptId, openingBytes(opening));
     const stamp = Math.max(erasedAtMs, records.erasures.latest(userId) + 1);
     const unsure = records.marksFor(erasureKey(userId)).extensions ?? [];
     await records.write({
@@ -172,25 +184,74 @@ export class Erasures {
 
   /** Never rejects. */
   async #finish({ userId, receiptId }: Erasure, first: Promise<number>): Promise<void> {
-    const { documents, environment, options } = this.#parts;
+    const { records, environment, options } = this.#parts;
+    let removal: Promise<number> | undefined = first;
+    const sessions = await this.#untilDone(receiptId, () => {
+      const removing = removal ?? this.#remove(userId);
+      removal = undefined;
+      return removing;
+    });
+    await Promise.all([
+      this.#untilDone(receiptId, () => this.#wipes.run(() => records.wipeErased(userId))),
+      this.#forgetStates(userId, receiptId),
+    ]);
+    await this.#untilDone(receiptId, async () => {
+      const confirmation = { node: options.nodeId, at: environment.clock.now(), sessions: sessions ?? 0 };
+      await this.#putOnReceipt(receiptId, confirmationBytes(confirmation));
+      environment.logger.info('user_erased', { receipt: receiptId, sessions: confirmation.sessions });
+      this.#wake();
+    });
+  }
+
+  /** Resolves when no engine has KV state of the user's sessions. What keeps it from being so is told on the receipt, once. */
+  async #forgetStates(userId: UserId, receiptId: string): Promise<void> {
+    const { environment, forgetStates, options } = this.#parts;
+    const wait = { clock: environment.clock, waitMs: STATES_WAIT_MS };
+    let forgetting: Promise<void> | undefined;
+    let isTold = false;
+    await this.#untilDone(receiptId, async () => {
+      // One that takes long is waited for again, not begun again.
+      forgetting ??= forgetStates(userId).catch((error) => {
+        forgetting = undefined;
+        throw error;
+      });
+      try {
+        await within(wait, forgetting, () => {
+          throw new DiscedgeError(
+            'llm_timeout',
+            `KV state of the user is not known to be gone after ${wait.waitMs} ms`,
+          );
+        });
+      } catch (error) {
+        const delay = { node: options.nodeId, at: environment.clock.now(), waitsFor: 'kv_state' } as const;
+        if (!isTold && !this.#closing.signal.aborted) await this.#putOnReceipt(receiptId, delayBytes(delay));
+        isTold = true;
+        throw error;
+      }
+    });
+  }
+
+  #putOnReceipt(receiptId: string, version: Uint8Array): Promise<void> {
+    const { documents, options } = this.#parts;
+    const lives = { livesMs: Lifetimes.longestMs(options.ttlSecondsMax * 1000) };
+    return documents.put('erasure-receipt', receiptId, version, lives);
+  }
+
+  /** Tried again, ever more seldom; `undefined` where the node closes before. */
+  async #untilDone<T>(receiptId: string, work: () => Promise<T>): Promise<T | undefined> {
+    const { clock, logger } = this.#parts.environment;
     const backOff = new BackOff({ firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS });
     const { signal } = this.#closing;
-    for (let removal = first; !signal.aborted; removal = this.#remove(userId)) {
+    while (!signal.aborted) {
       try {
-        const sessions = await removal;
-        await this.#wipes.run(() => this.#parts.records.wipeErased(userId));
-        const confirmation = { node: options.nodeId, at: environment.clock.now(), sessions };
-        const lives = { livesMs: Lifetimes.longestMs(options.ttlSecondsMax * 1000) };
-        await documents.put('erasure-receipt', receiptId, confirmationBytes(confirmation), lives);
-        environment.logger.info('user_erased', { receipt: receiptId, sessions });
-        this.#wake();
-        return;
+        return await work();
       } catch (error) {
-        if (signal.aborted) return;
-        environment.logger.warn('user_not_erased_yet', { receipt: receiptId }, error);
-        await pause(environment.clock, backOff.next(), signal);
+        if (signal.aborted) return undefined;
+        logger.warn('user_not_erased_yet', { receipt: receiptId }, error);
+        await pause(clock, backOff.next(), signal);
       }
     }
+    return undefined;
   }
 
   /** Returns how many sessions and documents of the user have gone, or parts of them. */

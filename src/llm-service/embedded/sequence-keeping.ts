@@ -114,7 +114,7 @@ export class SequenceKeeping {
 
   /** Ends a generation's hold; then, while nothing else is to be done, the state that will go next is saved ahead. */
   giveBack(lease: Lease): void {
-    this.#aside(async () => {
+    void this.#aside(async () => {
       await this.release(lease);
       await this.#parts.keeper?.yieldRoom();
       const next = this.#parts.keeper && this.#pool.leaseNextToGo();
@@ -126,16 +126,29 @@ export class SequenceKeeping {
 
   /** Drops what is held and kept of a session. */
   forget(affinity: string): void {
-    const { idle, warm } = this.#pool.forget(affinity);
+    void this.#forgetHeld((other) => other === affinity);
+    void this.#parts.keeper?.forget(affinity);
+    void this.#shared?.forget(affinity);
+  }
+
+  /** See {@link Warming.forgetAll}. */
+  async forgetAll(part: string): Promise<void> {
+    const isMeant = (affinity: string) => affinity.includes(part);
+    await this.#forgetHeld(isMeant);
+    await this.#shared?.forgetAll(isMeant);
+    await this.#parts.keeper?.forgetAll(isMeant);
+  }
+
+  /** Resolves when no sequence holds anything of these sessions any more. */
+  async #forgetHeld(isMeant: (affinity: string) => boolean): Promise<void> {
+    const { idle, warm, ended } = this.#pool.forget(isMeant);
     for (const span of warm) this.#parts.account.lost(span);
-    for (const lease of idle) this.#aside(() => this.release(lease));
-    this.#parts.keeper?.forget(affinity);
-    this.#shared?.forget(affinity);
+    await Promise.all([ended, ...idle.map((lease) => this.#aside(() => this.release(lease)))]);
   }
 
   /** Drops what of a session was evaluated ahead of need, and keeps what its turns left. */
   dropWarm(affinity: string): void {
-    for (const lease of this.#pool.leaseWarm(affinity)) this.#aside(() => this.#cutWarm(lease));
+    for (const lease of this.#pool.leaseWarm(affinity)) void this.#aside(() => this.#cutWarm(lease));
     this.#parts.keeper?.dropWarm(affinity);
   }
 
@@ -189,7 +202,7 @@ export class SequenceKeeping {
     if (shared === undefined || commonPrefixLength(sequence.tokens(), prompt) >= shared.tokens) return undefined;
     const held = { affinity: shared.key, returns: 1, usedAt: this.#pool.now };
     const keep = async () => {
-      shared.settled((await this.#parts.keeper?.save(sequence, held)) ?? false);
+      await shared.settled((await this.#parts.keeper?.save(sequence, held)) ?? false);
     };
     return { tokens: shared.tokens, keep };
   }
@@ -217,8 +230,9 @@ export class SequenceKeeping {
     return (await this.#parts.keeper?.save(sequence, held)) ?? false;
   }
 
-  #aside(task: () => Promise<void>): void {
+  #aside(task: () => Promise<void>): Promise<void> {
     const running = task().finally(() => this.#underWay.delete(running));
     this.#underWay.add(running);
+    return running;
   }
 }

@@ -58,6 +58,18 @@ interface Slot<S> extends Holding {
   busy: boolean;
   /** Its session is gone: what it holds is nobody's. */
   forgotten: boolean;
+  /** Of those who wait for its release. */
+  readonly released: Set<() => void>;
+}
+
+/** What is held of sessions that are forgotten. */
+export interface ForgottenHoldings<S> {
+  /** Leases of the idle sequences that held something of it. */
+  readonly idle: readonly SequenceLease<S>[];
+  /** What of it was warm, and is not any more. */
+  readonly warm: readonly WarmSpan[];
+  /** Resolves when the sequences that are in use with it have been released. */
+  readonly ended: Promise<void>;
 }
 
 export interface SequencePoolOptions {
@@ -77,7 +89,10 @@ export class SequencePool<S extends KvSequence> {
   constructor(sequences: readonly S[], options: SequencePoolOptions = { sharesOwners: false }) {
     this.#options = options;
     const none = { affinity: undefined, owner: undefined, returns: 0, usedAt: 0, chance: undefined, warm: undefined };
-    this.#slots = sequences.map((sequence) => ({ ...none, busy: false, forgotten: false, sequence }));
+    this.#slots = sequences.map((sequence) => ({
+      ...none,
+      ...{ busy: false, forgotten: false, released: new Set(), sequence },
+    }));
   }
 
   /** Counts generations: what recency is measured in. */
@@ -144,15 +159,16 @@ export class SequencePool<S extends KvSequence> {
     for (const slot of valued) yield this.#hold(slot);
   }
 
-  /**
-   * From now on nobody finds what is held of a session. Returns leases of the idle sequences that held something of it; what of
-   * the others was warm is not any more.
-   */
-  forget(affinity: string): { readonly idle: SequenceLease<S>[]; readonly warm: readonly WarmSpan[] } {
-    const own = this.#slots.filter((slot) => slot.affinity === affinity);
+  /** From now on nobody finds what is held of these sessions. */
+  forget(isMeant: (affinity: string) => boolean): ForgottenHoldings<S> {
+    const own = this.#slots.filter(({ affinity }) => affinity !== undefined && isMeant(affinity));
     const warm = own.flatMap((slot) => slot.warm ?? []);
     for (const slot of own) Object.assign(slot, { forgotten: true, warm: undefined });
-    return { idle: own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot)), warm };
+    const ended = own
+      .filter(({ busy }) => busy)
+      .map(({ released }) => new Promise<void>((resolve) => released.add(resolve)));
+    const idle = own.filter(({ busy }) => !busy).map((slot) => this.#hold(slot));
+    return { idle, warm, ended: Promise.all(ended).then(() => {}) };
   }
 
   /** The idle sequences that hold something of a session that is warm. It stays what and whose it is. */
@@ -209,6 +225,8 @@ export class SequencePool<S extends KvSequence> {
         if (!held) return;
         held = false;
         used();
+        for (const resolve of slot.released) resolve();
+        slot.released.clear();
         slot.busy = this.#line.serveNext(slot);
       },
     };

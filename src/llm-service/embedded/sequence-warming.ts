@@ -48,6 +48,10 @@ export class SequenceWarming implements WarmableEngine {
     this.#parts.sequences.forget(affinity);
   }
 
+  forgetAll(part: string): Promise<void> {
+    return this.#parts.sequences.forgetAll(part);
+  }
+
   dropWarm(affinity: string): void {
     this.#parts.sequences.dropWarm(affinity);
   }

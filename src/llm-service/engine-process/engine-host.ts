@@ -61,6 +61,8 @@ export function hostEngine(
       case 'forget':
         (service.warming ?? service.keptStates)?.forget(message.affinity);
         return tellWarming(service, send);
+      case 'forget-all':
+        return void answer(message.call, forgetAll(service, message.part)).then(() => tellWarming(service, send));
       case 'drop-warm':
         service.warming?.dropWarm(message.affinity);
         return tellWarming(service, send);
@@ -70,6 +72,11 @@ export function hostEngine(
         void service.close().finally(onClosed);
     }
   };
+}
+
+async function forgetAll({ warming }: LlmService, part: string): Promise<undefined> {
+  await warming?.forgetAll(part);
+  return undefined;
 }
 
 const NOT_KEPT: WarmOutcome = { end: 'not_kept', cachedTokens: 0, restoredTokens: 0, evaluatedTokens: 0 };

@@ -186,6 +186,10 @@ export class EngineLink {
     for (const stop of this.#warming) stop();
   }
 
+  async forgetAll(part: string): Promise<void> {
+    await this.#call((call) => ({ kind: 'forget-all', call, part }));
+  }
+
   /** What is not answered. */
   tell(message: Extract<ToEngine, { readonly affinity: string }>): void {
     if (this.#gone === undefined) this.#process.send(message);

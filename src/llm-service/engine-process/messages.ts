@@ -23,6 +23,8 @@ export type ToEngine =
   | { readonly kind: 'abort'; readonly call: number }
   /** Not answered: an engine that ends before it has heard it finds the state when it starts again, and is told anew. */
   | { readonly kind: 'forget'; readonly affinity: string }
+  /** Of every session whose affinity contains `part`; answered once nothing of them is left. */
+  | { readonly kind: 'forget-all'; readonly call: number; readonly part: string }
   /** Not answered: an engine that ends before it has heard it holds nothing; of what is in files it counts nothing as warm. */
   | { readonly kind: 'drop-warm'; readonly affinity: string }
   /** Not answered: an engine that ends before it has heard it holds nothing. */

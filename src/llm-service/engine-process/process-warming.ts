@@ -85,6 +85,21 @@ export class ProcessWarming implements Warming {
     this.#engines.current()?.tell({ kind: 'forget', affinity });
   }
 
+  /** Of an engine that has ended the next one finds what it kept, however long it takes to start: that one is asked. */
+  async forgetAll(part: string): Promise<void> {
+    const { closing } = this.#engines;
+    for (;;) {
+      let engine: EngineLink | undefined;
+      try {
+        engine = await this.#engines.next(closing);
+        return await engine.forgetAll(part);
+      } catch (error) {
+        if (closing.aborted || !isLlmFailure(error)) throw error;
+        await engine?.ended;
+      }
+    }
+  }
+
   dropWarm(affinity: string): void {
     this.#engines.current()?.tell({ kind: 'drop-warm', affinity });
   }

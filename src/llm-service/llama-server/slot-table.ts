@@ -139,9 +139,10 @@ export class SlotTable {
     };
   }
 
-  /** A session is gone: its slot may be anybody's. */
-  forget(affinity: string): void {
-    for (const slot of this.#slots) if (slot.affinity === affinity) this.#occupy(slot, undefined);
+  /** Sessions are gone: their slots may be anybody's. */
+  forget(isMeant: (affinity: string) => boolean): void {
+    for (const slot of this.#slots)
+      if (slot.affinity !== undefined && isMeant(slot.affinity)) this.#occupy(slot, undefined);
   }
 
   /** What of a session was evaluated ahead of need counts for nothing any more; the server drops it with what comes there next. */

@@ -109,7 +109,12 @@ export class SlotWarming implements WarmableEngine {
   }
 
   forget(affinity: string): void {
-    this.#parts.slots.forget(affinity);
+    this.#parts.slots.forget((other) => other === affinity);
+  }
+
+  /** What a slot of the server has stays there until something else comes into it: this finds it no more. */
+  async forgetAll(part: string): Promise<void> {
+    this.#parts.slots.forget((affinity) => affinity.includes(part));
   }
 
   dropWarm(affinity: string): void {

@@ -120,6 +120,10 @@ export class SimulatedCache implements WarmableEngine {
     if (state?.isBusy === false) this.warming.account.lost(state.warm);
   }
 
+  async forgetAll(part: string): Promise<void> {
+    for (const affinity of [...this.#states.keys()]) if (affinity.includes(part)) this.forget(affinity);
+  }
+
   dropWarm(affinity: string): void {
     const state = this.#states.get(affinity);
     if (state?.warm === undefined || state.isBusy) return;

@@ -30,6 +30,8 @@ export interface WarmableEngine {
   chunkTokens(quietMs: number): number;
   speed(): WarmingSpeed | undefined;
   forget(affinity: string): void;
+  /** See {@link Warming.forgetAll}. */
+  forgetAll(part: string): Promise<void>;
   /** See {@link Warming.dropWarm}. */
   dropWarm(affinity: string): void;
   /** See {@link Warming.expect}. */
@@ -101,7 +103,7 @@ export class ChunkedWarming implements Warming {
    * chunks do. What it returns ends the generation. Throws `signal.reason` when that is aborted before.
    */
   enter(affinity: string | undefined, signal: AbortSignal): Promise<() => void> {
-    this.#overtake(affinity, 'taken');
+    this.#overtake((other) => other === affinity, 'taken');
     return this.#foreground.enter({ signal, waitMs: () => this.#waitMs() });
   }
 
@@ -135,8 +137,13 @@ export class ChunkedWarming implements Warming {
   }
 
   forget(affinity: string): void {
-    this.#overtake(affinity, 'forgotten');
+    this.#overtake((other) => other === affinity, 'forgotten');
     this.#engine.forget(affinity);
+  }
+
+  forgetAll(part: string): Promise<void> {
+    this.#overtake((affinity) => affinity.includes(part), 'forgotten');
+    return this.#engine.forgetAll(part);
   }
 
   dropWarm(affinity: string): void {
@@ -154,8 +161,8 @@ export class ChunkedWarming implements Warming {
     (await this.#foreground.enter())();
   }
 
-  #overtake(affinity: string | undefined, how: Overtaken): void {
-    for (const work of this.#works) if (work.request.affinity === affinity) work.end(how);
+  #overtake(isMeant: (affinity: string) => boolean, how: Overtaken): void {
+    for (const work of this.#works) if (isMeant(work.request.affinity)) work.end(how);
   }
 
   /** False when it is stopped before its turn comes. */

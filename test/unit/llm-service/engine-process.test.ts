@@ -115,6 +115,27 @@ test('what runs when the process ends fails with a retryable error; what comes a
   expect(environment.logLines.map(({ event }) => event)).toEqual(['llm.engine_ended', 'llm.engine_restarted']);
 });
 
+test('what it was to forget when it ended is asked of the next one, and refused by nobody', async () => {
+  const llm = await started();
+  const asked: string[] = [];
+  last().isFrozen = true;
+  const next = startScripted({ delayMs: 10 }, environment);
+  Object.assign(next.warming as object, { forgetAll: async (part: string) => void asked.push(part) });
+  nextStart = () => ({ service: next });
+  let isForgotten = false;
+  const forgetting = llm.warming?.forgetAll('ada').then(() => {
+    isForgotten = true;
+  });
+  await environment.advance(1_000);
+  expect(isForgotten).toBe(false);
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  await forgetting;
+  expect(asked).toEqual(['ada']);
+  await llm.close();
+  await expect(llm.warming?.forgetAll('ada')).rejects.toMatchObject({ code: 'llm_unavailable' });
+});
+
 test('one that ends again and again is started ever more seldom, and a call that waits is told so', async () => {
   const llm = await started();
   nextStart = () => ({ error: new DiscedgeError('model_unusable', 'gone') });

@@ -202,11 +202,11 @@ describe('the pool', () => {
     const pool = new SequencePool([sequence('a', 'x'), sequence('b', 'x')]);
     const [a, b] = [await pool.acquire(request('1', 'A'), never()), await pool.acquire(request('1', 'B'), never())];
     a.release();
-    const [idle] = pool.forget('A').idle;
+    const [idle] = pool.forget((affinity) => affinity === 'A').idle;
     expect(idle?.isForgotten()).toBe(true);
     expect(idle?.found).toBeUndefined();
     idle?.release();
-    expect(pool.forget('B').idle).toEqual([]);
+    expect(pool.forget((affinity) => affinity === 'B').idle).toEqual([]);
     expect(b.isForgotten()).toBe(true);
     b.release();
     expect((await pool.acquire(request('1', 'A'), never())).found).toBeUndefined();

@@ -12,7 +12,7 @@ let forgotten: string[];
 let prefixes: SharedPrefixes;
 beforeEach(() => {
   forgotten = [];
-  prefixes = new SharedPrefixes((key) => forgotten.push(key));
+  prefixes = new SharedPrefixes(async (key) => void forgotten.push(key));
 });
 
 const ids = (length: number, first: number) => Array.from({ length }, (_, i) => (first + i) as TokenId);

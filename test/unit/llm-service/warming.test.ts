@@ -327,7 +327,7 @@ function heldEngine() {
       quiets.push(quietMs);
       return 4;
     },
-    ...{ forget() {}, dropWarm() {}, expect() {} },
+    ...{ forget() {}, forgetAll: async () => {}, dropWarm() {}, expect() {} },
   };
   const warming = new ChunkedWarming(engine, { account, clock, logger });
   return { environment, begun, quiets, warming, released: () => released };
@@ -526,7 +526,7 @@ describe('what is worth more', () => {
     expect(warm('c', 20, 0.5)).toBe(other);
     expect(warm('d', 1000, 1)).toBe(other);
     expect(warm('e', 60, 1)).toBe(first);
-    table.forget('e');
+    table.forget((affinity) => affinity === 'e');
     expect(warm('f', 1, 0)).toBe(first);
   });
 

@@ -48,7 +48,7 @@ export async function openKeeper(
     logger.info('llm.keeps_state', { folder, budgetBytes, files, bytes, refused, isSealed: form !== undefined });
     const keeper = new StateKeeper({ shelf, speeds, clock });
     // Nobody knows any more which sessions begin so, and whether there are any.
-    for (const shared of shelf.affinities.filter(SharedPrefixes.isKey)) keeper.forget(shared);
+    await keeper.forgetAll(SharedPrefixes.isKey);
     return {
       keeper,
       found: shelf.affinities.filter((affinity) => !SharedPrefixes.isKey(affinity)),

@@ -24,7 +24,7 @@ export interface SharedPrefix {
 export interface NewSharedPrefix extends SharedPrefix {
   readonly ids: TokenSequence;
   /** Its state is kept, or was found not worth it. */
-  settled(isKept: boolean): void;
+  settled(isKept: boolean): Promise<void>;
 }
 
 interface Kept {
@@ -42,10 +42,10 @@ export class SharedPrefixes {
   /** What a session begins with, while nobody has evaluated it so far. */
   readonly #unsettled = new Map<string, NewSharedPrefix>();
   readonly #kept = new Map<string, Kept>();
-  readonly #forget: (key: string) => void;
+  readonly #forget: (key: string) => Promise<void>;
 
   /** `forget` drops the state that is kept under a key. */
-  constructor(forget: (key: string) => void) {
+  constructor(forget: (key: string) => Promise<void>) {
     this.#forget = forget;
   }
 
@@ -85,21 +85,30 @@ export class SharedPrefixes {
     const ids = beginning.slice(0, tokens);
     const key = KEY + createHash('sha256').update(Int32Array.from(ids)).digest('hex');
     const sessions = [affinity, like];
-    const settled = (isKept: boolean) => {
+    const settled = async (isKept: boolean) => {
       this.#unsettled.delete(affinity);
-      if (isKept) this.#keep(key, { ids, sessions: new Set(sessions) });
+      if (isKept) await this.#keep(key, { ids, sessions: new Set(sessions) });
     };
     const prefix = { key, tokens, ids, settled };
     this.#unsettled.set(affinity, prefix);
     return prefix;
   }
 
-  /** A session is gone. */
-  forget(affinity: string): void {
+  /** A session is gone. Resolves when nothing is kept of what it alone began with. */
+  async forget(affinity: string): Promise<void> {
     this.#lose(affinity);
+    const dropped: Promise<void>[] = [];
     for (const [key, { sessions }] of this.#kept) {
-      if (sessions.delete(affinity) && sessions.size === 0) this.#drop(key);
+      if (sessions.delete(affinity) && sessions.size === 0) dropped.push(this.#drop(key));
     }
+    await Promise.all(dropped);
+  }
+
+  /** {@link forget}, of all of these sessions. */
+  async forgetAll(isMeant: (affinity: string) => boolean): Promise<void> {
+    const known = new Set(this.#beginnings.keys());
+    for (const { sessions } of this.#kept.values()) for (const affinity of sessions) known.add(affinity);
+    await Promise.all([...known].filter(isMeant).map((affinity) => this.forget(affinity)));
   }
 
   /** A session whose prompt begins in another way now has nothing of it to keep. */
@@ -115,21 +124,18 @@ export class SharedPrefixes {
     this.#unsettled.delete(affinity);
   }
 
-  #keep(key: string, { ids, sessions }: Kept): void {
+  async #keep(key: string, { ids, sessions }: Kept): Promise<void> {
     // Some may have gone while it was evaluated.
     const known = [...sessions].filter((session) => this.#beginnings.has(session));
-    if (known.length === 0) {
-      this.#forget(key);
-      return;
-    }
+    if (known.length === 0) return this.#forget(key);
     for (const session of this.#kept.get(key)?.sessions ?? []) known.push(session);
     this.#kept.set(key, { ids, sessions: new Set(known) });
-    if (this.#kept.size > SHARED_PREFIXES_MAX) this.#drop(first(this.#kept));
+    if (this.#kept.size > SHARED_PREFIXES_MAX) await this.#drop(first(this.#kept));
   }
 
-  #drop(key: string): void {
+  #drop(key: string): Promise<void> {
     this.#kept.delete(key);
-    this.#forget(key);
+    return this.#forget(key);
   }
 }
 

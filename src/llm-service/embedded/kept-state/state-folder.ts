@@ -18,7 +18,9 @@ export class StateFolder {
   readonly path: string;
   readonly #binding: string;
   readonly form: StateForm;
-  #removals = 0;
+  readonly #removals = new Set<Promise<void>>();
+  readonly #unremoved = new Set<string>();
+  #lastRemoval = 0;
 
   private constructor(path: string, binding: string, form: StateForm) {
     this.path = path;
@@ -90,14 +92,33 @@ export class StateFolder {
   }
 
   /** Its name is free at once, for a newer state of the session; what is being read has another name. */
-  async remove(affinity: string): Promise<void> {
+  remove(affinity: string): Promise<void> {
+    const removal = this.#remove(affinity).finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+    return removal;
+  }
+
+  /** Whose files could not be removed the last time. */
+  get unremoved(): ReadonlySet<string> {
+    return this.#unremoved;
+  }
+
+  /** Resolves when no removal is under way. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#removals);
+  }
+
+  async #remove(affinity: string): Promise<void> {
     const path = this.#pathOf(affinity);
-    const gone = `${path}${GONE}${++this.#removals}`;
+    const gone = `${path}${GONE}${++this.#lastRemoval}`;
     try {
       renameSync(path, gone);
       await rm(gone);
+      this.#unremoved.delete(affinity);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      this.#unremoved.add(affinity);
+      throw error;
     }
   }
 

@@ -1,8 +1,9 @@
 import { commonPrefixLength, type TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
+import type { KeptState } from './kept-state.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
-import type { KeptState, StateShelf } from './state-shelf.ts';
+import type { StateShelf } from './state-shelf.ts';
 
 /** A KV sequence whose state goes into files and comes out of them. */
 export interface FiledSequence {
@@ -154,7 +155,13 @@ export class StateKeeper {
     void this.#shelf.dropWarm(affinity);
   }
 
-  forget(affinity: string): void {
-    void this.#shelf.forget(affinity);
+  /** See {@link StateShelf.forget}. */
+  forget(affinity: string): Promise<void> {
+    return this.#shelf.forget(affinity);
+  }
+
+  /** See {@link StateShelf.forgetAll}. */
+  forgetAll(isMeant: (affinity: string) => boolean): Promise<void> {
+    return this.#shelf.forgetAll(isMeant);
   }
 }

@@ -1,9 +1,9 @@
-import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { OneAfterAnother } from '../../../waiting/one-after-another.ts';
 import type { KeptStateStatus } from '../../llm-service.ts';
 import { leastValuable, stateValue, type ValuedState } from '../../state-value.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
+import type { KeptState, UnwrittenState } from './kept-state.ts';
 import { StateFolder } from './state-folder.ts';
 import { IN_THE_CLEAR, type StateForm, type WrittenState } from './state-form.ts';
 
@@ -27,22 +27,6 @@ export interface StateShelfOptions {
 }
 
 type Counted = Omit<KeptStateStatus, 'bytes' | 'files'>;
-
-export interface KeptState extends ValuedState {
-  readonly affinity: string;
-  readonly ids: TokenSequence;
-  readonly fileBytes: number;
-  readonly stateBytes: number;
-  readonly checksum: number;
-  /** False of what an earlier process left, until it has been read. */
-  readonly isProven: boolean;
-  /** What of it is warm, while no sequence holds it. */
-  readonly warm?: WarmSpan | undefined;
-  /** All of it was evaluated ahead of need, and no turn of its session has come to it yet. */
-  readonly isAhead?: boolean | undefined;
-}
-
-type UnwrittenState = Omit<KeptState, 'tokens' | 'fileBytes' | 'isProven' | keyof WrittenState>;
 
 /** Sealed state files in one folder, within a budget, the least valuable going first. Nothing here fails a turn. */
 export class StateShelf {
@@ -198,10 +182,19 @@ export class StateShelf {
   forget(affinity: string): Promise<void> {
     return this.#files.run(affinity, async () => {
       const state = this.#kept.get(affinity);
-      if (state === undefined) return;
-      await this.#remove(state);
+      if (state === undefined && !this.#folder.unremoved.has(affinity)) return;
+      await (state === undefined ? this.#removeFile(affinity) : this.#remove(state));
       this.#tell();
     });
+  }
+
+  /** {@link forget}, of all of these sessions. Throws where a file of theirs is still there. */
+  async forgetAll(isMeant: (affinity: string) => boolean): Promise<void> {
+    const known = new Set([...this.#kept.keys(), ...this.#files.keys, ...this.#folder.unremoved]);
+    await Promise.all([...known].filter(isMeant).map((affinity) => this.forget(affinity)));
+    // Some may have been on their way out for want of room.
+    await this.#folder.settled();
+    if ([...this.#folder.unremoved].some(isMeant)) throw new Error('state files could not be removed');
   }
 
   /** Removes a state that was all evaluated ahead of need, after whatever is under way with it; of another nothing counts as warm. */
@@ -274,7 +267,11 @@ export class StateShelf {
     this.#kept.delete(state.affinity);
     this.#warmLost(state);
     this.#bytes -= state.fileBytes;
-    await this.#folder.remove(state.affinity).catch((error: unknown) => this.#warn('llm.state_not_removed', error));
+    await this.#removeFile(state.affinity);
+  }
+
+  #removeFile(affinity: string): Promise<void> {
+    return this.#folder.remove(affinity).catch((error: unknown) => this.#warn('llm.state_not_removed', error));
   }
 
   #add(state: KeptState): void {
