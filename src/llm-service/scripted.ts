@@ -30,7 +30,7 @@ export interface ScriptedOptions {
   readonly delayMs?: number;
   /**
    * The reply's text for a prompt's text; default: counts the turns and repeats the last user message, or all of them
-   * where that begins with "Recall".
+   * where that begins with "Recall", or their beginnings where it asks for a summary.
    */
   readonly reply?: (prompt: string) => string;
 }
@@ -48,6 +48,9 @@ const CACHE: SimulatedCacheOptions = { sequences: 64, msPerToken: 0 };
 
 /** A message that begins with it shows what the model has read, so that a test can hold it against what it should have. */
 const RECALL = 'Recall';
+/** The same, but for how the messages go on: as a summary is, it is made of what was read, and shorter. */
+const SUMMARIZE = 'Summarize';
+const BEGINNING_CHARACTERS = 32;
 
 /** Ids in one part of a streamed reply. */
 const PART_TOKENS = 4;
@@ -274,5 +277,11 @@ function bytesOf(id: TokenId): Uint8Array {
 function defaultReply(prompt: string): string {
   const [, ...users] = prompt.split('<|im_start|>user\n').map((segment) => segment.split('<|im_end|>', 1)[0] ?? '');
   const last = users.at(-1) ?? prompt;
-  return `Turn ${users.length}: ${last.startsWith(RECALL) ? users.join(' | ') : last}`;
+  return `Turn ${users.length}: ${answerTo(last, users)}`;
+}
+
+function answerTo(last: string, users: readonly string[]): string {
+  if (last.startsWith(RECALL)) return users.join(' | ');
+  if (last.startsWith(SUMMARIZE)) return users.map((text) => text.slice(0, BEGINNING_CHARACTERS)).join(' | ');
+  return last;
 }

@@ -1,7 +1,8 @@
 /**
- * Many users with texts that nobody else has; then every operation of the OpenAPI document is asked by each user with all ids
- * of another, as they are and written otherwise. Nothing of anybody's may come back to anybody else, nor stand in the log or
- * in the metrics, and nothing of anybody's may be gone afterwards. An operation that is added must say here how it is attacked.
+ * Many users with texts that nobody else has; then every operation of the OpenAPI document is asked by users with all ids of another,
+ * as they are and written otherwise, and every user tries each id of every other. Nothing of anybody's may come back to anybody else,
+ * nor stand in the log or in the metrics, and nothing of anybody's may be gone afterwards. An operation that is added must say here
+ * how it is attacked.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -13,7 +14,22 @@ import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools
 import type { Answer, Json } from '../../tools/test-node.ts';
 
 const USERS = 64;
-const ROLES = ['prompt', 'system', 'reply', 'metadata', 'item', 'tool', 'history', 'preferences'] as const;
+const ROLES = [
+  ...([
+    'prompt',
+    'system',
+    'reply',
+    'metadata',
+    'item',
+    'tool',
+    'history',
+    'preferences',
+    'summary',
+    'export',
+  ] as const),
+];
+/** One id a byte: what the users say fits, and a text that is not short is soon too long with what came before it. */
+const WINDOW = 4096;
 
 /** A template that has tools, their calls and results. */
 const WITH_TOOLS = fileURLToPath(new URL('../support/chat-templates/qwen2-5.jinja', import.meta.url));
@@ -61,6 +77,8 @@ beforeAll(async () => {
       'debug',
       '--chat-template-file',
       WITH_TOOLS,
+      '--context-tokens',
+      `${WINDOW}`,
     ],
     { onLine: (line) => logged.push(line) },
   );
@@ -113,6 +131,15 @@ async function prepared({ name, key }: { name: string; key: string }): Promise<U
   });
   const items = await must('GET', `/v1/conversations/${conversation.id}/items`, key);
   const compacted = await post('/v1/responses/compact', { previous_response_id: response.id });
+  for (let turn = 1; turn <= 3; turn++) {
+    const prompt = `${turn === 1 ? canary('summary') : ''} ${'and so on '.repeat(WINDOW / 29)}`;
+    const summed = { session_id: `long ${session}`, turn, prompt, n_predict: 16, overflow: 'summarize' };
+    const { summarized_turns } = await post('/completion', summed);
+    expect(summarized_turns ?? 0, `turn ${turn}`).toBe(turn === 3 ? 2 : 0);
+  }
+  await post('/completion', { session_id: `from ${session}`, turn: 1, prompt: canary('export') });
+  const exported = await must('GET', `/sessions/${encodeURIComponent(`from ${session}`)}/export`, key);
+  await post(`/sessions/import?as=${encodeURIComponent(`to ${session}`)}`, exported);
   return {
     ...{ name, key, canary, session },
     context: first.context_id,
@@ -257,6 +284,7 @@ const takesBody = (method: string) => method === 'POST' || method === 'PUT';
 
 /** Whose words these are, beside the attacker's. */
 function foreignIn(text: string, attacker: User | undefined): string[] {
+  if (!text.includes('canary')) return [];
   return users
     .filter((user) => user !== attacker)
     .flatMap((user) => ROLES.map(user.canary).filter((canary) => text.includes(canary)));
@@ -354,6 +382,50 @@ it("nobody gets at anything of anybody else's, by any operation and any of their
   expect(asked).toBeGreaterThan(1_000);
 }, 120_000);
 
+/** What asks for something by each kind of id, in the way in which the id is written. */
+const QUESTIONS: readonly ((
+  victim: Victim,
+  at: (id: string) => string,
+  attacker: User,
+) => readonly [string, object?])[] = [
+  ({ name }, at) => [`/users/${at(name)}/export`],
+  ({ name, session }, at) => [`/sessions/${at(session)}/export?user_id=${encodeURIComponent(name)}`],
+  ({ session, context }, at, attacker) => [
+    `/sessions/${encodeURIComponent(session)}?context_id=${at(context)}&user_id=${encodeURIComponent(attacker.name)}&max_wait_ms=0`,
+  ],
+  ({ completion }, at) => [`/v1/chat/completions/${at(completion)}`],
+  ({ response }, at) => [`/v1/responses/${at(response)}`],
+  ({ conversation, conversationItem }, at) => [`/v1/conversations/${at(conversation)}/items/${at(conversationItem)}`],
+  ({ inputItem }, at, { conversation }) => [`/v1/conversations/${conversation}/items/${at(inputItem)}`],
+  ({ outputItem }, at, { conversation }) => [`/v1/conversations/${conversation}/items/${at(outputItem)}`],
+  ({ summary }, at) => [
+    '/v1/responses/input_tokens',
+    { input: [{ type: 'compaction', encrypted_content: decodeURIComponent(at(summary)) }, ...hello] },
+  ],
+];
+
+it('every id of everybody is tried by everybody, each time written in another way', async () => {
+  let asked = 0;
+  for (const [from, attacker] of users.entries()) {
+    const tries = users.map(async (victim, to) => {
+      if (victim === attacker) return;
+      for (const [place, question] of QUESTIONS.entries()) {
+        const at = (id: string) => {
+          const ways = written(id);
+          return encodeURIComponent(ways[(from * USERS + to + place) % ways.length] as string);
+        };
+        const [path, body] = question(victim, at, attacker);
+        const answer = await ask(body === undefined ? 'GET' : 'POST', path, attacker.key, body);
+        asked++;
+        expect(answer.status, `${path} ${answer.text}`).not.toBe(500);
+        expect(foreignIn(answer.text, attacker), path).toEqual([]);
+      }
+    });
+    await Promise.all(tries);
+  }
+  expect(asked).toBe(USERS * (USERS - 1) * QUESTIONS.length);
+}, 600_000);
+
 it('nor does the log, at its most talkative, or a metric say any of it', async () => {
   expect(logged.length).toBeGreaterThan(1_000);
   expect(foreignIn(logged.join('\n'), undefined)).toEqual([]);
@@ -367,6 +439,10 @@ it('and everybody still has all that is theirs', async () => {
     const { turns: kept } = await must('GET', `/sessions/${encodeURIComponent(user.session)}`, user.key);
     expect(kept).toHaveLength(2);
     expect(JSON.stringify(kept)).toContain(user.canary('prompt'));
+    const exported = JSON.stringify(await must('GET', `/users/${user.name}/export`, user.key));
+    expect(ROLES.filter((role) => !exported.includes(user.canary(role)))).toEqual(['metadata']);
+    const { summaries } = await must('GET', `/sessions/${encodeURIComponent(`long ${user.session}`)}`, user.key);
+    expect(JSON.stringify(summaries)).toContain(user.canary('summary'));
     const own = await must('GET', `/users/${user.name}/preferences`, user.key);
     expect(own).toMatchObject({ preferences: user.canary('preferences'), version: 1 });
     const response = await must('GET', `/v1/responses/${user.response}`, user.key);
