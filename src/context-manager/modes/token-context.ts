@@ -113,7 +113,12 @@ export class TokenContext {
 
   /** What stands before the turns, whichever of them are left out. */
   get preambleTokens(): number {
-    return this.#summary === undefined ? this.#standing.headTokens : this.#standing.startAfter(0);
+    return this.#summary === undefined ? this.headTokens : this.#standing.startAfter(0);
+  }
+
+  /** The same without what stands for earlier turns. */
+  get headTokens(): number {
+    return this.#standing.headTokens;
   }
 
   /** Ids that each turn takes where it stands now, oldest first; they add up to the context without what stands before them. */

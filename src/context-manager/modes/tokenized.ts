@@ -220,7 +220,8 @@ async function makeRoom(offered: Offered, input: BuildInput, parts: Parts): Prom
     const shorter = await beginAs({ contextStart: (made.through + 1) as TurnNumber, summary: made });
     return makeRoom({ ...shorter, before: offered.before, summary: { ...made, isNew: true } }, input, parts);
   }
-  const preambleTokens = context.preambleTokens + (summarizes ? await summaryRoom(llm) : 0);
+  // Another summary takes the place of the one that stands.
+  const preambleTokens = summarizes ? context.headTokens + (await summaryRoom(llm)) : context.preambleTokens;
   const plan = { windowTokens, replyTokens, preambleTokens, turnTokens: context.turnSizes(), newTokens };
   const count = turnsToDrop(plan);
   if (count === undefined) throw overflowError('message', { ...lengths, promptTokens: preambleTokens + newTokens });

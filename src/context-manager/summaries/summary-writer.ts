@@ -7,7 +7,7 @@ import { replyEndAlone } from '../../domain/record/reply-end.ts';
 import { beginsWithExtension, droppedTurns, type SummedTurns, summaryMark } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { beginningAt } from '../../domain/session-summaries.ts';
+import { beginningAt, summaryBeyond } from '../../domain/session-summaries.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { Beginning } from '../modes/context-beginning.ts';
 import type { Prompt } from '../modes/mode.ts';
@@ -47,7 +47,7 @@ export class SummaryWriter {
 
   /**
    * Durable on this node when it resolves, and replicated as every record. `base`: the turn to go on from, in whose prompt the
-   * context begins as it is read here: on top of an earlier summary, where one stands in it. Sums up the turns up to `upTo`, or fewer where
+   * context begins as it is read here: on top of an earlier summary, where one stands in it or is to. Sums up the turns up to `upTo`, or fewer where
    * these do not fit into the window with the request. Throws `llm_bad_reply` for a summary that is empty or too long to be kept,
    * `context_overflow` where not even one turn fits, and what the LLM Service and the store throw.
    */
@@ -98,10 +98,17 @@ export class SummaryWriter {
     await records.write(record);
   }
 
-  /** The request for a summary after as many of the turns as the window holds with it. */
+  /**
+   * The request for a summary after as many of the turns as the window holds with it, on top of one that was made before: so each
+   * goes further than that, though the window holds few of them.
+   */
   async #prompt(session: CachedSession, { base, upTo }: { readonly base: Turn; readonly upTo: Turn }) {
     const line = session.history.answeredLine(base);
-    const beginning = beginningAt(session.history, base);
+    const made = summaryBeyond(session.history, base);
+    const beginning: Beginning =
+      made !== undefined && made.through < upTo.record.turn
+        ? { contextStart: (made.through + 1) as TurnNumber, summary: made }
+        : beginningAt(session.history, base);
     const turns = line.filter(({ record: { turn } }) => turn >= beginning.contextStart && turn <= upTo.record.turn);
     for (let count = turns.length; ; count = Math.floor(count / 2)) {
       const last = turns[count - 1] as Turn;

@@ -2,7 +2,7 @@
 // where it is summed up anew, and every node reads the same prompt from the records. An oracle that knows only ChatML says what it is.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SUMMARY_REQUEST } from '../../../src/context-manager/modes/summary-request.ts';
+import { SUMMARY_REQUEST, summaryTokensMax } from '../../../src/context-manager/modes/summary-request.ts';
 import type { ContextId, NodeId, SessionId, TurnNumber, UserId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { summaryMark, summaryPlaceOf } from '../../../src/domain/record/summary.ts';
@@ -88,6 +88,24 @@ describe('summarize', () => {
       replayed: true,
       summarized: { turns: replies.at(-1)?.summarized?.turns, made: 'before' },
     });
+  });
+
+  it('goes further with each summary where the window holds few of the turns at once', async () => {
+    const rig = await smallRig();
+    const teller = new Teller(rig);
+    for (let turn = 1; turn <= 2; turn++) await teller.tell('m'.repeat(1400));
+    expect((await teller.tell('n'.repeat(1500))).summarized?.turns).toBe(2);
+    expect(summariesOf(rig).map(({ record }) => summaryPlaceOf(record)?.through)).toEqual([1, 2]);
+  });
+
+  it('leaves no room for a summary beside the one whose place it takes', async () => {
+    const rig = await smallRig();
+    const teller = new Teller(rig);
+    while ((await teller.tell('m'.repeat(600))).summarized === undefined);
+    await teller.tell('m'.repeat(600));
+    const room = bytes(SUMMARY_REQUEST).length + summaryTokensMax(rig.llm);
+    const { summarized } = await teller.tell('n'.repeat(WINDOW - REPLY - room - 60));
+    expect(summarized?.made).toBe('now');
   });
 
   it('is asked of the context as it stands, so that only the request is evaluated', async () => {
