@@ -109,19 +109,13 @@ class NatsReplica extends SharedReplica implements NatsStore {
     this.#options = options;
     this.#home = new HomeServer(
       {
+        ...this.requestParts,
         url: options.serverUrl,
         tls: options.tls,
-        replica: options.replica,
         keygroups: options.keygroups,
         maxAgeMs: options.streamMaxAgeMs,
         restart: options.restartServer,
-        describe: () => this.describe(),
-        onHello: (hello) => this.greeted(hello),
         onKnock: (hello) => this.#knocked(hello),
-        turns: this.turns,
-        answers: this.answers,
-        signersOf: (origin) => this.applier.signers?.statementsOf(origin) ?? [],
-        onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
         hasHub: () => this.directory.hasHub,
       },
       environment,

@@ -180,23 +180,8 @@ export class FredReplica extends SharedReplica implements FredStore {
   }
 
   #answer(data: Uint8Array): Promise<Uint8Array | undefined> {
-    const { clock, logger } = this.#environment;
-    return answerTo(
-      {
-        replica: this.replica,
-        logger,
-        clock,
-        describe: () => this.describe(),
-        onHello: (hello) => this.greeted(hello),
-        onCheck: () => this.#own.checkNow(),
-        turns: this.turns,
-        answers: this.answers,
-        signersOf: (origin) => this.applier.signers?.statementsOf(origin) ?? [],
-        onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
-      },
-      data,
-      { answerBytesMax: ANSWER_BYTES_MAX },
-    );
+    const parts = { ...this.requestParts, onCheck: () => this.#own.checkNow() };
+    return answerTo(parts, data, { answerBytesMax: ANSWER_BYTES_MAX });
   }
 }
 

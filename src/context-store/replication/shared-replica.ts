@@ -3,7 +3,7 @@ import type { ClusterName, Incarnation, KeygroupId, UserId } from '../../domain/
 import { sealSigned } from '../../domain/record/record-signature.ts';
 import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { SessionRecord } from '../../domain/record/turn-record.ts';
-import type { Clock, Environment } from '../../environment/environment.ts';
+import type { Clock, Environment, Logger } from '../../environment/environment.ts';
 import { pause } from '../../waiting/pause.ts';
 import type {
   ContextStore,
@@ -30,6 +30,7 @@ import {
   type NodeAnnouncement,
   type NodeRefusal,
 } from './peers/peer-protocol.ts';
+import type { PeerRequestsParts } from './peers/peer-requests.ts';
 import type { PeerTable } from './peers/peer-table.ts';
 import { TurnQuestions } from './peers/turn-questions.ts';
 import { OnlyHere } from './publish/only-here.ts';
@@ -86,6 +87,7 @@ export abstract class SharedReplica implements ContextStore {
   readonly #instance: string;
   readonly #onlyHere: OnlyHere;
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #ending = new AbortController();
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -96,6 +98,7 @@ export abstract class SharedReplica implements ContextStore {
     this.replica = replica;
     replica.rememberDeleted();
     this.#clock = clock;
+    this.#logger = logger;
     this.#options = options;
     this.#instance = random.uuid();
     const applier = new Applier({ replica, logger, signers: signing?.signers });
@@ -261,8 +264,23 @@ export abstract class SharedReplica implements ContextStore {
     };
   }
 
+  /** What peers are answered from, whatever brings what they ask. */
+  protected get requestParts(): Omit<PeerRequestsParts, 'onCheck'> {
+    return {
+      replica: this.replica,
+      logger: this.#logger,
+      clock: this.#clock,
+      turns: this.turns,
+      answers: this.answers,
+      describe: () => this.describe(),
+      onHello: (hello) => this.#greeted(hello),
+      signersOf: (origin) => this.applier.signers?.statementsOf(origin) ?? [],
+      onReport: (peer, log, sequence) => this.acks.note(peer, log, sequence),
+    };
+  }
+
   /** Answers a node that greets this one. */
-  protected async greeted(hello: Hello): Promise<HelloReply> {
+  async #greeted(hello: Hello): Promise<HelloReply> {
     const reply = await this.directory.answer(hello);
     // The node was not there to hear of these.
     for (const { log, sequence } of this.acks.wanted())

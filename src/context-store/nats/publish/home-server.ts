@@ -3,7 +3,6 @@ import type { KeygroupId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
-import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type Announcement, encodeMessage } from '../../replication/peers/peer-protocol.ts';
 import type { PeerRequestsParts } from '../../replication/peers/peer-requests.ts';
 import type { OutboxStatus } from '../../replication-status.ts';
@@ -20,12 +19,9 @@ import { encodeBeacon } from '../peers/beacon.ts';
 import { hearKnock, hearRequest, type KnockParts } from '../peers/heard-requests.ts';
 import { Publisher } from './publisher.ts';
 
-export interface HomeServerOptions
-  extends Pick<PeerRequestsParts, 'describe' | 'onHello' | 'onReport' | 'turns' | 'answers' | 'signersOf'>,
-    Pick<KnockParts, 'onKnock'> {
+export interface HomeServerOptions extends Omit<PeerRequestsParts, 'onCheck'>, KnockParts {
   readonly url: string;
   readonly tls: NatsConnectionOptions['tls'];
-  readonly replica: ReplicaStore;
   readonly keygroups: readonly KeygroupId[];
   readonly maxAgeMs: number;
   /** Whether nodes behind a hub listen, which see no connection of this server's come and go. */
@@ -133,8 +129,6 @@ export class HomeServer {
     this.#isToldDown = false;
     const parts: PeerRequestsParts = {
       ...this.#options,
-      logger: this.#environment.logger,
-      clock: this.#environment.clock,
       onCheck: (keygroup) => this.#publishers.find(({ log }) => log.keygroup === keygroup)?.lookAgain(),
     };
     const requests = nats.subscribe(backfillSubject(this.#options.replica.nodeId), {
@@ -149,7 +143,7 @@ export class HomeServer {
     });
     const knocks = nats.subscribe(knockSubject(this.#options.replica.nodeId), {
       callback: (error, message) => {
-        if (error === null) hearKnock({ onKnock: this.#options.onKnock, logger: parts.logger }, message);
+        if (error === null) hearKnock(this.#options, message);
       },
     });
     try {
