@@ -99,6 +99,32 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     expect(e1.store.sharing.status().peers.map(({ nodeId }) => nodeId)).toEqual([m.id]);
   });
 
+  test('a node is not refused because the one that has told of it says nothing more', async () => {
+    const e1 = await cluster.open('e1', { requiresSignatures: true });
+    const m = await cluster.open('m', { peers: [e1] });
+    await m.eventuallyConnected(e1);
+    await eventually(() => expect(peerOf(e1, m)?.state).toBe('connected'));
+    const e2 = await cluster.open('e2');
+    await m.store.close();
+    const nats = await clientAt(m);
+    let asked = 0;
+    let refusedMeanwhile: unknown;
+    nats.subscribe(backfillSubject(m.id), {
+      callback: (_, message) => {
+        if (parseMessage('request', message.data)?.kind !== 'signers' || ++asked === 1) return;
+        refusedMeanwhile = e1.store.sharing.status().refusedNodes;
+        message.respond(encodeMessage({ statements: [e2.signing?.statement as string] }));
+      },
+    });
+    const news = { kind: 'member', ...memberOf({ ...announcementOf(e2), natsUrl: e2.server.url }) } as const;
+    // Told of again, as it is at each greeting; until the first question is given up no other is asked.
+    await eventually(() => {
+      nats.publish(announceSubject(m.id), encodeMessage(news));
+      expect(e1.store.sharing.status().peers.map(({ nodeId }) => nodeId)).toContain(e2.id);
+    });
+    expect(refusedMeanwhile).toEqual({});
+  });
+
   test('its server is not taken for another node’s, though it says so and the host is right', async () => {
     const m = await cluster.open('m');
     const e1 = await cluster.open('e1', {

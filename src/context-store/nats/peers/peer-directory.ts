@@ -207,11 +207,12 @@ export class PeerDirectory {
     this.#asking.add(nodeId);
     from
       .signers(nodeId)
-      .catch(() => [])
+      .catch(() => undefined)
       .then((statements) => {
-        for (const statement of statements) signers.learn(nodeId, statement);
+        for (const statement of statements ?? []) signers.learn(nodeId, statement);
         if (signers.mayTakePart(nodeId)) this.#learn(member);
-        else this.#admission.refuse(nodeId, 'unproved');
+        // One that does not answer has not said that there is no proof: who is in the cluster is told of again.
+        else if (statements !== undefined) this.#admission.refuse(nodeId, 'unproved');
       })
       .finally(() => this.#asking.delete(nodeId));
   }
