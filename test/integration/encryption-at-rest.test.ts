@@ -1,7 +1,7 @@
 // Looks for what was said in every file of a node with a real nats-server: as text, and as the bytes of its records (ids, that is). Without
 // encryption it is found in LevelDB and in JetStream, so that the look is one; with it nowhere, whichever key is the current one, and also
 // where the folder was in the clear before. Then what must be as ever: sessions, and what a peer gets of them.
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { readEncryptionNote } from '../../src/context-store/leveldb/encryption-note.ts';
@@ -12,6 +12,7 @@ import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
+import { filesWith } from '../support/files-with.ts';
 import { keyLine, keyRing } from '../support/key-rings.ts';
 
 const CANARY = 'canary-7f3a says where the treasure lies';
@@ -62,21 +63,11 @@ async function say(node: InProcessNode): Promise<void> {
 const sealed = (id: string) =>
   vi.waitFor(async () => expect((await readEncryptionNote(join(folder.path, id)))?.before).toEqual([]), WAIT);
 
-function filesUnder(path: string): string[] {
-  return readdirSync(path).flatMap((name) => {
-    const at = join(path, name);
-    return statSync(at).isDirectory() ? filesUnder(at) : [at];
-  });
-}
-
 /** Folders of files in which the canary is, as text or as part of a record. */
 async function foundIn(id: string, letters: string): Promise<string[]> {
   const dataDir = join(folder.path, id);
   const needles = [Buffer.from(CANARY), ...(await slicesOfRecords(dataDir, id, letters))];
-  const found = filesUnder(dataDir).filter((file) => {
-    const bytes = readFileSync(file);
-    return needles.some((needle) => bytes.includes(needle));
-  });
+  const found = await filesWith(dataDir, ...needles);
   return [...new Set(found.map((file) => relative(dataDir, file).split('/')[0] as string))].sort();
 }
 

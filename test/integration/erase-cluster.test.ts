@@ -1,6 +1,5 @@
 // A user is erased while one of two nodes is off-line: the receipt says who is awaited; the node returns, erases what it alone had,
 // and confirms; and no file of either has the user's words, neither as text nor as the ids that they were kept as.
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { ByteWriter } from '../../src/domain/bytes.ts';
@@ -8,6 +7,7 @@ import { CURRENT_TOKEN_CODEC } from '../../src/domain/record/token-codec.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
+import { filesWith } from '../support/files-with.ts';
 
 /** Whatever is waited for here happens within seconds or not at all. */
 const WAIT_MS = 60_000;
@@ -34,18 +34,8 @@ async function start(id: string, peers?: string, natsListen = '127.0.0.1:0'): Pr
 }
 
 const natsAddress = async (node: InProcessNode) => new URL((await node.get('/nodes')).body.nodes[0].nats_url).host;
+const filesOf = (id: string, needles: readonly Buffer[]) => filesWith(join(folder.path, id), ...needles);
 const until = (look: () => Promise<void>) => vi.waitFor(look, { timeout: WAIT_MS, interval: 50 });
-
-async function filesWith(id: string, needles: readonly Buffer[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const entry of await readdir(join(folder.path, id), { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    // A file that goes in this moment has nothing any more.
-    const bytes = entry.isFile() ? await readFile(path).catch(() => Buffer.alloc(0)) : Buffer.alloc(0);
-    if (needles.some((needle) => bytes.includes(needle))) found.push(path);
-  }
-  return found;
-}
 
 test('nothing comes back, and the receipt tells', async () => {
   const a = await start('a');
@@ -70,7 +60,7 @@ test('nothing comes back, and the receipt tells', async () => {
   await b.turn({ ...says, session_id: 'only-at-b', turn: 1 });
   await b.close();
   const again = await start('a', `b=${listenB}`);
-  for (const id of ['a', 'b']) expect(await filesWith(id, [asIds]), id).not.toEqual([]);
+  for (const id of ['a', 'b']) expect(await filesOf(id, [asIds]), id).not.toEqual([]);
 
   const { body: receipt } = await again.request('DELETE', '/users/eve?max_wait_ms=0');
   const told = `/users/eve/erasures/${receipt.receipt_id}`;
@@ -83,8 +73,8 @@ test('nothing comes back, and the receipt tells', async () => {
       ],
     });
   });
-  expect(await filesWith('a', needles)).toEqual([]);
-  expect(await filesWith('b', needles)).not.toEqual([]);
+  expect(await filesOf('a', needles)).toEqual([]);
+  expect(await filesOf('b', needles)).not.toEqual([]);
 
   b = await start('b', `a=${await natsAddress(again)}`, listenB);
   for (const node of [again, b])
@@ -100,7 +90,7 @@ test('nothing comes back, and the receipt tells', async () => {
       expect((await node.get(`/sessions/${id}?user_id=eve`)).status).toBe(404);
     expect((await node.get('/sessions/bobs?user_id=bob&turn=1')).status).toBe(200);
   }
-  for (const id of ['a', 'b']) expect(await filesWith(id, needles), id).toEqual([]);
+  for (const id of ['a', 'b']) expect(await filesOf(id, needles), id).toEqual([]);
 
   // The user begins anew, at one node and then at the other.
   await again.turn({ prompt: 'Anew.', user_id: 'eve', session_id: 'ids', turn: 1 });

@@ -1,10 +1,10 @@
 // A user is erased over FReD, one of two nodes being off-line: it returns, erases what it alone had, and confirms; nothing comes back
 // from FReD, neither to the nodes that were there nor to one that joins later, and no file of theirs has the user's words.
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
+import { filesWith } from '../support/files-with.ts';
 import { type FredNodes, startFredNodes } from '../support/fred-cluster.ts';
 
 /** Whatever is waited for here happens within seconds or not at all. */
@@ -36,17 +36,6 @@ async function start(nodeId: string, place: number): Promise<InProcessNode> {
 
 const until = (look: () => Promise<void>) => vi.waitFor(look, { timeout: WAIT_MS, interval: 50 });
 
-async function filesWith(id: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const entry of await readdir(join(folder.path, id), { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    // A file that goes in this moment has nothing any more.
-    const bytes = entry.isFile() ? await readFile(path).catch(() => Buffer.alloc(0)) : Buffer.alloc(0);
-    if (bytes.includes(CANARY)) found.push(path);
-  }
-  return found;
-}
-
 test('nothing comes back, and the receipt tells', async () => {
   const a = await start('e1', 0);
   let b = await start('e2', 1);
@@ -58,7 +47,7 @@ test('nothing comes back, and the receipt tells', async () => {
   await a.close();
   await b.turn({ ...says, session_id: 'only-at-b', turn: 1 });
   await b.close();
-  for (const id of ['e1', 'e2']) expect(await filesWith(id), id).not.toEqual([]);
+  for (const id of ['e1', 'e2']) expect(await filesWith(join(folder.path, id), CANARY), id).not.toEqual([]);
 
   const again = await start('e1', 0);
   const { body: receipt } = await again.request('DELETE', '/users/eve?max_wait_ms=0');
@@ -82,7 +71,7 @@ test('nothing comes back, and the receipt tells', async () => {
     for (const id of ['both', 'only-at-b']) expect((await node.get(`/sessions/${id}?user_id=eve`)).status).toBe(404);
     expect((await node.get('/sessions/bobs?user_id=bob')).body.turns).toHaveLength(1);
   }
-  for (const id of ['e1', 'e2', 'e3']) expect(await filesWith(id), id).toEqual([]);
+  for (const id of ['e1', 'e2', 'e3']) expect(await filesWith(join(folder.path, id), CANARY), id).toEqual([]);
 
   // The user begins anew.
   await b.turn({ prompt: 'Anew.', user_id: 'eve', session_id: 'both', turn: 1 });

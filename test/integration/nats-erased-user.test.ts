@@ -1,12 +1,12 @@
 // A user is erased in a cluster of real nats-servers: nothing comes back from a node that was away, from its stream, or from
 // one that joins later; and no file of any node, of its database or of its nats-server, has the words that were said.
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
 import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { KEYGROUP, sealedErasure, sessionKey, turnRecord } from '../../tools/turn-records.ts';
+import { filesWith } from '../support/files-with.ts';
 import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
 import { eventually } from '../support/sharing-store-node.ts';
 
@@ -25,23 +25,14 @@ function said(key: SessionKey, text: string): SealedRecord {
   return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
 }
 
-async function filesWith(node: StoreNode, words: string): Promise<string[]> {
-  const found: string[] = [];
-  const folder = join(node.storeFolder, '..');
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    // A file that goes in this moment has nothing any more.
-    const bytes = entry.isFile() ? await readFile(path).catch(() => Buffer.alloc(0)) : Buffer.alloc(0);
-    if (bytes.includes(words)) found.push(path.slice(folder.length));
-  }
-  return found;
-}
+/** Of its database and of its nats-server. */
+const filesOf = (node: StoreNode) => filesWith(join(node.storeFolder, '..'), CANARY);
 
 async function erases(node: StoreNode): Promise<void> {
   await eventually(() => expect(node.store.erasures.of(USER)).toHaveLength(1));
   expect((await node.store.erase(USER)).next).toBeUndefined();
   await node.store.wipeErased(USER);
-  expect(await filesWith(node, CANARY)).toEqual([]);
+  expect(await filesOf(node)).toEqual([]);
 }
 
 test('while a node is off-line; it returns, and nothing comes back', async () => {
@@ -70,7 +61,7 @@ test('while a node is off-line; it returns, and nothing comes back', async () =>
   await erases(e1);
   await erases(e2);
 
-  expect(await filesWith(e3, CANARY)).not.toEqual([]);
+  expect(await filesOf(e3)).not.toEqual([]);
   await e3.startServer();
   await open(e3);
   await erases(e3);
@@ -82,7 +73,7 @@ test('while a node is off-line; it returns, and nothing comes back', async () =>
     await node.eventuallyHolds([others, last]);
     for (const id of ['at-e1', 'at-e2', 'at-e3', 'unheard-of'])
       expect(await node.store.read(sessionKey(id, USER))).toBeUndefined();
-    expect(await filesWith(node, CANARY)).toEqual([]);
+    expect(await filesOf(node)).toEqual([]);
     expect(node.store.sharing.status().outbox.every(({ last, published }) => last === published)).toBe(true);
   }
 }, 180_000);

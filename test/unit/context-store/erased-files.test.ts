@@ -1,7 +1,7 @@
 // After a user was erased no file of LevelDB has a word of it: whether the words are in a log, in a young table file or in
 // old ones below others, with other users' records around them, and when the user was the only one of its model.
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -10,6 +10,7 @@ import type { NodeId, SessionKey, UserId } from '../../../src/domain/identifiers
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { sealedErasure, sessionKey, turnRecord } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { filesWith } from '../../support/files-with.ts';
 
 const USER = 'erased-user' as UserId;
 const [BETWEEN, LONELY] = ['eeeeddccbbaa0099', 'ffeeddccbbaa0099'];
@@ -17,14 +18,6 @@ const [BETWEEN, LONELY] = ['eeeeddccbbaa0099', 'ffeeddccbbaa0099'];
 function said(key: SessionKey, text: string): SealedRecord {
   const { payload: _, ...record } = turnRecord({ key });
   return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
-}
-
-async function filesWith(folder: string, words: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile() && (await readFile(join(entry.parentPath, entry.name))).includes(words)) found.push(entry.name);
-  }
-  return found;
 }
 
 test.for([0, 1, 4])('no file has what was erased, with %i starts since it was written', async (starts) => {
