@@ -44,12 +44,12 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const e1 = await cluster.open('e1');
     const m = await cluster.open('m', { peers: [e1] });
     const e2 = await cluster.open('e2', { peers: [e1] });
-    await e2.write('true');
-    await e1.eventuallyHolds('true');
+    await e2.writeSession('true');
+    await e1.eventuallyHasSession('true');
     await m.eventuallyConnected(e1, e2);
     await m.store.close();
-    await e2.stop();
     const { incarnation } = e2.store;
+    await e2.stop();
     const turn = (name: string) => ({
       ...turnRecord({ key: sessionKey(name), writtenAtMs: Date.now() }),
       origin: e2.id,
@@ -59,7 +59,7 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const forged = [sealRecord(turn('unsigned')), sealSigned(turn('forged'), { ...own, keyId: theirs.keyId })];
     const log = { origin: e2.id, incarnation, keygroup: KEYGROUP };
     await impersonate(m, { node: announcementOf(m), logs: [{ log, last: 3 }], members: [] }, [undefined, ...forged]);
-    await eventually(() => expect(peerOf(e1, m)?.refusedRecords).toMatchObject({ unsigned: 1, bad_signature: 1 }));
+    await eventually(() => expect(e1.peer(m).refusedRecords).toMatchObject({ unsigned: 1, bad_signature: 1 }));
     for (const name of ['forged', 'unsigned']) expect(await e1.store.read(sessionKey(name))).toBeUndefined();
     expect((await e1.store.read(sessionKey('true')))?.records).toHaveLength(1);
   });
@@ -67,11 +67,11 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
   test('a node that was never there gets records of one that is gone, signed as they were, from whoever has them', async () => {
     const e1 = await cluster.open('e1', { requiresSignatures: true });
     const e2 = await cluster.open('e2', { peers: [e1] });
-    const written = await e2.write('s1');
-    await e1.eventuallyHolds('s1');
+    const written = await e2.writeSession('s1');
+    await e1.eventuallyHasSession('s1');
     await e2.stop();
     const m = await cluster.open('m', { peers: [e1], requiresSignatures: true });
-    await m.eventuallyHolds('s1');
+    await m.eventuallyHasSession('s1');
     expect((await m.store.read(sessionKey('s1')))?.records.map(({ hash }) => hash)).toEqual([written.hash]);
   });
 
@@ -79,7 +79,7 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const e1 = await cluster.open('e1', { requiresSignatures: true });
     const m = await cluster.open('m', { peers: [e1] });
     await m.eventuallyConnected(e1);
-    await eventually(() => expect(peerOf(e1, m)?.state).toBe('connected'));
+    await e1.eventuallyConnected(m);
     const there = await clientAt(e1);
     const ghost = (id: string): NodeAnnouncement => ({
       ...announcementOf(m),
@@ -103,7 +103,7 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const e1 = await cluster.open('e1', { requiresSignatures: true });
     const m = await cluster.open('m', { peers: [e1] });
     await m.eventuallyConnected(e1);
-    await eventually(() => expect(peerOf(e1, m)?.state).toBe('connected'));
+    await e1.eventuallyConnected(m);
     const e2 = await cluster.open('e2');
     await m.store.close();
     const nats = await clientAt(m);
@@ -140,8 +140,8 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const e1 = await cluster.open('e1');
     const m = await cluster.open('m', { peers: [e1] });
     await m.eventuallyConnected(e1);
-    await e1.write('s1');
-    await m.eventuallyHolds('s1');
+    await e1.writeSession('s1');
+    await m.eventuallyHasSession('s1');
     const nats = await clientAt(e1);
     const refused: string[] = [];
     void (async () => {
@@ -217,8 +217,4 @@ function announcementOf({ id, store, signing }: TlsNode): NodeAnnouncement {
 
 function memberOf({ nodeId, natsUrl }: NodeAnnouncement) {
   return { nodeId, ...(natsUrl !== undefined && { natsUrl }) };
-}
-
-function peerOf(node: TlsNode, peer: TlsNode) {
-  return node.store.sharing.status().peers.find(({ nodeId }) => nodeId === peer.id);
 }

@@ -132,12 +132,12 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
 
   test('it shares the keygroups that its certificate lists, and reads nothing of another where it connects', async () => {
     const e1 = await cluster.open('e1', BOTH);
-    await e1.write('s1', SECRET);
-    await e1.write('s1', LISTED);
+    await e1.writeSession('s1', SECRET);
+    await e1.writeSession('s1', LISTED);
     const m = await cluster.open('m', { peers: [e1], keygroups: [LISTED] });
-    await m.eventuallyHolds('s1', LISTED);
-    await m.write('s2', LISTED);
-    await e1.eventuallyHolds('s2', LISTED);
+    await m.eventuallyHasSession('s1', LISTED);
+    await m.writeSession('s2', LISTED);
+    await e1.eventuallyHasSession('s2', LISTED);
     await m.eventuallyConnected(e1);
     await triesToRead(await clientAt(e1), e1, '$JS.API');
   });
@@ -146,13 +146,13 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const link = await leafLink();
     const hub = await cluster.open('hub', { part: { link }, ...BOTH });
     const e2 = await cluster.open('e2', { part: { link, hub: hub.id }, ...BOTH });
-    await e2.write('s1', SECRET);
-    await e2.write('s1', LISTED);
-    await hub.eventuallyHolds('s1', SECRET);
+    await e2.writeSession('s1', SECRET);
+    await e2.writeSession('s1', LISTED);
+    await hub.eventuallyHasSession('s1', SECRET);
     const m = await cluster.open('m', { part: { link, hub: hub.id }, keygroups: [LISTED] });
-    await m.eventuallyHolds('s1', LISTED);
-    await m.write('s2', LISTED);
-    await e2.eventuallyHolds('s2', LISTED);
+    await m.eventuallyHasSession('s1', LISTED);
+    await m.writeSession('s2', LISTED);
+    await e2.eventuallyHasSession('s2', LISTED);
     await m.eventuallyConnected(hub, e2);
     const atItsOwn = await clientAt(m);
     await triesToRead(atItsOwn, e2, `$JS.${e2.id}.API`);

@@ -25,14 +25,14 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
 
   test('a new node needs the address of one, which has never heard of it', async () => {
     const e1 = await cluster.open('e1');
-    await e1.write('s1');
+    await e1.writeSession('s1');
     const e2 = await cluster.open('e2', { peers: [e1] });
-    await e2.eventuallyHolds('s1');
+    await e2.eventuallyHasSession('s1');
     const e3 = await cluster.open('e3', { peers: [e1] });
-    await e2.write('s2');
-    await e3.write('s3');
+    await e2.writeSession('s2');
+    await e3.writeSession('s3');
     for (const node of [e1, e2, e3]) {
-      for (const session of ['s1', 's2', 's3']) await node.eventuallyHolds(session);
+      for (const session of ['s1', 's2', 's3']) await node.eventuallyHasSession(session);
       await node.eventuallyConnected(...[e1, e2, e3].filter((other) => other !== node));
     }
   });
@@ -40,16 +40,16 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
   test('a new node that can only dial out needs its hub, which has never heard of it', async () => {
     const link = await leafLink();
     const hub = await cluster.open('hub', { part: { link } });
-    await hub.write('s1');
+    await hub.writeSession('s1');
     const e2 = await cluster.open('e2', { part: { link, hub: hub.id } });
-    await e2.eventuallyHolds('s1');
+    await e2.eventuallyHasSession('s1');
     const e3 = await cluster.open('e3', { part: { link, hub: hub.id } });
-    await e2.write('s2');
-    await e3.write('s3');
+    await e2.writeSession('s2');
+    await e3.writeSession('s3');
     const e1 = await cluster.open('e1', { peers: [hub] });
-    await e1.write('s4');
+    await e1.writeSession('s4');
     for (const node of [hub, e2, e3, e1]) {
-      for (const session of ['s1', 's2', 's3', 's4']) await node.eventuallyHolds(session);
+      for (const session of ['s1', 's2', 's3', 's4']) await node.eventuallyHasSession(session);
       await node.eventuallyConnected(...[hub, e2, e3, e1].filter((other) => other !== node));
     }
   });
@@ -59,8 +59,8 @@ describe.each(await natsPrograms())('$name', ({ path: program }) => {
     const e2 = await cluster.open('e2', { peers: [e1] });
     const e3 = await cluster.open('e3', { peers: [e1, e2] });
     await e3.eventuallyConnected(e2);
-    await e1.write('s1');
-    await e2.eventuallyHolds('s1');
+    await e1.writeSession('s1');
+    await e2.eventuallyHasSession('s1');
     await eventually(() => {
       const states = e3.store.sharing.status().peers.map(({ nodeId, state }) => [nodeId, state]);
       expect(Object.fromEntries(states)).toEqual({ e1: 'silent', e2: 'connected' });

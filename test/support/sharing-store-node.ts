@@ -57,7 +57,8 @@ export abstract class SharingStoreNode<Store extends SharingStore = SharingStore
   }
 
   async append({ record }: SealedRecord): Promise<SealedRecord> {
-    const sealed = sealRecord({ ...record, origin: this.id, incarnation: this.store.incarnation });
+    const own = { ...record, origin: this.id, incarnation: this.store.incarnation };
+    const sealed = this.store.sharing.seal?.(own) ?? sealRecord(own);
     await this.store.append(sealed);
     return sealed;
   }

@@ -17,11 +17,11 @@ import {
 import { type NatsStore, openNatsStore } from '../../src/context-store/nats.ts';
 import type { Signing } from '../../src/context-store/replication/signatures/signing.ts';
 import { type ClusterName, type KeygroupId, type NodeId, parseNodeId } from '../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
+import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
-import { certs, makeCertificates, supervise, tlsOf } from '../../tools/supervised-nats.ts';
-import { HOUR_MS, KEYGROUP, sessionKey, turnRecord } from '../../tools/turn-records.ts';
-import { eventually } from './sharing-store-node.ts';
+import { certs, makeCertificates, supervise, tlsOf, watchedEnvironment } from '../../tools/supervised-nats.ts';
+import { HOUR_MS, KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
+import { eventually, SharingStoreNode } from './sharing-store-node.ts';
 
 const CLUSTER = 'blue' as ClusterName;
 
@@ -39,17 +39,17 @@ export interface TlsNodeOptions {
 }
 
 /** A store with certificates behind a supervised server, which lets in whom the store learns of. */
-export class TlsNode {
-  readonly id: NodeId;
+export class TlsNode extends SharingStoreNode<NatsStore> {
+  readonly environment: ReturnType<typeof watchedEnvironment>;
   readonly server: NatsServerProcess;
-  readonly store: NatsStore;
   readonly signing: Signing | undefined;
 
-  private constructor({ id, server, store, signing }: Pick<TlsNode, 'id' | 'server' | 'store' | 'signing'>) {
-    this.id = id;
-    this.server = server;
-    this.store = store;
-    this.signing = signing;
+  private constructor(id: NodeId, parts: Pick<TlsNode, 'environment' | 'server' | 'store' | 'signing'>) {
+    super(id);
+    this.environment = parts.environment;
+    this.server = parts.server;
+    this.signing = parts.signing;
+    this.opened(parts.store);
   }
 
   static async open(
@@ -86,7 +86,9 @@ export class TlsNode {
       return part.hub === undefined ? hubServerConfig(settings, part.link) : leafServerConfig(settings, part.link);
     };
     const server = await supervise({ program, folder: join(folder, name), config });
-    const environment = nodeEnvironment({ logLevel: 'silent', nodeId: name });
+    // Chance is real: two nodes must not draw the same incarnation.
+    const { random } = nodeEnvironment({ logLevel: 'silent', nodeId: name });
+    const environment = { ...watchedEnvironment(), random };
     const replica = await openReplica(
       { folder: join(folder, name, 'replica'), nodeId: id, bytesMax: 1e9 },
       environment,
@@ -117,36 +119,23 @@ export class TlsNode {
       },
       environment,
     );
-    return new TlsNode({ id, server, store, signing });
+    return new TlsNode(id, { environment, server, store, signing });
   }
 
-  async write(name: string, keygroup: KeygroupId = KEYGROUP): Promise<SealedRecord> {
-    const now = Date.now();
-    const turn = turnRecord({ key: { ...sessionKey(name), keygroup }, writtenAtMs: now });
-    const record = { ...turn, origin: this.id, incarnation: this.store.incarnation };
-    const sealed = this.store.sharing.seal?.(record) ?? sealRecord(record);
-    await this.store.append(sealed);
-    return sealed;
+  /** A session of one turn, written now: by its age it is told whether it may be unsigned. */
+  writeSession(name: string, keygroup: KeygroupId = KEYGROUP): Promise<SealedRecord> {
+    return this.write({ key: sessionKey(name, undefined, keygroup), writtenAtMs: Date.now() });
   }
 
-  async eventuallyHolds(name: string, keygroup: KeygroupId = KEYGROUP): Promise<void> {
+  async eventuallyHasSession(name: string, keygroup: KeygroupId = KEYGROUP): Promise<void> {
     await eventually(async () => {
-      if ((await this.store.read({ ...sessionKey(name), keygroup })) === undefined)
+      if ((await this.store.read(sessionKey(name, undefined, keygroup))) === undefined)
         throw new Error(`${this.id} lacks ${name}`);
     });
   }
 
-  async eventuallyConnected(...others: readonly TlsNode[]): Promise<void> {
-    await eventually(() => {
-      for (const { id } of others) {
-        const peer = this.store.sharing.status().peers.find(({ nodeId }) => nodeId === id);
-        if (peer?.state !== 'connected') throw new Error(`${this.id} finds ${id} ${peer?.state}: ${peer?.reason}`);
-      }
-    });
-  }
-
   async stop(): Promise<void> {
-    await this.store.close();
+    await this.close();
     await this.server.stop();
   }
 }
