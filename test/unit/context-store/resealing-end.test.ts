@@ -1,7 +1,7 @@
 // A store that is closed while its files are written anew for a change of keys: tries to have it wait for more than the part under way,
 // or be closed beside that; and looks in all files whether the parts leave anything out.
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -16,6 +16,7 @@ import type { NodeId, SessionKey } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { sealedTombstone, sessionKey, turnRecord } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { filesWith } from '../../support/files-with.ts';
 import { keyRing } from '../../support/key-rings.ts';
 
 const nodeId = 'node-1' as NodeId;
@@ -31,13 +32,6 @@ beforeEach(async () => {
 function said(key: SessionKey, text: string): SealedRecord {
   const { payload: _, ...record } = turnRecord({ key });
   return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
-}
-
-async function filesWith(words: string): Promise<string[]> {
-  const path = join(folder, 'leveldb');
-  const found: string[] = [];
-  for (const name of await readdir(path)) if ((await readFile(join(path, name))).includes(words)) found.push(name);
-  return found;
 }
 
 /** Opens the store with a key; `rewriting` runs around each time that files of so many parts are written anew. */
@@ -78,7 +72,7 @@ test('closing waits for the part under way and for no other, and the next start 
   const again = await openLevelStore({ ...options, encryption: keyRing('a') }, environment);
   await again.resealing?.done;
   await again.close();
-  expect(await filesWith(CANARY)).toEqual([]);
+  expect(await filesWith(folder, CANARY)).toEqual([]);
 });
 
 test('the parts leave nothing out, however many they are', async () => {
@@ -89,7 +83,7 @@ test('the parts leave nothing out, however many they are', async () => {
     if (i % 3 === 0) await store.append(sealedTombstone({ key }));
   }
   await store.close();
-  expect(await filesWith(CANARY)).not.toEqual([]);
+  expect(await filesWith(folder, CANARY)).not.toEqual([]);
   const tables = await openTables(join(folder, 'leveldb'));
   const parts = await partsOfContents(tables, 100_000);
   expect(parts.length).toBeGreaterThan(60);
@@ -100,7 +94,7 @@ test('the parts leave nothing out, however many they are', async () => {
   }
   await tables.rewrite(parts);
   await tables.close();
-  expect(await filesWith(CANARY)).toEqual([]);
+  expect(await filesWith(folder, CANARY)).toEqual([]);
   const again = await openLevelStore({ folder, nodeId, bytesMax: 1e9 }, environment);
   expect((await again.read(sessionKey('s1', 'user-1', 'ffeeddccbbaa0099')))?.records).toHaveLength(1);
   expect((await again.status()).sessions).toBe(133);
