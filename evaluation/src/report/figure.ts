@@ -46,19 +46,22 @@ export interface FigureNames {
   readonly topic?: Topic;
 }
 
-/** A metric over the turns of a session. */
+/** A metric over the turns of a session. `afterMoves`: the same of turns after a move alone, where a figure is about those. */
 export function turnsFigure(
   canvas: Canvas,
   names: FigureNames,
   comparisons: readonly Comparison[],
-  { table, ...found }: Finding & { readonly table: Table },
+  { table, afterMoves, ...found }: Finding & { readonly table: Table; readonly afterMoves?: readonly Comparison[] },
 ): Figure {
   const { drawings, columns, named } = drawTurns(canvas, comparisons);
-  const panels = comparisons.map((comparison, index) => ({
-    heading: comparison.panel.label,
-    result: resultOf(comparison),
-    drawing: drawings[index] as Drawing,
-  }));
+  const panels = comparisons.map((comparison, index) => {
+    const afterMove = afterMoves?.find(({ panel }) => panel === comparison.panel);
+    return {
+      heading: comparison.panel.label,
+      result: afterMove === undefined ? resultOf(comparison) : `After a move ${resultOf(afterMove)}`,
+      drawing: drawings[index] as Drawing,
+    };
+  });
   const legend = named ? undefined : canvas.legend(legendOf(comparisons));
   return finish(names, { ...found, legend, panels, columns, sessions: sessionsOf(comparisons), table });
 }

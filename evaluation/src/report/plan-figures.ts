@@ -120,7 +120,8 @@ function turnFigures(canvas: Canvas, { part, about, kind, isPapers, panels, caut
     const told = ofMoves ? compared(panels, METRICS.first_token_after_move_ms) : comparisons;
     const finding = titleWithMove(move, findingOf(told, baseline));
     const standing = move?.isShown ? 'shown' : standingOf(mainVerdicts(told, baseline));
-    return [turnsFigure(canvas, grown, drawn.comparisons, { table: turnsTable(comparisons), finding, standing })];
+    const found = { finding, standing, ...(ofMoves && { afterMoves: told }) };
+    return [turnsFigure(canvas, grown, drawn.comparisons, { table: turnsTable(comparisons), ...found })];
   });
 }
 

@@ -207,7 +207,8 @@ describe('titles say what the numbers say', () => {
 
   it('where the next node is warm, what a move costs against history of one’s own', async () => {
     const { figures } = await composeReport({ paths: [writeRows(handoverRows())], compare: false });
-    const { finding, standing, topic } = figures.find(({ id }) => id === 'handover-first-token-ms')!;
+    const { finding, standing, topic, svg } = figures.find(({ id }) => id === 'handover-first-token-ms')!;
+    expect(svg).toMatch(/After a move −8\d\.\d % \([^)]*\) against client-side history; −8\d\.\d %/);
     expect(finding).toMatch(
       /^A move costs no time to first token that is shown; context warmed ahead begins to answer the turn after a move 8\d\.\d % sooner than client-side history$/,
     );
