@@ -6,6 +6,8 @@ interface Flag {
   readonly help: string;
   readonly default?: string | boolean;
   readonly isNumber?: true;
+  /** It takes names of these, with commas between. */
+  readonly among?: readonly string[];
   readonly isRequired?: true;
 }
 
@@ -32,12 +34,14 @@ export function benchmarkFlags<const F extends Flags>(
       process.stdout.write(usageOf(name, known));
       process.exit(0);
     }
-    for (const [flag, { isNumber, isRequired, help }] of Object.entries(known)) {
+    for (const [flag, { isNumber, isRequired, among, help }] of Object.entries(known)) {
       const value = values[flag];
       if (isRequired && value === undefined) throw new TypeError(`--${flag} is missing: the ${help}`);
       if (isNumber && value !== undefined && !/^\d+(\.\d+)?$/.test(String(value))) {
         throw new TypeError(`--${flag} takes a number, not "${String(value)}"`);
       }
+      const unknown = among && namesIn(String(value)).find((name) => !among.includes(name));
+      if (unknown !== undefined) throw new TypeError(`--${flag} takes ${among?.join(', ')}, not "${unknown}"`);
     }
     return values as { readonly [K in keyof F]: Value<F[K]> };
   } catch (error) {
@@ -46,6 +50,11 @@ export function benchmarkFlags<const F extends Flags>(
     );
     process.exit(2);
   }
+}
+
+/** The names that a flag which takes several was given. */
+export function namesIn<Name extends string = string>(value: string): Name[] {
+  return value.split(',') as Name[];
 }
 
 function usageOf(name: string, flags: Flags): string {

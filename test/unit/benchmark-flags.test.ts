@@ -5,6 +5,7 @@ import { benchmarkFlags } from '../../benchmarks/support/arguments.ts';
 const FLAGS = {
   base: { type: 'string', help: 'COMMIT to compare with', isRequired: true },
   rounds: { type: 'string', default: '7', help: 'ROUNDS to play', isNumber: true },
+  parts: { type: 'string', default: 'first,last', help: 'NAMES of what is played', among: ['first', 'last'] },
   quick: { type: 'boolean', default: false, help: 'everything small' },
 } as const;
 
@@ -49,6 +50,7 @@ it.each([
   [['--nope'], "bench:sample: Unknown option '--nope'"],
   [[], 'bench:sample: --base is missing: the COMMIT to compare with'],
   [['--base', 'abc', '--rounds', 'x'], 'bench:sample: --rounds takes a number, not "x"'],
+  [['--base', 'abc', '--parts', 'last,middle'], 'bench:sample: --parts takes first, last, not "middle"'],
   [['--base', 'abc', 'extra'], 'bench:sample: '],
 ])('%j is a wrong call', (args, message) => {
   const { status, printed } = called(...args);

@@ -6,6 +6,8 @@ import { natsPrograms } from '../../../tools/real-servers/nats-programs.ts';
 export class SharingNodes {
   readonly #folder: string;
   readonly #nodes: NodeProcess[] = [];
+  /** How the first one is named as a peer of the others. */
+  #first: string | undefined;
 
   /** Their data goes below `folder`, which is the caller's to remove. */
   constructor(folder: string) {
@@ -14,14 +16,14 @@ export class SharingNodes {
 
   /** Starts one more; it gets to know the others through the first. */
   async add(nodeId: string, flags: readonly string[]): Promise<NodeProcess> {
-    const [first] = this.#nodes;
     const program = (await natsPrograms())[0]?.path as string;
-    const peers = first === undefined ? [] : ['--peers', `a=${await natsAddress(first)}`];
+    const peers = this.#first === undefined ? [] : ['--peers', this.#first];
     const node = await startNodeProcess([
       ...['--node-id', nodeId, '--data-dir', join(this.#folder, nodeId)],
       ...['--store', 'nats', '--nats-program', program, '--nats-listen', '127.0.0.1:0', ...peers, ...flags],
     ]);
     this.#nodes.push(node);
+    this.#first ??= `${nodeId}=${await natsAddress(node)}`;
     return node;
   }
 

@@ -4,6 +4,7 @@ import { startLlamaServer } from '../../../tools/real-servers/llama-server.ts';
 import { quantile, rounded } from '../statistics.ts';
 import type { Row } from './moving-client.ts';
 import { SharingNodes } from './sharing-nodes.ts';
+import { textOfIds } from './text-of-ids.ts';
 import { type TimedTurn, timedTurn } from './timed-turn.ts';
 import { untilWarm } from './until-warm.ts';
 
@@ -88,7 +89,7 @@ interface Conversation extends Record<Kind, TimedTurn> {
 async function converse(places: Places, size: number, seed: number): Promise<Conversation> {
   const client = new DiscedgeClient({ nodes: places.stays.url, silenceMs: 0 });
   const session = client.session({ turnOptions: { maxTokens: REPLY_TOKENS, temperature: 0 } });
-  const text = await textOf(places.stays, size, seed);
+  const text = await textOfIds(places.stays, size, seed);
   const ask = (kind: Kind) => {
     session.moveTo(places[kind].url);
     return timedTurn(session, QUESTION);
@@ -99,17 +100,6 @@ async function converse(places: Places, size: number, seed: number): Promise<Con
   const { done: cold } = await untilWarm(places.warmed, () => ask('cold'));
   return { stays, warmed, cold, warmedMs };
 }
-
-/** Words that no other seed's text begins with. */
-async function textOf(node: NodeProcess, size: number, seed: number): Promise<string> {
-  const words = Array.from({ length: size }, (_, at) => WORDS[(at * 7 + seed * 13 + size) % WORDS.length]);
-  const text = `${seed} and ${size}: ${words.join(' ')}`;
-  const { tokens } = (await node.post('/tokenize', { content: text })).body as { readonly tokens: readonly number[] };
-  const kept = Math.floor((words.length * size) / tokens.length);
-  return `${seed} and ${size}: ${words.slice(0, kept).join(' ')}`;
-}
-
-const WORDS = 'river stone window garden paper morning ladder copper winter basket candle meadow harbour'.split(' ');
 
 function rowsOf(llm: string, size: number, taken: readonly Conversation[]): Row[] {
   const staying = quantile(
