@@ -15,6 +15,8 @@ export interface InstantLlm {
 export interface InstantLlmOptions {
   /** Ids of every reply, the end token included; 32 by default. A stream has an event for each. */
   readonly replyTokens?: number;
+  /** How long a reply takes, in milliseconds; none if left out. */
+  readonly replyMs?: number;
   /** Replies at once, as `/props` tells it; 16 by default. */
   readonly slots?: number;
   /** Whether `/props` names the model file, as llama-server does; false: what only the server can tokenize. */

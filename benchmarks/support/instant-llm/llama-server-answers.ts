@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import type { Vocabulary } from '../../../src/llm-service/llm-service.ts';
 import type { Answer } from './reply-server.ts';
@@ -29,7 +30,12 @@ export async function replyOf(
 /** What llama-server 0.7 answers, as tools/real-servers/samples have it, as far as somebody reads it; every reply is {@link replyOf}. */
 export async function llamaServerAnswers(
   vocabulary: Vocabulary,
-  { replyTokens, slots, modelPath }: { replyTokens: number; slots: number; modelPath: string },
+  {
+    replyTokens,
+    replyMs,
+    slots,
+    modelPath,
+  }: { replyTokens: number; replyMs: number; slots: number; modelPath: string },
 ): Promise<Record<string, Answer>> {
   const { description } = vocabulary;
   const { ids, pieces, text } = await replyOf(vocabulary, replyTokens);
@@ -86,6 +92,7 @@ export async function llamaServerAnswers(
       text: JSON.stringify({ content: await vocabulary.detokenize(JSON.parse(body).tokens, { special: true }) }),
     }),
     '/completion': async (body) => {
+      if (replyMs > 0) await setTimeout(replyMs);
       const { promptTokens, asked } = readAsked(body);
       const { stream = false, id_slot: slot = 0, n_probs: candidates = 0 } = asked;
       if (stream) return { text: streamed(promptTokens, slot), isStream: true };

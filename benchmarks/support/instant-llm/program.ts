@@ -9,6 +9,7 @@ import { serveReplies } from './reply-server.ts';
 
 const {
   replyTokens = 32,
+  replyMs = 0,
   slots = 16,
   tellsModelFile = true,
 } = JSON.parse(process.argv[2] ?? '{}') as InstantLlmOptions;
@@ -17,7 +18,7 @@ const MODEL_FILE = resolve(fileURLToPath(new URL('../../../models/demo/demo.gguf
 const vocabulary = await openVocabulary(MODEL_FILE);
 const modelPath = tellsModelFile ? MODEL_FILE : '';
 const server = await serveReplies({
-  ...(await llamaServerAnswers(vocabulary, { replyTokens, slots, modelPath })),
+  ...(await llamaServerAnswers(vocabulary, { replyTokens, replyMs, slots, modelPath })),
   ...(await openAiAnswers(vocabulary, { replyTokens })),
 });
 process.on('message', () => process.send?.(server.counts()));
