@@ -2,7 +2,7 @@ import type { Server } from 'node:tls';
 import { type HttpsCertificate, httpsFilesStamp, readHttpsCertificate } from '../certificates/https-certificate.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import type { Environment } from '../environment/environment.ts';
-import { secureContextOptions } from '../http/tls-server.ts';
+import { secureContextOptions } from '../http/connections/tls-server.ts';
 import { repeat } from '../waiting/repeat.ts';
 
 /** How soon a certificate that was renewed is served. */

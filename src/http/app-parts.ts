@@ -7,7 +7,7 @@ import type { Consistency, WriteConcern } from '../domain/consistency.ts';
 import type { OverflowPolicy } from '../domain/context-window.ts';
 import type { NodeId } from '../domain/identifiers.ts';
 import type { SealedIds } from '../domain/sealed-ids.ts';
-import type { TlsParts } from './tls-server.ts';
+import type { TlsParts } from './connections/tls-server.ts';
 
 /** What the HTTP API stands on. */
 export interface AppParts {

@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import type { TurnReply } from '../context-manager/turn/turn.ts';
 import { SEARCHES } from '../domain/record/retrieved.ts';
 import { LayersTold, layersTold } from './layers-told.ts';
-import { choice } from './request-fields.ts';
+import { choice } from './requests/request-fields.ts';
 
 /** What of a turn's reply says how its model read the context; nothing of it where nothing was read. */
 export type ReadContext = Partial<

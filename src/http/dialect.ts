@@ -1,7 +1,7 @@
+import type { LimitHeaders } from './access/limit-headers.ts';
+import { limitRequests } from './access/request-limits.ts';
 import type { AppParts } from './app-parts.ts';
 import { answerErrors, describeErrors, type ErrorEnvelope } from './error-reply.ts';
-import type { LimitHeaders } from './limit-headers.ts';
-import { limitRequests } from './request-limits.ts';
 import type { TypedApp } from './typed-app.ts';
 
 /**

@@ -3,8 +3,8 @@ import type { TSchema } from 'typebox';
 import { DiscedgeError, ERROR_TABLE, type ErrorCode } from '../domain/errors.ts';
 import { ID_PATTERN, ID_RULE } from '../domain/identifiers.ts';
 import type { Logger } from '../environment/environment.ts';
-import type { KnownPaths } from './known-paths.ts';
 import { OF_A_BODY, OF_A_PRINCIPAL, OF_ANY_REQUEST } from './possible-errors.ts';
+import type { KnownPaths } from './requests/known-paths.ts';
 import type { TypedApp } from './typed-app.ts';
 
 /** How an API says that something went wrong. */

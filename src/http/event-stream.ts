@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { Clock } from '../environment/environment.ts';
-import { Backlog } from './backlog.ts';
+import { Backlog } from './connections/backlog.ts';
 
 /**
  * How long a turn may be waited for before the reply begins without it. Until then one that cannot be taken is answered with

@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { ToldLayers as Told } from '../context-manager/layers/told-layers.ts';
 import { LAYER_NAMES } from '../domain/record/layer-stamps.ts';
 import { OPTIONAL_LAYERS, type OptionalLayer } from '../domain/record/layers-left-out.ts';
-import { choice } from './request-fields.ts';
+import { choice } from './requests/request-fields.ts';
 
 const oneOf = (description: string) => Type.Optional(Type.Boolean({ description }));
 

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { ServedModel } from '../context-manager/model-directory.ts';
-import { choice } from './request-fields.ts';
+import { choice } from './requests/request-fields.ts';
 
 const count = () => Type.Integer({ minimum: 0 });
 

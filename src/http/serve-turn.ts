@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { PromptProgress, ReplyPiece, TurnObserver } from '../context-manager/turn/turn.ts';
 import type { DiscedgeError } from '../domain/errors.ts';
 import type { Environment } from '../environment/environment.ts';
-import { clientGone } from './client-gone.ts';
+import { clientGone } from './connections/client-gone.ts';
 import { asDiscedgeError } from './error-reply.ts';
 import { EventStream, type ServerSentEvent } from './event-stream.ts';
 

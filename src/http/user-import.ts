@@ -6,13 +6,13 @@ import { isId } from '../domain/identifiers.ts';
 import { jsonMembers } from '../domain/json-members.ts';
 import type { TurnAccount } from '../domain/turn-account.ts';
 import type { AppOptions } from './app-parts.ts';
-import { depthFault } from './json-depth.ts';
-import { invalid } from './parameters.ts';
-import { PreferencesValue, requireSmall } from './preferences-value.ts';
-import { readBySchema } from './schema-check.ts';
-import { ImportBody, importedTurns, servedModelOf } from './session-import.ts';
-import { allowedTtl } from './time-to-live.ts';
-import { LifetimeSeconds, type UserImportReply } from './user-views.ts';
+import { depthFault } from './requests/json-depth.ts';
+import { invalid } from './requests/parameters.ts';
+import { readBySchema } from './requests/schema-check.ts';
+import { allowedTtl } from './requests/time-to-live.ts';
+import { PreferencesValue, requireSmall } from './routes/preferences-value.ts';
+import { ImportBody, importedTurns, servedModelOf } from './routes/session-import.ts';
+import { LifetimeSeconds, type UserImportReply } from './routes/user-views.ts';
 
 /** Of one session's JSON, which is held as a whole: as much as the largest body that a node can be told to take. */
 const SESSION_BYTES_MAX = 64 * 1024 * 1024;

@@ -3,7 +3,7 @@ import type { ReplyOptions, TurnReply, TurnRequest } from '../../src/context-man
 import { ANONYMOUS, type SessionId } from '../../src/domain/identifiers.ts';
 import type { Dialect } from '../../src/http/dialect.ts';
 import type { ErrorEnvelope } from '../../src/http/error-reply.ts';
-import { choice, modelText, sessionId } from '../../src/http/request-fields.ts';
+import { choice, modelText, sessionId } from '../../src/http/requests/request-fields.ts';
 import { serveTurn, type TurnStream } from '../../src/http/serve-turn.ts';
 
 const oops: ErrorEnvelope = {

@@ -1,13 +1,13 @@
 import { Type } from 'typebox';
 import { userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
-import { clientGone } from '../client-gone.ts';
+import { clientGone } from '../connections/client-gone.ts';
 import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';
-import { sessionId, userId } from '../request-fields.ts';
-import { ImportBody, importedTurns, importView, servedModelOf } from '../session-import.ts';
-import { ImportReply } from '../session-schemas.ts';
-import { allowedTtl } from '../time-to-live.ts';
+import { sessionId, userId } from '../requests/request-fields.ts';
+import { allowedTtl } from '../requests/time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
+import { ImportBody, importedTurns, importView, servedModelOf } from './session-import.ts';
+import { ImportReply } from './session-schemas.ts';
 
 const ImportQuery = Type.Object({
   user_id: Type.Optional(userId({ description: 'Whose it is to be; default `anonymous`.' })),

@@ -2,12 +2,12 @@ import { Type } from 'typebox';
 import { moveToModel } from '../../context-manager/model-moves.ts';
 import { userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
-import { clientGone } from '../client-gone.ts';
+import { clientGone } from '../connections/client-gone.ts';
 import { OF_A_SESSION } from '../possible-errors.ts';
-import { modelText, sessionId } from '../request-fields.ts';
-import { MoveReply } from '../session-schemas.ts';
-import { allowedTtl } from '../time-to-live.ts';
+import { modelText, sessionId } from '../requests/request-fields.ts';
+import { allowedTtl } from '../requests/time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
+import { MoveReply } from './session-schemas.ts';
 import { SeenQuery, SessionPath, SessionQuery } from './sessions.ts';
 
 const { turn, max_wait_ms } = SeenQuery.properties;

@@ -4,12 +4,12 @@ import type { StoreStatus } from '../../context-store/context-store.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
 import type { AppParts } from '../app-parts.ts';
-import { enginesView } from '../engines-view.ts';
-import { ModelChoice } from '../model-choice.ts';
 import { ModelListReply, modelList } from '../model-list.ts';
-import { HealthReply, MetricsReply, PropsReply, ReadyReply } from '../node-schemas.ts';
 import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';
+import { ModelChoice } from '../requests/model-choice.ts';
 import type { TypedApp } from '../typed-app.ts';
+import { enginesView } from './engines-view.ts';
+import { HealthReply, MetricsReply, PropsReply, ReadyReply } from './node-schemas.ts';
 
 /** What the node is and how it is: health, readiness, model, metrics. */
 export function nodeRoutes(app: TypedApp, parts: AppParts): void {

@@ -9,12 +9,12 @@ import type {
 } from '../../context-store/replication-status.ts';
 import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
+import { isOperator } from '../access/request-access.ts';
 import type { AppParts } from '../app-parts.ts';
-import { enginesView } from '../engines-view.ts';
-import { type NodeAddress, NodeListReply } from '../node-schemas.ts';
-import { isOperator } from '../request-access.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { warmingView } from '../warming-view.ts';
+import { enginesView } from './engines-view.ts';
+import { type NodeAddress, NodeListReply } from './node-schemas.ts';
+import { warmingView } from './warming-view.ts';
 
 const NodesQuery = Type.Object({
   probe: Type.Optional(

@@ -1,13 +1,13 @@
 import { type Static, Type } from 'typebox';
 import type { StoredPreferences } from '../../context-manager/layers/user-preferences.ts';
 import type { UserId } from '../../domain/identifiers.ts';
+import { requireOwn } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
-import { invalid } from '../parameters.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
-import { PreferencesValue, requireSmall } from '../preferences-value.ts';
-import { userId } from '../request-fields.ts';
+import { invalid } from '../requests/parameters.ts';
+import { userId } from '../requests/request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { requireOwn } from '../user-access.ts';
+import { PreferencesValue, requireSmall } from './preferences-value.ts';
 
 const UserPath = Type.Object({ user_id: userId() });
 const version = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });

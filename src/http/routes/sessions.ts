@@ -3,10 +3,12 @@ import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
 import { type Principal, userOf } from '../../domain/principal.ts';
 import type { AppParts } from '../app-parts.ts';
-import { clientGone } from '../client-gone.ts';
-import { jsonStream } from '../json-stream.ts';
+import { clientGone } from '../connections/client-gone.ts';
 import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';
-import { contextId, milliseconds, sessionId, turnNumber, userId } from '../request-fields.ts';
+import { contextId, milliseconds, sessionId, turnNumber, userId } from '../requests/request-fields.ts';
+import { allowedTtl } from '../requests/time-to-live.ts';
+import type { TypedApp } from '../typed-app.ts';
+import { jsonStream } from './json-stream.ts';
 import {
   CancelReply,
   ComingReply,
@@ -15,10 +17,8 @@ import {
   SessionExportReply,
   SessionListReply,
   SessionReply,
-} from '../session-schemas.ts';
-import { exactTurnView, forkView, sessionView, summaryView, turnView } from '../session-view.ts';
-import { allowedTtl } from '../time-to-live.ts';
-import type { TypedApp } from '../typed-app.ts';
+} from './session-schemas.ts';
+import { exactTurnView, forkView, sessionView, summaryView, turnView } from './session-view.ts';
 
 const Owner = { user_id: Type.Optional(userId({ description: 'Whose sessions; default `anonymous`.' })) };
 export const SessionQuery = Type.Object({

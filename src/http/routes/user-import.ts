@@ -1,15 +1,15 @@
 import { type TSchema, Type } from 'typebox';
 import { DiscedgeError } from '../../domain/errors.ts';
+import { requireOwn } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
-import { clientGone } from '../client-gone.ts';
-import { compressionFault } from '../compressed-body.ts';
+import { clientGone } from '../connections/client-gone.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
-import { userId } from '../request-fields.ts';
-import { checkBySchema } from '../schema-check.ts';
+import { compressionFault } from '../requests/compressed-body.ts';
+import { userId } from '../requests/request-fields.ts';
+import { checkBySchema } from '../requests/schema-check.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { requireOwn } from '../user-access.ts';
 import { importUser } from '../user-import.ts';
-import { UserImportBody, UserImportReply } from '../user-views.ts';
+import { UserImportBody, UserImportReply } from './user-views.ts';
 
 const UserPath = Type.Object({ user_id: userId() });
 

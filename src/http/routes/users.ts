@@ -2,14 +2,14 @@ import type { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { DiscedgeError } from '../../domain/errors.ts';
+import { requireAdministrable, requireOwn } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
-import { clientGone } from '../client-gone.ts';
+import { clientGone } from '../connections/client-gone.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
-import { milliseconds, userId } from '../request-fields.ts';
+import { milliseconds, userId } from '../requests/request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { requireAdministrable, requireOwn } from '../user-access.ts';
-import { userExportStream } from '../user-export.ts';
-import { ErasureReceiptReply, receiptView, UserExportReply } from '../user-views.ts';
+import { userExportStream } from './user-export.ts';
+import { ErasureReceiptReply, receiptView, UserExportReply } from './user-views.ts';
 
 /** Of what is made as it is sent. */
 function sendJson(reply: FastifyReply, json: Readable): FastifyReply {

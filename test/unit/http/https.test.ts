@@ -18,7 +18,7 @@ import { loadConfig } from '../../../src/config/config.ts';
 import { checkHttps } from '../../../src/doctor/certificate-checks.ts';
 import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import { openHttps } from '../../../src/edge-node/open-https.ts';
-import { tlsServerOptions } from '../../../src/http/tls-server.ts';
+import { tlsServerOptions } from '../../../src/http/connections/tls-server.ts';
 import { watchedEnvironment } from '../../../tools/supervised-nats.ts';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 import { eventually } from '../../support/sharing-store-node.ts';

@@ -1,7 +1,7 @@
 // Tries to make what is written in pieces another text than what is written at once, or one piece of it all.
 import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
-import { jsonStream } from '../../../src/http/json-stream.ts';
+import { jsonStream } from '../../../src/http/routes/json-stream.ts';
 
 const written = (value: object) => text(jsonStream(value, ['turns', 'branches']));
 const turns = Array.from({ length: 3 }, (_, turn) => ({ turn, said: 'é"\u2028🚗', none: undefined, ids: [1, [2]] }));

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { beforeEach, expect, test } from 'vitest';
-import { closeWithoutRequests } from '../../../src/http/open-connections.ts';
-import { onUpgrade } from '../../../src/http/upgrades.ts';
+import { closeWithoutRequests } from '../../../src/http/connections/open-connections.ts';
+import { onUpgrade } from '../../../src/http/connections/upgrades.ts';
 
 let app: FastifyInstance;
 let asked: Promise<void>;

@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { closeWithoutRequests } from '../../../src/http/open-connections.ts';
-import { OpenSockets, PING_EVERY_MS, SOCKET_CLOSE_MS } from '../../../src/http/open-sockets.ts';
-import { onUpgrade } from '../../../src/http/upgrades.ts';
+import { closeWithoutRequests } from '../../../src/http/connections/open-connections.ts';
+import { OpenSockets, PING_EVERY_MS, SOCKET_CLOSE_MS } from '../../../src/http/connections/open-sockets.ts';
+import { onUpgrade } from '../../../src/http/connections/upgrades.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 let app: FastifyInstance;

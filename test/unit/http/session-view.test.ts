@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { sessionOf } from '../../../src/client/stored-session.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { TurnRecord } from '../../../src/domain/record/turn-record.ts';
-import { exactTurnView, turnView } from '../../../src/http/session-view.ts';
+import { exactTurnView, turnView } from '../../../src/http/routes/session-view.ts';
 import { sealedTurn } from '../../../tools/turn-records.ts';
 
 const { record, hash } = sealedTurn();

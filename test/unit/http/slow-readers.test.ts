@@ -12,8 +12,8 @@ import {
   UNREAD_BYTES_OF_ALL_MAX,
   UNREAD_MS_MAX,
   UnreadBytes,
-} from '../../../src/http/backlog.ts';
-import { cutOffSlowReaders } from '../../../src/http/slow-readers.ts';
+} from '../../../src/http/connections/backlog.ts';
+import { cutOffSlowReaders } from '../../../src/http/connections/slow-readers.ts';
 import type { LlmService } from '../../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../../src/llm-service/scripted.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';

@@ -1,6 +1,6 @@
+import { anthropicLimitHeaders } from '../../access/limit-headers.ts';
 import type { Dialect } from '../../dialect.ts';
-import { leaveOutNothing } from '../../left-out.ts';
-import { anthropicLimitHeaders } from '../../limit-headers.ts';
+import { leaveOutNothing } from '../../requests/left-out.ts';
 import { countTokensRoute } from './count-tokens-route.ts';
 import { anthropicErrors } from './error-envelope.ts';
 import { messagesRoute } from './messages-route.ts';

@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { ContentPart } from '../../../domain/record/message-content.ts';
 import type { Message } from '../../../domain/record/turn-record.ts';
-import { unicode, unsupported } from '../../parameters.ts';
+import { unicode, unsupported } from '../../requests/parameters.ts';
 import type { MessagesBody } from './messages-body.ts';
 
 /** Its further fields depend on its type, and are checked where they are read. */

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { type DiscedgeError, ERROR_TABLE, type ErrorCode } from '../../../domain/errors.ts';
 import type { ErrorEnvelope } from '../../error-reply.ts';
-import { choice } from '../../request-fields.ts';
+import { choice } from '../../requests/request-fields.ts';
 
 /** Anthropic's words for what went wrong, by status; the others are an `invalid_request_error` or an `api_error`. */
 const TYPES: Readonly<Record<number, string>> = {

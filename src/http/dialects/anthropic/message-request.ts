@@ -2,8 +2,8 @@ import type { WholeConversation } from '../../../context-manager/sessions/conver
 import type { ForwardRequest, ReplyOptions } from '../../../context-manager/turn/turn.ts';
 import { type Principal, userOf } from '../../../domain/principal.ts';
 import type { AppOptions } from '../../app-parts.ts';
-import { requireKnown } from '../../parameters.ts';
-import { turnOptions } from '../../turn-options.ts';
+import { requireKnown } from '../../requests/parameters.ts';
+import { turnOptions } from '../../requests/turn-options.ts';
 import { conversationOf } from './conversation.ts';
 import { MESSAGES_PARAMETERS, type MessagesBody } from './messages-body.ts';
 import { formOf, preambleOf } from './tools.ts';

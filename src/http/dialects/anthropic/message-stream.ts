@@ -4,7 +4,7 @@ import type { ReplyPiece } from '../../../context-manager/turn/turn.ts';
 import type { DiscedgeError } from '../../../domain/errors.ts';
 import type { ServerSentEvent } from '../../event-stream.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
-import { choice } from '../../request-fields.ts';
+import { choice } from '../../requests/request-fields.ts';
 import type { TurnStream } from '../../serve-turn.ts';
 import { type PlacedReply, placeTold, TurnPlaceTold } from '../../turn-place-told.ts';
 import { anthropicError, anthropicErrorOf } from './error-envelope.ts';

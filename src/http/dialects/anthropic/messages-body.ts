@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
-import { ModelChoice } from '../../model-choice.ts';
-import type { Parameters } from '../../parameters.ts';
-import { choice, userId } from '../../request-fields.ts';
-import { TurnOptions } from '../../turn-options.ts';
+import { ModelChoice } from '../../requests/model-choice.ts';
+import type { Parameters } from '../../requests/parameters.ts';
+import { choice, userId } from '../../requests/request-fields.ts';
+import { TurnOptions } from '../../requests/turn-options.ts';
 
 /** Of a conversation that is sent whole: tens of thousands of words of talk. */
 const MESSAGES_MAX = 16_384;

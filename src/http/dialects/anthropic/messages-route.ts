@@ -4,7 +4,7 @@ import type { TurnObserver } from '../../../context-manager/turn/turn.ts';
 import type { TipRepeat } from '../../../domain/turn-decision.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
-import { sentOf } from '../../sent-before.ts';
+import { sentOf } from '../../requests/sent-before.ts';
 import { type ServedTurn, serveTurn } from '../../serve-turn.ts';
 import type { PlacedReply } from '../../turn-place-told.ts';
 import type { TypedApp } from '../../typed-app.ts';

@@ -1,7 +1,7 @@
 import type { ReplyForm } from '../../../context-manager/turn/reply-form.ts';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { Preamble, ToolDefinition } from '../../../domain/record/preamble.ts';
-import { unsupported } from '../../parameters.ts';
+import { unsupported } from '../../requests/parameters.ts';
 import type { AnthropicTool, AnthropicToolChoice, CountTokensBody } from './messages-body.ts';
 
 type Said = Pick<CountTokensBody, 'tools' | 'tool_choice'>;

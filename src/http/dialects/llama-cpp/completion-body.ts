@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { CONTEXT_MODES } from '../../../domain/record/turn-record.ts';
-import { ModelChoice } from '../../model-choice.ts';
+import { ModelChoice } from '../../requests/model-choice.ts';
 import {
   choice,
   contextId,
@@ -10,8 +10,8 @@ import {
   turnNumber,
   unicodeText,
   userId,
-} from '../../request-fields.ts';
-import { TurnOptions } from '../../turn-options.ts';
+} from '../../requests/request-fields.ts';
+import { TurnOptions } from '../../requests/turn-options.ts';
 
 /** Most stop words a request may name; llama-server checks each of them at every token. */
 const STOP_WORDS_MAX = 16;

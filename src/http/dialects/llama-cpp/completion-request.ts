@@ -6,8 +6,8 @@ import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
 import type { TurnPlace } from '../../../domain/turn-decision.ts';
 import { type RememberedTurn, rememberedFault } from '../../../domain/turn-repair.ts';
 import type { AppOptions } from '../../app-parts.ts';
-import { invalid } from '../../parameters.ts';
-import { turnOptions } from '../../turn-options.ts';
+import { invalid } from '../../requests/parameters.ts';
+import { turnOptions } from '../../requests/turn-options.ts';
 import { type CompletionBody, REPAIR_TEXT_CHARS_MAX, samplingFields, unmistakableFields } from './completion-body.ts';
 import { isWanted } from './response-fields.ts';
 

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import type { DiscedgeError, ErrorCode } from '../../../domain/errors.ts';
 import type { ErrorEnvelope } from '../../error-reply.ts';
-import { choice } from '../../request-fields.ts';
+import { choice } from '../../requests/request-fields.ts';
 
 /** Errors that llama.cpp's clients know by its own type, and act upon. */
 const LLAMA_CPP_TYPES: Partial<Record<ErrorCode, string>> = { context_overflow: 'exceed_context_size_error' };

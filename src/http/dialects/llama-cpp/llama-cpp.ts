@@ -1,6 +1,6 @@
+import { rateLimitHeaders } from '../../access/limit-headers.ts';
 import type { Dialect } from '../../dialect.ts';
-import { leaveOutNothing } from '../../left-out.ts';
-import { rateLimitHeaders } from '../../limit-headers.ts';
+import { leaveOutNothing } from '../../requests/left-out.ts';
 import { completionRoutes } from './completion-routes.ts';
 import { llamaCppErrors } from './error-envelope.ts';
 import { slotsRoute } from './slots-route.ts';

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import type { AppParts } from '../../app-parts.ts';
-import { ModelChoice } from '../../model-choice.ts';
 import { OF_A_MODEL } from '../../possible-errors.ts';
+import { ModelChoice } from '../../requests/model-choice.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 const Slots = Type.Array(

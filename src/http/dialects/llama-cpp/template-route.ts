@@ -2,9 +2,9 @@ import { type Static, Type } from 'typebox';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { TextMessage } from '../../../domain/record/turn-record.ts';
 import type { AppParts } from '../../app-parts.ts';
-import { ModelChoice } from '../../model-choice.ts';
 import { OF_A_MODEL } from '../../possible-errors.ts';
-import { choice } from '../../request-fields.ts';
+import { ModelChoice } from '../../requests/model-choice.ts';
+import { choice } from '../../requests/request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 const TextPart = Type.Object({ type: choice(['text']), text: Type.String() });

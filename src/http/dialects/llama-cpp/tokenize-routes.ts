@@ -4,9 +4,9 @@ import { DiscedgeError } from '../../../domain/errors.ts';
 import { appendTokens, TOKEN_ID_MAX, type TokenId, type TokenSequence } from '../../../domain/token-sequence.ts';
 import type { LlmService } from '../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../app-parts.ts';
-import { ModelChoice } from '../../model-choice.ts';
 import { OF_A_MODEL } from '../../possible-errors.ts';
-import { tokenId } from '../../request-fields.ts';
+import { ModelChoice } from '../../requests/model-choice.ts';
+import { tokenId } from '../../requests/request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 /** Ids whose pieces one request may ask for: each is looked up by itself, tens of thousands in some milliseconds. */

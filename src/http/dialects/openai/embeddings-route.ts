@@ -1,11 +1,11 @@
 import { type Static, Type } from 'typebox';
 import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { AppParts } from '../../app-parts.ts';
-import { clientGone } from '../../client-gone.ts';
-import { ModelChoice } from '../../model-choice.ts';
-import { type Parameters, requireKnown } from '../../parameters.ts';
+import { clientGone } from '../../connections/client-gone.ts';
 import { OF_A_MODEL } from '../../possible-errors.ts';
-import { choice, modelText, tokenId } from '../../request-fields.ts';
+import { ModelChoice } from '../../requests/model-choice.ts';
+import { type Parameters, requireKnown } from '../../requests/parameters.ts';
+import { choice, modelText, tokenId } from '../../requests/request-fields.ts';
 import type { TypedApp } from '../../typed-app.ts';
 
 /** Texts in one request: they are read by one engine, one after the other. */

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { type DiscedgeError, ERROR_TABLE, type ErrorCode } from '../../../domain/errors.ts';
 import type { ErrorEnvelope } from '../../error-reply.ts';
-import { choice } from '../../request-fields.ts';
+import { choice } from '../../requests/request-fields.ts';
 
 /** Errors that OpenAI's clients know by its own code, and act upon. */
 const OPENAI_CODES: Partial<Record<ErrorCode, string>> = {

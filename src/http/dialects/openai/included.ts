@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { nearest } from '../../../domain/nearest.ts';
-import { invalid, unsupported } from '../../parameters.ts';
+import { invalid, unsupported } from '../../requests/parameters.ts';
 
 /** What OpenAI's clients can ask to be shown with a list or a response that is about what no item here has. */
 const SHOWS_NOTHING: readonly string[] = [

@@ -1,6 +1,6 @@
+import { rateLimitHeaders } from '../../access/limit-headers.ts';
 import type { Dialect } from '../../dialect.ts';
-import { leaveOutNothing } from '../../left-out.ts';
-import { rateLimitHeaders } from '../../limit-headers.ts';
+import { leaveOutNothing } from '../../requests/left-out.ts';
 import { chatRoutes } from './chat/chat-routes.ts';
 import { storedCompletionRoutes } from './chat/stored-completion-routes.ts';
 import { StoredCompletions } from './chat/stored-completions.ts';

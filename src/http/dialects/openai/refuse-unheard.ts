@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { DiscedgeError } from '../../../domain/errors.ts';
-import { requireKnown } from '../../parameters.ts';
+import { requireKnown } from '../../requests/parameters.ts';
 import type { TypedApp } from '../../typed-app.ts';
 import { requireIncludable } from './included.ts';
 

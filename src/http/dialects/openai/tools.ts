@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
 import type { ReplyForm, ReplyFormat } from '../../../context-manager/turn/reply-form.ts';
 import type { ToolDefinition } from '../../../domain/record/preamble.ts';
-import { invalid } from '../../parameters.ts';
-import { choice } from '../../request-fields.ts';
+import { invalid } from '../../requests/parameters.ts';
+import { choice } from '../../requests/request-fields.ts';
 
 const TOOLS_MAX = 128;
 const name = () => Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,128}$' });

@@ -6,7 +6,7 @@ import OpenAI from 'openai';
 import { ResponsesWS } from 'openai/resources/responses/ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { OPEN_SOCKETS_MAX } from '../../../../src/http/open-sockets.ts';
+import { OPEN_SOCKETS_MAX } from '../../../../src/http/connections/open-sockets.ts';
 import { type InProcessNode, startTestNode } from '../../../../tools/test-node.ts';
 
 let node: InProcessNode;

@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
-import { ModelChoice } from '../../../model-choice.ts';
-import type { Parameters } from '../../../parameters.ts';
-import { choice, contextId, sessionId, turnNumber, userId } from '../../../request-fields.ts';
-import { TurnOptions } from '../../../turn-options.ts';
+import { ModelChoice } from '../../../requests/model-choice.ts';
+import type { Parameters } from '../../../requests/parameters.ts';
+import { choice, contextId, sessionId, turnNumber, userId } from '../../../requests/request-fields.ts';
+import { TurnOptions } from '../../../requests/turn-options.ts';
 import { Metadata } from '../metadata.ts';
 import { LLAMA_CPP_FIELDS, SamplingFields } from '../sampling.ts';
 import { ToolFields } from '../tools.ts';

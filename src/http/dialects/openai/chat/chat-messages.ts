@@ -2,8 +2,8 @@ import { type Static, Type } from 'typebox';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { ContentPart, ToolCallPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
-import { unicode, unsupported } from '../../../parameters.ts';
-import { choice } from '../../../request-fields.ts';
+import { unicode, unsupported } from '../../../requests/parameters.ts';
+import { choice } from '../../../requests/request-fields.ts';
 
 /** Of a conversation that is sent whole: tens of thousands of words of talk. */
 export const MESSAGES_MAX = 16_384;

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import type { Reply } from '../../../../context-manager/turn/turn.ts';
 import type { ContentPart, ToolCallPart } from '../../../../domain/record/message-content.ts';
-import { choice } from '../../../request-fields.ts';
+import { choice } from '../../../requests/request-fields.ts';
 import { type PlacedReply, placeTold, TurnPlaceTold } from '../../../turn-place-told.ts';
 import { Logprobs, logprobsIn } from '../logprobs.ts';
 import { Usage, usageOf } from '../usage.ts';

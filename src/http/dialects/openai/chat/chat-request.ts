@@ -3,8 +3,8 @@ import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../cont
 import { type Principal, userOf } from '../../../../domain/principal.ts';
 import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
 import type { AppOptions } from '../../../app-parts.ts';
-import { invalid, requireKnown } from '../../../parameters.ts';
-import { turnOptions } from '../../../turn-options.ts';
+import { invalid, requireKnown } from '../../../requests/parameters.ts';
+import { turnOptions } from '../../../requests/turn-options.ts';
 import { samplingOf } from '../sampling.ts';
 import { formOf, toolsOf } from '../tools.ts';
 import { CHAT_PARAMETERS, type ChatBody } from './chat-body.ts';

@@ -7,7 +7,7 @@ import { userOf } from '../../../../domain/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';
-import { sentOf } from '../../../sent-before.ts';
+import { sentOf } from '../../../requests/sent-before.ts';
 import { type ServedTurn, serveTurn } from '../../../serve-turn.ts';
 import type { PlacedReply } from '../../../turn-place-told.ts';
 import type { TypedApp } from '../../../typed-app.ts';

@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { PartDelta } from '../../../../context-manager/turn/reply-parts.ts';
 import type { ReplyPiece } from '../../../../context-manager/turn/turn.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';
-import { choice } from '../../../request-fields.ts';
+import { choice } from '../../../requests/request-fields.ts';
 import type { TurnStream } from '../../../serve-turn.ts';
 import { type PlacedReply, placeTold, TurnPlaceTold } from '../../../turn-place-told.ts';
 import { openAiErrorFields, openAiErrorOf } from '../error-envelope.ts';

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
-import { ModelChoice } from '../../../model-choice.ts';
-import type { Parameters } from '../../../parameters.ts';
-import { modelText, tokenId } from '../../../request-fields.ts';
+import { ModelChoice } from '../../../requests/model-choice.ts';
+import type { Parameters } from '../../../requests/parameters.ts';
+import { modelText, tokenId } from '../../../requests/request-fields.ts';
 import { LLAMA_CPP_FIELDS, SamplingFields } from '../sampling.ts';
 
 /** Prompts in one request: each is evaluated and answered by itself. */

@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { ForwardedReply, ReplyPiece } from '../../../../context-manager/turn/turn.ts';
 import type { DiscedgeError } from '../../../../domain/errors.ts';
 import { OF_A_MODEL } from '../../../possible-errors.ts';
-import { choice } from '../../../request-fields.ts';
+import { choice } from '../../../requests/request-fields.ts';
 import type { TurnStream } from '../../../serve-turn.ts';
 import { openAiErrorFields, openAiErrorOf } from '../error-envelope.ts';
 import { logprobsIn } from '../logprobs.ts';

@@ -8,7 +8,7 @@ import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { Turn } from '../../../../domain/session-history.ts';
 import type { TipRepeat } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { withParam } from '../../../parameters.ts';
+import { withParam } from '../../../requests/parameters.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';
 import type { ItemOwner } from '../responses/plan-response.ts';

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { ID_BYTES_MAX } from '../../../../domain/identifiers.ts';
-import { userId } from '../../../request-fields.ts';
-import { TurnOptions } from '../../../turn-options.ts';
+import { userId } from '../../../requests/request-fields.ts';
+import { TurnOptions } from '../../../requests/turn-options.ts';
 import { Metadata } from '../metadata.ts';
 
 /** Tools of one request; each is part of the prompt. */

@@ -4,7 +4,7 @@ import type { OverflowPolicy } from '../../../../domain/context-window.ts';
 import type { OptionalLayer } from '../../../../domain/record/layers-left-out.ts';
 import type { Preamble, ToolDefinition } from '../../../../domain/record/preamble.ts';
 import { layersLeftOut } from '../../../layers-told.ts';
-import { invalid, requireKnown, unsupported } from '../../../parameters.ts';
+import { invalid, requireKnown, unsupported } from '../../../requests/parameters.ts';
 import { CREATE_FIELDS, type CreateBody, REFUSED_FIELDS } from './create-body.ts';
 
 /** What a body asks for beside its input and its place. */

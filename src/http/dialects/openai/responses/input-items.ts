@@ -1,6 +1,6 @@
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import type { Message, Role } from '../../../../domain/record/turn-record.ts';
-import { invalid, unicode, unsupported } from '../../../parameters.ts';
+import { invalid, unicode, unsupported } from '../../../requests/parameters.ts';
 import { withSummary } from './compaction.ts';
 
 export type InputItem = Readonly<Record<string, unknown>>;

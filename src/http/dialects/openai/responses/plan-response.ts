@@ -8,8 +8,8 @@ import { ANSWER_ID_BYTES, answerIdFrom } from '../../../../domain/record/answer-
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { TipRepeat } from '../../../../domain/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { invalid } from '../../../parameters.ts';
-import { sentOf } from '../../../sent-before.ts';
+import { invalid } from '../../../requests/parameters.ts';
+import { sentOf } from '../../../requests/sent-before.ts';
 import { Compactions } from './compaction.ts';
 import type { CreateBody } from './create-body.ts';
 import { askedOf } from './create-request.ts';

@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
 import type { AppParts } from '../../../app-parts.ts';
-import { clientGone } from '../../../client-gone.ts';
-import { requireKnown } from '../../../parameters.ts';
+import { clientGone } from '../../../connections/client-gone.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';
+import { requireKnown } from '../../../requests/parameters.ts';
 import { serveTurn } from '../../../serve-turn.ts';
 import type { TypedApp } from '../../../typed-app.ts';
 import { startInBackground } from './background.ts';

@@ -10,7 +10,7 @@ import { DiscedgeError } from '../../../../domain/errors.ts';
 import { answerIdOf } from '../../../../domain/record/answer-id.ts';
 import { NO_USAGE } from '../../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { invalid, withParam } from '../../../parameters.ts';
+import { invalid, withParam } from '../../../requests/parameters.ts';
 import { outputItems } from './item-views.ts';
 import { ResponsePlanner } from './plan-response.ts';
 import type { PlannedResponse } from './planned-response.ts';

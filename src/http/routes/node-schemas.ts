@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
-import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
-import { WARMING_POLICIES } from '../domain/warming-policies.ts';
-import { TEMPLATE_CLASSES } from '../llm-service/chat-template.ts';
-import { choice } from './request-fields.ts';
+import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
+import { WARMING_POLICIES } from '../../domain/warming-policies.ts';
+import { TEMPLATE_CLASSES } from '../../llm-service/chat-template.ts';
+import { choice } from '../requests/request-fields.ts';
 
 /* What a node tells of itself and of the nodes it knows, as it goes over the wire. */
 

@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox';
-import { NOT_CARRIED } from '../context-manager/sessions/worded-session.ts';
-import { CONTEXT_MODES } from '../domain/record/turn-record.ts';
-import { TOKEN_ID_MAX } from '../domain/token-sequence.ts';
-import { ContextTold } from './context-told.ts';
-import { choice } from './request-fields.ts';
-import { STOP_TYPES } from './stop-types.ts';
+import { NOT_CARRIED } from '../../context-manager/sessions/worded-session.ts';
+import { CONTEXT_MODES } from '../../domain/record/turn-record.ts';
+import { TOKEN_ID_MAX } from '../../domain/token-sequence.ts';
+import { ContextTold } from '../context-told.ts';
+import { choice } from '../requests/request-fields.ts';
+import { STOP_TYPES } from '../stop-types.ts';
 
 /* What is told of stored sessions, as it goes over the wire. */
 

@@ -1,4 +1,4 @@
-import type { TypedApp } from './typed-app.ts';
+import type { TypedApp } from '../typed-app.ts';
 
 /** An empty one is nobody's: it means what leaving it out means. */
 const NAMES: ReadonlySet<string> = new Set([

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
-import { NodeSessions } from '../context-manager/node-sessions.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { SessionId, UserId } from '../domain/identifiers.ts';
-import type { AppParts } from './app-parts.ts';
+import { NodeSessions } from '../../context-manager/node-sessions.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { SessionId, UserId } from '../../domain/identifiers.ts';
+import type { AppParts } from '../app-parts.ts';
 import { jsonStream } from './json-stream.ts';
 import { exactTurnView, sessionView } from './session-view.ts';
 

@@ -1,5 +1,5 @@
 import type { Static } from 'typebox';
-import type { ServedModel } from '../context-manager/model-directory.ts';
+import type { ServedModel } from '../../context-manager/model-directory.ts';
 import type { WarmingStates } from './node-schemas.ts';
 
 /** What is warmed of each model, in counts alone: nobody is told whom a node expects. Nothing where nothing is warmed. */

@@ -1,16 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Static, Type } from 'typebox';
-import type { ModelDirectory, ServedModel } from '../context-manager/model-directory.ts';
-import type { Imported } from '../context-manager/sessions/imports.ts';
-import type { ReadTurn } from '../context-manager/sessions/sessions.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { ContextId } from '../domain/identifiers.ts';
-import { CorruptRecord, openRecord } from '../domain/record/record-codec.ts';
-import { NewerRecord } from '../domain/record/record-version.ts';
-import { summaryPlaceOf } from '../domain/record/summary.ts';
-import type { Turn } from '../domain/session-history.ts';
-import { invalid } from './parameters.ts';
-import { sessionId } from './request-fields.ts';
+import type { ModelDirectory, ServedModel } from '../../context-manager/model-directory.ts';
+import type { Imported } from '../../context-manager/sessions/imports.ts';
+import type { ReadTurn } from '../../context-manager/sessions/sessions.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { ContextId } from '../../domain/identifiers.ts';
+import { CorruptRecord, openRecord } from '../../domain/record/record-codec.ts';
+import { NewerRecord } from '../../domain/record/record-version.ts';
+import { summaryPlaceOf } from '../../domain/record/summary.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import { invalid } from '../requests/parameters.ts';
+import { sessionId } from '../requests/request-fields.ts';
 import { idsTurnView } from './session-view.ts';
 
 const ExportedTurn = Type.Object(

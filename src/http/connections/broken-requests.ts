@@ -1,9 +1,9 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Random } from '../environment/environment.ts';
-import { type ErrorEnvelope, errorHeaders } from './error-reply.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Random } from '../../environment/environment.ts';
+import { type ErrorEnvelope, errorHeaders } from '../error-reply.ts';
 import { isShakingHands } from './tls-server.ts';
 
 /** Requests that do not become one: not HTTP, too long, too late. They are answered in the envelope, on the bare socket. */

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { DiscedgeError } from '../domain/errors.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
 
 /** `unsupported_media_type` for a request whose body is not as it is. */
 export function compressionFault({

@@ -1,5 +1,5 @@
-import { DiscedgeError } from '../domain/errors.ts';
-import { nearest } from '../domain/nearest.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { nearest } from '../../domain/nearest.ts';
 
 /** The fields that a route of this API may be sent, by what becomes of them. */
 export interface Parameters {

@@ -1,4 +1,4 @@
-import type { Account, Allowance } from '../access/principal-accounts.ts';
+import type { Account, Allowance } from '../../access/principal-accounts.ts';
 
 /** How an API tells what is left of a principal's limits. */
 export type LimitHeaders = (

@@ -9,8 +9,8 @@ import {
   TURN_MAX,
   type TurnNumber,
   type UserId,
-} from '../domain/identifiers.ts';
-import { TOKEN_ID_MAX, type TokenId } from '../domain/token-sequence.ts';
+} from '../../domain/identifiers.ts';
+import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
 
 /*
  * Fields of requests that carry more than their JSON type: what a schema lets through is checked and has its brand, so that

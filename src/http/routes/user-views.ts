@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
-import { AWAITED_REASONS, type ErasureReceipt } from '../context-manager/users/erasure-receipt.ts';
+import { AWAITED_REASONS, type ErasureReceipt } from '../../context-manager/users/erasure-receipt.ts';
+import { choice } from '../requests/request-fields.ts';
 import { PreferencesValue } from './preferences-value.ts';
-import { choice } from './request-fields.ts';
 import { ImportBody } from './session-import.ts';
 import { SessionExportReply } from './session-schemas.ts';
 

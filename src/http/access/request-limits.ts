@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Account, PrincipalAccounts } from '../access/principal-accounts.ts';
-import type { RunningTurns } from '../context-manager/turn/running-turns.ts';
-import type { Clock } from '../environment/environment.ts';
+import type { Account, PrincipalAccounts } from '../../access/principal-accounts.ts';
+import type { RunningTurns } from '../../context-manager/turn/running-turns.ts';
+import type { Clock } from '../../environment/environment.ts';
 import type { LimitHeaders } from './limit-headers.ts';
 
 declare module 'fastify' {

@@ -1,5 +1,5 @@
 import type { Static } from 'typebox';
-import type { ServedModel } from '../context-manager/model-directory.ts';
+import type { ServedModel } from '../../context-manager/model-directory.ts';
 import type { EngineStates } from './node-schemas.ts';
 
 /** The processes that models live in, as they go over the wire; nothing where there are none. */

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
-import { PREFERENCES_BYTES_MAX, PREFERENCES_NAMES_MAX } from '../context-manager/layers/user-preferences.ts';
-import { invalid } from './parameters.ts';
-import { unicodeText } from './request-fields.ts';
+import { PREFERENCES_BYTES_MAX, PREFERENCES_NAMES_MAX } from '../../context-manager/layers/user-preferences.ts';
+import { invalid } from '../requests/parameters.ts';
+import { unicodeText } from '../requests/request-fields.ts';
 
 const NAME_CHARS_MAX = 64;
 const text = () => unicodeText();

@@ -1,11 +1,11 @@
 import { type Static, Type } from 'typebox';
-import type { TurnRequest } from '../context-manager/turn/turn.ts';
-import { CONSISTENCIES, WRITE_CONCERNS } from '../domain/consistency.ts';
-import { OVERFLOW_POLICIES } from '../domain/context-window.ts';
-import { NEXT_NODES_MAX, NODE_ID_CHARS_MAX } from '../domain/record/next-nodes.ts';
-import { REASONING_POLICIES } from '../llm-service/chat-template.ts';
-import type { AppOptions } from './app-parts.ts';
-import { LayersAsked, layersLeftOut } from './layers-told.ts';
+import type { TurnRequest } from '../../context-manager/turn/turn.ts';
+import { CONSISTENCIES, WRITE_CONCERNS } from '../../domain/consistency.ts';
+import { OVERFLOW_POLICIES } from '../../domain/context-window.ts';
+import { NEXT_NODES_MAX, NODE_ID_CHARS_MAX } from '../../domain/record/next-nodes.ts';
+import { REASONING_POLICIES } from '../../llm-service/chat-template.ts';
+import type { AppOptions } from '../app-parts.ts';
+import { LayersAsked, layersLeftOut } from '../layers-told.ts';
 import { choice, milliseconds } from './request-fields.ts';
 import { allowedTtl } from './time-to-live.ts';
 

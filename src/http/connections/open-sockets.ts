@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import type { Duplex } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Clock } from '../environment/environment.ts';
-import { within } from '../waiting/within.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Clock } from '../../environment/environment.ts';
+import { within } from '../../waiting/within.ts';
 
 /** Each may have left 4 MiB unread, so they take 1 GiB at the worst; a file descriptor each, of the 1,024 that are common. */
 export const OPEN_SOCKETS_MAX = 256;

@@ -1,16 +1,16 @@
-import type { TurnText } from '../context-manager/modes/mode.ts';
-import type { Fork } from '../context-manager/sessions/forks.ts';
-import type { ReadBranch, ReadSummary, ReadTurn, SessionView } from '../context-manager/sessions/sessions.ts';
-import type { SessionSummary } from '../context-store/context-store.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import { textOf } from '../domain/record/message-content.ts';
-import { movedFromOf } from '../domain/record/moved-from.ts';
-import { sealRecord } from '../domain/record/record-codec.ts';
-import { repairedOf } from '../domain/record/repaired.ts';
-import { retrievedOf } from '../domain/record/retrieved.ts';
-import type { Turn } from '../domain/session-history.ts';
+import type { TurnText } from '../../context-manager/modes/mode.ts';
+import type { Fork } from '../../context-manager/sessions/forks.ts';
+import type { ReadBranch, ReadSummary, ReadTurn, SessionView } from '../../context-manager/sessions/sessions.ts';
+import type { SessionSummary } from '../../context-store/context-store.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { textOf } from '../../domain/record/message-content.ts';
+import { movedFromOf } from '../../domain/record/moved-from.ts';
+import { sealRecord } from '../../domain/record/record-codec.ts';
+import { repairedOf } from '../../domain/record/repaired.ts';
+import { retrievedOf } from '../../domain/record/retrieved.ts';
+import type { Turn } from '../../domain/session-history.ts';
+import { STOP_TYPES } from '../stop-types.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
-import { STOP_TYPES } from './stop-types.ts';
 
 export function summaryView(summary: SessionSummary): SessionSummaryReply {
   return {

@@ -1,5 +1,5 @@
-import { DiscedgeError } from '../domain/errors.ts';
-import type { AppOptions } from './app-parts.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { AppOptions } from '../app-parts.ts';
 
 /** Throws `invalid_request` for more than this node allows. */
 export function allowedTtl(
