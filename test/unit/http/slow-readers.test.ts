@@ -39,20 +39,14 @@ describe('a reply that is complete', () => {
   it('may be waited for longer than that', async () => {
     const app = Fastify({ forceCloseConnections: true });
     cutOffSlowReaders(app, { unreadMs: 20 });
-    let answer = (_: string) => {};
-    app.get(
-      '/',
-      () =>
-        new Promise<string>((resolve) => {
-          answer = resolve;
-        }),
-    );
+    // From when the request is there: a connection that was idle before has a timeout, too.
+    app.get('/', async () => {
+      await once(app.server, 'timeout');
+      return 'late';
+    });
     await app.listen({ host: '127.0.0.1', port: 0 });
-    const waited = once(app.server, 'timeout');
-    const reply = fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`);
-    await waited;
-    answer('late');
-    expect(await (await reply).text()).toBe('late');
+    const reply = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`);
+    expect(await reply.text()).toBe('late');
     await app.close();
   });
 });
