@@ -324,6 +324,51 @@ async function onSomething(): Promise<readonly Operation[]> {
   return operations.filter(({ path }) => parametersOf(path).some((name) => name !== 'model'));
 }
 
+/** What asks for something by each kind of id, in the way in which the id is written. */
+const QUESTIONS: readonly ((
+  victim: Victim,
+  at: (id: string) => string,
+  attacker: User,
+) => readonly [string, object?])[] = [
+  ({ name }, at) => [`/users/${at(name)}/export`],
+  ({ name, session }, at) => [`/sessions/${at(session)}/export?user_id=${encodeURIComponent(name)}`],
+  ({ session, context }, at, attacker) => [
+    `/sessions/${encodeURIComponent(session)}?context_id=${at(context)}&user_id=${encodeURIComponent(attacker.name)}&max_wait_ms=0`,
+  ],
+  ({ completion }, at) => [`/v1/chat/completions/${at(completion)}`],
+  ({ response }, at) => [`/v1/responses/${at(response)}`],
+  ({ conversation, conversationItem }, at) => [`/v1/conversations/${at(conversation)}/items/${at(conversationItem)}`],
+  ({ inputItem }, at, { conversation }) => [`/v1/conversations/${conversation}/items/${at(inputItem)}`],
+  ({ outputItem }, at, { conversation }) => [`/v1/conversations/${conversation}/items/${at(outputItem)}`],
+  ({ summary }, at) => [
+    '/v1/responses/input_tokens',
+    { input: [{ type: 'compaction', encrypted_content: decodeURIComponent(at(summary)) }, ...hello] },
+  ],
+];
+
+// Before what would destroy something: what is gone cannot be told to anybody.
+it('every id of everybody is tried by everybody, each time written in another way', async () => {
+  let asked = 0;
+  for (const [from, attacker] of users.entries()) {
+    const tries = users.map(async (victim, to) => {
+      if (victim === attacker) return;
+      for (const [place, question] of QUESTIONS.entries()) {
+        const at = (id: string) => {
+          const ways = written(id);
+          return encodeURIComponent(ways[(from * USERS + to + place) % ways.length] as string);
+        };
+        const [path, body] = question(victim, at, attacker);
+        const answer = await ask(body === undefined ? 'GET' : 'POST', path, attacker.key, body);
+        asked++;
+        expect(answer.status, `${path} ${answer.text}`).not.toBe(500);
+        expect(foreignIn(answer.text, attacker), path).toEqual([]);
+      }
+    });
+    await Promise.all(tries);
+  }
+  expect(asked).toBe(USERS * (USERS - 1) * QUESTIONS.length);
+}, 600_000);
+
 it("what is somebody else's is answered word for word as what is not there", async () => {
   const [victim, attacker] = users as [User, User];
   const [theirs, nothing] = [idsOf(victim), nothingLike(idsOf(victim))];
@@ -381,50 +426,6 @@ it("nobody gets at anything of anybody else's, by any operation and any of their
   }
   expect(asked).toBeGreaterThan(1_000);
 }, 120_000);
-
-/** What asks for something by each kind of id, in the way in which the id is written. */
-const QUESTIONS: readonly ((
-  victim: Victim,
-  at: (id: string) => string,
-  attacker: User,
-) => readonly [string, object?])[] = [
-  ({ name }, at) => [`/users/${at(name)}/export`],
-  ({ name, session }, at) => [`/sessions/${at(session)}/export?user_id=${encodeURIComponent(name)}`],
-  ({ session, context }, at, attacker) => [
-    `/sessions/${encodeURIComponent(session)}?context_id=${at(context)}&user_id=${encodeURIComponent(attacker.name)}&max_wait_ms=0`,
-  ],
-  ({ completion }, at) => [`/v1/chat/completions/${at(completion)}`],
-  ({ response }, at) => [`/v1/responses/${at(response)}`],
-  ({ conversation, conversationItem }, at) => [`/v1/conversations/${at(conversation)}/items/${at(conversationItem)}`],
-  ({ inputItem }, at, { conversation }) => [`/v1/conversations/${conversation}/items/${at(inputItem)}`],
-  ({ outputItem }, at, { conversation }) => [`/v1/conversations/${conversation}/items/${at(outputItem)}`],
-  ({ summary }, at) => [
-    '/v1/responses/input_tokens',
-    { input: [{ type: 'compaction', encrypted_content: decodeURIComponent(at(summary)) }, ...hello] },
-  ],
-];
-
-it('every id of everybody is tried by everybody, each time written in another way', async () => {
-  let asked = 0;
-  for (const [from, attacker] of users.entries()) {
-    const tries = users.map(async (victim, to) => {
-      if (victim === attacker) return;
-      for (const [place, question] of QUESTIONS.entries()) {
-        const at = (id: string) => {
-          const ways = written(id);
-          return encodeURIComponent(ways[(from * USERS + to + place) % ways.length] as string);
-        };
-        const [path, body] = question(victim, at, attacker);
-        const answer = await ask(body === undefined ? 'GET' : 'POST', path, attacker.key, body);
-        asked++;
-        expect(answer.status, `${path} ${answer.text}`).not.toBe(500);
-        expect(foreignIn(answer.text, attacker), path).toEqual([]);
-      }
-    });
-    await Promise.all(tries);
-  }
-  expect(asked).toBe(USERS * (USERS - 1) * QUESTIONS.length);
-}, 600_000);
 
 it('nor does the log, at its most talkative, or a metric say any of it', async () => {
   expect(logged.length).toBeGreaterThan(1_000);
