@@ -4,7 +4,7 @@ import { parseSampling } from '../../src/llm-service/embedded/sampling.ts';
 import { DOCUMENTED, samplingDocument } from '../support/sampling-document.ts';
 
 it('docs/sampling.md is what the code does (npx vitest run test/project/sampling-doc.test.ts -u)', async () => {
-  await expect(samplingDocument()).toMatchFileSnapshot('../../docs/sampling.md');
+  await expect(await samplingDocument()).toMatchFileSnapshot('../../docs/sampling.md');
 });
 
 it('names every parameter that is looked at, and no other', () => {

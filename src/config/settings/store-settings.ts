@@ -19,7 +19,7 @@ export const STORE_SETTINGS = {
     maximum: 1024 * GIB,
     default: 4 * GIB,
     description:
-      'Size above which the sessions unused for longest are removed, of users who have more than an equal part, and of these first what other nodes hold. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB, as address space is reserved for all of it.',
+      'Size above which the sessions unused for longest are removed, of users who have more than an equal part, and of these first what other nodes hold. From 16 MiB, below which bookkeeping outweighs the sessions, to 1 TiB.',
   }),
   storeWhenFull: choice(WHEN_FULL, {
     group: 'Context store',
