@@ -1,7 +1,7 @@
-// Looks for what was said in every file of a node with a real nats-server: as text, and as the bytes of its records (ids, that is). Without
-// encryption it is found in LevelDB and in JetStream, so that the look is one; with it nowhere, whichever key is the current one, and also
-// where the folder was in the clear before. Then what must be as ever: sessions, and what a peer gets of them.
-import { readdirSync, writeFileSync } from 'node:fs';
+// Looks for what was said in every file of a node with a real nats-server: as text, of whatever kind, and as the bytes of its records (ids,
+// that is). Without encryption it is found in LevelDB and in JetStream, so that the look is one; with it nowhere, whichever key is the
+// current one, and also where the folder was in the clear before. Then what must be as ever: sessions, and what a peer gets of them.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { readEncryptionNote } from '../../src/context-store/leveldb/encryption-note.ts';
@@ -12,6 +12,7 @@ import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
+import { CANARIES, CANARY_MODEL, sayEverywhere } from '../support/canaries.ts';
 import { filesWith } from '../support/files-with.ts';
 import { keyLine, keyRing } from '../support/key-rings.ts';
 
@@ -30,7 +31,7 @@ afterEach(async () => {
   folder.remove();
 });
 
-async function start(id: string, natsProgram: string, settings: Record<string, string> = {}): Promise<InProcessNode> {
+async function start(id: string, natsProgram: string, settings: Record<string, unknown> = {}): Promise<InProcessNode> {
   const node = await startTestNode({
     ...{ nodeId: id, store: 'nats', natsProgram, natsListen: '127.0.0.1:0', dataDir: join(folder.path, id) },
     ...settings,
@@ -53,12 +54,15 @@ function keys(letters: string): Record<string, string> {
 async function say(node: InProcessNode): Promise<void> {
   for (const mode of ['raw', 'tokenized']) await node.turn({ prompt: CANARY, session_id: mode, user_id: 'ada', mode });
   await node.post('/v1/chat/completions', { model: 'scripted', messages: [{ role: 'user', content: CANARY }] });
-  // What is published lies in JetStream.
-  await vi.waitFor(
+  await published(node);
+}
+
+/** What is published lies in JetStream. */
+const published = (node: InProcessNode) =>
+  vi.waitFor(
     async () => expect((await node.get('/metrics')).text).toMatch(/^discedge_unpublished_records\S* 0$/m),
     WAIT,
   );
-}
 
 const sealed = (id: string) =>
   vi.waitFor(async () => expect((await readEncryptionNote(join(folder.path, id)))?.before).toEqual([]), WAIT);
@@ -67,8 +71,22 @@ const sealed = (id: string) =>
 async function foundIn(id: string, letters: string): Promise<string[]> {
   const dataDir = join(folder.path, id);
   const needles = [Buffer.from(CANARY), ...(await slicesOfRecords(dataDir, id, letters))];
+  return foldersWith(dataDir, ...needles);
+}
+
+async function foldersWith(dataDir: string, ...needles: (string | Buffer)[]): Promise<string[]> {
   const found = await filesWith(dataDir, ...needles);
   return [...new Set(found.map((file) => relative(dataDir, file).split('/')[0] as string))].sort();
+}
+
+/** Of each kind of text that is there, where. */
+async function kindsFoundIn(id: string): Promise<Record<string, readonly string[]>> {
+  const found: Record<string, readonly string[]> = {};
+  for (const [kind, canary] of CANARIES) {
+    const folders = await foldersWith(join(folder.path, id), canary);
+    if (folders.length > 0) found[kind] = folders;
+  }
+  return found;
 }
 
 async function slicesOfRecords(dataDir: string, id: string, letters: string): Promise<Buffer[]> {
@@ -117,6 +135,36 @@ test.each(await natsPrograms())(
     }
   },
 );
+
+test('nor is any other text of its users, whatever it was said as', { timeout: 180_000 }, async () => {
+  const path = (await natsPrograms())[0]?.path as string;
+  const dataDir = join(folder.path, 'a');
+  mkdirSync(dataDir);
+  const settings = { ...CANARY_MODEL, warming: 'predicted', auditLog: join(dataDir, 'audit.log') };
+  const plain = await start('a', path, settings);
+  await sayEverywhere(plain, 'before');
+  await published(plain);
+  await stop(plain);
+  const everywhere = [...CANARIES.keys()].map((kind) => [kind, ['leveldb', 'nats']]);
+  expect(await kindsFoundIn('a')).toEqual(Object.fromEntries(everywhere));
+
+  const sealing = await start('a', path, { ...settings, ...keys('a') });
+  await sayEverywhere(sealing, 'after');
+  await published(sealing);
+  await sealed('a');
+  expect(await kindsFoundIn('a'), 'at work').toEqual({});
+  await stop(sealing);
+  expect(await kindsFoundIn('a'), 'closed').toEqual({});
+  expect(readdirSync(dataDir)).toEqual(expect.arrayContaining(['audit.log', 'movement.json']));
+
+  const again = await start('a', path, { ...settings, ...keys('a') });
+  for (const user of ['before', 'after']) {
+    const { text } = await again.get(`/users/${user}/export`);
+    expect(text).toContain(CANARIES.get('prompt'));
+  }
+  await stop(again);
+  expect(await kindsFoundIn('a'), 'opened again').toEqual({});
+});
 
 test('a peer gets what was written before and after a change of keys, each record once', {
   timeout: 180_000,
