@@ -104,7 +104,7 @@ describe('a model that cannot be served', () => {
   const flags = { model: ['a=demo', 'b=demo'], contextCacheBytes: '0', contextTokens: 4096, parallel: 4 };
 
   test('because it does not fit beside the first is named, and the first serves', async () => {
-    const node = await start({ flags }, { memoryBytes: 180 * MIB });
+    const node = await start({ flags }, { memoryBytes: 210 * MIB });
     expect(await servedBy(node)).toEqual(['a']);
     expect(node.node.description.unservedModels).toEqual([{ model: 'b', reason: expect.stringMatching(needs) }]);
     expect(await node.turn({ ...BRIEF, prompt: 'Hello.' })).toMatchObject({ model: 'a' });
@@ -118,7 +118,7 @@ describe('a model that cannot be served', () => {
     const file = fileWith('models:\n  - {name: wide, model: demo, parallel: 64}\n  - {name: a, model: demo}');
     const node = await start(
       { flags: { contextCacheBytes: '0', contextTokens: 4096 }, file },
-      { memoryBytes: 180 * MIB },
+      { memoryBytes: 210 * MIB },
     );
     expect(await servedBy(node)).toEqual(['a']);
   });
