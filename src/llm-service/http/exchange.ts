@@ -1,44 +1,46 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Dispatcher } from 'undici';
 import type { Clock } from '../../environment/environment.ts';
-import { HttpReply } from './http-reply.ts';
-import type { Connection, KeptConnections } from './kept-connections.ts';
+import type { ConnectionPool } from './connection-pool.ts';
 import { WaitWatch } from './wait-watch.ts';
 
 export interface ExchangeOptions {
-  /** The whole request, as it is sent. */
-  readonly request: string;
-  /** Where connections are kept from one exchange to the next. */
-  readonly connections: KeptConnections;
-  /** The server closes the connection with this reply, whatever it says: it is taken from the kept ones and not put back. */
-  readonly isLast: boolean;
-  /** Each is one wait: for the connection, and for the next byte while this side is reading. */
-  readonly connectTimeoutMs: number;
+  /** With `reset` the server is told that no other request follows on the connection. */
+  readonly request: Dispatcher.DispatchOptions;
+  readonly connections: ConnectionPool;
+  /** One wait for the next byte, while this side is reading. */
   readonly idleTimeoutMs: number;
-  /** What the exchange ends with when a wait is over, or on an error of the socket's or in the reply. */
+  /** Of the reply, how much may have come that was not read. */
+  readonly unreadBytesMax: number;
+  /** What the exchange ends with when a wait or the room for what is not read is over, or on an error of the socket's or in the reply. */
   readonly errors: {
-    notConnected(): unknown;
     silent(): unknown;
-    broken(cause: Error): unknown;
+    unread(): unknown;
+    broken(cause: Error, within: 'head' | 'body'): unknown;
   };
 }
 
-/** What a socket reports that the server had closed before it was used again. */
-const CLOSED_BEFORE = new Set(['ECONNRESET', 'EPIPE']);
-/** Of a reply that comes faster than it is read. Beyond that the server has to wait. */
-const UNREAD_BYTES_MAX = 256 * 1024;
+/** What is reported of a connection that the server had closed before it was used again. */
+const CLOSED_BEFORE = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
  * One HTTP request and its reply. A request that meets a kept connection which the server is just closing has not been read: it is
- * sent once more, on a new one. So only requests are sent here that may be repeated.
+ * sent once more. So only requests are sent here that may be repeated.
+ *
+ * undici's `pause` is not used: when the server closes or resets a connection on which a last reply is held back, an assertion of
+ * undici's ends the process (7.30.2). So what comes faster than it is read is kept here, within a bound.
  */
-export class Exchange {
+export class Exchange implements Dispatcher.DispatchHandler {
   readonly #options: ExchangeOptions;
   readonly #watch: WaitWatch;
-  readonly #reply = new HttpReply();
   /** The first reason to end; later ones, and the socket's own complaints, are its consequences. */
   #failure: { readonly reason: unknown } | undefined;
-  #connection: Connection | undefined;
-  /** Whether anything of the reply has come. */
-  #hasBegun = false;
+  /** While the request is on a connection. */
+  #controller: Dispatcher.DispatchController | undefined;
+  /** A kept connection, the first time, of which nothing of the reply has come. */
+  #mayRepeat = true;
+  #status: number | undefined;
+  #isComplete = false;
   /** What of the body has come and was not read. */
   #unread: Buffer[] = [];
   #unreadBytes = 0;
@@ -52,10 +54,13 @@ export class Exchange {
 
   /** Sends the request; resolves with the reply's status. */
   async send(): Promise<number> {
-    this.#ask(this.#options.connections.take());
-    while (this.#reply.status === undefined) await this.#more();
+    // undici frees a connection a turn of the event loop after its reply: who asks again at once would be given another one.
+    await setImmediate();
+    this.#throwFailure();
+    this.#dispatch();
+    while (this.#status === undefined) await this.#more();
     this.#watch.pause();
-    return this.#reply.status;
+    return this.#status;
   }
 
   /** The whole reply, once, after `send`; the connection is free again with its last byte. Ends with `tooLong()` beyond `bytesMax`. */
@@ -68,7 +73,7 @@ export class Exchange {
         length += piece.length;
       }
       if (length > bytesMax) this.end(tooLong());
-      else if (this.#reply.isComplete) break;
+      else if (this.#isComplete) break;
       this.#awaitMore();
       await this.#more();
     }
@@ -89,7 +94,7 @@ export class Exchange {
           this.#watch.pause();
           yield batch;
           this.#awaitMore();
-        } else if (this.#reply.isComplete) return;
+        } else if (this.#isComplete) return;
         else await this.#more();
       }
     } finally {
@@ -101,66 +106,63 @@ export class Exchange {
   end(reason: unknown): void {
     this.#failure ??= { reason };
     this.#watch.stop();
-    if (!this.#reply.isComplete) this.#connection?.socket.destroy();
+    if (!this.#isComplete) this.#controller?.abort(new Error('ended'));
     this.#wake();
   }
 
-  #ask(connection: Connection): void {
-    const { request, connectTimeoutMs, errors } = this.#options;
-    this.#connection = connection;
-    if (connection.isKept) this.#awaitMore();
-    else this.#watch.begin(connectTimeoutMs, () => this.end(errors.notConnected()));
-    connection.send(request, {
-      connected: () => this.#awaitMore(),
-      bytes: (bytes) => this.#take(connection, bytes),
-      closed: (error) => this.#closed(connection, error),
-    });
-  }
-
-  #take(connection: Connection, bytes: Buffer): void {
-    this.#hasBegun = true;
-    try {
-      for (const piece of this.#reply.push(bytes)) {
-        this.#unread.push(piece);
-        this.#unreadBytes += piece.length;
-      }
-    } catch (error) {
-      this.end(this.#options.errors.broken(error as Error));
-      connection.socket.destroy();
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#failure !== undefined) {
+      controller.abort(new Error('ended'));
       return;
     }
-    const { connections, isLast } = this.#options;
-    if (!this.#reply.isComplete) {
-      if (this.#unreadBytes > UNREAD_BYTES_MAX) connection.socket.pause();
-    } else if (this.#reply.isKept && !isLast) connections.giveBack(connection);
-    else connection.socket.destroy();
+    this.#controller = controller;
+    this.#mayRepeat &&= !this.#options.connections.isNew;
+    this.#awaitMore();
+  }
+
+  /** Its first byte has come. */
+  onResponseStarted(): void {
+    this.#mayRepeat = false;
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number): void {
+    // Of an interim reply: the one that counts follows.
+    if (status < 200) return;
+    this.#status = status;
     this.#wake();
   }
 
-  /** Without an error the server has closed the connection in good order. */
-  #closed(connection: Connection, error: NodeJS.ErrnoException | undefined): void {
-    if (this.#failure !== undefined || this.#reply.isComplete) return;
-    const { connections, errors } = this.#options;
-    const wasClosedBefore = error === undefined || CLOSED_BEFORE.has(error.code ?? '');
-    if (connection.isKept && !this.#hasBegun && wasClosedBefore) {
-      this.#ask(connections.open());
-      return;
-    }
-    try {
-      if (error !== undefined) throw error;
-      if (!this.#reply.close()) throw new Error(this.#hasBegun ? 'closed within a reply' : 'closed without a reply');
-      this.#wake();
-    } catch (reason) {
-      this.end(errors.broken(reason as Error));
-    }
+  onResponseData(_: Dispatcher.DispatchController, bytes: Buffer): void {
+    const { unreadBytesMax, errors } = this.#options;
+    this.#unread.push(bytes);
+    this.#unreadBytes += bytes.length;
+    if (this.#unreadBytes > unreadBytesMax) this.end(errors.unread());
+    else this.#wake();
+  }
+
+  onResponseEnd(): void {
+    this.#isComplete = true;
+    this.#wake();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: NodeJS.ErrnoException): void {
+    if (this.#failure !== undefined) return;
+    if (this.#controller !== undefined && this.#mayRepeat && CLOSED_BEFORE.has(error.code ?? '')) {
+      this.#mayRepeat = false;
+      this.#dispatch();
+    } else this.end(this.#options.errors.broken(error, this.#status === undefined ? 'head' : 'body'));
+  }
+
+  #dispatch(): void {
+    const { connections, request } = this.#options;
+    this.#controller = undefined;
+    connections.dispatch(request, this);
   }
 
   #read(): Buffer[] {
     const unread = this.#unread;
-    if (unread.length === 0) return unread;
     this.#unread = [];
     this.#unreadBytes = 0;
-    if (!this.#reply.isComplete) this.#connection?.socket.resume();
     return unread;
   }
 

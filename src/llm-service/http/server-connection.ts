@@ -1,7 +1,8 @@
+import type { Dispatcher } from 'undici';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Environment } from '../../environment/environment.ts';
+import { ConnectionPool } from './connection-pool.ts';
 import { Exchange } from './exchange.ts';
-import { KeptConnections } from './kept-connections.ts';
 import { badReply, brokenConnection, isClosed, type ServerKind } from './server-errors.ts';
 import { ServerSentEvents } from './server-sent-events.ts';
 
@@ -19,8 +20,6 @@ export interface ServerConnectionOptions {
 const REPLY_BYTES_MAX = 128 * 1024 * 1024;
 /** An error is a line; what is longer comes from some other server. */
 const ERROR_BYTES_MAX = 64 * 1024;
-/** As many as a large server has slots: each takes a thread of the server's. */
-const UNUSED_CONNECTIONS_MAX = 16;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
 
 /**
@@ -34,9 +33,9 @@ export class ServerConnection {
   readonly #options: ServerConnectionOptions;
   readonly #environment: Environment;
   readonly #open = new Set<Exchange>();
-  readonly #connections: KeptConnections;
-  /** Header lines of every request. */
-  readonly #head: string;
+  readonly #connections: ConnectionPool;
+  /** Header of every request. */
+  readonly #authorization: Readonly<Record<string, string>>;
   #isClosed = false;
 
   constructor(kind: ServerKind, options: ServerConnectionOptions, environment: Environment) {
@@ -44,8 +43,17 @@ export class ServerConnection {
     this.url = new URL(options.url.endsWith('/') ? options.url : `${options.url}/`);
     this.#options = options;
     this.#environment = environment;
-    this.#connections = new KeptConnections(this.url, { unusedMax: UNUSED_CONNECTIONS_MAX, clock: environment.clock });
-    this.#head = headOf(this.url, options.apiKey);
+    this.#authorization = authorizationOf(this.url, options.apiKey);
+    const { connectTimeoutMs } = options;
+    this.#connections = new ConnectionPool(this.url, {
+      connectTimeoutMs,
+      notConnected: () =>
+        new DiscedgeError(
+          'llm_unavailable',
+          `${kind.name} at ${this.url.origin} did not connect in ${connectTimeoutMs} ms.`,
+        ),
+      clock: environment.clock,
+    });
   }
 
   /** Parsed JSON. `path` has no leading slash. */
@@ -104,21 +112,21 @@ export class ServerConnection {
   ) {
     if (this.#isClosed) throw isClosed();
     signal?.throwIfAborted();
-    const { connectTimeoutMs, idleTimeoutMs } = this.#options;
-    const { origin } = this.url;
-    const { name } = this.#kind;
+    const { idleTimeoutMs } = this.#options;
     const exchange = new Exchange(
       {
         request: this.#request(path, body, isLast),
-        isLast,
         connections: this.#connections,
-        connectTimeoutMs,
         idleTimeoutMs,
+        unreadBytesMax: REPLY_BYTES_MAX,
         errors: {
-          notConnected: () =>
-            new DiscedgeError('llm_unavailable', `${name} at ${origin} did not connect in ${connectTimeoutMs} ms.`),
-          silent: () => new DiscedgeError('llm_timeout', `${name} at ${origin} sent nothing for ${idleTimeoutMs} ms.`),
-          broken: (cause) => brokenConnection(this.#kind, this.url, cause),
+          silent: () =>
+            new DiscedgeError(
+              'llm_timeout',
+              `${this.#kind.name} at ${this.url.origin} sent nothing for ${idleTimeoutMs} ms.`,
+            ),
+          unread: () => this.#tooLong(REPLY_BYTES_MAX),
+          broken: (cause, within) => brokenConnection(this.#kind, this.url, { cause, within }),
         },
       },
       this.#environment.clock,
@@ -134,10 +142,11 @@ export class ServerConnection {
     return { exchange, end };
   }
 
-  #request(path: string, body: string | undefined, isLast: boolean): string {
-    const head = `${this.url.pathname}${path} HTTP/1.1\r\n${this.#head}connection: ${isLast ? 'close' : 'keep-alive'}\r\n`;
-    if (body === undefined) return `GET ${head}\r\n`;
-    return `POST ${head}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  #request(path: string, body: string | undefined, isLast: boolean): Dispatcher.DispatchOptions {
+    const where = { path: this.url.pathname + path, reset: isLast };
+    if (body === undefined) return { ...where, method: 'GET', headers: this.#authorization };
+    const headers = { ...this.#authorization, 'content-type': 'application/json' };
+    return { ...where, method: 'POST', headers, body };
   }
 
   async #expectOk(exchange: Exchange): Promise<void> {
@@ -147,22 +156,26 @@ export class ServerConnection {
   }
 
   #text(exchange: Exchange, bytesMax: number): Promise<string> {
-    return exchange.text(bytesMax, () => this.badReply(`more than ${bytesMax} bytes`));
+    return exchange.text(bytesMax, () => this.#tooLong(bytesMax));
+  }
+
+  #tooLong(bytesMax: number): DiscedgeError {
+    return this.badReply(`more than ${bytesMax} bytes`);
   }
 }
 
 /** Throws `llm_unavailable` for a key that no header holds. */
-function headOf({ host, username, password }: URL, apiKey: string | undefined): string {
+function authorizationOf({ username, password }: URL, apiKey: string | undefined): Readonly<Record<string, string>> {
   const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
   const authorization = apiKey !== undefined ? `Bearer ${apiKey}` : username !== '' ? `Basic ${basic}` : undefined;
-  if (authorization === undefined) return `host: ${host}\r\n`;
+  if (authorization === undefined) return {};
   if (!HEADER_VALUE.test(authorization)) {
     throw new DiscedgeError(
       'llm_unavailable',
       'The API key of the LLM Service has characters that no HTTP header holds.',
     );
   }
-  return `host: ${host}\r\nauthorization: ${authorization}\r\n`;
+  return { authorization };
 }
 
 function parseJson(text: string): unknown {

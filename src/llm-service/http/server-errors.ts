@@ -1,5 +1,5 @@
+import { errors } from 'undici';
 import { DiscedgeError } from '../../domain/errors.ts';
-import { NotHttp } from './http-reply.ts';
 
 /** A kind of inference server: what messages call it, and how it says no. */
 export interface ServerKind {
@@ -16,14 +16,26 @@ export function shortened(message: string): string {
   return message.slice(0, MESSAGE_CHARS_MAX);
 }
 
-/** The error for what the socket reports. */
-export function brokenConnection({ name }: Pick<ServerKind, 'name'>, url: URL, cause: unknown): DiscedgeError {
+/** The error for what the socket, or undici in reading from it, reports. */
+export function brokenConnection(
+  { name }: Pick<ServerKind, 'name'>,
+  url: URL,
+  { cause, within }: { readonly cause: Error; readonly within: 'head' | 'body' },
+): DiscedgeError {
+  if (cause instanceof DiscedgeError) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
-  if (cause instanceof NotHttp) return badReply({ name }, url, `something that is not HTTP (${message})`);
-  const reason = code ?? message;
+  if (isNotHttp(cause, within)) return badReply({ name }, url, `something that is not HTTP (${message})`);
+  const reason = cause instanceof errors.UndiciError ? message : (code ?? message);
   return new DiscedgeError('llm_unavailable', `The connection to ${name} at ${url.origin} failed (${reason}).`, {
     cause,
   });
+}
+
+/** A body that is cut short was HTTP as far as it came. */
+function isNotHttp(cause: Error, within: 'head' | 'body'): boolean {
+  if (cause instanceof errors.HTTPParserError) return !cause.message.includes('Invalid EOF state');
+  if (cause instanceof errors.ResponseContentLengthMismatchError) return within === 'head';
+  return cause instanceof errors.HeadersOverflowError;
 }
 
 /** `what` completes the sentence "NAME … answered with". */
