@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { HELD } from '../../../src/context-store/held-elsewhere.ts';
 import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
 import type { LogSpan } from '../../../src/context-store/leveldb/other-holders.ts';
-import type { Announcement } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { type Announcement, LOGS_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import { PeerHolders } from '../../../src/context-store/replication/publish/peer-holders.ts';
 import { ReplicaAcks } from '../../../src/context-store/replication/publish/replica-acks.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
@@ -91,9 +91,6 @@ describe('of what another node has written', () => {
     expect(held(span(logOf('b'), 1, 5))).toBe(HELD.byItsWriter);
     evicts('b', logOf('b'), 3);
     expect([held(span(logOf('b'), 3)), held(span(logOf('b'), 4))]).toEqual([HELD.byNobody, HELD.byItsWriter]);
-    // It tells of all its logs again when it is greeted, and then of a new folder.
-    holders.noteLogs('b' as NodeId, [{ log: logOf('b'), last: 9 }]);
-    expect(held(span(logOf('b'), 3))).toBe(HELD.byItsWriter);
   });
 
   test.each<[string, Record<string, ToldPeer>, number]>([
@@ -106,6 +103,44 @@ describe('of what another node has written', () => {
   ])('not when it %s', (_, now, expected) => {
     peers = now;
     expect(held(span(logOf('b'), 1))).toBe(expected);
+  });
+});
+
+describe('of what a peer has told of its evictions', () => {
+  const greets = (incarnation: Incarnation, evictedThrough?: number) =>
+    holders.noteLogs({ nodeId: 'b' as NodeId, incarnation }, [
+      { log: OWN, ...(evictedThrough !== undefined && { evictedThrough }) },
+    ]);
+  const heldAt = (...sequences: number[]) => sequences.map((sequence) => held(span(OWN, sequence)) === HELD.byOthers);
+
+  beforeEach(() => has('b', 9));
+
+  test('a greeting written before it takes nothing back', () => {
+    evicts('b', OWN, 4);
+    greets(DISK, 2);
+    expect(heldAt(4, 5)).toEqual([false, true]);
+    greets(DISK);
+    evicts('b', OWN, 3);
+    expect(heldAt(4, 5)).toEqual([false, true]);
+    greets(DISK, 6);
+    expect(heldAt(6, 7)).toEqual([false, true]);
+  });
+
+  test('with a new disk it begins anew', () => {
+    greets(DISK, 4);
+    greets('deadbeef' as Incarnation);
+    expect(heldAt(4)).toEqual([true]);
+  });
+
+  test('of more logs than are kept none other counts', () => {
+    for (let disk = 0; disk < LOGS_MAX; disk++) {
+      expect(heldAt(5)).toEqual([true]);
+      evicts('b', logOf('d', disk.toString(16).padStart(8, '0') as Incarnation), 1);
+    }
+    evicts('b', OWN, 5);
+    expect(heldAt(5)).toEqual([false]);
+    has('c', 9);
+    expect(heldAt(5)).toEqual([true]);
   });
 });
 

@@ -156,10 +156,8 @@ export class FredDirectory {
 
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
     const { acks, holders } = this.#options;
-    for (const { log, sequence, evictedThrough = 0 } of cursors) {
-      acks.note(node.nodeId, log, sequence);
-      holders.note(node.nodeId, log, evictedThrough);
-    }
+    for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
+    holders.noteLogs(node, cursors);
     const peer = this.peers.get(node.nodeId);
     const isNews = peer?.node?.instance !== node.instance || peer.node.httpUrl !== node.httpUrl;
     // One that is refused would greet back for ever.

@@ -240,7 +240,7 @@ export class FredPeer {
     if (this.#state.kind !== 'connected') this.calls.use(this.#channel);
     this.#intakes.follow(node);
     this.#intakes.noteLogs(logs);
-    this.#options.holders.noteLogs(this.nodeId, logs);
+    this.#options.holders.noteLogs(node, logs);
     if (logsLeftOut > 0 && this.#state.kind !== 'connected') this.#stateLog.noteLogsLeftOut(logsLeftOut);
     this.#become(accepted(node));
     this.#options.onMembers(members);

@@ -125,10 +125,8 @@ export class PeerDirectory {
   #welcome(node: NodeAnnouncement, cursors: Hello['cursors']): void {
     const { replica, acks, holders } = this.#options;
     if (node.nodeId === replica.nodeId) return;
-    for (const { log, sequence, evictedThrough = 0 } of cursors) {
-      acks.note(node.nodeId, log, sequence);
-      holders.note(node.nodeId, log, evictedThrough);
-    }
+    for (const { log, sequence } of cursors) acks.note(node.nodeId, log, sequence);
+    holders.noteLogs(node, cursors);
     const link = this.peers.get(node.nodeId);
     // One that is refused would greet back for ever.
     const isNews = link?.node?.instance !== node.instance || link.node.httpUrl !== node.httpUrl;

@@ -231,7 +231,7 @@ export class PeerLink {
     const wasOutOfReach = this.#state.kind === 'silent' && this.#state.wasOutOfReach;
     if (this.route.isThroughHub && wasOutOfReach) this.#pulls.startOver('it was out of reach');
     this.#pulls.noteLogs(logs);
-    this.#options.holders.noteLogs(this.nodeId, logs);
+    this.#options.holders.noteLogs(node, logs);
     if (logsLeftOut > 0 && this.#state.kind !== 'connected') this.#stateLog.noteLogsLeftOut(logsLeftOut);
     this.#become(accepted(node));
     this.#options.onMembers(members);

@@ -1,10 +1,10 @@
-import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import { HELD, type Held } from '../../held-elsewhere.ts';
 import { logText, type OriginLog } from '../../leveldb/origin-log.ts';
 import type { EvictedLog, LoggedSession, LogSpan, OtherHolders } from '../../leveldb/other-holders.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import { type Announcement, type HelloReply, LOGS_MAX } from '../peers/peer-protocol.ts';
+import { type Announcement, type HelloReply, LOGS_MAX, type NodeAnnouncement } from '../peers/peer-protocol.ts';
 import type { Peer, PeerTable } from '../peers/peer-table.ts';
 import type { ReplicaAcks } from './replica-acks.ts';
 
@@ -22,14 +22,20 @@ export interface PeerHoldersParts {
   readonly clock: Clock;
 }
 
+/** Through which sequence a peer has evicted of each log, by the log, as long as it has the same disk. */
+interface ToldEvicted {
+  /** `undefined` until it has greeted. */
+  incarnation: Incarnation | undefined;
+  readonly through: Map<string, number>;
+}
+
 /**
  * Which peers hold a session, as they have said: what a peer wrote it holds, of what this node wrote that far as it has said to be,
  * and of neither what it has evicted since. Which single records are gone a peer does not say, so up to the last of them none counts.
  */
 export class PeerHolders implements OtherHolders {
   readonly #parts: PeerHoldersParts;
-  /** By log, through which sequence each peer has evicted. */
-  readonly #evicted = new Map<NodeId, Map<string, number>>();
+  readonly #evicted = new Map<NodeId, ToldEvicted>();
   #askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: PeerHoldersParts) {
@@ -40,18 +46,25 @@ export class PeerHolders implements OtherHolders {
     return this.#parts.peers().size > 0;
   }
 
-  /** A peer has told of all logs that it holds. */
-  noteLogs(peer: NodeId, logs: HelloReply['logs']): void {
-    for (const { log, evictedThrough = 0 } of logs) this.note(peer, log, evictedThrough);
+  /** A peer has greeted: what it has evicted on an earlier disk says nothing of this one. */
+  noteLogs(
+    { nodeId, incarnation }: Pick<NodeAnnouncement, 'nodeId' | 'incarnation'>,
+    logs: readonly Omit<HelloReply['logs'][number], 'last'>[],
+  ): void {
+    const evicted = this.#evictedAt(nodeId);
+    if (evicted.incarnation !== undefined && evicted.incarnation !== incarnation) evicted.through.clear();
+    evicted.incarnation = incarnation;
+    for (const { log, evictedThrough = 0 } of logs) this.note(nodeId, log, evictedThrough);
   }
 
-  /** A peer has told how much of a log it has evicted; kept of as many logs as a node tells of. */
+  /**
+   * A peer has told how much of a log it has evicted: never less than it had, so a lower number is of an earlier time. Kept of as
+   * many logs as a node tells of.
+   */
   note(peer: NodeId, log: OriginLog, evictedThrough: number): void {
-    const logs = this.#evicted.get(peer) ?? new Map<string, number>();
-    const isKnown = logs.has(logText(log));
-    if (evictedThrough === 0) logs.delete(logText(log));
-    else if (isKnown || logs.size < LOGS_MAX) logs.set(logText(log), evictedThrough);
-    if (this.#parts.peers().has(peer)) this.#evicted.set(peer, logs);
+    const { through } = this.#evictedAt(peer);
+    const known = through.get(logText(log)) ?? 0;
+    if (evictedThrough > known && (known > 0 || through.size < LOGS_MAX)) through.set(logText(log), evictedThrough);
   }
 
   /** The peer has left. */
@@ -85,11 +98,23 @@ export class PeerHolders implements OtherHolders {
   }
 
   #has({ nodeId, node }: Peer, { log, first, last }: LogSpan): boolean {
-    const evictedThrough = this.#evicted.get(nodeId)?.get(logText(log)) ?? 0;
     const handsOut = node?.handsOutSessions === true && node.keygroups.includes(log.keygroup);
-    if (!handsOut || evictedThrough >= first) return false;
+    if (!handsOut || this.#evictedThrough(nodeId, log) >= first) return false;
     if (log.origin === nodeId) return node.incarnation === log.incarnation;
     return this.#isOwn(log) && this.#parts.acks.has(nodeId, log, last) && this.#isCarried({ log, first, last });
+  }
+
+  /** Where so much is evicted that not all of it is kept, nothing else can be counted on. */
+  #evictedThrough(peer: NodeId, log: OriginLog): number {
+    const { through } = this.#evictedAt(peer);
+    return through.get(logText(log)) ?? (through.size < LOGS_MAX ? 0 : Number.POSITIVE_INFINITY);
+  }
+
+  /** Of who is no peer nothing is kept. */
+  #evictedAt(peer: NodeId): ToldEvicted {
+    const evicted = this.#evicted.get(peer) ?? { incarnation: undefined, through: new Map<string, number>() };
+    if (this.#parts.peers().has(peer)) this.#evicted.set(peer, evicted);
+    return evicted;
   }
 
   #isCarried({ log, first, last }: LogSpan): boolean {
