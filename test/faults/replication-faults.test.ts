@@ -245,6 +245,10 @@ test('rubbish in a stream is refused and counted, and does not stop what comes a
     sealRecord({ ...record, origin: 'c' as NodeId }).bytes,
     sealRecord({ ...record, incarnation: 'ffffffff' as Incarnation }).bytes,
   ];
+  const told: unknown[] = [];
+  const listener = await b.connect();
+  listener.subscribe(announceSubject(b.id), { callback: (_, message) => told.push(message.json()) });
+  await listener.flush();
   for (const [i, bytes] of bad.entries()) publish(5 + i, bytes);
   await eventually(() => {
     expect(b.peer(a).refusedRecords).toEqual({
@@ -255,6 +259,12 @@ test('rubbish in a stream is refused and counted, and does not stop what comes a
     });
   });
   expect(await b.holds([sealed])).toBe(false);
+  // Its cursor is past them, and nobody must take it for a holder.
+  const { origin, incarnation, keygroup } = record;
+  await eventually(() =>
+    expect(told).toContainEqual({ kind: 'evicted', log: { origin, incarnation, keygroup }, through: 10 }),
+  );
+  await listener.close();
   expect(b.environment.logLines.filter(({ event }) => event === 'record_refused')).toHaveLength(4);
   await nats.close();
 

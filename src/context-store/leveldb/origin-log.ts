@@ -35,7 +35,7 @@ export interface LogState {
   readonly cursor: LogCursor;
   /** Of the last record known, settled or not. */
   readonly last: number;
-  /** Records up to here were evicted; 0 where none was. */
+  /** Records up to here were evicted, or not taken in; 0 where none was. */
   readonly evictedThrough: number;
 }
 
@@ -149,7 +149,7 @@ export class LogChanges {
   }
 
   get isEmpty(): boolean {
-    if (!this.#deleted.isEmpty) return false;
+    if (!this.#deleted.isEmpty || this.#evicted.size > 0) return false;
     return this.#added.size + this.#removed.size + this.#cursors.size + this.#notes.size + this.#forgotten.size === 0;
   }
 
@@ -194,10 +194,13 @@ export class LogChanges {
 
   /** The session that has these records is evicted. */
   noteEvicted({ spans }: LoggedSession): void {
-    for (const { log, last } of spans) {
-      const before = this.#evicted.get(logText(log))?.through ?? readEvictedThrough(this.#tables, log);
-      this.#evicted.set(logText(log), { log, through: Math.max(before, last) });
-    }
+    for (const { log, last } of spans) this.noteMissing(log, last);
+  }
+
+  /** Nothing of the log up to there can be counted on here. */
+  noteMissing(log: OriginLog, through: number): void {
+    const before = this.#evicted.get(logText(log))?.through ?? readEvictedThrough(this.#tables, log);
+    this.#evicted.set(logText(log), { log, through: Math.max(before, through) });
   }
 
   /** The logs of which something is evicted. */

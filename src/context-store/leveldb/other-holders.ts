@@ -17,7 +17,7 @@ export interface LoggedSession {
   readonly writer: OriginLog;
 }
 
-/** A node had no room for some records of a log up to `through`: none up to there can be counted on at it. */
+/** A node had no room for some records of a log up to `through`, or did not take them in: none up to there can be counted on at it. */
 export interface EvictedLog {
   readonly log: OriginLog;
   readonly through: number;

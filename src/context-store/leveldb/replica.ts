@@ -4,6 +4,7 @@ import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LevelContextStore, type LevelStore, type LevelStoreOptions, openLevelEnvironment } from '../leveldb.ts';
 import { readDeleted } from './deleted-records.ts';
+import { noteEarlierEvictions } from './earlier-evictions.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
 import {
   countLog,
@@ -21,7 +22,7 @@ import {
   readLogStates,
   readPosition,
 } from './origin-log.ts';
-import type { OtherHolders } from './other-holders.ts';
+import type { EvictedLog, OtherHolders } from './other-holders.ts';
 import type { SessionChanges } from './session-changes.ts';
 import { readRecords, recordKeys, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
 
@@ -30,7 +31,7 @@ export interface ReplicaStore extends LevelStore {
   readonly nodeId: NodeId;
   /** How far a log is settled here; of an own log, the last sequence given out. */
   cursor(log: OriginLog): LogCursor;
-  /** Through which sequence records of a log were evicted here; 0 where none was. */
+  /** Through which sequence records of a log were evicted here, or not taken in; 0 where none was. */
   evictedThrough(log: OriginLog): number;
   /** From here on what others hold is evicted first, and they are told of what is. */
   shareWith(others: OtherHolders): void;
@@ -53,6 +54,8 @@ export interface ReplicaStore extends LevelStore {
    * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`.
    */
   receive(batch: ReceivedBatch): Promise<boolean>;
+  /** Nothing of these logs up to there can be counted on here, and others are told so. Durable when it resolves. */
+  noteMissing(logs: readonly EvictedLog[]): Promise<void>;
   /** Own records get the next sequences of their log, in this order: those that they had are another's. Durable when it resolves. */
   renumber(log: OriginLog, entries: readonly LogEntry[]): Promise<void>;
   /** Logs of which no record is left are not known any more; of others nothing changes. */
@@ -86,6 +89,8 @@ interface ReceivedRecord {
 export interface ReceivedBatch {
   readonly log: OriginLog;
   readonly records: readonly ReceivedRecord[];
+  /** Sequences that came and are not taken in; those beyond the cursor may come from elsewhere. */
+  readonly refused?: readonly number[] | undefined;
   readonly from: LogCursor;
   readonly to: LogCursor;
 }
@@ -95,6 +100,7 @@ export async function openReplica(options: LevelStoreOptions, environment: Envir
   const level = await openLevelEnvironment(options, environment);
   try {
     if (!level.isLogged) await beginLog(level);
+    await noteEarlierEvictions(level);
     return new LoggedReplica(level, environment);
   } catch (error) {
     await level.close();
@@ -195,7 +201,7 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
     return this.#level.look((tables) => readPosition(tables, hash, keygroup));
   }
 
-  async receive({ log, records, from, to }: ReceivedBatch): Promise<boolean> {
+  async receive({ log, records, refused = [], from, to }: ReceivedBatch): Promise<boolean> {
     if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
     let isAtCursor = false;
     await this.#level.write({
@@ -205,10 +211,21 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
         isAtCursor = true;
         const nowMs = this.#clock.now();
         for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, nowMs, { log, sequence });
+        for (const sequence of refused)
+          if (sequence <= to.sequence && this.logEntry(log, sequence) === undefined)
+            changes.log.noteMissing(log, sequence);
         changes.log.settle(log, to);
       },
     });
     return isAtCursor;
+  }
+
+  noteMissing(logs: readonly EvictedLog[]): Promise<void> {
+    return this.#level.write({
+      decide: (changes) => {
+        for (const { log, through } of logs) changes.log?.noteMissing(log, through);
+      },
+    });
   }
 
   renumber(log: OriginLog, entries: readonly LogEntry[]): Promise<void> {

@@ -37,7 +37,7 @@ export interface Tables extends ConversationTables {
   readonly cursors: Table<OriginLogKey, string>;
   /** Own records whose session was deleted and which something outside may still hold. */
   readonly deleted: Table<[keygroup: string, sequence: number], Uint8Array>;
-  /** Through which sequence records of a log were evicted here. */
+  /** Through which sequence records of a log were evicted here, or not taken in. */
   readonly evicted: Table<OriginLogKey, number>;
   /** The rows that hold contents, as they lie in the database. */
   readonly asTheyLie: {

@@ -111,7 +111,8 @@ async function take(one: Step, replica: FullReplica, model: Model): Promise<void
     case 'evicts': {
       const through = Math.floor(((model.last[one.log] as number) * one.percent) / 100);
       replica.evicts(one.peer, one.log === 'a' ? replica.ownLog : replica.logOf(one.log), through);
-      model.evicted.set(`${one.peer} ${one.log}`, through);
+      const before = model.evicted.get(`${one.peer} ${one.log}`) ?? 0;
+      model.evicted.set(`${one.peer} ${one.log}`, Math.max(before, through));
       return;
     }
     case 'goes or comes':

@@ -232,6 +232,16 @@ test('a store that has evicted asks for nothing, and what it has evicted does no
   expect((await here()).filter((sequence) => sequence < 8 && !before.includes(sequence))).toEqual([]);
 });
 
+test('what a store that has evicted does not ask for it tells that it has not', async () => {
+  await close();
+  await open(recordAt(1).bytes.length * 3.5);
+  for (let sequence = 1; sequence <= 5; sequence++) await settle(sequence, [sequence]);
+  connect(new Shelf('a', [6, 7]));
+  await settle(8, [8]);
+  await settled();
+  expect(replica.evictedThrough(LOG)).toBe(7);
+});
+
 test('what fills a gap goes first when there is no room for it', async () => {
   await close();
   await open(recordAt(1).bytes.length * 6);

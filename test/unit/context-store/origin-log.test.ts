@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { RecordSource } from '../../../src/context-store/context-store.ts';
 import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
+import { openTables } from '../../../src/context-store/leveldb/tables.ts';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
 import { LOGS_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import { forgetEndedLogs, toldLogs } from '../../../src/context-store/replication/peers/told-logs.ts';
@@ -159,6 +160,66 @@ test('received records, their log and its cursor become durable together', async
   replica.onRecord(({ hash }, source) => void told.push([hash, source]));
   expect(await replica.receive({ log: OTHER, records, from: to, to })).toBe(true);
   expect(told).toHaveLength(3);
+});
+
+test('what an earlier build has evicted is noted once, of each log through the last that is missing', async () => {
+  const turns = (log: OriginLog, name: string) =>
+    Array.from({ length: 6 }, (_, i) => by(log, sealedTurn({ key: sessionKey(`${name}${i + 1}`) })));
+  const start = { sequence: 0, streamSequence: 0 };
+  const take = (log: OriginLog, sequences: readonly number[], through: number) => {
+    const sealed = turns(log, log.origin);
+    const records = sequences.map((sequence) => ({ sequence, sealed: sealed[sequence - 1] as SealedRecord }));
+    return replica.receive({ log, records, from: start, to: { ...start, sequence: through } });
+  };
+  const [whole, empty] = ['node-3', 'node-4'].map((id) => ({ ...OTHER, origin: id as NodeId })) as [
+    OriginLog,
+    OriginLog,
+  ];
+  const ahead = { ...OTHER, origin: 'node-5' as NodeId };
+  for (const sealed of turns(ownLog(), 'own')) await replica.append(sealed);
+  await replica.append(by(ownLog(), sealedTombstone({ key: sessionKey('own2') })));
+  await take(OTHER, [1, 2, 4, 6], 6);
+  await take(whole, [1, 2, 3], 3);
+  await take(empty, [], 5);
+  await take(ahead, [1, 2], 2);
+  const later = turns(ahead, ahead.origin)[4] as SealedRecord;
+  await replica.receiveFetched(ahead, [{ sequence: 5, sealed: later }], { areUsed: false });
+  const noted = () => [ownLog(), OTHER, whole, empty, ahead].map((log) => replica.evictedThrough(log));
+  await reopen();
+  expect(noted()).toEqual([0, 0, 0, 0, 0]);
+
+  await asEarlierBuildsLeftIt();
+  expect(noted()).toEqual([2, 5, 0, 5, 0]);
+  const { logs } = await toldLogs(replica, () => true);
+  expect(logs).toContainEqual({ log: OTHER, last: 6, evictedThrough: 5 });
+
+  await replica.append(by(ownLog(), sealedTombstone({ key: sessionKey('own4') })));
+  await reopen();
+  expect(noted()).toEqual([2, 5, 0, 5, 0]);
+});
+
+/** Earlier builds evicted and noted nothing of it. */
+async function asEarlierBuildsLeftIt(): Promise<void> {
+  await replica.close();
+  const tables = await openTables(join(folder, 'leveldb'));
+  await tables.write(() => tables.meta.remove(['evictions-noted']));
+  await tables.close();
+  replica = await openReplica(options(), virtualEnvironment());
+}
+
+test('of what was refused it is told that it is not here, of other holes not', async () => {
+  const sealed = (sequence: number) => by(OTHER, sealedTurn({ key: sessionKey(`s${sequence}`) }));
+  const start = { sequence: 0, streamSequence: 0 };
+  const records = [1, 3].map((sequence) => ({ sequence, sealed: sealed(sequence) }));
+  await replica.receiveFetched(OTHER, [{ sequence: 5, sealed: sealed(5) }], { areUsed: false });
+  // The fourth is gone, the fifth is here from elsewhere, the seventh is yet to come.
+  const to = { ...start, sequence: 6 };
+  await replica.receive({ log: OTHER, records, refused: [2, 5, 7], from: start, to });
+  expect(replica.evictedThrough(OTHER)).toBe(2);
+  await replica.receive({ log: OTHER, records: [], refused: [7], from: to, to: { ...start, sequence: 8 } });
+  expect(replica.evictedThrough(OTHER)).toBe(7);
+  await reopen();
+  expect(replica.evictedThrough(OTHER)).toBe(7);
 });
 
 test('a batch that does not begin at the cursor changes nothing', async () => {

@@ -186,6 +186,20 @@ describe('on every way in', () => {
     expect(applier.refusedBy('node-3' as NodeId)).toEqual({ bad_signature: 1, unsigned: 1 });
   });
 
+  it('back-fill, and what the origin itself does not hand out better is not counted on here', async () => {
+    const good = sealSigned(turnRecord({ ...later, key: sessionKey('good') }), origin);
+    const applier = applierWith(known(origin));
+    const fill = (isOrigin: boolean) =>
+      backFill(
+        { log: LOG, holder: shelf([good, ...forged(), good], []), after: 0, through: 4, isOrigin },
+        { replica, applier },
+      );
+    await fill(false);
+    expect([replica.cursor(LOG).sequence, replica.evictedThrough(LOG)]).toEqual([1, 0]);
+    await fill(true);
+    expect([replica.cursor(LOG).sequence, replica.evictedThrough(LOG)]).toEqual([4, 3]);
+  });
+
   it('back-fill waits for a key that nobody knows, and goes past no record then', async () => {
     const applier = applierWith(known());
     const first = sealSigned(turnRecord({ ...later, key: sessionKey('first') }), origin);

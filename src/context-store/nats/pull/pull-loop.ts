@@ -158,9 +158,10 @@ export class PullLoop {
     const from = replica.cursor(log);
     let to = from;
     const run = new Map<number, SealedRecord>();
+    const refused: number[] = [];
     const takeRun = async () => {
       const records = [...run].map(([sequence, sealed]) => ({ sequence, sealed }));
-      if (to !== from) await applier.take({ log, records, from, to });
+      if (to !== from) await applier.take({ log, records, refused, from, to });
     };
     for (const [index, delivery] of deliveries.entries()) {
       const { sequence, bytes } = delivery;
@@ -186,7 +187,8 @@ export class PullLoop {
           await this.#takeWhole(delivery);
           return this.#take(deliveries.slice(index + 1), skipped);
         }
-        if (sealed !== undefined) run.set(sequence, sealed);
+        if (sealed === undefined) refused.push(sequence);
+        else run.set(sequence, sealed);
       }
       to = afterDelivery(to, delivery);
       // Something else may be waiting for its turn.
@@ -204,7 +206,8 @@ export class PullLoop {
     const sealed = bytes && (await applier.openFrom(origin, { log, sequence, bytes }));
     const from = replica.cursor(log);
     const sound = sealed === undefined ? [] : [{ sequence, sealed }];
-    await applier.take({ log, records: sound, from, to: afterDelivery(from, delivery) });
+    const refused = bytes !== undefined && sealed === undefined ? [sequence] : [];
+    await applier.take({ log, records: sound, refused, from, to: afterDelivery(from, delivery) });
   }
 
   /** Others may have handed out some of the log while its origin was away; what is between is asked for first. */

@@ -38,6 +38,8 @@ export interface SoundRecord {
 export interface SoundRecords {
   readonly log: OriginLog;
   readonly records: readonly SoundRecord[];
+  /** Sequences of which something came that was refused. */
+  readonly refused?: readonly number[] | undefined;
   readonly from: LogCursor;
   readonly to: LogCursor;
 }

@@ -55,7 +55,7 @@ export async function backFill(
       const { covered, records } = asked.length === 0 ? { covered: 0, records: [] } : await holder.fetch(log, asked);
       if (asked.length > 0 && covered === 0) throw new Error(`${holder.nodeId} does not hand out what it lists`);
       missing = missing.slice(covered);
-      const { taken, waits } = await opened(records);
+      const { taken, refused, waits } = await opened(records);
       // Everything before the next missing one has been handed out now, or is gone.
       const next = waits?.sequence ?? missing[0];
       const done = next === undefined ? end : next - 1;
@@ -63,7 +63,7 @@ export async function backFill(
       const held = isOrigin ? [] : sequencesHere(page, taken);
       const from = replica.cursor(log);
       const to = afterBackFill(from, settledThrough(from, { held, through: done, isOrigin }));
-      await applier.take({ log, records: taken, from, to });
+      await applier.take({ log, records: taken, refused, from, to });
       if (waits !== undefined) throw waits.error;
       if (missing.length === 0) return;
     }
@@ -79,20 +79,23 @@ export async function backFill(
   /** What is sound, up to the first that this build does not read, or whose writer nothing is known of. */
   async function opened(records: FetchedRecords['records']): Promise<{
     taken: SoundRecord[];
+    refused: number[];
     waits?: { sequence: number; error: NewerRecord | SignerUnknown };
   }> {
     const taken: SoundRecord[] = [];
+    const refused: number[] = [];
     for (const { sequence, bytes } of records) {
       try {
         const sealed = await applier.openFrom(holder, { log, sequence, bytes });
-        if (sealed !== undefined) taken.push({ sequence, sealed });
+        if (sealed === undefined) refused.push(sequence);
+        else taken.push({ sequence, sealed });
       } catch (error) {
         if (error instanceof NewerRecord || error instanceof SignerUnknown)
-          return { taken, waits: { sequence, error } };
+          return { taken, refused, waits: { sequence, error } };
         throw error;
       }
     }
-    return { taken };
+    return { taken, refused };
   }
 }
 

@@ -114,7 +114,7 @@ export class GapFills {
     let records = 0;
     for (const gap of this.#gaps.openFor(log, holder.nodeId)) {
       for (let after = gap.first - 1; after < gap.last; ) {
-        if (await this.#isFull()) return this.#gaps.clear();
+        if (await this.#isFull()) return this.#giveUp();
         const page = await abortable(holder.list(log, after), signal);
         await this.#pace(page.entries.length * LIST_ENTRY_BYTES, signal);
         const taken = await this.#take(holder, { log, entries: this.#missing(log, gap, page) }, signal);
@@ -127,6 +127,12 @@ export class GapFills {
       }
     }
     if (records > 0) logger.info('gaps_filled', { ...names, records });
+  }
+
+  /** The cursors are past what is not asked for any more. */
+  async #giveUp(): Promise<void> {
+    await this.#parts.replica.noteMissing(this.#gaps.ends);
+    this.#gaps.clear();
   }
 
   #missing(log: OriginLog, { first, last }: LogGap, { entries }: LogPage): LogPage['entries'] {

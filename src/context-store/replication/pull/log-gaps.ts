@@ -29,6 +29,13 @@ export class LogGaps {
     return [...this.#logs.values()].map(({ log }) => log);
   }
 
+  /** Of each log, where its last gap ends. */
+  get ends(): { readonly log: OriginLog; readonly through: number }[] {
+    return [...this.#logs.values()].flatMap(({ log, gaps }) =>
+      gaps.slice(-1).map(({ last }) => ({ log, through: last })),
+    );
+  }
+
   /** The log was settled after one sequence through another, of which these (in order) are here. */
   note(log: OriginLog, { after, through, here }: { after: number; through: number; here: readonly number[] }): void {
     const gaps: LogGap[] = [];
