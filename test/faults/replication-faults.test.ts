@@ -247,7 +247,7 @@ test('rubbish in a stream is refused and counted, and does not stop what comes a
   ];
   const told: unknown[] = [];
   const listener = await b.connect();
-  listener.subscribe(announceSubject(b.id), { callback: (_, message) => told.push(message.json()) });
+  listener.subscribe(announceSubject(b.id), { callback: (_, message) => void told.push(message.json()) });
   await listener.flush();
   for (const [i, bytes] of bad.entries()) publish(5 + i, bytes);
   await eventually(() => {
