@@ -25,7 +25,7 @@ const keys = new KeyFolder(join(folder.path, 'keys'));
 let rig: Rig;
 let app: App;
 let access: AskedAccess;
-const key = { ada: '', bob: '', expired: '', revoked: '' };
+const key = { ada: '', bob: '', cyd: '', expired: '', revoked: '' };
 
 beforeAll(async () => {
   rig = await contextManagerRig();
@@ -45,7 +45,7 @@ afterAll(async () => {
 });
 
 interface Asked {
-  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly url: string;
   readonly body?: object;
   readonly as?: string | undefined;
@@ -59,13 +59,23 @@ const ask = async ({ method = 'GET', url, body, as = key.bob }: Asked) =>
     ...(body && { payload: body }),
   });
 
-/** Both are answered alike, but for what names them. */
-async function expectAlike(first: Asked, second: Asked): Promise<void> {
+/** Both are answered alike, but for what names them, with a refusal where nothing else is said. */
+async function expectAlike(first: Asked, second: Asked, statusMin = 400): Promise<void> {
   const [one, other] = [await ask(first), await ask(second)];
   expect(one.statusCode).toBe(other.statusCode);
-  expect(one.statusCode).toBeGreaterThanOrEqual(400);
+  expect(one.statusCode).toBeGreaterThanOrEqual(statusMin);
   expect(one.body.length).toBe(other.body.length);
 }
+
+/** Alike, and after the same time. */
+async function expectNoneTold(first: Asked, second: Asked, statusMin?: number): Promise<void> {
+  await expectAlike(first, second, statusMin);
+  const difference = await timeDifference([() => ask(first), () => ask(second)], APP);
+  expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+}
+
+const named = <T extends (id: string) => Asked>(operations: readonly T[]) =>
+  operations.map((of) => [`${of('…').method ?? 'GET'} ${of('…').url}`, of] as const);
 
 it('the same asked twice cannot be told apart', async () => {
   const same = () => ask({ url: '/sessions/none' });
@@ -80,14 +90,58 @@ describe("somebody else's session, and none", () => {
     (session) => ({ method: 'POST', url: `/sessions/${session}/fork`, body: { turn: 1 } }),
     (session) => ({ method: 'POST', url: '/completion', body: { prompt: 'x', session_id: session, turn: 2 } }),
   ];
+  /** They succeed on whatever session is named, and do nothing on one that is not there. */
+  const SAID_OF_ANY: readonly ((session: string) => Asked)[] = [
+    (session) => ({ method: 'POST', url: `/sessions/${session}/coming`, body: {} }),
+    (session) => ({ method: 'POST', url: `/sessions/${session}/cancel` }),
+  ];
   beforeAll(async () => {
     await rig.turns('hers', { to: 3, user: 'ada', text: 'x'.repeat(200) });
   });
 
-  it.each(OPERATIONS.map((of) => [`${of('…').method ?? 'GET'} ${of('…').url}`, of] as const))('%s', async (_, of) => {
-    await expectAlike(of('hers'), of('none'));
-    const difference = await timeDifference([() => ask(of('hers')), () => ask(of('none'))], APP);
-    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  it.each(named(OPERATIONS))('%s', async (_, of) => {
+    await expectNoneTold(of('hers'), of('none'));
+  });
+
+  it.each(named(SAID_OF_ANY))('%s', async (_, of) => {
+    await expectNoneTold(of('hers'), of('none'), 200);
+  });
+});
+
+describe('a user of whom there is everything, and one of whom nothing', () => {
+  const OPERATIONS: readonly ((user: string) => Asked)[] = [
+    (user) => ({ url: `/users/${user}/export` }),
+    (user) => ({ method: 'POST', url: `/users/${user}/import`, body: { sessions: [] } }),
+    (user) => ({ url: `/users/${user}/preferences` }),
+    (user) => ({ method: 'PUT', url: `/users/${user}/preferences`, body: { preferences: 'x' } }),
+    (user) => ({ method: 'DELETE', url: `/users/${user}/preferences` }),
+    (user) => ({ url: `/users/${user}/lifetime` }),
+    (user) => ({ method: 'PUT', url: `/users/${user}/lifetime`, body: { ttl_seconds: 60 } }),
+    (user) => ({ method: 'DELETE', url: `/users/${user}/lifetime` }),
+    (user) => ({ method: 'DELETE', url: `/users/${user}` }),
+    (user) => ({ url: `/users/${user}/erasures/${receipt}` }),
+  ];
+  let receipt = 'ab'.repeat(16);
+  beforeAll(async () => {
+    const told = async (asked: Asked) => {
+      const answer = await ask({ ...asked, as: key.cyd });
+      expect(answer.statusCode, answer.body).toBe(200);
+      return answer.json();
+    };
+    receipt = (await told({ method: 'DELETE', url: '/users/cyd' })).receipt_id;
+    await told({ method: 'PUT', url: '/users/cyd/preferences', body: { preferences: 'Be brief.' } });
+    await told({ method: 'PUT', url: '/users/cyd/lifetime', body: { ttl_seconds: 60 } });
+    await rig.turns('hers', { to: 3, user: 'cyd' });
+  });
+
+  it.each(named(OPERATIONS))('%s', async (_, of) => {
+    await expectNoneTold(of('cyd'), of('dan'));
+  });
+
+  // By its time it could be told: it is looked up by its id, 128 random bits that no other user is told.
+  it('an erasure of hers is answered as none where it is asked for as his own', async () => {
+    const of = (id: string) => ({ url: `/users/bob/erasures/${id}` });
+    await expectAlike(of(receipt), of('ab'.repeat(16)));
   });
 });
 
@@ -99,24 +153,51 @@ describe('an id that is sealed for another, and one that nobody has sealed', () 
     ['response', 'cancelled', (id) => ({ method: 'POST', url: `/v1/responses/${id}/cancel` })],
     ['response', 'gone on from', (previous_response_id) => create({ input: 'x', previous_response_id })],
     ['conversation', 'shown', (id) => ({ url: `/v1/conversations/${id}` })],
+    ['conversation', 'given metadata', (id) => ({ method: 'POST', url: `/v1/conversations/${id}`, body: noted })],
+    ['conversation', 'deleted', (id) => ({ method: 'DELETE', url: `/v1/conversations/${id}` })],
+    ['conversation', 'its items', (id) => ({ url: itemsIn(id) })],
+    ['conversation', 'added to', (id) => ({ method: 'POST', url: itemsIn(id), body: { items } })],
+    ['conversation', 'one of its items', (id) => ({ url: `${itemsIn(id)}/${ids.item}` })],
+    ['conversation', 'one of its items deleted', (id) => ({ method: 'DELETE', url: `${itemsIn(id)}/${ids.item}` })],
+    ['conversation', 'answered in', (conversation) => create({ input: 'x', conversation })],
+    ['item', 'shown in one’s own conversation', (id) => ({ url: `${itemsIn(own())}/${id}` })],
+    ['item', 'deleted from it', (id) => ({ method: 'DELETE', url: `${itemsIn(own())}/${id}` })],
+    ['item', 'referred to', (id) => create({ input: [{ type: 'item_reference', id }, ...items] })],
+    ['summary', 'gone on from', (id) => create({ input: [compaction(id), ...items] })],
+    [
+      'summary',
+      'counted',
+      (id) => ({ ...create({ input: [compaction(id), ...items] }), url: '/v1/responses/input_tokens' }),
+    ],
     ['completion', 'shown', (id) => ({ url: `/v1/chat/completions/${id}` })],
+    ['completion', 'its messages', (id) => ({ url: `/v1/chat/completions/${id}/messages` })],
+    ['completion', 'given metadata', (id) => ({ method: 'POST', url: `/v1/chat/completions/${id}`, body: noted })],
+    ['completion', 'deleted', (id) => ({ method: 'DELETE', url: `/v1/chat/completions/${id}` })],
   ];
+  const items = [{ role: 'user', content: 'x' }];
+  const noted = { metadata: { a: 'b' } };
+  const itemsIn = (conversation: string) => `/v1/conversations/${conversation}/items`;
+  const own = () => ids.own ?? '';
+  const compaction = (encrypted_content: string) => ({ type: 'compaction', encrypted_content });
   const create = (body: object): Asked => ({ method: 'POST', url: '/v1/responses', body });
   const ids: Record<string, string> = {};
   beforeAll(async () => {
-    const post = async (url: string, body: object) => (await ask({ method: 'POST', url, body, as: key.ada })).json().id;
-    ids.response = await post('/v1/responses', { input: 'x' });
-    ids.conversation = await post('/v1/conversations', {});
-    ids.completion = await post('/v1/chat/completions', { messages: [{ role: 'user', content: 'x' }], store: true });
+    const told = async (asked: Asked) => (await ask({ as: key.ada, ...asked })).json();
+    const post = (url: string, body: object, as = key.ada) => told({ method: 'POST', url, body, as });
+    ids.response = (await post('/v1/responses', { input: 'x' })).id;
+    ids.conversation = (await post('/v1/conversations', { items })).id;
+    ids.item = (await told({ url: itemsIn(ids.conversation ?? '') })).data[0].id;
+    ids.own = (await post('/v1/conversations', { items }, key.bob)).id;
+    ids.completion = (await post('/v1/chat/completions', { messages: items, store: true })).id;
+    const { output } = await post('/v1/responses/compact', { previous_response_id: ids.response });
+    ids.summary = output.find(({ type }: { type: string }) => type === 'compaction').encrypted_content;
   });
 
-  it.each(OPERATIONS)('of a %s: %s', async (kind, _, of) => {
+  it.each(OPERATIONS)('%s: %s', async (kind, _, of) => {
     const sealed = ids[kind] ?? '';
     const middle = sealed.length >> 1;
     const garbage = sealed.slice(0, middle) + (sealed[middle] === 'A' ? 'B' : 'A') + sealed.slice(middle + 1);
-    await expectAlike(of(sealed), of(garbage));
-    const difference = await timeDifference([() => ask(of(sealed)), () => ask(of(garbage))], APP);
-    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+    await expectNoneTold(of(sealed), of(garbage));
   });
 });
 
@@ -148,9 +229,7 @@ describe('keys that do not count', () => {
       { url: '/sessions', as: wrongSecret() },
       { url: '/sessions', as: other() },
     ];
-    await expectAlike(one, two);
-    const difference = await timeDifference([() => ask(one), () => ask(two)], APP);
-    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+    await expectNoneTold(one, two);
   });
 
   it('a check that stops at an unknown id would be seen', async () => {
