@@ -1,5 +1,5 @@
 import { compareUtf8 } from '../domain/bytes.ts';
-import { ownerOf } from '../domain/documents.ts';
+import { isDocument, ownerOf } from '../domain/documents.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import {
   type ContextId,
@@ -95,7 +95,7 @@ class MemoryStore implements ContextStore {
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
     this.#assertOpen();
-    if (sealed.record.kind === 'turn') this.#requireRoom();
+    if (sealed.record.kind === 'turn' && !isDocument(sealed.record)) this.#requireRoom();
     this.erasures.refuse(sealed.record);
     const key = sessionKeyOf(sealed.record);
     const session = this.#sessions.get(sessionKeyText(key));
@@ -214,7 +214,7 @@ class MemoryStore implements ContextStore {
 
   #replace(before: MemorySession | undefined, after: MemorySession | undefined): void {
     const key = before?.key ?? after?.key;
-    if (key !== undefined) this.#users.count(key.userId, before?.row, after?.row);
+    if (key !== undefined) this.#users.count(key, before?.row, after?.row);
     if (before !== undefined) {
       this.#sessions.delete(sessionKeyText(before.key));
       this.#records -= before.row.records;
@@ -251,7 +251,8 @@ class MemoryStore implements ContextStore {
     const take = (spares: (userId: UserId) => boolean) => {
       for (const [keyText, session] of this.#sessions) {
         if (this.#bytes <= this.#bytesMax * EVICTION_TARGET || sessions === SESSIONS_REMOVED_MAX) break;
-        if (session.row.deleted || spares(session.key.userId) || keyText === justWritten) continue;
+        if (session.row.deleted || isDocument(session.key)) continue;
+        if (spares(session.key.userId) || keyText === justWritten) continue;
         this.#remove(session);
         sessions++;
       }

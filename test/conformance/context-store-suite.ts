@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionPage, SessionQuery, SessionSummary } from '../../src/context-store/context-store.ts';
-import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
+import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
+import type { KeygroupId, SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import { markUnsure } from '../../src/domain/record/unsure-time.ts';
@@ -441,6 +442,25 @@ export function contextStoreSuite(name: string, options: ContextStoreSuiteOption
         await store.append(sealedTombstone({ key: sessionKey('gone') }));
         await appendInTurn('a', 'b', 'c', 'd');
         await expect(store.append(large('gone'))).rejects.toMatchObject({ code: 'session_deleted' });
+      });
+
+      test('leaves documents of the cluster, which are nobody’s part of it and count in the size all the same', async () => {
+        await reopen(recordBytes * 10.5);
+        const of = (userId: string, sessionId: string, keygroup?: KeygroupId) =>
+          sealedTurn({ key: sessionKey(sessionId, userId, keygroup), replyTokens: 500 });
+        const documents = ['1', '2', '3', '4', '5', '6'].map((id) => of('user-preferences', id, DOCUMENTS_KEYGROUP));
+        for (const document of documents) await store.append(document);
+        await store.append(of('ada', '1'));
+        for (let session = 0; session < 20; session++) {
+          await environment.advance(1);
+          await store.append(of('bob', `b${session}`));
+        }
+        for (const { record } of documents)
+          expect((await store.read(record))?.records, record.sessionId).toHaveLength(1);
+        expect(await store.read(sessionKey('1', 'ada'))).toBeDefined();
+        const { sessions, bytes, evictedSessions } = await store.status();
+        expect(bytes).toBeLessThanOrEqual(recordBytes * 10.5);
+        expect(sessions + evictedSessions).toBe(27);
       });
 
       test('refuses a turn that continues a session which is gone: it could never be served', async () => {

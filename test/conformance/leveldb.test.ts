@@ -4,8 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { openTables, type Tables, tableKey } from '../../src/context-store/leveldb/tables.ts';
+import { NOTHING, openTables, type Tables, tableKey } from '../../src/context-store/leveldb/tables.ts';
 import { openLevelStore } from '../../src/context-store/leveldb.ts';
+import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
@@ -30,7 +31,7 @@ async function storeOfItsOwn() {
   onTestFinished(() => rm(folder, { recursive: true }));
   const environment = virtualEnvironment();
   const open = () => openLevelStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: 1_000_000 }, environment);
-  return { environment, open, store: await open(), tables: () => openTables(join(folder, 'leveldb')) };
+  return { environment, folder, open, store: await open(), tables: () => openTables(join(folder, 'leveldb')) };
 }
 
 test('a session has one entry in each index, however often its times move, and a deleted one no entry by use', async () => {
@@ -46,6 +47,26 @@ test('a session has one entry in each index, however often its times move, and a
   expect(await sessionIds(byExpiry)).toEqual(['deleted', 'session']);
   expect(await sessionIds(byUse)).toEqual(['session']);
   await close();
+});
+
+test('a document that an earlier version has put into the index by use is not evicted, and is dropped from it', async () => {
+  const { environment, store, folder, tables } = await storeOfItsOwn();
+  const key = sessionKey('ada', 'user-preferences', DOCUMENTS_KEYGROUP);
+  await store.append(sealedTurn({ key, replyTokens: 500 }));
+  await store.close();
+  const before = await tables();
+  expect(await sessionIds(before.byUse)).toEqual([]);
+  await before.write(() => before.byUse.put([WRITTEN_AT_MS - HOUR_MS, ...tableKey(key)], NOTHING));
+  await before.close();
+  const again = await openLevelStore({ folder, nodeId: 'node-1' as NodeId, bytesMax: 4_000 }, environment);
+  for (const sessionId of ['s1', 's2', 's3', 's4', 's5', 's6'])
+    await again.append(sealedTurn({ key: sessionKey(sessionId), replyTokens: 500 }));
+  expect((await again.status()).evictedSessions).toBeGreaterThan(0);
+  expect((await again.read(key))?.records).toHaveLength(1);
+  await again.close();
+  const after = await tables();
+  expect(await sessionIds(after.byUse)).not.toContain('ada');
+  await after.close();
 });
 
 test("a record under another session's key is damage, not that session's turn", async () => {

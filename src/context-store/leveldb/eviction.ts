@@ -1,3 +1,4 @@
+import { isDocument } from '../../domain/documents.ts';
 import type { SessionKey } from '../../domain/identifiers.ts';
 import { HELD, type Held } from '../held-elsewhere.ts';
 import {
@@ -127,14 +128,17 @@ export class Eviction {
     }
   }
 
-  /** Sessions that may be evicted, of those that others hold so well, in order, until there is room or enough is done. */
+  /**
+   * Sessions that may be evicted, of those that others hold so well, in order, until there is room or enough is done. Documents
+   * that an earlier version has put into the index are dropped from it.
+   */
   async *#line(of: Of, { target, ...range }: LinePart): AsyncIterable<EvictableChange> {
     const { users } = this.#parts;
     let spared = 0;
     for await (const place of this.#places(range)) {
-      const { userId } = sessionAt(place);
+      const key = sessionAt(place);
       if (this.#bytes <= target || this.#isDone || this.#isSpent) return;
-      if (of !== 'everybody' && users.isWithinPart(userId, target)) {
+      if (of !== 'everybody' && !isDocument(key) && users.isWithinPart(key.userId, target)) {
         if (++spared > SESSIONS_SPARED_MAX) return;
         continue;
       }
@@ -149,8 +153,8 @@ export class Eviction {
     const [{ start }, { end }] = [partHeld(from), partHeld(through)];
     yield* tables.byUse.keys({ from: [start], before: [end] });
     const moved = [...changes.loaded].flatMap(({ key, before, after }): IndexKey[] => {
-      const atMs = usedAt(after);
-      const isMoved = atMs !== undefined && atMs !== usedAt(before) && atMs >= start && atMs < end;
+      const atMs = usedAt(key, after);
+      const isMoved = atMs !== undefined && atMs !== usedAt(key, before) && atMs >= start && atMs < end;
       return isMoved ? [[atMs, ...tableKey(key)]] : [];
     });
     yield* moved.sort(([a], [b]) => a - b);
@@ -161,8 +165,8 @@ export class Eviction {
     const { changes, tables } = this.#parts;
     const [atMs] = place;
     const change = await changes.loadedToRemove(sessionAt(place));
-    const isAt = usedAt(change.after) === atMs;
-    if (!isAt && usedAt(change.before) !== atMs) changes.dropEntry(() => tables.byUse.remove(place));
+    const isAt = usedAt(change.key, change.after) === atMs;
+    if (!isAt && usedAt(change.key, change.before) !== atMs) changes.dropEntry(() => tables.byUse.remove(place));
     return isAt && isEvictable(change) ? change : undefined;
   }
 
@@ -181,7 +185,7 @@ export class Eviction {
     this.#records += after.records;
     this.#sessions++;
     if (held === HELD.byNobody) this.#lastCopies++;
-    users.count(key.userId, after, undefined);
+    users.count(key, after, undefined);
     const logged = changes.log && loggedSession(tables, change.held ?? []);
     if (logged !== undefined) changes.log?.noteEvicted(logged);
     changes.remove(change);

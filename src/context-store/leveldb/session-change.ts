@@ -1,3 +1,4 @@
+import { isDocument } from '../../domain/documents.ts';
 import type { ContextId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Held } from '../held-elsewhere.ts';
@@ -43,8 +44,8 @@ export function writeSession(tables: Tables, { key, before, after, added, remove
     if (before !== undefined) byExpiry.remove([before.expiresAtMs, ...inTable]);
     if (after !== undefined) byExpiry.put([after.expiresAtMs, ...inTable], NOTHING);
   }
-  const usedBefore = usedAt(before);
-  const usedAfter = usedAt(after);
+  const usedBefore = usedAt(key, before);
+  const usedAfter = usedAt(key, after);
   if (usedBefore !== usedAfter) {
     if (usedBefore !== undefined) byUse.remove([usedBefore, ...inTable]);
     if (usedAfter !== undefined) byUse.put([usedAfter, ...inTable], NOTHING);
@@ -63,7 +64,11 @@ export function partHeld(held: Held): { readonly start: number; readonly end: nu
   return { start: held * AFTER_ALL_USES_MS, end: (held + 1) * AFTER_ALL_USES_MS };
 }
 
-/** The place in the index by use. A tombstone is not in it: evicted, it could not keep the session deleted. */
-export function usedAt(row: SessionRow | undefined): number | undefined {
-  return row === undefined || row.deleted ? undefined : partHeld(row.heldElsewhere).start + row.lastUsedAtMs;
+/**
+ * The place in the index by use. Neither a tombstone is in it, which could not keep the session deleted if it were evicted, nor a
+ * document: nobody would fetch it, and its next version would be numbered as the first.
+ */
+export function usedAt(key: SessionKey, row: SessionRow | undefined): number | undefined {
+  if (row === undefined || row.deleted || isDocument(key)) return undefined;
+  return partHeld(row.heldElsewhere).start + row.lastUsedAtMs;
 }

@@ -178,7 +178,7 @@ export class SessionChanges {
 
   /** Counts them to what users had before. */
   countTo(users: UserBytes): void {
-    for (const { key, before, after } of this.#changes.values()) users.count(key.userId, before, after);
+    for (const { key, before, after } of this.#changes.values()) users.count(key, before, after);
   }
 
   /** Every session that is loaded. */

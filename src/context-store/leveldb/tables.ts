@@ -200,8 +200,7 @@ export async function readRow(tables: Tables, key: SessionKey, at?: LevelSnapsho
 export async function userBytesIn(tables: Tables): Promise<UserBytes> {
   const users = new UserBytes();
   for await (const { key, value } of tables.sessions.entries({})) {
-    const { userId } = sessionKeyFrom(key);
-    users.count(userId, undefined, decodeRow(value));
+    users.count(sessionKeyFrom(key), undefined, decodeRow(value));
   }
   return users;
 }
