@@ -104,7 +104,7 @@ export class LevelContextStore implements ContextStore {
   }
 
   async append(sealed: SealedRecord, options?: AppendOptions): Promise<void> {
-    if (sealed.record.kind === 'turn') this.#level.requireRoom();
+    this.#level.requireRoomFor([sealed]);
     await this.#level.write({
       load: (changes) => changes.loadFor(sealed),
       decide: (changes) => {

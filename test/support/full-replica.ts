@@ -93,12 +93,18 @@ export class FullReplica {
   /** The next turns of a peer's log. */
   async receive(peer: string, ...turns: readonly TurnOptions[]): Promise<SealedRecord[]> {
     const log = this.logOf(peer);
+    const records = turns.map((options) => by(log, options));
+    await this.receiveIn(log, ...records);
+    return records;
+  }
+
+  /** The next records of a log. */
+  async receiveIn(log: OriginLog, ...sealed: readonly SealedRecord[]): Promise<void> {
     const from = this.store.cursor(log);
-    const records = turns.map((options, n) => ({ sequence: from.sequence + n + 1, sealed: by(log, options) }));
-    const to = { sequence: from.sequence + turns.length, streamSequence: 0 };
+    const records = sealed.map((sealed, n) => ({ sequence: from.sequence + n + 1, sealed }));
+    const to = { sequence: from.sequence + records.length, streamSequence: 0 };
     if (!(await this.store.receive({ log, records, from, to }))) throw new Error(`${logText(log)} has moved`);
     await this.environment.advance(1);
-    return records.map(({ sealed }) => sealed);
   }
 
   /** The peer has this node's records up to there; by default all. */

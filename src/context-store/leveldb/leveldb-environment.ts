@@ -1,5 +1,7 @@
+import { isDocument } from '../../domain/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId, SessionKey } from '../../domain/identifiers.ts';
+import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { ErasureMarks } from '../erasure-marks.ts';
 import type { SessionRow } from '../session-row.ts';
@@ -113,9 +115,15 @@ export class LevelEnvironment {
     this.#remembersDeleted = true;
   }
 
-  /** Throws `store_unavailable` where the disk, or the store, is too full to take more. */
-  requireRoom(): void {
+  /**
+   * Throws `store_unavailable` where the disk, or the store, is too full to take these. What removes is always taken, and documents
+   * as long as the disk has more than its reserve.
+   */
+  requireRoomFor(records: readonly SealedRecord[]): void {
+    const turns = records.filter(({ record }) => record.kind === 'turn');
+    if (turns.length === 0) return;
     this.#parts.disk.requireRoom();
+    if (turns.every(({ record }) => isDocument(record))) return;
     this.room.require(this.totals, () => this.#writeNothing());
   }
 

@@ -51,7 +51,8 @@ export interface ReplicaStore extends LevelStore {
   positionOf(hash: ContextId, keygroup: KeygroupId): LogPosition | undefined;
   /**
    * Takes in records from another node and moves the log's cursor, at once; late turns of deleted sessions are
-   * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`.
+   * left out. All of it is durable when it resolves. False, and nothing is changed, when the cursor is not at `from`. Where there
+   * is no room for its turns, its tombstones are taken in and the cursor stays: throws `store_unavailable`.
    */
   receive(batch: ReceivedBatch): Promise<boolean>;
   /** Nothing of these logs up to there can be counted on here, and others are told so. Durable when it resolves. */
@@ -64,7 +65,7 @@ export interface ReplicaStore extends LevelStore {
    * Takes in records of a log that were asked for by themselves, and moves no cursor; late turns of deleted sessions are left
    * out. Their sessions count as used now, or as never used by this: those go first when there is no room. Durable when it resolves.
    */
-  receiveFetched(log: OriginLog, records: ReceivedBatch['records'], use: { readonly areUsed: boolean }): Promise<void>;
+  receiveFetched(log: OriginLog, records: ReceivedRecords, use: { readonly areUsed: boolean }): Promise<void>;
   /** From here on own records whose sessions are deleted are remembered until they are settled, also by the next start. */
   rememberDeleted(): void;
   /** The first of them after a sequence: what still has their text outside can be found by their numbers. */
@@ -86,9 +87,11 @@ interface ReceivedRecord {
   readonly sealed: SealedRecord;
 }
 
+type ReceivedRecords = readonly ReceivedRecord[];
+
 export interface ReceivedBatch {
   readonly log: OriginLog;
-  readonly records: readonly ReceivedRecord[];
+  readonly records: ReceivedRecords;
   /** Sequences that came and are not taken in; those beyond the cursor may come from elsewhere. */
   readonly refused?: readonly number[] | undefined;
   readonly from: LogCursor;
@@ -202,7 +205,7 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
   }
 
   async receive({ log, records, refused = [], from, to }: ReceivedBatch): Promise<boolean> {
-    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
+    await this.#requireRoomFor(log, records);
     let isAtCursor = false;
     await this.#level.write({
       load: (changes) => loadAll(changes, records),
@@ -249,16 +252,26 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
     });
   }
 
-  async receiveFetched(
-    log: OriginLog,
-    records: ReceivedBatch['records'],
-    { areUsed }: { readonly areUsed: boolean },
-  ): Promise<void> {
-    if (records.some(({ sealed }) => sealed.record.kind === 'turn')) this.#level.requireRoom();
-    await this.#level.write({
+  async receiveFetched(log: OriginLog, records: ReceivedRecords, use: { readonly areUsed: boolean }): Promise<void> {
+    await this.#requireRoomFor(log, records);
+    await this.#take(log, records, use.areUsed ? this.#clock.now() : NEVER_MS);
+  }
+
+  /** Where there is no room for turns, what removes is taken in all the same: behind them, it could never make any. */
+  async #requireRoomFor(log: OriginLog, records: ReceivedRecords): Promise<void> {
+    try {
+      this.#level.requireRoomFor(records.map(({ sealed }) => sealed));
+    } catch (error) {
+      const removing = records.filter(({ sealed }) => sealed.record.kind === 'tombstone');
+      if (removing.length > 0) await this.#take(log, removing, this.#clock.now());
+      throw error;
+    }
+  }
+
+  #take(log: OriginLog, records: ReceivedRecords, usedAtMs: number): Promise<void> {
+    return this.#level.write({
       load: (changes) => loadAll(changes, records),
       decide: (changes) => {
-        const usedAtMs = areUsed ? this.#clock.now() : NEVER_MS;
         for (const { sequence, sealed } of records) appendUnlessLate(changes, sealed, usedAtMs, { log, sequence });
       },
     });

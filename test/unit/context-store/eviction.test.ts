@@ -6,15 +6,26 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
 import { memoryStore } from '../../../src/context-store/memory.ts';
-import type { NodeId } from '../../../src/domain/identifiers.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
+import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import type { WhenFull } from '../../../src/domain/when-full.ts';
-import { sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../../tools/turn-records.ts';
+import {
+  KEYGROUP,
+  sealedErasure,
+  sealedTombstone,
+  sealedTurn,
+  sessionKey,
+  WRITTEN_AT_MS,
+} from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { FullReplica } from '../../support/full-replica.ts';
 
 /** Of each record here, but for some bytes. */
 const RECORD_BYTES = sealedTurn({ key: sessionKey('s1'), replyTokens: 500 }).bytes.length;
 const turn = (sessionId: string, userId = 'user') => ({ key: sessionKey(sessionId, userId), replyTokens: 500 });
+
+const document = (kind: string, id: string) =>
+  sealedTurn({ key: sessionKey(id, kind, DOCUMENTS_KEYGROUP), replyTokens: 500 });
 
 let folder: string;
 let replica: FullReplica;
@@ -36,6 +47,7 @@ async function open(records: number, peers: FullReplica['peers'], whenFull?: Whe
 }
 
 const alone = () => ({ folder: join(folder, 'alone'), nodeId: 'a' as NodeId });
+const documentsOf = (peer: string) => ({ ...replica.logOf(peer), keygroup: DOCUMENTS_KEYGROUP });
 const goneIds = () => replica.gone.map(({ sessionId }) => sessionId as string);
 const writeAll = async (...sessionIds: string[]) => {
   for (const sessionId of sessionIds) await replica.write(turn(sessionId));
@@ -120,6 +132,17 @@ test('what it has evicted of a log is told, and known after a restart', async ()
   expect(replica.store.evictedThrough(replica.ownLog)).toBe(0);
 });
 
+test('documents that another node has written, and so holds, stay though they are more than all else that others hold', async () => {
+  await open(10.2, { b: { node: { keygroups: [KEYGROUP, DOCUMENTS_KEYGROUP] } } });
+  const documents = ['ada', 'bob', 'carl', 'dora', 'emil'].map((id) => document('user-preferences', id));
+  await replica.receiveIn(documentsOf('b'), ...documents);
+  await replica.receive('b', turn('b-1'));
+  await writeAll('s1', 's2', 's3', 's4', 's5', 's6');
+  expect(goneIds()).toEqual(['b-1', 's1']);
+  for (const { record } of documents) expect((await replica.store.read(record))?.records).toHaveLength(1);
+  expect(replica.store.evictedThrough(documentsOf('b'))).toBe(0);
+});
+
 test('however many last copies are used less lately, they stay while others hold something, and no eviction looks at all of them', async () => {
   const small = (sessionId: string) => ({ key: sessionKey(sessionId), replyTokens: 60 });
   const bytes = sealedTurn(small('last-0000')).bytes.length;
@@ -154,6 +177,26 @@ describe('a store that refuses when it is full', () => {
     expect((await replica.store.status()).evictedLastCopies).toBe(0);
   });
 
+  test('takes documents and what removes from elsewhere, though not the turns beside it', async () => {
+    await open(3.5, { b: {} }, 'refuse');
+    await writeAll('s1', 's2', 's3', 's4');
+    const [preferences, receipt] = [document('user-preferences', 'ada'), sealedErasure({ userId: 'bob' })];
+    await replica.receiveIn(documentsOf('b'), preferences, receipt);
+    expect((await replica.store.read(preferences.record))?.records).toHaveLength(1);
+    expect(replica.store.erasures.latest('bob' as UserId)).toBe(1);
+    expect(replica.store.cursor(documentsOf('b')).sequence).toBe(2);
+    const batch = [sealedTurn(turn('b-1')), ...['s1', 's2'].map((id) => sealedTombstone({ key: sessionKey(id) }))];
+    await expect(replica.receiveIn(replica.logOf('b'), ...batch)).rejects.toMatchObject(refused);
+    expect(replica.store.cursor(replica.logOf('b')).sequence).toBe(0);
+    expect((await replica.store.read(sessionKey('s1')))?.deleted).toBe(true);
+    // These have made room for that.
+    await replica.receiveIn(replica.logOf('b'), ...batch);
+    expect((await replica.store.status()).sessions).toBe(4);
+    expect(
+      (await replica.store.readLog(replica.logOf('b'), { after: 0, limit: 9 })).map(({ sequence }) => sequence),
+    ).toEqual([1, 2, 3]);
+  });
+
   test.each([
     [
       'leveldb',
@@ -165,9 +208,15 @@ describe('a store that refuses when it is full', () => {
     for (const sessionId of ['s1', 's2', 's3', 's4']) await store.append(sealedTurn(turn(sessionId)));
     await expect(store.append(sealedTurn(turn('s5')))).rejects.toMatchObject(refused);
     expect(await store.status()).toMatchObject({ sessions: 4, evictedSessions: 0 });
+    await store.append(document('api-key', 'revoked'));
+    await store.append(sealedErasure({ userId: 'bob' }));
+    expect(store.erasures.latest('bob' as UserId)).toBe(1);
+    await expect(store.append(sealedTurn(turn('s5')))).rejects.toMatchObject(refused);
     await store.append(sealedTombstone({ key: sessionKey('s1') }));
+    await store.append(sealedTombstone({ key: sessionKey('s2') }));
     await store.append(sealedTurn(turn('s5')));
     expect(await store.status()).toMatchObject({ sessions: 4, evictedSessions: 0 });
+    expect((await store.read(document('api-key', 'revoked').record))?.records).toHaveLength(1);
     await store.close();
   });
 });
