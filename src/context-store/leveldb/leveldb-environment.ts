@@ -249,7 +249,8 @@ export class LevelEnvironment {
 
   #tell({ changes, evicted, after }: FailedCommit['outcome']): void {
     this.#written = after;
-    this.room.tell(evicted, changes.log?.evicted ?? [], after.totals.bytes);
+    const isClosing = this.#closing !== undefined;
+    this.room.tell({ evicted, logs: changes.log?.evicted ?? [], bytes: after.totals.bytes, isClosing });
     for (const key of changes.removed) {
       this.erasures.forget(key);
       this.listeners.tellRemoved(key);

@@ -8,7 +8,7 @@ import {
   OTHERS_ASKED_FROM,
 } from '../store-limits.ts';
 import type { UserBytes } from '../user-bytes.ts';
-import { type Evicted, Eviction, NOTHING_EVICTED } from './eviction.ts';
+import { type Evicted, Eviction, type EvictionParts, NOTHING_EVICTED } from './eviction.ts';
 import type { EvictedLog, OtherHolders } from './other-holders.ts';
 import type { SessionChanges, StoreTotals } from './session-changes.ts';
 import { type IndexKey, type Tables, userBytesIn } from './tables.ts';
@@ -25,6 +25,16 @@ export interface RoomMade {
   readonly evicted: Evicted;
   /** As after the group; `undefined` where nobody has counted. */
   readonly users: UserBytes | undefined;
+}
+
+/** What a group of work that is durable has done about room. */
+export interface ToldRoom {
+  readonly evicted: Evicted;
+  readonly logs: readonly EvictedLog[];
+  /** That the store has now. */
+  readonly bytes: number;
+  /** Nobody looks any more at what others would answer. */
+  readonly isClosing: boolean;
 }
 
 /** Keeps a store within its size: when something has to go, how much has gone, and who is told of it. */
@@ -81,18 +91,25 @@ export class Room {
     const exceeds = changes.exceed(totals, this.#evictsFrom) || this.#isOverfull(totals.bytes);
     const users = this.#users ?? (exceeds ? await userBytesIn(tables) : undefined);
     // Counted anew where the group does not become durable.
-    if (!changes.isEmpty) this.#users = undefined;
-    if (users === undefined) return { users, evicted: NOTHING_EVICTED };
-    changes.countTo(users);
-    if (!exceeds) return { users, evicted: NOTHING_EVICTED };
+    this.#users = undefined;
+    if (users !== undefined) changes.countTo(users);
+    const isFull = users !== undefined && exceeds;
+    const evicted = isFull ? await this.#evict(changes, { tables, totals, users }) : NOTHING_EVICTED;
+    const made = { users, evicted };
+    // Nothing is written of it.
+    if (changes.isEmpty) this.counted(made);
+    return made;
+  }
+
+  async #evict(changes: SessionChanges, parts: Pick<EvictionParts, 'tables' | 'totals' | 'users'>): Promise<Evicted> {
     const [bytesMax, others, lookedAgainAt] = [this.#bytesMax, this.#others, this.#lookedAgainAt];
     const keepsLastCopies = this.#whenFull === 'refuse';
-    const parts = { changes, tables, totals, bytesMax, users, others, keepsLastCopies, lookedAgainAt };
-    const evicted = await new Eviction(parts).run();
+    const limits = { bytesMax, others, keepsLastCopies, lookedAgainAt };
+    const evicted = await new Eviction({ changes, ...parts, ...limits }).run();
     this.#lookedAgainAt = evicted.lookedAgainAt;
     const isFutile = evicted.sessions === 0 && !evicted.isSpent;
-    this.#lookedForBytes = isFutile ? changes.totalsAfter(totals).bytes + bytesMax * LOOKED_AGAIN_AFTER : 0;
-    return { users, evicted };
+    this.#lookedForBytes = isFutile ? changes.totalsAfter(parts.totals).bytes + bytesMax * LOOKED_AGAIN_AFTER : 0;
+    return evicted;
   }
 
   /** The group is durable at the first try. */
@@ -100,11 +117,15 @@ export class Room {
     this.#users = users;
   }
 
-  /** A group that has evicted something, or nothing, is durable; the store has so many bytes. */
-  tell(evicted: Evicted, logs: readonly EvictedLog[], bytes: number): void {
+  /** A group is durable. Never throws: what others are not told now they hear when they greet. */
+  tell({ evicted, logs, bytes, isClosing }: ToldRoom): void {
     if (evicted.sessions > 0) this.#log(evicted, bytes);
-    if (logs.length > 0) this.#others?.tellEvicted(logs);
-    if (bytes > this.#bytesMax * OTHERS_ASKED_FROM) this.#others?.ask();
+    try {
+      if (logs.length > 0) this.#others?.tellEvicted(logs);
+      if (bytes > this.#bytesMax * OTHERS_ASKED_FROM && !isClosing) this.#others?.ask();
+    } catch (error) {
+      this.#environment.logger.warn('eviction_not_told', {}, error);
+    }
   }
 
   /** Never where last copies go. */
