@@ -1,8 +1,9 @@
-import { DiscedgeError } from '../../domain/errors.ts';
 import type { ContextId, KeygroupId, NodeId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LevelContextStore, type LevelStore, type LevelStoreOptions, openLevelEnvironment } from '../leveldb.ts';
+import { appendUnlessLate, loadAll, NEVER_MS } from './append-all.ts';
+import { beginLog } from './begin-log.ts';
 import { readDeleted } from './deleted-records.ts';
 import { noteEarlierEvictions } from './earlier-evictions.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
@@ -23,8 +24,7 @@ import {
   readPosition,
 } from './origin-log.ts';
 import type { EvictedLog, OtherHolders } from './other-holders.ts';
-import type { SessionChanges } from './session-changes.ts';
-import { readRecords, recordKeys, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
+import { recordKeys } from './tables.ts';
 
 /** The LevelDB store as one of several replicas: it also keeps who wrote which record in which order. */
 export interface ReplicaStore extends LevelStore {
@@ -109,35 +109,6 @@ export async function openReplica(options: LevelStoreOptions, environment: Envir
     await level.close();
     throw error;
   }
-}
-
-/** When a session was last used that nobody has used. */
-const NEVER_MS = 0;
-
-/** What was there before is appended once more, which only logs it. */
-async function beginLog(level: LevelEnvironment): Promise<void> {
-  const log = level.keepLog();
-  const keys = await level.read(async (tables) => {
-    const keys: SessionKey[] = [];
-    for await (const key of tables.sessions.keys()) keys.push(sessionKeyFrom(key));
-    return keys;
-  });
-  for (const key of keys) {
-    const records = await level.read((tables) =>
-      readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }),
-    );
-    await level.write({
-      load: (changes) =>
-        loadAll(
-          changes,
-          records.map((sealed) => ({ sealed })),
-        ),
-      decide(changes) {
-        for (const sealed of records) appendUnlessLate(changes, sealed, NEVER_MS);
-      },
-    });
-  }
-  await log.complete();
 }
 
 class LoggedReplica extends LevelContextStore implements ReplicaStore {
@@ -295,23 +266,5 @@ class LoggedReplica extends LevelContextStore implements ReplicaStore {
 
   noted(name: string): string | undefined {
     return this.#level.look((tables) => tables.meta.get([name]));
-  }
-}
-
-/** One after the other: most are of sessions that are loaded already. */
-async function loadAll(changes: SessionChanges, records: readonly Pick<ReceivedRecord, 'sealed'>[]): Promise<void> {
-  for (const { sealed } of records) await changes.loadFor(sealed);
-}
-
-function appendUnlessLate(
-  changes: SessionChanges,
-  sealed: SealedRecord,
-  usedAtMs: number,
-  position?: LogPosition,
-): void {
-  try {
-    changes.append(sealed, usedAtMs, position);
-  } catch (error) {
-    if (!(error instanceof DiscedgeError && error.code === 'session_deleted')) throw error;
   }
 }

@@ -1,0 +1,30 @@
+import type { SessionKey } from '../../domain/identifiers.ts';
+import { appendUnlessLate, loadAll, NEVER_MS } from './append-all.ts';
+import type { LevelEnvironment } from './leveldb-environment.ts';
+import { readRecords, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
+
+/** What was there before there was a log is appended once more, which only logs it. */
+export async function beginLog(level: LevelEnvironment): Promise<void> {
+  const log = level.keepLog();
+  const keys = await level.read(async (tables) => {
+    const keys: SessionKey[] = [];
+    for await (const key of tables.sessions.keys()) keys.push(sessionKeyFrom(key));
+    return keys;
+  });
+  for (const key of keys) {
+    const records = await level.read((tables) =>
+      readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }),
+    );
+    await level.write({
+      load: (changes) =>
+        loadAll(
+          changes,
+          records.map((sealed) => ({ sealed })),
+        ),
+      decide(changes) {
+        for (const sealed of records) appendUnlessLate(changes, sealed, NEVER_MS);
+      },
+    });
+  }
+  await log.complete();
+}
