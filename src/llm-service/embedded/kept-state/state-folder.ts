@@ -19,7 +19,8 @@ export class StateFolder {
   readonly #binding: string;
   readonly form: StateForm;
   readonly #removals = new Set<Promise<void>>();
-  readonly #unremoved = new Set<string>();
+  /** By whose they are. */
+  readonly #unremoved = new Map<string, Set<string>>();
   #lastRemoval = 0;
 
   private constructor(path: string, binding: string, form: StateForm) {
@@ -59,13 +60,14 @@ export class StateFolder {
     write: (path: string) => Promise<WrittenState>,
   ): Promise<WrittenState & { readonly fileBytes: number }> {
     const path = this.#pathOf(state.affinity);
+    this.#isAnother(state.affinity, path + PART);
     try {
       const written = await write(path + PART);
       const fileBytes = this.form.seal(path + PART, { binding: this.#binding, ...state, ...written });
       renameSync(path + PART, path);
       return { ...written, fileBytes };
     } catch (error) {
-      await rm(path + PART, { force: true }).catch(() => undefined);
+      await this.#removeFile(state.affinity, path + PART).catch(() => undefined);
       throw error;
     }
   }
@@ -82,25 +84,29 @@ export class StateFolder {
     try {
       this.#verify(path, sealed);
       renameSync(path, path + READ);
+      this.#isAnother(sealed.affinity, path + READ);
       await read(path + READ);
       if (isWanted()) renameSync(path + READ, path);
-      else await rm(path + READ);
+      else await this.#removeFile(sealed.affinity, path + READ);
     } catch (error) {
-      await rm(path + READ, { force: true }).catch(() => undefined);
+      await this.#removeFile(sealed.affinity, path + READ).catch(() => undefined);
       throw error;
     }
   }
 
-  /** Its name is free at once, for a newer state of the session; what is being read has another name. */
+  /**
+   * Its name is free at once, for a newer state of the session; what is being read has another name. What of the session could not be
+   * removed before is tried again.
+   */
   remove(affinity: string): Promise<void> {
     const removal = this.#remove(affinity).finally(() => this.#removals.delete(removal));
     this.#removals.add(removal);
     return removal;
   }
 
-  /** Whose files could not be removed the last time. */
+  /** Whose files, one or more, could not be removed the last time. */
   get unremoved(): ReadonlySet<string> {
-    return this.#unremoved;
+    return new Set(this.#unremoved.keys());
   }
 
   /** Resolves when no removal is under way. */
@@ -111,15 +117,33 @@ export class StateFolder {
   async #remove(affinity: string): Promise<void> {
     const path = this.#pathOf(affinity);
     const gone = `${path}${GONE}${++this.#lastRemoval}`;
+    this.#isAnother(affinity, path);
+    const paths = new Set(this.#unremoved.get(affinity)).add(gone);
     try {
       renameSync(path, gone);
-      await rm(gone);
-      this.#unremoved.delete(affinity);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-      this.#unremoved.add(affinity);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') paths.add(path);
+    }
+    const removals = await Promise.allSettled([...paths].map((one) => this.#removeFile(affinity, one)));
+    for (const removal of removals) if (removal.status === 'rejected') throw removal.reason;
+  }
+
+  /** Knows of a file until it is gone. */
+  async #removeFile(affinity: string, path: string): Promise<void> {
+    try {
+      await rm(path, { force: true });
+      this.#isAnother(affinity, path);
+    } catch (error) {
+      this.#unremoved.set(affinity, new Set(this.#unremoved.get(affinity)).add(path));
       throw error;
     }
+  }
+
+  /** What could not be removed there is not there any more, or is about to be replaced. */
+  #isAnother(affinity: string, path: string): void {
+    const paths = this.#unremoved.get(affinity);
+    paths?.delete(path);
+    if (paths?.size === 0) this.#unremoved.delete(affinity);
   }
 
   /** Of the disk, for whom it is meant. */
