@@ -146,7 +146,7 @@ export class Generations {
       if (signal.aborted) throw signal.reason;
       logger.warn('llm.generation_failed', { promptTokens: request.prompt.length }, error);
       // llama.cpp and node-llama-cpp may disagree now about what the sequence holds.
-      await sequence.clear();
+      await sequence.clear().catch((cause: unknown) => logger.warn('llm.sequence_not_cleared', {}, cause));
       throw failed(error, generation);
     } finally {
       sequences.giveBack(lease);

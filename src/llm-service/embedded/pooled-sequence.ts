@@ -35,14 +35,14 @@ export class PooledSequence implements KvSequence, FiledSequence {
     }
   }
 
-  /** Holds its first `length` ids from now on. Never rejects: what cannot be cut back is gone. */
+  /** Holds its first `length` ids from now on; what cannot be cut back is gone. Rejects as {@link clear}. */
   async cutTo(length: number): Promise<void> {
     const ids = this.sequence.contextTokens.slice(0, length);
     await this.sequence.adaptStateToTokens(ids, false).catch(() => this.clear());
   }
 
-  /** Never rejects. */
+  /** Rejects where it may hold something still. */
   async clear(): Promise<void> {
-    await this.sequence.clearHistory().catch(() => undefined);
+    await this.sequence.clearHistory();
   }
 }

@@ -42,7 +42,7 @@ export interface KeepAt {
 export class SequenceKeeping {
   readonly #pool: SequencePool<PooledSequence>;
   readonly #parts: SequenceKeepingParts;
-  /** What is done with sequences beside generations. */
+  /** What is done with sequences beside generations; none rejects. */
   readonly #underWay = new Set<Promise<void>>();
 
   /** Where users may share state. */
@@ -88,7 +88,7 @@ export class SequenceKeeping {
     return isKept && !stop.aborted ? this.#pool.leaseToWarm(request, least.sequence) : undefined;
   }
 
-  /** For a generation that has come, or ahead of one. Never rejects. */
+  /** For a generation that has come, or ahead of one. Rejects where what nobody may find cannot be cleared. */
   async prepare(
     lease: Lease,
     { affinity, owner, prompt }: Pick<GenerationRequest, 'affinity' | 'owner' | 'prompt'>,
@@ -126,7 +126,7 @@ export class SequenceKeeping {
 
   /** Drops what is held and kept of a session. */
   forget(affinity: string): void {
-    void this.#forgetHeld((other) => other === affinity);
+    this.#forgetHeld((other) => other === affinity).catch(() => undefined);
     void this.#parts.keeper?.forget(affinity);
     void this.#shared?.forget(affinity);
   }
@@ -139,11 +139,15 @@ export class SequenceKeeping {
     await this.#parts.keeper?.forgetAll(isMeant);
   }
 
-  /** Resolves when no sequence holds anything of these sessions any more. */
+  /** Resolves when no sequence holds anything of these sessions any more, and rejects where one may. */
   async #forgetHeld(isMeant: (affinity: string) => boolean): Promise<void> {
     const { idle, warm, ended } = this.#pool.forget(isMeant);
     for (const span of warm) this.#parts.account.lost(span);
-    await Promise.all([ended, ...idle.map((lease) => this.#aside(() => this.release(lease)))]);
+    const clear = (leases: readonly Lease[]) =>
+      Promise.all(leases.map((lease) => this.#aside(() => this.#releaseCleared(lease))));
+    await Promise.all([ended, clear(idle)]);
+    // Those in use were cleared as they came back, or could not be.
+    await clear(this.#pool.forget(isMeant).idle);
   }
 
   /** Drops what of a session was evaluated ahead of need, and keeps what its turns left. */
@@ -173,13 +177,21 @@ export class SequenceKeeping {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
+  /** Never rejects: what cannot be cleared is still nobody's, and whoever forgets it or comes to it tries again. */
   async release(lease: Lease): Promise<void> {
-    if (lease.isForgotten()) {
+    await this.#releaseCleared(lease).catch(() => undefined);
+  }
+
+  /** What is held of a session that was forgotten is gone then, or it rejects. */
+  async #releaseCleared(lease: Lease): Promise<void> {
+    try {
+      if (!lease.isForgotten()) return;
       this.#parts.account.lost(lease.warm());
       lease.mark({ warm: undefined });
       await lease.sequence.clear();
+    } finally {
+      lease.release();
     }
-    lease.release();
   }
 
   /** Its session's own state, or what it begins with as others do, whichever spares more. */
@@ -212,9 +224,12 @@ export class SequenceKeeping {
     const warm = lease.warm();
     this.#parts.account.lost(warm);
     lease.mark({ warm: undefined });
-    if (warm?.from === 0) await lease.sequence.clear();
-    else if (warm !== undefined && lease.sequence.cutsBack) await lease.sequence.cutTo(warm.from);
-    await this.release(lease);
+    try {
+      if (warm?.from === 0) await lease.sequence.clear();
+      else if (warm !== undefined && lease.sequence.cutsBack) await lease.sequence.cutTo(warm.from);
+    } finally {
+      await this.release(lease);
+    }
   }
 
   /** What the sequence holds of another session loses it. */
@@ -230,9 +245,11 @@ export class SequenceKeeping {
     return (await this.#parts.keeper?.save(sequence, held)) ?? false;
   }
 
+  /** Nobody has to hear how it ends. */
   #aside(task: () => Promise<void>): Promise<void> {
-    const running = task().finally(() => this.#underWay.delete(running));
-    this.#underWay.add(running);
+    const running = task();
+    const over = running.catch(() => undefined).finally(() => this.#underWay.delete(over));
+    this.#underWay.add(over);
     return running;
   }
 }

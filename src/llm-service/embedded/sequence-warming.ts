@@ -65,27 +65,27 @@ export class SequenceWarming implements WarmableEngine {
     const lease = await sequences.acquireToWarm(request, stop);
     if (lease === undefined) return 'no_room';
     if (lease === 'kept') return inAFile(request);
-    const { restoredTokens, warm, keepAt } = await sequences.prepare(lease, request, { isReturn: false });
-    lease.mark({ warm });
     const giveUp = () => this.#giveUp(lease);
-    const { sequence } = lease.sequence;
     try {
+      const { restoredTokens, warm, keepAt } = await sequences.prepare(lease, request, { isReturn: false });
+      lease.mark({ warm });
+      const { sequence } = lease.sequence;
       await sequence.adaptStateToTokens(tokens(request.prompt), false);
+      const heldTokens = sequence.nextTokenIndex;
+      lease.mark({ warm: account.cut(warm, heldTokens) });
+      const held = { heldTokens, restoredTokens: Math.min(restoredTokens, heldTokens) };
+      return new WarmSequence(lease, request.prompt, held, { ...this.#parts, giveUp, keepAt });
     } catch (error) {
       await giveUp();
       throw error;
     }
-    const heldTokens = sequence.nextTokenIndex;
-    lease.mark({ warm: account.cut(warm, heldTokens) });
-    const held = { heldTokens, restoredTokens: Math.min(restoredTokens, heldTokens) };
-    return new WarmSequence(lease, request.prompt, held, { ...this.#parts, giveUp, keepAt });
   }
 
-  /** llama.cpp and node-llama-cpp may disagree now about what the sequence holds. */
+  /** llama.cpp and node-llama-cpp may disagree now about what the sequence holds. Never rejects. */
   async #giveUp(lease: SequenceLease<PooledSequence>): Promise<void> {
     this.#parts.account.lost(lease.warm());
     lease.mark({ warm: undefined });
-    await lease.sequence.clear();
+    await lease.sequence.clear().catch(() => undefined);
     await this.#parts.sequences.release(lease);
   }
 }

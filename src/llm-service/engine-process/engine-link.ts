@@ -190,6 +190,11 @@ export class EngineLink {
     await this.#call((call) => ({ kind: 'forget-all', call, part }));
   }
 
+  /** Whether it takes no call any more: it has ended, or is to end. */
+  get isGone(): boolean {
+    return this.#gone !== undefined;
+  }
+
   /** What is not answered. */
   tell(message: Extract<ToEngine, { readonly affinity: string }>): void {
     if (this.#gone === undefined) this.#process.send(message);

@@ -85,7 +85,7 @@ export class ProcessWarming implements Warming {
     this.#engines.current()?.tell({ kind: 'forget', affinity });
   }
 
-  /** Of an engine that has ended the next one finds what it kept, however long it takes to start: that one is asked. */
+  /** Of an engine that has ended the next one finds what it kept, however long it takes to start: that one is asked. Throws what one says that goes on. */
   async forgetAll(part: string): Promise<void> {
     const { closing } = this.#engines;
     for (;;) {
@@ -94,7 +94,7 @@ export class ProcessWarming implements Warming {
         engine = await this.#engines.next(closing);
         return await engine.forgetAll(part);
       } catch (error) {
-        if (closing.aborted || !isLlmFailure(error)) throw error;
+        if (closing.aborted || !isLlmFailure(error) || engine?.isGone === false) throw error;
         await engine?.ended;
       }
     }

@@ -136,6 +136,28 @@ test('what it was to forget when it ended is asked of the next one, and refused 
   await expect(llm.warming?.forgetAll('ada')).rejects.toMatchObject({ code: 'llm_unavailable' });
 });
 
+test('an engine that goes on and cannot forget says so, and is asked again by whoever wants it so', async () => {
+  const llm = await started();
+  const failing = startScripted({ delayMs: 10 }, environment);
+  let asked = 0;
+  const forgetAll = async () => {
+    if (++asked === 1) throw new DiscedgeError('llm_unavailable', 'not now');
+  };
+  Object.assign(failing.warming as object, { forgetAll });
+  nextStart = () => ({ service: failing });
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  const told: unknown[] = [];
+  llm.warming?.forgetAll('ada').then(
+    () => told.push('forgotten'),
+    (error: unknown) => told.push(error),
+  );
+  await environment.advance(0);
+  expect(told).toMatchObject([{ code: 'llm_unavailable', message: 'not now' }]);
+  await llm.warming?.forgetAll('ada');
+  expect([asked, llm.process?.restarts]).toEqual([2, 1]);
+});
+
 test('one that ends again and again is started ever more seldom, and a call that waits is told so', async () => {
   const llm = await started();
   nextStart = () => ({ error: new DiscedgeError('model_unusable', 'gone') });

@@ -14,7 +14,7 @@ export interface FiledSequence {
   saveTo(path: string): Promise<number>;
   /** Whatever it held is gone, and after a failure it holds nothing. */
   restoreFrom(path: string): Promise<void>;
-  /** Never rejects. */
+  /** Rejects where it may hold something still. */
   clear(): Promise<void>;
 }
 
