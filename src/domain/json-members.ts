@@ -4,16 +4,30 @@ import { DiscedgeError } from './errors.ts';
 /** One member of an object, or one element of the list that was asked for. */
 export interface JsonMember {
   readonly name: string;
-  /** `undefined`: it was longer than it might be, and was passed over. */
+  /** `undefined`: it was more than it might be, and was passed over. */
   readonly value: unknown;
 }
 
 export interface JsonMembersOptions {
   /** The member whose elements are told one by one, in place of the member. */
   readonly list: string;
-  /** Of one member or element: it is held in memory as a whole. */
-  readonly bytesMax: number;
+  /** What one of that name may be, of the list each element: it is held in memory as a whole. Of a name without any, nothing is told. */
+  readonly boundsOf: (name: string) => JsonBounds | undefined;
 }
+
+export interface JsonBounds {
+  readonly bytesMax: number;
+  /**
+   * Of what a parser makes of it, however short it is as JSON: a number weighs 1, some 24 bytes of memory, and a text, an object or a list
+   * 3 beside. Counted are commas, and what opens the others.
+   */
+  readonly weightMax: number;
+}
+
+/** Of a member's name: nobody reads one that is longer. */
+const NAME_BOUNDS: JsonBounds = { bytesMax: 1_024, weightMax: 3 };
+/** For what nobody reads. */
+const NONE_OF_IT: JsonBounds = { bytesMax: 0, weightMax: 0 };
 
 const [QUOTE, BACKSLASH, COMMA, COLON] = [0x22, 0x5c, 0x2c, 0x3a];
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = [0x7b, 0x7d, 0x5b, 0x5d];
@@ -26,29 +40,35 @@ const NOTHING = new Uint8Array();
  */
 export async function* jsonMembers(
   source: AsyncIterator<Uint8Array>,
-  { list, bytesMax }: JsonMembersOptions,
+  { list, boundsOf }: JsonMembersOptions,
 ): AsyncGenerator<JsonMember, void, undefined> {
-  const json = new JsonBytes(source, bytesMax);
+  const json = new JsonBytes(source);
   let hasList = false;
   await json.require(OPEN_OBJECT);
   if (!(await json.takes(CLOSE_OBJECT))) {
     do {
-      const name = await json.value();
-      if (typeof name !== 'string') throw malformed();
+      if ((await json.peek()) !== QUOTE) throw malformed();
+      const name = (await json.value(NAME_BOUNDS)) as string | undefined;
+      const bounds = name === undefined ? undefined : boundsOf(name);
       await json.require(COLON);
       hasList ||= name === list;
-      if (name === list) yield* elements(json, name);
-      else yield { name, value: await json.value() };
+      if (name === undefined || bounds === undefined) await json.value(NONE_OF_IT);
+      else if (name === list) yield* elements(json, name, bounds);
+      else yield { name, value: await json.value(bounds) };
     } while (await json.takes(COMMA));
     await json.require(CLOSE_OBJECT);
   }
   if (!hasList || (await json.peek()) !== undefined) throw malformed();
 }
 
-async function* elements(json: JsonBytes, name: string): AsyncGenerator<JsonMember, void, undefined> {
+async function* elements(
+  json: JsonBytes,
+  name: string,
+  bounds: JsonBounds,
+): AsyncGenerator<JsonMember, void, undefined> {
   await json.require(OPEN_LIST);
   if (await json.takes(CLOSE_LIST)) return;
-  do yield { name, value: await json.value() };
+  do yield { name, value: await json.value(bounds) };
   while (await json.takes(COMMA));
   await json.require(CLOSE_LIST);
 }
@@ -56,13 +76,11 @@ async function* elements(json: JsonBytes, name: string): AsyncGenerator<JsonMemb
 /** Where a reader stands in JSON that comes in chunks. */
 class JsonBytes {
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #bytesMax: number;
   #chunk: Uint8Array = NOTHING;
   #at = 0;
 
-  constructor(source: AsyncIterator<Uint8Array>, bytesMax: number) {
+  constructor(source: AsyncIterator<Uint8Array>) {
     this.#source = source;
-    this.#bytesMax = bytesMax;
   }
 
   /** The next byte that is no space; `undefined` at the end. */
@@ -85,22 +103,24 @@ class JsonBytes {
     if (!(await this.takes(byte))) throw malformed();
   }
 
-  /** The next value; `undefined` for one that is longer than it may be. */
-  async value(): Promise<unknown> {
+  /** The next value; `undefined` for one that is more than it may be, of which nothing is kept, nor parsed. */
+  async value({ bytesMax, weightMax }: JsonBounds): Promise<unknown> {
     await this.peek();
     const end = new ValueEnd();
     const pieces: Uint8Array[] = [];
     let bytes = 0;
+    const isTooMuch = () => bytes > bytesMax || end.weight > weightMax;
     for (let isWhole = false; !isWhole; ) {
       if (this.#at === this.#chunk.length && !(await this.#comes())) break;
       const from = this.#at;
       this.#at = end.within(this.#chunk, from);
       isWhole = end.isReached;
       bytes += this.#at - from;
-      if (bytes <= this.#bytesMax) pieces.push(this.#chunk.subarray(from, this.#at));
-      else pieces.length = 0;
+      if (isTooMuch()) pieces.length = 0;
+      else pieces.push(this.#chunk.subarray(from, this.#at));
     }
-    return bytes > this.#bytesMax ? undefined : parsed(Buffer.concat(pieces));
+    if (bytes === 0 || !end.isReached) throw malformed();
+    return isTooMuch() ? undefined : parsed(Buffer.concat(pieces));
   }
 
   async #comes(): Promise<boolean> {
@@ -115,6 +135,8 @@ class JsonBytes {
 /** Finds where a value ends that begins with the first byte it is given. What is in between is for the parser to judge. */
 class ValueEnd {
   isReached = false;
+  /** See {@link JsonBounds.weightMax}. */
+  weight = 0;
   #depth = 0;
   #isInText = false;
   #isEscaped = false;
@@ -149,6 +171,8 @@ class ValueEnd {
   }
 
   #between(byte: number): void {
+    if (byte === COMMA) this.weight++;
+    else if (byte === QUOTE || byte === OPEN_OBJECT || byte === OPEN_LIST) this.weight += 3;
     if (byte === QUOTE) this.#isInText = true;
     else if (byte === OPEN_OBJECT || byte === OPEN_LIST) this.#depth++;
     else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {

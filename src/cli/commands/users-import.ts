@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import type { RestoredPart, RestoredUser, Wire } from '../../client/client.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import { jsonMembers } from '../../domain/json-members.ts';
+import { type JsonBounds, jsonMembers } from '../../domain/json-members.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
 import { printable } from '../terminal.ts';
@@ -18,6 +18,9 @@ export function defineImport(command: Command): void {
     .argument('<file>', 'what "users export" has written')
     .action(importUser);
 }
+
+/** The file is the user's own, and the node that takes it has bounds. */
+const UNBOUNDED: JsonBounds = { bytesMax: Number.POSITIVE_INFINITY, weightMax: Number.POSITIVE_INFINITY };
 
 /** What is refused keeps nothing else out, and the exit status is 1. */
 async function importUser(path: string, options: ConnectionOptions): Promise<void> {
@@ -52,7 +55,7 @@ async function* partsOf(path: string): AsyncGenerator<Wire> {
 async function* membersIn(path: string): ReturnType<typeof jsonMembers> {
   const file = createReadStream(path);
   try {
-    yield* jsonMembers(file[Symbol.asyncIterator](), { list: 'sessions', bytesMax: Number.POSITIVE_INFINITY });
+    yield* jsonMembers(file[Symbol.asyncIterator](), { list: 'sessions', boundsOf: () => UNBOUNDED });
   } catch (error) {
     throw notExported(path, error);
   } finally {

@@ -17,15 +17,19 @@ export const checkBySchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart
   };
 };
 
-/** Reads a part of a body that did not come as a whole; compiled as above. What it gives throws `invalid_request`, which names `param`. */
+/**
+ * Reads a part of a body that did not come as a whole; compiled as above. What it gives throws `invalid_request`, which names `param`. What is
+ * wrong is looked for in all of a value, which may be millions of elements, or in what `explained` makes of it.
+ */
 export function readBySchema<Schema extends TSchema>(
   schema: Schema,
+  explained = (value: unknown) => value,
 ): (value: unknown, param: string) => Static<Schema> {
   let compiled: ReturnType<typeof Compile> | undefined;
   return (value, param) => {
     compiled ??= Compile(schema);
     if (compiled.Check(value)) return value as Static<Schema>;
-    const [first] = compiled.Errors(value);
+    const [first] = compiled.Errors(explained(value));
     throw invalid(param, `${param}${first?.instancePath ?? ''} ${first?.message ?? 'is malformed'}`);
   };
 }

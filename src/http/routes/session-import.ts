@@ -11,6 +11,7 @@ import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import type { Turn } from '../../domain/session-history.ts';
 import { invalid } from '../requests/parameters.ts';
 import { sessionId } from '../requests/request-fields.ts';
+import { readBySchema } from '../requests/schema-check.ts';
 import { idsTurnView } from './session-view.ts';
 
 const ExportedTurn = Type.Object(
@@ -31,6 +32,28 @@ export const ImportBody = Type.Object(
   { title: 'SessionImport', additionalProperties: true },
 );
 export type ImportBody = Static<typeof ImportBody>;
+
+/** What is wrong is looked for in so many of its turns, and of its branches. */
+const EXPLAINED_MAX = 100;
+const readBody = readBySchema(ImportBody, beginningOf);
+
+/** One of many that come in one body. Throws `invalid_request`, which names `param`, without looking through all that is wrong. */
+export function readImport(value: unknown, param: string): ImportBody {
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw invalid(param, `${param} must be object`);
+  return readBody(value, param);
+}
+
+function beginningOf(session: unknown): unknown {
+  const { keygroup, session_id, turns, branches = [] } = session as Readonly<Record<string, unknown>>;
+  const first = (list: unknown) => (Array.isArray(list) ? list.slice(0, EXPLAINED_MAX) : list);
+  const ofBranch = (branch: unknown) => ({ turns: first(Object(branch).turns) });
+  const firstBranches = first(branches);
+  return {
+    ...{ keygroup, session_id, turns: first(turns) },
+    branches: Array.isArray(firstBranches) ? firstBranches.map(ofBranch) : firstBranches,
+  };
+}
 
 /** What a reader knows of a turn, and would be told wrong if it were changed. */
 const COMPARED = ['system', 'user', 'messages', 'reply', 'prompt_ids', 'reply_ids', 'exact_ids', 'turn'] as const;

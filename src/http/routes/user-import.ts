@@ -7,8 +7,8 @@ import { OF_THE_STORE } from '../possible-errors.ts';
 import { compressionFault } from '../requests/compressed-body.ts';
 import { userId } from '../requests/request-fields.ts';
 import { checkBySchema } from '../requests/schema-check.ts';
+import { restoreUser } from '../restore-user.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { importUser } from '../user-import.ts';
 import { UserImportBody, UserImportReply } from './user-views.ts';
 
 const UserPath = Type.Object({ user_id: userId() });
@@ -42,7 +42,7 @@ export async function userImportRoute(app: TypedApp, { models, node, options }: 
       const gone = clientGone(reply);
       try {
         return await node.userImports.run(params.user_id, (user) =>
-          importUser(raw.iterator({ destroyOnReturn: false }), { user, models, options, account, gone }),
+          restoreUser(raw.iterator({ destroyOnReturn: false }), { user, models, options, account, gone }),
         );
       } catch (error) {
         // What has not been read stands before the next request.

@@ -3,14 +3,18 @@ import { Agent, type IncomingMessage, request as send } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { crc32 } from 'node:zlib';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { jsonMembers } from '../../../src/domain/json-members.ts';
+import { type JsonBounds, jsonMembers } from '../../../src/domain/json-members.ts';
 import { Chance } from '../../../tools/chance.ts';
 import { type Json, startTestNode } from '../../../tools/test-node.ts';
 import type { OpenTarget } from '../fuzz-target.ts';
 
 const USER = 'ada';
-/** The second has every longer member passed over. */
-const MEMBER_BYTES = [1_000_000, 40];
+/** The others have every longer member passed over, or every one of more parts. */
+const BOUNDS: readonly JsonBounds[] = [
+  { bytesMax: 1_000_000, weightMax: 1_000_000 },
+  { bytesMax: 40, weightMax: 1_000_000 },
+  { bytesMax: 1_000_000, weightMax: 40 },
+];
 const PIECE_BYTES = [1, 7, 100, 2_000];
 
 /** What is said to be everything of a user, in pieces of all sizes: what is read of it, and what becomes of it, is as if it came whole. */
@@ -26,9 +30,8 @@ export const open: OpenTarget = async () => {
     inputBytesMax: 16_384,
     async check(input) {
       const pieces = inPieces(input);
-      for (const bytesMax of MEMBER_BYTES)
-        if ((await membersOf([input], bytesMax)) !== (await membersOf(pieces, bytesMax)))
-          throw new Error('other members');
+      for (const bounds of BOUNDS)
+        if ((await membersOf([input], bounds)) !== (await membersOf(pieces, bounds))) throw new Error('other members');
       const sent = (parts: readonly Buffer[]) => importAt(`${node.url}/users/${USER}/import`, agent, parts);
       const [whole, cut] = [await sent([input]), await sent(pieces)];
       if (whole !== undefined && cut !== undefined && whole !== cut)
@@ -66,13 +69,13 @@ function inPieces(input: Buffer): readonly Buffer[] {
 }
 
 /** What was read, and why no more was. */
-async function membersOf(pieces: readonly Buffer[], bytesMax: number): Promise<string> {
+async function membersOf(pieces: readonly Buffer[], bounds: JsonBounds): Promise<string> {
   const source = (async function* () {
     yield* pieces;
   })();
   const members: unknown[] = [];
   try {
-    for await (const member of jsonMembers(source, { list: 'sessions', bytesMax })) members.push(member);
+    for await (const member of jsonMembers(source, { list: 'sessions', boundsOf: () => bounds })) members.push(member);
   } catch (error) {
     if (!(error instanceof DiscedgeError) || error.code !== 'invalid_request') throw error;
     members.push(error.message);

@@ -1,7 +1,7 @@
 // Reads JSON that comes in pieces as a parser reads it whole: any object, cut anywhere, and anything that is none.
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { jsonMembers } from '../../../src/domain/json-members.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { type JsonBounds, jsonMembers } from '../../../src/domain/json-members.ts';
 
 async function* inPieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let at = 0;
@@ -12,13 +12,16 @@ async function* inPieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGene
   }
 }
 
+type BoundsOf = (name: string) => JsonBounds | undefined;
+const WIDE: JsonBounds = { bytesMax: 1e9, weightMax: 1e9 };
+
 async function membersOf(
   text: string | Uint8Array,
-  { sizes = [5], bytesMax = 1e9 }: { sizes?: readonly number[]; bytesMax?: number } = {},
+  { sizes = [5], boundsOf = () => WIDE }: { sizes?: readonly number[]; boundsOf?: BoundsOf } = {},
 ): Promise<[string, unknown][]> {
   const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   const members: [string, unknown][] = [];
-  for await (const { name, value } of jsonMembers(inPieces(bytes, sizes), { list: 'list', bytesMax }))
+  for await (const { name, value } of jsonMembers(inPieces(bytes, sizes), { list: 'list', boundsOf }))
     members.push([name, value]);
   return members;
 }
@@ -82,7 +85,7 @@ describe('an object', () => {
 it('what is too long is passed over, and what is around it is not', async () => {
   const long = { text: 'x'.repeat(1_000), more: ['}', '"', '\\'] };
   const text = JSON.stringify({ a: long, list: [1, long, { b: 2 }, long], z: 'end' });
-  expect(await membersOf(text, { bytesMax: 100, sizes: [7, 64] })).toEqual([
+  expect(await membersOf(text, { boundsOf: () => ({ ...WIDE, bytesMax: 100 }), sizes: [7, 64] })).toEqual([
     ['a', undefined],
     ['list', 1],
     ['list', undefined],
@@ -90,6 +93,56 @@ it('what is too long is passed over, and what is around it is not', async () => 
     ['list', undefined],
     ['z', 'end'],
   ]);
+});
+
+describe('is neither kept nor parsed:', () => {
+  const kept = vi.spyOn(Buffer, 'concat');
+  const parse = vi.spyOn(JSON, 'parse');
+  beforeEach(() => {
+    kept.mockClear();
+    parse.mockClear();
+  });
+  const longestParsed = () => Math.max(...parse.mock.calls.map(([text]) => text.length));
+  const mostKept = () =>
+    Math.max(...kept.mock.calls.map(([pieces]) => pieces.reduce((sum, { length }) => sum + length, 0)));
+
+  it.each([
+    ['objects', '{},'.repeat(10_000), '{}'],
+    ['lists', '[],'.repeat(10_000), '[]'],
+    ['lists in lists', '['.repeat(10_000), ']'.repeat(10_000)],
+    ['texts', '"ab",'.repeat(10_000), '""'],
+    ['numbers', '1,'.repeat(10_000), '1'],
+  ])('what has too many %s, however few its bytes', async (_what, many, last) => {
+    const text = `{"a":[${many}${last}],"list":[[${many}${last}],[1,2],{"of":[${many}${last}]}],"z":"[{,"}`;
+    const told = await membersOf(text, { sizes: [64, 1_000], boundsOf: () => ({ ...WIDE, weightMax: 3_000 }) });
+    expect(told).toEqual([
+      ['a', undefined],
+      ['list', undefined],
+      ['list', [1, 2]],
+      ['list', undefined],
+      ['z', '[{,'],
+    ]);
+    expect([longestParsed(), mostKept()]).toEqual([6, 6]);
+  });
+
+  it('a member that nobody reads, a long name, and what an element has beyond its own bounds', async () => {
+    const boundsOf = (name: string) =>
+      new Map([
+        ['a', { bytesMax: 10, weightMax: 5 }],
+        ['list', { bytesMax: 100, weightMax: 20 }],
+      ]).get(name);
+    const long = 'x'.repeat(5_000);
+    const text = `{"unread":["${long}"],"${long}":7,"a":"${long}","list":[{"a":"${long}"},[1]],"also unread":{"list":[8]},"a":1}`;
+    expect(await membersOf(text, { sizes: [64], boundsOf })).toEqual([
+      ['a', undefined],
+      ['list', undefined],
+      ['list', [1]],
+      ['a', 1],
+    ]);
+    expect([longestParsed(), mostKept()]).toEqual(['"also unread"'.length, '"also unread"'.length]);
+    for (const cut of ['{"unread":,"list":[]}', '{"unread":[1,"list":[]}', `{"${long}`, `{"${long}"`, '{"unread":"'])
+      await expect(membersOf(cut, { boundsOf }), cut.slice(0, 20)).rejects.toMatchObject({ code: 'invalid_request' });
+  });
 });
 
 it('what ends too early, or goes on, or is no UTF-8, is refused, and says none of it', async () => {
@@ -123,6 +176,6 @@ it('a source that fails is not taken for an end', async () => {
     yield Buffer.from('{"list":[1');
     throw new Error('cut');
   }
-  const reading = jsonMembers(broken(), { list: 'list', bytesMax: 10 });
+  const reading = jsonMembers(broken(), { list: 'list', boundsOf: () => WIDE });
   await expect(reading.next()).rejects.toThrow('cut');
 });

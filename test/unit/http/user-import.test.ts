@@ -1,7 +1,7 @@
 // Everything of a user comes back at another node, as it was and with the same ids: in whatever pieces it is sent, once however
 // often, and nothing of it that was changed, is not its to take, or comes after the user was erased.
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import { UserImports } from '../../../src/context-manager/users/user-imports.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
@@ -206,6 +206,57 @@ it('what is no export is refused, and what had come of it before is here', async
   expect(await sessionsOf('dora')).toEqual([]);
   expect((await send(text.slice(0, text.indexOf('"session_id":"text"')))).status).toBe(400);
   expect((await sessionsOf('dora')).map(({ session_id }: Json) => session_id)).toEqual(['ids', 'short']);
+});
+
+describe('what would take far more memory than it has bytes', () => {
+  const parse = vi.spyOn(JSON, 'parse');
+  const send = async (user: string, body: string) => {
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${keys.service}` };
+    parse.mockClear();
+    const response = await fetch(`${to.url}/users/${user}/import`, { method: 'POST', headers, body });
+    const longestParsed = Math.max(...parse.mock.calls.map(([text]) => String(text).length));
+    return { status: response.status, body: (await response.json()) as Json, longestParsed };
+  };
+  const WEIGHT_MAX = 16 * 1024 * 1024;
+  const objects = `[${'{},'.repeat(WEIGHT_MAX / 4)}{}]`;
+
+  it.each([
+    ['as a session', objects],
+    ['in a session', `{"session_id":"short","turns":${objects}}`],
+    ['in one another', `${'['.repeat(WEIGHT_MAX / 3 + 1)}${']'.repeat(WEIGHT_MAX / 3 + 1)}`],
+  ])('%s is refused unread, and what stands beside it comes in', async (_where, session) => {
+    const { status, body, longestParsed } = await send(
+      'fay',
+      `{"sessions":[${session},${JSON.stringify(exported.sessions[1])}]}`,
+    );
+    expect(status).toBe(200);
+    expect(body.sessions).toMatchObject([
+      { state: 'refused', error: { code: 'payload_too_large' } },
+      { session_id: 'short', state: expect.stringMatching(/^(imported|already_here)$/) },
+    ]);
+    expect(longestParsed).toBeLessThan(100_000);
+  });
+
+  it('of the user is refused unread, and what nobody reads is passed over', async () => {
+    const long = JSON.stringify('x'.repeat(1e6));
+    const { status, body, longestParsed } = await send(
+      'gus',
+      `{"user_id":${long},"more":${objects},"preferences":${long},"ttl_seconds":[${long}],"sessions":[[1,[2]],{"more":7}]}`,
+    );
+    expect(status).toBe(200);
+    const tooLarge = { state: 'refused', error: { code: 'payload_too_large' } };
+    const invalid = { state: 'refused', error: { code: 'invalid_request' } };
+    expect(body).toMatchObject({ preferences: tooLarge, ttl_seconds: tooLarge, sessions: [invalid, invalid] });
+    expect(longestParsed).toBeLessThan(100);
+  });
+
+  it('and no session does that was exported, of however short turns', () => {
+    for (const session of exported.sessions) {
+      const text = JSON.stringify(session).replace(/"(?:[^"\\]|\\.)*"/g, (quoted) => '"'.padEnd(quoted.length, '.'));
+      const weight = 3 * (text.match(/["{[]/g)?.length ?? 0) + (text.match(/,/g)?.length ?? 0);
+      expect((text.length / weight) * WEIGHT_MAX, session.session_id).toBeGreaterThan(64 * 1024 * 1024);
+    }
+  });
 });
 
 it('a client that leaves keeps nobody from sending it again', async () => {

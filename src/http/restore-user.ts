@@ -3,7 +3,7 @@ import type { ModelDirectory } from '../context-manager/model-directory.ts';
 import type { Restored, UserImport } from '../context-manager/users/user-imports.ts';
 import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
 import { isId } from '../domain/identifiers.ts';
-import { jsonMembers } from '../domain/json-members.ts';
+import { type JsonBounds, jsonMembers } from '../domain/json-members.ts';
 import type { TurnAccount } from '../domain/turn-account.ts';
 import type { AppOptions } from './app-parts.ts';
 import { depthFault } from './requests/json-depth.ts';
@@ -11,11 +11,23 @@ import { invalid } from './requests/parameters.ts';
 import { readBySchema } from './requests/schema-check.ts';
 import { allowedTtl } from './requests/time-to-live.ts';
 import { PreferencesValue, requireSmall } from './routes/preferences-value.ts';
-import { ImportBody, importedTurns, servedModelOf } from './routes/session-import.ts';
+import { importedTurns, readImport, servedModelOf } from './routes/session-import.ts';
 import { LifetimeSeconds, type UserImportReply } from './routes/user-views.ts';
 
-/** Of one session's JSON, which is held as a whole: as much as the largest body that a node can be told to take. */
-const SESSION_BYTES_MAX = 64 * 1024 * 1024;
+const MIB = 1024 * 1024;
+/**
+ * Of one session's JSON, which is held as a whole: as much as the largest body that a node can be told to take. An export
+ * has more than 4 bytes to a weight of 1, even where an id is of one letter: one of so many bytes weighs less.
+ */
+const SESSION_BOUNDS: JsonBounds = { bytesMax: 64 * MIB, weightMax: 16 * MIB };
+/** Of each member that is about the user: some times what preferences may have, as JSON may be written at some length. */
+const MEMBER_BOUNDS: JsonBounds = { bytesMax: 64 * 1024, weightMax: 64 * 1024 };
+/** What is read; the rest of an export is passed over. */
+const BOUNDS: ReadonlyMap<string, JsonBounds> = new Map([
+  ['sessions', SESSION_BOUNDS],
+  ['preferences', MEMBER_BOUNDS],
+  ['ttl_seconds', MEMBER_BOUNDS],
+]);
 /** In one request: what became of each is held until all have come, some 200 bytes each. */
 const SESSIONS_MAX = 100_000;
 
@@ -26,9 +38,8 @@ const OF_THE_NODE: ReadonlySet<ErrorCode> = new Set([
 
 const readPreferences = readBySchema(PreferencesValue);
 const readLifetime = readBySchema(LifetimeSeconds);
-const readSession = readBySchema(ImportBody);
 
-export interface UserImportParts {
+export interface UserRestoreParts {
   readonly user: UserImport;
   readonly models: ModelDirectory;
   readonly options: Pick<AppOptions, 'nodeId' | 'ttlSecondsMax'>;
@@ -45,14 +56,15 @@ type SessionOutcome = Static<typeof UserImportReply>['sessions'][number];
  * `invalid_request` for what was not exported of a user, `session_deleted` once the user is erased, and what is wrong with the node: what
  * had come before is here then, and is found when it is sent again.
  */
-export async function importUser(
+export async function restoreUser(
   body: AsyncIterator<Uint8Array>,
-  parts: UserImportParts,
+  parts: UserRestoreParts,
 ): Promise<Static<typeof UserImportReply>> {
   const { user, options } = parts;
   const about: { preferences?: Outcome; ttl_seconds?: Outcome } = {};
   const sessions: SessionOutcome[] = [];
-  for await (const { name, value } of jsonMembers(body, { list: 'sessions', bytesMax: SESSION_BYTES_MAX })) {
+  const boundsOf = (name: string) => BOUNDS.get(name);
+  for await (const { name, value } of jsonMembers(body, { list: 'sessions', boundsOf })) {
     user.requireNotErased();
     if (name === 'sessions') sessions.push(await sessionOutcome(value, sessions.length, parts));
     else if (name === 'preferences' && value !== null) about.preferences = await preferencesOutcome(value, user);
@@ -65,21 +77,23 @@ export async function importUser(
 
 function preferencesOutcome(value: unknown, user: UserImport): Promise<Outcome> {
   return outcomeOf(async () => {
+    requireTaken(value, 'preferences', MEMBER_BOUNDS);
     const preferences = readPreferences(value, 'preferences');
     requireSmall(preferences);
     return { state: await user.preferences(preferences) };
   });
 }
 
-function lifetimeOutcome(value: unknown, { user, options }: UserImportParts): Promise<Outcome> {
+function lifetimeOutcome(value: unknown, { user, options }: UserRestoreParts): Promise<Outcome> {
   return outcomeOf(async () => {
+    requireTaken(value, 'ttl_seconds', MEMBER_BOUNDS);
     const seconds = readLifetime(value, 'ttl_seconds');
     allowedTtl(seconds, options);
     return { state: await user.lifetime(seconds) };
   });
 }
 
-async function sessionOutcome(value: unknown, place: number, parts: UserImportParts): Promise<SessionOutcome> {
+async function sessionOutcome(value: unknown, place: number, parts: UserRestoreParts): Promise<SessionOutcome> {
   if (place === SESSIONS_MAX)
     throw invalid('sessions', `there are more than ${SESSIONS_MAX} sessions: send the others in another request`);
   const { session_id } = Object(value) as { readonly session_id?: unknown };
@@ -90,13 +104,12 @@ async function sessionOutcome(value: unknown, place: number, parts: UserImportPa
 async function importSession(
   value: unknown,
   place: number,
-  { user, models, account, gone }: UserImportParts,
+  { user, models, account, gone }: UserRestoreParts,
 ): Promise<SessionOutcome> {
-  if (value === undefined)
-    throw new DiscedgeError('payload_too_large', `a session may have ${SESSION_BYTES_MAX} bytes as JSON, and has more`);
-  const fault = depthFault(value);
+  requireTaken(value, 'a session', SESSION_BOUNDS);
+  const session = readImport(value, `sessions[${place}]`);
+  const fault = depthFault(session);
   if (fault !== undefined) throw fault;
-  const session = readSession(value, `sessions[${place}]`);
   const { name, contextManager } = servedModelOf(models, session.keygroup);
   const request = {
     userId: user.userId,
@@ -112,6 +125,13 @@ async function importSession(
     ...{ state, model: name, turns, turn: tip.record.turn, context_id: tip.hash },
     expires_at: new Date(expiresAtMs).toISOString(),
   };
+}
+
+/** Throws `payload_too_large` for what was passed over. */
+function requireTaken(value: unknown, what: string, { bytesMax, weightMax }: JsonBounds): void {
+  if (value !== undefined) return;
+  const bounds = `${bytesMax} bytes as JSON, and a weight of ${weightMax} (a number 1, a text, an object or a list 3 more)`;
+  throw new DiscedgeError('payload_too_large', `${what} may have ${bounds}, and has more`);
 }
 
 /** What was refused, and why, in place of its error. Throws what is wrong with the node. */
