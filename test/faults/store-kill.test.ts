@@ -81,7 +81,11 @@ async function expectAll(store: ContextStore, acknowledged: Map<string, Acknowle
   for (const [sessionId, { hashes, deletion }] of acknowledged) {
     const session = await store.read(sessionKey(sessionId));
     if (deletion === 'done' || (deletion === 'begun' && session?.deleted)) {
-      expect(session, sessionId).toEqual({ deleted: true, records: [], corrupt: 0 });
+      expect(session, sessionId).toMatchObject({
+        deleted: true,
+        records: [{ record: { kind: 'tombstone' } }],
+        corrupt: 0,
+      });
     } else {
       expect(session, sessionId).toMatchObject({ deleted: false, corrupt: 0 });
       const held = session?.records.map((sealed) => sealed.hash) ?? [];

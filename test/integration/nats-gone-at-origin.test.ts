@@ -72,5 +72,5 @@ test('what its holder has deleted is deleted', async () => {
   const e3 = await cluster.node('e3');
   await e3.open([e1]);
   await e3.eventuallyHolds([...old, last]);
-  expect(await e3.store.read(OLD)).toMatchObject({ deleted: true, records: [] });
+  expect(await e3.store.read(OLD)).toMatchObject({ deleted: true, records: [{ record: { kind: 'tombstone' } }] });
 });
