@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
+import { depthFault } from '../../../src/http/requests/json-depth.ts';
 import { startTestNode } from '../../../tools/test-node.ts';
 import type { OpenTarget } from '../fuzz-target.ts';
 
@@ -86,6 +87,7 @@ export const open: OpenTarget = async () => {
 function isRefusedSo(text: string): boolean {
   try {
     const value = JSON.parse(text);
+    if (depthFault(value) !== undefined) return false;
     return value !== null && typeof value === 'object' && !Array.isArray(value) && value.type !== 'response.create';
   } catch {
     return false;
