@@ -34,7 +34,7 @@ export async function readReplica(
     const replica = new Map<string, HeldSession>();
     for (const [name, key] of keys) {
       const held = await store.read(key);
-      if (held !== undefined) replica.set(name, { ...held, records: held.records.map(heldRecord) });
+      if (held !== undefined) replica.set(name, { ...held, records: held.records.flatMap(heldTurn) });
     }
     return replica;
   } finally {
@@ -42,10 +42,11 @@ export async function readReplica(
   }
 }
 
-function heldRecord({ hash, record }: SealedRecord): HeldRecord {
-  if (record.kind !== 'turn') throw new Error('a store hands out turns only');
+/** Of a deleted session only tombstones are there. */
+function heldTurn({ hash, record }: SealedRecord): HeldRecord[] {
+  if (record.kind !== 'turn') return [];
   const { parent, turn, origin, incarnation } = record;
-  return { hash, parent, turn, origin, incarnation, nonces: noncesIn(userText(record)) };
+  return [{ hash, parent, turn, origin, incarnation, nonces: noncesIn(userText(record)) }];
 }
 
 function userText({ payload }: TurnRecord): string {
