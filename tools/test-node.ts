@@ -43,6 +43,13 @@ export class NodeUnderTest {
     return this.request('POST', path, signal === undefined ? init : { ...init, signal });
   }
 
+  put(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.request('PUT', path, {
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    });
+  }
+
   /** One turn that must succeed. Streams when the body says so, and then `content` is the parts joined. */
   async turn(body: Record<string, unknown>): Promise<Json> {
     const answer = await this.post('/completion', body);

@@ -1,7 +1,3 @@
-// A user roams between two nodes of different regions, with the demo model and real nats-servers. Tries to find a reply that does not
-// say that the region has changed and what that costs, a turn that pays though nothing has changed, preferences that do not
-// follow their user, and the data of one region in anything that the other node, or what carries records to it, has on its disk.
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../../tools/node-process.ts';
@@ -11,19 +7,14 @@ import { startTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 const folder = temporaryFolder();
 const REGIONS = ['CANARYWIEN: parking is short.', 'CANARYLINZ: parking is free on Sundays, and long.'] as const;
-const fileOf = (name: string, text: string) => {
-  const path = join(folder.path, name);
-  writeFileSync(path, text);
-  return path;
-};
 let nodes: TwoNodes;
 
 beforeAll(async () => {
-  const systemPromptFile = fileOf('deployment.txt', 'CANARYDEPLOYMENT: be polite.');
+  const systemPromptFile = folder.file('deployment.txt', 'CANARYDEPLOYMENT: be polite.');
   nodes = await startTwoNodes('embedded', {
     flagsOf: (index) => ({
       systemPromptFile,
-      regionalData: fileOf(`region-${index}.txt`, REGIONS[index % 2] as string),
+      regionalData: folder.file(`region-${index}.txt`, REGIONS[index % 2] as string),
       dataDir: join(folder.path, `e${index + 1}`),
     }),
   });
@@ -57,9 +48,7 @@ it.each(['tokenized', 'raw'])('in mode %s the reply says what a change of region
   expect([changedIn(fourth), fourth.layers.tokens_rewritten]).toEqual([[], 0]);
 
   const version = await preferencesAt(0);
-  const set = { method: 'PUT', headers: { 'content-type': 'application/json' } } as const;
-  const body = JSON.stringify({ preferences: `CANARYADA ${mode}` });
-  await fetch(`${nodes.node(0).url}/users/ada/preferences`, { ...set, body });
+  await nodes.node(0).put('/users/ada/preferences', { preferences: `CANARYADA ${mode}` });
   await expect.poll(() => preferencesAt(1), { timeout: 20_000 }).toBe(version + 1);
   const fifth = await turn(1, 5);
   expect(changedIn(fifth)).toEqual(['preferences']);

@@ -17,19 +17,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
-import { nodeEnvironment } from '../../src/environment/node-environment.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
 import { FREE_BYTES_MIN } from '../../src/llm-service/embedded/kept-state/state-shelf.ts';
 import { type EmbeddedOptions, startEmbedded } from '../../src/llm-service/embedded.ts';
-import type { GenerationEnd, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
-
-const demoPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
-const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
-const NEVER = new AbortController().signal;
-/** Long enough that reading its state is faster by far than evaluating it, whatever else the machine does. */
-const CONTEXT_TOKENS = 700;
+import type { LlmService } from '../../src/llm-service/llm-service.ts';
+import { CONTEXT_TOKENS, Conversation, environment, NEVER } from '../support/kept-state.ts';
 
 let root: string;
 let folder: string;
@@ -46,37 +40,11 @@ afterEach(async () => {
 async function start(options: Partial<EmbeddedOptions> = {}): Promise<LlmService> {
   const keep = { folder, budgetBytes: 1e9 };
   const service = await startEmbedded(
-    { modelPath: demoPath, contextTokens: 2048, parallel: 1, keep, ...options },
+    { modelPath: DEMO_MODEL_PATH, contextTokens: 2048, parallel: 1, keep, ...options },
     environment,
   );
   running.push(service);
   return service;
-}
-
-/** Conversations that share nothing, each a prompt that goes on where the last reply ended. */
-class Conversation {
-  readonly affinity: string;
-  readonly owner: string;
-  readonly known: TokenId[];
-
-  constructor(name: string, seed: number, owner = 'ada') {
-    this.affinity = `k\n${owner}\n${name}`;
-    this.owner = owner;
-    this.known = Array.from({ length: CONTEXT_TOKENS }, (_, i) => (200 + ((i * 7 + seed * 131) % 1500)) as TokenId);
-  }
-
-  async turn(service: LlmService, fields: Partial<GenerationRequest> = {}): Promise<GenerationEnd> {
-    const { affinity, owner } = this;
-    const prompt = [...this.known, ...([300, 400, 500] as TokenId[])];
-    const sampling = { temperature: 0 };
-    const request = { prompt, maxTokens: 8, stop: [], sampling, affinity, owner, stream: true, ...fields };
-    for await (const event of service.generate(request, NEVER)) {
-      if (event.kind !== 'end') continue;
-      this.known.splice(0, Number.POSITIVE_INFINITY, ...prompt, ...event.ids);
-      return event;
-    }
-    throw new Error('no end');
-  }
 }
 
 const files = (where = folder) => readdirSync(where).sort();
@@ -329,7 +297,7 @@ describe('a file is refused, counted and removed, and the reply is right', () =>
 
   test('of another model file, at the next start', async () => {
     const modelPath = join(root, 'model.gguf');
-    copyFileSync(demoPath, modelPath);
+    copyFileSync(DEMO_MODEL_PATH, modelPath);
     const { a } = await evicted(await start({ modelPath }));
     await running.pop()?.close();
     const kept = files().length;

@@ -1,37 +1,18 @@
-// A user is erased while an engine keeps KV state of its sessions: in sequences, in files, and on their way into one. Whatever the engine
-// does meanwhile, or is killed at, no file of the user is there once the node confirms, nor anything in the clear on the memory disk.
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type SessionId, sessionKeyText, type UserId, userPartOf } from '../../src/domain/identifiers.ts';
-import type { TokenId } from '../../src/domain/token-sequence.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
 import { EMBEDDED_PROGRAM, launchEngine } from '../../src/edge-node/engine-process/launch-engine.ts';
 import { clearPlainState, endedWithout, plainStateFolder } from '../../src/edge-node/plain-state.ts';
-import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { startEngineProcess } from '../../src/llm-service/engine-process.ts';
-import type { GenerationEnd, LlmService } from '../../src/llm-service/llm-service.ts';
+import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import { type InProcessNode, startTestNode } from '../../tools/test-node.ts';
-import { type KEYGROUP, sessionKey } from '../../tools/turn-records.ts';
+import type { KEYGROUP } from '../../tools/turn-records.ts';
+import { Conversation, environment, fileOf, pipeFor, untilInTheClear } from '../support/kept-state.ts';
 import { keyLine, keyRing } from '../support/key-rings.ts';
 
-const modelPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
-const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
-const NEVER = new AbortController().signal;
-const CONTEXT_TOKENS = 700;
-const WAIT = { timeout: 30_000, interval: 20 };
 const MEMORY = '/dev/shm';
 
 let root: string;
@@ -61,7 +42,12 @@ async function start(isSealed: boolean): Promise<LlmService> {
   const keep = { folder, budgetBytes: 1e9, sealing };
   const launch = () => {
     plainAtStart.push(existsSync(memoryFolder));
-    const launched = launchEngine(EMBEDDED_PROGRAM, { modelPath, contextTokens: 2048, parallel: 1, keep });
+    const launched = launchEngine(EMBEDDED_PROGRAM, {
+      modelPath: DEMO_MODEL_PATH,
+      contextTokens: 2048,
+      parallel: 1,
+      keep,
+    });
     pids.push(launched.pid as number);
     return endedWithout(memoryFolder, launched, environment.logger);
   };
@@ -69,60 +55,42 @@ async function start(isSealed: boolean): Promise<LlmService> {
   return service;
 }
 
-const affinityOf = (user: string, session: string) => sessionKeyText(sessionKey(session, user));
-const fileOf = (affinity: string) => `${createHash('sha256').update(affinity).digest('hex').slice(0, 32)}.kv`;
+/** Each shares nothing with the others. */
+const CONVERSATIONS = ['ada a', 'ada b', 'ada c', 'bob a', 'bob b'];
+const conversation = (user: string, session: string) =>
+  new Conversation(session, CONVERSATIONS.indexOf(`${user} ${session}`), user);
 const filesOf = (user: string, session: string) =>
-  readdirSync(folder).filter((name) => name.startsWith(fileOf(affinityOf(user, session))));
+  readdirSync(folder).filter((name) => name.startsWith(fileOf(conversation(user, session).affinity)));
 const PART = userPartOf('ada' as UserId);
-
-/** One turn of a conversation that shares nothing with others. */
-async function turn(llm: LlmService, affinity: string): Promise<GenerationEnd> {
-  const seed = createHash('sha256').update(affinity).digest()[0] as number;
-  const context = Array.from({ length: CONTEXT_TOKENS }, (_, i) => (200 + ((i * 7 + seed * 131) % 1500)) as TokenId);
-  const prompt = [...context, ...([300, 400, 500] as TokenId[])];
-  const request = { prompt, maxTokens: 8, stop: [], sampling: { temperature: 0 }, stream: true };
-  for await (const event of llm.generate({ ...request, affinity, owner: affinity.split('\n')[1] }, NEVER))
-    if (event.kind === 'end') return event;
-  throw new Error('no end');
-}
 
 test.each([false, true])('no file of the user is left once the engine says so, sealed: %s', async (isSealed) => {
   const llm = await start(isSealed);
-  for (const session of ['a', 'b']) await turn(llm, affinityOf('ada', session));
-  await turn(llm, affinityOf('bob', 'a'));
-  await turn(llm, affinityOf('ada', 'c'));
+  for (const session of ['a', 'b']) await conversation('ada', session).turn(llm);
+  await conversation('bob', 'a').turn(llm);
+  await conversation('ada', 'c').turn(llm);
   // The first is kept whatever that takes, others where it pays; the last is in the sequence.
   expect(filesOf('ada', 'a')).toHaveLength(1);
   const others = filesOf('bob', 'a');
   await llm.warming?.forgetAll(PART);
   expect(readdirSync(folder)).toEqual(others);
   expect(existsSync(memoryFolder)).toBe(false);
-  expect((await turn(llm, affinityOf('ada', 'c'))).usage).toMatchObject({ cachedTokens: 0, restoredTokens: 0 });
+  expect((await conversation('ada', 'c').turn(llm)).usage).toMatchObject({ cachedTokens: 0, restoredTokens: 0 });
 });
 
-/** Sealing of this session's state waits for a reader of the pipe that is returned. */
-function pipeFor(affinity: string): string {
-  mkdirSync(folder, { recursive: true });
-  const path = join(folder, `${fileOf(affinity)}.part`);
-  expect(spawnSync('mkfifo', [path]).status).toBe(0);
-  return path;
-}
-
 /** Until all of it is in the clear in memory, and none of it in a file. */
-async function savingOf(llm: LlmService, affinity: string): Promise<string> {
-  const pipe = pipeFor(affinity);
-  await turn(llm, affinity);
-  void turn(llm, affinityOf('bob', 'b')).catch(() => undefined);
-  await vi.waitFor(
-    () => expect(statSync(join(memoryFolder, 'state')).size).toBeGreaterThan(CONTEXT_TOKENS * 1000),
-    WAIT,
-  );
+async function savingOf(llm: LlmService, saved: Conversation): Promise<string> {
+  const pipe = pipeFor(saved.affinity, folder);
+  await saved.turn(llm);
+  void conversation('bob', 'b')
+    .turn(llm)
+    .catch(() => undefined);
+  await untilInTheClear(memoryFolder);
   return pipe;
 }
 
 test('a state on its way into a file is waited for', async () => {
   const llm = await start(true);
-  const pipe = await savingOf(llm, affinityOf('ada', 'a'));
+  const pipe = await savingOf(llm, conversation('ada', 'a'));
   let isForgotten = false;
   const forgetting = llm.warming?.forgetAll(PART).then(() => {
     isForgotten = true;
@@ -138,7 +106,7 @@ test('a state on its way into a file is waited for', async () => {
 
 test('an engine that is killed meanwhile leaves nothing in memory, and the next one is asked', async () => {
   const llm = await start(true);
-  await savingOf(llm, affinityOf('ada', 'a'));
+  await savingOf(llm, conversation('ada', 'a'));
   const forgetting = llm.warming?.forgetAll(PART);
   await llm.tokenize('Hello.', { parseSpecial: false });
   process.kill(pids[0] as number, 'SIGKILL');

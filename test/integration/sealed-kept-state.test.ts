@@ -1,35 +1,15 @@
-// Looks for a session's ids in every file of a kv-dir whose state is sealed, also after a kill -9 in the middle of it, and for its key
-// where other processes can see it; and tries to get another reply, or another count of restored ids, than without sealing.
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { TokenId } from '../../src/domain/token-sequence.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
 import { EMBEDDED_PROGRAM, launchEngine } from '../../src/edge-node/engine-process/launch-engine.ts';
-import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { startEmbedded } from '../../src/llm-service/embedded.ts';
 import { startEngineProcess } from '../../src/llm-service/engine-process.ts';
-import type { GenerationEnd, LlmService } from '../../src/llm-service/llm-service.ts';
+import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import { startNodeProcess } from '../../tools/node-process.ts';
+import { CONTEXT_TOKENS, Conversation, environment, pipeFor, untilInTheClear, WAIT } from '../support/kept-state.ts';
 import { keyLine, keyRing } from '../support/key-rings.ts';
-
-const modelPath = fileURLToPath(new URL('../../models/demo/demo.gguf', import.meta.url));
-const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
-const NEVER = new AbortController().signal;
-const CONTEXT_TOKENS = 700;
-const WAIT = { timeout: 30_000, interval: 20 };
 
 let root: string;
 let folder: string;
@@ -47,7 +27,7 @@ afterEach(async () => {
 
 const keyOf = (letter: string) => keyRing(letter).current?.derive('kept state') as Buffer;
 const optionsWith = (letter: string | undefined) => ({
-  modelPath,
+  modelPath: DEMO_MODEL_PATH,
   contextTokens: 2048,
   parallel: 1,
   keep: {
@@ -65,32 +45,12 @@ async function start(letter: string | undefined): Promise<LlmService> {
 
 const stop = () => running.pop()?.close();
 
-/** Conversations that share nothing. */
-class Conversation {
-  readonly affinity: string;
-  readonly known: TokenId[];
-
-  constructor(seed: number) {
-    this.affinity = `k\nada\n${seed}`;
-    this.known = Array.from({ length: CONTEXT_TOKENS }, (_, i) => (200 + ((i * 7 + seed * 131) % 1500)) as TokenId);
-  }
-
-  async turn(service: LlmService): Promise<GenerationEnd> {
-    const prompt = [...this.known, ...([300, 400, 500] as TokenId[])];
-    const request = { prompt, maxTokens: 8, stop: [], sampling: { temperature: 0 }, stream: true };
-    for await (const event of service.generate({ ...request, affinity: this.affinity, owner: 'ada' }, NEVER)) {
-      if (event.kind !== 'end') continue;
-      this.known.splice(0, Number.POSITIVE_INFINITY, ...prompt, ...event.ids);
-      return event;
-    }
-    throw new Error('no end');
-  }
-}
+const conversation = (seed: number) => new Conversation(String(seed), seed);
 
 /** Whether a file has some of what conversations begin with, as llama.cpp or the seal write ids, or whose it is. */
 function isInTheClear(): boolean {
   const needles = [1, 2].flatMap((seed) => {
-    const { affinity, known } = new Conversation(seed);
+    const { affinity, known } = conversation(seed);
     return [Buffer.from(Int32Array.from(known.slice(100, 104)).buffer), Buffer.from(JSON.stringify(affinity))];
   });
   return readdirSync(folder).some((name) => {
@@ -107,7 +67,7 @@ test('a session that was pushed out comes back as without sealing, and is on the
   const ends = [];
   for (const letter of [undefined, 'a']) {
     const service = await start(letter);
-    const [one, two] = [new Conversation(1), new Conversation(2)];
+    const [one, two] = [conversation(1), conversation(2)];
     for (const session of [one, two]) await session.turn(service);
     const back = await one.turn(service);
     expect(back.usage.restoredTokens).toBeGreaterThan(CONTEXT_TOKENS);
@@ -129,7 +89,7 @@ test.each(['a bit turned', 'another key'])(
   'with %s it is refused and dropped, and the turn evaluates',
   async (harm) => {
     const first = await start('a');
-    const [one, two] = [new Conversation(1), new Conversation(2)];
+    const [one, two] = [conversation(1), conversation(2)];
     for (const session of [one, two]) await session.turn(first);
     await saved(first, 2);
     if (harm === 'another key') await stop();
@@ -159,22 +119,19 @@ test('an engine that is killed while it seals leaves nothing in the clear but in
   };
   const service = await startEngineProcess(launch, environment);
   running.push(service);
-  const [one, two] = [new Conversation(1), new Conversation(2)];
+  const [one, two] = [conversation(1), conversation(2)];
   // Sealing waits for a reader of this pipe, who never comes.
-  mkdirSync(folder, { recursive: true });
-  const name = createHash('sha256').update(one.affinity).digest('hex').slice(0, 32);
-  expect(spawnSync('mkfifo', [join(folder, `${name}.kv.part`)]).status).toBe(0);
+  const pipe = pipeFor(one.affinity, folder);
   await one.turn(service);
   void two.turn(service).catch(() => undefined);
-  const plain = join(memoryFolder, 'state');
-  await vi.waitFor(() => expect(statSync(plain).size).toBeGreaterThan(CONTEXT_TOKENS * 1000), WAIT);
+  await untilInTheClear(memoryFolder);
   const killed = pid as number;
   process.kill(killed, 'SIGKILL');
   expect(isInTheClear()).toBe(false);
   await vi.waitFor(() => expect(pid).not.toBe(killed), WAIT);
   await vi.waitFor(() => expect(existsSync(memoryFolder)).toBe(false), WAIT);
-  await vi.waitFor(() => expect(readdirSync(folder)).not.toContain(`${name}.kv.part`), WAIT);
-  expect((await new Conversation(1).turn(service)).usage.predictedTokens).toBeGreaterThan(0);
+  await vi.waitFor(() => expect(readdirSync(folder)).not.toContain(basename(pipe)), WAIT);
+  expect((await conversation(1).turn(service)).usage.predictedTokens).toBeGreaterThan(0);
 });
 
 test.skipIf(!existsSync('/dev/shm'))('a node with a key seals, and shows no key of its engine', async () => {

@@ -46,8 +46,7 @@ test('a user moves to another cluster', async () => {
   for (const session_id of sessions)
     for (const turn of [1, 2, 3])
       await at(first).turn({ prompt: `My word is ${session_id}.`, session_id, turn, user_id: USER });
-  const json = { headers: { 'content-type': 'application/json' }, body: JSON.stringify({ preferences: 'Be brief.' }) };
-  await at(first).request('PUT', `/users/${USER}/preferences`, json);
+  await at(first).put(`/users/${USER}/preferences`, { preferences: 'Be brief.' });
   const { text } = await at(first).get(`/users/${USER}/export`);
 
   const imported = (await at(a).post(`/users/${USER}/import`, JSON.parse(text))).body;

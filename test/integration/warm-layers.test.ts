@@ -1,7 +1,3 @@
-// Context layers and the KV cache, with the demo model and real nats-servers. Tries to have a session that was warmed at a node of another
-// region find less than all of its context there, and users find more of each other's prompts than what stands before all of them.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { type Json, startTestNode } from '../../tools/test-node.ts';
@@ -9,21 +5,22 @@ import { startTwoNodes } from '../support/two-nodes.ts';
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
-const fileOf = (name: string, text: string) => {
-  const path = join(folder.path, name);
-  writeFileSync(path, text);
-  return path;
-};
 const LONG = 'The robot has a lamp and a cup of tea. '.repeat(12);
 const BRIEF = { n_predict: 8, temperature: 0 };
-const systemPromptFile = fileOf('deployment.txt', 'Answer politely, and say what you know of the lamp. '.repeat(8));
+const systemPromptFile = folder.file(
+  'deployment.txt',
+  'Answer politely, and say what you know of the lamp. '.repeat(8),
+);
 const tokensOf = (reply: Json, name: string) => reply.layers.parts.find((part: Json) => part.name === name)?.tokens;
 
 it('what is warmed at a node is its own prompt, whatever the client does without', { timeout: 200_000 }, async () => {
   const regions = ['The lamp is red in Wien.', 'The lamp is blue in Linz, and so is the cup.'];
   const nodes = await startTwoNodes('embedded', {
     flags: { warming: 'all', parallel: 2, threads: 1 },
-    flagsOf: (index) => ({ systemPromptFile, regionalData: fileOf(`region-${index}.txt`, regions[index] as string) }),
+    flagsOf: (index) => ({
+      systemPromptFile,
+      regionalData: folder.file(`region-${index}.txt`, regions[index] as string),
+    }),
   });
   try {
     const [a, b] = [nodes.node(0), nodes.node(1)];
@@ -58,10 +55,7 @@ it.each([true, false])('share-kv %s: what stands before all users', { timeout: 1
       ['ada', 'A red lamp, please.'],
       ['bob', 'No lamp at all.'],
     ])
-      await node.request('PUT', `/users/${user}/preferences`, {
-        body: JSON.stringify({ preferences }),
-        headers: { 'content-type': 'application/json' },
-      });
+      await node.put(`/users/${user}/preferences`, { preferences });
     const first = await node.turn({ ...BRIEF, user_id: 'ada', prompt: LONG });
     const other = await node.turn({ ...BRIEF, user_id: 'bob', prompt: LONG });
     const deployment = tokensOf(other, 'deployment');

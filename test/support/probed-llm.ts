@@ -30,6 +30,10 @@ type Answer = (request: GenerationRequest, signal: AbortSignal) => AsyncIterable
 export const IM_START = 256 as TokenId;
 export const IM_END = 257 as TokenId;
 
+/** The prompt's text, with a mark for each control id. */
+export const textOf = ({ prompt }: Pick<Generation, 'prompt'>) =>
+  Buffer.from(prompt.map((id) => (id >= IM_START ? 1 : id))).toString();
+
 /** The scripted LLM Service, watched, and told to misbehave one call at a time. */
 export class ProbedLlm implements LlmService {
   readonly description: LlmDescription;

@@ -18,16 +18,6 @@ import { filesWith } from '../../support/files-with.ts';
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
-const file = (name: string, text: string) => {
-  const path = join(folder.path, name);
-  writeFileSync(path, text);
-  return path;
-};
-const put = (node: InProcessNode, path: string, body: object, headers: Record<string, string> = {}) =>
-  node.request('PUT', path, {
-    body: JSON.stringify(body),
-    headers: { 'content-type': 'application/json', ...headers },
-  });
 const tokensOf = (layers: Json) => Object.fromEntries(layers.parts.map(({ name, tokens }: Json) => [name, tokens]));
 const changedIn = (layers: Json) => layers.parts.filter(({ changed }: Json) => changed).map(({ name }: Json) => name);
 
@@ -35,15 +25,15 @@ describe.each(['tokenized', 'raw'] as const)('in mode %s', (mode) => {
   let node: InProcessNode;
   let regional: string;
   beforeAll(async () => {
-    regional = file(`region-${mode}.txt`, 'CANARYREGION is Wien.');
+    regional = folder.file(`region-${mode}.txt`, 'CANARYREGION is Wien.');
     node = await startTestNode({
-      systemPromptFile: file('deployment.txt', '  Answer politely, CANARYDEPLOYMENT.\n'),
+      systemPromptFile: folder.file('deployment.txt', '  Answer politely, CANARYDEPLOYMENT.\n'),
       regionalData: regional,
       store: 'leveldb',
       dataDir: join(folder.path, mode),
       mode,
     });
-    await put(node, '/users/ada/preferences', { preferences: { tone: 'CANARYADA', length: 'short' } });
+    await node.put('/users/ada/preferences', { preferences: { tone: 'CANARYADA', length: 'short' } });
   });
   afterAll(() => node.close());
   const turn = (turn: number, more: object = {}) =>
@@ -58,7 +48,7 @@ describe.each(['tokenized', 'raw'] as const)('in mode %s', (mode) => {
     expect(second.layers).toEqual({ ...first.layers, tokens_rewritten: 0 });
     expect(second.timings.cache_n).toBeGreaterThanOrEqual(first.tokens_evaluated + first.tokens_predicted - 1);
 
-    await put(node, '/users/ada/preferences', { preferences: 'CANARYADA, at length.' });
+    await node.put('/users/ada/preferences', { preferences: 'CANARYADA, at length.' });
     const third = await turn(3);
     expect(changedIn(third.layers)).toEqual(['preferences']);
     expect(third.layers.tokens_rewritten).toBeGreaterThan(0);
@@ -137,7 +127,7 @@ describe('the region of a node', () => {
   });
 
   it('stays what it was where a change is refused, until the files change again', async () => {
-    const path = file('changing.txt', 'one');
+    const path = folder.file('changing.txt', 'one');
     const data = new RegionalData(path, (text) => text);
     const refuse = async () => Promise.reject(new Error('no room'));
     await expect(data.reload(refuse)).rejects.toThrow('no room');
@@ -157,7 +147,7 @@ describe('a node does not start', () => {
   const refusal = (flags: object) => expect(startTestNode({ ...flags }).then((node) => node.close())).rejects;
 
   it('with layers that leave a conversation no room', async () => {
-    const systemPromptFile = file('long.txt', 'word '.repeat(400));
+    const systemPromptFile = folder.file('long.txt', 'word '.repeat(400));
     await refusal({ systemPromptFile, contextTokens: 256 }).toMatchObject({
       code: 'config_invalid',
       message: expect.stringContaining('half of the context window'),
@@ -169,22 +159,22 @@ describe('a node does not start', () => {
     const nowhere = join(folder.path, 'nowhere');
     await refusal({ systemPromptFile: nowhere }).toMatchObject({ code: 'config_invalid' });
     await refusal({ regionalData: nowhere }).toMatchObject({ code: 'config_invalid' });
-    const huge = file('huge.txt', 'x'.repeat(70_000));
+    const huge = folder.file('huge.txt', 'x'.repeat(70_000));
     await refusal({ systemPromptFile: huge }).toMatchObject({ code: 'config_invalid' });
     await refusal({ regionalData: huge }).toMatchObject({ code: 'config_invalid' });
   });
 
   it('with a prompt for a model whose chat template takes no system message', async () => {
-    const chatTemplateFile = file(
+    const chatTemplateFile = folder.file(
       'no-system.jinja',
       "{%- for m in messages -%}{%- if m.role == 'system' -%}{{ raise_exception('no system role') }}{%- endif -%}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{%- endfor -%}<|im_start|>assistant\n",
     );
-    await refusal({ chatTemplateFile, systemPromptFile: file('short.txt', 'Be kind.') }).toMatchObject({
+    await refusal({ chatTemplateFile, systemPromptFile: folder.file('short.txt', 'Be kind.') }).toMatchObject({
       code: 'config_invalid',
       message: expect.stringContaining('no system message'),
     });
     const node = await startTestNode({ chatTemplateFile });
-    await put(node, '/users/ada/preferences', { preferences: 'kind' });
+    await node.put('/users/ada/preferences', { preferences: 'kind' });
     expect((await node.turn({ prompt: 'x', user_id: 'ada' })).layers).toBeUndefined();
     await node.close();
   });
@@ -212,7 +202,7 @@ describe('preferences', () => {
   const path = '/users/ada/preferences';
   const as = (who: string) => ({ authorization: keys[who] as string });
   const set = (preferences: unknown, who = 'ada', more: object = {}, headers: Record<string, string> = {}) =>
-    put(node, path, { preferences, ...more }, { ...as(who), ...headers });
+    node.put(path, { preferences, ...more }, { ...as(who), ...headers });
 
   it('are their user’s, and of who acts for it; nobody else’s, an operator’s neither', async () => {
     for (const who of ['bob', 'operator']) {
@@ -302,9 +292,9 @@ it('the command line sets, prints and takes them away, and an export has them', 
     return printed.join('');
   };
   expect(JSON.parse(await run())).toEqual({ preferences: null, version: 0 });
-  await run('--set', file('preferences.txt', 'brief, please\n'));
+  await run('--set', folder.file('preferences.txt', 'brief, please\n'));
   expect(JSON.parse(await run())).toEqual({ preferences: 'brief, please', version: 1 });
-  await run('--set', file('preferences.json', '{"tone": "brief"}'));
+  await run('--set', folder.file('preferences.json', '{"tone": "brief"}'));
   expect((await node.get('/users/ada/export')).body).toMatchObject({ preferences: { tone: 'brief' }, sessions: [] });
   await run('--clear');
   expect(JSON.parse(await run())).toEqual({ preferences: null, version: 3 });
@@ -315,12 +305,12 @@ it('the command line sets, prints and takes them away, and an export has them', 
 
 it('preferences go with all that is a user’s when it is erased', async () => {
   const node = await startTestNode();
-  await put(node, '/users/ada/preferences', { preferences: 'brief' });
+  await node.put('/users/ada/preferences', { preferences: 'brief' });
   expect((await node.turn({ prompt: 'x', user_id: 'ada' })).layers.parts).toHaveLength(1);
   expect((await node.request('DELETE', '/users/ada')).status).toBe(200);
   expect((await node.get('/users/ada/preferences')).body).toMatchObject({ preferences: null, version: 0 });
   expect(await node.turn({ prompt: 'y', user_id: 'ada' })).not.toHaveProperty('layers');
-  expect((await put(node, '/users/ada/preferences', { preferences: 'anew' })).body.version).toBe(1);
+  expect((await node.put('/users/ada/preferences', { preferences: 'anew' })).body.version).toBe(1);
   expect((await node.turn({ prompt: 'z', user_id: 'ada' })).layers.parts).toHaveLength(1);
   await node.close();
 });

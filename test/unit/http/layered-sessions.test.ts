@@ -1,6 +1,3 @@
-// Sessions under context layers that do not fit the window, with a model that repeats its system message when it sums up. Tries to find a
-// prompt without a layer or with one twice, and the data of a region, or preferences, in anything that is stored of a session.
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SUMMARY_REQUEST } from '../../../src/context-manager/modes/summary-request.ts';
@@ -8,7 +5,7 @@ import { ENGINES } from '../../../src/edge-node/engines.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 import { filesWith } from '../../support/files-with.ts';
-import { ProbedLlm } from '../../support/probed-llm.ts';
+import { ProbedLlm, textOf } from '../../support/probed-llm.ts';
 
 const WINDOW = 3200;
 const LAYERS = ['CANARYDEPLOYMENT', 'CANARYREGION', 'CANARYADA'];
@@ -20,10 +17,6 @@ let node: InProcessNode;
 let llm: ProbedLlm;
 
 beforeAll(async () => {
-  const file = (name: string, text: string) => {
-    writeFileSync(join(folder.path, name), text);
-    return join(folder.path, name);
-  };
   const scripted = {
     ...ENGINES.scripted,
     start: async (_: unknown, { environment }: { environment: ConstructorParameters<typeof ProbedLlm>[1] }) => {
@@ -33,26 +26,21 @@ beforeAll(async () => {
     },
   };
   const layers = {
-    systemPromptFile: file('deployment.txt', 'CANARYDEPLOYMENT: be polite.'),
-    regionalData: file('region.txt', 'CANARYREGION is Wien.'),
+    systemPromptFile: folder.file('deployment.txt', 'CANARYDEPLOYMENT: be polite.'),
+    regionalData: folder.file('region.txt', 'CANARYREGION is Wien.'),
   };
   node = await startTestNode({ ...layers, store: 'leveldb', dataDir }, { engines: { ...ENGINES, scripted } });
   for (const [user, preferences] of [
     ['ada', 'CANARYADA'],
     ['bob', 'CANARYBOB'],
   ])
-    await node.request('PUT', `/users/${user}/preferences`, {
-      body: JSON.stringify({ preferences }),
-      headers: { 'content-type': 'application/json' },
-    });
+    await node.put(`/users/${user}/preferences`, { preferences });
 });
 afterAll(async () => {
   await node.close();
   folder.remove();
 });
 
-const textOf = ({ prompt }: { readonly prompt: readonly number[] }) =>
-  Buffer.from(prompt.map((id) => (id > 255 ? 1 : id))).toString();
 const asksForSummary = (prompt: string) => prompt.slice(-320).includes(SUMMARY_REQUEST);
 const prompts = () => llm.generations.map(textOf);
 const lastPrompt = () => prompts().findLast((prompt) => !asksForSummary(prompt)) as string;

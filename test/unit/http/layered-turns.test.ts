@@ -1,15 +1,10 @@
-// Context layers where a session is more than one turn after the other: sent again, drafted, forked, moved to another model, kept by its client,
-// changed while it is answered. Tries to find a prompt without a layer or with one twice, a reply that tells a change that was none, and
-// a layer in what is stored.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DiscedgeClient } from '../../../src/client/client.ts';
 import type { ModelSource } from '../../../src/config/engine-kinds.ts';
 import { ENGINES, type EngineStart } from '../../../src/edge-node/engines.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
-import { ProbedLlm } from '../../support/probed-llm.ts';
+import { type Generation, ProbedLlm, textOf } from '../../support/probed-llm.ts';
 
 const WINDOW = 900;
 const LAYERS = ['CANARYDEPLOYMENT', 'CANARYREGION', 'CANARYADA'];
@@ -23,10 +18,6 @@ describe.each(['tokenized', 'raw'])('in mode %s', (mode) => {
   let session_id: string;
 
   beforeAll(async () => {
-    const file = (name: string, text: string) => {
-      writeFileSync(join(folder.path, name), text);
-      return join(folder.path, name);
-    };
     const scripted = {
       ...ENGINES.scripted,
       start: async (_: ModelSource, { model: { name: modelName }, environment }: EngineStart) => {
@@ -36,8 +27,8 @@ describe.each(['tokenized', 'raw'])('in mode %s', (mode) => {
       },
     };
     const layers = {
-      systemPromptFile: file('deployment.txt', 'CANARYDEPLOYMENT: be polite.'),
-      regionalData: file('region.txt', 'CANARYREGION is Wien.'),
+      systemPromptFile: folder.file('deployment.txt', 'CANARYDEPLOYMENT: be polite.'),
+      regionalData: folder.file('region.txt', 'CANARYREGION is Wien.'),
     };
     const models = { llm: ['first=scripted', 'second=scripted'], replyTokensMax: 10_000, mode };
     node = await startTestNode({ ...layers, ...models }, { engines: { ...ENGINES, scripted } });
@@ -51,11 +42,7 @@ describe.each(['tokenized', 'raw'])('in mode %s', (mode) => {
     await prefer('CANARYADA');
   });
 
-  const prefer = (preferences: string) =>
-    node.request('PUT', '/users/ada/preferences', {
-      body: JSON.stringify({ preferences }),
-      headers: { 'content-type': 'application/json' },
-    });
+  const prefer = (preferences: string) => node.put('/users/ada/preferences', { preferences });
   const turn = (number: number, more: object = {}): Promise<Json> =>
     node.turn({
       session_id,
@@ -66,10 +53,7 @@ describe.each(['tokenized', 'raw'])('in mode %s', (mode) => {
       n_predict: 20,
       ...more,
     });
-  const promptOf = (model: string) => {
-    const { prompt } = (llms.get(model) as ProbedLlm).generations.at(-1) as { prompt: readonly number[] };
-    return Buffer.from(prompt.map((id) => (id > 255 ? 1 : id))).toString();
-  };
+  const promptOf = (model: string) => textOf((llms.get(model) as ProbedLlm).generations.at(-1) as Generation);
   const changedIn = ({ layers }: Json) =>
     layers.parts.filter(({ changed }: Json) => changed).map(({ name }: Json) => name);
   const expectLayersOnce = (model = 'first') => {

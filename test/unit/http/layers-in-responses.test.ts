@@ -22,11 +22,7 @@ describe.each(['tokenized', 'raw'] as const)('in mode %s', (mode) => {
     await node.close();
     folder.remove();
   });
-  const set = (preferences: string) =>
-    node.request('PUT', '/users/ada/preferences', {
-      body: JSON.stringify({ preferences }),
-      headers: { 'content-type': 'application/json' },
-    });
+  const set = (preferences: string) => node.put('/users/ada/preferences', { preferences });
   const respond = async (body: object): Promise<Json> =>
     (await node.post('/v1/responses', { user: 'ada', max_output_tokens: 3, ...body })).body;
   const names = (layers: Json) => layers.parts.map(({ name }: Json) => name);

@@ -44,8 +44,8 @@ beforeAll(async () => {
         ...{ session_id, turn, mode, user_id: 'ada' },
         prompt: session_id === 'short' ? 'Hello.' : `${session_id} ${turn} `.repeat(60),
       });
-  await from.request('PUT', '/users/ada/preferences', json({ preferences: PREFERENCES }));
-  await from.request('PUT', '/users/ada/lifetime', json({ ttl_seconds: 3_600 }));
+  await from.put('/users/ada/preferences', { preferences: PREFERENCES });
+  await from.put('/users/ada/lifetime', { ttl_seconds: 3_600 });
   exported = (await from.get('/users/ada/export')).body;
   expect(exported.sessions).toHaveLength(3);
 });
