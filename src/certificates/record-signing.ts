@@ -2,10 +2,10 @@ import type { X509Certificate } from 'node:crypto';
 import type { NodeCertificateFiles } from '../config/certificate-files.ts';
 import type { ReplicaStore } from '../context-store/leveldb/replica.ts';
 import { beginSigning, type Signing } from '../context-store/replication/signatures/signing.ts';
-import { DiscedgeError } from '../domain/errors.ts';
 import type { ClusterName, NodeId } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 import { readCertificates, readKey } from './pem-files.ts';
+import { unusable } from './unusable.ts';
 
 /**
  * What a node signs its records with: the key of its certificate. `undefined` where that is of no use for it, which the log
@@ -28,7 +28,7 @@ export async function openSigning(
   const signing = await beginSigning({ ...named, certificate, privateKey, authorities, clock, logger }, replica);
   if (signing !== undefined) return signing;
   const reason = `records can be signed with a P-256 or an Ed25519 key of a certificate that names the node, and ${certFile} is none`;
-  if (named.requiresSignatures) throw new DiscedgeError('certificate_unusable', reason);
+  if (named.requiresSignatures) throw unusable(reason);
   logger.warn('records_not_signed', { reason });
   return undefined;
 }

@@ -29,7 +29,7 @@ import { openDatabase } from './leveldb/open-database.ts';
 import type { Resealing } from './leveldb/resealing.ts';
 import { decodeRow } from './leveldb/row-codec.ts';
 import type { SessionChanges } from './leveldb/session-changes.ts';
-import { readRecords, readRow, readTombstones, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './leveldb/tables.ts';
+import { readReadable, readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './leveldb/tables.ts';
 import { isThere, type SessionRow, summaryOf } from './session-row.ts';
 import { LIST_LIMIT_MAX, LIST_ROWS_MAX } from './store-limits.ts';
 
@@ -120,7 +120,7 @@ export class LevelContextStore implements ContextStore {
         const row = await readRow(tables, key, now);
         if (row === undefined) return undefined;
         this.#level.noteUse(key, row);
-        if (row.deleted) return { deleted: true, records: await readTombstones(tables, key, now), corrupt: 0 };
+        if (row.deleted) return { deleted: true, records: await readReadable(tables, key, now), corrupt: 0 };
         let corrupt = 0;
         const records = await readRecords(tables, key, {
           firstTurn: TOMBSTONE_TURN + 1,

@@ -14,7 +14,7 @@ export const EVICTION_TARGET = 0.9;
 export const HELD_ELSEWHERE_EVICTION = { from: 0.9, to: 0.8 };
 
 /** No more than must go, but for what spares looking again at each turn. */
-export const LAST_COPIES_EVICTION = { from: 1, to: 0.99 };
+export const LAST_COPIES_EVICTION = { to: 0.99 };
 
 /** So full a store asks the others what they have: well before that matters. */
 export const OTHERS_ASKED_FROM = 0.8;

@@ -1,7 +1,7 @@
 import type { SessionKey } from '../../domain/identifiers.ts';
 import { appendUnlessLate, loadAll, NEVER_MS } from './append-all.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
-import { readRecords, sessionKeyFrom, TOMBSTONE_TURN } from './tables.ts';
+import { readReadable, sessionKeyFrom } from './tables.ts';
 
 /** What was there before there was a log is appended once more, which only logs it. */
 export async function beginLog(level: LevelEnvironment): Promise<void> {
@@ -12,9 +12,7 @@ export async function beginLog(level: LevelEnvironment): Promise<void> {
     return keys;
   });
   for (const key of keys) {
-    const records = await level.read((tables) =>
-      readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} }),
-    );
+    const records = await level.read((tables) => readReadable(tables, key));
     await level.write({
       load: (changes) =>
         loadAll(

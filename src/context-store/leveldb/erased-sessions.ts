@@ -9,12 +9,11 @@ import type { TablePart } from './level-database.ts';
 import {
   AFTER_ALL_KEYGROUPS,
   type RecordKey,
-  readRecords,
+  readReadable,
   recordKey,
   recordKeys,
   sessionKeyFrom,
   type Tables,
-  TOMBSTONE_TURN,
   tableKey,
 } from './tables.ts';
 
@@ -61,9 +60,7 @@ async function sessionOf(
   key: SessionKey,
   isErased: (record: SessionRecord) => boolean,
 ): Promise<ErasedSession> {
-  const left = (await readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable() {} })).filter(
-    ({ record }) => !isErased(record),
-  );
+  const left = (await readReadable(tables, key)).filter(({ record }) => !isErased(record));
   const staying = new Set(left.map((sealed) => recordKey(sealed)[4]));
   const erased: RecordKey[] = [];
   for await (const recordKey of recordKeys(tables, key)) if (!staying.has(recordKey[4])) erased.push(recordKey);
@@ -106,10 +103,7 @@ async function* keygroupsOf(tables: Tables): AsyncGenerator<string> {
 export async function heldErasures(tables: Tables): Promise<ErasureMarks> {
   const marks = new ErasureMarks();
   for await (const key of tables.sessions.keys({ within: [DOCUMENTS_KEYGROUP, ERASURES] })) {
-    const records = await readRecords(tables, sessionKeyFrom(key), {
-      firstTurn: TOMBSTONE_TURN,
-      onUnreadable() {},
-    });
+    const records = await readReadable(tables, sessionKeyFrom(key));
     for (const { record } of records) marks.note(record);
   }
   return marks;

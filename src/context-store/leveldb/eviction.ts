@@ -10,7 +10,7 @@ import {
   SESSIONS_SPARED_MAX,
 } from '../store-limits.ts';
 import type { UserBytes } from '../user-bytes.ts';
-import { loggedSession, type OtherHolders } from './other-holders.ts';
+import { type LoggedSession, loggedSession, type OtherHolders } from './other-holders.ts';
 import { partHeld, type SessionChange, usedAt } from './session-change.ts';
 import type { SessionChanges, StoreTotals } from './session-changes.ts';
 import { type IndexKey, sessionKeyFrom, type Tables, tableKey } from './tables.ts';
@@ -60,6 +60,7 @@ export class Eviction {
   #records = 0;
   #lastCopies = 0;
   #looked = { sessions: 0, records: 0 };
+  readonly #logged = new Map<SessionChange, LoggedSession | undefined>();
 
   constructor(parts: EvictionParts) {
     this.#parts = parts;
@@ -174,19 +175,25 @@ export class Eviction {
     this.#looked.sessions++;
     this.#looked.records += change.after.records;
     if (change.after.records === 0) return HELD.byItsWriter;
-    const logged = loggedSession(this.#parts.tables, change.held ?? []);
+    const logged = this.#loggedOf(change);
     return logged === undefined ? HELD.byNobody : others.held(logged);
   }
 
+  /** Where its records are logged; read once. */
+  #loggedOf(change: SessionChange): LoggedSession | undefined {
+    if (!this.#logged.has(change)) this.#logged.set(change, loggedSession(this.#parts.tables, change.held ?? []));
+    return this.#logged.get(change);
+  }
+
   #take(change: EvictableChange, held: Held): void {
-    const { changes, tables, users } = this.#parts;
+    const { changes, users } = this.#parts;
     const { key, after } = change;
     this.#bytes -= after.bytes;
     this.#records += after.records;
     this.#sessions++;
     if (held === HELD.byNobody) this.#lastCopies++;
     users.count(key, after, undefined);
-    const logged = changes.log && loggedSession(tables, change.held ?? []);
+    const logged = changes.log && this.#loggedOf(change);
     if (logged !== undefined) changes.log?.noteEvicted(logged);
     changes.remove(change);
   }

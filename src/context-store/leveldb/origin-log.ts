@@ -11,6 +11,14 @@ export interface OriginLog {
   readonly keygroup: KeygroupId;
 }
 
+/** Whether a node has written the log, on the disk that it has now. */
+export function isOf(
+  { origin, incarnation }: OriginLog,
+  node: { readonly nodeId: NodeId; readonly incarnation: Incarnation },
+): boolean {
+  return origin === node.nodeId && incarnation === node.incarnation;
+}
+
 /** How far a log is settled here: every record up to `sequence` was taken in, refused, or is gone at its origin. */
 export interface LogCursor {
   readonly sequence: number;

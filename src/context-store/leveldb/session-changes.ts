@@ -78,7 +78,7 @@ export class SessionChanges {
           removed: undefined,
         });
     }
-    if (!toRemove) return;
+    if (!toRemove || this.#of(key).held !== undefined) return;
     const held: RecordKey[] = [];
     for await (const recordKey of recordKeys(this.#tables, key)) held.push(recordKey);
     this.#of(key).held = held;

@@ -181,8 +181,8 @@ export async function readRecords(
   return records;
 }
 
-/** Of a deleted session. One that cannot be read keeps it deleted all the same. */
-export function readTombstones(tables: Tables, key: SessionKey, at: LevelSnapshot): Promise<SealedRecord[]> {
+/** All of a session's records that can be read, tombstones first. */
+export function readReadable(tables: Tables, key: SessionKey, at?: LevelSnapshot): Promise<SealedRecord[]> {
   return readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable: () => {}, at });
 }
 
@@ -206,7 +206,7 @@ export async function userBytesIn(tables: Tables): Promise<UserBytes> {
 }
 
 async function rebuiltRow(tables: Tables, key: SessionKey, at: LevelSnapshot | undefined): Promise<SessionRow> {
-  const records = await readRecords(tables, key, { firstTurn: TOMBSTONE_TURN, onUnreadable: () => {}, at });
+  const records = await readReadable(tables, key, at);
   const row = records.reduceRight<SessionRow | undefined>(
     (row, sealed) => rowWith(row, sealed, sealed.record.writtenAtMs),
     undefined,

@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter } from '../bytes.ts';
-import type { Extensions } from './extensions.ts';
+import { type Extensions, withoutExtension } from './extensions.ts';
 import type { SessionRecord } from './turn-record.ts';
 
 /**
@@ -33,7 +33,7 @@ export function layerStampsExtension(stamps: readonly LayerStamp[]): Extensions 
 /** The same with nothing said of layers: of a turn that no model has read here under any. */
 export function withoutLayerStamps<Kept extends Pick<SessionRecord, 'extensions'>>(kept: Kept): Kept {
   if (!kept.extensions?.has(LAYERS)) return kept;
-  return { ...kept, extensions: new Map([...kept.extensions].filter(([name]) => name !== LAYERS)) };
+  return { ...kept, extensions: withoutExtension(kept.extensions, LAYERS) };
 }
 
 /** `undefined`: those of the turn before, as a record says nothing where nothing has changed, and also where it is malformed. */

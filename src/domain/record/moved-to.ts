@@ -8,6 +8,7 @@ import {
   type TurnNumber,
 } from '../identifiers.ts';
 import type { Extensions } from './extensions.ts';
+import { HASH_BYTES, KEYGROUP_BYTES } from './record-fields.ts';
 import type { TombstoneRecord } from './turn-record.ts';
 
 /** The last turn of a session, at either end of a move. */
@@ -29,8 +30,6 @@ export interface MovedTo {
 }
 
 const MOVED_TO = 'discedge.moved-to';
-const KEYGROUP_BYTES = 8;
-const CONTEXT_ID_BYTES = 16;
 /** More names, and longer ones, than there are. */
 const NAMES_MAX = 32;
 const NAME_BYTES_MAX = 64;
@@ -42,7 +41,7 @@ export function movedToExtension({ keygroup, sessionId, from, to, droppedTurns, 
   writer.text(sessionId);
   for (const { turn, contextId } of [from, to]) {
     writer.varint(turn);
-    writer.hex(contextId, CONTEXT_ID_BYTES);
+    writer.hex(contextId, HASH_BYTES);
   }
   writer.varint(droppedTurns);
   writer.varint(notCarried.length);
@@ -71,5 +70,5 @@ export function movedToOf({ extensions }: Pick<TombstoneRecord, 'extensions'>): 
 
 function readTurn(reader: ByteReader): MovedTurn {
   const turn = reader.varint(TURN_MAX) as TurnNumber;
-  return { turn, contextId: reader.hex(CONTEXT_ID_BYTES) as ContextId };
+  return { turn, contextId: reader.hex(HASH_BYTES) as ContextId };
 }

@@ -22,6 +22,7 @@ import {
   CHECKSUM_BYTES,
   DIGEST_BYTES,
   HASH_BYTES,
+  KEYGROUP_BYTES,
   readFrame,
   readItems,
   readRaw,
@@ -40,7 +41,6 @@ import type { ItemsPayload, RawPayload, SessionRecord, TokenizedPayload, TurnRec
 /** Largest record a node writes or accepts: bounds what one peer or one damaged page can make us allocate. */
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024;
 
-const KEYGROUP_BYTES = 8;
 const INCARNATION_BYTES = 4;
 
 /** A record with its canonical bytes and the hash that names it. Equal records have equal bytes. */

@@ -19,6 +19,7 @@ import type {
 
 /** Of a record's hash, which is its context id. */
 export const HASH_BYTES = 16;
+export const KEYGROUP_BYTES = 8;
 /** Of the digest of the request that was answered. */
 export const DIGEST_BYTES = 8;
 /** After the canonical bytes: what follows the hash in the digest of all before. */

@@ -1,5 +1,5 @@
 import type { ContextId, KeygroupId } from '../../../domain/identifiers.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import { isOf, type OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { OnlyHereStatus } from '../../replication-status.ts';
 import type { Announcement } from '../peers/peer-protocol.ts';
@@ -68,7 +68,6 @@ export class OnlyHere {
 
   async #logs(): Promise<{ readonly log: OriginLog; readonly last: number }[]> {
     const { replica } = this.#options;
-    const { nodeId, incarnation } = replica;
-    return (await replica.logs()).filter(({ log }) => log.origin === nodeId && log.incarnation === incarnation);
+    return (await replica.logs()).filter(({ log }) => isOf(log, replica));
   }
 }

@@ -1,7 +1,7 @@
 import type { Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import { HELD, type Held } from '../../held-elsewhere.ts';
-import { logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import { isOf, logText, type OriginLog } from '../../leveldb/origin-log.ts';
 import type { EvictedLog, LoggedSession, LogSpan, OtherHolders } from '../../leveldb/other-holders.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type Announcement, type HelloReply, LOGS_MAX, type NodeAnnouncement } from '../peers/peer-protocol.ts';
@@ -121,9 +121,8 @@ export class PeerHolders implements OtherHolders {
     return ![...this.#parts.uncarried(log)].some((sequence) => sequence >= first && sequence <= last);
   }
 
-  #isOwn({ origin, incarnation }: OriginLog): boolean {
-    const { replica } = this.#parts;
-    return origin === replica.nodeId && incarnation === replica.incarnation;
+  #isOwn(log: OriginLog): boolean {
+    return isOf(log, this.#parts.replica);
   }
 
   #ownLogs(): { readonly log: OriginLog; readonly last: number }[] {

@@ -3,8 +3,8 @@ import type { SealedRecord } from '../../../domain/record/record-codec.ts';
 import { CorruptRecord, openRecord, RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { NewerRecord, RECORD_FORMAT_VERSION } from '../../../domain/record/record-version.ts';
 import type { Logger } from '../../../environment/environment.ts';
-import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
-import type { ReplicaStore } from '../../leveldb/replica.ts';
+import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { ReceivedBatch, ReplicaStore } from '../../leveldb/replica.ts';
 import type { RecordRefusal } from '../../replication-status.ts';
 import { openDelta } from '../delta/delta-record.ts';
 import { LIST_ENTRIES_MAX, NODES_MAX } from '../peers/peer-protocol.ts';
@@ -33,15 +33,6 @@ export interface SignerSource {
 export interface SoundRecord {
   readonly sequence: number;
   readonly sealed: SealedRecord;
-}
-
-export interface SoundRecords {
-  readonly log: OriginLog;
-  readonly records: readonly SoundRecord[];
-  /** Sequences of which something came that was refused. */
-  readonly refused?: readonly number[] | undefined;
-  readonly from: LogCursor;
-  readonly to: LogCursor;
 }
 
 /** The one way by which records of other nodes get into the replica. */
@@ -139,7 +130,7 @@ export class Applier {
    * Takes these in and moves the cursor past them and past what was refused or is gone; durable when it resolves. Throws
    * `store_unavailable`, and {@link CursorMoved} when another batch came first; nothing is changed then.
    */
-  async take(batch: SoundRecords): Promise<void> {
+  async take(batch: ReceivedBatch): Promise<void> {
     if (!(await this.#replica.receive(batch))) throw new CursorMoved();
     this.held.settle(batch.log, batch.to.sequence);
     await this.#noteGaps(batch);
@@ -166,7 +157,7 @@ export class Applier {
   }
 
   /** What the log was settled past and is not here. Of a long stretch that others have handed out only the first part is looked at. */
-  async #noteGaps({ log, records, from, to }: SoundRecords): Promise<void> {
+  async #noteGaps({ log, records, from, to }: ReceivedBatch): Promise<void> {
     if (records.length >= to.sequence - from.sequence) return;
     const entries = await this.#replica.readLog(log, { after: from.sequence, limit: LIST_ENTRIES_MAX });
     const here = [...new Set([...records, ...entries].map(({ sequence }) => sequence))]

@@ -2,9 +2,9 @@ import type { KeygroupId } from '../../../domain/identifiers.ts';
 import { NewerRecord } from '../../../domain/record/record-version.ts';
 import type { Logger } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
-import { logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import { isOf, logText, type OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import { type HelloReply, LOGS_MAX, type NodeAnnouncement } from '../peers/peer-protocol.ts';
+import { type HelloReply, LOGS_MAX } from '../peers/peer-protocol.ts';
 import { SignerUnknown } from '../signatures/known-signers.ts';
 import type { Applier } from './applier.ts';
 import { backFill, type Holder } from './back-fill.ts';
@@ -80,9 +80,4 @@ export class CatchUp {
     if (this.#listed.size >= LOGS_LISTED_MAX) this.#listed.clear();
     this.#listed.set(logText(log), last);
   }
-}
-
-/** Whether a node has written the log, on the disk that it has now. */
-function isOf(log: OriginLog, node: Pick<NodeAnnouncement, 'nodeId' | 'incarnation'>): boolean {
-  return log.origin === node.nodeId && log.incarnation === node.incarnation;
 }

@@ -5,7 +5,7 @@ import type { Clock, Logger } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import { within } from '../../../waiting/within.ts';
-import { logText } from '../../leveldb/origin-log.ts';
+import { isOf, logText } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore, SessionEntry } from '../../leveldb/replica.ts';
 import { FETCH_RECORDS_MAX } from '../peers/peer-protocol.ts';
 import type { SessionPage } from '../peers/session-page.ts';
@@ -172,7 +172,7 @@ class OneFetch {
     const missing = entries.filter(({ log, sequence, turn, hash }) => {
       if ((isDeleted && turn > 0) || replica.positionOf(hash, this.#key.keygroup) !== undefined) return false;
       // Its number is to be given out yet: an older copy of the disk was put back, and catching up comes first.
-      const isOwn = log.origin === replica.nodeId && log.incarnation === replica.incarnation;
+      const isOwn = isOf(log, replica);
       return !isOwn || sequence <= replica.cursor(log).sequence;
     });
     const first = missing[0]?.turn;
