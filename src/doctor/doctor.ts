@@ -11,7 +11,6 @@ import { checkMemory } from './memory-check.ts';
 import { checkDataDir, checkDiskSpace, checkPort } from './node-checks.ts';
 import { checkOptionalPrograms } from './program-checks.ts';
 import { checkReplication } from './replication-checks.ts';
-import { checkServer } from './server-check.ts';
 import { checkChatTemplates } from './template-checks.ts';
 
 /**
@@ -50,7 +49,9 @@ async function checkLlmServices(config: EdgeNodeConfig): Promise<Check[]> {
   const checks = await Promise.all(
     sources.map(async (source): Promise<Check[]> => {
       if (isEmbedded(source)) return canLoad ? [await checkModel(source.model)] : [];
-      return isServer(source) ? [await checkServer(source, config)] : [];
+      if (!isServer(source)) return [];
+      const { checkServer } = await import('./server-check.ts');
+      return [await checkServer(source, config)];
     }),
   );
   return [...embedded, ...checks.flat(), ...(wantsEmbedded && canLoad ? await checkMemory(config) : [])];

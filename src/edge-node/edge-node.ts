@@ -130,7 +130,7 @@ async function assemble(
   const nodeOptions = { ...config, incarnation: opened.incarnation };
   const ids = await openSealedIds(config, environment);
   const stampOf = keyedStamps(ids.namingKey);
-  const embedder = openEmbedder(config, environment);
+  const embedder = await openEmbedder(config, environment);
   closing.later('embeddings server', async () => embedder?.close());
   const movementBefore: MovementByKeygroup = config.store.keepsFiles ? await readMovement(config.dataDir) : new Map();
   const forgetStates = (userId: UserId) => forgetStatesOf(served, userId);

@@ -3,12 +3,10 @@ import type { UserId } from '../../domain/identifiers.ts';
 import { requireAdministrable } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
-import { userId } from '../requests/request-fields.ts';
 import { allowedTtl } from '../requests/time-to-live.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { LifetimeSeconds } from './user-views.ts';
+import { LifetimeSeconds, UserPath } from './user-views.ts';
 
-const UserPath = Type.Object({ user_id: userId() });
 const LifetimeBody = Type.Object(
   { ttl_seconds: LifetimeSeconds },
   { additionalProperties: false, title: 'LifetimeRequest' },

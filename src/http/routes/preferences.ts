@@ -5,11 +5,10 @@ import { requireOwn } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
 import { invalid } from '../requests/parameters.ts';
-import { userId } from '../requests/request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
 import { PreferencesValue, requireSmall } from './preferences-value.ts';
+import { UserPath } from './user-views.ts';
 
-const UserPath = Type.Object({ user_id: userId() });
 const version = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });
 const PreferencesBody = Type.Object(
   {

@@ -1,17 +1,14 @@
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { requireOwn } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../connections/client-gone.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
 import { compressionFault } from '../requests/compressed-body.ts';
-import { userId } from '../requests/request-fields.ts';
 import { checkBySchema } from '../requests/schema-check.ts';
 import { restoreUser } from '../restore-user.ts';
 import type { TypedApp } from '../typed-app.ts';
-import { UserImportBody, UserImportReply } from './user-views.ts';
-
-const UserPath = Type.Object({ user_id: userId() });
+import { UserImportBody, UserImportReply, UserPath } from './user-views.ts';
 
 /** Everything of a user that was exported comes back, read as it comes. In a scope of its own: there no body is read before its route. */
 export async function userImportRoute(app: TypedApp, { models, node, options }: AppParts): Promise<void> {

@@ -1,11 +1,13 @@
 import { type Static, Type } from 'typebox';
 import { AWAITED_REASONS, type ErasureReceipt } from '../../context-manager/users/erasure-receipt.ts';
-import { choice } from '../requests/request-fields.ts';
+import { choice, userId } from '../requests/request-fields.ts';
 import { PreferencesValue } from './preferences-value.ts';
 import { ImportBody } from './session-import.ts';
 import { SessionExportReply } from './session-schemas.ts';
 
 /* What is told of a user as a whole, as it goes over the wire. */
+
+export const UserPath = Type.Object({ user_id: userId() });
 
 const time = (description?: string) =>
   Type.String({ format: 'date-time', ...(description !== undefined && { description }) });

@@ -6,17 +6,16 @@ import { requireAdministrable, requireOwn } from '../access/user-access.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../connections/client-gone.ts';
 import { OF_THE_STORE } from '../possible-errors.ts';
-import { milliseconds, userId } from '../requests/request-fields.ts';
+import { milliseconds } from '../requests/request-fields.ts';
 import type { TypedApp } from '../typed-app.ts';
 import { userExportStream } from './user-export.ts';
-import { ErasureReceiptReply, receiptView, UserExportReply } from './user-views.ts';
+import { ErasureReceiptReply, receiptView, UserExportReply, UserPath } from './user-views.ts';
 
 /** Of what is made as it is sent. */
 function sendJson(reply: FastifyReply, json: Readable): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(json);
 }
 
-const UserPath = Type.Object({ user_id: userId() });
 const ReceiptPath = Type.Object({
   ...UserPath.properties,
   receipt_id: Type.String({ pattern: '^[0-9a-f]{32}$' }),

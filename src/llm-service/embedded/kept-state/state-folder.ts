@@ -105,8 +105,8 @@ export class StateFolder {
   }
 
   /** Whose files, one or more, could not be removed the last time. */
-  get unremoved(): ReadonlySet<string> {
-    return new Set(this.#unremoved.keys());
+  get unremoved(): ReadonlyMap<string, ReadonlySet<string>> {
+    return this.#unremoved;
   }
 
   /** Resolves when no removal is under way. */

@@ -190,11 +190,11 @@ export class StateShelf {
 
   /** {@link forget}, of all of these sessions. Throws where a file of theirs is still there. */
   async forgetAll(isMeant: (affinity: string) => boolean): Promise<void> {
-    const known = new Set([...this.#kept.keys(), ...this.#files.keys, ...this.#folder.unremoved]);
+    const known = new Set([...this.#kept.keys(), ...this.#files.keys, ...this.#folder.unremoved.keys()]);
     await Promise.all([...known].filter(isMeant).map((affinity) => this.forget(affinity)));
     // Some may have been on their way out for want of room.
     await this.#folder.settled();
-    if ([...this.#folder.unremoved].some(isMeant)) throw new Error('state files could not be removed');
+    if ([...this.#folder.unremoved.keys()].some(isMeant)) throw new Error('state files could not be removed');
   }
 
   /** Removes a state that was all evaluated ahead of need, after whatever is under way with it; of another nothing counts as warm. */
