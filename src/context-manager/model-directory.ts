@@ -53,4 +53,9 @@ export class ModelDirectory {
       { param: 'model' },
     );
   }
+
+  /** The one that is named, as {@link find} finds it, else all of them. */
+  named(name: string | undefined): readonly ServedModel[] {
+    return name === undefined ? this.all : [this.find(name)];
+  }
 }

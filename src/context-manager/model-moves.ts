@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../domain/errors.ts';
+import { DiscedgeError, isMissing } from '../domain/errors.ts';
 import type { UserId } from '../domain/identifiers.ts';
 import type { MovedTo, MovedTurn } from '../domain/record/moved-to.ts';
 import type { StoredMode } from '../domain/record/turn-record.ts';
@@ -83,7 +83,7 @@ async function moveOnce(request: ModelMoveRequest, from: ServedModel, gone: Abor
 /** The move that has deleted the session, as long as the session is there to which it went. */
 async function movedBefore(request: ModelMoveRequest, models: ModelDirectory): Promise<ModelMove | undefined> {
   const { model, userId, sessionId, newSessionId, to } = request;
-  for (const from of model === undefined ? models.all : [models.find(model)]) {
+  for (const from of models.named(model)) {
     const moves = await from.contextManager.sessions.movedTo(userId, sessionId);
     const same = moves.find(
       (move) => move.keygroup === to.keygroup && (newSessionId ?? move.sessionId) === move.sessionId,
@@ -108,7 +108,7 @@ async function told(
     const key = { keygroup, userId, sessionId };
     return { key, mode: mode as StoredMode, ...last, expiresAtMs, droppedTurns, replayed: true };
   } catch (error) {
-    if (error instanceof DiscedgeError && /^session_(not_found|deleted)$/.test(error.code)) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

@@ -38,7 +38,7 @@ export class NodeSessions {
     readonly sessions: readonly ListedSession[];
     readonly next: SessionId | undefined;
   }> {
-    const models = model === undefined ? this.#models.all : [this.#models.find(model)];
+    const models = this.#models.named(model);
     const pages = await Promise.all(models.map((served) => listOf(served, { userId, after, limit })));
     const listed = pages
       .flatMap(({ sessions }) => sessions)
@@ -89,7 +89,7 @@ export class NodeSessions {
    * nothing is stopped.
    */
   async cancel({ model, userId, sessionId }: SessionName): Promise<boolean> {
-    const models = model === undefined ? this.#models.all : [this.#models.find(model)];
+    const models = this.#models.named(model);
     const [running, ...others] = models.filter(({ contextManager }) =>
       contextManager.sessions.isUnderWay(userId, sessionId),
     );

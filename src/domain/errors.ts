@@ -278,3 +278,8 @@ export class DiscedgeError extends Error {
     return ERROR_TABLE[this.code].retry;
   }
 }
+
+/** Whether it says that a session is not there, or not any more. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof DiscedgeError && (error.code === 'session_not_found' || error.code === 'session_deleted');
+}

@@ -70,3 +70,8 @@ function* backFrom(history: SessionHistory, turn: Turn | undefined): Generator<T
   for (let at = turn; at !== undefined; at = at.record.parent === undefined ? undefined : history.get(at.record.parent))
     yield at;
 }
+
+/** How a context begins with a summary, and behind it the turns that it does not stand for. */
+export function beginningBehind(summary: Summary): ContextBeginning<Summary> {
+  return { contextStart: (summary.through + 1) as TurnNumber, summary };
+}

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
@@ -7,7 +6,7 @@ import type { Environment, Logger } from '../environment/environment.ts';
 import type { KeepOptions } from '../llm-service/embedded/kept-state/open-keeper.ts';
 import type { StateSealing } from '../llm-service/embedded/kept-state/sealed-form.ts';
 import { availableMemoryBytes } from './available-memory.ts';
-import { firstMemory, isMemory, MEMORY_ROOTS, plainStateFolder } from './plain-state.ts';
+import { digestOf, firstMemory, isMemory, MEMORY_ROOTS, plainStateFolder } from './plain-state.ts';
 
 /** Of what is free where state is kept, or of the memory that is available where that is memory. */
 const SHARE_OF_FREE = 1 / 8;
@@ -90,7 +89,6 @@ function sealingIn(root: string, { key, ...of }: { key: EncryptionKey; kvDir: st
 }
 
 const nameOf = (modelPath: string, modelName: string | undefined) => digestOf(JSON.stringify([modelPath, modelName]));
-const digestOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 async function budgetByRoom(kvDir: string): Promise<number> {
   const { bavail, bsize } = await statfs(kvDir);

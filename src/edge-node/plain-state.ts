@@ -61,4 +61,4 @@ async function clear(folder: string, logger: Logger): Promise<void> {
 }
 
 const nameFor = (kvDir: string) => `discedge-${digestOf(kvDir)}-`;
-const digestOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
+export const digestOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);

@@ -64,8 +64,7 @@ export class ClusterDocuments {
     const key = keyOf(kind, id);
     const { history, deleted } = await records.load(key);
     if (deleted) throw new DiscedgeError('session_deleted', `the ${kind} ${id} has been deleted`);
-    if (this.erasure(kind, id) !== erasure)
-      throw new DiscedgeError('session_deleted', 'everything of this user was erased meanwhile');
+    if (this.erasure(kind, id) !== erasure) throw erasedMeanwhile();
     const before = history.line().at(-1);
     const turn = ((before?.record.turn ?? 0) + 1) as TurnNumber;
     const writtenAtMs = environment.clock.now();
@@ -174,4 +173,8 @@ function contentOf(record: SessionRecord): Uint8Array | undefined {
 
 function digestOf(content: Uint8Array, turn: TurnNumber): RequestDigest {
   return createHash('sha256').update(`${turn}\n`).update(content).digest('hex').slice(0, 16) as RequestDigest;
+}
+
+export function erasedMeanwhile(): DiscedgeError {
+  return new DiscedgeError('session_deleted', 'everything of this user was erased meanwhile');
 }

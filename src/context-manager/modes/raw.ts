@@ -6,7 +6,7 @@ import { NO_PREAMBLE } from '../../domain/record/preamble.ts';
 import { beginsWithExtension } from '../../domain/record/summary.ts';
 import type { RawPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { beginningAt, summaryBeyond } from '../../domain/session-summaries.ts';
+import { beginningAt, beginningBehind, summaryBeyond } from '../../domain/session-summaries.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import { type ChatTemplate, EMPTY_PREAMBLE } from '../../llm-service/chat-template.ts';
 import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts';
@@ -121,7 +121,7 @@ async function fit(input: BuildInput, conversation: RawConversation, llm: LlmSer
   const summarizes = base !== undefined && request.overflow === 'summarize';
   const made = summarizes ? summaryBeyond(session.history, base, begins) : undefined;
   if (made !== undefined) {
-    const shorter = { ...input, beginning: { contextStart: (made.through + 1) as TurnNumber, summary: made } };
+    const shorter = { ...input, beginning: beginningBehind(made) };
     const fitting = await fit(shorter, conversation, llm);
     return { ...fitting, summary: { ...(fitting.summary ?? made), isNew: true } };
   }

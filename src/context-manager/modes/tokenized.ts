@@ -7,7 +7,7 @@ import { replyEndExtension } from '../../domain/record/reply-end.ts';
 import { beginsWithExtension } from '../../domain/record/summary.ts';
 import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { summaryBeyond } from '../../domain/session-summaries.ts';
+import { beginningBehind, summaryBeyond } from '../../domain/session-summaries.ts';
 import {
   type ChatTemplate,
   type Continuation,
@@ -217,7 +217,7 @@ async function makeRoom(offered: Offered, input: BuildInput, parts: Parts): Prom
   const begins = { contextStart: context.firstTurn, summary: context.summary };
   const made = summarizes ? summaryBeyond(session.history, base, begins) : undefined;
   if (made !== undefined) {
-    const shorter = await beginAs({ contextStart: (made.through + 1) as TurnNumber, summary: made });
+    const shorter = await beginAs(beginningBehind(made));
     return makeRoom({ ...shorter, before: offered.before, summary: { ...made, isNew: true } }, input, parts);
   }
   // Another summary takes the place of the one that stands.

@@ -16,6 +16,7 @@ import { isAnswered, type SessionHistory, type Turn } from '../../domain/session
 import type { TurnAccount } from '../../domain/turn-account.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { NodeResources } from '../node-resources.ts';
+import { sharerOf } from '../turn/running-turns.ts';
 import { STALE_RETRY_MS } from '../turn/turn-gate.ts';
 import type { CachedSession } from './session-cache.ts';
 
@@ -55,9 +56,6 @@ export interface ForksParts {
 
 type CopyHeader = Pick<TurnRecord, 'origin' | 'incarnation' | 'writtenAtMs' | 'expiresAtMs'>;
 
-/** Copies written side by side: they share an fsync, and stay far below what may wait for the disk. */
-const COPIES_AT_ONCE = 64;
-
 /**
  * Forks on purpose: a new session whose first turns are copies of another's. Copies, not references, so that deleting,
  * expiring or evicting either session leaves the other whole (docs/divergence.md).
@@ -83,7 +81,7 @@ export class Forks {
     const sessionId = request.newSessionId ?? (environment.random.uuid() as SessionId);
     const key: SessionKey = { keygroup, userId, sessionId };
     if (sessionId === request.sessionId) throw exists();
-    const owner = { gone, principal: request.account?.principal, userId };
+    const owner = sharerOf({ gone, account: request.account }, userId);
     return running.run(sessionKeyText(key), owner, async (task) => {
       // One after the other, never both at once: two forks into each other's source must not wait for each other.
       const line = await queue.run(sessionKeyText(source), task.stopping, () =>
@@ -152,9 +150,7 @@ export class Forks {
       if (there !== undefined && there.hash !== copy.hash) throw exists();
       copies.push(copy);
     }
-    for (let from = held.length; from < copies.length; from += COPIES_AT_ONCE) {
-      await allDone(copies.slice(from, from + COPIES_AT_ONCE).map((copy) => records.writeSealed(copy)));
-    }
+    await records.writeAllSealed(copies.slice(held.length));
     const [sourceTip, tip] = [line.at(-1) as Turn, copies.at(-1) as SealedRecord];
     return {
       key,
@@ -227,9 +223,4 @@ function exists(): DiscedgeError {
   return new DiscedgeError('session_exists', 'the id for the fork is that of another session; choose another id', {
     param: 'session_id',
   });
-}
-
-/** Ends when all have ended; throws the first failure. */
-async function allDone(writes: readonly Promise<unknown>[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(writes)) if (outcome.status === 'rejected') throw outcome.reason;
 }

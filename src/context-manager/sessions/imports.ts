@@ -16,8 +16,10 @@ import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts'
 import { withoutUnsureTime } from '../../domain/record/unsure-time.ts';
 import { SessionHistory, type Turn } from '../../domain/session-history.ts';
 import type { TurnAccount } from '../../domain/turn-account.ts';
+import { erasedMeanwhile } from '../documents/cluster-documents.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
+import { sharerOf } from '../turn/running-turns.ts';
 import type { ReadTurn } from './sessions.ts';
 import { TurnTexts } from './turn-texts.ts';
 
@@ -53,9 +55,6 @@ export interface ImportsParts {
   readonly modes: Readonly<Record<StoredMode, Mode>>;
 }
 
-/** Records written side by side: they share an fsync, and stay far below what may wait for the disk. */
-const WRITTEN_AT_ONCE = 64;
-
 /** Puts sessions that were exported back, with the ids that they had: under new context ids, as records of this node. */
 export class Imports {
   readonly #parts: ImportsParts;
@@ -77,7 +76,7 @@ export class Imports {
     const key: SessionKey = { keygroup, userId, sessionId };
     const turns = request.turns.filter(({ record }) => summaryPlaceOf(record) === undefined);
     await this.#requireAsSaid(turns, request);
-    const owner = { gone, principal: request.account?.principal, userId };
+    const owner = sharerOf({ gone, account: request.account }, userId);
     return running.run(sessionKeyText(key), owner, (task) =>
       queue.run(sessionKeyText(key), task.stopping, async () => {
         const wasInDoubt = records.isInDoubt(key);
@@ -89,7 +88,7 @@ export class Imports {
         const { sealed, missing } = this.#copies(key, turns, history, request);
         const bytes = missing.reduce((sum, one) => sum + one.bytes.length, 0);
         task.startCommitting();
-        if (missing.length > 0) await quotas.holding({ account, key, bytes }, () => this.#write(missing));
+        if (missing.length > 0) await quotas.holding({ account, key, bytes }, () => records.writeAllSealed(missing));
         const replayed = missing.length === 0;
         return importedOf(key, replayed ? history : historyOf(sealed), { replayed });
       }),
@@ -145,15 +144,6 @@ export class Imports {
     if (missing.length > 0 && held.some(({ hash }) => !made.has(hash))) throw exists();
     return { sealed, missing };
   }
-
-  async #write(missing: readonly SealedRecord[]): Promise<void> {
-    const { records } = this.#parts.node;
-    for (let from = 0; from < missing.length; from += WRITTEN_AT_ONCE) {
-      const some = missing.slice(from, from + WRITTEN_AT_ONCE);
-      for (const written of await Promise.allSettled(some.map((one) => records.writeSealed(one))))
-        if (written.status === 'rejected') throw written.reason;
-    }
-  }
 }
 
 function historyOf(sealed: readonly SealedRecord[]): SessionHistory {
@@ -194,10 +184,6 @@ function withoutMarks(extensions: Extensions): Extensions {
 }
 
 const NONE: Extensions = new Map();
-
-export function erasedMeanwhile(): DiscedgeError {
-  return new DiscedgeError('session_deleted', 'everything of this user was erased meanwhile');
-}
 
 function exists(): DiscedgeError {
   return new DiscedgeError('session_exists', 'there is another session of this id; import it under another one');

@@ -7,7 +7,7 @@ import { replyEndAlone } from '../../domain/record/reply-end.ts';
 import { beginsWithExtension, droppedTurns, type SummedTurns, summaryMark } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
 import type { Turn } from '../../domain/session-history.ts';
-import { beginningAt, summaryBeyond } from '../../domain/session-summaries.ts';
+import { beginningAt, beginningBehind, summaryBeyond } from '../../domain/session-summaries.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { Beginning } from '../modes/context-beginning.ts';
 import type { Prompt } from '../modes/mode.ts';
@@ -107,7 +107,7 @@ export class SummaryWriter {
     const made = summaryBeyond(session.history, base);
     const beginning: Beginning =
       made !== undefined && made.through < upTo.record.turn
-        ? { contextStart: (made.through + 1) as TurnNumber, summary: made }
+        ? beginningBehind(made)
         : beginningAt(session.history, base);
     const turns = line.filter(({ record: { turn } }) => turn >= beginning.contextStart && turn <= upTo.record.turn);
     for (let count = turns.length; ; count = Math.floor(count / 2)) {

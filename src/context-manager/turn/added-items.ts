@@ -21,6 +21,7 @@ import { keptTtlMs, livesUntilMs, ttlMs } from '../sessions/session-life.ts';
 import { atTip, digestOf } from './request-digest.ts';
 import { refuseLateSystem } from './request-rules.ts';
 import type { RunningTurn } from './running-turn.ts';
+import { sharerOf } from './running-turns.ts';
 import type { TurnRequest } from './turn.ts';
 import type { GateRequest, OpenPass, TurnGate } from './turn-gate.ts';
 import { whileStored } from './while-stored.ts';
@@ -78,7 +79,7 @@ export class AddedItemsWriter {
     const { userId, sessionId = node.environment.random.uuid() as SessionId } = request;
     const key: SessionKey = { keygroup, userId, sessionId };
     const keyText = sessionKeyText(key);
-    const owner = { gone, principal: request.account?.principal, userId };
+    const owner = sharerOf({ gone, account: request.account }, userId);
     return node.running.run(keyText, owner, (task) =>
       node.queue.run(keyText, task.stopping, () => this.#addQueued(key, request, task)),
     );

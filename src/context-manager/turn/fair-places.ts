@@ -15,14 +15,15 @@ type OfUsers = Map<UserId | undefined, Set<Waiting>>;
  * take, and nobody is served twice while another waits without any. None is free while anyone waits.
  */
 export class FairPlaces {
-  readonly #count: number;
-  readonly #taken = new Set<Share>();
+  /** None while anyone waits. */
+  #free: number;
+  readonly #taken = new ShareCounts();
   /** Of principals and users with turns that wait, those without a place for longest first. Bounded by the turns that a node lets in. */
   readonly #waiting = new Map<string, OfUsers>();
 
   /** `count`: how many there are; infinite where the LLM Service works on as many turns as it is given. */
   constructor(count: number) {
-    this.#count = count;
+    this.#free = count;
   }
 
   /**
@@ -30,7 +31,8 @@ export class FairPlaces {
    * resolves. That rejects with the reason of `signal` when it aborts before, and then there is nothing to leave.
    */
   enter(share: Share, signal: AbortSignal): Promise<void> | undefined {
-    if (this.#taken.size < this.#count) {
+    if (this.#free > 0) {
+      this.#free--;
       this.#taken.add(share);
       return undefined;
     }
@@ -53,8 +55,11 @@ export class FairPlaces {
 
   /** Its place is free, and the next one's at once. */
   leave(share: Share): void {
-    this.#taken.delete(share);
-    if (this.#waiting.size === 0) return;
+    this.#taken.remove(share);
+    if (this.#waiting.size === 0) {
+      this.#free++;
+      return;
+    }
     this.#goesBehind(share);
     const next = this.#next();
     this.#remove(next);
@@ -63,8 +68,7 @@ export class FairPlaces {
   }
 
   #next(): Waiting {
-    const taken = new ShareCounts();
-    for (const share of this.#taken) taken.add(share);
+    const taken = this.#taken;
     const principal = fewest(this.#waiting.keys(), (name) => taken.ofPrincipal({ principal: name }));
     const users = this.#waiting.get(principal) as OfUsers;
     const userId = fewest(users.keys(), (user) => taken.ofUser({ principal, userId: user }));

@@ -24,6 +24,11 @@ export function ownerOf({ gone, account }: Omit<TurnOwner, 'userId'>, userId: Us
   return { gone, account, userId };
 }
 
+/** The same for what takes a share of the node and is not counted as a turn. */
+export function sharerOf({ gone, account }: Omit<TurnOwner, 'userId'>, userId: UserId | undefined): TurnOwner {
+  return { gone, principal: account?.principal, userId };
+}
+
 /**
  * How long a turn may take to end once it has been stopped. Ending takes milliseconds; more means that something below
  * it hangs, or stores, which nothing stops, and the store's closing waits for what it has begun.

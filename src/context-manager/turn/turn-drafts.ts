@@ -7,7 +7,7 @@ import type { Answering } from './answering.ts';
 import { OWN_REQUEST } from './own-request.ts';
 import { claimOf } from './request-digest.ts';
 import type { RunningTurn } from './running-turn.ts';
-import { ownerOf, type TurnOwner } from './running-turns.ts';
+import { ownerOf, sharerOf, type TurnOwner } from './running-turns.ts';
 import type { DraftedTurn, TurnObserver, TurnRequest } from './turn.ts';
 import type { OpenPass, TurnGate } from './turn-gate.ts';
 import { evaluatedTurn } from './turn-reply.ts';
@@ -44,13 +44,8 @@ export class TurnDrafts {
   }
 
   /** How many ids its prompt would have; nothing is evaluated. Throws as `takeTurn` does. */
-  count(
-    key: SessionKey,
-    request: TurnRequest,
-    { gone, account }: Pick<TurnOwner, 'gone' | 'account'>,
-  ): Promise<number> {
-    const owner = { gone, principal: account?.principal, userId: key.userId };
-    return this.#inLine(key, owner, async (turn) => {
+  count(key: SessionKey, request: TurnRequest, asking: Pick<TurnOwner, 'gone' | 'account'>): Promise<number> {
+    return this.#inLine(key, sharerOf(asking, key.userId), async (turn) => {
       return this.#promptTokens(request, await this.#pass(key, request, turn));
     });
   }

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { UserId } from '../../domain/identifiers.ts';
+import { erasedMeanwhile } from '../documents/cluster-documents.ts';
 import type { Preferences, UserPreferences } from '../layers/user-preferences.ts';
-import { erasedMeanwhile } from '../sessions/imports.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';
 import type { Erasures } from './erasures.ts';
 import type { UserLifetimes } from './user-lifetimes.ts';

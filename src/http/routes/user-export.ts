@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
-import { DiscedgeError } from '../../domain/errors.ts';
+import { isMissing } from '../../domain/errors.ts';
 import type { SessionId, UserId } from '../../domain/identifiers.ts';
 import type { AppParts } from '../app-parts.ts';
 import { jsonStream } from './json-stream.ts';
@@ -41,7 +41,7 @@ async function* sessionsOf(userId: UserId, models: AppParts['models']): AsyncGen
         yield { keygroup, model: name, ...sessionView(view, exactTurnView) };
       } catch (error) {
         // It has ended since the page was made.
-        if (!(error instanceof DiscedgeError && /^session_(not_found|deleted)$/.test(error.code))) throw error;
+        if (!isMissing(error)) throw error;
       }
     }
     after = page.next;

@@ -1,6 +1,6 @@
 // Lists the sessions of several models whose stores give short pages, and tries to lose, repeat or misplace one.
 import { expect, it } from 'vitest';
-import type { ModelDirectory } from '../../../src/context-manager/model-directory.ts';
+import { ModelDirectory, type ServedModel } from '../../../src/context-manager/model-directory.ts';
 import { NodeSessions } from '../../../src/context-manager/node-sessions.ts';
 import type { SessionId } from '../../../src/domain/identifiers.ts';
 import { sessionKey } from '../../../tools/turn-records.ts';
@@ -26,7 +26,7 @@ it.each([1, 2, 3, 10])('shows each session of every model once and in order, %i 
     model('two', ['a', 'c', 'd', 'e', 'x'], []),
     model('three', [], ['a', 'y', 'z', 'zz', 'zzz']),
   ];
-  const sessions = new NodeSessions({ all: models } as unknown as ModelDirectory);
+  const sessions = new NodeSessions(new ModelDirectory(models as unknown as ServedModel[]));
   const found: string[] = [];
   let after: SessionId | undefined;
   do {

@@ -1,12 +1,11 @@
 import type { ServedModel } from '../../../../context-manager/model-directory.ts';
 import type { FoundAnswer } from '../../../../context-manager/sessions/answers.ts';
-import { DiscedgeError } from '../../../../domain/errors.ts';
+import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import type { Principal } from '../../../../domain/principal.ts';
 import type { Extensions } from '../../../../domain/record/extensions.ts';
 import { removedAnswerExtension } from '../../../../domain/record/removed-answer.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { isMissing } from '../responses/refusals.ts';
 import type { ResponseIds, ResponseRef } from '../responses/response-ref.ts';
 import type { StoredResponses } from '../responses/stored-responses.ts';
 import { type ChatNote, chatNoteOf, metadataOf, newMetadataExtensions } from './chat-note.ts';

@@ -1,6 +1,6 @@
 import type { ServedModel } from '../../../../context-manager/model-directory.ts';
 import type { AddedItems, AddRequest } from '../../../../context-manager/turn/added-items.ts';
-import { DiscedgeError } from '../../../../domain/errors.ts';
+import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import type { SessionKey, UserId } from '../../../../domain/identifiers.ts';
 import type { Principal } from '../../../../domain/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
@@ -12,7 +12,7 @@ import { withParam } from '../../../requests/parameters.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from '../responses/item-views.ts';
 import type { ItemOwner } from '../responses/plan-response.ts';
-import { conversationNotFound, isMissing } from '../responses/refusals.ts';
+import { conversationNotFound } from '../responses/refusals.ts';
 import { responseNoteOf } from '../responses/response-note.ts';
 import type { Responses } from '../responses/responses.ts';
 import { isSummarized, ownMessages } from '../responses/stored-responses.ts';

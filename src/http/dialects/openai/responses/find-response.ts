@@ -1,7 +1,6 @@
-import { DiscedgeError } from '../../../../domain/errors.ts';
+import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import { pause } from '../../../../waiting/pause.ts';
 import type { AppParts } from '../../../app-parts.ts';
-import { isMissing } from './refusals.ts';
 import type { ResponseRef } from './response-ref.ts';
 import type { ResponseState } from './response-view.ts';
 import type { Responses } from './responses.ts';

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ServedModel } from '../../../../context-manager/model-directory.ts';
 import { type ForwardRequest, openedWith, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
-import { DiscedgeError } from '../../../../domain/errors.ts';
+import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import type { SessionId, UserId } from '../../../../domain/identifiers.ts';
 import { type Principal, userOf } from '../../../../domain/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom } from '../../../../domain/record/answer-id.ts';
@@ -16,7 +16,7 @@ import { askedOf } from './create-request.ts';
 import { type ItemSources, messagesOf } from './input-items.ts';
 import { PlannedResponse } from './planned-response.ts';
 import { keyedSession, RecentOpenings } from './recent-openings.ts';
-import { conversationNotFound, isMissing, previousNotFound } from './refusals.ts';
+import { conversationNotFound, previousNotFound } from './refusals.ts';
 import { encodeNote, responseExtensions } from './response-note.ts';
 import type { ResponseIds, ResponseRef } from './response-ref.ts';
 import { type ResponseState, SHOWN_FIELDS } from './response-view.ts';

@@ -1,9 +1,5 @@
 import { DiscedgeError } from '../../../../domain/errors.ts';
 
-export function isMissing(error: unknown): boolean {
-  return error instanceof DiscedgeError && (error.code === 'session_not_found' || error.code === 'session_deleted');
-}
-
 export function previousNotFound(): DiscedgeError {
   return new DiscedgeError('previous_response_not_found', 'there is no such response to go on after', {
     param: 'previous_response_id',

@@ -6,7 +6,7 @@ import {
   type TurnReply,
   type TurnRequest,
 } from '../../../../context-manager/turn/turn.ts';
-import { DiscedgeError } from '../../../../domain/errors.ts';
+import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import { answerIdOf } from '../../../../domain/record/answer-id.ts';
 import { NO_USAGE } from '../../../../llm-service/llm-service.ts';
 import type { AppParts } from '../../../app-parts.ts';
@@ -14,7 +14,7 @@ import { invalid, withParam } from '../../../requests/parameters.ts';
 import { outputItems } from './item-views.ts';
 import { ResponsePlanner } from './plan-response.ts';
 import type { PlannedResponse } from './planned-response.ts';
-import { conversationNotFound, isMissing, previousNotFound } from './refusals.ts';
+import { conversationNotFound, previousNotFound } from './refusals.ts';
 import { responseNoteOf } from './response-note.ts';
 import { ResponseIds } from './response-ref.ts';
 import type { ResponseState } from './response-view.ts';
