@@ -17,8 +17,11 @@ const USUAL = {
   ...{ keygroups: [KEYGROUP], incarnation: '0badcafe' as Incarnation },
 } as const;
 
-/** Peers with nothing behind them. */
-export function tableOfPeers(peers: Readonly<Record<string, ToldPeer>>): PeerTable {
+/** Peers with nothing behind them. `lookAgain` is told which of them is to look again. */
+export function tableOfPeers(
+  peers: Readonly<Record<string, ToldPeer>>,
+  lookAgain: (peer: string) => void = () => {},
+): PeerTable {
   const table = new PeerTable();
   for (const [id, peer] of Object.entries(peers)) {
     const nodeId = id as NodeId;
@@ -26,7 +29,7 @@ export function tableOfPeers(peers: Readonly<Record<string, ToldPeer>>): PeerTab
     const node = isKnown ? ({ ...USUAL, ...peer.node } as unknown as NodeAnnouncement) : undefined;
     table.set(nodeId, {
       ...{ nodeId, state: peer.state ?? 'connected', calls: { nodeId } as PeerCalls, node },
-      lookAgain() {},
+      lookAgain: () => lookAgain(id),
     } as unknown as Peer);
   }
   return table;

@@ -1,35 +1,16 @@
 import { expect, test } from 'vitest';
-import type { PeerCalls } from '../../../src/context-store/replication/peers/peer-calls.ts';
-import type { NodeAnnouncement } from '../../../src/context-store/replication/peers/peer-protocol.ts';
-import { type Peer, PeerTable } from '../../../src/context-store/replication/peers/peer-table.ts';
-import type { PeerState } from '../../../src/context-store/replication-status.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';
+import { KEYGROUP } from '../../../tools/turn-records.ts';
+import { type ToldPeer, tableOfPeers } from '../../support/told-peers.ts';
 
-const KEYGROUP = '00000000000000aa' as KeygroupId;
 const OTHER = '00000000000000bb' as KeygroupId;
-const INCARNATION = '0000000a' as Incarnation;
+const INCARNATION = '0badcafe' as Incarnation;
 
-interface Told {
-  readonly state?: PeerState;
-  /** `undefined`: it has not described itself yet. */
-  readonly node?: Partial<NodeAnnouncement> | undefined;
-}
+const UNABLE = { handsOutSessions: undefined, arbitratesTurns: undefined, tellsOfAnswers: undefined };
 
-const ALL = { handsOutSessions: true, arbitratesTurns: true, tellsOfAnswers: true } as const;
-
-function tableOf(peers: Readonly<Record<string, Told>>) {
+function tableOf(peers: Readonly<Record<string, ToldPeer>>) {
   const looked: string[] = [];
-  const table = new PeerTable();
-  for (const [id, { state = 'connected', node = ALL }] of Object.entries(peers)) {
-    const nodeId = id as NodeId;
-    const isKnown = !('node' in (peers[id] as Told)) || peers[id]?.node !== undefined;
-    const described = { keygroups: [KEYGROUP], incarnation: INCARNATION, ...node } as unknown as NodeAnnouncement;
-    table.set(nodeId, {
-      ...{ nodeId, state, calls: { nodeId } as PeerCalls, node: isKnown ? described : undefined },
-      lookAgain: () => looked.push(id),
-    } as unknown as Peer);
-  }
-  return { table, looked };
+  return { table: tableOfPeers(peers, (id) => looked.push(id)), looked };
 }
 
 const ids = (some: readonly { readonly nodeId: NodeId }[]) => some.map(({ nodeId }) => nodeId);
@@ -38,8 +19,8 @@ test('a peer is asked for what it says that it does, of keygroups that it serves
   const { table } = tableOf({
     whole: {},
     away: { state: 'unreachable' },
-    old: { node: {} },
-    elsewhere: { node: { ...ALL, keygroups: [OTHER] } },
+    old: { node: UNABLE },
+    elsewhere: { node: { keygroups: [OTHER] } },
     silent: { node: undefined },
   });
   expect(ids(table.sessionHolders(KEYGROUP))).toEqual(['whole']);
