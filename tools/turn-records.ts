@@ -112,6 +112,12 @@ export function sealedTurn(options: TurnOptions = {}): SealedRecord {
   return sealRecord(turnRecord(options));
 }
 
+/** A raw first turn whose message and reply are this text. */
+export function sealedWords(key: SessionKey, text: string): SealedRecord {
+  const messages = [{ role: 'user' as const, content: text }];
+  return sealRecord({ ...turnRecord({ key }), payload: { mode: 'raw', messages, reply: text } });
+}
+
 /** Turns 1 … `length` of one session, each the parent of the next. */
 export function sealedLine(length: number, options: Omit<TurnOptions, 'parent' | 'turn'> = {}): SealedRecord[] {
   const line: SealedRecord[] = [];

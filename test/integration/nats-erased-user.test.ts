@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
 import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
-import { KEYGROUP, sealedErasure, sessionKey, turnRecord } from '../../tools/turn-records.ts';
+import { KEYGROUP, sealedErasure, sealedWords, sessionKey } from '../../tools/turn-records.ts';
 import { filesWith } from '../support/files-with.ts';
 import { type Cluster, type StoreNode, startCluster } from '../support/nats-cluster.ts';
 import { eventually } from '../support/sharing-store-node.ts';
@@ -19,11 +19,6 @@ beforeEach(async () => {
   cluster = await startCluster();
 });
 afterEach(() => cluster.end());
-
-function said(key: SessionKey, text: string): SealedRecord {
-  const { payload: _, ...record } = turnRecord({ key });
-  return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
-}
 
 /** Of its database and of its nats-server. */
 const filesOf = (node: StoreNode) => filesWith(join(node.storeFolder, '..'), CANARY);
@@ -45,14 +40,14 @@ test('while a node is off-line; it returns, and nothing comes back', async () =>
     );
   for (const node of nodes) await open(node);
   for (const node of nodes) await node.eventuallyConnected(...nodes.filter((other) => other !== node));
-  const others = await e3.append(said(sessionKey('s', 'other'), 'words of others'));
+  const others = await e3.append(sealedWords(sessionKey('s', 'other'), 'words of others'));
   const records = [others];
-  for (const node of nodes) records.push(await node.append(said(sessionKey(`at-${node.id}`, USER), CANARY)));
+  for (const node of nodes) records.push(await node.append(sealedWords(sessionKey(`at-${node.id}`, USER), CANARY)));
   for (const node of nodes) await node.eventuallyHolds(records);
   // Written by the one that goes away, and by nobody else known.
   await e1.close();
   await e2.close();
-  await e3.append(said(sessionKey('unheard-of', USER), CANARY));
+  await e3.append(sealedWords(sessionKey('unheard-of', USER), CANARY));
   await e3.stop();
   await open(e1);
   await open(e2);
@@ -68,7 +63,7 @@ test('while a node is off-line; it returns, and nothing comes back', async () =>
   for (const node of nodes) await node.eventuallyConnected(...nodes.filter((other) => other !== node));
   const newcomer = await cluster.node('e4');
   await newcomer.open([e1, e2, e3], { keygroups });
-  const last = await e3.append(said(sessionKey('last', 'other'), 'last words'));
+  const last = await e3.append(sealedWords(sessionKey('last', 'other'), 'last words'));
   for (const node of [...nodes, newcomer]) {
     await node.eventuallyHolds([others, last]);
     for (const id of ['at-e1', 'at-e2', 'at-e3', 'unheard-of'])
@@ -82,8 +77,8 @@ test('a stream whose last message was erased goes on where it was, after another
   const [e1, e2] = [await cluster.node('e1'), await cluster.node('e2')];
   await e1.open([e2], { keygroups });
   await e2.open([e1], { keygroups });
-  const kept = await e1.append(said(sessionKey('kept', 'other'), 'words of others'));
-  const gone = await e1.append(said(sessionKey('gone', USER), CANARY));
+  const kept = await e1.append(sealedWords(sessionKey('kept', 'other'), 'words of others'));
+  const gone = await e1.append(sealedWords(sessionKey('gone', USER), CANARY));
   await e2.eventuallyHolds([kept, gone]);
   await e1.append(sealedErasureNow());
   await erases(e1);
@@ -95,7 +90,7 @@ test('a stream whose last message was erased goes on where it was, after another
   await e1.stop();
   await e1.startServer();
   await e1.open([e2], { keygroups });
-  const next = await e1.append(said(sessionKey('next', 'other'), 'next'));
+  const next = await e1.append(sealedWords(sessionKey('next', 'other'), 'next'));
   await e2.eventuallyHolds([kept, next]);
   const again = await e1.connect();
   const after = await (await jetstreamManager(again)).streams.info(e1.stream);
@@ -109,7 +104,9 @@ test('of however many messages no file keeps one, and what is written meanwhile 
   await e1.open([], { keygroups });
   for (let session = 0; session < SESSIONS; session++)
     await Promise.all(
-      Array.from({ length: TURNS }, (_, i) => e1.append(said(sessionKey(`s${session}-${i}`, USER), `${CANARY}.${i}`))),
+      Array.from({ length: TURNS }, (_, i) =>
+        e1.append(sealedWords(sessionKey(`s${session}-${i}`, USER), `${CANARY}.${i}`)),
+      ),
     );
   const isPublished = () => {
     const { outbox } = e1.store.sharing.status();
@@ -121,7 +118,7 @@ test('of however many messages no file keeps one, and what is written meanwhile 
   do after = (await e1.store.erase(USER, after)).next;
   while (after !== undefined);
   const wiping = e1.store.wipeErased(USER);
-  const kept = await e1.append(said(sessionKey('kept', 'other'), 'words of others'));
+  const kept = await e1.append(sealedWords(sessionKey('kept', 'other'), 'words of others'));
   await eventually(isPublished);
   await wiping;
   expect(await filesOf(e1)).toEqual([]);

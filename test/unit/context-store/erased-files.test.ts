@@ -6,19 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
-import type { NodeId, SessionKey, UserId } from '../../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
-import { sealedErasure, sessionKey, turnRecord } from '../../../tools/turn-records.ts';
+import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
+import { sealedErasure, sealedWords, sessionKey } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { filesWith } from '../../support/files-with.ts';
 
 const USER = 'erased-user' as UserId;
 const [BETWEEN, LONELY] = ['eeeeddccbbaa0099', 'ffeeddccbbaa0099'];
-
-function said(key: SessionKey, text: string): SealedRecord {
-  const { payload: _, ...record } = turnRecord({ key });
-  return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
-}
 
 test.for([0, 1, 4])('no file has what was erased, with %i starts since it was written', async (starts) => {
   const folder = await mkdtemp(join(tmpdir(), 'discedge-erased-'));
@@ -31,16 +25,16 @@ test.for([0, 1, 4])('no file has what was erased, with %i starts since it was wr
   const user = (id: string, keygroup?: string) => sessionKey(id, USER, keygroup);
   for (let round = 0; round <= starts; round++) {
     for (let i = 0; i < 20; i++) {
-      await store.append(said(user(`s${round}-${i}`), `${canary}${round}.${i}`));
-      await store.append(said(sessionKey(`s${round}-${i}`, 'before'), kept));
-      await store.append(said(sessionKey(`s${round}-${i}`, 'zero'), kept + 'x'.repeat(20_000)));
+      await store.append(sealedWords(user(`s${round}-${i}`), `${canary}${round}.${i}`));
+      await store.append(sealedWords(sessionKey(`s${round}-${i}`, 'before'), kept));
+      await store.append(sealedWords(sessionKey(`s${round}-${i}`, 'zero'), kept + 'x'.repeat(20_000)));
     }
     // So much of others' before it that it shares no table file with what else goes.
     for (let i = 0; i < 100; i++) {
       const words = randomBytes(40_000).toString('base64');
-      await store.append(said(sessionKey(`b${round}-${i}`, 'zero', BETWEEN), words));
+      await store.append(sealedWords(sessionKey(`b${round}-${i}`, 'zero', BETWEEN), words));
     }
-    await store.append(said(user(`lonely${round}`, LONELY), canary));
+    await store.append(sealedWords(user(`lonely${round}`, LONELY), canary));
     if (round === starts) break;
     await store.close();
     store = await open();

@@ -12,9 +12,8 @@ import { openDatabase } from '../../../src/context-store/leveldb/open-database.t
 import { partsOfContents } from '../../../src/context-store/leveldb/rewritten-parts.ts';
 import { AFTER_ALL_KEYGROUPS, openTables, type Tables } from '../../../src/context-store/leveldb/tables.ts';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
-import type { NodeId, SessionKey } from '../../../src/domain/identifiers.ts';
-import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
-import { sealedTombstone, sessionKey, turnRecord } from '../../../tools/turn-records.ts';
+import type { NodeId } from '../../../src/domain/identifiers.ts';
+import { sealedTombstone, sealedWords, sessionKey } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { filesWith } from '../../support/files-with.ts';
 import { keyRing } from '../../support/key-rings.ts';
@@ -28,11 +27,6 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'discedge-resealing-'));
   onTestFinished(() => rm(folder, { recursive: true }));
 });
-
-function said(key: SessionKey, text: string): SealedRecord {
-  const { payload: _, ...record } = turnRecord({ key });
-  return sealRecord({ ...record, payload: { mode: 'raw', messages: [{ role: 'user', content: text }], reply: text } });
-}
 
 /** Opens the store with a key; `rewriting` runs around each time that files of so many parts are written anew. */
 async function openSealing(
@@ -56,7 +50,7 @@ async function openSealing(
 test('closing waits for the part under way and for no other, and the next start goes on', async () => {
   const options = { folder, nodeId, bytesMax: 1e9 };
   const plain = await openLevelStore(options, environment);
-  await plain.append(said(sessionKey(), CANARY));
+  await plain.append(sealedWords(sessionKey(), CANARY));
   await plain.close();
   const events: string[] = [];
   let closing: Promise<unknown> | undefined;
@@ -79,7 +73,7 @@ test('the parts leave nothing out, however many they are', async () => {
   const store = await openLevelStore({ folder, nodeId, bytesMax: 1e9 }, environment);
   for (let i = 0; i < 200; i++) {
     const key = sessionKey(`s${i}`, `user-${i % 7}`, i % 2 === 0 ? undefined : 'ffeeddccbbaa0099');
-    await store.append(said(key, i % 3 === 0 ? `${CANARY}${i}` : randomBytes(20_000).toString('base64')));
+    await store.append(sealedWords(key, i % 3 === 0 ? `${CANARY}${i}` : randomBytes(20_000).toString('base64')));
     if (i % 3 === 0) await store.append(sealedTombstone({ key }));
   }
   await store.close();
