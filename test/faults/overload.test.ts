@@ -6,12 +6,13 @@
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { quantile } from '../../benchmarks/support/statistics.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
 import type { Limits } from '../../src/domain/limits.ts';
 import type { Scope } from '../../src/domain/principal.ts';
 import { newKey } from '../../tools/new-key.ts';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
-import { converse, nobodyReads, type Pace, Told } from '../../tools/overload/crowd.ts';
+import { converse, nobodyReads, paceFor, Told } from '../../tools/overload/crowd.ts';
 import { lookFor } from '../../tools/overload/kept-turns.ts';
 import { MemoryWatch } from '../../tools/overload/memory-watch.ts';
 import { completion, TURN_APIS, type TurnApi } from '../../tools/overload/turn-apis.ts';
@@ -26,8 +27,6 @@ const UNREAD_CONNECTIONS = 16;
 const GROWTH_MIB_MAX = 500;
 /** What "within seconds" is. */
 const NORMAL_AGAIN_MS = 10_000;
-/** A tenth of what they are told to wait. */
-const IMPATIENT_MS = 100;
 
 const folder = temporaryFolder();
 const keys = new KeyFolder(join(folder.path, 'keys'));
@@ -57,12 +56,6 @@ async function makeKey(name: string, limits: Limits | undefined, scope: Scope = 
 
 const senderOf = (key: string, user = key): TurnSender => ({ url: node.url, key: made[key] as string, user });
 
-/** Until so long from now, with clients that do not heed when to come again. */
-function paceFor(seconds: number): Pace {
-  const untilMs = performance.now() + seconds * 1000;
-  return { isOver: () => performance.now() >= untilMs, refusedMs: IMPATIENT_MS };
-}
-
 /** Ten times the capacity, on all APIs, for a while; and meanwhile a user with one turn at a time on each API in turn. */
 async function overload(key: string, prefix: string): Promise<{ crowd: Told; good: Told; unread: Socket[] }> {
   const [crowd, good] = [new Told(), new Told()];
@@ -83,14 +76,12 @@ async function goodTurns(name: string, told: Told, seconds: number): Promise<voi
   for (const api of TURN_APIS) await converse(api, senderOf('good', name), told, paceFor(seconds / TURN_APIS.length));
 }
 
-const quantile = (times: readonly number[], q: number) =>
-  Math.round([...times].sort((a, b) => a - b)[Math.floor(q * (times.length - 1))] ?? 0);
 const figures = ({ statuses, turnMs }: Told) => ({
   ...Object.fromEntries(statuses),
   ...{
     turnsPerSecond: Math.round(turnMs.length / SECONDS),
-    p50Ms: quantile(turnMs, 0.5),
-    p99Ms: quantile(turnMs, 0.99),
+    p50Ms: Math.round(quantile(turnMs, 0.5)),
+    p99Ms: Math.round(quantile(turnMs, 0.99)),
   },
 });
 const rssMiB = () => ({ before: memory.beforeMiB, most: memory.mostMiB });

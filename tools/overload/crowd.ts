@@ -31,6 +31,15 @@ export interface Pace {
   readonly answeredMs?: number;
 }
 
+/** A tenth of what a refused client is told to wait. */
+export const IMPATIENT_MS = 100;
+
+/** Until so long from now, with clients that do not heed when to come again. */
+export function paceFor(seconds: number, pace: Partial<Pace> = {}): Pace {
+  const untilMs = performance.now() + seconds * 1000;
+  return { isOver: () => performance.now() >= untilMs, refusedMs: IMPATIENT_MS, ...pace };
+}
+
 /** Turn after turn of one user, the same again when it is refused, until it is over. */
 export async function converse(api: TurnApi, sender: TurnSender, told: Told, pace: Pace): Promise<void> {
   const { user } = sender;

@@ -1,11 +1,11 @@
 import type { NodeProcess } from '../../../tools/node-process.ts';
-import { converse, nobodyReads, Told } from '../../../tools/overload/crowd.ts';
+import { converse, IMPATIENT_MS, nobodyReads, paceFor, Told } from '../../../tools/overload/crowd.ts';
 import { lookFor } from '../../../tools/overload/kept-turns.ts';
 import { MemoryWatch } from '../../../tools/overload/memory-watch.ts';
 import { TURN_APIS, type TurnApi } from '../../../tools/overload/turn-apis.ts';
 import { asked } from '../../../tools/overload/turn-client.ts';
 import { quantile, rounded } from '../statistics.ts';
-import { IMPATIENT_MS, paceFor, type SteadyRun, type SteadyUsers } from './steady-users.ts';
+import type { SteadyRun, SteadyUsers } from './steady-users.ts';
 
 /** How many times of what the node can do is asked of it. */
 const TIMES = 10;

@@ -1,18 +1,11 @@
-import { converse, type Pace, Told } from '../../../tools/overload/crowd.ts';
+import { converse, paceFor, Told } from '../../../tools/overload/crowd.ts';
 import { lookFor } from '../../../tools/overload/kept-turns.ts';
 import type { TurnApi } from '../../../tools/overload/turn-apis.ts';
 import { turnClient } from '../../../tools/overload/turn-client.ts';
 import { quantile, rounded } from '../statistics.ts';
 
-/** A tenth of what a refused client is told to wait. */
-export const IMPATIENT_MS = 100;
 /** Between a reply and the next turn. */
 const READING_MS = 100;
-
-export function paceFor(seconds: number, pace: Partial<Pace> = {}): Pace {
-  const untilMs = performance.now() + seconds * 1000;
-  return { isOver: () => performance.now() >= untilMs, refusedMs: IMPATIENT_MS, ...pace };
-}
 
 export interface SteadyUser {
   readonly api: TurnApi;
