@@ -4,11 +4,12 @@
 // changing order, as a user starts them (LevelDB, scripted LLM Service), and measures the start, memory, and turns at one and at
 // sixteen clients. Ratios are taken within a round, so that a machine whose speed drifts drifts for both.
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startNodeProcess } from '../tools/node-process.ts';
+import { residentMiB } from '../tools/resident-memory.ts';
 import { benchmarkFlags } from './support/arguments.ts';
 import { runInfo } from './support/run-info.ts';
 import { quantile, rounded } from './support/statistics.ts';
@@ -103,7 +104,7 @@ async function measure(tree: string, round: number): Promise<Measured> {
   });
   try {
     const startMs = performance.now() - startedMs;
-    const rssStartMiB = rssMiB(node.process.pid);
+    const rssStartMiB = residentMiB(node.process.pid);
     const port = Number(new URL(node.url).port);
     await loadWithTurns(port, 1, { turns: WARM_UP_TURNS });
     const one = await loadWithTurns(port, 1, { elapsedMs: seconds * 1000 });
@@ -116,16 +117,10 @@ async function measure(tree: string, round: number): Promise<Measured> {
       turnP99Ms: quantile(one.turnMs, 0.99),
       turnsPerSecond1: perSecond(one),
       turnsPerSecond16: perSecond(sixteen),
-      rssEndMiB: rssMiB(node.process.pid),
+      rssEndMiB: residentMiB(node.process.pid),
     };
   } finally {
     await node.process.stop();
     rmSync(dataDir, { recursive: true, force: true });
   }
-}
-
-/** Of the process alone; Linux. */
-function rssMiB(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kilobytes) / 1024;
 }

@@ -12,6 +12,7 @@ import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { startEmbedded } from '../src/llm-service/embedded.ts';
 import { EngineLink } from '../src/llm-service/engine-process/engine-link.ts';
 import type { LlmService } from '../src/llm-service/llm-service.ts';
+import { residentMiB } from '../tools/resident-memory.ts';
 import { benchmarkFlags } from './support/arguments.ts';
 import { fastLlm } from './support/fast-llm.ts';
 import { runInfo } from './support/run-info.ts';
@@ -201,5 +202,5 @@ function cpuMs(pid: number | undefined): number {
 }
 
 function rssMiB(pid: number | 'self' = 'self'): number {
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024);
+  return Math.round(residentMiB(pid));
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { residentMiB } from '../../tools/resident-memory.ts';
 
 /** The kernel counts in hundredths of a second. */
 const TICK_MS = 10;
@@ -18,7 +19,7 @@ export function accountOf(pid: number): Account {
   const fields = read('stat').split(') ').at(-1)?.split(' ') ?? [];
   return {
     cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS,
-    rssMiB: Math.round(Number(/VmRSS:\s+(\d+)/.exec(read('status'))?.[1]) / 1024),
+    rssMiB: Math.round(residentMiB(pid)),
     writtenBytes: Number(/^write_bytes: (\d+)/m.exec(read('io'))?.[1]),
   };
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { residentMiB } from '../resident-memory.ts';
 
 const EVERY_MS = 200;
 
@@ -19,8 +19,7 @@ export class MemoryWatch {
   }
 
   get nowMiB(): number {
-    const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8');
-    return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024);
+    return Math.round(residentMiB(this.#pid));
   }
 
   get growthMiB(): number {

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { startNodeProcess } from '../../../tools/node-process.ts';
+import { residentMiB } from '../../../tools/resident-memory.ts';
 import { rounded } from '../statistics.ts';
 import { loadWithTurns } from '../turn-load.ts';
 
@@ -43,8 +43,6 @@ export async function manySessions(dataDir: string, cacheMiB: number): Promise<M
   }
 }
 
-/** Of the process alone; Linux. */
-export function rssMiB(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return rounded(Number(kilobytes) / 1024, 1);
+function rssMiB(pid: number): number {
+  return rounded(residentMiB(pid), 1);
 }
