@@ -1,16 +1,16 @@
 // Measures how long refusals take: of somebody else's session and of none, of an id that is sealed for another and of one that
 // nobody sealed, of each kind of wrong key. Which is which must not be told by their times. That the measurement would see it is
 // shown with a node that looks before it refuses, and with a check of keys that stops early.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Access } from '../../src/access/access.ts';
-import { isSecretOf, newApiKey, readApiKeyText } from '../../src/access/api-key.ts';
+import { isSecretOf, readApiKeyText } from '../../src/access/api-key.ts';
 import { AskedAccess } from '../../src/access/asked-access.ts';
 import { KeyFolder } from '../../src/access/key-folder.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { SessionId, UserId } from '../../src/domain/identifiers.ts';
 import type { App } from '../../src/http/app.ts';
+import { newKey } from '../../tools/new-key.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { canBeTold, timeDifference } from '../support/answer-times.ts';
 import { appOver } from '../support/app-rig.ts';
@@ -31,9 +31,8 @@ beforeAll(async () => {
   rig = await contextManagerRig();
   const { clock } = rig.environment;
   for (const name of Object.keys(key) as (keyof typeof key)[]) {
-    const of = { scopes: ['user'], user: name as UserId, ...(name === 'expired' && { expiresAtMs: 1 }) } as const;
-    const { text, kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
-    await keys.put(name === 'revoked' ? { ...kept, revokedAtMs: 1 } : kept);
+    const { text, kept } = await newKey(keys, { user: name, ...(name === 'expired' && { expiresAtMs: 1 }) });
+    if (name === 'revoked') await keys.put({ ...kept, revokedAtMs: 1 });
     key[name] = text;
   }
   access = new AskedAccess({ keys, tokens: undefined, clock, onlyLocal: false });

@@ -1,8 +1,6 @@
 // Documents of a cluster: what a node had of them it has after another start, and who lives of them finds them.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newApiKey } from '../../../src/access/api-key.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import { NodeResources } from '../../../src/context-manager/node-resources.ts';
 import type { ContextStore } from '../../../src/context-store/context-store.ts';
@@ -12,6 +10,7 @@ import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import { SharedKeys } from '../../../src/edge-node/share-keys.ts';
 import { nodeTimeOver, timedEnvironment } from '../../../src/edge-node/timed-environment.ts';
+import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { contextManagerRig, RIG_NODE_OPTIONS } from '../../support/context-manager-rig.ts';
@@ -73,15 +72,13 @@ describe.each(['leveldb', 'memory'])('documents in %s', (kind) => {
   });
 
   it('tell a node whose keys are lost of all keys of the cluster', async () => {
-    const of = { scopes: ['user'], user: ADA } as const;
-    const { kept } = newApiKey(of, { random: { bytes: randomBytes }, nowMs: 0 });
     const share = (name: string) => {
       const keys = new KeyFolder(join(folder.path, name));
       const { documents, environment } = node;
       return { keys, shared: new SharedKeys({ keys, documents, environment, documentMs: DAY_MS }) };
     };
     const first = share('keys');
-    await first.keys.put(kept);
+    const { kept } = await newKey(first.keys, { user: ADA });
     (await first.shared.start())();
     await restart();
     const second = share('new-keys');
