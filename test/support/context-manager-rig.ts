@@ -67,7 +67,8 @@ export interface RigOptions {
   readonly layers?: (node: NodeResources) => LayerSource;
 }
 
-const CLUSTER_STAMPS = keyedStamps(new Uint8Array(32));
+/** Of all rigs that have layers, as nodes of one cluster. */
+export const CLUSTER_STAMPS = keyedStamps(new Uint8Array(32));
 
 /** What a test says of a turn; the rest is as a plain client would send it. */
 export type Ask = Partial<Omit<TurnRequest, 'sessionId' | 'userId'>> & {
@@ -225,6 +226,12 @@ async function rigOver<Store extends ProbedStore>(
     layers,
     options: { ...RIG_NODE_OPTIONS, ...options },
   });
+}
+
+/** Everything that `from` has and `to` lacks arrives there. */
+export async function replicate(from: Rig<ProbedReplica>, to: Rig<ProbedReplica>): Promise<void> {
+  const there = new Set(to.store.appended.map(({ hash }) => hash));
+  for (const sealed of from.store.appended.filter(({ hash }) => !there.has(hash))) await to.store.arrive(sealed);
 }
 
 export function requestOf(ask: Ask): TurnRequest {

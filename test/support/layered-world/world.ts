@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { keyedStamps, type Layer, layerOf } from '../../../src/context-manager/layers/layer.ts';
+import { type Layer, layerOf } from '../../../src/context-manager/layers/layer.ts';
 import { ModelLayers } from '../../../src/context-manager/layers/model-layers.ts';
 import type { EvaluatedTurn } from '../../../src/context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { ContextId, SessionId, UserId } from '../../../src/domain/identifiers.ts';
 import type { StoredMode } from '../../../src/domain/record/turn-record.ts';
-import { type Ask, type Rig, replicaRig } from '../context-manager-rig.ts';
+import { type Ask, CLUSTER_STAMPS, type Rig, replicaRig, replicate } from '../context-manager-rig.ts';
 import type { Generation } from '../probed-llm.ts';
 import type { ProbedReplica } from '../probed-store.ts';
 import { checkRefused, checkReply } from './checks.ts';
@@ -29,7 +29,6 @@ const REPLY = 60;
 /** Of a turn that is only evaluated. */
 const NO_REPLY = 1;
 const DEPLOYMENT = 'DEPLOYMENT: be polite.';
-const stampOf = keyedStamps(new Uint8Array(32));
 
 type Node = Rig<ProbedReplica>;
 type Modes = Readonly<Record<User, readonly StoredMode[]>>;
@@ -51,7 +50,7 @@ export class LayeredWorld {
 
   static async create(modes: Modes): Promise<LayeredWorld> {
     const regions: (Layer | undefined)[] = [undefined, undefined];
-    const deployment = layerOf('deployment', DEPLOYMENT, stampOf);
+    const deployment = layerOf('deployment', DEPLOYMENT, CLUSTER_STAMPS);
     const node = (at: Place) =>
       replicaRig({
         options: { nodeId: `node-${at}` as never, replyTokensDefault: REPLY },
@@ -138,7 +137,7 @@ export class LayeredWorld {
   }
 
   async region(at: Place, text: string | undefined): Promise<void> {
-    this.#regions[at] = layerOf('region', text ?? '', stampOf);
+    this.#regions[at] = layerOf('region', text ?? '', CLUSTER_STAMPS);
     this.#count('region');
   }
 
@@ -230,8 +229,8 @@ export class LayeredWorld {
   async #share(): Promise<void> {
     for (const node of this.#nodes) await node.settled();
     const [one, other] = this.#nodes;
-    await bring(one, other);
-    await bring(other, one);
+    await replicate(one, other);
+    await replicate(other, one);
   }
 
   #count(event: string): void {
@@ -245,9 +244,4 @@ const OF_A_COPY: Ask = {};
 function turnOf({ turns }: Conversation, back: number): Told | undefined {
   const named = turns.filter(({ contextId }) => contextId !== undefined);
   return named[Math.max(0, named.length - 1 - back)];
-}
-
-async function bring(from: Node, to: Node): Promise<void> {
-  const there = new Set(to.store.appended.map(({ hash }) => hash));
-  for (const sealed of from.store.appended.filter(({ hash }) => !there.has(hash))) await to.store.arrive(sealed);
 }

@@ -4,19 +4,12 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
-import { codeOf, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
+import { codeOf, type Rig, replicaRig, replicate } from '../../support/context-manager-rig.ts';
 import type { ProbedReplica } from '../../support/probed-store.ts';
 
 type Node = Rig<ProbedReplica>;
 
 const node = (nodeId: string): Promise<Node> => replicaRig({ options: { nodeId: nodeId as never } });
-
-/** Everything `from` has written itself and `to` lacks arrives there. */
-async function replicate(from: Node, to: Node): Promise<void> {
-  for (const sealed of [...from.store.appended]) {
-    if (!to.store.appended.some(({ hash }) => hash === sealed.hash)) await to.store.arrive(sealed);
-  }
-}
 
 const tips = async (rig: Node) =>
   (await rig.manager.sessions.show('ada' as never, 's' as never)).tips.map(({ hash }) => hash);

@@ -5,9 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { TextMessage } from '../../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../../src/domain/token-sequence.ts';
 import { written } from '../../support/compiled-style.ts';
-import { type Rig, replicaRig } from '../../support/context-manager-rig.ts';
+import { replicaRig, replicate } from '../../support/context-manager-rig.ts';
 import { IM_END, IM_START } from '../../support/probed-llm.ts';
-import type { ProbedReplica } from '../../support/probed-store.ts';
 import { THINKING_STYLES, type ThinkingStyle } from '../../support/thinking-styles.ts';
 
 const TURNS = 8;
@@ -26,12 +25,6 @@ const CONTROLS = new Map<number, string>([
 
 function promptText(ids: TokenSequence): string {
   return Buffer.concat(ids.map((id) => Buffer.from(CONTROLS.get(id) ?? [id]))).toString('utf8');
-}
-
-async function exchange(from: Rig<ProbedReplica>, to: Rig<ProbedReplica>): Promise<void> {
-  for (const sealed of [...from.store.appended]) {
-    if (!to.store.appended.some(({ hash }) => hash === sealed.hash)) await to.store.arrive(sealed);
-  }
 }
 
 describe.each(Object.entries(ROAMING))('under a template that %s', (name, reach) => {
@@ -53,7 +46,7 @@ describe.each(Object.entries(ROAMING))('under a template that %s', (name, reach)
       if (turn === RESTART_BEFORE) a.restart();
       const [here, there] = turn % 2 === 1 ? [a, b] : [b, a];
       const reply = await here.turn({ session: 's', turn, text: `question ${turn}` });
-      await exchange(here, there);
+      await replicate(here, there);
       messages.push({ role: 'user', content: `question ${turn}` });
       const prompt = here.llm.generations.at(-1)?.prompt ?? [];
       expect(promptText(prompt)).toBe(written(style, messages));

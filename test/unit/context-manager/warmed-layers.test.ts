@@ -1,15 +1,14 @@
 // A session that comes to a node of another region and was warmed there. Tries to have what is warmed be another prompt than that of
 // the turn that comes: one with the region of the node it comes from, or with layers that its client does without.
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { keyedStamps, layerOf } from '../../../src/context-manager/layers/layer.ts';
+import { layerOf } from '../../../src/context-manager/layers/layer.ts';
 import { ModelLayers } from '../../../src/context-manager/layers/model-layers.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import { OPTIONAL_LAYERS, type OptionalLayer } from '../../../src/domain/record/layers-left-out.ts';
-import { type Rig, replicaRig } from '../../support/context-manager-rig.ts';
+import { CLUSTER_STAMPS, type Rig, replicaRig, replicate } from '../../support/context-manager-rig.ts';
 import type { ProbedReplica } from '../../support/probed-store.ts';
 
 const LONG = 'A long message. '.repeat(20);
-const stampOf = keyedStamps(new Uint8Array(32));
 const WITHOUT: readonly (readonly OptionalLayer[])[] = [[], ['region'], ['preferences'], OPTIONAL_LAYERS];
 
 let from: Rig<ProbedReplica>;
@@ -23,26 +22,22 @@ afterEach(async () => {
 });
 
 function node(name: string, warming: 'all' | 'off'): Promise<Rig<ProbedReplica>> {
-  const region = layerOf('region', `REGION of ${name}`, stampOf);
+  const region = layerOf('region', `REGION of ${name}`, CLUSTER_STAMPS);
   return replicaRig({
     options: { nodeId: name as NodeId, warming },
     layers: ({ preferences }) => new ModelLayers({ deployment: undefined, region: () => region, preferences }),
   });
 }
 
-async function replicate(): Promise<void> {
-  const there = new Set(to.store.appended.map(({ hash }) => hash));
-  for (const sealed of from.store.appended) if (!there.has(sealed.hash)) await to.store.arrive(sealed);
-  await to.settled();
-}
-
 test.each(WITHOUT.map((without) => [without]))(
   'without %j it finds its context warm under the layers of the node that it comes to',
   async (withoutLayers) => {
     await from.node.preferences.put('ada' as UserId, 'brief, please');
-    await replicate();
+    await replicate(from, to);
+    await to.settled();
     await from.turns('s', { to: 2, text: LONG, withoutLayers });
-    await replicate();
+    await replicate(from, to);
+    await to.settled();
     expect(to.manager.warmer?.status.ends.warm).toBe(1);
     const { usage, layers, promptTokens } = await to.turn({ session: 's', turn: 3, text: 'Hi', withoutLayers });
     const prompt = Buffer.from(to.llm.generations.at(-1)?.prompt.map((id) => Math.min(id, 255)) ?? []).toString(

@@ -8,7 +8,7 @@ import { EXPECTED_MAX } from '../../../src/context-manager/warmer/warming-queue.
 import type { NodeId, SessionId, SessionKey, UserId } from '../../../src/domain/identifiers.ts';
 import { commonPrefixLength, type TokenSequence } from '../../../src/domain/token-sequence.ts';
 import type { WarmRequest } from '../../../src/llm-service/llm-service.ts';
-import { fetchingRig, type Rig, type RigOptions, replicaRig } from '../../support/context-manager-rig.ts';
+import { fetchingRig, type Rig, type RigOptions, replicaRig, replicate } from '../../support/context-manager-rig.ts';
 import type { ProbedReplica } from '../../support/probed-store.ts';
 import { THINKING_STYLES } from '../../support/thinking-styles.ts';
 
@@ -35,12 +35,6 @@ function watch(rig: Rig<ProbedReplica>): void {
     prompts.push({ affinity: request.affinity, ids: request.prompt.slice(), chance: request.chance });
     return warm(request, signal);
   };
-}
-
-async function replicate(from: Rig<ProbedReplica>, to: Rig<ProbedReplica>): Promise<void> {
-  for (const sealed of from.store.appended) {
-    if (!to.store.appended.some(({ hash }) => hash === sealed.hash)) await to.store.arrive(sealed);
-  }
 }
 
 /** Time passes until it has ended. */
