@@ -4,10 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { takeDataFolder } from '../../../src/context-store/leveldb/data-folder.ts';
-import { DiskReserve } from '../../../src/context-store/leveldb/disk-reserve.ts';
-import { LevelEnvironment } from '../../../src/context-store/leveldb/leveldb-environment.ts';
-import { openDatabase } from '../../../src/context-store/leveldb/open-database.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { openTables, type Tables } from '../../../src/context-store/leveldb/tables.ts';
 import { LevelContextStore } from '../../../src/context-store/leveldb.ts';
@@ -16,6 +12,7 @@ import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { KEYGROUP, sealedTombstone, sealedTurn, sessionKey } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { watchedLevel } from '../../support/watched-level.ts';
 
 const nodeId = 'node-1' as NodeId;
 const [SESSIONS, TURNS] = [3, 3_500];
@@ -94,13 +91,9 @@ test('what an earlier build has noted is taken over once', async () => {
 
 test('a record is remembered in the commit that deletes it, and one that deletes nothing does not come near', async () => {
   const environment = virtualEnvironment();
-  const dataFolder = await takeDataFolder(folder);
-  const disk = new DiskReserve(dataFolder.path, environment);
-  const opened = await openDatabase(dataFolder, { nodeId, disk }, environment);
-  const { tables } = opened;
   let writes = 0;
   const puts: number[] = [];
-  const watched: Tables = {
+  const watched = (tables: Tables): Tables => ({
     ...tables,
     write: (ops) => {
       writes++;
@@ -117,15 +110,11 @@ test('a record is remembered in the commit that deletes it, and one that deletes
       entries: () => expect.unreachable(),
       remove: () => expect.unreachable(),
     },
-  };
-  const level = await LevelEnvironment.on(
-    { ...opened, nodeId, bytesMax: 1e9, folder: dataFolder, disk, tables: watched },
-    environment,
-  );
+  });
+  const { level } = await watchedLevel({ folder, nodeId, bytesMax: 1e9 }, environment, watched);
   level.keepLog();
   level.rememberDeleted();
   const store = new LevelContextStore(level, environment);
-  onTestFinished(() => store.close());
   await store.append(own(store, sealedTurn()));
   await store.append(own(store, sealedTurn({ key: sessionKey('other') })));
   await store.append(own(store, sealedTombstone({ key: sessionKey('never there') })));

@@ -5,18 +5,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { takeDataFolder } from '../../../src/context-store/leveldb/data-folder.ts';
-import { DiskReserve } from '../../../src/context-store/leveldb/disk-reserve.ts';
-import { LevelEnvironment } from '../../../src/context-store/leveldb/leveldb-environment.ts';
-import { openDatabase } from '../../../src/context-store/leveldb/open-database.ts';
+import type { LevelEnvironment } from '../../../src/context-store/leveldb/leveldb-environment.ts';
 import { partsOfContents } from '../../../src/context-store/leveldb/rewritten-parts.ts';
-import { AFTER_ALL_KEYGROUPS, openTables, type Tables } from '../../../src/context-store/leveldb/tables.ts';
+import { AFTER_ALL_KEYGROUPS, openTables } from '../../../src/context-store/leveldb/tables.ts';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { sealedTombstone, sealedWords, sessionKey } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { filesWith } from '../../support/files-with.ts';
 import { keyRing } from '../../support/key-rings.ts';
+import { watchedLevel } from '../../support/watched-level.ts';
 
 const nodeId = 'node-1' as NodeId;
 const CANARY = 'canary-7f3a91';
@@ -32,18 +30,11 @@ beforeEach(async () => {
 async function openSealing(
   rewriting: (parts: number, rewrite: () => Promise<void>) => Promise<void>,
 ): Promise<LevelEnvironment> {
-  const dataFolder = await takeDataFolder(folder);
-  const disk = new DiskReserve(dataFolder.path, environment);
-  const opened = await openDatabase(dataFolder, { nodeId, disk, encryption: keyRing('a') }, environment);
-  const tables: Tables = {
-    ...opened.tables,
-    rewrite: (parts) => rewriting(parts.length, () => opened.tables.rewrite(parts)),
-  };
-  const level = await LevelEnvironment.on(
-    { ...opened, nodeId, bytesMax: 1e9, folder: dataFolder, disk, tables },
-    environment,
-  );
-  onTestFinished(() => level.close());
+  const options = { folder, nodeId, bytesMax: 1e9, encryption: keyRing('a') };
+  const { level } = await watchedLevel(options, environment, (tables) => ({
+    ...tables,
+    rewrite: (parts) => rewriting(parts.length, () => tables.rewrite(parts)),
+  }));
   return level;
 }
 

@@ -6,10 +6,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ErasureMarks } from '../../../src/context-store/erasure-marks.ts';
 import { HELD, type Held } from '../../../src/context-store/held-elsewhere.ts';
-import { takeDataFolder } from '../../../src/context-store/leveldb/data-folder.ts';
-import { DiskReserve } from '../../../src/context-store/leveldb/disk-reserve.ts';
-import { LevelEnvironment } from '../../../src/context-store/leveldb/leveldb-environment.ts';
-import { openDatabase } from '../../../src/context-store/leveldb/open-database.ts';
+import type { LevelEnvironment } from '../../../src/context-store/leveldb/leveldb-environment.ts';
 import { LogChanges } from '../../../src/context-store/leveldb/origin-log.ts';
 import { Room } from '../../../src/context-store/leveldb/room.ts';
 import { SessionChanges, type StoreTotals } from '../../../src/context-store/leveldb/session-changes.ts';
@@ -27,6 +24,7 @@ import {
   turnRecord,
 } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
+import { watchedLevel } from '../../support/watched-level.ts';
 
 const nodeId = 'a' as NodeId;
 const own = { origin: nodeId, incarnation: '0badcafe' as Incarnation };
@@ -47,21 +45,14 @@ beforeEach(async () => {
 });
 
 /** `written` is called after each write of the tables. */
-async function openLevel(written = () => {}): Promise<{ level: LevelEnvironment; disk: DiskReserve }> {
-  const dataFolder = await takeDataFolder(folder);
-  const disk = new DiskReserve(dataFolder.path, environment);
-  const opened = await openDatabase(dataFolder, { nodeId, disk }, environment);
-  const tables: Tables = {
-    ...opened.tables,
+function openLevel(written = () => {}) {
+  return watchedLevel({ folder, nodeId, bytesMax: RECORD_BYTES * 2.5 }, environment, (tables) => ({
+    ...tables,
     write: async (ops) => {
-      await opened.tables.write(ops);
+      await tables.write(ops);
       written();
     },
-  };
-  const parts = { ...opened, nodeId, folder: dataFolder, disk, tables };
-  const level = await LevelEnvironment.on({ ...parts, bytesMax: RECORD_BYTES * 2.5 }, environment);
-  onTestFinished(() => level.close());
-  return { level, disk };
+  }));
 }
 
 describe('what users have is', () => {

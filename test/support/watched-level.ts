@@ -1,0 +1,23 @@
+import { onTestFinished } from 'vitest';
+import { takeDataFolder } from '../../src/context-store/leveldb/data-folder.ts';
+import { DiskReserve } from '../../src/context-store/leveldb/disk-reserve.ts';
+import { LevelEnvironment } from '../../src/context-store/leveldb/leveldb-environment.ts';
+import { openDatabase } from '../../src/context-store/leveldb/open-database.ts';
+import type { Tables } from '../../src/context-store/leveldb/tables.ts';
+import type { LevelStoreOptions } from '../../src/context-store/leveldb.ts';
+import type { Environment } from '../../src/environment/environment.ts';
+
+/** Opens LevelDB as a store does, over tables that the test sees or changes; closed when the test has ended. */
+export async function watchedLevel(
+  options: LevelStoreOptions,
+  environment: Environment,
+  watched: (tables: Tables) => Tables,
+): Promise<{ readonly level: LevelEnvironment; readonly disk: DiskReserve }> {
+  const folder = await takeDataFolder(options.folder);
+  const disk = new DiskReserve(folder.path, environment);
+  const opened = await openDatabase(folder, { ...options, disk }, environment);
+  const tables = watched(opened.tables);
+  const level = await LevelEnvironment.on({ ...options, ...opened, folder, disk, tables }, environment);
+  onTestFinished(() => level.close());
+  return { level, disk };
+}
