@@ -1,6 +1,6 @@
 import { type PlayDraft, part } from './conversation-part.ts';
 import type { ExperimentModel } from './experiment-model.ts';
-import { longTurns, roamingTurns } from './paper-turns.ts';
+import { LONG_CONTEXT_TOKENS, longTurns, roamingTurns, SHORT_REPLY_TOKENS } from './paper-turns.ts';
 import type { ExperimentChoices, Part } from './play.ts';
 
 /** A reply of a hundred words is read in half a minute; what a turn adds is evaluated in a fraction of this. */
@@ -10,8 +10,6 @@ const LONG_READING_MS = 20_000;
 const QUICK_READING_MS = 2_000;
 /** One move, to a node that has seen nothing of the session. */
 const LONG_STAYS = [0, 0, 1, 1];
-const LONG_CONTEXT_TOKENS = 8_192;
-const LONG_REPLY_TOKENS = 32;
 
 const PLAYS: readonly PlayDraft[] = [
   { variant: 'warmed', mode: 'tokenized', flags: { warming: 'all' } },
@@ -43,7 +41,7 @@ export function longHandover(choices: ExperimentChoices, model: ExperimentModel)
     turns: longTurns(choices, model)
       .slice(0, LONG_STAYS.length)
       .map(({ message }, index) => ({ message, node: LONG_STAYS[index] as number })),
-    maxTokens: Math.min(choices.maxTokens, LONG_REPLY_TOKENS),
+    maxTokens: Math.min(choices.maxTokens, SHORT_REPLY_TOKENS),
     thinkMs: choices.quick ? QUICK_READING_MS : LONG_READING_MS,
     site: { contextTokens: LONG_CONTEXT_TOKENS },
     plays: PLAYS,

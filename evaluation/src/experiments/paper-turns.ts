@@ -4,6 +4,11 @@ import type { ExperimentModel } from './experiment-model.ts';
 import type { ExperimentChoices } from './play.ts';
 import { NINE_WRITTEN_TURNS } from './written-turns.ts';
 
+/** Where the long context is the point. */
+export const LONG_CONTEXT_TOKENS = 8_192;
+/** Replies are not the point where context and network are. */
+export const SHORT_REPLY_TOKENS = 32;
+
 /** Some 3,000 ids of English in the first message, as of a document that is talked about. */
 const LONG_MESSAGE_CHARS = 14_000;
 const LONG_TURNS = 5;

@@ -2,13 +2,9 @@ import { type Flags, part } from './conversation-part.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 import { handover, longHandover } from './handover.ts';
 import { EDGE_UPLINK, linkName, POOR_UPLINK } from './links.ts';
-import { longTurns, roamingTurns, stayingTurns } from './paper-turns.ts';
+import { LONG_CONTEXT_TOKENS, longTurns, roamingTurns, SHORT_REPLY_TOKENS, stayingTurns } from './paper-turns.ts';
 import type { ExperimentChoices, Part } from './play.ts';
 
-/** Where the long context is the point. */
-const LONG_CONTEXT_TOKENS = 8_192;
-/** Replies are not the point where context and network are. */
-const SHORT_REPLY_TOKENS = 32;
 /** Ids a second: about what tokenizers in interpreted languages do, and what they do on a small device's core. */
 const SLOW_TOKENIZERS = [10_000, 2_000];
 
