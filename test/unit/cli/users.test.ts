@@ -39,10 +39,7 @@ it('a user is exported, erased, asked after and imported again', async () => {
     ['preferences', { preferences: 'Be brief.' }],
     ['lifetime', { ttl_seconds: 90 }],
   ] as const)
-    await node.request('PUT', `/users/ada/${about}`, {
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json' },
-    });
+    await node.put(`/users/ada/${about}`, body);
   const file = join(folder.path, 'ada.json');
   expect(await run(defineUsers, 'export', 'ada', '--output', file)).toBe('');
   expect(JSON.parse(readFileSync(file, 'utf8')).sessions).toHaveLength(2);
