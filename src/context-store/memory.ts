@@ -123,8 +123,8 @@ class MemoryStore implements ContextStore {
     const usedAtMs = this.#environment.clock.now();
     if (usedAtMs - session.row.lastUsedAtMs >= USE_NOTED_EVERY_MS)
       this.#replace(session, { ...session, row: { ...session.row, lastUsedAtMs: usedAtMs } });
-    if (session.row.deleted) return { deleted: true, records: [...session.records.values()], corrupt: 0 };
     const records = [...session.records.values()].sort(inTurnOrder);
+    if (session.row.deleted) return { deleted: true, records, corrupt: 0 };
     return { deleted: false, records, keptUntilMs: session.row.expiresAtMs, corrupt: 0 };
   }
 

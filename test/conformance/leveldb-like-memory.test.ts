@@ -51,6 +51,15 @@ const ALONE_ABOVE_THE_SIZE: Step[] = [
   { kind: 'reopen' },
 ];
 
+/** Tombstones are told in one order, whichever came first. */
+const DELETED_TWICE: Step[] = [
+  ...[1, 2].map((expiresInHours) => ({
+    ...{ kind: 'tombstone' as const, key: { user: 'é' as const, session: '1' as const } },
+    expiresInHours,
+  })),
+  { kind: 'read', key: { user: 'é', session: '1' } },
+];
+
 const written = (user: 'a' | 'ab', expiresInHours: number): Step => ({
   ...{ kind: 'turn', key: { user, session: '1' }, turn: 1, variant: 0, replyTokens: 100 },
   expiresInHours,
@@ -99,7 +108,7 @@ test(`${RUNS} random histories look the same in LevelDB and in memory`, async ()
     }),
     {
       numRuns: RUNS,
-      examples: [[ALONE_ABOVE_THE_SIZE], [READ_BEFORE_THE_SIZE_IS_EXCEEDED]],
+      examples: [[ALONE_ABOVE_THE_SIZE], [READ_BEFORE_THE_SIZE_IS_EXCEEDED], [DELETED_TWICE]],
       ...(process.env.FC_SEED === undefined ? {} : { seed: Number(process.env.FC_SEED) }),
     },
   );
