@@ -7,7 +7,7 @@
 import { appendFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { TokenId } from '../src/domain/token-sequence.ts';
-import { DEMO_MODEL_PATH } from '../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { startEmbedded } from '../src/llm-service/embedded.ts';
 import { connectLlamaServer } from '../src/llm-service/llama-server.ts';

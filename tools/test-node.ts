@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config/config.ts';
 import { type EdgeNode, startEdgeNode } from '../src/edge-node/edge-node.ts';
-import type { Engines } from '../src/edge-node/engines.ts';
+import type { Engines } from '../src/edge-node/models/engines.ts';
 
 /** What `/completion` and its errors carry, loosely: tests look at what they mean to check. */
 // biome-ignore lint/suspicious/noExplicitAny: JSON of another process, checked by the assertions

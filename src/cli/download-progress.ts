@@ -1,4 +1,4 @@
-import type { DownloadProgress } from '../edge-node/engines.ts';
+import type { DownloadProgress } from '../edge-node/models/engines.ts';
 import { approximateBytes } from './terminal.ts';
 
 /** Where there is no terminal to rewrite a line on, a line per this share of the download. */

@@ -73,7 +73,7 @@ const embedded: EngineTraits<EmbeddedSource> = {
   called: ({ model }) => model,
 };
 
-/** The kinds of engine there are, by name; `edge-node/engines.ts` starts each. */
+/** The kinds of engine there are, by name; `edge-node/models/engines.ts` starts each. */
 export const ENGINE_KINDS = { 'inference-server': server, scripted, embedded } as const;
 
 export type EngineName = keyof typeof ENGINE_KINDS;

@@ -35,7 +35,7 @@ export interface StoreKind extends StoreTraits {
   readonly name: string;
 }
 
-/** The kinds of context store there are, by name; `edge-node/open-context-store.ts` opens each. */
+/** The kinds of context store there are, by name; `edge-node/stores/open-context-store.ts` opens each. */
 export const STORE_KINDS = {
   leveldb: { shares: false, keepsFiles: true, earlierName: 'lmdb' },
   memory: { shares: false, keepsFiles: false },

@@ -1,6 +1,6 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { FLOOR_MS } from '../domain/node-time.ts';
-import { readKeptTime } from '../edge-node/kept-time.ts';
+import { readKeptTime } from '../edge-node/time/kept-time.ts';
 import type { Check, Fetch } from './check.ts';
 
 const NAME = 'clock';

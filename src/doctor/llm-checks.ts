@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../edge-node/models/demo-model.ts';
 import { checkGgufFile } from '../llm-service/gguf-file.ts';
 import { LLAMA_PACKAGE, loadLlamaLibrary } from '../llm-service/llama-library.ts';
 import type { Check, Fetch } from './check.ts';

@@ -1,7 +1,7 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { isEmbedded } from '../config/engine-kinds.ts';
-import { availableMemoryBytes } from '../edge-node/available-memory.ts';
-import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
+import { availableMemoryBytes } from '../edge-node/models/available-memory.ts';
+import { DEMO_MODEL_PATH } from '../edge-node/models/demo-model.ts';
 import { chooseWindow } from '../llm-service/embedded/choose-window.ts';
 import { planMemory } from '../llm-service/embedded/memory-need.ts';
 import type { Check } from './check.ts';

@@ -2,7 +2,7 @@ import type { EdgeNodeConfig } from '../config/config.ts';
 import { isEmbedded } from '../config/engine-kinds.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { DEMO_MODEL_PATH } from '../edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../edge-node/models/demo-model.ts';
 import type { Check } from './check.ts';
 import { type TemplateReport, templateReports } from './template-reports.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import type { MessageParam } from '@anthropic-ai/sdk/resources';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';

@@ -2,7 +2,7 @@
 // Tries to find a prompt that is not the whole rendering (Python's, where Python is there) with the exact ids that were read and
 // written (embedded: of another length), and more ids evaluated in a turn than the class of the template promises.
 import { afterAll, beforeAll, describe } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { startTestNode } from '../../tools/test-node.ts';

@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { FREE_BYTES_MIN } from '../../src/llm-service/embedded/kept-state/state-shelf.ts';
 import { type EmbeddedOptions, startEmbedded } from '../../src/llm-service/embedded.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';

@@ -4,7 +4,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 

@@ -2,8 +2,8 @@
 // does, to have it used with another model's vocabulary or none, and to lose a turn with the process.
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
 import { launchEngine, VOCABULARY_PROGRAM } from '../../src/edge-node/engine-process/launch-engine.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { startEngineProcess } from '../../src/llm-service/engine-process.ts';
 import type { TokenizerFile } from '../../src/llm-service/llama-server/local-tokenizer.ts';
 import { connectLlamaServer } from '../../src/llm-service/llama-server.ts';

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';

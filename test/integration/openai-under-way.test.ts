@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { newClusterKey } from '../../src/certificates/cluster-key.ts';
-import { ENGINES, type Engine } from '../../src/edge-node/engines.ts';
+import { ENGINES, type Engine } from '../../src/edge-node/models/engines.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';

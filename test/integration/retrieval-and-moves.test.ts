@@ -1,7 +1,7 @@
 // Two nodes over NATS with the demo model, embedded and in a stock llama-server: what no longer fits at one node is brought back at the
 // other, and a session is moved to another model at one node and goes on at the other.
 import { afterEach, expect, it } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { ENGINES, startTwoNodes, type TwoNodes } from '../support/two-nodes.ts';

@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
 import { EMBEDDED_PROGRAM, launchEngine } from '../../src/edge-node/engine-process/launch-engine.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { startEmbedded } from '../../src/llm-service/embedded.ts';
 import { startEngineProcess } from '../../src/llm-service/engine-process.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReplyReading } from '../../src/context-manager/turn/reply-reader.ts';
 import type { ToolDefinition } from '../../src/domain/record/preamble.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import { compileChatTemplate, ReplyParser } from '../../src/llm-service/chat-template.ts';
 import { startEmbedded } from '../../src/llm-service/embedded.ts';

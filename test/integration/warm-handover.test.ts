@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../tools/test-node.ts';

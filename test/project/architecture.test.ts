@@ -167,11 +167,11 @@ it("every adapter of a port has a test that runs the port's conformance suite", 
     ['context-store/nats.ts', 'contextStoreSuite'],
     ['context-store/fred.ts', 'contextStoreSuite'],
   ] as const;
-  const started = textOf('edge-node/engines.ts');
+  const started = textOf('edge-node/models/engines.ts');
   const opened = ['open-context-store', 'open-replicated-store', 'open-fred-store']
-    .map((name) => textOf(`edge-node/${name}.ts`))
+    .map((name) => textOf(`edge-node/stores/${name}.ts`))
     .join('');
-  const inUse = [...(started + opened).matchAll(/'\.\.\/((?:llm-service|context-store)\/[a-z-]+\.ts)'/g)].map(
+  const inUse = [...(started + opened).matchAll(/'(?:\.\.\/)+((?:llm-service|context-store)\/[a-z-]+\.ts)'/g)].map(
     (match) => match[1],
   );
   const notAdapters = [...PORT_FILES, 'llm-service/model-file.ts'];

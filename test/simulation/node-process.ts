@@ -6,7 +6,7 @@ import { StoreListeners } from '../../src/context-store/store-listeners.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
-import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
+import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/time/timed-environment.ts';
 import type { Clock } from '../../src/environment/environment.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';

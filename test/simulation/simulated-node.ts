@@ -3,7 +3,7 @@ import { NodeResources } from '../../src/context-manager/node-resources.ts';
 import type { TurnArbiter } from '../../src/context-store/turn-arbitration.ts';
 import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import type { ContextMode } from '../../src/domain/record/turn-record.ts';
-import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
+import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/time/timed-environment.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import type { Chance } from '../../tools/chance.ts';

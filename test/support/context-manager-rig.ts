@@ -18,7 +18,7 @@ import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { ContextMode, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
 import type { TurnPlace } from '../../src/domain/turn-decision.ts';
-import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/timed-environment.ts';
+import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/time/timed-environment.ts';
 import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { Embedder } from '../../src/llm-service/llm-service.ts';

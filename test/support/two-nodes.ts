@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { newClusterKey } from '../../src/certificates/cluster-key.ts';
-import { DEMO_MODEL_PATH } from '../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';
 import { freePort } from '../../tools/free-port.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';

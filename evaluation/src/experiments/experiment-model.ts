@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type ConfigSources, loadConfig } from 'discedge/internal/config/config';
 import { isEmbedded } from 'discedge/internal/config/engine-kinds';
 import type { ModelConfig } from 'discedge/internal/config/model-config';
-import { DEMO_MODEL_PATH } from 'discedge/internal/edge-node/demo-model';
+import { DEMO_MODEL_PATH } from 'discedge/internal/edge-node/models/demo-model';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { checkGgufFile } from 'discedge/internal/llm-service/gguf-file';
 import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';

@@ -1,7 +1,7 @@
 import { loadConfig } from 'discedge/internal/config/config';
 import type { ModelConfig } from 'discedge/internal/config/model-config';
 import { startEdgeNode } from 'discedge/internal/edge-node/edge-node';
-import { startLlmService } from 'discedge/internal/edge-node/start-llm-service';
+import { startLlmService } from 'discedge/internal/edge-node/models/start-llm-service';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 import { type ChildOrder, serveAsChild } from './node-child.ts';

@@ -6,7 +6,7 @@ import type { ContextStore, SharedContexts } from 'discedge/internal/context-sto
 import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { keygroupOf } from 'discedge/internal/domain/model-identity';
 import { sealRecord } from 'discedge/internal/domain/record/record-codec';
-import { openContextStore } from 'discedge/internal/edge-node/open-context-store';
+import { openContextStore } from 'discedge/internal/edge-node/stores/open-context-store';
 import { nodeEnvironment } from 'discedge/internal/environment/node-environment';
 import { type ChildNode, type ChildOrder, serveAsChild } from './node-child.ts';
 import { type RecordForm, SessionRecords } from './session-records.ts';

@@ -29,7 +29,7 @@ async function newKey({ out }: { readonly out?: string }): Promise<void> {
     process.stdout.write(line);
     return;
   }
-  const { KEY_FILE_MODE } = await import('../../edge-node/encryption-files.ts');
+  const { KEY_FILE_MODE } = await import('../../edge-node/stores/encryption-files.ts');
   await writeFile(out, line, { flag: 'wx', mode: KEY_FILE_MODE }).catch((error: Error) => {
     throw new DiscedgeError('config_invalid', `the key cannot be written: ${error.message}`);
   });
@@ -37,7 +37,7 @@ async function newKey({ out }: { readonly out?: string }): Promise<void> {
 }
 
 async function rotate(file: string): Promise<void> {
-  const { rotateKeyFile } = await import('../../edge-node/encryption-files.ts');
+  const { rotateKeyFile } = await import('../../edge-node/stores/encryption-files.ts');
   const { keys } = await rotateKeyFile(file, { bytes: randomBytes });
   process.stderr.write(
     `Key ${keys[0]?.id} is the first of ${keys.length} in ${file}. Start the node again; once "discedge encryption status" ` +
@@ -54,7 +54,7 @@ async function status({
 }): Promise<void> {
   const [{ loadConfig }, { encryptionOf }] = await Promise.all([
     import('../../config/config.ts'),
-    import('../../edge-node/encryption-files.ts'),
+    import('../../edge-node/stores/encryption-files.ts'),
   ]);
   const config = loadConfig({ flags: { dataDir }, file });
   const note = await encryptionOf(config.dataDir);

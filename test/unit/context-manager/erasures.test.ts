@@ -12,7 +12,7 @@ import {
 import { STATES_WAIT_MS } from '../../../src/context-manager/users/erasures.ts';
 import { memoryStore } from '../../../src/context-store/memory.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
-import { nodeTimeOver, timedEnvironment } from '../../../src/edge-node/timed-environment.ts';
+import { nodeTimeOver, timedEnvironment } from '../../../src/edge-node/time/timed-environment.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { RIG_NODE_OPTIONS } from '../../support/context-manager-rig.ts';
 

@@ -12,7 +12,7 @@ import { markdownReport, terminalReport } from '../../../src/cli/template-report
 import { loadConfig } from '../../../src/config/config.ts';
 import { checkChatTemplates } from '../../../src/doctor/template-checks.ts';
 import { templateReports } from '../../../src/doctor/template-reports.ts';
-import { DEMO_MODEL_PATH } from '../../../src/edge-node/demo-model.ts';
+import { DEMO_MODEL_PATH } from '../../../src/edge-node/models/demo-model.ts';
 
 const family = (name: string) => fileURLToPath(new URL(`../../support/chat-templates/${name}.jinja`, import.meta.url));
 const CHATML = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`;

@@ -5,7 +5,7 @@ import { loadConfig } from '../../../src/config/config.ts';
 import type { ModelSource } from '../../../src/config/engine-kinds.ts';
 import { examine } from '../../../src/doctor/doctor.ts';
 import { startEdgeNode } from '../../../src/edge-node/edge-node.ts';
-import { ENGINES, type Engine, type Engines } from '../../../src/edge-node/engines.ts';
+import { ENGINES, type Engine, type Engines } from '../../../src/edge-node/models/engines.ts';
 import { startScripted } from '../../../src/llm-service/scripted.ts';
 import { NodeUnderTest } from '../../../tools/test-node.ts';
 

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkClock } from '../../../src/doctor/clock-checks.ts';
 import type { KeptTime } from '../../../src/domain/node-time.ts';
-import { keepTime } from '../../../src/edge-node/keep-time.ts';
-import { readKeptTime, writeKeptTime } from '../../../src/edge-node/kept-time.ts';
-import { nodeTimeOver } from '../../../src/edge-node/timed-environment.ts';
+import { keepTime } from '../../../src/edge-node/time/keep-time.ts';
+import { readKeptTime, writeKeptTime } from '../../../src/edge-node/time/kept-time.ts';
+import { nodeTimeOver } from '../../../src/edge-node/time/timed-environment.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const HOUR_MS = 3_600_000;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
-import { keptStateOf } from '../../../src/edge-node/kv-budget.ts';
+import { keptStateOf } from '../../../src/edge-node/kept-state/kv-budget.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { keyLine, keyRing } from '../../support/key-rings.ts';
 

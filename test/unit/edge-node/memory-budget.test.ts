@@ -1,7 +1,7 @@
 // Tries to load more than there is: one model too many, and one that gave back what it did not use.
 import { expect, test } from 'vitest';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { MemoryBudget } from '../../../src/edge-node/memory-budget.ts';
+import { MemoryBudget } from '../../../src/edge-node/models/memory-budget.ts';
 
 test('what one model takes is not there for the next, until it is given back', () => {
   const budget = new MemoryBudget(1_000);

@@ -2,7 +2,7 @@
 // but a server that may come.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { onceAvailable } from '../../../src/edge-node/once-available.ts';
+import { onceAvailable } from '../../../src/edge-node/models/once-available.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const WAIT_MS = 60_000;

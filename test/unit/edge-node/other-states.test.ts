@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { removeOtherStates } from '../../../src/edge-node/kv-budget.ts';
+import { removeOtherStates } from '../../../src/edge-node/kept-state/kv-budget.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 async function leftOf(kept: readonly string[]): Promise<string[]> {

@@ -6,7 +6,12 @@ import { memoryStore } from '../../../src/context-store/memory.ts';
 import { checkDataDir } from '../../../src/doctor/node-checks.ts';
 import type { Incarnation } from '../../../src/domain/identifiers.ts';
 import { startEdgeNode } from '../../../src/edge-node/edge-node.ts';
-import { type OpenableStore, type OpenableStores, STORES, served } from '../../../src/edge-node/open-context-store.ts';
+import {
+  type OpenableStore,
+  type OpenableStores,
+  STORES,
+  served,
+} from '../../../src/edge-node/stores/open-context-store.ts';
 import { NodeUnderTest } from '../../../tools/test-node.ts';
 
 /** What a store's own folder would hold. */

@@ -5,7 +5,7 @@ import { SessionRecords } from '../../../src/context-manager/sessions/session-re
 import type { ContextStore } from '../../../src/context-store/context-store.ts';
 import type { PeerState } from '../../../src/context-store/replication-status.ts';
 import { sweepExpired } from '../../../src/edge-node/sweep-expired.ts';
-import { nodeTimeOver } from '../../../src/edge-node/timed-environment.ts';
+import { nodeTimeOver } from '../../../src/edge-node/time/timed-environment.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const EVERY_MS = 60_000;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
-import { ENGINES } from '../../../src/edge-node/engines.ts';
+import { ENGINES } from '../../../src/edge-node/models/engines.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SUMMARY_REQUEST } from '../../../src/context-manager/modes/summary-request.ts';
-import { ENGINES } from '../../../src/edge-node/engines.ts';
+import { ENGINES } from '../../../src/edge-node/models/engines.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 import { filesWith } from '../../support/files-with.ts';

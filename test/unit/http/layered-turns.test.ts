@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DiscedgeClient } from '../../../src/client/client.ts';
 import type { ModelSource } from '../../../src/config/engine-kinds.ts';
-import { ENGINES, type EngineStart } from '../../../src/edge-node/engines.ts';
+import { ENGINES, type EngineStart } from '../../../src/edge-node/models/engines.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type InProcessNode, type Json, startTestNode } from '../../../tools/test-node.ts';
 import { type Generation, ProbedLlm, textOf } from '../../support/probed-llm.ts';

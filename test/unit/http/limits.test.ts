@@ -9,7 +9,7 @@ import WebSocket from 'ws';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import type { Limits } from '../../../src/domain/limits.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
-import { ENGINES } from '../../../src/edge-node/engines.ts';
+import { ENGINES } from '../../../src/edge-node/models/engines.ts';
 import { durationText } from '../../../src/http/access/limit-headers.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';

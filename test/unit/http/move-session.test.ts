@@ -2,7 +2,7 @@
 // whatever is sent again or answered meanwhile; and whoever has no such session, or no such model, is told so.
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { DiscedgeClient } from '../../../src/client/client.ts';
-import { ENGINES } from '../../../src/edge-node/engines.ts';
+import { ENGINES } from '../../../src/edge-node/models/engines.ts';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { ENGINES, type EngineStart } from '../../../src/edge-node/engines.ts';
+import { ENGINES, type EngineStart } from '../../../src/edge-node/models/engines.ts';
 import {
   Backlog,
   UNREAD_BYTES_MAX,

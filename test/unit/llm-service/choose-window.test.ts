@@ -1,7 +1,7 @@
 // Tries to make the default of an embedded model take more memory than there is, or less of a window than it could, and to
 // change what was asked for. Shapes are real, their memory is what llama.cpp plans; how much there is is made up.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { availableMemoryBytes } from '../../../src/edge-node/available-memory.ts';
+import { availableMemoryBytes } from '../../../src/edge-node/models/available-memory.ts';
 import { chooseWindow } from '../../../src/llm-service/embedded/choose-window.ts';
 import type { MemoryPlan } from '../../../src/llm-service/embedded/memory-need.ts';
 import { GIB, plannedShapes } from '../../support/memory-document.ts';

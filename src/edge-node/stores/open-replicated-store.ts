@@ -1,30 +1,35 @@
 import { join } from 'node:path';
-import { checkNodeCertificate } from '../certificates/node-certificate.ts';
-import { openSigning } from '../certificates/record-signing.ts';
-import type { EdgeNodeConfig } from '../config/config.ts';
-import { hostForOthers } from '../config/listen-address.ts';
-import { environmentWith } from '../config/process-environment.ts';
-import { dialledHost, type NatsReplicationConfig, natsUrl, type StartedServer } from '../config/replication-config.ts';
-import { openReplica } from '../context-store/leveldb/replica.ts';
-import { LimitedMembers } from '../context-store/nats/server/limited-members.ts';
-import { superviseNatsServer } from '../context-store/nats/server/nats-server-process.ts';
-import { findNatsServer, type NatsServerVersion } from '../context-store/nats/server/nats-server-program.ts';
+import { checkNodeCertificate } from '../../certificates/node-certificate.ts';
+import { openSigning } from '../../certificates/record-signing.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import { hostForOthers } from '../../config/listen-address.ts';
+import { environmentWith } from '../../config/process-environment.ts';
+import {
+  dialledHost,
+  type NatsReplicationConfig,
+  natsUrl,
+  type StartedServer,
+} from '../../config/replication-config.ts';
+import { openReplica } from '../../context-store/leveldb/replica.ts';
+import { LimitedMembers } from '../../context-store/nats/server/limited-members.ts';
+import { superviseNatsServer } from '../../context-store/nats/server/nats-server-process.ts';
+import { findNatsServer, type NatsServerVersion } from '../../context-store/nats/server/nats-server-program.ts';
 import {
   hubServerConfig,
   leafServerConfig,
   natsServerConfig,
   STORE_KEY_VARIABLE,
-} from '../context-store/nats/server/server-config.ts';
-import { removeFormerStreams, streamsFolder, streamsKey } from '../context-store/nats/server/streams-folder.ts';
-import { type NatsStore, openNatsStore } from '../context-store/nats.ts';
-import { NODES_MAX } from '../context-store/replication/peers/peer-protocol.ts';
-import type { LimitedNode } from '../context-store/replication/peers/reading-rights.ts';
-import type { EncryptionKey } from '../domain/encryption/key-ring.ts';
-import type { KeygroupId, NodeId } from '../domain/identifiers.ts';
-import { Lifetimes } from '../domain/lifetimes.ts';
-import type { Environment } from '../environment/environment.ts';
-import { exposeNodeCertificate } from './certificate-metric.ts';
-import { exposeResealing } from './encryption-metrics.ts';
+} from '../../context-store/nats/server/server-config.ts';
+import { removeFormerStreams, streamsFolder, streamsKey } from '../../context-store/nats/server/streams-folder.ts';
+import { type NatsStore, openNatsStore } from '../../context-store/nats.ts';
+import { NODES_MAX } from '../../context-store/replication/peers/peer-protocol.ts';
+import type { LimitedNode } from '../../context-store/replication/peers/reading-rights.ts';
+import type { EncryptionKey } from '../../domain/encryption/key-ring.ts';
+import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
+import { Lifetimes } from '../../domain/lifetimes.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { exposeNodeCertificate } from '../metrics/certificate-metric.ts';
+import { exposeResealing } from '../metrics/encryption-metrics.ts';
 import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
 type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: NatsReplicationConfig };

@@ -1,5 +1,5 @@
-import type { LevelStore } from '../context-store/leveldb.ts';
-import type { Metrics } from '../environment/environment.ts';
+import type { LevelStore } from '../../context-store/leveldb.ts';
+import type { Metrics } from '../../environment/environment.ts';
 
 /** How far a store is with what lies under an earlier key, or in the clear. Nothing where there is none. */
 export function exposeResealing({ resealing }: Pick<LevelStore, 'resealing'>, metrics: Metrics): void {

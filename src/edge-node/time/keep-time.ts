@@ -1,7 +1,7 @@
-import type { SharedContexts } from '../context-store/context-store.ts';
-import type { ClockDoubt, KeptTime, NodeTime, PeerClock } from '../domain/node-time.ts';
-import type { Environment } from '../environment/environment.ts';
-import { repeat } from '../waiting/repeat.ts';
+import type { SharedContexts } from '../../context-store/context-store.ts';
+import type { ClockDoubt, KeptTime, NodeTime, PeerClock } from '../../domain/node-time.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { repeat } from '../../waiting/repeat.ts';
 
 /** Peers are weighed that often; what they say comes with greetings. */
 const LOOK_EVERY_MS = 1_000;

@@ -1,15 +1,15 @@
-import { readCertificates } from '../certificates/pem-files.ts';
-import { openSigning } from '../certificates/record-signing.ts';
-import type { EdgeNodeConfig } from '../config/config.ts';
-import { hostAndPort } from '../config/listen-address.ts';
-import type { FredReplicationConfig } from '../config/replication-config.ts';
-import { withGrpc } from '../context-store/fred/wire/grpc-package.ts';
-import type { FredStore } from '../context-store/fred.ts';
-import { openReplica } from '../context-store/leveldb/replica.ts';
-import { Lifetimes } from '../domain/lifetimes.ts';
-import type { Environment } from '../environment/environment.ts';
-import { exposeNodeCertificate } from './certificate-metric.ts';
-import { exposeResealing } from './encryption-metrics.ts';
+import { readCertificates } from '../../certificates/pem-files.ts';
+import { openSigning } from '../../certificates/record-signing.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import { hostAndPort } from '../../config/listen-address.ts';
+import type { FredReplicationConfig } from '../../config/replication-config.ts';
+import { withGrpc } from '../../context-store/fred/wire/grpc-package.ts';
+import type { FredStore } from '../../context-store/fred.ts';
+import { openReplica } from '../../context-store/leveldb/replica.ts';
+import { Lifetimes } from '../../domain/lifetimes.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { exposeNodeCertificate } from '../metrics/certificate-metric.ts';
+import { exposeResealing } from '../metrics/encryption-metrics.ts';
 import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
 
 type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: FredReplicationConfig };
@@ -29,7 +29,7 @@ export async function openFredReplica(config: FredConfig, environment: Environme
   } = config;
   const { fred, certificates, cluster, excluded, location, requiresSignatures } = replication;
   const recordLifeMs = Lifetimes.carriedMs(ttlSecondsMax * 1000);
-  const { openFredStore } = await withGrpc(() => import('../context-store/fred.ts'));
+  const { openFredStore } = await withGrpc(() => import('../../context-store/fred.ts'));
   const [own] = await readCertificates(certificates.certFile);
   if (own !== undefined) exposeNodeCertificate(Date.parse(own.validTo), environment.metrics);
   const encryption = await config.encryption?.keys();

@@ -1,5 +1,5 @@
-import type { Metrics } from '../environment/environment.ts';
-import type { EngineProcessStatus, KeptStateStatus, LlmService } from '../llm-service/llm-service.ts';
+import type { Metrics } from '../../environment/environment.ts';
+import type { EngineProcessStatus, KeptStateStatus, LlmService } from '../../llm-service/llm-service.ts';
 
 /** What is told of the KV state that a model's engine keeps: each a gauge, as its engine counts. */
 const KEPT: readonly { readonly name: string; readonly help: string; readonly of: keyof KeptStateStatus }[] = [

@@ -1,5 +1,5 @@
-import type { ContextStore, StoreStatus } from '../context-store/context-store.ts';
-import type { Metrics } from '../environment/environment.ts';
+import type { ContextStore, StoreStatus } from '../../context-store/context-store.ts';
+import type { Metrics } from '../../environment/environment.ts';
 
 /** What a store had no room for. */
 export function exposeStore(store: Pick<ContextStore, 'status'>, metrics: Metrics): void {

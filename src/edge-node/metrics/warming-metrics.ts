@@ -1,6 +1,6 @@
-import type { ServedModel } from '../context-manager/model-directory.ts';
-import type { WarmerStatus } from '../context-manager/warmer/warmer.ts';
-import type { LabelledValue, Metrics } from '../environment/environment.ts';
+import type { ServedModel } from '../../context-manager/model-directory.ts';
+import type { WarmerStatus } from '../../context-manager/warmer/warmer.ts';
+import type { LabelledValue, Metrics } from '../../environment/environment.ts';
 
 /** What is told of each model's warming: gauges, as its warmer and its engine count; no user, session or node is a label. */
 export function exposeWarming(models: readonly ServedModel[], metrics: Metrics): void {

@@ -1,11 +1,11 @@
-import type { EdgeNodeConfig } from '../config/config.ts';
-import { STORE_KINDS, type StoreName, type StoreTraits } from '../config/store-kinds.ts';
-import type { ContextStore } from '../context-store/context-store.ts';
-import { memoryStore } from '../context-store/memory.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Incarnation } from '../domain/identifiers.ts';
-import type { Environment } from '../environment/environment.ts';
-import { exposeResealing } from './encryption-metrics.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import { STORE_KINDS, type StoreName, type StoreTraits } from '../../config/store-kinds.ts';
+import type { ContextStore } from '../../context-store/context-store.ts';
+import { memoryStore } from '../../context-store/memory.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Incarnation } from '../../domain/identifiers.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { exposeResealing } from '../metrics/encryption-metrics.ts';
 import type { OpenedStore } from './opened-store.ts';
 
 /** A kind of context store that a node can be given. */
@@ -43,7 +43,7 @@ async function openMemory(config: EdgeNodeConfig, environment: Environment): Pro
 }
 
 async function openLevelDb(config: EdgeNodeConfig, environment: Environment): Promise<OpenedStore> {
-  const { openLevelStore } = await import('../context-store/leveldb.ts');
+  const { openLevelStore } = await import('../../context-store/leveldb.ts');
   const { dataDir: folder, nodeId, storeBytesMax: bytesMax, storeWhenFull: whenFull } = config;
   const encryption = await config.encryption?.keys();
   const store = await openLevelStore({ folder, nodeId, bytesMax, whenFull, encryption }, environment);

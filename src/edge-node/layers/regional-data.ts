@@ -1,9 +1,9 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Layer, layerOf, type StampOf } from '../context-manager/layers/layer.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Environment } from '../environment/environment.ts';
-import { repeat } from '../waiting/repeat.ts';
+import { type Layer, layerOf, type StampOf } from '../../context-manager/layers/layer.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { repeat } from '../../waiting/repeat.ts';
 
 /** How soon a change of the files counts. */
 const RELOAD_EVERY_MS = 500;

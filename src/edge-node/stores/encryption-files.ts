@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { type EncryptionNote, readEncryptionNote } from '../context-store/leveldb/encryption-note.ts';
-import { writeWhole } from '../context-store/whole-file.ts';
-import { type KeyRing, newEncryptionKey, readKeyRing } from '../domain/encryption/key-ring.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Random } from '../environment/environment.ts';
+import { type EncryptionNote, readEncryptionNote } from '../../context-store/leveldb/encryption-note.ts';
+import { writeWhole } from '../../context-store/whole-file.ts';
+import { type KeyRing, newEncryptionKey, readKeyRing } from '../../domain/encryption/key-ring.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Random } from '../../environment/environment.ts';
 
 /** Whoever reads a key file reads every context. */
 export const KEY_FILE_MODE = 0o600;

@@ -1,13 +1,13 @@
-import type { Access } from '../access/access.ts';
-import { AskedAccess } from '../access/asked-access.ts';
-import { AuditFile } from '../access/audit-file.ts';
-import type { AuditLog } from '../access/audit-log.ts';
-import { KeyFolder } from '../access/key-folder.ts';
-import type { EdgeNodeConfig } from '../config/config.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import { isLoopbackHost } from '../domain/loopback.ts';
-import type { Environment } from '../environment/environment.ts';
-import { repeat } from '../waiting/repeat.ts';
+import type { Access } from '../../access/access.ts';
+import { AskedAccess } from '../../access/asked-access.ts';
+import { AuditFile } from '../../access/audit-file.ts';
+import type { AuditLog } from '../../access/audit-log.ts';
+import { KeyFolder } from '../../access/key-folder.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { isLoopbackHost } from '../../domain/loopback.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { repeat } from '../../waiting/repeat.ts';
 
 /** How soon a key that was added or revoked counts. */
 const RELOAD_EVERY_MS = 1_000;
@@ -36,7 +36,8 @@ export async function openAccess(
     for (const file of await keys.reload()) logger.warn('api_key_damaged', { file });
   };
   await reload();
-  const tokens = access.tokens && new (await import('../access/bearer-tokens.ts')).BearerTokens(access.tokens, clock);
+  const tokens =
+    access.tokens && new (await import('../../access/bearer-tokens.ts')).BearerTokens(access.tokens, clock);
   const isLocal = isLoopbackHost(listen.host);
   const asked = new AskedAccess({ keys, tokens, clock, onlyLocal: isLocal && !access.servesAnyone });
   if (!asked.asks && !access.servesAnyone && !isLocal) {

@@ -1,12 +1,12 @@
-import type { EdgeNodeConfig } from '../config/config.ts';
-import type { ModelConfig } from '../config/model-config.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Environment } from '../environment/environment.ts';
-import { DEFAULT_TEMPLATE, readTemplateFile } from '../llm-service/chat-template/template-file.ts';
-import type { LlmService } from '../llm-service/llm-service.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { DEFAULT_TEMPLATE, readTemplateFile } from '../../llm-service/chat-template/template-file.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
+import type { OpenableStores } from '../stores/open-context-store.ts';
 import { availableMemoryBytes } from './available-memory.ts';
 import { type EngineStart, type Engines, engineOf } from './engines.ts';
-import type { OpenableStores } from './open-context-store.ts';
 
 export interface StartOptions extends Pick<EngineStart, 'onModelProgress' | 'onStateKept' | 'signal'> {
   /** An LLM Service of one's own in place of the configured ones. The node closes it. */

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { EdgeNodeConfig } from '../config/config.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
 import {
   type EmbeddedSource,
   ENGINE_KINDS,
@@ -7,20 +7,19 @@ import {
   type EngineTraits,
   type ModelSource,
   type ServerSource,
-} from '../config/engine-kinds.ts';
-import type { ModelConfig } from '../config/model-config.ts';
-import type { Environment } from '../environment/environment.ts';
-import type { ChosenWindow } from '../llm-service/embedded/choose-window.ts';
-import type { EmbeddedOptions } from '../llm-service/embedded.ts';
-import type { LlmService } from '../llm-service/llm-service.ts';
-import type { DownloadProgress } from '../llm-service/model-file.ts';
-import type { VllmOptions } from '../llm-service/vllm.ts';
-
+} from '../../config/engine-kinds.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { Environment } from '../../environment/environment.ts';
+import type { ChosenWindow } from '../../llm-service/embedded/choose-window.ts';
+import type { EmbeddedOptions } from '../../llm-service/embedded.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
+import type { DownloadProgress } from '../../llm-service/model-file.ts';
+import type { VllmOptions } from '../../llm-service/vllm.ts';
+import { keptStateOf } from '../kept-state/kv-budget.ts';
+import { endedWithout } from '../kept-state/plain-state.ts';
 import { DEMO_MODEL_PATH } from './demo-model.ts';
-import { keptStateOf } from './kv-budget.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { onceAvailable } from './once-available.ts';
-import { endedWithout } from './plain-state.ts';
 
 export type { DownloadProgress };
 
@@ -83,7 +82,7 @@ export function engineOf({ source }: ModelConfig, engines: Engines = ENGINES): E
 }
 
 async function startScriptedService(_source: ModelSource, start: EngineStart): Promise<LlmService> {
-  const { startScripted } = await import('../llm-service/scripted.ts');
+  const { startScripted } = await import('../../llm-service/scripted.ts');
   const { model, chatTemplate, environment } = start;
   const { name: modelName, contextTokens, parallel } = model;
   return startScripted({ modelName, contextTokens, parallel, chatTemplate }, environment);
@@ -104,11 +103,11 @@ function connectionTo({ url, apiKey }: ServerSource, { node }: EngineStart) {
 }
 
 async function detectServer(options: ReturnType<typeof connectionTo>, environment: Environment) {
-  return (await import('../llm-service/http/detect-server.ts')).detectServer(options, environment);
+  return (await import('../../llm-service/http/detect-server.ts')).detectServer(options, environment);
 }
 
 async function connectToLlamaServer(source: ServerSource, start: EngineStart): Promise<LlmService> {
-  const { connectLlamaServer } = await import('../llm-service/llama-server.ts');
+  const { connectLlamaServer } = await import('../../llm-service/llama-server.ts');
   const { model, chatTemplate, environment, signal } = start;
   const server = { ...connectionTo(source, start), modelName: model.name, chatTemplate };
   const { llmTokenizer: where } = model;
@@ -119,7 +118,7 @@ async function connectToLlamaServer(source: ServerSource, start: EngineStart): P
 }
 
 async function connectToVllm(source: ServerSource, start: EngineStart): Promise<LlmService> {
-  const { connectVllm } = await import('../llm-service/vllm.ts');
+  const { connectVllm } = await import('../../llm-service/vllm.ts');
   const { model, chatTemplate, node, environment, signal } = start;
   const { llmTokenizer: where, parallel, name: modelName } = model;
   const isWord = where === 'server' || where === 'told';
@@ -132,17 +131,17 @@ async function connectToVllm(source: ServerSource, start: EngineStart): Promise<
 /** Of a GGUF file, in a process of its own. */
 async function startVocabulary(path: string, environment: Environment, signal: AbortSignal | undefined) {
   const [{ startEngineProcess }, { VOCABULARY_PROGRAM, launchEngine }] = await Promise.all([
-    import('../llm-service/engine-process.ts'),
-    import('./engine-process/launch-engine.ts'),
+    import('../../llm-service/engine-process.ts'),
+    import('../engine-process/launch-engine.ts'),
   ]);
   return startEngineProcess(() => launchEngine(VOCABULARY_PROGRAM, { path }), environment, signal);
 }
 
 async function startEmbeddedModel({ model: file }: EmbeddedSource, start: EngineStart): Promise<LlmService> {
   const [{ startEngineProcess }, { EMBEDDED_PROGRAM, launchEngine }, { resolveModelFile }] = await Promise.all([
-    import('../llm-service/engine-process.ts'),
-    import('./engine-process/launch-engine.ts'),
-    import('../llm-service/model-file.ts'),
+    import('../../llm-service/engine-process.ts'),
+    import('../engine-process/launch-engine.ts'),
+    import('../../llm-service/model-file.ts'),
   ]);
   const { node, environment, chatTemplate, memory, onModelProgress: onProgress, onStateKept, signal } = start;
   const { name: modelName, contextTokens, parallel } = start.model;
@@ -181,8 +180,8 @@ async function fitWindow(
   { model, node, environment, availableBytes: mainBytes }: EngineStart,
 ): Promise<ChosenWindow | undefined> {
   const [{ freeVideoMemoryBytes, planMemory }, { chooseWindow }] = await Promise.all([
-    import('../llm-service/embedded/memory-need.ts'),
-    import('../llm-service/embedded/choose-window.ts'),
+    import('../../llm-service/embedded/memory-need.ts'),
+    import('../../llm-service/embedded/choose-window.ts'),
   ]);
   const plan = await planMemory(modelPath, {
     batchTokens: node.prefillChunkTokens,

@@ -1,11 +1,11 @@
 import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import type { EdgeNodeConfig } from '../config/config.ts';
-import type { EncryptionKey } from '../domain/encryption/key-ring.ts';
-import type { Environment, Logger } from '../environment/environment.ts';
-import type { KeepOptions } from '../llm-service/embedded/kept-state/open-keeper.ts';
-import type { StateSealing } from '../llm-service/embedded/kept-state/sealed-form.ts';
-import { availableMemoryBytes } from './available-memory.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import type { EncryptionKey } from '../../domain/encryption/key-ring.ts';
+import type { Environment, Logger } from '../../environment/environment.ts';
+import type { KeepOptions } from '../../llm-service/embedded/kept-state/open-keeper.ts';
+import type { StateSealing } from '../../llm-service/embedded/kept-state/sealed-form.ts';
+import { availableMemoryBytes } from '../models/available-memory.ts';
 import { digestOf, firstMemory, isMemory, MEMORY_ROOTS, plainStateFolder } from './plain-state.ts';
 
 /** Of what is free where state is kept, or of the memory that is available where that is memory. */

@@ -1,6 +1,6 @@
-import { Lifetimes } from '../domain/lifetimes.ts';
-import { type KeptTime, NodeTime } from '../domain/node-time.ts';
-import type { Clock, Environment } from '../environment/environment.ts';
+import { Lifetimes } from '../../domain/lifetimes.ts';
+import { type KeptTime, NodeTime } from '../../domain/node-time.ts';
+import type { Clock, Environment } from '../../environment/environment.ts';
 
 /** A new time that no peer confirms is believed after so long: a machine that has just started is set within minutes. */
 const SETTLE_MS = 600_000;

@@ -1,7 +1,7 @@
-import { DiscedgeError } from '../domain/errors.ts';
-import type { Environment } from '../environment/environment.ts';
-import { BackOff } from '../waiting/back-off.ts';
-import { pause } from '../waiting/pause.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { BackOff } from '../../waiting/back-off.ts';
+import { pause } from '../../waiting/pause.ts';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 5_000;

@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
-import type { EdgeNodeConfig } from '../config/config.ts';
-import { type Layer, type LayerSource, layerOf, type StampOf } from '../context-manager/layers/layer.ts';
-import { LayerPieces } from '../context-manager/layers/layer-pieces.ts';
-import { requireRoomForLayers } from '../context-manager/layers/layer-room.ts';
-import { ModelLayers } from '../context-manager/layers/model-layers.ts';
-import type { NodeResources } from '../context-manager/node-resources.ts';
-import { DiscedgeError } from '../domain/errors.ts';
-import { EMPTY_PREAMBLE } from '../llm-service/chat-template.ts';
-import type { Closing } from './closing.ts';
+import type { EdgeNodeConfig } from '../../config/config.ts';
+import { type Layer, type LayerSource, layerOf, type StampOf } from '../../context-manager/layers/layer.ts';
+import { LayerPieces } from '../../context-manager/layers/layer-pieces.ts';
+import { requireRoomForLayers } from '../../context-manager/layers/layer-room.ts';
+import { ModelLayers } from '../../context-manager/layers/model-layers.ts';
+import type { NodeResources } from '../../context-manager/node-resources.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
+import { EMPTY_PREAMBLE } from '../../llm-service/chat-template.ts';
+import type { Closing } from '../closing.ts';
+import type { StartedModel } from '../models/start-models.ts';
 import { LAYER_BYTES_MAX, RegionalData, watchRegionalData } from './regional-data.ts';
-import type { StartedModel } from './start-models.ts';
 
 /** What stands before the conversations of a model. */
 export type LayersOf = (model: StartedModel) => LayerSource;

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { access, constants, readdir, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Logger } from '../environment/environment.ts';
-import type { EngineProcess } from '../llm-service/engine-process/engine-link.ts';
+import type { Logger } from '../../environment/environment.ts';
+import type { EngineProcess } from '../../llm-service/engine-process/engine-link.ts';
 
 /** Where memory disks may be. */
 export const MEMORY_ROOTS: readonly string[] = ['/dev/shm', tmpdir()];

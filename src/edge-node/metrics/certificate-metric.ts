@@ -1,4 +1,4 @@
-import type { Metrics } from '../environment/environment.ts';
+import type { Metrics } from '../../environment/environment.ts';
 
 /** When the certificate ends that this node shows other nodes, as it was when the node began. */
 export function exposeNodeCertificate(notAfterMs: number, metrics: Metrics): void {

@@ -1,9 +1,9 @@
-import { type ApiKey, apiKeyJson, mergedKey, readApiKeyJson } from '../access/api-key.ts';
-import type { KeyFolder } from '../access/key-folder.ts';
-import type { ClusterDocuments } from '../context-manager/documents/cluster-documents.ts';
-import type { NodeResources } from '../context-manager/node-resources.ts';
-import type { Environment } from '../environment/environment.ts';
-import { OneAtATime } from '../waiting/one-at-a-time.ts';
+import { type ApiKey, apiKeyJson, mergedKey, readApiKeyJson } from '../../access/api-key.ts';
+import type { KeyFolder } from '../../access/key-folder.ts';
+import type { ClusterDocuments } from '../../context-manager/documents/cluster-documents.ts';
+import type { NodeResources } from '../../context-manager/node-resources.ts';
+import type { Environment } from '../../environment/environment.ts';
+import { OneAtATime } from '../../waiting/one-at-a-time.ts';
 import type { OpenedAccess } from './open-access.ts';
 
 export interface SharedKeysParts {

@@ -1,14 +1,14 @@
-import type { SessionRecords } from '../context-manager/sessions/session-records.ts';
+import type { SessionRecords } from '../../context-manager/sessions/session-records.ts';
 import {
   type KeygroupId,
   parseSessionKeyText,
   sessionKeyText,
   type UserId,
   userPartOf,
-} from '../domain/identifiers.ts';
-import { keygroupOf } from '../domain/model-identity.ts';
-import type { Logger } from '../environment/environment.ts';
-import type { LlmService } from '../llm-service/llm-service.ts';
+} from '../../domain/identifiers.ts';
+import { keygroupOf } from '../../domain/model-identity.ts';
+import type { Logger } from '../../environment/environment.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
 
 /**
  * What LLM Services keep of a session goes with its records, however those go: deleted, expired, evicted. What was kept

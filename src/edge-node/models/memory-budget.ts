@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../domain/errors.ts';
+import { DiscedgeError } from '../../domain/errors.ts';
 
 /**
  * Main memory that the models of a node may take together. It is counted, not measured between one model and the next: the
