@@ -8,6 +8,7 @@ import { ServerWatch } from './http/server-watch.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { embeddingsOf } from './llama-server/embeddings.ts';
+import { LearnedVocabulary } from './llama-server/learned-vocabulary.ts';
 import { LocalTokenizer, type LocalTokenizerOptions } from './llama-server/local-tokenizer.ts';
 import {
   onlyPrompt,
@@ -19,19 +20,17 @@ import {
 import { LLAMA_SERVER, servesAnotherModel } from './llama-server/server-errors.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
 import { SlotWarming } from './llama-server/slot-warming.ts';
-import { askVocabulary, type Vocabulary } from './llama-server/vocabulary.ts';
-import {
-  type Embeddings,
-  type GenerationEvent,
-  type GenerationPart,
-  type GenerationProgress,
-  type GenerationRequest,
-  type GenerationUsage,
-  isLlmFailure,
-  type LlmDescription,
-  type LlmService,
-  type SlotState,
-  type Warming,
+import type {
+  Embeddings,
+  GenerationEvent,
+  GenerationPart,
+  GenerationProgress,
+  GenerationRequest,
+  GenerationUsage,
+  LlmDescription,
+  LlmService,
+  SlotState,
+  Warming,
 } from './llm-service.ts';
 import { ChunkedWarming } from './warming/chunked-warming.ts';
 import { WarmAccount } from './warming/warm-account.ts';
@@ -96,9 +95,7 @@ class LlamaServer implements LlmService {
   readonly #watch: ServerWatch<ReturnType<typeof servedBy>>;
   readonly #warmSlots: SlotWarming;
   readonly #warming: ChunkedWarming;
-  /** What ids say, as soon as the server has told it; until then it is asked each time. */
-  #vocabulary: Vocabulary | undefined;
-  #learning: Promise<void> | undefined;
+  readonly #vocabulary: LearnedVocabulary;
   #isClosed = false;
   readonly #closing = new AbortController();
 
@@ -128,6 +125,10 @@ class LlamaServer implements LlmService {
       fill: (prompt, slot, stop) => this.#fill(prompt, slot, stop),
     });
     this.#warming = new ChunkedWarming(this.#warmSlots, { account, clock, logger });
+    const { description } = this;
+    const { tokenizer } = facts;
+    const generate = this.generate.bind(this);
+    this.#vocabulary = new LearnedVocabulary({ description, tokenizer, generate }, { url: connection.url, logger });
   }
 
   get parallel(): number {
@@ -155,38 +156,17 @@ class LlamaServer implements LlmService {
     if (special) return this.#watch.told(() => tokenizer.spell(ids));
     tokenizer.requireInVocabulary(ids);
     if (this.#isClosed) throw isClosed();
-    if (this.#vocabulary !== undefined) return this.#vocabulary.textOf(ids);
+    const known = this.#vocabulary.textOf(ids);
+    if (known !== undefined) return known;
     const text = await this.#watch.told(() => tokenizer.detokenize(ids));
     // It answers, so it may tell now what it did not before.
-    void this.learnVocabulary();
+    void this.#vocabulary.learn();
     return text;
   }
 
-  /** Resolves once it is learned, or the server does not tell it; after a failure it is asked again with the next text. */
+  /** Resolves once it is learned, or the server has not told it. */
   learnVocabulary(): Promise<void> {
-    this.#learning ??= this.#learnVocabulary();
-    return this.#learning;
-  }
-
-  async #learnVocabulary(): Promise<void> {
-    const { connection, environment, facts } = this.#parts;
-    const { description } = this;
-    const generate = this.generate.bind(this);
-    const { signal } = new AbortController();
-    try {
-      this.#vocabulary = await askVocabulary({ description, tokenizer: facts.tokenizer, generate }, signal);
-      if (this.#vocabulary !== undefined) return;
-    } catch (error) {
-      if (isLlmFailure(error)) {
-        this.#learning = undefined;
-        environment.logger.warn('llama_server_vocabulary_failed', {}, error);
-        return;
-      }
-    }
-    environment.logger.warn('llama_server_tells_no_vocabulary', {
-      url: connection.url.origin,
-      effect: 'reading stored turns asks it for each text, and needs it to be there',
-    });
+    return this.#vocabulary.learn();
   }
 
   async pieces(ids: TokenSequence): Promise<Uint8Array[]> {
