@@ -1,4 +1,4 @@
-import { DiscedgeError } from '../../domain/errors.ts';
+import type { DiscedgeError } from '../../domain/errors.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import type { Clock, Environment, Logger } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
@@ -11,7 +11,9 @@ import type {
   WarmOutcome,
   WarmRequest,
 } from '../llm-service.ts';
-import type { AnswerValue, FromEngine, ToEngine } from './messages.ts';
+import { EngineCalls } from './engine-calls.ts';
+import { endedAtStart, engineEnded, engineHangs } from './engine-failures.ts';
+import type { FromEngine, ToEngine } from './messages.ts';
 import type { ToldWarming } from './process-warming.ts';
 import { receivedError } from './sent-error.ts';
 
@@ -40,12 +42,6 @@ export interface EngineListener {
   onWarming(told: ToldWarming): void;
 }
 
-interface Call {
-  onEvent(event: GenerationEvent): void;
-  onEnd(value: AnswerValue): void;
-  onError(error: unknown): void;
-}
-
 /** One that says nothing for so long after it was asked has an event loop that hangs: an 8 MiB text is tokenized by then. */
 const SILENT_MS = 60_000;
 /** How long the readiness of an engine may take to be told. */
@@ -59,18 +55,16 @@ export class EngineLink {
   readonly pid: number | undefined;
   readonly #process: EngineProcess;
   readonly #clock: Clock;
-  readonly #calls = new Map<number, Call>();
+  readonly #calls: EngineCalls;
   /** Ends each call that warms. */
   readonly #warming = new Set<() => void>();
-  #lastCall = 0;
-  #gone: DiscedgeError | undefined;
-  #idle: () => void = () => {};
   #cancelWatch: () => void = () => {};
   #wasHeard = true;
 
   constructor(process: EngineProcess, { clock, logger }: Environment, told: EngineListener) {
     this.#process = process;
     this.#clock = clock;
+    this.#calls = new EngineCalls((message) => process.send(message));
     this.pid = process.pid;
     this.started = new Promise((resolve, reject) => {
       process.onMessage((message) => {
@@ -84,7 +78,7 @@ export class EngineLink {
         else if (message.kind === 'kept') told.onKept(message.status);
         else if (message.kind === 'warming') told.onWarming(message);
         else if (message.kind === 'log') writeLine(logger, message);
-        else this.#onAnswer(message);
+        else this.#calls.answered(message);
       });
       void process.ended.then((how) => reject(endedAtStart(how)));
     });
@@ -96,21 +90,21 @@ export class EngineLink {
   }
 
   async tokenize(...args: Parameters<LlmService['tokenize']>): Promise<TokenId[]> {
-    const ids = await this.#call((call) => ({ kind: 'tokenize', call, args }));
+    const ids = await this.#calls.ask((call) => ({ kind: 'tokenize', call, args }));
     return Array.from(ids as Int32Array) as TokenId[];
   }
 
   async detokenize(...args: Parameters<LlmService['detokenize']>): Promise<string> {
-    return (await this.#call((call) => ({ kind: 'detokenize', call, args }))) as string;
+    return (await this.#calls.ask((call) => ({ kind: 'detokenize', call, args }))) as string;
   }
 
   async pieces(...args: Parameters<LlmService['pieces']>): Promise<Uint8Array[]> {
-    return (await this.#call((call) => ({ kind: 'pieces', call, args }))) as Uint8Array[];
+    return (await this.#calls.ask((call) => ({ kind: 'pieces', call, args }))) as Uint8Array[];
   }
 
   async ready(): Promise<void> {
     await within({ clock: this.#clock, waitMs: READY_MS }, this.#ask(), () => {
-      throw hangs(READY_MS);
+      throw engineHangs(READY_MS);
     });
   }
 
@@ -124,7 +118,10 @@ export class EngineLink {
       outcome = { error };
       wake();
     };
-    const call = this.#open({
+    const asked = (call: number): ToEngine => {
+      return { kind: 'generate', call, request: { ...request, prompt: Int32Array.from(request.prompt) } };
+    };
+    const call = this.#calls.open(asked, {
       onEvent: (event) => {
         events.push(event);
         wake();
@@ -132,9 +129,6 @@ export class EngineLink {
       onEnd: () => end(undefined),
       onError: end,
     });
-    if (call !== undefined) {
-      this.#process.send({ kind: 'generate', call, request: { ...request, prompt: Int32Array.from(request.prompt) } });
-    }
     const abort = () => {
       if (outcome === undefined && call !== undefined) this.#process.send({ kind: 'abort', call });
     };
@@ -170,7 +164,7 @@ export class EngineLink {
     signal.addEventListener('abort', abort, { once: true });
     this.#warming.add(abort);
     try {
-      const outcome = await this.#call((call) => {
+      const outcome = await this.#calls.ask((call) => {
         sent = call;
         return { kind: 'warm', call, request: { ...request, prompt: Int32Array.from(request.prompt) } };
       });
@@ -187,25 +181,22 @@ export class EngineLink {
   }
 
   async forgetAll(part: string): Promise<void> {
-    await this.#call((call) => ({ kind: 'forget-all', call, part }));
+    await this.#calls.ask((call) => ({ kind: 'forget-all', call, part }));
   }
 
   /** Whether it takes no call any more: it has ended, or is to end. */
   get isGone(): boolean {
-    return this.#gone !== undefined;
+    return this.#calls.haveEnded;
   }
 
   /** What is not answered. */
   tell(message: Extract<ToEngine, { readonly affinity: string }>): void {
-    if (this.#gone === undefined) this.#process.send(message);
+    if (!this.isGone) this.#process.send(message);
   }
 
   /** Resolves when no call is under way. */
   idle(): Promise<void> {
-    if (this.#calls.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idle = resolve;
-    });
+    return this.#calls.idle();
   }
 
   /** Ends every call with `error`, and has the process save what it has and end by itself, which may take so long; else it is killed. */
@@ -224,9 +215,9 @@ export class EngineLink {
 
   /** An event loop that hangs can tell of nothing by itself. */
   #watch(): void {
-    if (this.#gone !== undefined) return;
+    if (this.isGone) return;
     if (!this.#wasHeard) {
-      this.kill(hangs(SILENT_MS));
+      this.kill(engineHangs(SILENT_MS));
       return;
     }
     this.#wasHeard = false;
@@ -235,68 +226,14 @@ export class EngineLink {
   }
 
   async #ask(): Promise<void> {
-    await this.#call((call) => ({ kind: 'ready', call }));
-  }
-
-  #call(message: (call: number) => ToEngine): Promise<AnswerValue> {
-    return new Promise((onEnd, onError) => {
-      const call = this.#open({ onEvent: () => {}, onEnd, onError });
-      if (call !== undefined) this.#process.send(message(call));
-    });
-  }
-
-  #open(call: Call): number | undefined {
-    if (this.#gone !== undefined) {
-      call.onError(this.#gone);
-      return undefined;
-    }
-    this.#calls.set(++this.#lastCall, call);
-    return this.#lastCall;
-  }
-
-  #onAnswer(message: Extract<FromEngine, { readonly call: number }>): void {
-    const call = this.#calls.get(message.call);
-    if (call === undefined) return;
-    if (message.kind === 'event') {
-      call.onEvent(message.event);
-      return;
-    }
-    this.#calls.delete(message.call);
-    if (message.kind === 'answer') call.onEnd(message.value);
-    else call.onError(receivedError(message.error));
-    if (this.#calls.size === 0) this.#idle();
+    await this.#calls.ask((call) => ({ kind: 'ready', call }));
   }
 
   #end(error: DiscedgeError): void {
-    this.#gone ??= error;
     this.#cancelWatch();
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
-    for (const call of calls) call.onError(this.#gone);
-    this.#idle();
+    this.#calls.end(error);
   }
 }
-
-function engineEnded(how: string): DiscedgeError {
-  return new DiscedgeError(
-    'llm_unavailable',
-    `the process that llama.cpp runs in has ended (${how}) and is started again; nothing of this turn was stored`,
-    { retryAfterMs: RETRY_AFTER_MS },
-  );
-}
-
-function endedAtStart(how: string): DiscedgeError {
-  const message = `the process that loads the model has ended (${how}); if the system ended it, the model needs more memory than there is`;
-  return new DiscedgeError('model_unusable', message);
-}
-
-function hangs(waitedMs: number): DiscedgeError {
-  const message = `the process that llama.cpp runs in says nothing for ${waitedMs} ms; nothing of this turn was stored`;
-  return new DiscedgeError('llm_unavailable', message, { retryAfterMs: RETRY_AFTER_MS });
-}
-
-/** A small model has been loaded again by then. */
-const RETRY_AFTER_MS = 1_000;
 
 function writeLine(logger: Logger, line: Extract<FromEngine, { readonly kind: 'log' }>): void {
   const { level, event, fields } = line;
