@@ -7,7 +7,7 @@ import { FredClient } from './fred/wire/fred-client.ts';
 import { type FredTlsFiles, readFredTls } from './fred/wire/fred-tls.ts';
 import { type TriggeredItem, TriggerService } from './fred/wire/trigger-service.ts';
 import type { ReplicaStore } from './leveldb/replica.ts';
-import type { Described } from './replication/shared-replica.ts';
+import type { Described } from './replication/peers/described-node.ts';
 import type { Signing } from './replication/signatures/signing.ts';
 export interface FredStoreOptions {
   /** Closed with the store, and when it cannot be opened. */

@@ -14,9 +14,10 @@ import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';
 import { PeerDirectory } from './nats/peers/peer-directory.ts';
 import { HomeServer } from './nats/publish/home-server.ts';
+import type { Described } from './replication/peers/described-node.ts';
 import type { Announcement, Hello, NodeAnnouncement } from './replication/peers/peer-protocol.ts';
 import { type LimitedNode, mayRead } from './replication/peers/reading-rights.ts';
-import { type Described, SharedReplica } from './replication/shared-replica.ts';
+import { SharedReplica } from './replication/shared-replica.ts';
 import type { Signing } from './replication/signatures/signing.ts';
 import type { ReplicationStatus } from './replication-status.ts';
 

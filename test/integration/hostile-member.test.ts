@@ -4,10 +4,9 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { announceSubject, backfillSubject, beaconSubject, recordSubject } from '../../src/context-store/nats/names.ts';
+import { encodePage, encodeRecords } from '../../src/context-store/replication/peers/log-answers.ts';
 import {
   encodeMessage,
-  encodePage,
-  encodeRecords,
   type HelloReply,
   type NodeAnnouncement,
   parseMessage,

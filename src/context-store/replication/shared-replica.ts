@@ -1,10 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { ClusterName, Incarnation, KeygroupId, UserId } from '../../domain/identifiers.ts';
 import { sealSigned } from '../../domain/record/record-signature.ts';
-import { RECORD_FORMAT_VERSION } from '../../domain/record/record-version.ts';
 import type { SessionRecord } from '../../domain/record/turn-record.ts';
 import type { Clock, Environment, Logger } from '../../environment/environment.ts';
-import { pause } from '../../waiting/pause.ts';
 import type {
   ContextStore,
   ErasedPage,
@@ -20,19 +18,14 @@ import type {
 import type { ConversationIndex } from '../conversation-index.ts';
 import type { OriginLog } from '../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../leveldb/replica.ts';
-import type { NodeDescription, ReplicationStatus } from '../replication-status.ts';
+import type { ReplicationStatus } from '../replication-status.ts';
 import { AnswerQuestions } from './peers/answer-questions.ts';
-import {
-  type Announcement,
-  describedNode,
-  type Hello,
-  type HelloReply,
-  type NodeAnnouncement,
-  type NodeRefusal,
-} from './peers/peer-protocol.ts';
+import { announcementOf, type Described, describedNode } from './peers/described-node.ts';
+import type { Announcement, Hello, HelloReply, NodeAnnouncement, NodeRefusal } from './peers/peer-protocol.ts';
 import type { PeerRequestsParts } from './peers/peer-requests.ts';
 import type { PeerTable } from './peers/peer-table.ts';
 import { TurnQuestions } from './peers/turn-questions.ts';
+import { deletedLetGo } from './publish/deleted-let-go.ts';
 import { OnlyHere } from './publish/only-here.ts';
 import { PeerHolders } from './publish/peer-holders.ts';
 import { ReplicaAcks } from './publish/replica-acks.ts';
@@ -41,13 +34,8 @@ import { GapFills } from './pull/gap-fills.ts';
 import { SessionFetches } from './pull/session-fetches.ts';
 import type { Signing } from './signatures/signing.ts';
 
-/** What a node says of itself, beside what its store knows. */
-export type Described = Partial<Omit<NodeDescription, 'incarnation' | 'keygroups'>>;
-
 /** A peer that has not answered by then is not there for whoever looks. */
 const PROBE_WAIT_MS = 2_000;
-/** How often one looks whether what carries records has let go of what is deleted, while somebody waits for that. */
-const CARRIED_LOOK_MS = 200;
 /** A report that comes later counts at the next look. */
 const REPORT_WAIT_MS = 500;
 
@@ -182,21 +170,10 @@ export abstract class SharedReplica implements ContextStore {
   }
 
   async wipeErased(userId: UserId): Promise<void> {
-    await Promise.all(this.#options.keygroups.map((keygroup) => this.#nothingDeletedIsCarried(keygroup)));
+    const waiting = { clock: this.#clock, signal: this.#ending.signal };
+    const { keygroups } = this.#options;
+    await Promise.all(keygroups.map((keygroup) => deletedLetGo(this.replica, keygroup, waiting)));
     await this.replica.wipeErased(userId);
-  }
-
-  /** Resolves when what carries records has let go of those that are deleted by now. */
-  async #nothingDeletedIsCarried(keygroup: KeygroupId): Promise<void> {
-    const { nodeId: origin, incarnation } = this.replica;
-    const { sequence: last } = this.replica.cursor({ origin, incarnation, keygroup });
-    for (let after = 0; ; ) {
-      const [first] = await this.replica.deletedRecords(keygroup, { after, limit: 1 });
-      if (first === undefined || first > last) return;
-      after = first - 1;
-      this.#ending.signal.throwIfAborted();
-      await pause(this.#clock, CARRIED_LOOK_MS, this.#ending.signal);
-    }
   }
 
   status(): Promise<StoreStatus> {
@@ -241,27 +218,7 @@ export abstract class SharedReplica implements ContextStore {
 
   /** What other nodes are told of this one, wherever they reach it. */
   protected describe(): NodeAnnouncement {
-    const { replica } = this;
-    const { cluster, keygroups, describe, signing } = this.#options;
-    const { httpUrl, models = [], location, load } = describe?.() ?? {};
-    const [model] = models;
-    return {
-      cluster,
-      nodeId: replica.nodeId,
-      incarnation: replica.incarnation,
-      instance: this.#instance,
-      recordVersion: RECORD_FORMAT_VERSION,
-      keygroups: [...keygroups],
-      ...(httpUrl !== undefined && { httpUrl }),
-      ...(model !== undefined && { model }),
-      ...(models.length > 1 && { models: [...models] }),
-      ...(location !== undefined && location),
-      ...(load !== undefined && { load }),
-      handsOutSessions: true,
-      arbitratesTurns: true,
-      tellsOfAnswers: true,
-      ...(signing !== undefined && { signer: signing.statement }),
-    };
+    return announcementOf(this.#options, this.#instance);
   }
 
   /** What peers are answered from, whatever brings what they ask. */

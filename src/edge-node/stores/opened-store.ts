@@ -1,5 +1,5 @@
 import type { ContextStore } from '../../context-store/context-store.ts';
-import type { Described } from '../../context-store/replication/shared-replica.ts';
+import type { Described } from '../../context-store/replication/peers/described-node.ts';
 import type { NodeDescription } from '../../context-store/replication-status.ts';
 import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
 import type { Incarnation, KeygroupId } from '../../domain/identifiers.ts';

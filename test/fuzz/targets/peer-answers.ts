@@ -4,7 +4,7 @@ import {
   decodeRecords,
   encodePage,
   encodeRecords,
-} from '../../../src/context-store/replication/peers/peer-protocol.ts';
+} from '../../../src/context-store/replication/peers/log-answers.ts';
 import { decodeSessionPage, encodeSessionPage } from '../../../src/context-store/replication/peers/session-page.ts';
 import { decodeVerdict, encodeVerdict } from '../../../src/context-store/replication/peers/turn-verdict.ts';
 import { MalformedBytes } from '../../../src/domain/bytes.ts';

@@ -1,4 +1,5 @@
-import { describedNode, parseMessage } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { describedNode } from '../../../src/context-store/replication/peers/described-node.ts';
+import { parseMessage } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import type { OpenTarget } from '../fuzz-target.ts';
 
 const log = { origin: 'n1', incarnation: '00000001', keygroup: '0011223344556677' };

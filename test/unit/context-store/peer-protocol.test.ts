@@ -3,16 +3,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodeBeacon, encodeBeacon } from '../../../src/context-store/nats/peers/beacon.ts';
+import { describedNode } from '../../../src/context-store/replication/peers/described-node.ts';
 import {
   decodePage,
   decodeRecords,
-  describedNode,
-  encodeMessage,
   encodePage,
   encodeRecords,
   LIST_ENTRIES_MAX,
-  parseMessage,
-} from '../../../src/context-store/replication/peers/peer-protocol.ts';
+} from '../../../src/context-store/replication/peers/log-answers.ts';
+import { encodeMessage, parseMessage } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import { decodeSessionPage, encodeSessionPage } from '../../../src/context-store/replication/peers/session-page.ts';
 import { ByteWriter, MalformedBytes } from '../../../src/domain/bytes.ts';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
-import { LIST_ENTRIES_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
+import { LIST_ENTRIES_MAX } from '../../../src/context-store/replication/peers/log-answers.ts';
 import type { SessionPage } from '../../../src/context-store/replication/peers/session-page.ts';
 import { Applier } from '../../../src/context-store/replication/pull/applier.ts';
 import { SessionFetches, type SessionHolder } from '../../../src/context-store/replication/pull/session-fetches.ts';

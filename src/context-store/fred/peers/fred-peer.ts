@@ -4,6 +4,7 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import { failureText } from '../../replication/failure-text.ts';
+import { describedNode } from '../../replication/peers/described-node.ts';
 import { PeerCalls, type PeerChannel } from '../../replication/peers/peer-calls.ts';
 import {
   accepted,
@@ -17,7 +18,6 @@ import {
   unanswered,
 } from '../../replication/peers/peer-link-state.ts';
 import {
-  describedNode,
   encodeMessage,
   type FredPlace,
   type Hello,

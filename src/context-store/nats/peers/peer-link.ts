@@ -4,6 +4,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
+import { describedNode } from '../../replication/peers/described-node.ts';
 import { LastSeen } from '../../replication/peers/last-seen.ts';
 import { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import {
@@ -21,7 +22,6 @@ import {
   unanswered,
 } from '../../replication/peers/peer-link-state.ts';
 import {
-  describedNode,
   type Hello,
   type HelloReply,
   type Member,

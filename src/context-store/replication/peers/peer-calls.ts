@@ -6,16 +6,9 @@ import type { AnswerQuestion } from '../../answers-elsewhere.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
 import type { AnsweringPeer } from './answer-questions.ts';
+import { decodePage, decodeRecords } from './log-answers.ts';
 import { PeerDelay } from './peer-delay.ts';
-import {
-  decodePage,
-  decodeRecords,
-  encodeMessage,
-  type Hello,
-  type HelloReply,
-  type PeerRequest,
-  parseMessage,
-} from './peer-protocol.ts';
+import { encodeMessage, type Hello, type HelloReply, type PeerRequest, parseMessage } from './peer-protocol.ts';
 import { decodeSessionPage } from './session-page.ts';
 import type { AskedPeer } from './turn-questions.ts';
 import { type CarriedVerdict, decodeVerdict } from './turn-verdict.ts';

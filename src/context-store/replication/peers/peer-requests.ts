@@ -5,15 +5,17 @@ import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
 import type { AnswerQuestions } from './answer-questions.ts';
 import {
-  encodeMessage,
   encodePage,
   encodeRecords,
   FETCH_BYTES_MAX,
   type FetchedRecords,
-  type Hello,
-  type HelloReply,
   LIST_ENTRIES_MAX,
   type LogPage,
+} from './log-answers.ts';
+import {
+  encodeMessage,
+  type Hello,
+  type HelloReply,
   type NodeAnnouncement,
   type PeerRequest,
   parseMessage,

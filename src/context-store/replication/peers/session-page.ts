@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter, MalformedBytes, pick } from '../../../domain/by
 import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import { HASH_BYTES } from '../../../domain/record/record-fields.ts';
 import type { SessionEntry } from '../../leveldb/replica.ts';
-import { LIST_ENTRIES_MAX } from './peer-protocol.ts';
+import { LIST_ENTRIES_MAX } from './log-answers.ts';
 
 /** What a node holds of one session, a page of it: hashes and places, no records. */
 export interface SessionPage {

@@ -4,7 +4,7 @@ import { within } from '../../../waiting/within.ts';
 import type { ReplicaStore, SessionEntry } from '../../leveldb/replica.ts';
 import type { ArbiterNode, TurnArbiter, TurnArbitration, TurnAttempt, TurnVerdict } from '../../turn-arbitration.ts';
 import type { SessionFetches, SessionHolder } from '../pull/session-fetches.ts';
-import { LIST_ENTRIES_MAX } from './peer-protocol.ts';
+import { LIST_ENTRIES_MAX } from './log-answers.ts';
 import type { SessionPage } from './session-page.ts';
 import { type CarriedVerdict, NOTHING_HELD } from './turn-verdict.ts';
 

@@ -1,8 +1,9 @@
 import { NewerRecord } from '../../../domain/record/record-version.ts';
 import type { OriginLog } from '../../leveldb/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
-import type { FetchedRecords, LogPage } from '../peers/peer-protocol.ts';
-import { FETCH_RECORDS_MAX, LIST_ENTRIES_MAX } from '../peers/peer-protocol.ts';
+import type { FetchedRecords, LogPage } from '../peers/log-answers.ts';
+import { LIST_ENTRIES_MAX } from '../peers/log-answers.ts';
+import { FETCH_RECORDS_MAX } from '../peers/peer-protocol.ts';
 import { SignerUnknown } from '../signatures/known-signers.ts';
 import type { Applier, SignerSource, SoundRecord } from './applier.ts';
 import { afterBackFill, settledThrough } from './pull-position.ts';
