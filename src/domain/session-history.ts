@@ -1,12 +1,11 @@
+import { conversationsOver } from './conversations-over.ts';
 import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
-import { Lifetimes } from './lifetimes.ts';
 import { type AnswerId, answerIdOf } from './record/answer-id.ts';
 import type { SealedRecord } from './record/record-codec.ts';
 import { removedAnswerOf } from './record/removed-answer.ts';
 import { repairedOf } from './record/repaired.ts';
 import { summaryPlaceOf } from './record/summary.ts';
 import type { AnsweredRecord, StoredMode, TurnRecord } from './record/turn-record.ts';
-import { isTimeUnsure } from './record/unsure-time.ts';
 
 /** One turn record in its place in the tree. */
 export interface Turn {
@@ -262,30 +261,8 @@ export class SessionHistory {
   /** Finds out which conversations are over, after a record was added to a session that was opened more than once. */
   #settle(): ReadonlySet<ContextId> {
     if (this.#over !== undefined) return this.#over;
-    const openingOf = new Map<ContextId, Turn>();
-    const expiresAtMs = new Map<Turn, number>();
-    // A turn is linked after its parent, and the map keeps that order.
-    for (const turn of this.#turns.values()) {
-      const { parent } = turn.record;
-      const opening = parent === undefined ? turn : (openingOf.get(parent) as Turn);
-      openingOf.set(turn.hash, opening);
-      expiresAtMs.set(opening, Math.max(expiresAtMs.get(opening) ?? 0, turn.record.expiresAtMs));
-    }
-    // Times that are unsure say nothing of what was before what.
-    const dated = this.#openings.filter(({ record }) => !isTimeUnsure(record));
-    const isReplaced = (opening: Turn) =>
-      !isTimeUnsure(opening.record) &&
-      dated.some(
-        ({ record: { writtenAtMs } }) =>
-          writtenAtMs > opening.record.writtenAtMs &&
-          Lifetimes.shared.isOver(expiresAtMs.get(opening) as number, writtenAtMs),
-      );
-    const replaced = new Set(this.#openings.filter(isReplaced));
-    const turns = [...this.#turns.values()];
-    const living = turns.filter(({ hash }) => !replaced.has(openingOf.get(hash) as Turn));
+    const { living, over } = conversationsOver(this.#turns.values(), this.#openings);
     this.#tip = living.reduce((tip, turn) => (mainLineOrder(turn, tip) < 0 ? turn : tip));
-    const over = new Set(turns.map(({ hash }) => hash));
-    for (const { hash } of living) over.delete(hash);
     this.#over = over;
     return over;
   }
