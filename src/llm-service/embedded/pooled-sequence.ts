@@ -1,7 +1,7 @@
 import type { LlamaContextSequence } from 'node-llama-cpp';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { FiledSequence } from './kept-state/state-keeper.ts';
-import type { KvSequence } from './sequence-pool.ts';
+import type { KvSequence } from './sequence-choice.ts';
 
 /** A KV sequence of llama.cpp with its place among the others. */
 export class PooledSequence implements KvSequence, FiledSequence {

@@ -6,7 +6,8 @@ import type { WarmAccount, WarmSpan } from '../warming/warm-account.ts';
 import { SharedPrefixes } from './kept-state/shared-prefixes.ts';
 import type { RestoredState, StateKeeper } from './kept-state/state-keeper.ts';
 import type { PooledSequence } from './pooled-sequence.ts';
-import { type Holding, type SequenceLease, SequencePool, type SequenceRequest } from './sequence-pool.ts';
+import type { Holding, SequenceRequest } from './sequence-choice.ts';
+import { type SequenceLease, SequencePool } from './sequence-pool.ts';
 
 type Lease = SequenceLease<PooledSequence>;
 

@@ -2,7 +2,8 @@
 // a sequence that costs more evaluation than another would have.
 import { describe, expect, test } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
-import { chooseSlot, SequencePool, WAITING_GENERATIONS_MAX } from '../../../src/llm-service/embedded/sequence-pool.ts';
+import { chooseSlot } from '../../../src/llm-service/embedded/sequence-choice.ts';
+import { SequencePool, WAITING_GENERATIONS_MAX } from '../../../src/llm-service/embedded/sequence-pool.ts';
 import { stateValue } from '../../../src/llm-service/state-value.ts';
 
 const ids = (text: string) => [...text].map((letter) => letter.charCodeAt(0) as TokenId);

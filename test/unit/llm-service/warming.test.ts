@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { TokenId, TokenSequence } from '../../../src/domain/token-sequence.ts';
-import { type KvSequence, SequencePool } from '../../../src/llm-service/embedded/sequence-pool.ts';
+import type { KvSequence } from '../../../src/llm-service/embedded/sequence-choice.ts';
+import { SequencePool } from '../../../src/llm-service/embedded/sequence-pool.ts';
 import { SlotTable } from '../../../src/llm-service/llama-server/slot-table.ts';
 import { CHUNK_TOKENS_MIN, SlotWarming, WAIT_MIN_MS } from '../../../src/llm-service/llama-server/slot-warming.ts';
 import type { GenerationUsage } from '../../../src/llm-service/llm-service.ts';
