@@ -1,16 +1,15 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { DiscedgeError } from 'discedge/internal/domain/errors';
-import {
-  type CheckRow,
-  type ExperimentTurn,
-  type LoadRow,
-  type NetworkFacts,
-  type NoteRow,
-  type PartFacts,
-  type RecordedExperiment,
-  readExperiment,
-  type SyncRow,
+import type {
+  CheckRow,
+  ExperimentTurn,
+  LoadRow,
+  NetworkFacts,
+  NoteRow,
+  PartFacts,
+  SyncRow,
 } from '../experiments/experiment-rows.ts';
+import { type RecordedExperiment, readExperiment } from '../experiments/read-experiment.ts';
 import { type RecordedRun, readRun } from '../scenario/read-run.ts';
 import { partFacts } from './part-facts.ts';
 
