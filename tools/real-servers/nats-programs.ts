@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { findProgram } from '../processes.ts';
-import { cacheFolder, ensureServers, type ServerProgram } from './install.ts';
+import { cacheFolder } from './cache-folder.ts';
+import { ensureServers } from './install.ts';
+import type { ServerProgram } from './server-program.ts';
 
 /** A nats-server as one executable file, as a node takes it. */
 export interface NatsProgram {
