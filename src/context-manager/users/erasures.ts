@@ -134,9 +134,14 @@ export class Erasures {
     return opening;
   }
 
-  /** As far as is known here; `undefined` for one that is not, or of another user. Throws what the store throws. */
+  /**
+   * As far as is known here; `undefined` for one that is not, or of another user, of which nothing is looked up either. Throws what the
+   * store throws.
+   */
   async receipt(userId: UserId, receiptId: string): Promise<ErasureReceipt | undefined> {
-    const receipt = receiptOf(receiptId, await this.#parts.documents.versions('erasure-receipt', receiptId));
+    const { documents, records } = this.#parts;
+    if (!records.erasures.of(userId).some((erasure) => erasure.receiptId === receiptId)) return undefined;
+    const receipt = receiptOf(receiptId, await documents.versions('erasure-receipt', receiptId));
     return receipt?.userId === userId ? receipt : undefined;
   }
 

@@ -1,6 +1,6 @@
 // The receipt of an erasure, where an engine does not say that it has forgotten the user: tries to have it confirmed all the same, to
 // have it begun again and again, and to keep it from being confirmed once the engine has said so.
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { NodeResources } from '../../../src/context-manager/node-resources.ts';
 import {
   confirmationBytes,
@@ -10,6 +10,7 @@ import {
   receiptOf,
 } from '../../../src/context-manager/users/erasure-receipt.ts';
 import { STATES_WAIT_MS } from '../../../src/context-manager/users/erasures.ts';
+import type { ContextStore } from '../../../src/context-store/context-store.ts';
 import { memoryStore } from '../../../src/context-store/memory.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import { nodeTimeOver, timedEnvironment } from '../../../src/edge-node/time/timed-environment.ts';
@@ -21,6 +22,7 @@ const ADA = 'ada' as UserId;
 const RETRY_MS = 1_000;
 
 let machine: VirtualEnvironment;
+let store: ContextStore;
 let node: NodeResources;
 let calls: { readonly forgotten: () => void; readonly fail: (error: Error) => void }[];
 beforeEach(() => {
@@ -35,7 +37,7 @@ beforeEach(() => {
     new Promise<void>((forgotten, fail) => {
       calls.push({ forgotten, fail });
     });
-  const store = memoryStore({}, environment);
+  store = memoryStore({}, environment);
   node = new NodeResources({ store, environment, time, options: RIG_NODE_OPTIONS, forgetStates });
 });
 
@@ -72,6 +74,19 @@ it('an engine that has failed is asked again, and what kept the node is told onc
   calls.at(-1)?.forgotten();
   await machine.advance(60_000);
   expect((await atNode(receipt))?.confirmed).toBeDefined();
+});
+
+it('each receipt is found by its own user, and for another one nothing is looked up, as for none', async () => {
+  const receipts = [await erase()];
+  calls[0]?.forgotten();
+  await machine.advance(0);
+  receipts.push(await erase());
+  for (const { receiptId } of receipts)
+    expect(await node.erasures.receipt(ADA, receiptId)).toMatchObject({ userId: ADA });
+  const reads = vi.spyOn(store, 'read');
+  for (const receiptId of [...receipts.map((receipt) => receipt.receiptId), 'ab'.repeat(16)])
+    expect(await node.erasures.receipt('bob' as UserId, receiptId)).toBeUndefined();
+  expect(reads).not.toHaveBeenCalled();
 });
 
 it('a node that confirms is awaited for nothing, whichever was said first', () => {
