@@ -66,7 +66,7 @@ export class Moves {
    * Durable on this node when it resolves. Turns that do not fit into this model's window are left out of the context, and kept. Sent
    * again under the same `newSessionId`, after a failure in the middle too, it is completed, or found and told as `replayed`. Throws
    * `session_exists`, `session_deleted`, `invalid_request` for a session in which nothing was answered and what the chat template
-   * refuses, `context_overflow` for a turn that is too long by itself, and what the store throws.
+   * refuses, `context_overflow` for a turn that is too long by itself, `quota_exceeded`, and what the store throws.
    */
   async move(request: MoveRequest, gone: AbortSignal): Promise<Move> {
     const { keygroup, node, add } = this.#parts;
@@ -83,7 +83,7 @@ export class Moves {
     if (worded.open.length === 0) return written;
     const { turn, contextId } = written;
     const place = { turn: (turn + 1) as TurnNumber, contextId };
-    const open = { userId, sessionId, place, messages: worded.open, ttlSeconds: undefined, maxWaitMs: 0 };
+    const open = { userId, sessionId, place, messages: worded.open, ttlSeconds: undefined, maxWaitMs: 0, account };
     const { stored, replayed } = await add(open, gone);
     return { ...written, turn: stored.record.turn, contextId: stored.hash, replayed: written.replayed && replayed };
   }

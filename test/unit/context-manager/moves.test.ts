@@ -1,14 +1,17 @@
 // What a session says in words, for another model: calls become messages in that model's own syntax, what was thought stays behind
 // and is named, and what waits for an answer waits there, too.
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { PrincipalAccounts } from '../../../src/access/principal-accounts.ts';
 import type { ReadTurn, SessionView } from '../../../src/context-manager/sessions/sessions.ts';
 import { wordedSession } from '../../../src/context-manager/sessions/worded-session.ts';
 import type { ContextId, KeygroupId, SessionId, UserId } from '../../../src/domain/identifiers.ts';
 import type { ContentPart } from '../../../src/domain/record/message-content.ts';
 import type { Message, StopReason } from '../../../src/domain/record/turn-record.ts';
-import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
+import type { TurnAccount } from '../../../src/domain/turn-account.ts';
+import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
+const QWEN3 = readFileSync(new URL('../../support/chat-templates/qwen3.jinja', import.meta.url), 'utf8');
 const CALL: ContentPart = { type: 'tool-call', callId: 'c1', name: 'weather', arguments: '{"city":"Turin"}' };
 const RESULT: ContentPart = { type: 'tool-result', callId: 'c1', isError: false, output: 'sunny' };
 const TOOLS = [{ name: 'weather', description: 'The weather', parameters: { type: 'object', properties: {} } }];
@@ -61,15 +64,14 @@ it('a reply that calls is a message of the turn that answers, and what it though
   ]);
 });
 
-const request = (worded: ReturnType<typeof wordedSession>) => ({
+const request = (worded: ReturnType<typeof wordedSession>, account?: TurnAccount) => ({
   ...{ userId: 'ada' as UserId, newSessionId: undefined, mode: 'tokenized' as const, worded },
-  ...{ ttlSeconds: undefined, account: undefined },
+  ...{ ttlSeconds: undefined, account },
 });
 const gone = new AbortController().signal;
 
 it('is written in the syntax of the model that it comes to, and its calls wait there for their results', async () => {
-  const chatTemplate = readFileSync(new URL('../../support/chat-templates/qwen3.jinja', import.meta.url), 'utf8');
-  const rig = await contextManagerRig({ chatTemplate });
+  const rig = await contextManagerRig({ chatTemplate: QWEN3 });
   const asking = turn(3, [{ role: 'user', content: 'And tomorrow?' }], [{ ...CALL, callId: 'c2' } as ContentPart]);
   const moved = await rig.manager.moveHere(request(wordedSession(view(...CALLING, asking))), gone);
   expect(moved).toMatchObject({ turn: 2, replayed: false });
@@ -84,6 +86,30 @@ it('is written in the syntax of the model that it comes to, and its calls wait t
   );
   for (const said of ['How is the weather?', 'sunny', 'It is sunny.', 'And tomorrow?']) expect(prompt).toContain(said);
   expect(prompt).not.toContain('hm');
+});
+
+describe('what waits for an answer', () => {
+  const whole = wordedSession(view(...CALLING, turn(3, [{ role: 'user', content: 'And tomorrow?' }], [CALL])));
+  const accountOf = ({ environment: { clock } }: Rig, limits = {}) =>
+    new PrincipalAccounts(limits, clock).of({ name: 'shop', scopes: new Set(['service']), userId: 'shop' as UserId });
+
+  it('takes its principal’s share of a full node', async () => {
+    const rig = await contextManagerRig({ chatTemplate: QWEN3, options: { turnsInFlightMax: 4 } });
+    const holds = ['a', 'b', 'c'].map((session) => {
+      const hold = rig.llm.hold();
+      return { hold, turn: rig.turn({ session, turn: 1 }) };
+    });
+    for (const { hold } of holds) await hold.entered;
+    expect(await rig.manager.moveHere(request(whole, accountOf(rig)), gone)).toMatchObject({ turn: 2 });
+    for (const { hold } of holds) hold.release();
+    await Promise.all(holds.map(({ turn }) => turn));
+  });
+
+  it('is refused beyond what its user may have', async () => {
+    const rig = await contextManagerRig({ chatTemplate: QWEN3 });
+    const account = accountOf(rig, { bytes: 1 });
+    expect(await codeOf(rig.manager.moveHere(request(whole, account), gone))).toBe('quota_exceeded');
+  });
 });
 
 it('is refused where the model knows no calls', async () => {
