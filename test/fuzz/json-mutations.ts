@@ -35,11 +35,16 @@ export function changedJson(
     [2, () => put(Array.isArray(value) ? [...value, ...value] : [value, value])],
     [words.length === 0 ? 0 : 3, () => put(chance.of(words))],
     [words.length === 0 ? 0 : 3, () => addTo(value, chance.of(words), read(chance.of(places)))],
-    [1, () => put(typeof value === 'string' ? value.repeat(1 + chance.below(50)) : JSON.stringify(value))],
+    [1, () => put(typeof value === 'string' ? value.repeat(1 + chance.below(50)) : written(value)?.text)],
   ])();
-  // What holds itself, by a part that was put into itself, is no JSON.
+  const changed = written(root.value);
+  return changed && Buffer.from(changed.text ?? '');
+}
+
+/** `undefined`: it holds itself, by a part that was put into itself, or nests deeper than it can be written. */
+function written(value: unknown): { readonly text: string | undefined } | undefined {
   try {
-    return Buffer.from(JSON.stringify(root.value) ?? '');
+    return { text: JSON.stringify(value) };
   } catch {
     return undefined;
   }
