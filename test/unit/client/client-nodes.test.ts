@@ -1,7 +1,11 @@
 // Which node a client asks: the nearest by what is measured or by where nodes stand, learned or given, and the next one when a node
 // is silent, gone or refuses. Tries to have it ask a node that it must not: of another model, less safe, or gone.
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DiscedgeClient, type RetryEvent } from '../../../src/client/client.ts';
+
+// Time goes to what is due next as soon as nothing else is under way, however long that takes.
+beforeEach(() => void vi.useFakeTimers().setTimerTickMode('nextTimerAsync'));
+afterEach(() => void vi.useRealTimers());
 
 type Answer = (init: RequestInit) => Response | Promise<Response>;
 
@@ -180,6 +184,7 @@ describe('a node that', () => {
       new Response(
         new ReadableStream({
           async start(controller) {
+            init.signal?.addEventListener('abort', () => controller.error(init.signal?.reason));
             const say = (text: string) => controller.enqueue(new TextEncoder().encode(text));
             for (let time = 0; time < 6; time++) {
               say(': still here\n\n');
