@@ -5,10 +5,20 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
+import type { Environment } from '../../src/environment/environment.ts';
 import { nodeEnvironment } from '../../src/environment/node-environment.ts';
 import type { GenerationEnd, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
 
-export const environment = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
+const real = nodeEnvironment({ logLevel: 'silent', nodeId: 'test' });
+
+/** Time is what this process has computed: whether a state is worth a file does not turn on how busy the machine or its disk is. */
+export const environment: Environment = { ...real, clock: { ...real.clock, monotonic: computedMs } };
+
+function computedMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+}
+
 /** Long enough that reading its state is faster by far than evaluating it, whatever else the machine does. */
 export const CONTEXT_TOKENS = 700;
 export const WAIT = { timeout: 30_000, interval: 20 };
