@@ -22,6 +22,8 @@ export default defineConfig({
   resolve: { tsconfigPaths: true },
   test: {
     reporters: ['default', './test/support/count-reporter.ts'],
+    // What is waited for comes: the bound is only there to end a test that hangs.
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       {
         extends: true,

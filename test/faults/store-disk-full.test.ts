@@ -16,6 +16,8 @@ import { virtualEnvironment } from '../../tools/virtual-environment.ts';
 
 /** Of a write that fails, and of a turn that is not let come so far. */
 const REFUSALS = /cannot write|takes no turns/;
+/** Until the disk has been looked at; only there to end a test that hangs. */
+const WAIT = { timeout: 30_000 };
 const DISK_BYTES = 96 * 1024 * 1024;
 
 const temporary = temporaryFolder();
@@ -42,7 +44,7 @@ describe('a full disk', () => {
   /** The look at the disk that the first append asks for is still under way when that is refused. */
   const takesTurnsAgain = async (opened: LevelStore) => {
     await environment.advance(LOOK_EVERY_MS);
-    await vi.waitFor(() => opened.append(turn(1_000_000)));
+    await vi.waitFor(() => opened.append(turn(1_000_000)), WAIT);
     await opened.expire(WRITTEN_AT_MS + 1_000 * HOUR_MS, sessionKey('s1000000'));
   };
 
@@ -216,7 +218,7 @@ describe('a full disk', () => {
       }
       giveBack();
       await environment.advance(LOOK_EVERY_MS);
-      await vi.waitFor(() => replica.note('place', 'again'));
+      await vi.waitFor(() => replica.note('place', 'again'), WAIT);
       if (chance.oneIn(4)) {
         await replica.close();
         replica = await open();

@@ -49,7 +49,7 @@ it.each(['tokenized', 'raw'])('in mode %s the reply says what a change of region
 
   const version = await preferencesAt(0);
   await nodes.node(0).put('/users/ada/preferences', { preferences: `CANARYADA ${mode}` });
-  await expect.poll(() => preferencesAt(1), { timeout: 20_000 }).toBe(version + 1);
+  await expect.poll(() => preferencesAt(1)).toBe(version + 1);
   const fifth = await turn(1, 5);
   expect(changedIn(fifth)).toEqual(['preferences']);
   expect(fifth.layers.parts).toHaveLength(3);

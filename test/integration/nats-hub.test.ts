@@ -167,10 +167,13 @@ describe.each(await natsPrograms())('through a hub with $name', ({ path: program
     await startAll();
     await pulled({ reader: e2, origin: e3 });
     await servers.get(hubId)?.restart(config(hubId, [hubId, e2]));
-    await vi.waitFor(async () => {
-      const attempt = node(e2).request('$JS.e3.API.STREAM.NAMES', '', { timeout: 1_000 });
-      await expect(attempt).rejects.toThrow(/no responders/);
-    });
+    await vi.waitFor(
+      async () => {
+        const attempt = node(e2).request('$JS.e3.API.STREAM.NAMES', '', { timeout: 1_000 });
+        await expect(attempt).rejects.toThrow(/no responders/);
+      },
+      { timeout: 20_000, interval: 50 },
+    );
     expect(await pulled({ reader: e2, origin: hubId })).toBe('a.hub.1 record of hub');
   });
 

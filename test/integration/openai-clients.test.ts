@@ -104,7 +104,7 @@ describe.each(['embedded', 'llama-server'])('at two nodes, %s', (engine) => {
   /** The other node has the turn: how long it may take is not what is tried here. */
   async function arrived(turn: number, isNew: (session: Json) => boolean): Promise<void> {
     const there = async () => (await sessionsAt(nodes[(turn + 1) % 2] as InProcessNode)).filter(isNew);
-    await expect.poll(there, { timeout: 30_000 }).toMatchObject([{ turns: turn }]);
+    await expect.poll(there).toMatchObject([{ turns: turn }]);
   }
 
   async function llmFlags(): Promise<object> {

@@ -48,7 +48,7 @@ async function serveOnce(settings: Record<string, string>): Promise<void> {
   const node = await startTestNode({ store: 'leveldb', dataDir, ...settings });
   await node.turn({ prompt: 'hello', session_id: 's', user_id: 'u', mode: 'tokenized' });
   // What is to be sealed anew is little, and done while the node runs.
-  await vi.waitFor(async () => expect((await readEncryptionNote(dataDir))?.before ?? []).toEqual([]));
+  await expect.poll(async () => (await readEncryptionNote(dataDir))?.before ?? []).toEqual([]);
   await node.close();
 }
 

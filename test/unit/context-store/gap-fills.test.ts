@@ -102,10 +102,13 @@ const here = async () => (await replica.readLog(LOG, { after: 0, limit: 100 })).
 
 /** Lets virtual time pass until it is so. */
 const eventually = (check: () => void | Promise<void>) =>
-  vi.waitFor(async () => {
-    await environment.advance(1_000);
-    await check();
-  });
+  vi.waitFor(
+    async () => {
+      await environment.advance(1_000);
+      await check();
+    },
+    { timeout: 30_000 },
+  );
 const settled = () => eventually(() => expect(applier.gaps.logs).toEqual([]));
 
 describe('a gap', () => {

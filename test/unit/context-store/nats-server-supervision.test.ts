@@ -4,7 +4,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { superviseNatsServer } from '../../../src/context-store/nats/server/nats-server-process.ts';
 import { serverWarnings } from '../../../src/context-store/nats/server/server-warnings.ts';
 import { type VirtualEnvironment, virtualEnvironment } from '../../../tools/virtual-environment.ts';
@@ -44,13 +44,13 @@ describe('a server that ends', () => {
     const server = await supervise(READY);
     const pauses: unknown[] = [];
     for (let ended = 1; ended <= 10; ended++) {
-      await vi.waitFor(() => expect(logged('nats_server_ended')).toHaveLength(ended));
+      await expect.poll(() => logged('nats_server_ended')).toHaveLength(ended);
       const pauseMs = logged('nats_server_ended')[ended - 1]?.fields.restartInMs as number;
       pauses.push(pauseMs);
       await environment.advance(pauseMs - 1);
       expect(starts()).toBe(ended);
       await environment.advance(1);
-      await vi.waitFor(() => expect(starts()).toBe(ended + 1));
+      await expect.poll(starts).toBe(ended + 1);
     }
     expect(pauses).toEqual([100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
     await server.stop();
@@ -69,7 +69,7 @@ describe('a server that ends', () => {
       const { length } = logged('nats_server_ended');
       await environment.advance(runMs);
       process.kill(server.pid as number, 'SIGKILL');
-      await vi.waitFor(() => expect(logged('nats_server_ended')).toHaveLength(length + 1));
+      await expect.poll(() => logged('nats_server_ended')).toHaveLength(length + 1);
       expect(logged('nats_server_ended').at(-1)?.fields).toEqual({ how: 'SIGKILL', restartInMs: pauseMs });
       await environment.advance(pauseMs);
       // Resolves when the server is ready, which nothing else tells.
@@ -82,11 +82,11 @@ describe('a server that ends', () => {
     const server = await supervise(`[ -e broken ] && { echo "[1] no luck" >&2; exit 7; }; ${READY}; exec sleep 1000`);
     writeFileSync(join(folder, 'broken'), '');
     process.kill(server.pid as number, 'SIGKILL');
-    await vi.waitFor(() => expect(logged('nats_server_ended')).toHaveLength(1));
+    await expect.poll(() => logged('nats_server_ended')).toHaveLength(1);
     await environment.advance(100);
     for (let failed = 1; failed <= 3; failed++) {
       if (failed > 1) await environment.advance(logged('nats_server_start_failed').at(-1)?.fields.retryInMs as number);
-      await vi.waitFor(() => expect(logged('nats_server_start_failed')).toHaveLength(failed));
+      await expect.poll(() => logged('nats_server_start_failed')).toHaveLength(failed);
     }
     expect(logged('nats_server_start_failed')[0]?.error).toMatchObject({
       code: 'nats_unavailable',
@@ -101,7 +101,7 @@ describe('a server that ends', () => {
   it('and is restarted meanwhile is started once', async () => {
     const server = await supervise(`${READY}; exec sleep 1000`);
     process.kill(server.pid as number, 'SIGKILL');
-    await vi.waitFor(() => expect(logged('nats_server_ended')).toHaveLength(1));
+    await expect.poll(() => logged('nats_server_ended')).toHaveLength(1);
     await Promise.all([server.restart('one'), server.restart('two')]);
     expect(starts()).toBe(3);
     expect(readFileSync(join(folder, 'nats-server.conf'), 'utf8')).toBe('two');
@@ -122,7 +122,7 @@ describe('a server that ends', () => {
   it('is killed when it is not ready in two minutes', async () => {
     const attempt = supervise('exec sleep 1000');
     const refused = expect(attempt).rejects.toThrow(/not ready; it ended with SIGKILL/);
-    await vi.waitFor(starts);
+    await expect.poll(starts).toBe(1);
     await environment.advance(120_000);
     await refused;
   });

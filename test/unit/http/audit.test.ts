@@ -1,7 +1,7 @@
 // The audit log: what operators and services do, and to whose; never what anybody said, no key, and nothing that fills the disk.
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, it, vi } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { AuditFile } from '../../../src/access/audit-file.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
 import type { Scope } from '../../../src/domain/principal.ts';
@@ -68,9 +68,9 @@ it('has who did what to whose, and no word that was said', async () => {
   for (let tries = 0; tries < 50; tries++) await ask('DELETE', '/users/ada', `dsc_guess_${tries}`);
   const late = await keyOf(['user'], 'late');
   const acts = () => linesOf(path).map(({ act }) => act);
-  await vi.waitFor(() => expect(acts()).toContain('key.known'), { timeout: 30_000, interval: 20 });
+  await expect.poll(acts).toContain('key.known');
   await keys.put({ ...late.kept, revokedAtMs: 1 });
-  await vi.waitFor(() => expect(acts()).toContain('key.revoked'), { timeout: 30_000, interval: 20 });
+  await expect.poll(acts).toContain('key.revoked');
   await node.close();
 
   const lines = linesOf(path).map(({ at, ...line }) => {

@@ -58,7 +58,7 @@ describe.each(['tokenized', 'raw'] as const)('in mode %s', (mode) => {
 
     writeFileSync(regional, 'CANARYREGION is Linz, and has been for a while.');
     await expect
-      .poll(async () => (await node.turn({ prompt: 'x', n_predict: 1 })).layers.parts[1].tokens, { timeout: 10_000 })
+      .poll(async () => (await node.turn({ prompt: 'x', n_predict: 1 })).layers.parts[1].tokens)
       .not.toBe(region);
     const fourth = await turn(4);
     expect(changedIn(fourth.layers)).toEqual(['region']);
@@ -118,12 +118,12 @@ describe('the region of a node', () => {
     expect(await region()).toBeUndefined();
     writeFileSync(join(path, 'b.md'), 'two words');
     writeFileSync(join(path, 'no.json'), 'x'.repeat(10_000));
-    await expect.poll(region, { timeout: 10_000 }).toMatchObject({ name: 'region' });
+    await expect.poll(region).toMatchObject({ name: 'region' });
     const { tokens } = await region();
     writeFileSync(join(path, 'a.txt'), 'three words more');
-    await expect.poll(async () => (await region()).tokens, { timeout: 10_000 }).toBeGreaterThan(tokens);
+    await expect.poll(async () => (await region()).tokens).toBeGreaterThan(tokens);
     rmSync(join(path, 'a.txt'));
-    await expect.poll(async () => (await region()).tokens, { timeout: 10_000 }).toBe(tokens);
+    await expect.poll(async () => (await region()).tokens).toBe(tokens);
   });
 
   it('stays what it was where a change is refused, until the files change again', async () => {

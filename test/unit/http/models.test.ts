@@ -2,7 +2,7 @@
  * A node with two models, asked so that it could mix them up: one session id in both, requests that name the other model,
  * none, or one that is not there. Also what it says where one of them does not work.
  */
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type InProcessNode, startTestNode } from '../../../tools/test-node.ts';
 
 let node: InProcessNode;
@@ -108,7 +108,7 @@ describe('a session belongs to its model', () => {
       const endless = { ignore_eos: true, n_predict: 8192, stream: true };
       const running = node.post('/completion', { user_id: 'apart', session_id: 'new', prompt: 'x', model, ...endless });
       const stop = () => node.post(`/sessions/new/cancel${query()}`, {});
-      await vi.waitFor(async () => expect((await stop()).body).toEqual({ cancelled: true }), { interval: 1 });
+      await expect.poll(async () => (await stop()).body, { interval: 1 }).toEqual({ cancelled: true });
       expect((await running).text).toContain('turn_cancelled');
       expect((await node.get(`/sessions/new${query()}`)).status).toBe(404);
     },
@@ -119,7 +119,7 @@ describe('a session belongs to its model', () => {
     const both = { user_id: 'apart', session_id: 'both', prompt: 'x', ...endless };
     const running = ['first', 'second'].map((model) => node.post('/completion', { ...both, model }));
     const stop = (model?: string) => node.post(`/sessions/both/cancel${query(model)}`, {});
-    await vi.waitFor(async () => expect((await node.get('/metrics')).text).toMatch(/^discedge_turns_in_flight 2$/m));
+    await expect.poll(async () => (await node.get('/metrics')).text).toMatch(/^discedge_turns_in_flight 2$/m);
     const refused = await stop();
     expect(refused).toMatchObject({ status: 400, body: { error: { type: 'invalid_request', param: 'model' } } });
     expect(refused.body.error.message).toMatch(/\(first, second\)/);

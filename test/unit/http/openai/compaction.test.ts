@@ -133,9 +133,7 @@ it('a conversation of which a summary is stored already: that one, and the model
     for (let turn = 1; turn <= 4; turn++)
       last = await create({ input: 'x'.repeat(370), ...(last && { previous_response_id: last.id }) }, by);
     const [{ session_id: id }] = (await full.get('/sessions')).body.data;
-    await expect
-      .poll(async () => (await full.get(`/sessions/${id}`)).body.summaries, { timeout: 20_000 })
-      .toHaveLength(1);
+    await expect.poll(async () => (await full.get(`/sessions/${id}`)).body.summaries).toHaveLength(1);
     const compacted = await compact({ previous_response_id: last?.id }, by);
     expect(compacted.usage.output_tokens).toBe(0);
     expect(compacted.output.at(-1)).toMatchObject({ type: 'compaction' });
