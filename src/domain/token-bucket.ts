@@ -18,18 +18,21 @@ export class TokenBucket {
 
   /** What may be spent; below 0 while it is overdrawn. */
   level(nowMs: number): number {
-    this.#level = Math.min(this.capacity, this.#level + Math.max(0, nowMs - this.#atMs) * this.#perMs);
-    this.#atMs = Math.max(this.#atMs, nowMs);
-    return this.#level;
+    return Math.min(this.capacity, this.#level + Math.max(0, nowMs - this.#atMs) * this.#perMs);
   }
 
   /** Takes `amount`, whatever is there; a negative amount is given back. */
   spend(amount: number, nowMs: number): void {
     this.#level = Math.min(this.capacity, this.level(nowMs) - amount);
+    this.#atMs = Math.max(this.#atMs, nowMs);
   }
 
   /** Milliseconds, whole, after which it holds `amount`, which is at most its capacity; 0 where it does. */
   msUntil(amount: number, nowMs: number): number {
-    return Math.max(0, Math.ceil((amount - this.level(nowMs)) / this.#perMs));
+    const missing = amount - this.level(nowMs);
+    if (missing <= 0) return 0;
+    const ms = Math.ceil(missing / this.#perMs);
+    // The quotient may have been rounded down to a whole one.
+    return this.level(nowMs + ms) < amount ? ms + 1 : ms;
   }
 }
