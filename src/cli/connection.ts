@@ -4,7 +4,7 @@ import { type ClientOptions, DiscedgeClient } from '../client/client.ts';
 import { trustingFetch } from './trusting-fetch.ts';
 
 /** Where `discedge serve` listens when it is not told otherwise. */
-const DEFAULT_URL = 'http://127.0.0.1:8081';
+export const DEFAULT_URL = 'http://127.0.0.1:8081';
 
 export interface ConnectionOptions {
   readonly url: readonly string[];

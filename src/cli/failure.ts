@@ -34,6 +34,8 @@ function adviceFor({ code, status = 0, requestId }: DiscedgeClientError): string
   switch (code) {
     case 'node_unreachable':
       return 'start a node with "discedge serve", or name a running one, http://HOST:PORT (--url; of a scenario, --node)';
+    case 'unauthorized':
+      return 'name the file that holds a key of yours with --api-key-file; "discedge keys create" makes one, at the node';
     case 'session_not_found':
       return '"discedge sessions list" shows the sessions that are there; a session is found under its own --user only';
     default:

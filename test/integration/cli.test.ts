@@ -255,6 +255,20 @@ describe('chat', () => {
     }
   });
 
+  it('asks a node that it moves to with the same key', async () => {
+    const keys: (string | undefined)[] = [];
+    const { url, server } = await listening((request, response) => {
+      if (request.url === '/props') keys.push(request.headers.authorization);
+      response.setHeader('content-type', 'application/json').end('{"node":"next"}');
+    });
+    const file = join(folder.path, 'ada.key');
+    writeFileSync(file, 'dk_secret\n');
+    const { stderr } = await chat(`/move ${url}\n`, '--api-key-file', file);
+    expect(stderr).toContain('The next turn goes to node next');
+    expect(keys).toEqual(['Bearer dk_secret']);
+    server.close();
+  });
+
   it('fails over to another node when the first is not there', async () => {
     const { code, stdout } = await discedge(['chat', '--url', 'http://127.0.0.1:1', node.url], {
       input: 'My name is Ada.\n',

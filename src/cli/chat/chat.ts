@@ -5,6 +5,7 @@ import {
   type Session,
   type SessionOptions,
 } from '../../client/client.ts';
+import { DEFAULT_URL } from '../connection.ts';
 import { printable, styled } from '../terminal.ts';
 import type { ChatInput } from './chat-input.ts';
 import type { Conversation } from './conversation.ts';
@@ -13,6 +14,8 @@ import { turnLine, turnWarning } from './turn-line.ts';
 
 export interface ChatParts {
   readonly client: DiscedgeClient;
+  /** A client of that node alone, with the same key and authority. */
+  readonly connectTo: (url: string) => DiscedgeClient;
   /** The first session; `/new` opens others. */
   readonly session: Session;
   readonly sessionOptions: SessionOptions;
@@ -26,6 +29,7 @@ const WAITING = '…';
 /** A conversation on the terminal, or from a pipe. Replies go to stdout; what is about them, to stderr when piped. */
 export class Chat implements Conversation {
   readonly #client: DiscedgeClient;
+  readonly connectTo: (url: string) => DiscedgeClient;
   session: Session;
   readonly #sessionOptions: SessionOptions;
   readonly #input: ChatInput;
@@ -35,8 +39,9 @@ export class Chat implements Conversation {
   /** Id of the node that answered last. */
   #nodeBefore: string | undefined;
 
-  constructor({ client, session, sessionOptions, input }: ChatParts) {
+  constructor({ client, connectTo, session, sessionOptions, input }: ChatParts) {
     this.#client = client;
+    this.connectTo = connectTo;
     this.session = session;
     this.#sessionOptions = sessionOptions;
     this.#input = input;
@@ -101,8 +106,9 @@ export class Chat implements Conversation {
   }
 
   #sayGoodbye(): void {
-    const { sessionId, turn } = this.session;
-    if (turn > 0) this.note(`\nGo on later with: discedge chat --session ${sessionId}`);
+    const { sessionId, turn, node } = this.session;
+    const where = node === DEFAULT_URL ? '' : ` --url ${node}`;
+    if (turn > 0) this.note(`\nGo on later with: discedge chat --session ${sessionId}${where}`);
     else process.stdout.write('\n');
   }
 

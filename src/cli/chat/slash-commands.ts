@@ -1,4 +1,4 @@
-import { DiscedgeClient, DiscedgeClientError } from '../../client/client.ts';
+import { DiscedgeClientError } from '../../client/client.ts';
 import type { Conversation } from './conversation.ts';
 
 interface SlashCommand {
@@ -45,7 +45,7 @@ async function move(chat: Conversation, url: string): Promise<void> {
     return;
   }
   // A client of its own, so that a node that is not there is not fallen back from, and is found out now.
-  const { node } = (await new DiscedgeClient({ nodes: url, retriesMax: 0 }).props()) as { node?: string };
+  const { node } = (await chat.connectTo(url).props()) as { node?: string };
   chat.session.moveTo(url);
   chat.note(`The next turn goes to node ${node ?? '?'} at ${chat.session.node}.`);
 }

@@ -25,7 +25,7 @@ export function turnLine(reply: Reply, { firstTextMs, totalMs, nodeBefore }: Tur
     ...stateOf(reply, nodeBefore),
     `${first}all ${duration(totalMs)}`,
     ...(predictedMs > 0 && !reply.replayed ? [`${perSecond(predictedTokens, predictedMs)} tok/s`] : []),
-    ...(reply.waitedMs >= 1 ? [`waited ${duration(reply.waitedMs)} for the turn before`] : []),
+    ...(reply.turn > 1 && reply.waitedMs >= 1 ? [`waited ${duration(reply.waitedMs)} for the turn before`] : []),
     ...(reply.stopType === 'limit' ? ['cut at its longest length'] : []),
     reply.node,
     ...(reply.replicas > 1 ? [`on ${reply.replicas} nodes`] : []),

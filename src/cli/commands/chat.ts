@@ -60,7 +60,8 @@ async function run(options: ChatOptions): Promise<void> {
       : await client.resume(options.session, sessionOptions);
   const input = openChatInput();
   try {
-    chat = new Chat({ client, session, sessionOptions, input });
+    const connectTo = (url: string) => connect({ ...options, url: [url] });
+    chat = new Chat({ client, connectTo, session, sessionOptions, input });
     if (!(await chat.run())) process.exitCode = EXIT_FAILURE;
   } finally {
     input.close();

@@ -206,6 +206,7 @@ describe('the line under a reply', () => {
     expect(line({ waitedMs: 250, stopType: 'limit' })).toMatch(
       /· waited 250 ms for the turn before · cut at its longest length ·/,
     );
+    expect(line({ turn: 1, waitedMs: 250 })).not.toContain('waited');
     expect(turnWarning(reply)).toBeUndefined();
     expect(turnWarning({ ...reply, basedOnTurn: 1 })).toContain('up to turn 1 only');
     expect(turnWarning({ ...reply, droppedTurns: 2 })).toContain('first 2 turns were left out');

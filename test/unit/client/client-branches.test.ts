@@ -176,6 +176,7 @@ describe('fork', () => {
     const told: string[] = [];
     const chat = {
       session,
+      connectTo: () => client,
       newSession() {},
       quit() {},
       goTo(next: Session) {
