@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DiscedgeClient, type Session } from '../../src/client/client.ts';
-import { natsPrograms } from '../../tools/real-servers/nats-programs.ts';
+import { currentNatsProgram } from '../../tools/real-servers/nats-programs.ts';
 import { DemoNode, type Place } from './edge-node.ts';
 import { note, printHeading, printReply, printSummary, type TurnFigures } from './screen.ts';
 
@@ -52,7 +52,7 @@ async function main(): Promise<void> {
   }
   try {
     note('starting them, each with the demo model …');
-    const natsProgram = (await natsPrograms())[0]?.path as string;
+    const { path: natsProgram } = await currentNatsProgram();
     for (const place of PLACES) nodes.push(await DemoNode.at(place, { folder, natsProgram }));
     await startAll(nodes);
     await play(nodes);

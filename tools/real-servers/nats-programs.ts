@@ -14,13 +14,12 @@ export interface NatsProgram {
 }
 
 /**
- * The nats-server that other tests use, and an older one: DISCEDGE_NATS_SERVER_OLD=/path, or the package of this
+ * {@link currentNatsProgram}, and an older one: DISCEDGE_NATS_SERVER_OLD=/path, or the package of this
  * machine's own Debian or Ubuntu release, unpacked into the cache folder (as root; nothing is installed). Where there is
  * no older one, a line says so and why.
  */
 export async function natsPrograms(): Promise<NatsProgram[]> {
-  const { 'nats-server': current } = await ensureServers(['nats-server']);
-  const programs = [named(asOneFile(current))];
+  const programs = [await currentNatsProgram()];
   try {
     const older = named(process.env.DISCEDGE_NATS_SERVER_OLD || fromThisRelease());
     if (older.name !== programs[0]?.name) programs.push(older);
@@ -28,6 +27,12 @@ export async function natsPrograms(): Promise<NatsProgram[]> {
     process.stderr.write(`real servers: tests with an older nats-server are left out: ${(error as Error).message}\n`);
   }
   return programs;
+}
+
+/** Of this machine, or installed into the cache where it has none. Throws `ServersMissing`. */
+export async function currentNatsProgram(): Promise<NatsProgram> {
+  const { 'nats-server': current } = await ensureServers(['nats-server']);
+  return named(asOneFile(current));
 }
 
 function named(path: string): NatsProgram {
