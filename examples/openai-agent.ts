@@ -1,6 +1,6 @@
 // An agent with a tool that changes the node with every question: what its model called and what the tool answered is part of the
-// conversation, and so at every node. The model has to have a chat template that tells of tools; the demo model is given one by
-// `--chat-template-file`.
+// conversation, and so at every node. The model has to have a chat template that tells of tools. The demo model's own does not; give it
+// another one at each node: `npm start -- --chat-template-file test/support/chat-templates/qwen3.jinja`.
 //
 //     npx tsx examples/openai-agent.ts http://127.0.0.1:8081 http://127.0.0.1:8082
 import { Agent, OpenAIProvider, Runner, tool } from '@openai/agents';
