@@ -27,3 +27,12 @@ it('who is told to install an optional package is told the version that this one
     expect(node.devDependencies[name]).toBe(version);
   }
 });
+
+it('every package that is needed has its reason in docs/dependencies.md', () => {
+  const document = readFileSync(new URL('../../docs/dependencies.md', import.meta.url), 'utf8');
+  const named = (document.match(/^\| `[^|]*/gm) ?? []).join();
+  const needed = [node, evaluation].flatMap(({ dependencies, peerDependencies, devDependencies }) =>
+    Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies }),
+  );
+  expect(needed.filter((name) => name !== node.name && !named.includes(`\`${name}\``))).toEqual([]);
+});

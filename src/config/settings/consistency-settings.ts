@@ -64,7 +64,7 @@ export const CONSISTENCY_SETTINGS = {
     group: 'Contexts',
     default: 'local',
     description:
-      'What a reply waits for, where the request does not say: `local`, the turn is on the disk of this node; `replicated`, on that of a peer as well, as far as `replicated-wait-ms` allows, and the reply says whether. `replicated` needs `store: nats`.',
+      'What a reply waits for, where the request does not say: `local`, the turn is on the disk of this node; `replicated`, on that of a peer as well, as far as `replicated-wait-ms` allows, and the reply says whether. `replicated` needs a store that other nodes share, `nats` or `fred`.',
   }),
   replicatedWaitMs: integer({
     group: 'Contexts',

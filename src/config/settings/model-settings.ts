@@ -88,7 +88,7 @@ export const MODEL_SETTINGS = {
       unit: 'tokens',
       defaultText: "the model's, or shorter where memory is",
       description:
-        'Length of the context window. The default is what the model was trained with, halved until it fits into three quarters of the available memory (docs/operations.md). From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
+        'Length of the context window. The default is what the model was trained with, halved until it fits into three quarters of the available memory (docs/memory.md). From 64, below which not even a short exchange fits, to 1,048,576, the longest that current models are trained for.',
     }),
   ),
   parallel: Type.Optional(
@@ -100,7 +100,7 @@ export const MODEL_SETTINGS = {
       unit: 'turns',
       defaultText: '4, or fewer where memory is short',
       description:
-        'Turns that the embedded LLM Service works on at once, or that are at a vLLM at once (there 64 by default); further ones wait. In the embedded one each takes memory for a whole context window, hence at most 64. What the default comes to is in docs/operations.md.',
+        'Turns that the embedded LLM Service works on at once, or that are at a vLLM at once (there 64 by default); further ones wait. In the embedded one each takes memory for a whole context window, hence at most 64. What the default comes to is in docs/memory.md.',
     }),
   ),
 };

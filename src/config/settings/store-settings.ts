@@ -8,10 +8,10 @@ const GIB = 2 ** 30;
 export const STORE_SETTINGS = {
   store: text({
     group: 'Context store',
-    placeholder: 'leveldb|memory|nats|nats://HOST:PORT',
+    placeholder: 'leveldb|memory|nats|nats://HOST:PORT|fred://HOST:PORT',
     default: 'leveldb',
     description:
-      "Kind of context store: `leveldb` is durable (`lmdb`, its name in earlier versions, means it, too), `memory` is gone when the node stops, `nats` is durable and shared with the peers through a nats-server of this node's own, which it starts from the PATH and looks after; `nats://HOST:PORT` uses one that runs.",
+      "Kind of context store: `leveldb` is durable (`lmdb`, its name in earlier versions, means it, too), `memory` is gone when the node stops, `nats` is durable and shared with the peers through a nats-server of this node's own, which it starts from the PATH and looks after; `nats://HOST:PORT` uses one that runs, `fred://HOST:PORT` a FReD node that runs. docs/stores.md says which to take.",
   }),
   storeBytesMax: size({
     group: 'Context store',

@@ -29,9 +29,9 @@ const tool = {
 const user = { role: 'user', content: 'hi' };
 
 const ONE_PROMPT = 'One prompt a request: several would be several turns. Refused, and said so.';
-const NO_KEYS = 'The node does not check keys yet: keep it behind what does.';
+const NO_KEYS = 'The nodes asked here have no keys; from its first one on a node asks everyone ([security.md](security.md#keys)).';
 const NO_CORS =
-  'Pages of other origins are let in where `--cors-origins` names them: with no keys to check, any page could speak as any user.';
+  'Pages of other origins are let in where `--cors-origins` names them: without keys any page that is opened could speak as any user.';
 const refusal = (why: string) => ({ status: why });
 
 export const CASES: readonly ApiCase[] = [
@@ -324,7 +324,7 @@ export const CASES: readonly ApiCase[] = [
     body: { messages: [user], tools: [tool] },
     only: [],
     decisions: refusal(
-      'Templates are not given tools yet: refused, where a template that reads none drops them in silence.',
+      'This route gives a template no tools (turns do): refused, where a template that reads none drops them in silence.',
     ),
   },
   { name: 'a template, no messages at all', path: '/apply-template', body: {} },
