@@ -13,6 +13,7 @@ import { ownStamps, type StampOf } from './layers/layer.ts';
 import { UserPreferences } from './layers/user-preferences.ts';
 import type { NodeOptions } from './node-options.ts';
 import { Arrivals } from './sessions/arrivals.ts';
+import { deleted } from './sessions/seen-session.ts';
 import { SessionRecords } from './sessions/session-records.ts';
 import { UserQuotas } from './sessions/user-quotas.ts';
 import { UserUsage } from './sessions/user-usage.ts';
@@ -108,6 +109,10 @@ export class NodeResources {
     );
     this.records.onRecord((_, from) => this.metrics.recordStored(from));
     this.running.onGaveWay(() => this.metrics.turnGaveWay());
+    // At whichever node it was deleted: nothing that is under way for it would be stored.
+    this.records.onRecord(({ record }) => {
+      if (record.kind === 'tombstone') running.stop(sessionKeyText(sessionKeyOf(record)), deleted());
+    });
     const arrivals = new Arrivals(clock);
     this.#endGate = this.records.onRecord(({ record }, from) => {
       if (from === 'elsewhere') arrivals.announce(sessionKeyText(sessionKeyOf(record)));

@@ -1,11 +1,12 @@
-// Looks for what is left of a session on a node's disk after it is over: deleted while the node runs, while its engine is
-// down, and while the node is down; and for what a restarted node has to evaluate again.
+// Looks for what is left of a session on a node's disk after it is over: deleted while the node runs, while its first turn does, while its
+// engine is down, and while the node is down; and for what a restarted node has to evaluate again.
 import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type NodeProcess, startNodeProcess, temporaryFolder } from '../../tools/node-process.ts';
 
 const WAIT = { timeout: 30_000, interval: 20 };
+const JSON_BODY = { 'content-type': 'application/json' };
 const LONG = 'The robot has a lamp and a cup of tea. '.repeat(40);
 
 let folder: ReturnType<typeof temporaryFolder>;
@@ -84,4 +85,23 @@ test('a deleted session leaves no file: of a running node, of an ended engine, o
   expect(sessionsKept()).toBe('cd');
   await start();
   await vi.waitFor(() => expect(sessionsKept()).toBe('d'), WAIT);
+});
+
+test('a session that is deleted while its first turn is under way leaves no file, whatever its sequence is needed for', async () => {
+  const of = await start();
+  for (const session of ['a', 'b']) await turn(of, session, 1);
+  const body = { session_id: 'c', turn: 1, prompt: LONG, n_predict: 1000, ignore_eos: true, stream: true };
+  const opening = await fetch(`${of.url}/completion`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: JSON_BODY,
+  });
+  const reader = opening.body?.getReader();
+  await reader?.read();
+  expect((await of.request('DELETE', '/sessions/c')).status).toBe(200);
+  while ((await reader?.read())?.done === false);
+  await turn(of, 'd', 1);
+  await turn(of, 'a', 2);
+  // The last one is saved ahead: by then what was in its sequence before has been displaced.
+  await vi.waitFor(() => expect(sessionsKept()).toBe('abd'), WAIT);
 });

@@ -20,7 +20,7 @@ import { stopSignOf } from '../../waiting/stop.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Cancelled } from '../turn/running-turns.ts';
-import { deleted, type SeenBefore, seenSession } from './seen-session.ts';
+import { type SeenBefore, seenSession } from './seen-session.ts';
 import type { CachedSession } from './session-cache.ts';
 import { TurnTexts } from './turn-texts.ts';
 
@@ -187,7 +187,7 @@ export class Sessions {
   }
 
   async #bury({ key, history }: CachedSession, about?: Extensions): Promise<void> {
-    const { environment, options, running, records } = this.#parts.node;
+    const { environment, options, records } = this.#parts.node;
     const writtenAtMs = environment.clock.now();
     const extensions = joinedExtensions(about, records.marksFor(key, history.tip?.record).extensions);
     await records.write({
@@ -203,7 +203,6 @@ export class Sessions {
         ttlMsMax: options.ttlSecondsMax * 1000,
       }),
     });
-    running.stop(sessionKeyText(key), deleted());
   }
 
   /**

@@ -2,28 +2,35 @@ import type { SessionRecords } from '../../context-manager/sessions/session-reco
 import {
   type KeygroupId,
   parseSessionKeyText,
+  type SessionKey,
   sessionKeyText,
   type UserId,
   userPartOf,
 } from '../../domain/identifiers.ts';
 import { keygroupOf } from '../../domain/model-identity.ts';
+import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { Logger } from '../../environment/environment.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 
 /**
- * What LLM Services keep of a session goes with its records, however those go: deleted, expired, evicted. What was kept
- * before a start is looked up, as its session may have gone while nobody was there to tell.
+ * What LLM Services keep of a session goes with its records, however those go: deleted, expired, evicted; and where it is deleted before
+ * it has any, while its first turn is under way. What was kept before a start is looked up, as its session may have gone while nobody was
+ * there to tell.
  */
 export function forgetRemovedSessions(
   models: readonly { readonly llm: LlmService }[],
-  records: Pick<SessionRecords, 'holds' | 'onRemoved'>,
+  records: Pick<SessionRecords, 'holds' | 'onRecord' | 'onRemoved'>,
   { logger }: { readonly logger: Logger },
 ): void {
   const byKeygroup = new Map<KeygroupId, LlmService>();
   for (const { llm } of models) byKeygroup.set(keygroupOf(llm.description.identity), llm);
-  records.onRemoved((key) => {
+  const forget = (key: SessionKey) => {
     const llm = byKeygroup.get(key.keygroup);
     (llm?.warming ?? llm?.keptStates)?.forget(sessionKeyText(key));
+  };
+  records.onRemoved(forget);
+  records.onRecord(({ record }) => {
+    if (record.kind === 'tombstone') forget(sessionKeyOf(record));
   });
   for (const { keptStates } of byKeygroup.values()) {
     const forgetGone = async (affinities: readonly string[]) => {

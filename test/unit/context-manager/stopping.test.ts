@@ -1,8 +1,10 @@
-// Stops turns at every point of their life: cancelled by their owner, left by their client, cut off by a node that closes.
+// Stops turns at every point of their life: cancelled by their owner, left by their client, with a session that is deleted elsewhere, cut
+// off by a node that closes.
 // A turn that was told to be cancelled must not be stored; a client that left must find its reply when it comes back; a
 // node that closes must neither hang nor throw away what could still be finished.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { STOPPED_TURN_MS } from '../../../src/context-manager/turn/running-turns.ts';
+import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { codeOf, contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 import { Hold } from '../../support/hold.ts';
 
@@ -203,6 +205,27 @@ describe('a client that leaves', () => {
     rig.llm.failNext('midway');
     await codeOf(rig.turn({ session: 's', turn: 4, gone: leaver.signal }));
     expect(listeners).toBe(0);
+  });
+});
+
+describe('a session that is deleted at another node', () => {
+  it('has its turns stopped here, and none that waits for the LLM Service comes to it', async () => {
+    await rig.turn({ session: 's', turn: 1 });
+    await rig.manager.sessions.delete('ada' as never, 's' as never);
+    const [first, tombstone] = rig.store.appended as [SealedRecord, SealedRecord];
+    const here = await replicaRig({ scripted: { parallel: 1 } });
+    await here.store.arrive(first);
+    const holds = [here.llm.hold(), here.llm.hold()] as const;
+    const other = here.turn({ session: 'other', turn: 1 });
+    await holds[0].entered;
+    const refused = [2, 3].map((turn) => codeOf(here.turn({ session: 's', turn })));
+    await here.settled();
+    await here.store.arrive(tombstone);
+    expect(await Promise.all(refused)).toEqual(['session_deleted', 'session_deleted']);
+    holds[0].release();
+    expect(await other).toMatchObject({ turn: 1 });
+    expect(here.llm.generations).toHaveLength(1);
+    expect(here.environment.pendingTimers).toBe(0);
   });
 });
 
