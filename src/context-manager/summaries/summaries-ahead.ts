@@ -16,23 +16,28 @@ type Grown = { readonly key: SessionKey } & Pick<SummaryOwner, 'account'>;
 
 /**
  * Sums up sessions that will soon need it, while the node has nothing else to do. A turn, of whichever session, stops what is
- * under way: nobody waits for a summary that is not theirs.
+ * under way: nobody waits for a summary that is not theirs. So does the end of its own session.
  */
 export class SummariesAhead {
   readonly #writer: SummaryWriter;
   readonly #parts: Pick<SummaryWriterParts, 'llm' | 'node'>;
   readonly #waiting = new Map<SessionKeyText, Grown & { readonly attempts: number }>();
-  #current: Stop | undefined;
+  #current: { readonly keyText: SessionKeyText; readonly stop: Stop } | undefined;
   #isWorking = false;
   #isClosed = false;
 
   constructor(writer: SummaryWriter, parts: Pick<SummaryWriterParts, 'llm' | 'node'>) {
     this.#writer = writer;
     this.#parts = parts;
-    parts.node.running.onBegin(() => this.#current?.abort(interrupted()));
+    parts.node.running.onBegin(() => this.#interrupt());
+    parts.node.records.onRemoved((key) => {
+      const keyText = sessionKeyText(key);
+      this.#waiting.delete(keyText);
+      if (this.#current?.keyText === keyText) this.#interrupt();
+    });
     parts.node.onClosing(() => {
       this.#isClosed = true;
-      this.#current?.abort(interrupted());
+      this.#interrupt();
     });
   }
 
@@ -46,6 +51,10 @@ export class SummariesAhead {
     void this.#work().finally(() => {
       this.#isWorking = false;
     });
+  }
+
+  #interrupt(): void {
+    this.#current?.stop.abort(interrupted());
   }
 
   #enter({ key, account }: Grown, attempts: number): void {
@@ -70,7 +79,7 @@ export class SummariesAhead {
   async #sumUp({ key, account }: Grown): Promise<'done' | 'interrupted'> {
     const { records, environment } = this.#parts.node;
     const stop = new Stop();
-    this.#current = stop;
+    this.#current = { keyText: sessionKeyText(key), stop };
     try {
       const session = await records.load(key);
       const base = session.history.lastAnswered(session.history.tip);
@@ -95,5 +104,8 @@ export class SummariesAhead {
 }
 
 function interrupted(): DiscedgeError {
-  return new DiscedgeError('turn_cancelled', 'a turn came while a summary was being made ahead of need');
+  return new DiscedgeError(
+    'turn_cancelled',
+    'a turn came, or the session went, while a summary was being made ahead of need',
+  );
 }

@@ -157,6 +157,8 @@ export class EngineLink {
   }
 
   async warm(request: WarmRequest, signal: AbortSignal): Promise<WarmOutcome> {
+    // What has been forgotten by now would not be again.
+    signal.throwIfAborted();
     let sent: number | undefined;
     const abort = () => {
       if (sent !== undefined) this.#process.send({ kind: 'abort', call: sent });

@@ -289,6 +289,20 @@ describe('ahead of need', () => {
     expect(begun.map(({ error }) => error !== undefined)).toEqual([true, false]);
   });
 
+  it('ends with its session, and asks the model no more of it', async () => {
+    const rig = await smallRig();
+    const teller = new Teller(rig);
+    for (let turn = 1; turn <= 3; turn++) await teller.tell('m'.repeat(600));
+    const [answering, summingUp] = [rig.llm.hold(), rig.llm.hold()];
+    answering.release();
+    await teller.tell('m'.repeat(600));
+    await summingUp.entered;
+    await rig.manager.sessions.delete('ada' as UserId, 's' as SessionId);
+    await rig.settled();
+    const begun = rig.llm.generations.filter(({ prompt }) => isAsked(prompt));
+    expect(begun.map(({ error }) => error)).toEqual([expect.objectContaining({ code: 'turn_cancelled' })]);
+  });
+
   it('is not done for who does not ask for it', async () => {
     const rig = await smallRig();
     const teller = new Teller(rig);

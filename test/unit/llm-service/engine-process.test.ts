@@ -316,6 +316,21 @@ test('a close while it is started again ends that start, and nothing is started 
   }
 });
 
+test('what is stopped before it reaches the engine is not warmed there: its session may have been forgotten by then', async () => {
+  const llm = await started();
+  nextStart = () => ({ service: startScripted({ cache: { sequences: 2, msPerToken: 10 } }, environment) });
+  last().die('SIGKILL');
+  await environment.advance(1_000);
+  const prompt = await llm.tokenize('a context from elsewhere', { parseSpecial: false });
+  const stop = new AbortController();
+  const warmed = llm.warming?.warm({ prompt, affinity: 'gone', chance: 1 }, stop.signal);
+  llm.warming?.forget('gone');
+  stop.abort();
+  await environment.advance(1_000);
+  expect(await warmed).toMatchObject({ end: 'stopped' });
+  expect(llm.warming?.status().warmedTokens).toBe(0);
+});
+
 test('warming ends with the engine that it is in, which is no error, and what was warm there is waste', async () => {
   const llm = await started();
   nextStart = () => ({ service: startScripted({ cache: { sequences: 2, msPerToken: 10 } }, environment) });
