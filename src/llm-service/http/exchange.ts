@@ -23,15 +23,19 @@ export interface ExchangeOptions {
 /** What is reported of a connection that the server had closed before it was used again. */
 const CLOSED_BEFORE = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
+/** A connection that the server was just closing shows it within a round trip; one that ends later was being worked on. */
+const REPEAT_WITHIN_MS = 1_000;
+
 /**
  * One HTTP request and its reply. A request that meets a kept connection which the server is just closing has not been read: it is
- * sent once more. So only requests are sent here that may be repeated.
+ * sent once more. So only requests are sent here that may be repeated; and not again what the server may have spent time on, or ended of.
  *
  * undici's `pause` is not used: when the server closes or resets a connection on which a last reply is held back, an assertion of
  * undici's ends the process (7.30.2). So what comes faster than it is read is kept here, within a bound.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #options: ExchangeOptions;
+  readonly #clock: Clock;
   readonly #watch: WaitWatch;
   /** The first reason to end; later ones, and the socket's own complaints, are its consequences. */
   #failure: { readonly reason: unknown } | undefined;
@@ -39,6 +43,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   /** A kept connection, the first time, of which nothing of the reply has come. */
   #mayRepeat = true;
+  /** When the request was last put on a connection. */
+  #startedMs = 0;
   #status: number | undefined;
   #isComplete = false;
   /** What of the body has come and was not read. */
@@ -49,6 +55,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   constructor(options: ExchangeOptions, clock: Clock) {
     this.#options = options;
+    this.#clock = clock;
     this.#watch = new WaitWatch(clock);
   }
 
@@ -116,6 +123,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.#controller = controller;
+    this.#startedMs = this.#clock.monotonic();
     this.#mayRepeat &&= !this.#options.connections.isNew;
     this.#awaitMore();
   }
@@ -147,10 +155,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController, error: NodeJS.ErrnoException): void {
     if (this.#failure !== undefined) return;
-    if (this.#controller !== undefined && this.#mayRepeat && CLOSED_BEFORE.has(error.code ?? '')) {
+    if (this.#mayRepeat && this.#wasClosedBefore(error)) {
       this.#mayRepeat = false;
       this.#dispatch();
     } else this.end(this.#options.errors.broken(error, this.#status === undefined ? 'head' : 'body'));
+  }
+
+  #wasClosedBefore({ code = '' }: NodeJS.ErrnoException): boolean {
+    const isEarly = this.#clock.monotonic() - this.#startedMs < REPEAT_WITHIN_MS;
+    return this.#controller !== undefined && isEarly && CLOSED_BEFORE.has(code);
   }
 
   #dispatch(): void {

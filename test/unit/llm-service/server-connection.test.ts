@@ -229,6 +229,27 @@ describe('a connection', () => {
     expect(requests).toEqual(['/a']);
   });
 
+  it('that ends only after the server has worked on the request ends the request, though it was kept', async () => {
+    for (const [waitMs, times] of [
+      [999, 2],
+      [1_000, 1],
+    ] as const) {
+      answer = (socket, path) => socket.write(withLength(JSON.stringify(path)));
+      await connection.get('a');
+      requests = [];
+      const asked = new Promise<Socket>((resolve) => {
+        answer = resolve;
+      });
+      const refused = expect(connection.post('b', '{}')).rejects.toMatchObject({ code: 'llm_unavailable' });
+      const working = await asked;
+      await environment.advance(waitMs);
+      answer = (socket) => socket.end();
+      working.end();
+      await refused;
+      expect(requests).toEqual(Array(times).fill('/b'));
+    }
+  });
+
   it('that is not made yet ends with the service', async () => {
     answer = () => {};
     const secure = connect(origin('https'));
