@@ -29,7 +29,8 @@ const tool = {
 const user = { role: 'user', content: 'hi' };
 
 const ONE_PROMPT = 'One prompt a request: several would be several turns. Refused, and said so.';
-const NO_KEYS = 'The nodes asked here have no keys; from its first one on a node asks everyone ([security.md](security.md#keys)).';
+const NO_KEYS =
+  'The nodes asked here have no keys; from its first one on a node asks everyone ([security.md](security.md#keys)).';
 const NO_CORS =
   'Pages of other origins are let in where `--cors-origins` names them: without keys any page that is opened could speak as any user.';
 const refusal = (why: string) => ({ status: why });
