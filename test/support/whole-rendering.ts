@@ -1,7 +1,7 @@
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { JinjaTemplate } from '../../src/llm-service/jinja/template.ts';
 import type { Json, NodeUnderTest } from '../../tools/test-node.ts';
-import { pythonHasJinja, renderInPython } from './jinja/python-reference.ts';
+import { pythonHasJinja, renderOneInPython } from './jinja/python-reference.ts';
 
 /** A message as it was said: its text, and the exact ids of that text or of the end of it. */
 export interface SaidMessage {
@@ -26,7 +26,7 @@ export async function wholeRendering(
   messages: readonly SaidMessage[],
   tokenize: (text: string) => Promise<readonly TokenId[]>,
 ): Promise<TokenId[]> {
-  const text = rendered(template, messages);
+  const text = await rendered(template, messages);
   const ids: TokenId[] = [];
   let from = 0;
   const inOrder = messages
@@ -43,14 +43,17 @@ export async function wholeRendering(
   return [...ids, ...(await tokenize(text.slice(from)))];
 }
 
-function rendered({ source, bosText, eosText }: WholeTemplate, messages: readonly SaidMessage[]): string {
+async function rendered(
+  { source, bosText, eosText }: WholeTemplate,
+  messages: readonly SaidMessage[],
+): Promise<string> {
   const variables = {
     messages: messages.map(({ role, text }) => ({ role, content: text })),
     ...{ bos_token: bosText, eos_token: eosText, add_generation_prompt: true },
   };
   if (!pythonHasJinja) return new JinjaTemplate(source).render(variables);
-  const [text] = renderInPython([{ template: source, variables, now: 0 }]);
-  if (text === undefined || text === null) throw new Error('the template refuses the conversation');
+  const text = await renderOneInPython({ template: source, variables, now: 0 });
+  if (text === null) throw new Error('the template refuses the conversation');
   return text;
 }
 

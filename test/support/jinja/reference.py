@@ -1,4 +1,5 @@
-"""Renders chat templates with Jinja2 as transformers sets it up: JSON cases on stdin, JSON results on stdout.
+"""Renders chat templates with Jinja2 as transformers sets it up: a list of cases in each line of stdin, as JSON, and
+of their results in each of stdout, until stdin ends.
 
 A case is {"template", "variables", "now"}; a result is {"text"} or {"error"}.
 """
@@ -49,4 +50,5 @@ def render(case):
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-json.dump([render(case) for case in json.load(sys.stdin)], sys.stdout)
+for line in sys.stdin:
+    print(json.dumps([render(case) for case in json.loads(line)]), flush=True)
