@@ -110,6 +110,7 @@ function cacheLost(choices: ExperimentChoices, model: ExperimentModel): Part {
 }
 
 function slowTokenizer(choices: ExperimentChoices, model: ExperimentModel): Part {
+  const tokenizers = choices.quick ? SLOW_TOKENIZERS.slice(-1) : SLOW_TOKENIZERS;
   return part(choices, model, {
     part: 'slow-tokenizer',
     about:
@@ -117,7 +118,7 @@ function slowTokenizer(choices: ExperimentChoices, model: ExperimentModel): Part
     nodes: 1,
     turns: stayingTurns(choices),
     maxTokens: Math.min(choices.maxTokens, SHORT_REPLY_TOKENS),
-    plays: SLOW_TOKENIZERS.flatMap((tokenizerIdsPerS) =>
+    plays: tokenizers.flatMap((tokenizerIdsPerS) =>
       (['tokenized', 'raw'] as const).map((mode) => ({
         variant: mode,
         mode,

@@ -29,7 +29,7 @@ export async function playConversation(spec: PlaySpec, context: PlayContext): Pr
     const result = await play(site, script, context, {
       async afterTurn(row) {
         await meter?.afterTurn(row);
-        await disturb(site, script, context);
+        if (row.turn < script.scenario.turns.length) await disturb(site, script, context);
         meter?.beforeTurn();
       },
     });
