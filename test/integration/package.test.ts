@@ -150,11 +150,22 @@ function installed(name: string, packages: readonly PackageName[], peers: readon
 function unpack(name: PackageName, place: string): void {
   const into = dirname(place);
   mkdirSync(into, { recursive: true });
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', into];
+  execFileSync('tar', ['-xzf', packed(name), '-C', into]);
+  renameSync(join(into, 'package'), place);
+}
+
+const archives = new Map<PackageName, string>();
+
+/** The archive that would be published, packed once. */
+function packed(name: PackageName): string {
+  const known = archives.get(name);
+  if (known !== undefined) return known;
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder.path];
   const [{ filename, size }] = JSON.parse(execFileSync('npm', args, { cwd: PACKAGES[name], encoding: 'utf8' }));
   expect(size).toBeLessThan(PACKED_BYTES_MAX[name]);
-  execFileSync('tar', ['-xzf', join(into, filename), '-C', into]);
-  renameSync(join(into, 'package'), place);
+  const archive = join(folder.path, filename);
+  archives.set(name, archive);
+  return archive;
 }
 
 /** The repository's own copy of a package, which finds its own dependencies there. */
