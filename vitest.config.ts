@@ -32,6 +32,8 @@ export default defineConfig({
           include: FAST,
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          // To load the sources anew for each file takes longer than most files do.
+          isolate: false,
           maxWorkers: TWO_LANES,
           sequence: { groupOrder: 1 },
         },

@@ -1,16 +1,24 @@
 // A user without a home directory, as in a container that runs under a number that no account has. Tries to make the
 // configuration fail, which asks for a home only to know where downloaded models go.
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { loadConfig } from '../../../src/config/config.ts';
 
-vi.mock('node:os', async (original) => ({
-  ...(await original<typeof import('node:os')>()),
-  homedir: () => {
+beforeEach(() => {
+  // Which the process then gets.
+  vi.stubEnv('HOME', process.env.HOME);
+  vi.spyOn(os, 'homedir').mockImplementation(() => {
     throw new Error('uv_os_homedir returned ENOENT');
-  },
-}));
-
-const { loadConfig } = await import('../../../src/config/config.ts');
+  });
+  syncBuiltinESMExports();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  syncBuiltinESMExports();
+});
 
 test('downloaded models go to the data directory of a user without a home', () => {
   const { dataDir, modelCacheDir } = loadConfig({ flags: { dataDir: '/srv/node' }, env: {}, file: undefined });
