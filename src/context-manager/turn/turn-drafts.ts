@@ -1,5 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
+import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Summaries } from '../summaries/summaries.ts';
 import type { AddRequest } from './added-items.ts';
@@ -13,6 +14,7 @@ import type { OpenPass, TurnGate } from './turn-gate.ts';
 import { evaluatedTurn } from './turn-reply.ts';
 
 export interface TurnDraftsParts {
+  readonly llm: Pick<LlmService, 'warming'>;
   readonly node: NodeResources;
   readonly gate: TurnGate;
   readonly answering: Answering;
@@ -27,16 +29,22 @@ export class TurnDrafts {
     this.#parts = parts;
   }
 
-  /** The reply that the turn would have. Throws as `takeTurn` does. */
+  /**
+   * The reply that the turn would have. Where it would open a session, and is answered, nobody comes back for what was evaluated: it goes
+   * at once. Throws as `takeTurn` does.
+   */
   draft(key: SessionKey, request: TurnRequest, observer: TurnObserver): Promise<DraftedTurn> {
-    const { node, answering, summaries } = this.#parts;
+    const { llm, node, answering, summaries } = this.#parts;
     return this.#inLine(key, ownerOf(observer, key.userId), async (turn) => {
       const wasInDoubt = node.records.isInDoubt(key);
       const pass = await this.#pass(key, request, turn);
       node.records.requireKnown(key, { wasInDoubt });
       const owner = { work: turn, account: observer.account };
       const { mode, prompt, hasWaited } = await summaries.build(request, pass, owner);
-      const generated = await answering.generate(prompt, key, request, observer, turn);
+      const isOver = pass.base === undefined && request.maxTokens !== 0;
+      const generated = await answering.generate(prompt, key, request, observer, turn).finally(() => {
+        if (isOver) llm.warming?.forget(sessionKeyText(key));
+      });
       prompt.evaluated();
       const drafted = evaluatedTurn(key, { mode, prompt, hasWaited }, generated, pass);
       return { ...drafted, reasoningTokens: await answering.reasoningTokens(generated) };

@@ -1,8 +1,8 @@
 // A prompt that is evaluated ahead of its turn. Tries to have the session's context folded again for the turn that follows, and
-// to have something of the evaluated prompt left in it.
+// to have something of the evaluated prompt left in it, or in the KV cache once nobody comes back for it.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { TokenContext } from '../../../src/context-manager/modes/token-context.ts';
-import { codeOf, contextManagerRig } from '../../support/context-manager-rig.ts';
+import { codeOf, contextManagerRig, requestOf } from '../../support/context-manager-rig.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -46,4 +46,21 @@ it('turns that were left out for it are there for a turn that asks for all of th
   const short = { session: 's', turn: 4, text: 'y', maxTokens: 20 };
   await rig.evaluate({ ...long, overflow: 'drop-oldest' });
   expect(await rig.turn(short)).toMatchObject({ droppedTurns: 0 });
+});
+
+it('a draft that is answered leaves nothing in the KV cache where it would open a session, and what a turn follows on stays', async () => {
+  const rig = await contextManagerRig();
+  await rig.turn({ session: 's', turn: 1 });
+  const forget = vi.spyOn(rig.llm.warming, 'forget');
+  const observer = () => ({ part: () => {}, gone: new AbortController().signal });
+  await rig.manager.draft(requestOf({ session: 's', turn: 2 }), observer());
+  await rig.evaluate({ session: 'typed', turn: 1 });
+  expect(forget).not.toHaveBeenCalled();
+  await rig.manager.draft(requestOf({ session: 'drawn', turn: 1 }), observer());
+  rig.llm.failNext('midway');
+  expect(await codeOf(rig.manager.draft(requestOf({ session: 'failed', turn: 1 }), observer()))).toBe(
+    'llm_unavailable',
+  );
+  const names = forget.mock.calls.map(([affinity]) => affinity.split('\n').at(-1));
+  expect(names).toEqual(['drawn', 'failed']);
 });
