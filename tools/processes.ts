@@ -8,7 +8,8 @@ import type { Readable } from 'node:stream';
 const LOG_LINES_MAX = 200;
 /** A line can carry a whole prompt when a server logs verbosely; the start of it says enough. */
 const LOG_LINE_CHARS_MAX = 2_000;
-const READY_WAIT_MS = 30_000;
+/** Only there to end a test that hangs: a node starts in seconds, on a machine that is busy in minutes. */
+const READY_WAIT_MS = 120_000;
 const HTTP_POLL_MS = 20;
 /** How long a process may take over its own shutdown before it is killed. */
 const STOP_GRACE_MS = 5_000;

@@ -21,7 +21,7 @@ function computedMs(): number {
 
 /** Long enough that reading its state is faster by far than evaluating it, whatever else the machine does. */
 export const CONTEXT_TOKENS = 700;
-export const WAIT = { timeout: 30_000, interval: 20 };
+export const WAIT = { timeout: 120_000, interval: 20 };
 export const NEVER = new AbortController().signal;
 
 /** Conversations that share nothing, each a prompt that goes on where the last reply ended. */
