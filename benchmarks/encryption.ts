@@ -6,7 +6,7 @@ import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { KeyedRowSeal } from '../src/context-store/leveldb/row-seal.ts';
+import { KeyedRowSeal } from '../src/context-store/leveldb/sealing/row-seal.ts';
 import { type KeyRing, newEncryptionKey, readKeyRing } from '../src/domain/encryption/key-ring.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { SealedForm } from '../src/llm-service/embedded/kept-state/sealed-form.ts';

@@ -19,17 +19,24 @@ import type {
   StoreStatus,
 } from './context-store.ts';
 import type { ConversationIndex } from './conversation-index.ts';
-import { findConversations } from './leveldb/conversation-table.ts';
-import { takeDataFolder } from './leveldb/data-folder.ts';
-import { DiskReserve } from './leveldb/disk-reserve.ts';
+import { takeDataFolder } from './leveldb/data-folder/data-folder.ts';
+import { openDatabase } from './leveldb/data-folder/open-database.ts';
 import { eraseFiles, pageOfUser } from './leveldb/erased-sessions.ts';
-import type { KeyRange } from './leveldb/level-database.ts';
 import { LevelEnvironment } from './leveldb/leveldb-environment.ts';
-import { openDatabase } from './leveldb/open-database.ts';
-import type { Resealing } from './leveldb/resealing.ts';
-import { decodeRow } from './leveldb/row-codec.ts';
+import { DiskReserve } from './leveldb/room/disk-reserve.ts';
+import type { Resealing } from './leveldb/sealing/resealing.ts';
 import type { SessionChanges } from './leveldb/session-changes.ts';
-import { readReadable, readRecords, readRow, sessionKeyFrom, TOMBSTONE_TURN, tableKey } from './leveldb/tables.ts';
+import { findConversations } from './leveldb/tables/conversation-table.ts';
+import type { KeyRange } from './leveldb/tables/level-database.ts';
+import { decodeRow } from './leveldb/tables/row-codec.ts';
+import {
+  readReadable,
+  readRecords,
+  readRow,
+  sessionKeyFrom,
+  TOMBSTONE_TURN,
+  tableKey,
+} from './leveldb/tables/tables.ts';
 import { isThere, type SessionRow, summaryOf } from './session-row.ts';
 import { LIST_LIMIT_MAX, LIST_ROWS_MAX } from './store-limits.ts';
 

@@ -8,7 +8,7 @@ import {
 } from '../domain/identifiers.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { ContextStore, SharedContexts } from './context-store.ts';
-import type { OriginLog } from './leveldb/origin-log.ts';
+import type { OriginLog } from './leveldb/log/origin-log.ts';
 import type { ReplicaStore } from './leveldb/replica.ts';
 import { requireDistinctCodes } from './nats/names.ts';
 import type { NatsConnectionOptions } from './nats/nats-connection.ts';

@@ -1,5 +1,5 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { type EncryptionNote, readEncryptionNote } from '../context-store/leveldb/encryption-note.ts';
+import { type EncryptionNote, readEncryptionNote } from '../context-store/leveldb/sealing/encryption-note.ts';
 import type { KeyRing } from '../domain/encryption/key-ring.ts';
 import type { DiscedgeError } from '../domain/errors.ts';
 import type { Check } from './check.ts';

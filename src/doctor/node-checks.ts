@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { originOf } from '../config/listen-address.ts';
 import { formatSize } from '../config/settings/setting-values.ts';
-import { refuseLivingHolder, takeDataFolder } from '../context-store/leveldb/data-folder.ts';
+import { refuseLivingHolder, takeDataFolder } from '../context-store/leveldb/data-folder/data-folder.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { Check } from './check.ts';
 

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { NOTHING, openTables, type Tables, tableKey } from '../../src/context-store/leveldb/tables.ts';
+import { NOTHING, openTables, type Tables, tableKey } from '../../src/context-store/leveldb/tables/tables.ts';
 import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openTables } from '../../src/context-store/leveldb/tables.ts';
+import { openTables } from '../../src/context-store/leveldb/tables/tables.ts';
 import { openLevelStore } from '../../src/context-store/leveldb.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
-import { openTables, recordKey } from '../../src/context-store/leveldb/tables.ts';
+import { openTables, recordKey } from '../../src/context-store/leveldb/tables/tables.ts';
 import type { Incarnation, NodeId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';

@@ -4,8 +4,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { readEncryptionNote } from '../../src/context-store/leveldb/encryption-note.ts';
 import { openReplica } from '../../src/context-store/leveldb/replica.ts';
+import { readEncryptionNote } from '../../src/context-store/leveldb/sealing/encryption-note.ts';
 import { bytesToPublish } from '../../src/context-store/replication/delta/delta-log.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';

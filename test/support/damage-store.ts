@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openTables, recordKey, tableKey } from '../../src/context-store/leveldb/tables.ts';
+import { openTables, recordKey, tableKey } from '../../src/context-store/leveldb/tables/tables.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';
 import type { Damage } from '../conformance/context-store-suite.ts';

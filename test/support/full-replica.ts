@@ -1,6 +1,6 @@
-import { logText, type OriginLog } from '../../src/context-store/leveldb/origin-log.ts';
+import { logText, type OriginLog } from '../../src/context-store/leveldb/log/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../src/context-store/leveldb/replica.ts';
-import type { RoomLimits } from '../../src/context-store/leveldb/room.ts';
+import type { RoomLimits } from '../../src/context-store/leveldb/room/room.ts';
 import type { Announcement } from '../../src/context-store/replication/peers/peer-protocol.ts';
 import { PeerHolders } from '../../src/context-store/replication/publish/peer-holders.ts';
 import { ReplicaAcks } from '../../src/context-store/replication/publish/replica-acks.ts';

@@ -1,9 +1,9 @@
 import { onTestFinished } from 'vitest';
-import { takeDataFolder } from '../../src/context-store/leveldb/data-folder.ts';
-import { DiskReserve } from '../../src/context-store/leveldb/disk-reserve.ts';
+import { takeDataFolder } from '../../src/context-store/leveldb/data-folder/data-folder.ts';
+import { openDatabase } from '../../src/context-store/leveldb/data-folder/open-database.ts';
 import { LevelEnvironment } from '../../src/context-store/leveldb/leveldb-environment.ts';
-import { openDatabase } from '../../src/context-store/leveldb/open-database.ts';
-import type { Tables } from '../../src/context-store/leveldb/tables.ts';
+import { DiskReserve } from '../../src/context-store/leveldb/room/disk-reserve.ts';
+import type { Tables } from '../../src/context-store/leveldb/tables/tables.ts';
 import type { LevelStoreOptions } from '../../src/context-store/leveldb.ts';
 import type { Environment } from '../../src/environment/environment.ts';
 

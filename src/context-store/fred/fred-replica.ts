@@ -1,6 +1,6 @@
 import type { Environment } from '../../environment/environment.ts';
 import type { FredStore, FredStoreOptions } from '../fred.ts';
-import type { OriginLog } from '../leveldb/origin-log.ts';
+import type { OriginLog } from '../leveldb/log/origin-log.ts';
 import { failureText } from '../replication/failure-text.ts';
 import { type Announcement, parseMessage } from '../replication/peers/peer-protocol.ts';
 import { answerTo } from '../replication/peers/peer-requests.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ClusterName, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import type { OriginLog } from '../leveldb/origin-log.ts';
+import type { OriginLog } from '../leveldb/log/origin-log.ts';
 
 /*
  * Names of what this store keeps in FReD: letters and digits, all that FReD takes. Ids are of fixed width, because FReD orders

@@ -5,7 +5,7 @@ import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { SessionRecord } from '../../domain/record/turn-record.ts';
 import { ErasureMarks } from '../erasure-marks.ts';
 import { RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
-import type { TablePart } from './level-database.ts';
+import type { TablePart } from './tables/level-database.ts';
 import {
   AFTER_ALL_KEYGROUPS,
   type RecordKey,
@@ -15,7 +15,7 @@ import {
   sessionKeyFrom,
   type Tables,
   tableKey,
-} from './tables.ts';
+} from './tables/tables.ts';
 
 /** A session of an erased user. */
 export interface ErasedSession {

@@ -1,8 +1,8 @@
 import { OutcomeUnknown } from '../outcome-unknown.ts';
-import { reasonOf } from './data-folder.ts';
-import type { Evicted } from './eviction.ts';
+import { reasonOf } from './data-folder/data-folder.ts';
+import type { WrittenTotals } from './data-folder/store-identity.ts';
+import type { Evicted } from './room/eviction.ts';
 import type { SessionChanges } from './session-changes.ts';
-import type { WrittenTotals } from './store-identity.ts';
 
 /** What a commit does, once it is durable. */
 export interface CommitOutcome {

@@ -6,18 +6,18 @@ import type { Environment } from '../../environment/environment.ts';
 import type { ErasureMarks } from '../erasure-marks.ts';
 import type { SessionRow } from '../session-row.ts';
 import { StoreListeners } from '../store-listeners.ts';
-import { type DataFolder, reasonOf } from './data-folder.ts';
-import type { DiskReserve } from './disk-reserve.ts';
+import { type DataFolder, reasonOf } from './data-folder/data-folder.ts';
+import { readTotals, type WrittenTotals, writeTotals } from './data-folder/store-identity.ts';
 import { heldErasures } from './erased-sessions.ts';
 import { FailedCommit } from './failed-commit.ts';
 import { GroupCommit, type Work } from './group-commit.ts';
-import { LogChanges } from './origin-log.ts';
-import { Resealing, type ToReseal } from './resealing.ts';
-import { Room, type RoomLimits } from './room.ts';
-import type { RowSeal } from './row-seal.ts';
+import { LogChanges } from './log/origin-log.ts';
+import type { DiskReserve } from './room/disk-reserve.ts';
+import { Room, type RoomLimits } from './room/room.ts';
+import { Resealing, type ToReseal } from './sealing/resealing.ts';
+import type { RowSeal } from './sealing/row-seal.ts';
 import { SessionChanges, type StoreTotals } from './session-changes.ts';
-import { readTotals, type WrittenTotals, writeTotals } from './store-identity.ts';
-import { openTables, type Tables } from './tables.ts';
+import { openTables, type Tables } from './tables/tables.ts';
 import { WaitingUses } from './waiting-uses.ts';
 
 /** Set in a store that has a log: whoever opens it goes on with that, or the log would have holes. */

@@ -2,11 +2,10 @@ import type { ContextId, KeygroupId, NodeId, SessionKey } from '../../domain/ide
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { LevelContextStore, type LevelStore, type LevelStoreOptions, openLevelEnvironment } from '../leveldb.ts';
-import { appendUnlessLate, loadAll, NEVER_MS } from './append-all.ts';
-import { beginLog } from './begin-log.ts';
-import { readDeleted } from './deleted-records.ts';
-import { noteEarlierEvictions } from './earlier-evictions.ts';
 import type { LevelEnvironment } from './leveldb-environment.ts';
+import { appendUnlessLate, loadAll, NEVER_MS } from './log/append-all.ts';
+import { beginLog } from './log/begin-log.ts';
+import { readDeleted } from './log/deleted-records.ts';
 import {
   countLog,
   isLogEmpty,
@@ -22,9 +21,10 @@ import {
   readLogState,
   readLogStates,
   readPosition,
-} from './origin-log.ts';
-import type { EvictedLog, OtherHolders } from './other-holders.ts';
-import { recordKeys } from './tables.ts';
+} from './log/origin-log.ts';
+import { noteEarlierEvictions } from './room/earlier-evictions.ts';
+import type { EvictedLog, OtherHolders } from './room/other-holders.ts';
+import { recordKeys } from './tables/tables.ts';
 
 /** The LevelDB store as one of several replicas: it also keeps who wrote which record in which order. */
 export interface ReplicaStore extends LevelStore {

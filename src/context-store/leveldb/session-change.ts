@@ -3,9 +3,9 @@ import type { ContextId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Held } from '../held-elsewhere.ts';
 import type { SessionRow } from '../session-row.ts';
-import { putConversations, removeConversations } from './conversation-table.ts';
-import { encodeRow } from './row-codec.ts';
-import { NOTHING, type RecordKey, recordKey, type Tables, tableKey } from './tables.ts';
+import { putConversations, removeConversations } from './tables/conversation-table.ts';
+import { encodeRow } from './tables/row-codec.ts';
+import { NOTHING, type RecordKey, recordKey, type Tables, tableKey } from './tables/tables.ts';
 
 /** A session before and after a group of work. */
 export interface SessionChange {

@@ -13,9 +13,17 @@ import { isExpired, refuseLateTurn, refuseOrphan, rowWith } from '../session-row
 import { RECORDS_REMOVED_MAX, SESSIONS_REMOVED_MAX } from '../store-limits.ts';
 import type { UserBytes } from '../user-bytes.ts';
 import type { ErasedSession } from './erased-sessions.ts';
-import type { LogChanges, LogPosition } from './origin-log.ts';
+import type { LogChanges, LogPosition } from './log/origin-log.ts';
 import { changed, live, type SessionChange, writeSession } from './session-change.ts';
-import { type RecordKey, readRow, recordKey, recordKeys, sessionKeyFrom, type Tables, tableKey } from './tables.ts';
+import {
+  type RecordKey,
+  readRow,
+  recordKey,
+  recordKeys,
+  sessionKeyFrom,
+  type Tables,
+  tableKey,
+} from './tables/tables.ts';
 
 /** Sums over all sessions, kept so that no one has to count. */
 export interface StoreTotals {

@@ -16,7 +16,7 @@ import type {
   StoreStatus,
 } from '../context-store.ts';
 import type { ConversationIndex } from '../conversation-index.ts';
-import type { OriginLog } from '../leveldb/origin-log.ts';
+import type { OriginLog } from '../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../leveldb/replica.ts';
 import type { ReplicationStatus } from '../replication-status.ts';
 import { AnswerQuestions } from './peers/answer-questions.ts';

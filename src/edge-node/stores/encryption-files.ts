@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type EncryptionNote, readEncryptionNote } from '../../context-store/leveldb/encryption-note.ts';
+import { type EncryptionNote, readEncryptionNote } from '../../context-store/leveldb/sealing/encryption-note.ts';
 import { writeWhole } from '../../context-store/whole-file.ts';
 import { type KeyRing, newEncryptionKey, readKeyRing } from '../../domain/encryption/key-ring.ts';
 import { DiscedgeError } from '../../domain/errors.ts';

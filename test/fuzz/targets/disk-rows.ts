@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { decodeRow, encodeRow } from '../../../src/context-store/leveldb/row-codec.ts';
+import { decodeRow, encodeRow } from '../../../src/context-store/leveldb/tables/row-codec.ts';
 import type { OpenTarget } from '../fuzz-target.ts';
 
 const CHECKSUM_BYTES = 4;

@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { define } from '../../../src/cli/commands/encryption.ts';
 import { loadConfig } from '../../../src/config/config.ts';
-import { readEncryptionNote } from '../../../src/context-store/leveldb/encryption-note.ts';
+import { readEncryptionNote } from '../../../src/context-store/leveldb/sealing/encryption-note.ts';
 import { checkEncryption } from '../../../src/doctor/encryption-check.ts';
 import { readKeyRing } from '../../../src/domain/encryption/key-ring.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';

@@ -1,7 +1,7 @@
 // Asks for more than is missing, from somebody who does not answer, and from somebody who lacks what is asked for. Holders
 // are doubles that count what they are asked; where the records end up is a real replica's and a real applier's business.
 import { describe, expect, test } from 'vitest';
-import type { LogCursor } from '../../../src/context-store/leveldb/origin-log.ts';
+import type { LogCursor } from '../../../src/context-store/leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import type { Applier } from '../../../src/context-store/replication/pull/applier.ts';
 import { backFill, type Holder, SkippedRecords } from '../../../src/context-store/replication/pull/back-fill.ts';

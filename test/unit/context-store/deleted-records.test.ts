@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
-import { openTables, type Tables } from '../../../src/context-store/leveldb/tables.ts';
+import { openTables, type Tables } from '../../../src/context-store/leveldb/tables/tables.ts';
 import { LevelContextStore } from '../../../src/context-store/leveldb.ts';
 import { DeletedPages } from '../../../src/context-store/replication/publish/deleted-pages.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';

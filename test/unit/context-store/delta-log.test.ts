@@ -1,7 +1,7 @@
 // What a downgraded node finds in its own log: records that an upgraded build wrote there.
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import type { LogEntry } from '../../../src/context-store/leveldb/origin-log.ts';
+import type { LogEntry } from '../../../src/context-store/leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { bytesToPublish, recordAt } from '../../../src/context-store/replication/delta/delta-log.ts';
 import { openRecord } from '../../../src/domain/record/record-codec.ts';

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { formOf, IN_THE_CLEAR, KeyedRowSeal, UNSEALED } from '../../../src/context-store/leveldb/row-seal.ts';
-import { openTables, recordKey, type Tables, tableKey } from '../../../src/context-store/leveldb/tables.ts';
+import { formOf, IN_THE_CLEAR, KeyedRowSeal, UNSEALED } from '../../../src/context-store/leveldb/sealing/row-seal.ts';
+import { openTables, recordKey, type Tables, tableKey } from '../../../src/context-store/leveldb/tables/tables.ts';
 import {
   LevelContextStore,
   type LevelStore,

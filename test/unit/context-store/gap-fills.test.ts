@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { LogCursor } from '../../../src/context-store/leveldb/origin-log.ts';
+import type { LogCursor } from '../../../src/context-store/leveldb/log/origin-log.ts';
 import { openReplica, type ReplicaStore } from '../../../src/context-store/leveldb/replica.ts';
 import { Applier } from '../../../src/context-store/replication/pull/applier.ts';
 import type { Holder } from '../../../src/context-store/replication/pull/back-fill.ts';

@@ -2,7 +2,7 @@
 // one begins like another.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeKey, encodeKey, encodeKeyEnd } from '../../../src/context-store/leveldb/key-codec.ts';
+import { decodeKey, encodeKey, encodeKeyEnd } from '../../../src/context-store/leveldb/tables/key-codec.ts';
 import { compareUtf8 } from '../../../src/domain/bytes.ts';
 
 const TABLE = 'k'.charCodeAt(0);

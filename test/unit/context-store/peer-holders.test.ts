@@ -2,8 +2,8 @@
 // that has evicted it, that is behind, has another disk, serves the model no more, has left, or could not be sent a part of it.
 import { beforeEach, describe, expect, test } from 'vitest';
 import { HELD } from '../../../src/context-store/held-elsewhere.ts';
-import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
-import type { LogSpan } from '../../../src/context-store/leveldb/other-holders.ts';
+import type { OriginLog } from '../../../src/context-store/leveldb/log/origin-log.ts';
+import type { LogSpan } from '../../../src/context-store/leveldb/room/other-holders.ts';
 import { type Announcement, LOGS_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import { PeerHolders } from '../../../src/context-store/replication/publish/peer-holders.ts';
 import { ReplicaAcks } from '../../../src/context-store/replication/publish/replica-acks.ts';

@@ -3,7 +3,7 @@
 // order, a receiver that stays connected long enough must end with every record that its origin still has.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { LogCursor } from '../../../src/context-store/leveldb/origin-log.ts';
+import type { LogCursor } from '../../../src/context-store/leveldb/log/origin-log.ts';
 import {
   afterBackFill,
   afterDelivery,

@@ -1,7 +1,7 @@
 // Counts of peers that have a record are what write concern `replicated` tells a client. Tries to have them counted wrong, or
 // to fill the memory, by saying what is nobody's to say: of other logs, under this node's own name, under many names.
 import { expect, test } from 'vitest';
-import type { OriginLog } from '../../../src/context-store/leveldb/origin-log.ts';
+import type { OriginLog } from '../../../src/context-store/leveldb/log/origin-log.ts';
 import { NODES_MAX } from '../../../src/context-store/replication/peers/peer-protocol.ts';
 import { ReplicaAcks } from '../../../src/context-store/replication/publish/replica-acks.ts';
 import type { Incarnation, KeygroupId, NodeId } from '../../../src/domain/identifiers.ts';

@@ -2,7 +2,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
-import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
+import type { LogEntry, OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { bytesToPublish } from '../../replication/delta/delta-log.ts';
 import { DeletedPages } from '../../replication/publish/deleted-pages.ts';

@@ -2,7 +2,7 @@ import type { ClusterName, KeygroupId, NodeId } from '../../../domain/identifier
 import type { Environment } from '../../../environment/environment.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import { failureText } from '../../replication/failure-text.ts';
 import {
   boxKeygroup,

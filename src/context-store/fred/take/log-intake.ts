@@ -5,7 +5,7 @@ import type { Environment } from '../../../environment/environment.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
+import type { LogCursor, OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { recordAt } from '../../replication/delta/delta-log.ts';
 import { DeltaUnreadable } from '../../replication/delta/delta-record.ts';

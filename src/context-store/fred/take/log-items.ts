@@ -1,4 +1,4 @@
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import { isOfLog, parseItemId, recordId } from '../names.ts';
 import type { FredItem } from '../wire/contract.ts';
 import type { FredClient } from '../wire/fred-client.ts';

@@ -1,5 +1,5 @@
 import { JetStreamApiError, type JetStreamManager, type StreamInfo } from '@nats-io/jetstream';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { DeletedPages } from '../../replication/publish/deleted-pages.ts';
 import { recordSubject } from '../names.ts';

@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import { type Announcement, encodeMessage } from '../../replication/peers/peer-protocol.ts';
 import type { PeerRequestsParts } from '../../replication/peers/peer-requests.ts';
 import type { OutboxStatus } from '../../replication-status.ts';

@@ -15,7 +15,7 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { LogEntry, OriginLog } from '../../leveldb/origin-log.ts';
+import type { LogEntry, OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { bytesToPublish } from '../../replication/delta/delta-log.ts';
 import { originSequenceOf, recordSubject, recordSubjects, streamName } from '../names.ts';

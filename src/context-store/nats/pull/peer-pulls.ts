@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeygroupId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { LogCursor, OriginLog } from '../../leveldb/origin-log.ts';
+import type { LogCursor, OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import type { Hello, HelloReply, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';

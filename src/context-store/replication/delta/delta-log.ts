@@ -1,6 +1,6 @@
 import { CorruptRecord, openRecord, type SealedRecord } from '../../../domain/record/record-codec.ts';
 import { NewerRecord } from '../../../domain/record/record-version.ts';
-import { type LogEntry, logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import { type LogEntry, logText, type OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type DeltaParent, deltaBytes } from './delta-record.ts';
 

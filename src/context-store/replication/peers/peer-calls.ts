@@ -3,7 +3,7 @@ import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { PeerClock } from '../../../domain/node-time.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { AnswerQuestion } from '../../answers-elsewhere.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
 import type { AnsweringPeer } from './answer-questions.ts';
 import { decodePage, decodeRecords } from './log-answers.ts';

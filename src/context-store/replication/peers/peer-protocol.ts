@@ -4,7 +4,7 @@ import { Value } from 'typebox/value';
 import type { ClusterName, ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { AnswerId } from '../../../domain/record/answer-id.ts';
 import { ANSWER_WISHES, type AnswerWish } from '../../answers-elsewhere.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import { KEYS_MAX, STATEMENT_CHARACTERS_MAX } from '../signatures/signer-statement.ts';
 
 /*

@@ -1,6 +1,6 @@
 import type { KeygroupId, NodeId, SessionKey, TurnNumber } from '../../../domain/identifiers.ts';
 import type { Clock, Logger } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { TurnAttempt } from '../../turn-arbitration.ts';
 import type { AnswerQuestions } from './answer-questions.ts';

@@ -1,5 +1,5 @@
 import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerState, PeerStatus } from '../../replication-status.ts';
 import type { ArbiterNode } from '../../turn-arbitration.ts';

@@ -1,4 +1,4 @@
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type Hello, type HelloReply, LOGS_MAX } from './peer-protocol.ts';
 

@@ -1,4 +1,4 @@
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 
 /** The records of an own log that were deleted and that what carries it may still hold, a page after the other. */

@@ -1,5 +1,5 @@
 import type { ContextId, KeygroupId } from '../../../domain/identifiers.ts';
-import { isOf, type OriginLog } from '../../leveldb/origin-log.ts';
+import { isOf, type OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { OnlyHereStatus } from '../../replication-status.ts';
 import type { Announcement } from '../peers/peer-protocol.ts';

@@ -1,9 +1,9 @@
 import type { Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import { HELD, type Held } from '../../held-elsewhere.ts';
-import { isOf, logText, type OriginLog } from '../../leveldb/origin-log.ts';
-import type { EvictedLog, LoggedSession, LogSpan, OtherHolders } from '../../leveldb/other-holders.ts';
+import { isOf, logText, type OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
+import type { EvictedLog, LoggedSession, LogSpan, OtherHolders } from '../../leveldb/room/other-holders.ts';
 import { type Announcement, type HelloReply, LOGS_MAX, type NodeAnnouncement } from '../peers/peer-protocol.ts';
 import type { Peer, PeerTable } from '../peers/peer-table.ts';
 import type { ReplicaAcks } from './replica-acks.ts';

@@ -2,7 +2,7 @@ import { DiscedgeError } from '../../../domain/errors.ts';
 import type { Incarnation, NodeId } from '../../../domain/identifiers.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import { Pause } from '../../../waiting/pause.ts';
-import { type LogPosition, logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import { type LogPosition, logText, type OriginLog } from '../../leveldb/log/origin-log.ts';
 import { NODES_MAX } from '../peers/peer-protocol.ts';
 
 /** Replies that may wait for peers at once: as many as writes may wait for the disk. */

@@ -3,7 +3,7 @@ import type { SealedRecord } from '../../../domain/record/record-codec.ts';
 import { CorruptRecord, openRecord, RECORD_BYTES_MAX } from '../../../domain/record/record-codec.ts';
 import { NewerRecord, RECORD_FORMAT_VERSION } from '../../../domain/record/record-version.ts';
 import type { Logger } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReceivedBatch, ReplicaStore } from '../../leveldb/replica.ts';
 import type { RecordRefusal } from '../../replication-status.ts';
 import { openDelta } from '../delta/delta-record.ts';

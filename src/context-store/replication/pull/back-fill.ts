@@ -1,5 +1,5 @@
 import { NewerRecord } from '../../../domain/record/record-version.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { FetchedRecords, LogPage } from '../peers/log-answers.ts';
 import { LIST_ENTRIES_MAX } from '../peers/log-answers.ts';

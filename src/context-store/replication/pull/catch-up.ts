@@ -2,7 +2,7 @@ import type { KeygroupId } from '../../../domain/identifiers.ts';
 import { NewerRecord } from '../../../domain/record/record-version.ts';
 import type { Logger } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
-import { isOf, logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import { isOf, logText, type OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { type HelloReply, LOGS_MAX } from '../peers/peer-protocol.ts';
 import { SignerUnknown } from '../signatures/known-signers.ts';

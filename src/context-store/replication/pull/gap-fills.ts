@@ -5,7 +5,7 @@ import { abortable } from '../../../waiting/abortable.ts';
 import { BackOff } from '../../../waiting/back-off.ts';
 import { Bell } from '../../../waiting/bell.ts';
 import { pause } from '../../../waiting/pause.ts';
-import type { OriginLog } from '../../leveldb/origin-log.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import { failureText } from '../failure-text.ts';
 import { LIST_ENTRIES_MAX, type LogPage } from '../peers/log-answers.ts';

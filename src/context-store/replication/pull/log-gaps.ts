@@ -1,5 +1,5 @@
 import type { NodeId } from '../../../domain/identifiers.ts';
-import { logText, type OriginLog } from '../../leveldb/origin-log.ts';
+import { logText, type OriginLog } from '../../leveldb/log/origin-log.ts';
 import { LOGS_MAX } from '../peers/peer-protocol.ts';
 
 /** Sequences of a log from `first` to `last`. */

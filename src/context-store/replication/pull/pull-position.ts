@@ -1,4 +1,4 @@
-import type { LogCursor } from '../../leveldb/origin-log.ts';
+import type { LogCursor } from '../../leveldb/log/origin-log.ts';
 
 /** Where a record that arrived stands: in its origin's log and in the stream that carried it. */
 export interface Delivered {

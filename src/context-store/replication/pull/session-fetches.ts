@@ -5,7 +5,7 @@ import type { Clock, Logger } from '../../../environment/environment.ts';
 import { abortable } from '../../../waiting/abortable.ts';
 import { OneAtATime } from '../../../waiting/one-at-a-time.ts';
 import { within } from '../../../waiting/within.ts';
-import { isOf, logText } from '../../leveldb/origin-log.ts';
+import { isOf, logText } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore, SessionEntry } from '../../leveldb/replica.ts';
 import { FETCH_RECORDS_MAX } from '../peers/peer-protocol.ts';
 import type { SessionPage } from '../peers/session-page.ts';

@@ -1,6 +1,6 @@
-import type { KeygroupId } from '../../domain/identifiers.ts';
+import type { KeygroupId } from '../../../domain/identifiers.ts';
+import { NOTHING, type Tables } from '../tables/tables.ts';
 import type { LogPosition } from './origin-log.ts';
-import { NOTHING, type Tables } from './tables.ts';
 
 /** The note that earlier builds kept them in. */
 const NOTE = 'deleted';

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
-import { ByteReader, ByteWriter, MalformedBytes } from '../../domain/bytes.ts';
-import { HELD } from '../held-elsewhere.ts';
-import type { SessionRow } from '../session-row.ts';
+import { ByteReader, ByteWriter, MalformedBytes } from '../../../domain/bytes.ts';
+import { HELD } from '../../held-elsewhere.ts';
+import type { SessionRow } from '../../session-row.ts';
 
 const MODES = [undefined, 'raw', 'tokenized'] as const;
 /** Beside the bit that says whether the session is deleted. */

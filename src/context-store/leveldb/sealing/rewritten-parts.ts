@@ -1,7 +1,7 @@
-import type { KeyParts } from './key-codec.ts';
-import type { TablePart } from './level-database.ts';
-import { decodeRow } from './row-codec.ts';
-import { AFTER_ALL_KEYGROUPS, type Tables } from './tables.ts';
+import type { KeyParts } from '../tables/key-codec.ts';
+import type { TablePart } from '../tables/level-database.ts';
+import { decodeRow } from '../tables/row-codec.ts';
+import { AFTER_ALL_KEYGROUPS, type Tables } from '../tables/tables.ts';
 
 /** Of records, in one part: written anew within a second or so. */
 const PART_BYTES = 64 * 1024 * 1024;

@@ -1,6 +1,6 @@
-import { DiscedgeError } from '../../domain/errors.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { Tables } from '../tables/tables.ts';
 import { formOf, IN_THE_CLEAR, type KeyedRowSeal, type RowForm } from './row-seal.ts';
-import type { Tables } from './tables.ts';
 
 const NAME = 'rowForms';
 /** What the note is bound to when it is sealed. */

@@ -1,14 +1,14 @@
 import { open, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from 'lmdb';
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { NodeId } from '../../domain/identifiers.ts';
-import type { Environment } from '../../environment/environment.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { NodeId } from '../../../domain/identifiers.ts';
+import type { Environment } from '../../../environment/environment.ts';
+import type { KeyParts } from '../tables/key-codec.ts';
+import type { Table } from '../tables/level-database.ts';
+import type { Tables } from '../tables/tables.ts';
 import { refuseLivingHolder } from './data-folder.ts';
-import type { KeyParts } from './key-codec.ts';
-import type { Table } from './level-database.ts';
 import { newIdentity, refuseForeign, type StoreIdentity, writeIdentity } from './store-identity.ts';
-import type { Tables } from './tables.ts';
 
 /** What LMDB's store called its format. */
 const LMDB_FORMAT_VERSION = 1;

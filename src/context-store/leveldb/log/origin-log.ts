@@ -1,8 +1,8 @@
-import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import type { ContextId, Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { SealedRecord } from '../../../domain/record/record-codec.ts';
+import type { EvictedLog, LoggedSession } from '../room/other-holders.ts';
+import { type RecordKey, recordKey, type Tables } from '../tables/tables.ts';
 import { DeletedChanges } from './deleted-records.ts';
-import type { EvictedLog, LoggedSession } from './other-holders.ts';
-import { type RecordKey, recordKey, type Tables } from './tables.ts';
 
 /** The records one node wrote for one keygroup on one disk, numbered from 1 in the order it wrote them. */
 export interface OriginLog {

@@ -1,16 +1,16 @@
-import type { KeyRing } from '../../domain/encryption/key-ring.ts';
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
-import type { Environment } from '../../environment/environment.ts';
+import type { KeyRing } from '../../../domain/encryption/key-ring.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { Incarnation, NodeId } from '../../../domain/identifiers.ts';
+import type { Environment } from '../../../environment/environment.ts';
+import { takeOverDeletedNote } from '../log/deleted-records.ts';
+import type { DiskReserve } from '../room/disk-reserve.ts';
+import { writeEncryptionNote } from '../sealing/encryption-note.ts';
+import type { ToReseal } from '../sealing/resealing.ts';
+import { KeyedRowSeal, type RowForm, type RowSeal, UNSEALED } from '../sealing/row-seal.ts';
+import { formsFrom, readForms, writeForms } from '../sealing/sealed-forms.ts';
+import { openTables, type Tables } from '../tables/tables.ts';
 import { type DataFolder, inUse, reasonOf, unusable } from './data-folder.ts';
-import { takeOverDeletedNote } from './deleted-records.ts';
-import type { DiskReserve } from './disk-reserve.ts';
-import { writeEncryptionNote } from './encryption-note.ts';
-import type { ToReseal } from './resealing.ts';
-import { KeyedRowSeal, type RowForm, type RowSeal, UNSEALED } from './row-seal.ts';
-import { formsFrom, readForms, writeForms } from './sealed-forms.ts';
 import { newIdentity, readIdentity, refuseForeign, type StoreIdentity, writeIdentity } from './store-identity.ts';
-import { openTables, type Tables } from './tables.ts';
 import { isLmdbFolder, removeLmdb, takeOverLmdb } from './take-over.ts';
 
 export interface OpenedDatabase {

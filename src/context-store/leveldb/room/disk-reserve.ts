@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { Environment } from '../../environment/environment.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { Environment } from '../../../environment/environment.ts';
 
 /**
  * Left free for removing: what is deleted is written, too, and LevelDB merges files of up to so many bytes into new ones before

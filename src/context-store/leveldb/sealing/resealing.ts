@@ -1,13 +1,13 @@
-import type { Environment } from '../../environment/environment.ts';
-import { Pause } from '../../waiting/pause.ts';
-import type { ConversationKey } from './conversation-table.ts';
-import { rewriteConversations } from './conversation-table.ts';
+import type { Environment } from '../../../environment/environment.ts';
+import { Pause } from '../../../waiting/pause.ts';
+import type { LevelEnvironment } from '../leveldb-environment.ts';
+import type { ConversationKey } from '../tables/conversation-table.ts';
+import { rewriteConversations } from '../tables/conversation-table.ts';
+import type { RecordKey, Tables } from '../tables/tables.ts';
 import { writeEncryptionNote } from './encryption-note.ts';
-import type { LevelEnvironment } from './leveldb-environment.ts';
 import { partsOfContents } from './rewritten-parts.ts';
 import { formOf, type KeyedRowSeal, type RowForm } from './row-seal.ts';
 import { writeForms } from './sealed-forms.ts';
-import type { RecordKey, Tables } from './tables.ts';
 
 /** In one synced batch, which turns wait behind: some milliseconds. */
 const BATCH_ROWS = 200;

@@ -1,6 +1,6 @@
-import { isDocument } from '../../domain/documents.ts';
-import type { SessionKey } from '../../domain/identifiers.ts';
-import { HELD, type Held } from '../held-elsewhere.ts';
+import { isDocument } from '../../../domain/documents.ts';
+import type { SessionKey } from '../../../domain/identifiers.ts';
+import { HELD, type Held } from '../../held-elsewhere.ts';
 import {
   EVICTION_TARGET,
   HELD_ELSEWHERE_EVICTION,
@@ -8,12 +8,12 @@ import {
   RECORDS_REMOVED_MAX,
   SESSIONS_REMOVED_MAX,
   SESSIONS_SPARED_MAX,
-} from '../store-limits.ts';
-import type { UserBytes } from '../user-bytes.ts';
+} from '../../store-limits.ts';
+import type { UserBytes } from '../../user-bytes.ts';
+import { partHeld, type SessionChange, usedAt } from '../session-change.ts';
+import type { SessionChanges, StoreTotals } from '../session-changes.ts';
+import { type IndexKey, sessionKeyFrom, type Tables, tableKey } from '../tables/tables.ts';
 import { type LoggedSession, loggedSession, type OtherHolders } from './other-holders.ts';
-import { partHeld, type SessionChange, usedAt } from './session-change.ts';
-import type { SessionChanges, StoreTotals } from './session-changes.ts';
-import { type IndexKey, sessionKeyFrom, type Tables, tableKey } from './tables.ts';
 
 /** What one eviction has removed. */
 export interface Evicted {

@@ -1,17 +1,17 @@
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { WhenFull } from '../../domain/when-full.ts';
-import type { Environment } from '../../environment/environment.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { WhenFull } from '../../../domain/when-full.ts';
+import type { Environment } from '../../../environment/environment.ts';
 import {
   FULL_TRIED_AGAIN_AFTER_MS,
   HELD_ELSEWHERE_EVICTION,
   LOOKED_AGAIN_AFTER,
   OTHERS_ASKED_FROM,
-} from '../store-limits.ts';
-import type { UserBytes } from '../user-bytes.ts';
+} from '../../store-limits.ts';
+import type { UserBytes } from '../../user-bytes.ts';
+import type { SessionChanges, StoreTotals } from '../session-changes.ts';
+import { type IndexKey, type Tables, userBytesIn } from '../tables/tables.ts';
 import { type Evicted, Eviction, type EvictionParts, NOTHING_EVICTED } from './eviction.ts';
 import type { EvictedLog, OtherHolders } from './other-holders.ts';
-import type { SessionChanges, StoreTotals } from './session-changes.ts';
-import { type IndexKey, type Tables, userBytesIn } from './tables.ts';
 
 export interface RoomLimits {
   /** Of sealed records. */

@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DiscedgeError } from '../../domain/errors.ts';
-import { makeFolder } from '../make-folder.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import { makeFolder } from '../../make-folder.ts';
 
 /** A data folder that this process may open the database of. */
 export interface DataFolder {

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeWhole } from '../whole-file.ts';
+import { writeWhole } from '../../whole-file.ts';
 import { IN_THE_CLEAR, type RowForm } from './row-seal.ts';
 
 /** What a data folder tells people and `doctor` of its encryption, whether or not a node has it open. The database knows better. */

@@ -1,7 +1,7 @@
-import type { LevelEnvironment } from './leveldb-environment.ts';
-import { type OriginLog, readCursor, readLogStates } from './origin-log.ts';
+import type { LevelEnvironment } from '../leveldb-environment.ts';
+import { type OriginLog, readCursor, readLogStates } from '../log/origin-log.ts';
+import type { Tables } from '../tables/tables.ts';
 import type { EvictedLog } from './other-holders.ts';
-import type { Tables } from './tables.ts';
 
 /** Set in a store that has noted of each log what it has evicted since its first record. */
 const EVICTIONS_NOTED = 'evictions-noted';

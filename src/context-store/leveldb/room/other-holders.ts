@@ -1,7 +1,7 @@
-import type { ContextId, KeygroupId } from '../../domain/identifiers.ts';
-import type { Held } from '../held-elsewhere.ts';
-import { logText, type OriginLog, readPosition } from './origin-log.ts';
-import type { RecordKey, Tables } from './tables.ts';
+import type { ContextId, KeygroupId } from '../../../domain/identifiers.ts';
+import type { Held } from '../../held-elsewhere.ts';
+import { logText, type OriginLog, readPosition } from '../log/origin-log.ts';
+import type { RecordKey, Tables } from '../tables/tables.ts';
 
 /** The records of one log that a session has here lie between these. */
 export interface LogSpan {

@@ -1,7 +1,7 @@
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { SealedRecord } from '../../domain/record/record-codec.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { SealedRecord } from '../../../domain/record/record-codec.ts';
+import type { SessionChanges } from '../session-changes.ts';
 import type { LogPosition } from './origin-log.ts';
-import type { SessionChanges } from './session-changes.ts';
 
 /** When a session was last used that nobody has used. */
 export const NEVER_MS = 0;

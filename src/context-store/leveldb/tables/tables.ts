@@ -1,14 +1,14 @@
-import { type ContextId, type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
-import { CorruptRecord, openRecord, type SealedRecord } from '../../domain/record/record-codec.ts';
-import { NewerRecord } from '../../domain/record/record-version.ts';
-import { sessionKeyOf } from '../../domain/record/turn-record.ts';
-import { HELD } from '../held-elsewhere.ts';
-import { rowWith, type SessionRow } from '../session-row.ts';
-import { UserBytes } from '../user-bytes.ts';
+import { type ContextId, type SessionKey, sessionKeyText } from '../../../domain/identifiers.ts';
+import { CorruptRecord, openRecord, type SealedRecord } from '../../../domain/record/record-codec.ts';
+import { NewerRecord } from '../../../domain/record/record-version.ts';
+import { sessionKeyOf } from '../../../domain/record/turn-record.ts';
+import { HELD } from '../../held-elsewhere.ts';
+import { rowWith, type SessionRow } from '../../session-row.ts';
+import { UserBytes } from '../../user-bytes.ts';
+import { type RowSeal, UNSEALED } from '../sealing/row-seal.ts';
 import { type ConversationTables, type Held, NO_CONVERSATIONS } from './conversation-table.ts';
 import { LevelDatabase, type LevelSnapshot, type Table, type TableForm } from './level-database.ts';
 import { decodeRow } from './row-codec.ts';
-import { type RowSeal, UNSEALED } from './row-seal.ts';
 
 export type RecordKey = [...SessionTableKey, turn: number, hash: string];
 type SessionTableKey = [keygroup: string, userId: string, sessionId: string];

@@ -1,7 +1,7 @@
-import { ExtendedNonceCipher, NONCE_BYTES, Nonces } from '../../domain/encryption/extended-nonce.ts';
-import type { KeyRing } from '../../domain/encryption/key-ring.ts';
-import { blindedBy, type EncryptionKey } from '../../domain/encryption/key-ring.ts';
-import type { Random } from '../../environment/environment.ts';
+import { ExtendedNonceCipher, NONCE_BYTES, Nonces } from '../../../domain/encryption/extended-nonce.ts';
+import type { KeyRing } from '../../../domain/encryption/key-ring.ts';
+import { blindedBy, type EncryptionKey } from '../../../domain/encryption/key-ring.ts';
+import type { Random } from '../../../environment/environment.ts';
 
 /** First byte of a sealed row. No record, and no row of JSON, begins so. */
 const SEALED = 0xee;

@@ -1,9 +1,9 @@
-import type { ContextId, SessionId, TurnNumber } from '../../domain/identifiers.ts';
-import type { SealedRecord } from '../../domain/record/record-codec.ts';
-import { CONVERSATIONS_FOUND_MAX, type ConversationPlace, type WantedConversation } from '../conversation-index.ts';
-import { digestsOf } from '../conversation-places.ts';
+import type { ContextId, SessionId, TurnNumber } from '../../../domain/identifiers.ts';
+import type { SealedRecord } from '../../../domain/record/record-codec.ts';
+import { CONVERSATIONS_FOUND_MAX, type ConversationPlace, type WantedConversation } from '../../conversation-index.ts';
+import { digestsOf } from '../../conversation-places.ts';
+import type { RowSeal } from '../sealing/row-seal.ts';
 import type { Table } from './level-database.ts';
-import type { RowSeal } from './row-seal.ts';
 import type { RecordKey } from './tables.ts';
 
 /** `recency` grows with age, so that the newest come first. */

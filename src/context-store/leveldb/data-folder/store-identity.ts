@@ -1,8 +1,8 @@
-import { DiscedgeError } from '../../domain/errors.ts';
-import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
-import type { Environment } from '../../environment/environment.ts';
-import type { StoreTotals } from './session-changes.ts';
-import { readRow, sessionKeyFrom, type Tables } from './tables.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import type { Incarnation, NodeId } from '../../../domain/identifiers.ts';
+import type { Environment } from '../../../environment/environment.ts';
+import type { StoreTotals } from '../session-changes.ts';
+import { readRow, sessionKeyFrom, type Tables } from '../tables/tables.ts';
 
 /** Of keys, tables and rows; 1 was LMDB's. A record names its own format. */
 const STORE_FORMAT_VERSION = 2;

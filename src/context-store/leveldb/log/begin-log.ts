@@ -1,7 +1,7 @@
-import type { SessionKey } from '../../domain/identifiers.ts';
+import type { SessionKey } from '../../../domain/identifiers.ts';
+import type { LevelEnvironment } from '../leveldb-environment.ts';
+import { readReadable, sessionKeyFrom } from '../tables/tables.ts';
 import { appendUnlessLate, loadAll, NEVER_MS } from './append-all.ts';
-import type { LevelEnvironment } from './leveldb-environment.ts';
-import { readReadable, sessionKeyFrom } from './tables.ts';
 
 /** What was there before there was a log is appended once more, which only logs it. */
 export async function beginLog(level: LevelEnvironment): Promise<void> {
