@@ -2,26 +2,41 @@ import { DiscedgeError } from '../domain/errors.ts';
 import type { Preamble } from '../domain/record/preamble.ts';
 import { appendTokens, type TokenId, type TokenSequence } from '../domain/token-sequence.ts';
 import type { Clock } from '../environment/environment.ts';
-import type { CallSyntax } from './chat-template/call-syntax.ts';
-import { Composer } from './chat-template/composer.ts';
-import type { Continuation, Conversation, ConversationTurn, NextTurn } from './chat-template/conversation.ts';
+import type { CallSyntax } from './chat-template/classes/call-syntax.ts';
+import type { WrittenReasoning } from './chat-template/classes/reasoning-style.ts';
+import {
+  factsOf,
+  type TemplateFacts,
+  type TraitClass,
+  templateFacts,
+} from './chat-template/classes/template-classes.ts';
+import type { ReasoningPolicy } from './chat-template/classes/turn-change.ts';
+import { Composer } from './chat-template/compose/composer.ts';
+import type { Continuation, Conversation, ConversationTurn, NextTurn } from './chat-template/compose/conversation.ts';
+import { PieceTokenizer } from './chat-template/compose/piece-tokenizer.ts';
+import type { TurnSegment } from './chat-template/compose/segment-shape.ts';
+import { textOfWhole, tokenizeWhole, wholeConversation } from './chat-template/compose/whole-conversation.ts';
 import { type TemplateOrigin, templateSource } from './chat-template/fallback-template.ts';
-import { PieceTokenizer } from './chat-template/piece-tokenizer.ts';
 import { Preambles } from './chat-template/preambles.ts';
 import { EMPTY_PREAMBLE, NO_TOOLS, type PromptPreamble, type ToolList } from './chat-template/prompt-preamble.ts';
-import type { WrittenReasoning } from './chat-template/reasoning-style.ts';
 import { refusalsAreInvalid, rolesOf, turnRoles } from './chat-template/refused-messages.ts';
-import type { ReplySyntax } from './chat-template/reply-parser.ts';
-import { replySyntax } from './chat-template/reply-syntax.ts';
-import type { TurnSegment } from './chat-template/segment-shape.ts';
-import { factsOf, type TemplateFacts, type TraitClass, templateFacts } from './chat-template/template-classes.ts';
+import type { ReplySyntax } from './chat-template/replies/reply-parser.ts';
+import { replySyntax } from './chat-template/replies/reply-syntax.ts';
 import type { TemplateMessage } from './chat-template/template-message.ts';
 import { TemplateRefusal, TemplateRenderer } from './chat-template/template-renderer.ts';
-import type { ReasoningPolicy } from './chat-template/turn-change.ts';
-import { textOfWhole, tokenizeWhole, wholeConversation } from './chat-template/whole-conversation.ts';
 import type { LlmDescription, LlmService } from './llm-service.ts';
 
-export type { CallSyntax } from './chat-template/call-syntax.ts';
+export type { CallSyntax } from './chat-template/classes/call-syntax.ts';
+export type { CallPlace, MessageOutline } from './chat-template/classes/conversation-form.ts';
+export type { WrittenReasoning } from './chat-template/classes/reasoning-style.ts';
+export {
+  type ConversationTrait,
+  TEMPLATE_CLASSES,
+  type TemplateClass,
+  type TraitClass,
+} from './chat-template/classes/template-classes.ts';
+export { trimStart } from './chat-template/classes/text-ends.ts';
+export { REASONING_POLICIES, type ReasoningPolicy } from './chat-template/classes/turn-change.ts';
 export {
   afterReply,
   type ChangedTurn,
@@ -29,8 +44,8 @@ export {
   type Conversation,
   type ConversationTurn,
   type NextTurn,
-} from './chat-template/conversation.ts';
-export type { CallPlace, MessageOutline } from './chat-template/conversation-form.ts';
+} from './chat-template/compose/conversation.ts';
+export type { TurnSegment } from './chat-template/compose/segment-shape.ts';
 export { LAYER_JOINT } from './chat-template/preambles.ts';
 export {
   EMPTY_PREAMBLE,
@@ -40,18 +55,8 @@ export {
   samePreamble,
   ToolList,
 } from './chat-template/prompt-preamble.ts';
-export type { WrittenReasoning } from './chat-template/reasoning-style.ts';
-export { ReplyParser, type ReplySyntax } from './chat-template/reply-parser.ts';
-export type { TurnSegment } from './chat-template/segment-shape.ts';
-export {
-  type ConversationTrait,
-  TEMPLATE_CLASSES,
-  type TemplateClass,
-  type TraitClass,
-} from './chat-template/template-classes.ts';
+export { ReplyParser, type ReplySyntax } from './chat-template/replies/reply-parser.ts';
 export type { TemplateCall, TemplateMessage } from './chat-template/template-message.ts';
-export { trimStart } from './chat-template/text-ends.ts';
-export { REASONING_POLICIES, type ReasoningPolicy } from './chat-template/turn-change.ts';
 
 /**
  * Turns messages into ids under a model's chat template, each turn adding only its own. Template text is tokenized with

@@ -1,9 +1,9 @@
 import { DiscedgeError } from 'discedge/internal/domain/errors';
 import type { TextMessage } from 'discedge/internal/domain/record/turn-record';
 import type { Clock } from 'discedge/internal/environment/environment';
+import { textOfWhole, wholeConversation } from 'discedge/internal/llm-service/chat-template/compose/whole-conversation';
 import { templateSource } from 'discedge/internal/llm-service/chat-template/fallback-template';
 import { TemplateRefusal, TemplateRenderer } from 'discedge/internal/llm-service/chat-template/template-renderer';
-import { textOfWhole, wholeConversation } from 'discedge/internal/llm-service/chat-template/whole-conversation';
 import type { LlmService } from 'discedge/internal/llm-service/llm-service';
 
 /** What a client that keeps the history itself has to know of the node's model. */

@@ -2,9 +2,9 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { Preamble, ToolDefinition } from '../../domain/record/preamble.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { LlmService } from '../llm-service.ts';
-import type { Composer } from './composer.ts';
+import type { TemplateFacts } from './classes/template-classes.ts';
+import type { Composer } from './compose/composer.ts';
 import { NO_TOOLS, type PromptPreamble, ToolList } from './prompt-preamble.ts';
-import type { TemplateFacts } from './template-classes.ts';
 import { TemplateRefusal } from './template-renderer.ts';
 
 /** Preambles and lists of tools kept: requests choose them, and most choose what the one before did. */

@@ -1,6 +1,6 @@
 import type { TextMessage } from '../../domain/record/turn-record.ts';
 import { strip } from '../jinja/text.ts';
-import type { CallPlace, MessageOutline } from './conversation-form.ts';
+import type { CallPlace, MessageOutline } from './classes/conversation-form.ts';
 
 /** A message as a template is given it. */
 export interface TemplateMessage extends TextMessage {

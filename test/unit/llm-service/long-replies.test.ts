@@ -1,7 +1,7 @@
 // Takes long replies apart as they come, four characters at a time: long calls, and what a model may write that is led to write
 // calls that are none. The work has to grow with the reply, not with its square: these would not end in time.
 import { describe, expect, it } from 'vitest';
-import { ReplyParser, type ReplySyntax } from '../../../src/llm-service/chat-template/reply-parser.ts';
+import { ReplyParser, type ReplySyntax } from '../../../src/llm-service/chat-template/replies/reply-parser.ts';
 
 const CALLS = {
   form: 'object',

@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
-import { PieceTokenizer } from '../../../src/llm-service/chat-template/piece-tokenizer.ts';
+import { PieceTokenizer } from '../../../src/llm-service/chat-template/compose/piece-tokenizer.ts';
 import type { LlmService } from '../../../src/llm-service/llm-service.ts';
 import { json, type VllmDouble } from '../../../tools/vllm-double/vllm-double.ts';
 import { expectError, GENERATE, generate, VllmRig } from '../../support/vllm-rig.ts';

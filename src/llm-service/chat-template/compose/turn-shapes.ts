@@ -1,6 +1,5 @@
-import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { LlmDescription } from '../llm-service.ts';
-import type { ChangeShape, ReplyEnd } from './change-shape.ts';
+import type { TokenSequence } from '../../../domain/token-sequence.ts';
+import type { LlmDescription } from '../../llm-service.ts';
 import {
   type ConversationForm,
   type ConversationOutline,
@@ -11,16 +10,17 @@ import {
   SYSTEM_MARK,
   type TurnForm,
   type TurnOutline,
-} from './conversation-form.ts';
+} from '../classes/conversation-form.ts';
+import type { TemplateFacts } from '../classes/template-classes.ts';
+import { PADDINGS, TextEnds } from '../classes/text-ends.ts';
+import { type ReasoningPolicy, type TurnChange, turnChange } from '../classes/turn-change.ts';
+import { NO_TOOLS } from '../prompt-preamble.ts';
+import type { TemplateRenderer } from '../template-renderer.ts';
+import type { ChangeShape, ReplyEnd } from './change-shape.ts';
 import type { FormLeads } from './form-leads.ts';
 import type { PieceTokenizer } from './piece-tokenizer.ts';
-import { NO_TOOLS } from './prompt-preamble.ts';
 import { type FormIds, formIds, type Lead, type SegmentShape } from './segment-shape.ts';
 import type { Dated } from './shape-cache.ts';
-import type { TemplateFacts } from './template-classes.ts';
-import type { TemplateRenderer } from './template-renderer.ts';
-import { PADDINGS, TextEnds } from './text-ends.ts';
-import { type ReasoningPolicy, type TurnChange, turnChange } from './turn-change.ts';
 
 export interface OpeningShape extends Dated {
   readonly segment: SegmentShape;

@@ -1,19 +1,24 @@
-import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import type { LlmDescription } from '../llm-service.ts';
+import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
+import type { LlmDescription } from '../../llm-service.ts';
+import {
+  type ConversationOutline,
+  INSTRUCTIONS_MARK,
+  SYSTEM_MARK,
+  type TurnOutline,
+} from '../classes/conversation-form.ts';
+import { type WindowRule, windowStart } from '../classes/conversation-window.ts';
+import type { TemplateFacts } from '../classes/template-classes.ts';
+import type { ReasoningPolicy } from '../classes/turn-change.ts';
+import { type PromptPreamble, sameIds, samePreamble, type ToolList } from '../prompt-preamble.ts';
+import { outlineKey, outlineOf, type TemplateMessage } from '../template-message.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 import { changed, joined, skipAfter } from './change-shape.ts';
 import type { Continuation, Conversation, ConversationTurn, NextTurn } from './conversation.ts';
-import { type ConversationOutline, INSTRUCTIONS_MARK, SYSTEM_MARK, type TurnOutline } from './conversation-form.ts';
-import { type WindowRule, windowStart } from './conversation-window.ts';
 import { FormLeads } from './form-leads.ts';
 import { type ContentStyle, type KnownPieces, type PieceTokenizer, startsWith } from './piece-tokenizer.ts';
-import { type PromptPreamble, sameIds, samePreamble, type ToolList } from './prompt-preamble.ts';
 import { fillForm, fillSegment, standing, type TurnSegment } from './segment-shape.ts';
 import { ShapeCache } from './shape-cache.ts';
 import { saysInstructions, standingUnder } from './standing-contents.ts';
-import type { TemplateFacts } from './template-classes.ts';
-import { outlineKey, outlineOf, type TemplateMessage } from './template-message.ts';
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
-import type { ReasoningPolicy } from './turn-change.ts';
 import { type Before, type NextShape, type OpeningShape, opened, TurnShapes } from './turn-shapes.ts';
 
 export interface ComposerParts {

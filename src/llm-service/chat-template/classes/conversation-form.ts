@@ -1,8 +1,8 @@
-import type { Role } from '../../domain/record/turn-record.ts';
+import type { Role } from '../../../domain/record/turn-record.ts';
+import type { ToolList } from '../prompt-preamble.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 import { type CallSyntax, callIdIn, type MarkedCall, markCalls, toolCalls } from './call-syntax.ts';
-import type { ToolList } from './prompt-preamble.ts';
 import type { ReasoningStyle } from './reasoning-style.ts';
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 
 /** What of a message a template gets to see: who speaks, and of calls and results which tools they are of. */
 export interface MessageOutline {

@@ -1,4 +1,4 @@
-import type { CallSyntax } from './call-syntax.ts';
+import type { CallSyntax } from '../classes/call-syntax.ts';
 
 /**
  * How calls are found in what a model writes: the same as it was shown of them, but for white space. `object`: a JSON object,

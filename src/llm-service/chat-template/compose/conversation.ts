@@ -1,6 +1,6 @@
-import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { MessageOutline } from './conversation-form.ts';
-import { EMPTY_PREAMBLE, type PromptPreamble } from './prompt-preamble.ts';
+import type { TokenSequence } from '../../../domain/token-sequence.ts';
+import type { MessageOutline } from '../classes/conversation-form.ts';
+import { EMPTY_PREAMBLE, type PromptPreamble } from '../prompt-preamble.ts';
 import type { TurnSegment } from './segment-shape.ts';
 
 /** A turn as it was read and written, of which later prompts are composed. */

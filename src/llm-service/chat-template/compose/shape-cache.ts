@@ -1,4 +1,4 @@
-import type { TemplateRenderer } from './template-renderer.ts';
+import type { TemplateRenderer } from '../template-renderer.ts';
 
 /** What was made of a template and holds as long as the dates that it printed. */
 export interface Dated {

@@ -1,4 +1,4 @@
-import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../../../domain/token-sequence.ts';
 import type { ChangedTurn, ConversationTurn } from './conversation.ts';
 import { startsWith } from './piece-tokenizer.ts';
 import { type FormIds, fillForm, type StandingContents, standing } from './segment-shape.ts';

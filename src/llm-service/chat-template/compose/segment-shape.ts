@@ -1,11 +1,11 @@
-import type { MessageSpan } from '../../domain/record/turn-record.ts';
-import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import type { CallSyntax } from './call-syntax.ts';
+import type { MessageSpan } from '../../../domain/record/turn-record.ts';
+import { appendTokens, commonPrefixLength, type TokenId, type TokenSequence } from '../../../domain/token-sequence.ts';
+import type { CallSyntax } from '../classes/call-syntax.ts';
+import { INSTRUCTIONS_MARK, type MessageOutline, SYSTEM_MARK, type TurnForm } from '../classes/conversation-form.ts';
+import type { TextEnds } from '../classes/text-ends.ts';
+import type { TemplateMessage } from '../template-message.ts';
 import { callTexts } from './call-texts.ts';
-import { INSTRUCTIONS_MARK, type MessageOutline, SYSTEM_MARK, type TurnForm } from './conversation-form.ts';
 import type { ContentStyle, KnownPieces, PieceTokenizer, Place } from './piece-tokenizer.ts';
-import type { TemplateMessage } from './template-message.ts';
-import type { TextEnds } from './text-ends.ts';
 
 /** One turn's part of the prompt. */
 export interface TurnSegment {

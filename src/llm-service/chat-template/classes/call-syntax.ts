@@ -1,4 +1,4 @@
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 
 /** How a template writes the calls of a reply; found by rendering calls of marks. */
 export interface CallSyntax {

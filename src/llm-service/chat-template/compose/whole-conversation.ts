@@ -1,14 +1,14 @@
-import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import { strip } from '../jinja/text.ts';
-import { type CallSyntax, callIdIn, markCalls, toolCalls } from './call-syntax.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../../../domain/token-sequence.ts';
+import { strip } from '../../jinja/text.ts';
+import { type CallSyntax, callIdIn, markCalls, toolCalls } from '../classes/call-syntax.ts';
+import type { ReasoningStyle } from '../classes/reasoning-style.ts';
+import { trimStart } from '../classes/text-ends.ts';
+import type { ReasoningPolicy } from '../classes/turn-change.ts';
+import type { ToolList } from '../prompt-preamble.ts';
+import type { TemplateMessage } from '../template-message.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 import { callTexts, type WrittenText } from './call-texts.ts';
 import type { PieceTokenizer, Seam } from './piece-tokenizer.ts';
-import type { ToolList } from './prompt-preamble.ts';
-import type { ReasoningStyle } from './reasoning-style.ts';
-import type { TemplateMessage } from './template-message.ts';
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
-import { trimStart } from './text-ends.ts';
-import type { ReasoningPolicy } from './turn-change.ts';
 
 /** A rendered conversation: literal, content, literal, … , literal. */
 export interface WholeConversation {

@@ -1,5 +1,5 @@
-import { appendTokens, commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
-import type { LlmService } from '../llm-service.ts';
+import { appendTokens, commonPrefixLength, type TokenSequence } from '../../../domain/token-sequence.ts';
+import type { LlmService } from '../../llm-service.ts';
 import type { WrittenText } from './call-texts.ts';
 
 /** Where a piece stands: at the start of the prompt, or after text that is tokenized already. */

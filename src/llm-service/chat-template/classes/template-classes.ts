@@ -1,3 +1,5 @@
+import { NO_TOOLS, ToolList } from '../prompt-preamble.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 import { type CallSyntax, callSyntax } from './call-syntax.ts';
 import {
   type ConversationForm,
@@ -10,9 +12,7 @@ import {
   type TurnOutline,
 } from './conversation-form.ts';
 import { exchangesBack, type WindowRule, windowStart } from './conversation-window.ts';
-import { NO_TOOLS, ToolList } from './prompt-preamble.ts';
 import { type ReasoningStyle, reasoningStyle } from './reasoning-style.ts';
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 import { type TurnChange, turnChange } from './turn-change.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { type CallSyntax, callIdIn } from './call-syntax.ts';
-import type { TemplateCall, TemplateMessage } from './template-message.ts';
-import { TemplateRefusal } from './template-renderer.ts';
+import { type CallSyntax, callIdIn } from '../classes/call-syntax.ts';
+import type { TemplateCall, TemplateMessage } from '../template-message.ts';
+import { TemplateRefusal } from '../template-renderer.ts';
 
 export interface WrittenText {
   readonly text: string;

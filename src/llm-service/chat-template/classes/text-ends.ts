@@ -1,4 +1,4 @@
-import { strip } from '../jinja/text.ts';
+import { strip } from '../../jinja/text.ts';
 
 /** What a template removes at one end of a text. */
 export type Trim = 'nothing' | 'line-breaks' | 'white-space';

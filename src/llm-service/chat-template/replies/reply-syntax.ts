@@ -1,9 +1,9 @@
+import { type ConversationOutline, conversationForm, PLAIN_REPLY } from '../classes/conversation-form.ts';
+import type { TemplateFacts } from '../classes/template-classes.ts';
+import { NO_TOOLS } from '../prompt-preamble.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 import { callMarks } from './call-marks.ts';
-import { type ConversationOutline, conversationForm, PLAIN_REPLY } from './conversation-form.ts';
-import { NO_TOOLS } from './prompt-preamble.ts';
 import type { ReplySyntax } from './reply-parser.ts';
-import type { TemplateFacts } from './template-classes.ts';
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
 
 /** How replies are taken apart, from how the template writes them. */
 export function replySyntax(renderer: TemplateRenderer, facts: Pick<TemplateFacts, 'style' | 'calls'>): ReplySyntax {

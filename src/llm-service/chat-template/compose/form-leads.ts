@@ -1,8 +1,8 @@
-import type { TokenId } from '../../domain/token-sequence.ts';
-import type { LlmDescription } from '../llm-service.ts';
-import { INSTRUCTIONS_MARK, SYSTEM_MARK, type TurnForm } from './conversation-form.ts';
+import type { TokenId } from '../../../domain/token-sequence.ts';
+import type { LlmDescription } from '../../llm-service.ts';
+import { INSTRUCTIONS_MARK, SYSTEM_MARK, type TurnForm } from '../classes/conversation-form.ts';
+import type { TemplateFacts } from '../classes/template-classes.ts';
 import type { Lead } from './segment-shape.ts';
-import type { TemplateFacts } from './template-classes.ts';
 
 /** What at the beginning of a turn's form is not the turn's own. */
 export class FormLeads {

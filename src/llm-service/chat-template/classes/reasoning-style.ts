@@ -1,5 +1,5 @@
-import type { TokenSequence } from '../../domain/token-sequence.ts';
-import { TemplateRefusal, type TemplateRenderer } from './template-renderer.ts';
+import type { TokenSequence } from '../../../domain/token-sequence.ts';
+import { TemplateRefusal, type TemplateRenderer } from '../template-renderer.ts';
 import { PADDINGS, type Trim } from './text-ends.ts';
 
 /** How a model that thinks writes it, and how its template is given it. */

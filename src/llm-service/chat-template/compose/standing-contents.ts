@@ -1,5 +1,5 @@
-import { appendTokens, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
-import type { PromptPreamble } from './prompt-preamble.ts';
+import { appendTokens, type TokenId, type TokenSequence } from '../../../domain/token-sequence.ts';
+import type { PromptPreamble } from '../prompt-preamble.ts';
 import type { StandingContents } from './segment-shape.ts';
 
 /** Whether the prompt says instructions, where `system` is the session's own system message. */
