@@ -2,7 +2,7 @@ import { NO_LAYERS } from '../context-manager/layers/layer.ts';
 import { tokenizedMode } from '../context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../context-manager/sessions/session-cache.ts';
 import { OWN_REQUEST } from '../context-manager/turn/own-request.ts';
-import { ReplyReading } from '../context-manager/turn/reply-reader.ts';
+import { ReplyReading } from '../context-manager/turn/reply/reply-reader.ts';
 import type { TurnRequest } from '../context-manager/turn/turn.ts';
 import type {
   ContextId,

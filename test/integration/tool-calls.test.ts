@@ -3,7 +3,7 @@
 // with arguments that keep to their schema, also id by id; calls of strict tools that may come do so where they come, behind any text;
 // and a format is JSON that keeps to its schema.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ReplyReading } from '../../src/context-manager/turn/reply-reader.ts';
+import { ReplyReading } from '../../src/context-manager/turn/reply/reply-reader.ts';
 import type { ToolDefinition } from '../../src/domain/record/preamble.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../../src/edge-node/models/demo-model.ts';

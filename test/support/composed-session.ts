@@ -3,8 +3,8 @@ import type { ToldLayers } from '../../src/context-manager/layers/told-layers.ts
 import type { TurnText } from '../../src/context-manager/modes/mode.ts';
 import { tokenizedMode } from '../../src/context-manager/modes/tokenized.ts';
 import type { CachedSession } from '../../src/context-manager/sessions/session-cache.ts';
-import type { PartDelta } from '../../src/context-manager/turn/reply-parts.ts';
-import { type ReadReply, ReplyReading } from '../../src/context-manager/turn/reply-reader.ts';
+import type { PartDelta } from '../../src/context-manager/turn/reply/reply-parts.ts';
+import { type ReadReply, ReplyReading } from '../../src/context-manager/turn/reply/reply-reader.ts';
 import type { TurnRequest } from '../../src/context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../src/domain/context-window.ts';
 import type { ContentPart } from '../../src/domain/record/message-content.ts';

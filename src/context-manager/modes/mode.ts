@@ -11,7 +11,7 @@ import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { Layer } from '../layers/layer.ts';
 import type { ToldLayers } from '../layers/told-layers.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
-import type { ReadReply } from '../turn/reply-reader.ts';
+import type { ReadReply } from '../turn/reply/reply-reader.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 import type { Beginning } from './context-beginning.ts';
 

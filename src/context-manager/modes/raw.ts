@@ -13,7 +13,7 @@ import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts'
 import { LayerPieces } from '../layers/layer-pieces.ts';
 import { requireRoomForLayers } from '../layers/layer-room.ts';
 import { sameStamps, toldLayers, unchangedLayers } from '../layers/told-layers.ts';
-import type { ReplyReading } from '../turn/reply-reader.ts';
+import type { ReplyReading } from '../turn/reply/reply-reader.ts';
 import { addedMessages } from '../turn/turn.ts';
 import { openingPart, overflowError, SummaryNeeded } from './context-overflow.ts';
 import { lastPreamble, textPreamble } from './kept-preamble.ts';

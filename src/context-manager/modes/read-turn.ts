@@ -2,7 +2,7 @@ import { answerText } from '../../domain/record/message-content.ts';
 import type { KeptPreamble, Preamble } from '../../domain/record/preamble.ts';
 import type { Message, MessageSpan, TokenizedPayload } from '../../domain/record/turn-record.ts';
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
-import type { ReplyReading } from '../turn/reply-reader.ts';
+import type { ReplyReading } from '../turn/reply/reply-reader.ts';
 import { markedCalls } from './known-calls.ts';
 import type { StoredReply } from './mode.ts';
 

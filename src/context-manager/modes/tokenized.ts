@@ -18,7 +18,7 @@ import {
 import type { Vocabulary } from '../../llm-service/llm-service.ts';
 import { LayerPieces } from '../layers/layer-pieces.ts';
 import { requireRoomForLayers } from '../layers/layer-room.ts';
-import type { ReplyReading } from '../turn/reply-reader.ts';
+import type { ReplyReading } from '../turn/reply/reply-reader.ts';
 import { addedMessages, type TurnRequest } from '../turn/turn.ts';
 import type { Beginning } from './context-beginning.ts';
 import { openingPart, overflowError, SummaryNeeded } from './context-overflow.ts';

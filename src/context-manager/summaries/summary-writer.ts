@@ -15,8 +15,8 @@ import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Answering } from '../turn/answering.ts';
-import type { LlmWork } from '../turn/generate-reply.ts';
 import { OWN_REQUEST } from '../turn/own-request.ts';
+import type { LlmWork } from '../turn/reply/generate-reply.ts';
 import { digestOf } from '../turn/request-digest.ts';
 import type { TurnObserver, TurnRequest } from '../turn/turn.ts';
 

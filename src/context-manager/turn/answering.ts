@@ -10,15 +10,15 @@ import type { Mode, Prompt } from '../modes/mode.ts';
 import { reasoningTokens } from '../modes/written-reply.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { withAdded } from './added-items.ts';
-import { callableTools, heldSampling, requireTools } from './asked-form.ts';
-import { callIds } from './call-ids.ts';
 import type { FairPlaces } from './fair-places.ts';
-import { generateReply, type LlmWork } from './generate-reply.ts';
-import type { ReplyReading } from './reply-reader.ts';
+import { callableTools, heldSampling, requireTools } from './reply/asked-form.ts';
+import { callIds } from './reply/call-ids.ts';
+import { generateReply, type LlmWork } from './reply/generate-reply.ts';
+import type { ReplyReading } from './reply/reply-reader.ts';
+import type { Generated } from './reply/turn-reply.ts';
 import { modeOf, refuseLateSystem } from './request-rules.ts';
 import type { ReplyOptions, TurnObserver, TurnRequest } from './turn.ts';
 import type { OpenPass } from './turn-gate.ts';
-import type { Generated } from './turn-reply.ts';
 
 export interface AnsweringParts {
   readonly llm: LlmService;

@@ -6,12 +6,12 @@ import type { Summaries } from '../summaries/summaries.ts';
 import type { AddRequest } from './added-items.ts';
 import type { Answering } from './answering.ts';
 import { OWN_REQUEST } from './own-request.ts';
+import { evaluatedTurn } from './reply/turn-reply.ts';
 import { claimOf } from './request-digest.ts';
 import type { RunningTurn } from './running-turn.ts';
 import { ownerOf, sharerOf, type TurnOwner } from './running-turns.ts';
 import type { DraftedTurn, TurnObserver, TurnRequest } from './turn.ts';
 import type { OpenPass, TurnGate } from './turn-gate.ts';
-import { evaluatedTurn } from './turn-reply.ts';
 
 export interface TurnDraftsParts {
   readonly llm: Pick<LlmService, 'warming'>;

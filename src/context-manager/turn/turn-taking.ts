@@ -10,13 +10,13 @@ import type { Warmer } from '../warmer/warmer.ts';
 import type { Answering } from './answering.ts';
 import { newTurnRecord, replyTokensHeld } from './new-turn-record.ts';
 import { repairTurns } from './repair-turns.ts';
-import { wholeDeltas } from './reply-parts.ts';
+import { wholeDeltas } from './reply/reply-parts.ts';
+import { answeredMode, answeredReply, generatedReply, replayedReply } from './reply/turn-reply.ts';
 import { claimOf } from './request-digest.ts';
 import type { RunningTurn } from './running-turn.ts';
 import type { ToldTurnParts } from './told-turn.ts';
 import type { Reply, TurnObserver, TurnReply, TurnRequest } from './turn.ts';
 import type { AnsweredPass, TurnGate } from './turn-gate.ts';
-import { answeredMode, answeredReply, generatedReply, replayedReply } from './turn-reply.ts';
 import { whileStored } from './while-stored.ts';
 
 export interface TurnTakingParts {

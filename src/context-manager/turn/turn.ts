@@ -16,8 +16,8 @@ import type { RememberedTurn } from '../../domain/turn-repair.ts';
 import type { ReasoningPolicy } from '../../llm-service/chat-template.ts';
 import type { GenerationProgress, GenerationRequest, GenerationUsage } from '../../llm-service/llm-service.ts';
 import type { ToldLayers } from '../layers/told-layers.ts';
-import type { ReplyForm } from './reply-form.ts';
-import type { PartDelta } from './reply-parts.ts';
+import type { ReplyForm } from './reply/reply-form.ts';
+import type { PartDelta } from './reply/reply-parts.ts';
 
 /** How a reply is to be made, whatever its prompt. */
 export interface ReplyOptions {

@@ -1,6 +1,6 @@
 // Replies that repeat the control token of their family's calls: reading them stays linear, and their text stays where it was.
 import { describe, expect, test } from 'vitest';
-import { ReplyReading } from '../../../src/context-manager/turn/reply-reader.ts';
+import { ReplyReading } from '../../../src/context-manager/turn/reply/reply-reader.ts';
 import type { TokenSequence } from '../../../src/domain/token-sequence.ts';
 import { FAMILIES, type TemplateFamily } from '../../support/chat-templates/families.ts';
 import { composedModel } from '../../support/composed-session.ts';

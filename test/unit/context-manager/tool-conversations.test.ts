@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { KnownCalls } from '../../../src/context-manager/modes/known-calls.ts';
 import { saidMessages } from '../../../src/context-manager/modes/said-messages.ts';
-import type { PartDelta } from '../../../src/context-manager/turn/reply-parts.ts';
+import type { PartDelta } from '../../../src/context-manager/turn/reply/reply-parts.ts';
 import type { ContentPart } from '../../../src/domain/record/message-content.ts';
 import type { ToolDefinition } from '../../../src/domain/record/preamble.ts';
 import type { Message } from '../../../src/domain/record/turn-record.ts';

@@ -2,9 +2,9 @@
 // templates with the traits of each family that tells of tools. Tries to have a strict tool called with arguments that its schema
 // forbids, in whatever text, and to have an ordinary text or thought forbidden.
 import { describe, expect, test } from 'vitest';
-import { heldSampling } from '../../../src/context-manager/turn/asked-form.ts';
-import { FREE_FORM } from '../../../src/context-manager/turn/reply-form.ts';
-import { ReplyReading } from '../../../src/context-manager/turn/reply-reader.ts';
+import { heldSampling } from '../../../src/context-manager/turn/reply/asked-form.ts';
+import { FREE_FORM } from '../../../src/context-manager/turn/reply/reply-form.ts';
+import { ReplyReading } from '../../../src/context-manager/turn/reply/reply-reader.ts';
 import type { ToolDefinition } from '../../../src/domain/record/preamble.ts';
 import { type ChatTemplate, ReplyParser } from '../../../src/llm-service/chat-template.ts';
 import { grammarProblem } from '../../../src/llm-service/grammar/grammar-check.ts';

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import type { PartDelta } from '../../../context-manager/turn/reply-parts.ts';
+import type { PartDelta } from '../../../context-manager/turn/reply/reply-parts.ts';
 import type { ReplyPiece } from '../../../context-manager/turn/turn.ts';
 import type { DiscedgeError } from '../../../domain/errors.ts';
 import type { ServerSentEvent } from '../../event-stream.ts';

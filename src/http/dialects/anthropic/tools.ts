@@ -1,4 +1,4 @@
-import type { ReplyForm } from '../../../context-manager/turn/reply-form.ts';
+import type { ReplyForm } from '../../../context-manager/turn/reply/reply-form.ts';
 import { DiscedgeError } from '../../../domain/errors.ts';
 import type { Preamble, ToolDefinition } from '../../../domain/record/preamble.ts';
 import { unsupported } from '../../requests/parameters.ts';

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import type { ReplyForm, ReplyFormat } from '../../../context-manager/turn/reply-form.ts';
+import type { ReplyForm, ReplyFormat } from '../../../context-manager/turn/reply/reply-form.ts';
 import type { ToolDefinition } from '../../../domain/record/preamble.ts';
 import { invalid } from '../../requests/parameters.ts';
 import { choice } from '../../requests/request-fields.ts';

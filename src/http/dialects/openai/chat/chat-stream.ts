@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import type { PartDelta } from '../../../../context-manager/turn/reply-parts.ts';
+import type { PartDelta } from '../../../../context-manager/turn/reply/reply-parts.ts';
 import type { ReplyPiece } from '../../../../context-manager/turn/turn.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';
 import { choice } from '../../../requests/request-fields.ts';

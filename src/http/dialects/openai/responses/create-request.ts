@@ -1,4 +1,4 @@
-import type { ReplyForm, ReplyFormat } from '../../../../context-manager/turn/reply-form.ts';
+import type { ReplyForm, ReplyFormat } from '../../../../context-manager/turn/reply/reply-form.ts';
 import type { ReplyOptions } from '../../../../context-manager/turn/turn.ts';
 import type { OverflowPolicy } from '../../../../domain/context-window.ts';
 import type { OptionalLayer } from '../../../../domain/record/layers-left-out.ts';

@@ -1,4 +1,4 @@
-import type { PartDelta } from '../../../../context-manager/turn/reply-parts.ts';
+import type { PartDelta } from '../../../../context-manager/turn/reply/reply-parts.ts';
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import type { ServerSentEvent } from '../../../event-stream.ts';
 import { type ItemIds, outputItem, outputText } from './item-views.ts';

@@ -1,4 +1,4 @@
-import type { PartDelta } from '../../../../context-manager/turn/reply-parts.ts';
+import type { PartDelta } from '../../../../context-manager/turn/reply/reply-parts.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import type { AnswerId } from '../../../../domain/record/answer-id.ts';
 import { abortable } from '../../../../waiting/abortable.ts';

@@ -1,12 +1,12 @@
-import { DiscedgeError } from '../../domain/errors.ts';
-import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
-import type { TokenSequence } from '../../domain/token-sequence.ts';
-import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
-import type { FairPlaces } from './fair-places.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import { type SessionKey, sessionKeyText } from '../../../domain/identifiers.ts';
+import type { TokenSequence } from '../../../domain/token-sequence.ts';
+import type { GenerationEnd, LlmService } from '../../../llm-service/llm-service.ts';
+import type { FairPlaces } from '../fair-places.ts';
+import type { RunningTurn } from '../running-turn.ts';
+import type { Share } from '../share.ts';
+import type { ReplyOptions, TurnObserver } from '../turn.ts';
 import type { ReadReply, ReplyReader } from './reply-reader.ts';
-import type { RunningTurn } from './running-turn.ts';
-import type { Share } from './share.ts';
-import type { ReplyOptions, TurnObserver } from './turn.ts';
 
 /** What the LLM Service works on: whose, and until when. */
 export type LlmWork = Share & Pick<RunningTurn, 'stopping' | 'startWork'>;

@@ -1,18 +1,18 @@
-import type { SessionKey } from '../../domain/identifiers.ts';
-import { retrievedOf } from '../../domain/record/retrieved.ts';
-import { summedTurns } from '../../domain/record/summary.ts';
-import type { StoredMode } from '../../domain/record/turn-record.ts';
-import { isEndedByWindow } from '../../domain/record/window-end.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import { beginningAt } from '../../domain/session-summaries.ts';
-import { repairedBefore } from '../../domain/turn-repair.ts';
-import type { GenerationEnd } from '../../llm-service/llm-service.ts';
-import type { EnteredPass } from '../arbitration/arbitration.ts';
-import type { Prompt, StoredReply } from '../modes/mode.ts';
+import type { SessionKey } from '../../../domain/identifiers.ts';
+import { retrievedOf } from '../../../domain/record/retrieved.ts';
+import { summedTurns } from '../../../domain/record/summary.ts';
+import type { StoredMode } from '../../../domain/record/turn-record.ts';
+import { isEndedByWindow } from '../../../domain/record/window-end.ts';
+import type { Turn } from '../../../domain/session-history.ts';
+import { beginningAt } from '../../../domain/session-summaries.ts';
+import { repairedBefore } from '../../../domain/turn-repair.ts';
+import type { GenerationEnd } from '../../../llm-service/llm-service.ts';
+import type { EnteredPass } from '../../arbitration/arbitration.ts';
+import type { Prompt, StoredReply } from '../../modes/mode.ts';
+import type { EvaluatedTurn, Reply, SummarizedTurns, TurnReply } from '../turn.ts';
+import type { GatePass, OpenPass } from '../turn-gate.ts';
+import { LOCAL } from '../write-concerns.ts';
 import type { ReadReply } from './reply-reader.ts';
-import type { EvaluatedTurn, Reply, SummarizedTurns, TurnReply } from './turn.ts';
-import type { GatePass, OpenPass } from './turn-gate.ts';
-import { LOCAL } from './write-concerns.ts';
 
 /** What came of a prompt. */
 export interface Generated {

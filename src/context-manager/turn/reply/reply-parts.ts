@@ -1,4 +1,4 @@
-import type { ContentPart } from '../../domain/record/message-content.ts';
+import type { ContentPart } from '../../../domain/record/message-content.ts';
 
 /**
  * What has become certain of one part of a reply. `index` is its place in {@link Reply.parts}; a part's deltas come one after

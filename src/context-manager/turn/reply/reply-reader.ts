@@ -1,8 +1,8 @@
-import type { ContentPart, IdMark } from '../../domain/record/message-content.ts';
-import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import { appendTokens } from '../../domain/token-sequence.ts';
-import { type ChatTemplate, ReplyParser, type ReplySyntax } from '../../llm-service/chat-template.ts';
-import type { Vocabulary } from '../../llm-service/llm-service.ts';
+import type { ContentPart, IdMark } from '../../../domain/record/message-content.ts';
+import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
+import { appendTokens } from '../../../domain/token-sequence.ts';
+import { type ChatTemplate, ReplyParser, type ReplySyntax } from '../../../llm-service/chat-template.ts';
+import type { Vocabulary } from '../../../llm-service/llm-service.ts';
 import type { PartDelta } from './reply-parts.ts';
 
 /** What a reply was found to be. */

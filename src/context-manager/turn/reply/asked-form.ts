@@ -1,9 +1,9 @@
-import { DiscedgeError } from '../../domain/errors.ts';
-import { type ToolDefinition, toolsFault } from '../../domain/record/preamble.ts';
-import type { ChatTemplate } from '../../llm-service/chat-template.ts';
-import { callGrammar, formatGrammar, strictGrammar } from '../../llm-service/reply-grammar.ts';
+import { DiscedgeError } from '../../../domain/errors.ts';
+import { type ToolDefinition, toolsFault } from '../../../domain/record/preamble.ts';
+import type { ChatTemplate } from '../../../llm-service/chat-template.ts';
+import { callGrammar, formatGrammar, strictGrammar } from '../../../llm-service/reply-grammar.ts';
+import type { ReplyOptions, TurnRequest } from '../turn.ts';
 import { FREE_FORM } from './reply-form.ts';
-import type { ReplyOptions, TurnRequest } from './turn.ts';
 
 /** Throws `invalid_request` for tools that no turn may have. */
 export function requireTools({ preamble }: Pick<TurnRequest, 'preamble'>): void {

@@ -1,4 +1,4 @@
-import type { Random } from '../../environment/environment.ts';
+import type { Random } from '../../../environment/environment.ts';
 
 /** Of chance in an id: as much as a version 4 UUID has. */
 const CALL_ID_BYTES = 16;
