@@ -1,27 +1,25 @@
 import { DiscedgeClientError } from './errors.ts';
 import { followSignal } from './follow-signal.ts';
-import { type NodeDirectory, nodeDirectoryOf } from './node-directory.ts';
-import { type FindOptions, type FoundNode, findNodes } from './node-finder.ts';
-import { NodeRing } from './node-ring.ts';
+import { type NodeDirectory, nodeDirectoryOf } from './nodes/node-directory.ts';
+import { type FindOptions, type FoundNode, findNodes } from './nodes/node-finder.ts';
+import { NodeRing } from './nodes/node-ring.ts';
 import { OwnHistory, type OwnHistoryOptions } from './own-history.ts';
-import type { Completion } from './reply.ts';
-import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
 import { BACKOFF_MS_DEFAULT, RETRIES_MAX_DEFAULT, type RetryEvent, withRetries } from './retry.ts';
 import { savedSession } from './saved-session.ts';
-import { sendPrompt } from './send-turn.ts';
 import { Session } from './session.ts';
 import { SessionDirectory } from './session-directory.ts';
 import type { SessionOptions } from './session-options.ts';
 import { type Fetch, Transport } from './transport.ts';
-import { type PromptOptions, promptRequest } from './turn-request.ts';
+import type { Completion } from './turn/reply.ts';
+import { ReplyStream, type ReplyWriter } from './turn/reply-stream.ts';
+import { sendPrompt } from './turn/send-turn.ts';
+import { type PromptOptions, promptRequest } from './turn/turn-request.ts';
 import { UserDirectory } from './user-directory.ts';
 
 export { DiscedgeClientError } from './errors.ts';
-export type { ListedNode, ListedWarming, NodeDirectory } from './node-directory.ts';
-export type { Coordinates, FindOptions, FoundNode } from './node-finder.ts';
+export type { ListedNode, ListedWarming, NodeDirectory } from './nodes/node-directory.ts';
+export type { Coordinates, FindOptions, FoundNode } from './nodes/node-finder.ts';
 export type { ChatMessage, OwnHistory, OwnHistoryOptions } from './own-history.ts';
-export type { Completion, ContextLayer, ContextLayers, Reply, Usage } from './reply.ts';
-export type { ReplyStream } from './reply-stream.ts';
 export type { RetryEvent } from './retry.ts';
 export type { Session } from './session.ts';
 export type {
@@ -52,7 +50,9 @@ export type {
   Wire,
 } from './stored-session.ts';
 export type { Fetch } from './transport.ts';
-export type { PromptOptions, TurnOptions } from './turn-request.ts';
+export type { Completion, ContextLayer, ContextLayers, Reply, Usage } from './turn/reply.ts';
+export type { ReplyStream } from './turn/reply-stream.ts';
+export type { PromptOptions, TurnOptions } from './turn/turn-request.ts';
 export type {
   ErasureReceipt,
   Preferences,

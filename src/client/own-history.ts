@@ -1,12 +1,12 @@
 import { DiscedgeClientError } from './errors.ts';
 import { followSignal } from './follow-signal.ts';
-import type { NodeRing } from './node-ring.ts';
-import type { Completion, Received } from './reply.ts';
-import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
+import type { NodeRing } from './nodes/node-ring.ts';
 import { withRetries } from './retry.ts';
-import { type Reading, send } from './send-turn.ts';
 import type { Transport } from './transport.ts';
-import { type PromptOptions, present } from './turn-request.ts';
+import type { Completion, Received } from './turn/reply.ts';
+import { ReplyStream, type ReplyWriter } from './turn/reply-stream.ts';
+import { type Reading, send } from './turn/send-turn.ts';
+import { type PromptOptions, present } from './turn/turn-request.ts';
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant';

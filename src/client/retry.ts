@@ -1,5 +1,5 @@
 import { DiscedgeClientError } from './errors.ts';
-import type { NodeRing } from './node-ring.ts';
+import type { NodeRing } from './nodes/node-ring.ts';
 
 export interface RetryPolicy {
   /** Attempts after the first. */

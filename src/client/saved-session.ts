@@ -1,8 +1,8 @@
 import { DiscedgeClientError } from './errors.ts';
-import type { RememberedTurn } from './remembered-turns.ts';
 import { requireSessionId } from './session-id.ts';
 import type { SessionState } from './session-options.ts';
-import type { SavedTurn } from './unsettled-turn.ts';
+import type { RememberedTurn } from './turn/remembered-turns.ts';
+import type { SavedTurn } from './turn/unsettled-turn.ts';
 
 /** A session as a string says it. */
 export interface SavedSession {

@@ -1,10 +1,10 @@
 import { DiscedgeClientError } from './errors.ts';
-import { NodeRing } from './node-ring.ts';
+import { NodeRing } from './nodes/node-ring.ts';
 import { SessionDirectory } from './session-directory.ts';
 import type { Coming, SessionState } from './session-options.ts';
 import { lineThrough, type StoredTurn } from './stored-session.ts';
 import type { Transport } from './transport.ts';
-import type { UnsettledTurn } from './unsettled-turn.ts';
+import type { UnsettledTurn } from './turn/unsettled-turn.ts';
 
 /** How long a node that the session has left is waited for; nothing it may still hold was acknowledged. */
 const LEFT_NODE_WAIT_MS = 3000;

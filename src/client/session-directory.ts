@@ -1,5 +1,5 @@
 import { DiscedgeClientError } from './errors.ts';
-import type { NodeRing } from './node-ring.ts';
+import type { NodeRing } from './nodes/node-ring.ts';
 import { withRetries } from './retry.ts';
 import { newSessionId, requireSessionId } from './session-id.ts';
 import type { Coming } from './session-options.ts';

@@ -1,5 +1,5 @@
 import type { DiscedgeClientError } from './errors.ts';
-import type { TurnOptions } from './turn-request.ts';
+import type { TurnOptions } from './turn/turn-request.ts';
 
 /** What is needed to go on with a session later, elsewhere; JSON. */
 export interface SessionState {

@@ -1,6 +1,6 @@
-import type { Reply } from './reply.ts';
 import type { SeenOptions } from './session-directory.ts';
 import type { StoredTurn } from './stored-session.ts';
+import type { Reply } from './turn/reply.ts';
 
 /**
  * How far a session is: the turn counter (paper §3.4). A turn counts once a node has acknowledged it, and the context id tells

@@ -1,9 +1,6 @@
 import { DiscedgeClientError } from './errors.ts';
 import { followSignal } from './follow-signal.ts';
-import { NodeRing } from './node-ring.ts';
-import { RememberedTurns } from './remembered-turns.ts';
-import type { Reply } from './reply.ts';
-import { ReplyStream, type ReplyWriter } from './reply-stream.ts';
+import { NodeRing } from './nodes/node-ring.ts';
 import { type SavedSession, savedText } from './saved-session.ts';
 import { SessionAtNodes } from './session-at-nodes.ts';
 import { type SeenOptions, SessionDirectory } from './session-directory.ts';
@@ -19,8 +16,11 @@ import type {
 import { SessionPlace } from './session-place.ts';
 import { lineThrough, type StoredTurn, type Wire } from './stored-session.ts';
 import type { Transport } from './transport.ts';
-import { TurnTaking } from './turn-taking.ts';
-import { UnsettledTurn } from './unsettled-turn.ts';
+import { RememberedTurns } from './turn/remembered-turns.ts';
+import type { Reply } from './turn/reply.ts';
+import { ReplyStream, type ReplyWriter } from './turn/reply-stream.ts';
+import { TurnTaking } from './turn/turn-taking.ts';
+import { UnsettledTurn } from './turn/unsettled-turn.ts';
 
 export interface SessionParts {
   readonly transport: Transport;

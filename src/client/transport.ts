@@ -1,5 +1,5 @@
 import { DiscedgeClientError, errorOfResponse } from './errors.ts';
-import type { NodeRing } from './node-ring.ts';
+import type { NodeRing } from './nodes/node-ring.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 
 /** The standard `fetch`, or one that behaves like it. */

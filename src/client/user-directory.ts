@@ -1,5 +1,5 @@
 import { DiscedgeClientError } from './errors.ts';
-import type { NodeRing } from './node-ring.ts';
+import type { NodeRing } from './nodes/node-ring.ts';
 import { withRetries } from './retry.ts';
 import { requireSessionId } from './session-id.ts';
 import { listOf, type Wire } from './stored-session.ts';

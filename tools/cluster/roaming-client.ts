@@ -1,5 +1,5 @@
 import { DiscedgeClient, DiscedgeClientError, type Reply, type Session } from '../../src/client/client.ts';
-import { turnRequest } from '../../src/client/turn-request.ts';
+import { turnRequest } from '../../src/client/turn/turn-request.ts';
 import type { Chance } from '../chance.ts';
 import type { AcknowledgedReply, Operation } from './history.ts';
 import { codeOf, type Observations } from './observations.ts';

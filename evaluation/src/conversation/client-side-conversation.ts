@@ -1,8 +1,8 @@
 import { DiscedgeClientError, errorOfEvent } from 'discedge/internal/client/errors';
-import { readEvents } from 'discedge/internal/client/event-stream';
-import { NodeRing } from 'discedge/internal/client/node-ring';
+import { NodeRing } from 'discedge/internal/client/nodes/node-ring';
 import { BACKOFF_MS_DEFAULT, withRetries } from 'discedge/internal/client/retry';
 import { Transport } from 'discedge/internal/client/transport';
+import { readEvents } from 'discedge/internal/client/turn/event-stream';
 import type { TextMessage } from 'discedge/internal/domain/record/turn-record';
 import type { ChatPrompt } from './chat-prompt.ts';
 import type { Answered, Conversation, ConversationOptions, Outgoing } from './conversation.ts';

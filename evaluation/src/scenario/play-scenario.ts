@@ -1,4 +1,4 @@
-import { NodeRing } from 'discedge/internal/client/node-ring';
+import { NodeRing } from 'discedge/internal/client/nodes/node-ring';
 import type { ConfigSources } from 'discedge/internal/config/config';
 import { DiscedgeError } from 'discedge/internal/domain/errors';
 import type { ContextMode } from 'discedge/internal/domain/record/turn-record';

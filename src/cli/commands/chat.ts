@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { TurnOptions } from '../../client/turn-request.ts';
+import type { TurnOptions } from '../../client/turn/turn-request.ts';
 import { Chat } from '../chat/chat.ts';
 import { openChatInput } from '../chat/chat-input.ts';
 import { addSessionOptions, type ConnectionOptions, connect } from '../connection.ts';

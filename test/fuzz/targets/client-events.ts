@@ -1,5 +1,5 @@
 import { DiscedgeClientError } from '../../../src/client/errors.ts';
-import { readEvents } from '../../../src/client/event-stream.ts';
+import { readEvents } from '../../../src/client/turn/event-stream.ts';
 import type { OpenTarget } from '../fuzz-target.ts';
 
 const PIECE_BYTES = 7;

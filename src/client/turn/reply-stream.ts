@@ -1,4 +1,4 @@
-import { DiscedgeClientError } from './errors.ts';
+import { DiscedgeClientError } from '../errors.ts';
 import type { Completion, Reply } from './reply.ts';
 
 /** Gives out pieces of a reply's text; a new attempt starts the text again. */

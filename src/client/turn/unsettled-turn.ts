@@ -1,4 +1,4 @@
-import { DiscedgeClientError } from './errors.ts';
+import { DiscedgeClientError } from '../errors.ts';
 
 /**
  * A node's own words for a request that it does not store, however often it gets it. Everything else leaves in doubt

@@ -1,5 +1,5 @@
-import { DiscedgeClientError } from './errors.ts';
-import { followSignal } from './follow-signal.ts';
+import { DiscedgeClientError } from '../errors.ts';
+import { followSignal } from '../follow-signal.ts';
 
 /**
  * Ends a request to a node that has said nothing for too long: {@link signal} is for the request, and is aborted by the caller's

@@ -1,4 +1,4 @@
-import { DiscedgeClientError } from './errors.ts';
+import { DiscedgeClientError } from '../errors.ts';
 
 /** The edge nodes a client knows, in order of preference, and the one it is with. */
 export class NodeRing {

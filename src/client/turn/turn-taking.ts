@@ -1,14 +1,14 @@
-import { DiscedgeClientError } from './errors.ts';
-import type { NodeRing } from './node-ring.ts';
+import { DiscedgeClientError } from '../errors.ts';
+import type { NodeRing } from '../nodes/node-ring.ts';
+import { withRetries } from '../retry.ts';
+import { askAll, type SessionAtNodes } from '../session-at-nodes.ts';
+import type { LostTurns, SendOptions, SessionOptions } from '../session-options.ts';
+import type { SessionPlace } from '../session-place.ts';
+import type { Transport } from '../transport.ts';
 import type { RememberedTurns } from './remembered-turns.ts';
 import type { Reply } from './reply.ts';
 import type { ReplyWriter } from './reply-stream.ts';
-import { withRetries } from './retry.ts';
 import { sendTurn, type TurnBody } from './send-turn.ts';
-import { askAll, type SessionAtNodes } from './session-at-nodes.ts';
-import type { LostTurns, SendOptions, SessionOptions } from './session-options.ts';
-import type { SessionPlace } from './session-place.ts';
-import type { Transport } from './transport.ts';
 import { isSameTurn, turnAgain, turnRequest } from './turn-request.ts';
 import { UnsettledTurn } from './unsettled-turn.ts';
 

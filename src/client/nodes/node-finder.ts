@@ -1,6 +1,6 @@
+import type { Transport } from '../transport.ts';
 import { type ListedNode, nodeDirectoryOf } from './node-directory.ts';
 import { type NodeRing, normalizeNodeUrl } from './node-ring.ts';
-import type { Transport } from './transport.ts';
 
 /** Degrees, north and east positive. */
 export interface Coordinates {

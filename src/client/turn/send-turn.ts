@@ -1,9 +1,9 @@
-import { DiscedgeClientError, errorOfEvent } from './errors.ts';
+import { DiscedgeClientError, errorOfEvent } from '../errors.ts';
+import type { Transport } from '../transport.ts';
 import { readEvents } from './event-stream.ts';
 import { type Completion, parseCompletion, parseReply, type Received, type Reply } from './reply.ts';
 import type { ReplyWriter } from './reply-stream.ts';
 import { Silence } from './silence.ts';
-import type { Transport } from './transport.ts';
 
 export type TurnBody = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,4 @@
-import { DiscedgeClientError } from './errors.ts';
+import { DiscedgeClientError } from '../errors.ts';
 
 /** Longest event: the last one carries the whole reply's fields, far below this even for a full context window. */
 const EVENT_CHARS_MAX = 16 * 1024 * 1024;

@@ -1,5 +1,5 @@
+import type { StoredTurn } from '../stored-session.ts';
 import type { Reply } from './reply.ts';
-import type { StoredTurn } from './stored-session.ts';
 
 /** One turn in words, as a node takes it for repair. */
 export interface RememberedTurn {
