@@ -177,11 +177,11 @@ export class ContextManager {
   }
 
   /**
-   * Evaluates the prompt that a turn would have into the KV cache, so that the turn, when it comes, finds it there. The turn is
-   * not taken, and nothing is stored. Throws as `takeTurn` does.
+   * Evaluates what a turn would have the model read first into the KV cache, so that the turn, when it comes, finds it there; see
+   * {@link TurnDrafts.evaluate}. The turn is not taken, and nothing is stored.
    */
   evaluate(request: TurnRequest, observer: TurnObserver): Promise<EvaluatedTurn> {
-    return this.draft({ ...request, maxTokens: 0 }, observer);
+    return this.#drafts.evaluate(this.#keyOf(request), request, observer);
   }
 
   /** Answers a turn that is not taken; see {@link TurnDrafts.draft}. */

@@ -15,6 +15,11 @@ export interface SummariesParts extends SummaryWriterParts {
   readonly retrieval: Retrieval;
 }
 
+interface Built {
+  readonly mode: StoredMode;
+  readonly prompt: Prompt;
+}
+
 interface Place {
   readonly session: CachedSession;
   readonly base: Turn | undefined;
@@ -40,14 +45,12 @@ export class Summaries {
     request: TurnRequest,
     at: At,
     owner: SummaryOwner,
-  ): Promise<{ mode: StoredMode; prompt: Prompt; at: At; hasWaited: boolean }> {
-    const { answering, node, retrieval } = this.#parts;
+  ): Promise<Built & { at: At; hasWaited: boolean }> {
+    const { node } = this.#parts;
     let now = at;
     for (let made = 0; ; made++) {
       try {
-        const build = (asked: TurnRequest) => answering.build(asked, now);
-        const built = request.overflow === 'retrieve' ? retrieval.build(request, now, build) : build(request);
-        return { ...(await built), at: now, hasWaited: made > 0 };
+        return { ...(await this.#build(request, now)), at: now, hasWaited: made > 0 };
       } catch (error) {
         const { base } = now;
         if (!(error instanceof SummaryNeeded) || base === undefined || made === SUMMARIES_OF_A_TURN_MAX) throw error;
@@ -58,6 +61,19 @@ export class Summaries {
     }
   }
 
+  /**
+   * What a turn has the model read first: its prompt, or the one of the summary that it would wait for. Writes nothing. Throws what
+   * building either throws.
+   */
+  async first(request: TurnRequest, at: Place): Promise<Built> {
+    try {
+      return await this.#build(request, at);
+    } catch (error) {
+      if (!(error instanceof SummaryNeeded) || at.base === undefined) throw error;
+      return this.#writer.prompt(at.session, { base: at.base, upTo: error.upTo });
+    }
+  }
+
   /** A turn was answered, after which its context is so long. */
   answered(
     { overflow }: Pick<TurnRequest, 'overflow'>,
@@ -65,5 +81,11 @@ export class Summaries {
     { contextTokens, account }: { readonly contextTokens: number } & Pick<SummaryOwner, 'account'>,
   ): void {
     if (overflow === 'summarize') this.#ahead.grown({ key, account }, contextTokens);
+  }
+
+  #build(request: TurnRequest, at: Place): Promise<Built> {
+    const { answering, retrieval } = this.#parts;
+    const build = (asked: TurnRequest) => answering.build(asked, at);
+    return request.overflow === 'retrieve' ? retrieval.build(request, at, build) : build(request);
   }
 }

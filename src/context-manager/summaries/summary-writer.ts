@@ -10,7 +10,6 @@ import type { Turn } from '../../domain/session-history.ts';
 import { beginningAt, beginningBehind, summaryBeyond } from '../../domain/session-summaries.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import type { Beginning } from '../modes/context-beginning.ts';
-import type { Prompt } from '../modes/mode.ts';
 import { SUMMARY_REQUEST, summaryTokensMax } from '../modes/summary-request.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
@@ -57,7 +56,7 @@ export class SummaryWriter {
     { work, account }: SummaryOwner,
   ): Promise<void> {
     const { llm, node, answering } = this.#parts;
-    const { upTo, absent, request, prompt } = await this.#prompt(session, turns);
+    const { upTo, absent, request, prompt } = await this.prompt(session, turns);
     const observer = { gone: NOBODY, part: () => {}, account };
     const { end, read } = await answering.generate(prompt, session.key, request, observer, work);
     const kept = await prompt.record(end, read);
@@ -100,9 +99,9 @@ export class SummaryWriter {
 
   /**
    * The request for a summary after as many of the turns as the window holds with it, on top of one that was made before: so each
-   * goes further than that, though the window holds few of them.
+   * goes further than that, though the window holds few of them. Throws `context_overflow` where not even one turn fits.
    */
-  async #prompt(session: CachedSession, { base, upTo }: { readonly base: Turn; readonly upTo: Turn }) {
+  async prompt(session: CachedSession, { base, upTo }: { readonly base: Turn; readonly upTo: Turn }) {
     const line = session.history.answeredLine(base);
     const made = summaryBeyond(session.history, base);
     const beginning: Beginning =
@@ -114,8 +113,8 @@ export class SummaryWriter {
       const last = turns[count - 1] as Turn;
       const request = this.#request(session, last);
       try {
-        const prompt = await this.#build(request, { session, base: last, beginning });
-        return { upTo: last, absent: droppedTurns(beginning), request, prompt };
+        const built = await this.#build(request, { session, base: last, beginning });
+        return { upTo: last, absent: droppedTurns(beginning), request, ...built };
       } catch (error) {
         const isTooLong = error instanceof DiscedgeError && error.code === 'context_overflow';
         if (!isTooLong || count === 1) throw error;
@@ -123,13 +122,13 @@ export class SummaryWriter {
     }
   }
 
-  async #build(
+  #build(
     request: TurnRequest,
     { session, base, beginning }: { session: CachedSession; base: Turn; beginning: Beginning },
-  ): Promise<Prompt> {
+  ) {
     // Beside the session, whose folded context is for the turn to come.
     const beside = { ...session, tokens: undefined };
-    return (await this.#parts.answering.build(request, { session: beside, base }, beginning)).prompt;
+    return this.#parts.answering.build(request, { session: beside, base }, beginning);
   }
 
   #request({ key }: CachedSession, { hash, record }: Turn): TurnRequest {

@@ -37,6 +37,8 @@ export interface AddRequest {
   /** `undefined` keeps the session's, or the node's default. */
   readonly ttlSeconds: number | undefined;
   readonly maxWaitMs: number;
+  /** How the turn that reads them will be asked for; absent: it makes room for them as well as it can. */
+  readonly readBy?: Pick<TurnRequest, 'overflow' | 'maxTokens'>;
   /** To whom what is said is counted; `undefined` for notes, which are kept whatever there is. */
   readonly account?: TurnAccount | undefined;
 }

@@ -26,7 +26,7 @@ import {
 } from './told.ts';
 
 const REPLY = 60;
-/** Of a turn that is only evaluated. */
+/** Of a turn that is only evaluated, and from which nothing may be left out. */
 const NO_REPLY = 1;
 const DEPLOYMENT = 'DEPLOYMENT: be polite.';
 
@@ -76,22 +76,26 @@ export class LayeredWorld {
     const asked = this.#asked(act, REPLY);
     const { generation, done: reply } = await this.#generated(act.at, () => this.#nodes[act.at].turn(asked.ask));
     if (reply instanceof DiscedgeError) return this.#refused(asked, reply);
-    const read = this.#check(asked, generation, reply);
+    const read = this.#check(asked, generation as Generation, reply);
     assert.equal(reply.rewrittenTokens, 0, 'this template changes nothing of what is past');
     const { contextId, replyIds, text: answer } = reply;
     const { said, base, layers, ask, conversation } = asked;
-    const turn = { parent: base, contextId, said, ...read, reply: replyIds, answer, layers, generation, ask };
-    conversation.turns.push(turn);
+    const told = { parent: base, contextId, said, ...read, reply: replyIds, answer, layers, ask };
+    conversation.turns.push({ ...told, generation: generation as Generation });
     this.#count(`turn under ${act.overflow}`);
     await this.#share();
   }
 
   async draft(act: TurnAct): Promise<void> {
-    const asked = this.#asked(act, NO_REPLY);
+    const asked = this.#asked(act, act.overflow === 'error' ? NO_REPLY : REPLY);
     const { generation, done } = await this.#generated(act.at, () => this.#nodes[act.at].evaluate(asked.ask));
     if (done instanceof DiscedgeError) return this.#refused(asked, done);
-    this.#check(asked, generation, done);
-    this.#count('draft');
+    // What its turn would wait for is a summary, which is not made for it.
+    if (generation === undefined) this.#count('draft of a summary');
+    else {
+      this.#check(asked, generation, done);
+      this.#count('draft');
+    }
     await this.#share();
   }
 
@@ -208,7 +212,7 @@ export class LayeredWorld {
     for (const { prompt } of generations.slice(before).filter(asksForSummary)) {
       assert.ok(!/REGION|PREFERENCES/.test(words(prompt)), 'a summary is made of layers that are not to travel');
     }
-    const generation = generations.slice(before).findLast((one) => !asksForSummary(one)) as Generation;
+    const generation = generations.slice(before).findLast((one) => !asksForSummary(one));
     return { generation, done };
   }
 

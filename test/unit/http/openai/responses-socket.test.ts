@@ -24,8 +24,12 @@ interface Event {
 }
 
 /** Sends messages over one connection, and collects events until so many have ended. */
-async function exchange(messages: readonly (object | string)[], options: object = {}): Promise<Event[]> {
-  const socket = new WebSocket(`${node.url.replace('http', 'ws')}/v1/responses`, options);
+async function exchange(
+  messages: readonly (object | string)[],
+  options: object = {},
+  { url }: Pick<InProcessNode, 'url'> = node,
+): Promise<Event[]> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/responses`, options);
   const events: Event[] = [];
   await new Promise<void>((resolve, reject) => {
     let ended = 0;
@@ -83,6 +87,27 @@ describe('responses over a socket', () => {
     expect(next.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(0);
     expect(await client.responses.retrieve(prepared?.response?.id as string)).toMatchObject({ output: [] });
   });
+
+  it.each(['error', 'summarize'] as const)(
+    'that generate nothing, where the window is full, under %s',
+    async (overflow) => {
+      const small = await startTestNode({ llm: 'scripted', contextTokens: 2_048, overflow });
+      try {
+        const { id: conversation } = (await small.post('/v1/conversations', {})).body;
+        const say = (length: number, generate: boolean) =>
+          exchange([create({ conversation, input: 'x'.repeat(length), generate, max_output_tokens: 100 })], {}, small);
+        await say(1_400, true);
+        const [prepared] = ended(await say(600, false));
+        if (overflow === 'error') expect(prepared?.error).toMatchObject({ code: 'context_length_exceeded' });
+        else expect(prepared?.response?.output).toEqual([]);
+        // What was refused is not in the way of what comes next, and what was not waits to be read.
+        const [next] = ended(await say(10, true));
+        expect(next?.response?.output).toHaveLength(1);
+      } finally {
+        await small.close();
+      }
+    },
+  );
 
   it.each<[string, object | string, string, string | null]>([
     ['no JSON', '{', 'invalid_request', null],

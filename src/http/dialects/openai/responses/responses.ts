@@ -87,13 +87,14 @@ export class Responses {
       return { ...state, status: 'completed', usage: usageOf(reply) };
     }
     if (request === undefined) throw new TypeError('a response is a turn or is forwarded');
-    const { userId, sessionId, place, maxWaitMs, extensions } = request;
+    const { userId, sessionId, place, maxWaitMs, extensions, overflow, maxTokens } = request;
     const cost = { promptTokens: 0, usage: NO_USAGE };
     const noted = typeof extensions === 'function' ? extensions(cost) : extensions;
     const messages = addedMessages(request);
     try {
       const { account } = observer;
-      const items = { userId, sessionId, place, messages, ttlSeconds: undefined, maxWaitMs, account };
+      const readBy = { overflow, maxTokens };
+      const items = { userId, sessionId, place, messages, ttlSeconds: undefined, maxWaitMs, account, readBy };
       await contextManager.add({ ...items, ...(noted && { extensions: noted }) }, observer.gone);
       const next = { ...request, place: { afterAnswer: ref.answerId, repeat: 'new' as const }, messages: [] };
       const reply = await contextManager.evaluate(next, observer);
