@@ -1,13 +1,14 @@
 // What the conformance suite cannot ask, of a stock llama-server with the demo model: ids that a stream hides (the model
 // is made to write characters of several ids, half ones and nonsense bytes), sessions that share a system message in few
-// slots, servers started with other flags, crashes and restarts under the node, and the same identity as embedded.
+// slots, what is left in them of erased users, servers started with other flags, crashes and restarts under the node, and the same identity as embedded.
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { appendTokens, type TokenId, type TokenSequence } from '../../src/domain/token-sequence.ts';
 import { startEmbedded } from '../../src/llm-service/embedded.ts';
 import { connectLlamaServer, type LlamaServerOptions } from '../../src/llm-service/llama-server.ts';
 import type { GenerationEnd, GenerationRequest, LlmService } from '../../src/llm-service/llm-service.ts';
 import { Chance } from '../../tools/chance.ts';
+import { temporaryFolder } from '../../tools/node-process.ts';
 import { startLlamaServer } from '../../tools/real-servers/llama-server.ts';
 import type { RunningServer } from '../../tools/real-servers/running-server.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';
@@ -227,6 +228,65 @@ describe('sessions that share a system message', () => {
     expect(automatic.environment.logLines.map(({ event }) => event)).toEqual(['llama_server_clears_idle_slots']);
     // Pinned to slots that are always found empty, each turn would evaluate its whole context.
     expect(evaluatedAgain).toBeLessThan(10 * 2 * 200);
+  });
+});
+
+describe('what an erased user said', () => {
+  const [ADA, BOB] = ['k\nada\ns', 'k\nbob\ns'];
+  const PART = '\nada\n';
+  /** A server that erases slots, and keeps nothing beside them. */
+  const erasing = () => {
+    const { path, remove } = temporaryFolder();
+    onTestFinished(remove);
+    return startForTest(['--slot-save-path', path, '--cache-ram', '0']);
+  };
+  /** What each slot holds, and whether it works. */
+  const slotsOf = async ({ url }: RunningServer) =>
+    (await (await fetch(`${url}/slots`)).json()) as { n_prompt_tokens?: number; is_processing: boolean }[];
+  const heldIn = async (server: RunningServer): Promise<number[]> =>
+    (await slotsOf(server)).map(({ n_prompt_tokens }) => n_prompt_tokens ?? 0);
+
+  test('is in no slot once that is told, and what others said stays', async () => {
+    const { server, service } = await erasing();
+    const prompt = await ask(service, 'I like red tea.', { first: true });
+    const { slot } = await generate(service, prompt, { affinity: ADA });
+    await generate(service, await ask(service, 'I am Bob.', { first: true }), { affinity: BOB });
+    const before = await heldIn(server);
+    expect(before.every((ids) => ids > 0)).toBe(true);
+    await service.warming?.forgetAll(PART);
+    expect(await heldIn(server)).toEqual(before.with(slot as number, 0));
+    expect((await generate(service, prompt, { affinity: 'k\ncyd\ns' })).usage.cachedTokens).toBe(0);
+  });
+
+  test('through a node that was started again since is in no slot either', async () => {
+    const { server, service } = await erasing();
+    await generate(service, await ask(service, 'I like red tea.', { first: true }), { affinity: ADA });
+    const again = await connect(server.url);
+    onTestFinished(() => again.close());
+    await again.warming?.forgetAll(PART);
+    expect(await heldIn(server)).toEqual([0, 0]);
+  });
+
+  test('is waited for while a reply to it is under way', async () => {
+    const { server, service } = await erasing();
+    const prompt = await ask(service, 'I like red tea.', { first: true });
+    const sampling = { temperature: 0, ignore_eos: true };
+    const reply = generate(service, prompt, { affinity: ADA, sampling });
+    await vi.waitFor(async () => {
+      expect((await slotsOf(server)).some((slot) => slot.is_processing)).toBe(true);
+    });
+    await service.warming?.forgetAll(PART);
+    expect(await heldIn(server)).toEqual([0, 0]);
+    expect((await reply).ids).toHaveLength(64);
+  });
+
+  test('stays with a server that erases nothing, and the operator is told', async () => {
+    const { server, service, environment } = await startForTest();
+    await generate(service, await ask(service, 'I like red tea.', { first: true }), { affinity: ADA });
+    const before = await heldIn(server);
+    await service.warming?.forgetAll(PART);
+    expect(await heldIn(server)).toEqual(before);
+    expect(environment.logLines.map(({ event }) => event)).toEqual(['llama_server_keeps_slots']);
   });
 });
 

@@ -145,6 +145,29 @@ export class SlotTable {
       if (slot.affinity !== undefined && isMeant(slot.affinity)) this.#occupy(slot, undefined);
   }
 
+  /**
+   * Sessions are gone, and what the server has of them is to go: has each slot erased that has something of theirs, or may have, as nothing
+   * is known of it here. None of these is given away meanwhile. Rejects with what `erase` throws, once none is at it any more.
+   */
+  async eraseAll(isMeant: (affinity: string) => boolean, erase: (slot: number) => Promise<void>): Promise<void> {
+    const mayHold = ({ affinity }: Slot) => affinity === undefined || isMeant(affinity);
+    const ended = await Promise.allSettled(
+      this.#slots.filter(mayHold).map(async (slot) => {
+        this.#occupy(slot, undefined);
+        const isIdle = !slot.isBusy;
+        if (isIdle) slot.isBusy = true;
+        try {
+          await erase(slot.id);
+        } finally {
+          if (isIdle) slot.isBusy = false;
+          // What was under way there may have ended, and been noted, before.
+          if (mayHold(slot)) this.#occupy(slot, undefined);
+        }
+      }),
+    );
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
+  }
+
   /** What of a session was evaluated ahead of need counts for nothing any more; the server drops it with what comes there next. */
   dropWarm(affinity: string): void {
     for (const slot of this.#slots) {

@@ -22,6 +22,8 @@ export interface SlotWarmingParts {
   readonly check: (prompt: TokenSequence) => void;
   /** Has the server evaluate what a slot lacks of a prompt, and nothing else; throws when `stop` is aborted before. */
   readonly fill: (prompt: TokenSequence, slot: number, stop: AbortSignal) => Promise<GenerationUsage>;
+  /** Has the server drop what a slot holds, where it does that. */
+  readonly erase: (slot: number) => Promise<void>;
 }
 
 /** Evaluates contexts ahead of need in a server's slots, by requests for no id whose prompts grow chunk by chunk. */
@@ -112,9 +114,9 @@ export class SlotWarming implements WarmableEngine {
     this.#parts.slots.forget((other) => other === affinity);
   }
 
-  /** What a slot of the server has stays there until something else comes into it: this finds it no more. */
-  async forgetAll(part: string): Promise<void> {
-    this.#parts.slots.forget((affinity) => affinity.includes(part));
+  /** Of a server that does not erase slots: what one has stays there until something else comes into it, and this finds it no more. */
+  forgetAll(part: string): Promise<void> {
+    return this.#parts.slots.eraseAll((affinity) => affinity.includes(part), this.#parts.erase);
   }
 
   dropWarm(affinity: string): void {

@@ -568,3 +568,34 @@ async function waitInVain(work: Promise<unknown>): Promise<void> {
     await new Promise(setImmediate);
   }
 }
+
+describe('slots that are to be erased', () => {
+  const erase = (slot: number) => `slots/${slot}?action=erase`;
+  const erased = json({ id_slot: 0, n_erased: 3 });
+  const forget = async () => service.warming?.forgetAll('ada');
+  const said = () => environment.logLines.filter(({ event }) => event === 'llama_server_keeps_slots');
+
+  test('are known to be empty when each has been, and are asked for again after a failure', async () => {
+    double.answers[erase(0)] = erased;
+    double.answers[erase(1)] = json({ error: { code: 503, message: 'Loading model' } }, 503);
+    expect(await failure(forget())).toMatchObject({ code: 'llm_unavailable' });
+    double.answers[erase(1)] = erased;
+    await forget();
+    expect(said()).toEqual([]);
+  });
+
+  const unsupported = {
+    error: { code: 501, message: 'This server does not support slots action.', type: 'not_supported_error' },
+  };
+  test.each<[string, Answer | undefined]>([
+    ['of a server that was not started for it', json(unsupported, 501)],
+    ['behind something that lets nothing through', undefined],
+    ['of something that answers otherwise', json({ ok: true })],
+  ])('%s are left as they are, and the operator is told once', async (_, answer) => {
+    for (const slot of [0, 1]) if (answer !== undefined) double.answers[erase(slot)] = answer;
+    await forget();
+    await forget();
+    expect(said()).toHaveLength(1);
+    expect(await generate()).not.toEqual([]);
+  });
+});

@@ -58,6 +58,55 @@ describe('a slot', () => {
   });
 });
 
+describe('slots of sessions that are erased', () => {
+  const ofAda = (affinity: string) => affinity.startsWith('ada');
+  /** Erases, and says which were asked for; each stays until it is let go. */
+  function erasing(slotTable: SlotTable) {
+    const slots = new Map<number, (error?: Error) => void>();
+    const erase = (slot: number) =>
+      new Promise<void>((resolve, reject) => {
+        slots.set(slot, (error) => (error === undefined ? resolve() : reject(error)));
+      });
+    return { slots, done: slotTable.eraseAll(ofAda, erase) };
+  }
+
+  test('are theirs and those of which nothing is known, and are nobody’s until they are empty', async () => {
+    const { slotTable, acquire, turn } = table(3);
+    expect([await turn('ada 1'), await turn('bob')]).toEqual([0, 1]);
+    const { slots, done } = erasing(slotTable);
+    expect([...slots.keys()]).toEqual([0, 2]);
+    const [first, second] = [await acquire('cyd'), await acquire('dan')];
+    expect([first.slot, second.slot]).toEqual([1, undefined]);
+    for (const end of slots.values()) end();
+    await done;
+    expect((await acquire('eve')).slot).toBe(2);
+  });
+
+  test('are forgotten once they are empty, whatever has ended there meanwhile', async () => {
+    const { slotTable, acquire } = table(1);
+    const lease = await acquire('ada');
+    const { slots, done } = erasing(slotTable);
+    lease.release({ slot: 0, held: sequence(0, 40), cachedTokens: 0 });
+    slots.get(0)?.();
+    await done;
+    const again = slotTable.leaseToWarm({ prompt: sequence(0, 40), affinity: 'ada', chance: 1 });
+    expect(again).toMatchObject({ slot: 0, heldTokens: 0 });
+  });
+
+  test('that cannot be erased are told of once none is under way, and are used again', async () => {
+    const { slotTable, acquire } = table(2);
+    const { slots, done } = erasing(slotTable);
+    let isOver = false;
+    const failed = expect(done.finally(() => (isOver = true))).rejects.toThrow('gone');
+    slots.get(0)?.(new Error('gone'));
+    await new Promise(setImmediate);
+    expect(isOver).toBe(false);
+    slots.get(1)?.();
+    await failed;
+    expect([(await acquire('a')).slot, (await acquire('b')).slot]).toEqual([0, 1]);
+  });
+});
+
 describe('waiting', () => {
   test('is first come first served, and its end is a free place', async () => {
     const { acquire } = table(1);

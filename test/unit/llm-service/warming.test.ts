@@ -293,7 +293,8 @@ function heldServer() {
     held = prompt.length;
     return usage;
   };
-  const warm = new SlotWarming({ slots: new SlotTable(2, () => {}, account), clock, check() {}, fill });
+  const slots = new SlotTable(2, () => {}, account);
+  const warm = new SlotWarming({ slots, clock, check() {}, fill, erase: async () => {} });
   return Object.assign(server, { warm, warming: new ChunkedWarming(warm, { account, clock, logger }) });
 }
 
