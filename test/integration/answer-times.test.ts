@@ -1,8 +1,9 @@
 // Measures how long refusals take: of somebody else's session and of none, of an id that is sealed for another and of one that
-// nobody sealed, of each kind of wrong key. Which is which must not be told by their times. That the measurement would see it is
-// shown with a node that looks before it refuses, and with a check of keys that stops early.
+// nobody sealed, of each kind of wrong key; in the process, and over a connection. Which is which must not be told by their times.
+// That the measurement would see it is shown with a node that looks before it refuses, and with a check of keys that stops early.
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Access } from '../../src/access/access.ts';
 import { isSecretOf, readApiKeyText } from '../../src/access/api-key.ts';
 import { AskedAccess } from '../../src/access/asked-access.ts';
@@ -15,6 +16,7 @@ import { temporaryFolder } from '../../tools/node-process.ts';
 import { canBeTold, timeDifference } from '../support/answer-times.ts';
 import { appOver } from '../support/app-rig.ts';
 import { contextManagerRig, type Rig } from '../support/context-manager-rig.ts';
+import { KeptConnection } from '../support/kept-connection.ts';
 
 /** Of refusals by the app: less is lost in any network. */
 const APP = { rounds: 1_500, marginUs: 1.5 };
@@ -251,4 +253,52 @@ it('a session that is looked at before it is refused would be seen', async () =>
     return answer;
   };
   expect(canBeTold(await timeDifference([() => looking('hers'), () => looking('none')], APP))).toBe(true);
+});
+
+describe('over a socket', () => {
+  /** What a connection on one machine adds is as long for both, and comes and goes. */
+  const SOCKET = { rounds: 2_500, marginUs: 1.5 };
+  let connection: KeptConnection;
+  beforeAll(async () => {
+    await rig.turns('hers', { to: 3, user: 'ada', text: 'x'.repeat(200) });
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    connection = new KeptConnection((app.server.address() as AddressInfo).port);
+  });
+  afterAll(() => connection.close());
+
+  type Call = () => Promise<string>;
+  const session = (id: string) => () => connection.get(`/sessions/${id}`, { authorization: `Bearer ${key.bob}` });
+  const statusOf = (answer: string) => Number(answer.split(' ')[1]);
+  async function differenceOf(first: Call, second: Call, status: number) {
+    const [one, other] = [await first(), await second()];
+    expect([statusOf(one), statusOf(other)]).toEqual([status, status]);
+    expect(one.length).toBe(other.length);
+    return timeDifference([first, second], SOCKET);
+  }
+
+  it("somebody else's session, and none", async () => {
+    const difference = await differenceOf(session('hers'), session('none'), 404);
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  });
+
+  it('a wrong key, and none', async () => {
+    const wrong = `Bearer ${key.ada.slice(0, -1)}${key.ada.endsWith('A') ? 'B' : 'A'}`;
+    // As many bytes, none of which are a key.
+    const asked = (header: string) => () => connection.get('/sessions', { [header]: wrong });
+    const difference = await differenceOf(asked('authorization'), asked('x-other-thing'), 401);
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(false);
+  });
+
+  it('a session that is looked at before it is refused would be seen', async () => {
+    const { records } = rig.node;
+    const load = records.load.bind(records);
+    const looking = vi.spyOn(records, 'load').mockImplementation(async (of) => {
+      if (of.userId === 'bob' && of.sessionId === 'hers')
+        await rig.manager.sessions.show('ada' as UserId, of.sessionId).catch(() => {});
+      return load(of);
+    });
+    const difference = await differenceOf(session('hers'), session('none'), 404);
+    looking.mockRestore();
+    expect(canBeTold(difference), JSON.stringify(difference)).toBe(true);
+  });
 });
