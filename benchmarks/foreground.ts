@@ -1,4 +1,4 @@
-// npm run bench:foreground [-- --seconds N --shape NAME|FILE.gguf --context IDS --think MS --visit MS --rows FILE]
+// npm run bench:foreground [-- --seconds N --shape NAME|FILE.gguf --context IDS --think MS --reply IDS --visit MS --rows FILE]
 //
 // What warming costs the turns of clients that stay: to the first text, and for each id of a reply, at a node to which sessions of
 // others come from another node, in slices of ten seconds in which it warms them and in which it does not. The demo model
@@ -27,6 +27,7 @@ const values = benchmarkFlags('foreground', {
   context: { type: 'string', default: '900', help: 'IDS of each session', isNumber: true },
   residents: { type: 'string', default: '2', help: 'N that stay at the node', isNumber: true },
   think: { type: 'string', default: '600', help: 'MS that they pause between turns, on average', isNumber: true },
+  reply: { type: 'string', default: '64', help: 'IDS of each of their replies, at most', isNumber: true },
   visit: { type: 'string', default: '1000', help: 'MS from one session elsewhere to the next', isNumber: true },
   rows: { type: 'string', help: 'FILE to append the rows to, as NDJSON' },
 });
@@ -39,6 +40,7 @@ const contextIds = Number(values.context);
 const workload = {
   ...{ seconds: Number(values.seconds), residents: Number(values.residents), contextIds, seed: SEED },
   ...{ thinkMs: Number(values.think), visitEveryMs: Number(values.visit) },
+  replyTokens: Number(values.reply),
 };
 const llmFlags = [
   ...(values.shape === undefined ? [] : ['--model', `foreground=${shapedModelFile(values.shape)}`]),

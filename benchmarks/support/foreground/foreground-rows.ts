@@ -6,6 +6,8 @@ export type Slice = 'off' | 'on';
 export interface ForegroundTurn {
   readonly slice: Slice;
   readonly firstTextMs: number;
+  /** To the end of the reply. */
+  readonly wholeMs: number;
   /** For each id of the reply after the first. */
   readonly idMs: number;
   readonly evaluatedIds: number;
@@ -17,13 +19,16 @@ export interface ForegroundRow {
   readonly firstP50Ms: number;
   readonly firstP99Ms: number;
   readonly firstMeanMs: number;
+  readonly wholeP50Ms: number;
+  readonly wholeP99Ms: number;
   readonly idP50Ms: number;
   readonly idP99Ms: number;
   readonly evaluatedIds: number;
 }
 
 export const FOREGROUND_COLUMNS = [
-  ...(['warming', 'turns', 'firstP50Ms', 'firstMeanMs', 'firstP99Ms', 'idP50Ms', 'idP99Ms', 'evaluatedIds'] as const),
+  ...(['warming', 'turns', 'firstP50Ms', 'firstMeanMs', 'firstP99Ms', 'wholeP50Ms', 'wholeP99Ms'] as const),
+  ...(['idP50Ms', 'idP99Ms', 'evaluatedIds'] as const),
 ];
 
 /** A row for each kind of slice, and what the second is to the first. */
@@ -39,6 +44,8 @@ export function foregroundRows(turns: readonly ForegroundTurn[]): {
       firstP50Ms: ratio('firstP50Ms'),
       firstMeanMs: ratio('firstMeanMs'),
       firstP99Ms: ratio('firstP99Ms'),
+      wholeP50Ms: ratio('wholeP50Ms'),
+      wholeP99Ms: ratio('wholeP99Ms'),
       idP50Ms: ratio('idP50Ms'),
       idP99Ms: ratio('idP99Ms'),
     },
@@ -48,6 +55,7 @@ export function foregroundRows(turns: readonly ForegroundTurn[]): {
 function rowOf(slice: Slice, all: readonly ForegroundTurn[]): ForegroundRow {
   const turns = all.filter((turn) => turn.slice === slice);
   const first = turns.map(({ firstTextMs }) => firstTextMs);
+  const whole = turns.map(({ wholeMs }) => wholeMs);
   const ids = turns.map(({ idMs }) => idMs);
   return {
     warming: slice,
@@ -55,6 +63,8 @@ function rowOf(slice: Slice, all: readonly ForegroundTurn[]): ForegroundRow {
     firstP50Ms: rounded(quantile(first, 0.5)),
     firstMeanMs: rounded(mean(first)),
     firstP99Ms: rounded(quantile(first, 0.99)),
+    wholeP50Ms: rounded(quantile(whole, 0.5)),
+    wholeP99Ms: rounded(quantile(whole, 0.99)),
     idP50Ms: rounded(quantile(ids, 0.5)),
     idP99Ms: rounded(quantile(ids, 0.99)),
     evaluatedIds: rounded(mean(turns.map(({ evaluatedIds }) => evaluatedIds)), 1),

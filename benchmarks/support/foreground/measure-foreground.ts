@@ -17,6 +17,8 @@ export interface ForegroundOptions {
   /** Mean pause of a resident between turns; of a visitor, who comes with a session of its own each time. */
   readonly thinkMs: number;
   readonly visitEveryMs: number;
+  /** Of a resident's turn. */
+  readonly replyTokens: number;
   readonly seed: number;
 }
 
@@ -30,7 +32,6 @@ export interface Foreground {
 const SLICE_MS = 10_000;
 /** At the beginning of a slice, what the one before has left to do. */
 const UNCOUNTED_MS = 2_000;
-const REPLY_TOKENS = 16;
 const QUESTION = 'Which of these words came first, and how many of them were there?';
 
 /**
@@ -81,7 +82,7 @@ async function reside(run: Run, resident: number): Promise<ForegroundTurn[]> {
   const client = new DiscedgeClient({ nodes: here.url });
   const turns: ForegroundTurn[] = [];
   for (let number = 1; performance.now() < endMs; number++) {
-    const session = client.session({ turnOptions: { maxTokens: REPLY_TOKENS, temperature: 0 } });
+    const session = client.session({ turnOptions: { maxTokens: options.replyTokens, temperature: 0 } });
     const { reply } = await timedTurn(session, await textOfIds(here, options.contextIds, resident * 1_000 + number));
     let contextIds = reply.usage.cachedTokens + reply.usage.evaluatedTokens;
     while (contextIds < 1.5 * options.contextIds && performance.now() < endMs) {
@@ -92,7 +93,7 @@ async function reside(run: Run, resident: number): Promise<ForegroundTurn[]> {
       contextIds = cachedTokens + evaluatedTokens;
       if (sinceMs < UNCOUNTED_MS || predictedTokens < 2) continue;
       const idMs = (wholeMs - firstTextMs) / (predictedTokens - 1);
-      turns.push({ slice, firstTextMs, idMs, evaluatedIds: evaluatedTokens });
+      turns.push({ slice, firstTextMs, wholeMs, idMs, evaluatedIds: evaluatedTokens });
     }
   }
   return turns;

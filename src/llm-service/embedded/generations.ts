@@ -156,6 +156,6 @@ export class Generations {
   #measured({ evaluatedTokens, promptMs, predictedTokens, predictedMs }: GenerationUsage, preparedMs: number): void {
     this.#parts.speeds.evaluate.took(evaluatedTokens, promptMs - preparedMs);
     // Its first id came with the prompt.
-    this.#parts.chunk.sampled(predictedTokens - 1, predictedMs);
+    this.#parts.chunk.replied(predictedTokens - 1, predictedMs);
   }
 }

@@ -55,7 +55,7 @@ export class SlotWarming implements WarmableEngine {
   generated({ evaluatedTokens, promptMs, predictedTokens, predictedMs }: GenerationUsage): void {
     this.#evaluating.took(evaluatedTokens, promptMs);
     // Its first id came with the prompt.
-    this.#chunk.sampled(predictedTokens - 1, predictedMs);
+    this.#chunk.replied(predictedTokens - 1, predictedMs);
   }
 
   /** Of a generation that waits for the chunk under way: one that takes much longer than chunks do is given up for it. */
