@@ -1,10 +1,9 @@
-import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const RECORD_VERSION_SOURCE = 'src/domain/record/record-version.ts';
+const RECORD_VERSION_FILE = 'dist/domain/record/record-version.js';
 
 /** Sessions of which a later build writes records in its own version; all others need nothing that is new in it. */
 export const LATER_SESSIONS = 'later-';
@@ -13,7 +12,7 @@ export const LATER_SESSIONS = 'later-';
 export const EARLIER_RECORD_VERSION = 2;
 
 /**
- * Builds, in an empty folder, the node as a later release might be: it knows one more version of the record, and needs it for
+ * Makes, in an empty folder, of the built node one as a later release might be: it knows one more version of the record, and needs it for
  * sessions whose ids begin with {@link LATER_SESSIONS}. Returns its command line.
  */
 export function buildLaterNode(folder: string): string {
@@ -35,18 +34,13 @@ export function buildEarlierNode(folder: string): string {
 
 const VERSION = /(RECORD_FORMAT_VERSION = )(\d+)/;
 
-function build(folder: string, changed: (source: string) => string): string {
-  for (const name of ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json'])
-    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+function build(folder: string, changed: (compiled: string) => string): string {
+  for (const name of ['dist', 'package.json']) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-  const source = join(folder, RECORD_VERSION_SOURCE);
-  const known = readFileSync(source, 'utf8');
+  const compiled = join(folder, RECORD_VERSION_FILE);
+  const known = readFileSync(compiled, 'utf8');
   const other = changed(known);
-  if (other === known) throw new Error(`${RECORD_VERSION_SOURCE} has changed: say here how another build differs`);
-  writeFileSync(source, other);
-  execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
-    cwd: folder,
-    stdio: 'inherit',
-  });
+  if (other === known) throw new Error(`${RECORD_VERSION_FILE} has changed: say here how another build differs`);
+  writeFileSync(compiled, other);
   return join(folder, 'dist/cli/main.js');
 }
