@@ -5,12 +5,12 @@ export const CONVERSATION_TURNS = 20;
 const MESSAGE = 'Write a simple Python function for a proportional (P) controller.';
 
 /** No two conversations of a run have one name. */
-let opened = 0;
+let begun = 0;
 
 /** One client's conversation of `turns` turns, one after the other; the time of each in milliseconds. */
 export async function converse(speech: Speech, client: KeepAliveClient, turns = CONVERSATION_TURNS): Promise<number[]> {
   const turnMs: number[] = [];
-  let conversation = speech.open(`peers-${opened++}`);
+  let conversation = speech.open(`peers-${begun++}`);
   for (let turn = 0; turn < turns; turn++) {
     const body = conversation.ask(MESSAGE);
     const startedMs = performance.now();
@@ -26,17 +26,17 @@ export async function converseAll(
   { speech, port }: { readonly speech: Speech; readonly port: number },
   { clients, elapsedMs }: { readonly clients: number; readonly elapsedMs: number },
 ): Promise<{ readonly turns: number; readonly elapsedMs: number }> {
+  const connected = await KeepAliveClient.openAll(clients, { host: '127.0.0.1', port });
   const startedMs = performance.now();
   let turns = 0;
   await Promise.all(
-    Array.from({ length: clients }, () =>
-      withClient(port, async (client) => {
-        while (performance.now() - startedMs < elapsedMs) {
-          const { length } = await converse(speech, client);
-          turns += length;
-        }
-      }),
-    ),
+    connected.map(async (client) => {
+      while (performance.now() - startedMs < elapsedMs) {
+        const { length } = await converse(speech, client);
+        turns += length;
+      }
+      client.close();
+    }),
   );
   return { turns, elapsedMs: performance.now() - startedMs };
 }

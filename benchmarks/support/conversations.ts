@@ -73,11 +73,11 @@ export async function loadWithTalks(
   { clients, elapsedMs }: { readonly clients: number; readonly elapsedMs: number },
 ): Promise<Load> {
   const turnMs: number[] = [];
+  const connected = await KeepAliveClient.openAll(clients, { host: '127.0.0.1', port });
   const startedMs = performance.now();
   const isDone = () => performance.now() - startedMs >= elapsedMs;
   await Promise.all(
-    Array.from({ length: clients }, async () => {
-      const client = await KeepAliveClient.open({ host: '127.0.0.1', port });
+    connected.map(async (client) => {
       while (!isDone()) {
         const talk = open();
         for (let turn = 1; turn <= LOAD_TURNS && !isDone(); turn++) {

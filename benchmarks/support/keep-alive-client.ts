@@ -13,10 +13,15 @@ interface Address {
   readonly authority?: string | undefined;
 }
 
+interface Reply {
+  readonly head: string;
+  readonly body: string;
+}
+
 interface Waiting {
   readonly request: string;
   readonly isSentAgain: boolean;
-  readonly resolve: (body: string) => void;
+  readonly resolve: (reply: Reply) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -35,10 +40,20 @@ export class KeepAliveClient {
     this.#address = address;
   }
 
+  /**
+   * The server has answered on it, if only that there is nothing: Node.js takes up one new connection in each round of its loop, so one
+   * that is made while others are busy waits for many of their requests.
+   */
   static async open(address: Address): Promise<KeepAliveClient> {
     const client = new KeepAliveClient(address);
-    client.#socket = await client.#connect();
+    const { host, port } = address;
+    await client.#ask(`GET /health HTTP/1.1\r\nhost: ${host}:${port}\r\n\r\n`);
     return client;
+  }
+
+  /** So many, before any of them asks for work. */
+  static openAll(clients: number, address: Address): Promise<KeepAliveClient[]> {
+    return Promise.all(Array.from({ length: clients }, () => KeepAliveClient.open(address)));
   }
 
   /** The body of a 200 reply, as it came: of a stream with its framing. Throws for any other. */
@@ -46,16 +61,22 @@ export class KeepAliveClient {
     const { host, port, key } = this.#address;
     const asked = key === undefined ? '' : `authorization: Bearer ${key}\r\n`;
     const request = `POST ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\n${asked}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
-    this.#socket ??= await this.#connect();
-    return new Promise((resolve, reject) => {
-      this.#waiting = { request, isSentAgain: false, resolve, reject };
-      this.#socket?.write(request);
-    });
+    const reply = await this.#ask(request);
+    if (!reply.head.startsWith('HTTP/1.1 200')) throw new Error(`${reply.head.split('\r\n')[0]}: ${reply.body}`);
+    return reply.body;
   }
 
   close(): void {
     this.#waiting = undefined;
     this.#socket?.destroy();
+  }
+
+  async #ask(request: string): Promise<Reply> {
+    this.#socket ??= await this.#connect();
+    return new Promise((resolve, reject) => {
+      this.#waiting = { request, isSentAgain: false, resolve, reject };
+      this.#socket?.write(request);
+    });
   }
 
   #connect(): Promise<Socket> {
@@ -100,8 +121,7 @@ export class KeepAliveClient {
     this.#buffer = this.#buffer.subarray(end);
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    if (head.startsWith('HTTP/1.1 200')) waiting?.resolve(body);
-    else waiting?.reject(new Error(`${head.split('\r\n')[0]}: ${body}`));
+    waiting?.resolve({ head, body });
   }
 
   /** Where the reply ends; `undefined` while that is not known. */

@@ -37,14 +37,14 @@ export interface LoadOptions {
 export async function loadWithTurns(port: number, clients: number, until: LoadOptions): Promise<Load> {
   const { turnsASession = TURNS_A_SESSION } = until;
   const turnMs: number[] = [];
+  const open = await KeepAliveClient.openAll(clients, { ...until, host: '127.0.0.1', port });
   const startedMs = performance.now();
   let begun = 0;
   const done = () =>
     begun >= (until.turns ?? Number.POSITIVE_INFINITY) ||
     performance.now() - startedMs >= (until.elapsedMs ?? Number.POSITIVE_INFINITY);
   await Promise.all(
-    Array.from({ length: clients }, async () => {
-      const client = await KeepAliveClient.open({ ...until, host: '127.0.0.1', port });
+    open.map(async (client) => {
       while (!done()) {
         const session = `load-${sessionsMade++}`;
         for (let turn = 1; turn <= turnsASession && !done(); turn++) {
