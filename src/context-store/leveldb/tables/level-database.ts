@@ -1,4 +1,4 @@
-import { type BatchOperation, ClassicLevel, type IteratorOptions } from 'classic-level';
+import { type ChainedBatch, ClassicLevel, type IteratorOptions } from 'classic-level';
 import { decodeKey, encodeKey, encodeKeyEnd, type KeyParts } from './key-codec.ts';
 
 /** Blocks read and kept in memory. */
@@ -12,7 +12,7 @@ const CHUNK_ENTRIES = 500;
 const CHUNK_BYTES = 256 * 1024;
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
-type Operation = BatchOperation<Level, Uint8Array, Uint8Array>;
+type Batch = ChainedBatch<Level, Uint8Array, Uint8Array>;
 export type LevelSnapshot = ReturnType<Level['snapshot']>;
 
 /** Part of a table, in the order of its keys. A key's first parts stand for all keys that begin with them. */
@@ -34,9 +34,9 @@ export interface Table<Key extends KeyParts, Value> {
   get(key: Key, at?: LevelSnapshot): Value | undefined;
   keys(range?: KeyRange, at?: LevelSnapshot): AsyncIterable<Key>;
   entries(range?: KeyRange, at?: LevelSnapshot): AsyncIterable<{ readonly key: Key; readonly value: Value }>;
-  /** Kept until the next `write`. */
+  /** Part of the `write` that calls it. */
   put(key: Key, value: Value): void;
-  /** Kept until the next `write`. */
+  /** Part of the `write` that calls it. */
   remove(key: Key): void;
 }
 
@@ -64,7 +64,8 @@ const NO_KEY = new Uint8Array([0]);
 /** LevelDB with tables. All throw its errors. */
 export class LevelDatabase {
   readonly #level: Level;
-  #pending: Operation[] = [];
+  /** While the tables are written. It takes half the time of a list of operations, whose objects the database would read one by one. */
+  #batch: Batch | undefined;
 
   private constructor(level: Level) {
     this.#level = level;
@@ -112,9 +113,9 @@ export class LevelDatabase {
       },
       put: (key, value) => {
         const inLevel = encodeKey(id, key);
-        this.#pending.push({ type: 'put', key: inLevel, value: encode(value, inLevel) });
+        this.#open().put(inLevel, encode(value, inLevel));
       },
-      remove: (key) => void this.#pending.push({ type: 'del', key: encodeKey(id, key) }),
+      remove: (key) => void this.#open().del(encodeKey(id, key)),
     };
   }
 
@@ -123,10 +124,17 @@ export class LevelDatabase {
    * after one sync. After a rejection nobody knows which it was, until the database is opened again.
    */
   async write(ops: () => void): Promise<void> {
-    const operations: Operation[] = [];
-    this.#pending = operations;
-    ops();
-    await this.#level.batch(operations, { sync: true });
+    const batch = this.#level.batch();
+    this.#batch = batch;
+    try {
+      ops();
+    } catch (error) {
+      await batch.close();
+      throw error;
+    } finally {
+      this.#batch = undefined;
+    }
+    await batch.write({ sync: true });
   }
 
   /**
@@ -147,6 +155,11 @@ export class LevelDatabase {
   async #rewrite(start: Uint8Array, end: Uint8Array): Promise<void> {
     await this.#level.batch([start, end].map((key) => ({ type: 'del' as const, key })));
     await this.#level.compactRange(start, end);
+  }
+
+  #open(): Batch {
+    if (this.#batch === undefined) throw new TypeError('a table is written outside of a write');
+    return this.#batch;
   }
 
   /** What is committed now, for as long as `look` takes. */
