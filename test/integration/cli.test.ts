@@ -76,7 +76,7 @@ describe('help and usage', () => {
     const { stdout } = await discedge(['serve', '--help']);
     expect(stdout).toMatch(/--max-wait-ms <MILLISECONDS>[^(]*\(default: 1000 milliseconds\)/);
     expect(stdout).toMatch(/--store-bytes-max <BYTES>[^(]*\(default: 4 GiB\)/);
-    expect(stdout).toMatch(/--store <leveldb\|memory\|nats\|nats:\/\/HOST:PORT>/);
+    expect(stdout).toMatch(/--store <leveldb\|memory\|nats\|nats:\/\/HOST:PORT\|fred:\/\/HOST:PORT>/);
     expect(stdout).toContain('--llm-api-key-file <FILE>');
   });
 
