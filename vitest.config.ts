@@ -34,6 +34,9 @@ export default defineConfig({
           hookTimeout: 60_000,
           // To load the sources anew for each file takes longer than most files do.
           isolate: false,
+          // Nothing that one file puts in place of something else is there in the next.
+          unstubEnvs: true,
+          restoreMocks: true,
           maxWorkers: TWO_LANES,
           sequence: { groupOrder: 1 },
         },

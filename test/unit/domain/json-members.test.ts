@@ -1,6 +1,6 @@
 // Reads JSON that comes in pieces as a parser reads it whole: any object, cut anywhere, and anything that is none.
 import fc from 'fast-check';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type JsonBounds, jsonMembers } from '../../../src/domain/json-members.ts';
 
 async function* inPieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
@@ -96,15 +96,17 @@ it('what is too long is passed over, and what is around it is not', async () => 
 });
 
 describe('is neither kept nor parsed:', () => {
-  const kept = vi.spyOn(Buffer, 'concat');
-  const parse = vi.spyOn(JSON, 'parse');
+  const watched = () => ({ kept: vi.spyOn(Buffer, 'concat'), parse: vi.spyOn(JSON, 'parse') });
+  let calls: ReturnType<typeof watched>;
   beforeEach(() => {
-    kept.mockClear();
-    parse.mockClear();
+    calls = watched();
   });
-  const longestParsed = () => Math.max(...parse.mock.calls.map(([text]) => text.length));
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+  const longestParsed = () => Math.max(...calls.parse.mock.calls.map(([text]) => text.length));
   const mostKept = () =>
-    Math.max(...kept.mock.calls.map(([pieces]) => pieces.reduce((sum, { length }) => sum + length, 0)));
+    Math.max(...calls.kept.mock.calls.map(([pieces]) => pieces.reduce((sum, { length }) => sum + length, 0)));
 
   it.each([
     ['objects', '{},'.repeat(10_000), '{}'],

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { makeAuthority, makeNodeCertificate } from '../../../src/certificates/certificates.ts';
 import { parseClusterName, parseNodeId } from '../../../src/domain/identifiers.ts';
 import { ServerConnection } from '../../../src/llm-service/http/server-connection.ts';
@@ -37,8 +37,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 beforeEach(() => {
-  vi.unstubAllEnvs();
   resumed.length = 0;
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
 });
 
 function connect() {
