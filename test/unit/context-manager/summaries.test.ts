@@ -67,6 +67,18 @@ class Teller {
   }
 }
 
+/** A rig whose node is summing up the first turns of a session ahead of need, and held in that. */
+async function summingUpAhead(): Promise<Rig> {
+  const rig = await smallRig();
+  const teller = new Teller(rig);
+  for (let turn = 1; turn <= 3; turn++) await teller.tell('m'.repeat(600));
+  const [answering, summingUp] = [rig.llm.hold(), rig.llm.hold()];
+  answering.release();
+  await teller.tell('m'.repeat(600));
+  await summingUp.entered;
+  return rig;
+}
+
 const summariesOf = (rig: Rig) => rig.records('s').filter(({ record }) => summaryPlaceOf(record) !== undefined);
 
 describe('summarize', () => {
@@ -275,13 +287,7 @@ describe('ahead of need', () => {
   });
 
   it('stands aside for a turn of anybody, and is done once the node has nothing else to do', async () => {
-    const rig = await smallRig();
-    const teller = new Teller(rig);
-    for (let turn = 1; turn <= 3; turn++) await teller.tell('m'.repeat(600));
-    const [answering, summingUp] = [rig.llm.hold(), rig.llm.hold()];
-    answering.release();
-    await teller.tell('m'.repeat(600));
-    await summingUp.entered;
+    const rig = await summingUpAhead();
     await rig.turn({ session: 'other', turn: 1, text: 'hello' });
     await rig.settled();
     expect(summariesOf(rig)).toHaveLength(1);
@@ -290,13 +296,7 @@ describe('ahead of need', () => {
   });
 
   it('ends with its session, and asks the model no more of it', async () => {
-    const rig = await smallRig();
-    const teller = new Teller(rig);
-    for (let turn = 1; turn <= 3; turn++) await teller.tell('m'.repeat(600));
-    const [answering, summingUp] = [rig.llm.hold(), rig.llm.hold()];
-    answering.release();
-    await teller.tell('m'.repeat(600));
-    await summingUp.entered;
+    const rig = await summingUpAhead();
     await rig.manager.sessions.delete('ada' as UserId, 's' as SessionId);
     await rig.settled();
     const begun = rig.llm.generations.filter(({ prompt }) => isAsked(prompt));
