@@ -8,7 +8,6 @@ import { ServerWatch } from './http/server-watch.ts';
 import { completionBody } from './llama-server/completion-request.ts';
 import { describeServer, type ServerFacts } from './llama-server/describe-server.ts';
 import { embeddingsOf } from './llama-server/embeddings.ts';
-import { eraseSlot } from './llama-server/erase-slot.ts';
 import { LearnedVocabulary } from './llama-server/learned-vocabulary.ts';
 import { LocalTokenizer, type LocalTokenizerOptions } from './llama-server/local-tokenizer.ts';
 import {
@@ -19,6 +18,7 @@ import {
   readWholeReply,
 } from './llama-server/read-reply.ts';
 import { LLAMA_SERVER, servesAnotherModel } from './llama-server/server-errors.ts';
+import { SlotErasure } from './llama-server/slot-erasure.ts';
 import { type SlotOutcome, SlotTable } from './llama-server/slot-table.ts';
 import { SlotWarming } from './llama-server/slot-warming.ts';
 import type {
@@ -97,8 +97,6 @@ class LlamaServer implements LlmService {
   readonly #warmSlots: SlotWarming;
   readonly #warming: ChunkedWarming;
   readonly #vocabulary: LearnedVocabulary;
-  /** It was asked to erase a slot, and does not do that. */
-  #keepsSlots = false;
   #isClosed = false;
   readonly #closing = new AbortController();
 
@@ -122,11 +120,13 @@ class LlamaServer implements LlmService {
       servesAnother: () => servesAnotherModel(connection.url),
       onDoubt: () => this.#slots.doubt(),
     });
+    const erasure = new SlotErasure(connection, logger);
+    const closing = this.#closing.signal;
     this.#warmSlots = new SlotWarming({
       ...{ slots: this.#slots, clock },
       check: (prompt) => this.#check({ prompt, maxTokens: 0 }),
       fill: (prompt, slot, stop) => this.#fill(prompt, slot, stop),
-      erase: (slot) => this.#erase(slot),
+      erase: (slot) => this.#watch.told(() => erasure.erase(slot, closing), closing),
     });
     this.#warming = new ChunkedWarming(this.#warmSlots, { account, clock, logger });
     const { description } = this;
@@ -263,20 +263,6 @@ class LlamaServer implements LlmService {
     const body = completionBody(request, { maxTokens: 0, slot });
     const reply = await this.#watch.told(() => this.#parts.connection.post('completion', body, signal), signal);
     return readWholeReply(reply, this.#replyContext(request, signal)).end.usage;
-  }
-
-  /** Throws as `generate` does. */
-  async #erase(slot: number): Promise<void> {
-    const { connection, environment } = this.#parts;
-    const { signal } = this.#closing;
-    if (await this.#watch.told(() => eraseSlot(connection, slot, signal), signal)) return;
-    if (this.#keepsSlots) return;
-    this.#keepsSlots = true;
-    environment.logger.warn('llama_server_keeps_slots', {
-      url: connection.url.origin,
-      effect: 'what an erased user said stays in its KV cache until other contexts push it out, or it is started again',
-      advice: 'start llama-server with --slot-save-path DIR and --cache-ram 0',
-    });
   }
 
   #check({ prompt, maxTokens }: Pick<GenerationRequest, 'prompt' | 'maxTokens'>): void {
