@@ -1,5 +1,6 @@
 // Edge nodes' stores, each with a FReD node of its own: what one writes is at the others, in order, whoever comes when.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { KeygroupId } from '../../src/domain/identifiers.ts';
 import { sessionKey } from '../../tools/turn-records.ts';
 import {
   type FredCluster,
@@ -74,4 +75,16 @@ test('what of a session is only at a peer is asked for', async () => {
   await b.store.sharing.fetch?.(sessionKey('asked-for'), { waitMs: 20_000, signal });
   expect(await b.holds([record])).toBe(true);
   expect(await a.store.sharing.awaitReplicated(record.hash, 20_000, signal)).toBe(1);
+});
+
+test('what a peer holds of a model that no node serves any more is at it', async () => {
+  const [a, b] = (await cluster.open('a', 'b')) as [FredStoreNode, FredStoreNode];
+  await b.eventuallyHolds(await a.writeMany(3));
+  await Promise.all([a.close(), b.close()]);
+  const other = { keygroups: ['ffffffffffffffff' as KeygroupId] };
+  await Promise.all([a.open(other), b.open(other)]);
+  await eventually(async () => {
+    await a.store.sharing.refresh();
+    expect(await a.store.sharing.onlyHere()).toEqual([]);
+  });
 });

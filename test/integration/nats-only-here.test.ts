@@ -51,6 +51,26 @@ test('those that have expired are not, and those of a model that is served no mo
   await eventually(async () => expect(await onlyAt(a)).toEqual([]));
 });
 
+test('what a peer holds of a model that no node serves any more is at it, and what it never got is here alone', async () => {
+  const [a, b] = (await cluster.open('a', 'b')) as [StoreNode, StoreNode];
+  await b.eventuallyHolds(await a.writeMany(3));
+  await Promise.all([a.close(), b.close()]);
+  const other = { keygroups: [OTHER] };
+  await a.open([b], other);
+  await b.open([a], other);
+  await eventually(async () => expect(await onlyAt(a)).toEqual([]));
+  await b.close();
+  await a.close();
+  await a.open([b]);
+  await a.write({ key: sessionKey('late') });
+  await a.close();
+  await a.open([b], other);
+  await b.open([a], other);
+  await a.eventuallyConnected(b);
+  // The node's log is known at the peer up to the third record.
+  await eventually(async () => expect(await onlyAt(a)).toEqual([{ keygroup: KEYGROUP, records: 1 }]));
+});
+
 test('a peer behind a cut is not called connected by whoever looks', async () => {
   const [a, b] = (await cluster.open('a', 'b')) as [StoreNode, StoreNode];
   b.signalServer('SIGSTOP');

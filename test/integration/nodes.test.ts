@@ -61,6 +61,9 @@ async function natsAddress(node: NodeUnderTest): Promise<string> {
   return new URL((await nodesOf(node)).nodes[0].nats_url).host;
 }
 
+const drain = (node: { readonly url: string }, ...more: string[]) =>
+  promisify(execFile)(process.execPath, [CLI_PATH, 'nodes', 'drain', '--url', node.url, ...more]);
+
 async function connected(node: NodeUnderTest, ...ids: string[]): Promise<void> {
   await eventually(async () => {
     for (const id of ids) expect(await peerOf(node, id)).toMatchObject({ state: 'connected', lag: 0 });
@@ -191,6 +194,12 @@ test('models that differ share nothing', async () => {
   expect(other).toMatchObject({ status: 503 });
   expect(other.body.error.message).toMatch(/no node that this one knows serves this model/);
   expect(await peerOf(b, 'a')).toMatchObject({ logs: [], unlike_models: [] });
+  await expect(drain(a)).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(
+      /^discedge: 1 record of a on no other node yet, 1 of them of a model or chat template /,
+    ),
+  });
 });
 
 test('one name for two models is shown, and sessions are not waited for that cannot come', async () => {
@@ -369,13 +378,12 @@ test('as processes: the directory on the command line, and nothing left running'
   expect(stdout).toMatch(/^cluster discedge\nNODE +STATE +URL/);
   expect(stdout).toMatch(new RegExp(`^a +self +${a.url} +52.5,13.3 +scripted +0 +0 +now$`, 'm'));
   expect(stdout).toMatch(new RegExp(`^b +connected +${b.url} +- +scripted +0 +0 +\\d+ s ago$`, 'm'));
-  const drain = (...more: string[]) => promisify(execFile)(process.execPath, [CLI_PATH, 'nodes', 'drain', ...more]);
   await a.turn({ session_id: 's', turn: 1, prompt: 'hello' });
-  expect((await drain('--url', a.url)).stdout).toMatch(/^everything that a has acknowledged is on another node, too$/m);
+  expect((await drain(a)).stdout).toMatch(/^everything that a has acknowledged is on another node, too$/m);
   const port = new URL(`nats://${await natsAddress(b)}`).port;
   await b.process.stop();
   await a.turn({ session_id: 's', turn: 2, prompt: 'hello' });
-  await expect(drain('--url', a.url, '--wait', '0')).rejects.toMatchObject({
+  await expect(drain(a, '--wait', '0')).rejects.toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/^discedge: 1 record of a on no other node yet; b is (silent|unreachable)$/m),
   });

@@ -27,8 +27,10 @@ async function drain({ wait: waitSeconds, ...options }: ConnectionOptions & { wa
       process.stdout.write(`everything that ${printable(node.nodeId)} has acknowledged is on another node, too\n`);
       return;
     }
-    const state = `${records(node.onlyHere)} of ${printable(node.nodeId)} on no other node yet${peers(others)}`;
-    if (performance.now() >= endMs) return fail(state);
+    const state = `${records(node.onlyHere)} of ${printable(node.nodeId)} on no other node yet${unserved(node)}${peers(others)}`;
+    // A peer that is there for a moment only has not said yet what it has.
+    const isLasting = state === told && takesNoMore(node, others);
+    if (isLasting || performance.now() >= endMs) return fail(state);
     if (state !== told) process.stdout.write(`${state}\n`);
     told = state;
     await wait(LOOK_EVERY_MS);
@@ -37,6 +39,16 @@ async function drain({ wait: waitSeconds, ...options }: ConnectionOptions & { wa
 
 function records(count: number): string {
   return count === 1 ? '1 record' : `${count} records`;
+}
+
+/** All that is left is of models that none of the nodes serves, and they have all been heard. */
+function takesNoMore({ onlyHere, onlyHereUnserved }: ListedNode, others: readonly ListedNode[]): boolean {
+  return onlyHereUnserved === onlyHere && others.length > 0 && others.every(({ state }) => state === 'connected');
+}
+
+function unserved({ onlyHereUnserved = 0 }: ListedNode): string {
+  if (onlyHereUnserved === 0) return '';
+  return `, ${onlyHereUnserved} of them of a model or chat template that no other node serves: they stay here until one does`;
 }
 
 function peers(others: readonly ListedNode[]): string {

@@ -28,6 +28,8 @@ export interface ListedNode {
   readonly lag: number;
   /** Of the asked node: records written there that no other node is known to have, and that would be lost with its disk. */
   readonly onlyHere: number | undefined;
+  /** Of those, the ones of a model, tokenizer or chat template that no other node serves: none takes them. */
+  readonly onlyHereUnserved: number | undefined;
   /** Milliseconds since it last answered; 0 for the asked node. */
   readonly lastSeenAgoMs: number | undefined;
   /** Models that the asked node serves under the same name, with another tokenizer or chat template: they share no sessions. */
@@ -70,6 +72,7 @@ interface WireNode
   readonly models?: readonly string[];
   readonly unpublished?: number;
   readonly only_here?: number;
+  readonly only_here_unserved?: number;
   readonly last_seen_ms_ago?: number;
   readonly unlike_models?: readonly string[];
   readonly clock?: { readonly doubt?: string; readonly ahead_ms?: number };
@@ -98,6 +101,7 @@ function listedNode(wire: WireNode): ListedNode {
     load,
     lag: wire.lag ?? wire.unpublished ?? 0,
     onlyHere: wire.only_here,
+    onlyHereUnserved: wire.only_here_unserved,
     lastSeenAgoMs: state === 'self' ? 0 : wire.last_seen_ms_ago,
     clockDoubt: wire.clock?.doubt,
     clockAheadMs: wire.clock?.ahead_ms,

@@ -161,6 +161,9 @@ const OwnNode = Type.Object(
     unpublished: Type.Optional(count('Records written here that its own nats-server or FReD node does not have yet.')),
     uncarried: Type.Optional(count('Records written here that are too long to be carried to others.')),
     only_here: Type.Optional(count('Records written here that no other node is known to have.')),
+    only_here_unserved: Type.Optional(
+      count('Of those, the ones of a model, tokenizer or chat template that no other node serves: none takes them.'),
+    ),
   },
   { title: 'OwnNode' },
 );

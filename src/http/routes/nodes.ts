@@ -8,6 +8,7 @@ import type {
   ReplicationStatus,
 } from '../../context-store/replication-status.ts';
 import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
+import type { KeygroupId } from '../../domain/identifiers.ts';
 import type { NodeTime } from '../../domain/node-time.ts';
 import { isOperator } from '../access/request-access.ts';
 import type { AppParts } from '../app-parts.ts';
@@ -108,7 +109,8 @@ function ownClock(time: NodeTime) {
   };
 }
 
-function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: readonly OnlyHereStatus[]) {
+function ownView({ node, transport, outbox, peers }: ReplicationStatus, onlyHere: readonly OnlyHereStatus[]) {
+  const isServed = ({ keygroup }: OnlyHereStatus) => peers.some((peer) => takesIn(peer, keygroup));
   return {
     ...(transport.url !== undefined && { [`${transport.kind}_url`]: transport.url }),
     ...descriptionView(node),
@@ -116,8 +118,17 @@ function ownView({ node, transport, outbox }: ReplicationStatus, onlyHere: reado
     ...(transport.reason !== undefined && { not_connected_because: transport.reason }),
     unpublished: outbox.reduce((sum, { last, published }) => sum + Math.max(0, last - published), 0),
     uncarried: outbox.reduce((sum, log) => sum + log.uncarried, 0),
-    only_here: onlyHere.reduce((sum, { records }) => sum + records, 0),
+    only_here: recordsOf(onlyHere),
+    only_here_unserved: recordsOf(onlyHere.filter((row) => !isServed(row))),
   };
+}
+
+function takesIn({ state, node }: PeerStatus, keygroup: KeygroupId): boolean {
+  return state !== 'refused' && node?.keygroups.includes(keygroup) === true;
+}
+
+function recordsOf(rows: readonly OnlyHereStatus[]): number {
+  return rows.reduce((sum, { records }) => sum + records, 0);
 }
 
 function peerView(

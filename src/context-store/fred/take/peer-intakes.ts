@@ -1,5 +1,6 @@
-import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
+import type { Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
+import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import { type Hello, type HelloReply, type NodeAnnouncement, sameLog } from '../../replication/peers/peer-protocol.ts';
@@ -41,6 +42,8 @@ export class PeerIntakes {
   #end = endOfMany();
   #ended: Promise<unknown> = Promise.resolve();
   #followed = '';
+  /** Of the peer that is followed. */
+  #incarnation: Incarnation | undefined;
 
   constructor(options: PeerIntakesOptions, environment: Environment) {
     this.#options = options;
@@ -68,6 +71,7 @@ export class PeerIntakes {
     if (followed === this.#followed) return;
     this.#stop();
     this.#followed = followed;
+    this.#incarnation = incarnation;
     const { signal } = this.#end;
     const nodes = () => [
       { nodeId: replica.nodeId, client: ownClient },
@@ -88,7 +92,7 @@ export class PeerIntakes {
             otherHolders: this.#options.otherHolders,
             nodes,
             onRead: this.#options.onRead,
-            onSettled: () => this.#report(keygroup),
+            onSettled: () => this.#reportWanted(keygroup),
           },
           this.#environment,
         );
@@ -115,9 +119,15 @@ export class PeerIntakes {
     for (const { log, last } of logs) this.#running.find(({ intake }) => sameLog(intake.log, log))?.intake.expect(last);
   }
 
+  /**
+   * The peer waits until this node has a record: it is told now, or as soon as that is so. Of a model that is not served here
+   * nothing more comes: it is told what is here of before.
+   */
   want(keygroup: KeygroupId, sequence: number): void {
-    this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
-    this.#report(keygroup);
+    if (this.#options.keygroups.includes(keygroup)) {
+      this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
+      this.#reportWanted(keygroup);
+    } else this.#reportKept(keygroup);
   }
 
   /** The peer must not take part any more. */
@@ -136,17 +146,30 @@ export class PeerIntakes {
     this.#ended = Promise.all([this.#ended, ...this.#running.map(({ done }) => done)]);
     this.#running = [];
     this.#followed = '';
+    this.#incarnation = undefined;
     this.#wanted.clear();
   }
 
-  #report(keygroup: KeygroupId): void {
+  #reportWanted(keygroup: KeygroupId): void {
     const wanted = this.#wanted.get(keygroup);
     const intake = this.#running.find((one) => one.intake.log.keygroup === keygroup)?.intake;
     if (wanted === undefined || intake === undefined) return;
     const { sequence } = intake.cursor;
     if (sequence < wanted) return;
     this.#wanted.delete(keygroup);
+    this.#report(intake.log, sequence);
+  }
+
+  #reportKept(keygroup: KeygroupId): void {
+    const { nodeId: origin, replica } = this.#options;
+    if (this.#incarnation === undefined) return;
+    const log = { origin, incarnation: this.#incarnation, keygroup };
+    const { sequence } = replica.cursor(log);
+    if (sequence > 0) this.#report(log, sequence);
+  }
+
+  #report(log: OriginLog, sequence: number): void {
     const { origin, replica } = this.#options;
-    origin.tell({ kind: 'report', nodeId: replica.nodeId, log: intake.log, sequence });
+    origin.tell({ kind: 'report', nodeId: replica.nodeId, log, sequence });
   }
 }

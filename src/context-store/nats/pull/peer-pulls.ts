@@ -128,11 +128,16 @@ export class PeerPulls {
     }
   }
 
-  /** The peer waits until this node has a record: it is told now, or as soon as that is so. */
+  /**
+   * The peer waits until this node has a record: it is told now, or as soon as that is so. Of a model that is not served here
+   * nothing more comes: it is told what is here of before.
+   */
   want(keygroup: KeygroupId, sequence: number): void {
-    this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
-    const log = this.#knownLogs().find((known) => known.keygroup === keygroup);
-    if (log !== undefined) this.#reportWanted(log, this.#options.replica.cursor(log).sequence);
+    if (this.#options.keygroups.includes(keygroup)) {
+      this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
+      const log = this.#knownLogs().find((known) => known.keygroup === keygroup);
+      if (log !== undefined) this.#reportWanted(log, this.#options.replica.cursor(log).sequence);
+    } else this.#reportKept(keygroup);
   }
 
   #start(nats: NatsConnection): void {
@@ -182,6 +187,18 @@ export class PeerPulls {
     const wanted = this.#wanted.get(log.keygroup);
     if (wanted === undefined || sequence < wanted) return;
     this.#wanted.delete(log.keygroup);
+    this.#report(log, sequence);
+  }
+
+  #reportKept(keygroup: KeygroupId): void {
+    if (this.#node === undefined) return;
+    const { nodeId: origin, incarnation } = this.#node;
+    const log = { origin, incarnation, keygroup };
+    const { sequence } = this.#options.replica.cursor(log);
+    if (sequence > 0) this.#report(log, sequence);
+  }
+
+  #report(log: OriginLog, sequence: number): void {
     const { peer, replica } = this.#options;
     peer.tell({ kind: 'report', nodeId: replica.nodeId, log, sequence });
   }
