@@ -8,7 +8,7 @@ import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { KeyFolder } from '../src/access/key-folder.ts';
-import type { Limits } from '../src/domain/limits.ts';
+import type { Limits } from '../src/domain/principals/limits.ts';
 import { newKey } from '../tools/new-key.ts';
 import { startNodeProcess } from '../tools/node-process.ts';
 import { TURN_APIS } from '../tools/overload/turn-apis.ts';

@@ -10,7 +10,7 @@ import { KeyFolder } from '../src/access/key-folder.ts';
 import { makeAuthority, makeNodeCertificate } from '../src/certificates/certificates.ts';
 import { newEncryptionKey } from '../src/domain/encryption/key-ring.ts';
 import { parseClusterName, parseNodeId } from '../src/domain/identifiers.ts';
-import { LIMIT_NAMES, LIMITS, type Limits } from '../src/domain/limits.ts';
+import { LIMIT_NAMES, LIMITS, type Limits } from '../src/domain/principals/limits.ts';
 import { newKey } from '../tools/new-key.ts';
 import { natsPrograms } from '../tools/real-servers/nats-programs.ts';
 import { benchmarkFlags } from './support/arguments.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type ApiKey, newApiKey } from '../src/access/api-key.ts';
 import type { KeyFolder } from '../src/access/key-folder.ts';
 import type { UserId } from '../src/domain/identifiers.ts';
-import type { Scope } from '../src/domain/principal.ts';
+import type { Scope } from '../src/domain/principals/principal.ts';
 
 export interface WantedKey extends Pick<ApiKey, 'limits' | 'expiresAtMs'> {
   /** A user's, if nothing else is said. */

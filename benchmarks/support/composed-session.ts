@@ -10,7 +10,7 @@ import {
 } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import type { TextMessage, TurnRecord } from '../../src/domain/record/turn-record.ts';
-import type { Turn } from '../../src/domain/session-history.ts';
+import type { Turn } from '../../src/domain/session/session-history.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import type { ChatTemplate } from '../../src/llm-service/chat-template.ts';
 

@@ -1,4 +1,4 @@
-import type { Principal } from '../domain/principal.ts';
+import type { Principal } from '../domain/principals/principal.ts';
 
 /** What a request says of who it comes from. */
 export interface Credential {

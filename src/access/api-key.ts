@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isId, type UserId } from '../domain/identifiers.ts';
-import { isLimits, type Limits } from '../domain/limits.ts';
-import { SCOPES, type Scope } from '../domain/principal.ts';
+import { isLimits, type Limits } from '../domain/principals/limits.ts';
+import { SCOPES, type Scope } from '../domain/principals/principal.ts';
 import type { Random } from '../environment/environment.ts';
 
 /** What is kept of an API key: not the key. */

@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../domain/errors.ts';
-import type { Principal } from '../domain/principal.ts';
+import type { Principal } from '../domain/principals/principal.ts';
 import type { Clock } from '../environment/environment.ts';
 import type { Access, Credential } from './access.ts';
 import { isSecretOf, readApiKeyText, whyOver } from './api-key.ts';

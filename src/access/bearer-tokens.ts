@@ -1,7 +1,7 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { DiscedgeError } from '../domain/errors.ts';
 import { isId, type UserId } from '../domain/identifiers.ts';
-import { type Principal, SCOPES, type Scope } from '../domain/principal.ts';
+import { type Principal, SCOPES, type Scope } from '../domain/principals/principal.ts';
 import type { Clock } from '../environment/environment.ts';
 import type { TokenCheck } from './asked-access.ts';
 import { IssuerKeys, keysAt, keysInFile } from './issuer-keys.ts';

@@ -1,9 +1,9 @@
 import { DiscedgeError } from '../domain/errors.ts';
 import type { UserId } from '../domain/identifiers.ts';
-import { LIMIT_NAMES, type Limits } from '../domain/limits.ts';
-import type { Principal } from '../domain/principal.ts';
-import { TokenBucket } from '../domain/token-bucket.ts';
-import type { TurnAccount } from '../domain/turn-account.ts';
+import { LIMIT_NAMES, type Limits } from '../domain/principals/limits.ts';
+import type { Principal } from '../domain/principals/principal.ts';
+import { TokenBucket } from '../domain/principals/token-bucket.ts';
+import type { TurnAccount } from '../domain/principals/turn-account.ts';
 import type { Clock } from '../environment/environment.ts';
 
 /** Some hundred bytes each. A node serves fewer within a minute, and an account that was idle for one is as good as new. */

@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 import type { EdgeNodeConfig } from '../config/config.ts';
 import { makeFolder } from '../context-store/make-folder.ts';
 import { writeWhole } from '../context-store/whole-file.ts';
+import { CLUSTER_KEY_BYTES } from '../domain/encryption/sealed-ids.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { CLUSTER_KEY_BYTES } from '../domain/sealed-ids.ts';
 import type { Random } from '../environment/environment.ts';
 
 /** What the file is called beside a certificate and in a data folder. */

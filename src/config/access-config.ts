@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import type { Limits } from '../domain/limits.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
+import type { Limits } from '../domain/principals/limits.ts';
 import type { Complain } from './given-settings.ts';
 import { readLimits } from './settings/limit-settings.ts';
 import type { Settings } from './settings/settings.ts';

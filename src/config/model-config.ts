@@ -1,4 +1,4 @@
-import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
+import { isModelName, MODEL_NAME_RULE } from '../domain/cluster/model-identity.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
 import { type EmbeddedSource, type EngineKinds, type ModelSource, readLlm } from './engine-kinds.ts';
 import type { Complain } from './given-settings.ts';

@@ -1,4 +1,4 @@
-import { isModelName, MODEL_NAME_RULE } from '../domain/model-identity.ts';
+import { isModelName, MODEL_NAME_RULE } from '../domain/cluster/model-identity.ts';
 import { nearest } from '../domain/nearest.ts';
 import { type EngineKinds, readLlm } from './engine-kinds.ts';
 import { checkModels, embedded, type ModelConfig, ownSettings } from './model-config.ts';

@@ -1,3 +1,4 @@
+import { keygroupOf } from '../domain/cluster/model-identity.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import {
   type KeygroupId,
@@ -6,7 +7,6 @@ import {
   sessionKeyText,
   type UserId,
 } from '../domain/identifiers.ts';
-import { keygroupOf } from '../domain/model-identity.ts';
 import type { ContextMode, StoredMode } from '../domain/record/turn-record.ts';
 import type { TokenSequence } from '../domain/token-sequence.ts';
 import type { ChatTemplate } from '../llm-service/chat-template.ts';

@@ -1,5 +1,5 @@
-import type { TurnGatePolicy } from '../domain/consistency.ts';
 import type { Incarnation, NodeId } from '../domain/identifiers.ts';
+import type { TurnGatePolicy } from '../domain/session/consistency.ts';
 import type { WarmingPolicyName } from '../domain/warming-policies.ts';
 
 /** The node's limits and defaults, all bounded; docs/configuration.md says why each is what it is. */

@@ -1,8 +1,8 @@
 import type { ContextStore } from '../context-store/context-store.ts';
 import { type KeygroupId, sessionKeyText, type UserId } from '../domain/identifiers.ts';
-import type { NodeTime } from '../domain/node-time.ts';
 import { summaryPlaceOf } from '../domain/record/summary.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
+import type { NodeTime } from '../domain/time/node-time.ts';
 import type { Environment } from '../environment/environment.ts';
 import type { Embedder } from '../llm-service/llm-service.ts';
 import { Arbitration } from './arbitration/arbitration.ts';

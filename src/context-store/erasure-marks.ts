@@ -1,4 +1,4 @@
-import { ownerOf } from '../domain/documents.ts';
+import { ownerOf } from '../domain/cluster/documents.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { SessionKey, UserId } from '../domain/identifiers.ts';
 import { ERASURES, type Erasure, erasureKey, erasureOf, isErasedBy } from '../domain/record/erasure.ts';

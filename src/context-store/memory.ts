@@ -1,5 +1,5 @@
 import { compareUtf8 } from '../domain/bytes.ts';
-import { isDocument, ownerOf } from '../domain/documents.ts';
+import { isDocument, ownerOf } from '../domain/cluster/documents.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import {
   type ContextId,

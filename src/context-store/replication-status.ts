@@ -1,5 +1,5 @@
 import type { Incarnation, KeygroupId, NodeId } from '../domain/identifiers.ts';
-import type { PeerClock } from '../domain/node-time.ts';
+import type { PeerClock } from '../domain/time/node-time.ts';
 
 /** What a node knows of its part in replication, whatever carries the records. */
 export interface ReplicationStatus {

@@ -1,4 +1,4 @@
-import { isDocument } from '../domain/documents.ts';
+import { isDocument } from '../domain/cluster/documents.ts';
 import type { SessionKey, UserId } from '../domain/identifiers.ts';
 import type { SessionRow } from './session-row.ts';
 

@@ -1,5 +1,5 @@
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { FLOOR_MS } from '../domain/node-time.ts';
+import { FLOOR_MS } from '../domain/time/node-time.ts';
 import { readKeptTime } from '../edge-node/time/kept-time.ts';
 import type { Check, Fetch } from './check.ts';
 

@@ -17,7 +17,7 @@ import type {
 import type { IdMark } from '../domain/record/message-content.ts';
 import { sealRecord } from '../domain/record/record-codec.ts';
 import type { Message, TurnRecord } from '../domain/record/turn-record.ts';
-import { SessionHistory } from '../domain/session-history.ts';
+import { SessionHistory } from '../domain/session/session-history.ts';
 import type { TokenId } from '../domain/token-sequence.ts';
 import type { ChatTemplate, ConversationTrait } from '../llm-service/chat-template.ts';
 import { NO_USAGE, type Vocabulary } from '../llm-service/llm-service.ts';

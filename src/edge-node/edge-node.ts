@@ -9,12 +9,12 @@ import { ModelDirectory, type ServedModel } from '../context-manager/model-direc
 import { NodeResources } from '../context-manager/node-resources.ts';
 import type { SharedContexts } from '../context-store/context-store.ts';
 import type { ReplicationStatus } from '../context-store/replication-status.ts';
+import { keygroupOf } from '../domain/cluster/model-identity.ts';
 import { DiscedgeError } from '../domain/errors.ts';
 import type { KeygroupId, UserId } from '../domain/identifiers.ts';
 import { isLoopbackHost } from '../domain/loopback.ts';
-import { keygroupOf } from '../domain/model-identity.ts';
-import type { KeptTime, NodeTime } from '../domain/node-time.ts';
 import type { ContextMode } from '../domain/record/turn-record.ts';
+import type { KeptTime, NodeTime } from '../domain/time/node-time.ts';
 import type { NodeEnvironment } from '../environment/node-environment.ts';
 import { nodeEnvironment } from '../environment/node-environment.ts';
 import { createApp } from '../http/app.ts';

@@ -1,6 +1,6 @@
 import { clusterKeyPlace, readClusterKey } from '../certificates/cluster-key.ts';
 import type { EdgeNodeConfig } from '../config/config.ts';
-import { SealedIds } from '../domain/sealed-ids.ts';
+import { SealedIds } from '../domain/encryption/sealed-ids.ts';
 import type { Environment } from '../environment/environment.ts';
 
 /** Ids under the key that the configuration leads to. Throws `config_invalid` for one that is missing or no key. */

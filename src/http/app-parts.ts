@@ -3,10 +3,10 @@ import type { AuditLog } from '../access/audit-log.ts';
 import type { PrincipalAccounts } from '../access/principal-accounts.ts';
 import type { ModelDirectory } from '../context-manager/model-directory.ts';
 import type { NodeResources } from '../context-manager/node-resources.ts';
-import type { Consistency, WriteConcern } from '../domain/consistency.ts';
-import type { OverflowPolicy } from '../domain/context-window.ts';
+import type { SealedIds } from '../domain/encryption/sealed-ids.ts';
 import type { NodeId } from '../domain/identifiers.ts';
-import type { SealedIds } from '../domain/sealed-ids.ts';
+import type { Consistency, WriteConcern } from '../domain/session/consistency.ts';
+import type { OverflowPolicy } from '../domain/session/context-window.ts';
 import type { TlsParts } from './connections/tls-server.ts';
 
 /** What the HTTP API stands on. */

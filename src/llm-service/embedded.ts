@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/cluster/model-identity.ts';
 import type { FlashAttention } from '../domain/flash-attention.ts';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { type EmbeddedEngine, loadEngine } from './embedded/engine.ts';

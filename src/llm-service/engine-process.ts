@@ -1,5 +1,5 @@
+import { keygroupOf } from '../domain/cluster/model-identity.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { keygroupOf } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { abortable } from '../waiting/abortable.ts';

@@ -1,5 +1,5 @@
+import type { ModelIdentity } from '../domain/cluster/model-identity.ts';
 import { DiscedgeError, type ErrorCode } from '../domain/errors.ts';
-import type { ModelIdentity } from '../domain/model-identity.ts';
 import type { StopReason } from '../domain/record/turn-record.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/cluster/model-identity.ts';
 import { DiscedgeError } from '../domain/errors.ts';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../domain/model-identity.ts';
 import type { TokenId, TokenSequence } from '../domain/token-sequence.ts';
 import type { Environment } from '../environment/environment.ts';
 import { pause } from '../waiting/pause.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ContextStore, SessionPage, SessionQuery, SessionSummary } from '../../src/context-store/context-store.ts';
-import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../src/domain/cluster/documents.ts';
 import type { KeygroupId, SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../src/domain/record/turn-record.ts';

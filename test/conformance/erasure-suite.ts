@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SESSIONS_REMOVED_MAX } from '../../src/context-store/store-limits.ts';
-import { DOCUMENTS_KEYGROUP, KINDS_ABOUT_USERS } from '../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP, KINDS_ABOUT_USERS } from '../../src/domain/cluster/documents.ts';
 import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import {

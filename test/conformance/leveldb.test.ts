@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { NOTHING, openTables, type Tables, tableKey } from '../../src/context-store/leveldb/tables/tables.ts';
 import { openLevelStore } from '../../src/context-store/leveldb.ts';
-import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../src/domain/cluster/documents.ts';
 import type { NodeId } from '../../src/domain/identifiers.ts';
 import { HOUR_MS, KEYGROUP, sealedTombstone, sealedTurn, sessionKey, WRITTEN_AT_MS } from '../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../tools/virtual-environment.ts';

@@ -2,7 +2,7 @@
 // one that joins later; and no file of any node, of its database or of its nats-server, has the words that were said.
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { DOCUMENTS_KEYGROUP } from '../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../src/domain/cluster/documents.ts';
 import type { SessionKey, UserId } from '../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import { KEYGROUP, sealedErasure, sealedWords, sessionKey } from '../../tools/turn-records.ts';

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { queryObjects } from 'node:v8';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
-import { SessionHistory } from '../../src/domain/session-history.ts';
+import { SessionHistory } from '../../src/domain/session/session-history.ts';
 import { type EdgeNode, startEdgeNode } from '../../src/edge-node/edge-node.ts';
 import { temporaryFolder } from '../../tools/node-process.ts';
 

@@ -1,7 +1,7 @@
 import type { ContextId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { repairedOf } from '../../src/domain/record/repaired.ts';
-import type { RememberedTurn } from '../../src/domain/turn-repair.ts';
+import type { RememberedTurn } from '../../src/domain/session/turn-repair.ts';
 
 /**
  * The first turn, from the end, that is not part of the line that a client goes on from, as it was answered or in a turn that

@@ -2,7 +2,7 @@ import type { TurnReply } from '../../src/context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../src/domain/errors.ts';
 import type { ContextId, TurnNumber } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
-import type { RememberedTurn } from '../../src/domain/turn-repair.ts';
+import type { RememberedTurn } from '../../src/domain/session/turn-repair.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
 import type { LlmService } from '../../src/llm-service/llm-service.ts';
 import { startScripted } from '../../src/llm-service/scripted.ts';

@@ -6,13 +6,13 @@ import type { CachedSession } from '../../src/context-manager/sessions/session-c
 import type { PartDelta } from '../../src/context-manager/turn/reply/reply-parts.ts';
 import { type ReadReply, ReplyReading } from '../../src/context-manager/turn/reply/reply-reader.ts';
 import type { TurnRequest } from '../../src/context-manager/turn/turn.ts';
-import type { OverflowPolicy } from '../../src/domain/context-window.ts';
 import type { ContentPart } from '../../src/domain/record/message-content.ts';
 import type { Preamble } from '../../src/domain/record/preamble.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import { openRecord, sealRecord } from '../../src/domain/record/record-codec.ts';
 import type { Message, StopReason, TurnRecord } from '../../src/domain/record/turn-record.ts';
-import { SessionHistory, type Turn } from '../../src/domain/session-history.ts';
+import type { OverflowPolicy } from '../../src/domain/session/context-window.ts';
+import { SessionHistory, type Turn } from '../../src/domain/session/session-history.ts';
 import type { TokenId } from '../../src/domain/token-sequence.ts';
 import { type ChatTemplate, compileChatTemplate, type ReasoningPolicy } from '../../src/llm-service/chat-template.ts';
 import type { Vocabulary } from '../../src/llm-service/llm-service.ts';

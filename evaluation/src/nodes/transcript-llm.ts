@@ -1,5 +1,5 @@
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from 'discedge/internal/domain/cluster/model-identity';
 import { DiscedgeError } from 'discedge/internal/domain/errors';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from 'discedge/internal/domain/model-identity';
 import type { TokenId, TokenSequence } from 'discedge/internal/domain/token-sequence';
 import { loadLlamaLibrary, startLlama } from 'discedge/internal/llm-service/llama-library';
 import type {

@@ -1,4 +1,4 @@
-import { CONSISTENCIES } from 'discedge/internal/domain/consistency';
+import { CONSISTENCIES } from 'discedge/internal/domain/session/consistency';
 import { type Static, type TSchema, Type } from 'typebox';
 
 /** A conversation of a day's length; more is a typing error. */

@@ -7,8 +7,8 @@ import { readSettingValue } from '../../config/settings/setting-values.ts';
 import { settingNamed } from '../../config/settings/settings.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { ID_RULE, isId, type UserId } from '../../domain/identifiers.ts';
-import { LIMIT_NAMES, LIMITS, type LimitName, type Limits, limitsText } from '../../domain/limits.ts';
-import { SCOPES, type Scope } from '../../domain/principal.ts';
+import { LIMIT_NAMES, LIMITS, type LimitName, type Limits, limitsText } from '../../domain/principals/limits.ts';
+import { SCOPES, type Scope } from '../../domain/principals/principal.ts';
 import { flagsOf } from '../setting-options.ts';
 import { localTime, printable, table } from '../terminal.ts';
 

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import type { RestoredPart, RestoredUser, Wire } from '../../client/client.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import { type JsonBounds, jsonMembers } from '../../domain/json-members.ts';
+import { type JsonBounds, jsonMembers } from '../../domain/json/json-members.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { EXIT_FAILURE } from '../failure.ts';
 import { printable } from '../terminal.ts';

@@ -1,4 +1,4 @@
-import { CONSISTENCIES, TURN_GATE_POLICIES, WRITE_CONCERNS } from '../../domain/consistency.ts';
+import { CONSISTENCIES, TURN_GATE_POLICIES, WRITE_CONCERNS } from '../../domain/session/consistency.ts';
 import { choice, integer } from './setting-schema.ts';
 
 /** What a turn waits for, before it is answered and after; part of the settings' one schema. */

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { OVERFLOW_POLICIES } from '../../domain/context-window.ts';
+import { OVERFLOW_POLICIES } from '../../domain/session/context-window.ts';
 import { CONSISTENCY_SETTINGS } from './consistency-settings.ts';
 import { MODE_SETTING } from './model-settings.ts';
 import { choice, integer, onOff, path, size, text } from './setting-schema.ts';

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { LIMITS, type LimitName, type Limits } from '../../domain/limits.ts';
+import { LIMITS, type LimitName, type Limits } from '../../domain/principals/limits.ts';
 import { integer, size } from './setting-schema.ts';
 
 const described = (name: LimitName) =>

@@ -1,5 +1,5 @@
 import type { TurnArbitration, TurnAttempt, TurnVerdict } from '../../context-store/turn-arbitration.ts';
-import { arbiterRanking } from '../../domain/arbiter-ranking.ts';
+import { arbiterRanking } from '../../domain/cluster/arbiter-ranking.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type NodeId, type SessionKey, sessionKeyText, type TurnNumber } from '../../domain/identifiers.ts';
 import type { Clock } from '../../environment/environment.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { DOCUMENTS_KEYGROUP, ownerOf } from '../../domain/documents.ts';
+import { DOCUMENTS_KEYGROUP, ownerOf } from '../../domain/cluster/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionId, SessionKey, TurnNumber, UserId } from '../../domain/identifiers.ts';
 import { EXTENSION_BYTES_MAX } from '../../domain/record/extensions.ts';
 import type { SessionRecord, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { SessionHistory } from '../../domain/session-history.ts';
+import type { SessionHistory } from '../../domain/session/session-history.ts';
 import type { Environment } from '../../environment/environment.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { SessionRecords } from '../sessions/session-records.ts';

@@ -1,5 +1,5 @@
 import { type ContextOverflow, DiscedgeError } from '../../domain/errors.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 
 /** What does not fit, and so what the client can do about it. */

@@ -1,5 +1,5 @@
 import type { KeptPreamble, Preamble } from '../../domain/record/preamble.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { EMPTY_PREAMBLE, type PromptPreamble, ToolList } from '../../llm-service/chat-template.ts';
 
 /** What stood before a line of turns in the prompt of its last; `undefined`: nothing. */

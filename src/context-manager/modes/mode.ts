@@ -5,7 +5,7 @@ import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Retrieved } from '../../domain/record/retrieved.ts';
 import type { Summary } from '../../domain/record/summary.ts';
 import type { Message, StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEnd } from '../../llm-service/llm-service.ts';
 import type { Layer } from '../layers/layer.ts';

@@ -2,7 +2,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { Preamble } from '../../domain/record/preamble.ts';
 import type { Summary } from '../../domain/record/summary.ts';
 import type { Message, RawPayload } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { commonPrefixLength, type TokenId, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { ChatTemplate, TemplateMessage } from '../../llm-service/chat-template.ts';
 import { type Layer, layeredText } from '../layers/layer.ts';

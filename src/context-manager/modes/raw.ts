@@ -5,8 +5,8 @@ import { type ContentPart, type MessageContent, textOf } from '../../domain/reco
 import { NO_PREAMBLE } from '../../domain/record/preamble.ts';
 import { beginsWithExtension } from '../../domain/record/summary.ts';
 import type { RawPayload } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import { beginningAt, beginningBehind, summaryBeyond } from '../../domain/session-summaries.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import { beginningAt, beginningBehind, summaryBeyond } from '../../domain/session/session-summaries.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import { type ChatTemplate, EMPTY_PREAMBLE } from '../../llm-service/chat-template.ts';
 import { isLlmFailure, type LlmService } from '../../llm-service/llm-service.ts';

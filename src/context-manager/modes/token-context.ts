@@ -3,8 +3,8 @@ import { type LayerStamp, layerStampsOf } from '../../domain/record/layer-stamps
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import type { Summary } from '../../domain/record/summary.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import { contextBeginning } from '../../domain/session-summaries.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import { contextBeginning } from '../../domain/session/session-summaries.ts';
 import type { TokenSequence } from '../../domain/token-sequence.ts';
 import type {
   ChatTemplate,

@@ -1,4 +1,3 @@
-import { turnsToDrop } from '../../domain/context-window.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import { joinedExtensions } from '../../domain/record/extensions.ts';
@@ -6,8 +5,9 @@ import type { IdMark } from '../../domain/record/message-content.ts';
 import { replyEndExtension } from '../../domain/record/reply-end.ts';
 import { beginsWithExtension } from '../../domain/record/summary.ts';
 import type { Message, TokenizedPayload } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import { beginningBehind, summaryBeyond } from '../../domain/session-summaries.ts';
+import { turnsToDrop } from '../../domain/session/context-window.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import { beginningBehind, summaryBeyond } from '../../domain/session/session-summaries.ts';
 import {
   type ChatTemplate,
   type Continuation,

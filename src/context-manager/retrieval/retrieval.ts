@@ -3,7 +3,7 @@ import { joinedExtensions } from '../../domain/record/extensions.ts';
 import { plainText } from '../../domain/record/message-content.ts';
 import { type Retrieved, retrievedExtension, retrievedOf, type Search } from '../../domain/record/retrieved.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';
 import { FixedText } from '../modes/fixed-text.ts';
 import type { Kept, Mode, Prompt } from '../modes/mode.ts';

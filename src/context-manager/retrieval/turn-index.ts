@@ -1,6 +1,6 @@
 import type MiniSearch from 'minisearch';
 import type { ContextId } from '../../domain/identifiers.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { TurnVectors } from './turn-vectors.ts';
 import { wordsOf } from './words.ts';
 

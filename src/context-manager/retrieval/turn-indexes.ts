@@ -3,7 +3,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
 import { textOf } from '../../domain/record/message-content.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import { answerOf } from '../modes/read-turn.ts';
 import type { NodeResources } from '../node-resources.ts';

@@ -2,7 +2,7 @@ import { DiscedgeError } from '../../domain/errors.ts';
 import type { KeygroupId, SessionId, SessionKey, UserId } from '../../domain/identifiers.ts';
 import type { AnswerId } from '../../domain/record/answer-id.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { SessionHistory, Turn } from '../../domain/session-history.ts';
+import type { SessionHistory, Turn } from '../../domain/session/session-history.ts';
 import { stopSignOf } from '../../waiting/stop.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';

@@ -9,8 +9,8 @@ import {
 } from '../../domain/identifiers.ts';
 import { type ConversationDigest, conversationsOf, digestAfter } from '../../domain/record/conversation-digest.ts';
 import { NO_PREAMBLE } from '../../domain/record/preamble.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import type { TipRepeat } from '../../domain/turn-decision.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import type { TipRepeat } from '../../domain/session/turn-decision.ts';
 import { Pause } from '../../waiting/pause.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { requestDigest } from '../turn/request-digest.ts';

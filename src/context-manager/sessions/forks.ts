@@ -8,12 +8,12 @@ import {
   type TurnNumber,
   type UserId,
 } from '../../domain/identifiers.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { signedLike, unsigned } from '../../domain/record/record-signature.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
-import { isAnswered, type SessionHistory, type Turn } from '../../domain/session-history.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import { isAnswered, type SessionHistory, type Turn } from '../../domain/session/session-history.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { NodeResources } from '../node-resources.ts';
 import { sharerOf } from '../turn/running-turns.ts';

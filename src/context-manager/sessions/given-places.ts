@@ -1,5 +1,5 @@
 import type { SessionId } from '../../domain/identifiers.ts';
-import type { TipRepeat, TurnPlace } from '../../domain/turn-decision.ts';
+import type { TipRepeat, TurnPlace } from '../../domain/session/turn-decision.ts';
 import type { TurnRequest } from '../turn/turn.ts';
 
 /** Replies that nobody has read and whose requests are remembered: a client comes back at once, or never. */

@@ -7,6 +7,7 @@ import {
   sessionKeyText,
   type UserId,
 } from '../../domain/identifiers.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import { withoutErasure } from '../../domain/record/erasure.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
@@ -14,8 +15,7 @@ import { signedLike, unsigned } from '../../domain/record/record-signature.ts';
 import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import type { StoredMode, TurnRecord } from '../../domain/record/turn-record.ts';
 import { withoutUnsureTime } from '../../domain/record/unsure-time.ts';
-import { SessionHistory, type Turn } from '../../domain/session-history.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import { SessionHistory, type Turn } from '../../domain/session/session-history.ts';
 import { erasedMeanwhile } from '../documents/cluster-documents.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';

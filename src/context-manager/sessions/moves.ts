@@ -8,10 +8,10 @@ import {
   type TurnNumber,
   type UserId,
 } from '../../domain/identifiers.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import { movedFromExtension, movedFromOf } from '../../domain/record/moved-from.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { SessionHistory, Turn } from '../../domain/session-history.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import type { SessionHistory, Turn } from '../../domain/session/session-history.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import { callsIn } from '../modes/known-calls.ts';
 import type { AddedItems, AddRequest } from '../turn/added-items.ts';

@@ -1,12 +1,12 @@
 import type { ContextStore, StoredSession } from '../../context-store/context-store.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
-import type { Lifetimes } from '../../domain/lifetimes.ts';
-import type { NodeTime } from '../../domain/node-time.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { formatVersionOf } from '../../domain/record/record-version.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import { keepsUntilMs } from '../../domain/record/unsure-time.ts';
-import { SessionHistory } from '../../domain/session-history.ts';
+import { SessionHistory } from '../../domain/session/session-history.ts';
+import type { Lifetimes } from '../../domain/time/lifetimes.ts';
+import type { NodeTime } from '../../domain/time/node-time.ts';
 import type { TokenContext } from '../modes/token-context.ts';
 import { SharedRoom } from './shared-room.ts';
 

@@ -1,4 +1,4 @@
-import type { SessionHistory, Turn } from '../../domain/session-history.ts';
+import type { SessionHistory, Turn } from '../../domain/session/session-history.ts';
 import type { NodeOptions } from '../node-options.ts';
 
 /** What a request names, or else what its turn has without. */

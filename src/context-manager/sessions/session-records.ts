@@ -12,16 +12,16 @@ import type {
 import type { ConversationPlace, WantedConversation } from '../../context-store/conversation-index.ts';
 import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import { hearsFromAll } from '../../context-store/replication-status.ts';
-import { ownerOf } from '../../domain/documents.ts';
+import { ownerOf } from '../../domain/cluster/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText, type UserId } from '../../domain/identifiers.ts';
-import { Lifetimes } from '../../domain/lifetimes.ts';
-import type { NodeTime } from '../../domain/node-time.ts';
 import { erasedBefore, knowsErasure } from '../../domain/record/erasure.ts';
 import { type SealedRecord, sealRecord } from '../../domain/record/record-codec.ts';
 import { summaryPlaceOf } from '../../domain/record/summary.ts';
 import { type SessionRecord, sessionKeyOf, type TombstoneRecord } from '../../domain/record/turn-record.ts';
 import { markUnsure } from '../../domain/record/unsure-time.ts';
+import { Lifetimes } from '../../domain/time/lifetimes.ts';
+import type { NodeTime } from '../../domain/time/node-time.ts';
 import { type CachedSession, SessionCache } from './session-cache.ts';
 
 /** How soon it makes sense to ask whether a slow disk has ended a write. */

@@ -8,14 +8,14 @@ import {
   type TurnNumber,
   type UserId,
 } from '../../domain/identifiers.ts';
-import { Lifetimes } from '../../domain/lifetimes.ts';
 import { type Extensions, joinedExtensions } from '../../domain/record/extensions.ts';
 import { type MovedTo, movedToExtension, movedToOf } from '../../domain/record/moved-to.ts';
 import { summaryPlaceOf, summedTurns } from '../../domain/record/summary.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import { type Branch, branchesOf } from '../../domain/session-branches.ts';
-import type { SessionHistory, Turn } from '../../domain/session-history.ts';
-import { summariesUpTo } from '../../domain/session-summaries.ts';
+import { type Branch, branchesOf } from '../../domain/session/session-branches.ts';
+import type { SessionHistory, Turn } from '../../domain/session/session-history.ts';
+import { summariesUpTo } from '../../domain/session/session-summaries.ts';
+import { Lifetimes } from '../../domain/time/lifetimes.ts';
 import { stopSignOf } from '../../waiting/stop.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 import type { NodeResources } from '../node-resources.ts';

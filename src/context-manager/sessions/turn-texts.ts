@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { DiscedgeError } from '../../domain/errors.ts';
 import { withoutRetrieved } from '../../domain/record/retrieved.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { isLlmFailure } from '../../llm-service/llm-service.ts';
 import type { Mode, TurnText } from '../modes/mode.ts';
 

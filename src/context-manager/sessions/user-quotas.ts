@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText, type UserId } from '../../domain/identifiers.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import type { UserUsage } from './user-usage.ts';
 
 export interface Holding {

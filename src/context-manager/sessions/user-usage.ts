@@ -1,6 +1,6 @@
 import type { KeygroupId, SessionKey, SessionKeyText, UserId } from '../../domain/identifiers.ts';
 import { sessionKeyText } from '../../domain/identifiers.ts';
-import { LIMITS } from '../../domain/limits.ts';
+import { LIMITS } from '../../domain/principals/limits.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { SessionRecords } from './session-records.ts';

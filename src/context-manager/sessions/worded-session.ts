@@ -3,7 +3,7 @@ import { answerIdOf } from '../../domain/record/answer-id.ts';
 import type { Preamble } from '../../domain/record/preamble.ts';
 import { beginningOf } from '../../domain/record/summary.ts';
 import type { Message } from '../../domain/record/turn-record.ts';
-import { isAnswered, type Turn } from '../../domain/session-history.ts';
+import { isAnswered, type Turn } from '../../domain/session/session-history.ts';
 import { answerOf } from '../modes/read-turn.ts';
 import type { SessionView } from './sessions.ts';
 

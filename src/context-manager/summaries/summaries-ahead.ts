@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, type SessionKeyText, sessionKeyText } from '../../domain/identifiers.ts';
-import { summaryBeyond } from '../../domain/session-summaries.ts';
+import { summaryBeyond } from '../../domain/session/session-summaries.ts';
 import { Stop } from '../../waiting/stop.ts';
 import type { SummaryOwner, SummaryWriter, SummaryWriterParts } from './summary-writer.ts';
 

@@ -1,5 +1,5 @@
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { SummaryNeeded } from '../modes/context-overflow.ts';
 import type { Prompt } from '../modes/mode.ts';
 import type { Retrieval } from '../retrieval/retrieval.ts';

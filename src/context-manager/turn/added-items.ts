@@ -8,11 +8,11 @@ import {
   type TurnNumber,
   type UserId,
 } from '../../domain/identifiers.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import type { Message, TurnRecord } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
-import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import type { TurnPlace } from '../../domain/session/turn-decision.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import { callNotFound, callsIn, KnownCalls } from '../modes/known-calls.ts';

@@ -1,7 +1,7 @@
-import { replyReserve } from '../../domain/context-window.ts';
 import type { SessionKey } from '../../domain/identifiers.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import { replyReserve } from '../../domain/session/context-window.ts';
 import type { ChatTemplate } from '../../llm-service/chat-template.ts';
 import type { GenerationEnd, LlmService } from '../../llm-service/llm-service.ts';
 import { type LayerSource, NO_LAYERS } from '../layers/layer.ts';

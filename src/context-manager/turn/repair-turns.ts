@@ -1,6 +1,6 @@
 import { repairedExtension } from '../../domain/record/repaired.ts';
 import type { Message } from '../../domain/record/turn-record.ts';
-import type { RememberedTurn } from '../../domain/turn-repair.ts';
+import type { RememberedTurn } from '../../domain/session/turn-repair.ts';
 import { digestOf } from './request-digest.ts';
 import { type ToldTurnParts, writeToldTurn } from './told-turn.ts';
 import type { TurnRequest } from './turn.ts';

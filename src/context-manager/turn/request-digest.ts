@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { RequestDigest, TurnNumber } from '../../domain/identifiers.ts';
-import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { TurnPlace } from '../../domain/session/turn-decision.ts';
 import { addedMessages, type TurnRequest } from './turn.ts';
 import type { GateRequest } from './turn-gate.ts';
 

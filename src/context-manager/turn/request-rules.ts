@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { AnsweredTurn, Turn } from '../../domain/session-history.ts';
-import type { TurnPlace } from '../../domain/turn-decision.ts';
+import type { AnsweredTurn, Turn } from '../../domain/session/session-history.ts';
+import type { TurnPlace } from '../../domain/session/turn-decision.ts';
 import type { TurnRequest } from './turn.ts';
 
 /** Whether the request needs a session that is there. */

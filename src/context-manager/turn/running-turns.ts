@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { parseSessionKeyText, type SessionKeyText, type UserId } from '../../domain/identifiers.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import type { Clock } from '../../environment/environment.ts';
 import { within } from '../../waiting/within.ts';
 import { type Cancelling, RunningTurn } from './running-turn.ts';

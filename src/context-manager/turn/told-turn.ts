@@ -2,7 +2,7 @@ import type { RequestDigest } from '../../domain/identifiers.ts';
 import type { Extensions } from '../../domain/record/extensions.ts';
 import { withoutLayerStamps } from '../../domain/record/layer-stamps.ts';
 import type { TurnRecord } from '../../domain/record/turn-record.ts';
-import type { AnsweredTurn } from '../../domain/session-history.ts';
+import type { AnsweredTurn } from '../../domain/session/session-history.ts';
 import { type LlmService, NO_USAGE } from '../../llm-service/llm-service.ts';
 import { NO_LAYERS } from '../layers/layer.ts';
 import type { Mode } from '../modes/mode.ts';

@@ -1,9 +1,9 @@
 import type { Outlook } from '../../context-store/replication-status.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { RequestDigest, SessionKey, TurnNumber } from '../../domain/identifiers.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import { decideTurn, type TurnClaim, type TurnDecision, type TurnDoubt } from '../../domain/turn-decision.ts';
-import { planRepair, type RememberedTurn } from '../../domain/turn-repair.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import { decideTurn, type TurnClaim, type TurnDecision, type TurnDoubt } from '../../domain/session/turn-decision.ts';
+import { planRepair, type RememberedTurn } from '../../domain/session/turn-repair.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';
 import type { Lack, ReplicaWait } from './replica-wait.ts';

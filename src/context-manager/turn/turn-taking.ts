@@ -1,6 +1,6 @@
 import type { SessionKey } from '../../domain/identifiers.ts';
 import type { StoredMode } from '../../domain/record/turn-record.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { NO_USAGE } from '../../llm-service/llm-service.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { Kept, Mode } from '../modes/mode.ts';

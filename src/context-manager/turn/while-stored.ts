@@ -1,6 +1,6 @@
 import { OutcomeUnknown } from '../../context-store/outcome-unknown.ts';
 import type { SessionKey } from '../../domain/identifiers.ts';
-import type { TurnAccount } from '../../domain/turn-account.ts';
+import type { TurnAccount } from '../../domain/principals/turn-account.ts';
 import type { EnteredPass } from '../arbitration/arbitration.ts';
 import type { NodeResources } from '../node-resources.ts';
 

@@ -1,8 +1,8 @@
 import type { SharedContexts } from '../../context-store/context-store.ts';
-import type { WriteConcern } from '../../domain/consistency.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId } from '../../domain/identifiers.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { WriteConcern } from '../../domain/session/consistency.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import type { Environment, Histogram, Logger } from '../../environment/environment.ts';
 import type { StopSign } from '../../waiting/stop.ts';
 

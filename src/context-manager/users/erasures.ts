@@ -1,7 +1,7 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { SessionKey, UserId } from '../../domain/identifiers.ts';
-import { Lifetimes } from '../../domain/lifetimes.ts';
 import { type Erasure, erasureExtension, erasureKey, erasureOf } from '../../domain/record/erasure.ts';
+import { Lifetimes } from '../../domain/time/lifetimes.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { BackOff } from '../../waiting/back-off.ts';
 import { OneAtATime } from '../../waiting/one-at-a-time.ts';

@@ -1,8 +1,8 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { TurnNumber } from '../../domain/identifiers.ts';
 import { layersLeftOutOf } from '../../domain/record/layers-left-out.ts';
-import type { Turn } from '../../domain/session-history.ts';
-import { summaryBeyond } from '../../domain/session-summaries.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
+import { summaryBeyond } from '../../domain/session/session-summaries.ts';
 import { commonPrefixLength, type TokenSequence } from '../../domain/token-sequence.ts';
 import type { Prompt } from '../modes/mode.ts';
 import type { CachedSession } from '../sessions/session-cache.ts';

@@ -1,4 +1,4 @@
-import { DOCUMENTS_KEYGROUP, KINDS_ABOUT_USERS } from '../../domain/documents.ts';
+import { DOCUMENTS_KEYGROUP, KINDS_ABOUT_USERS } from '../../domain/cluster/documents.ts';
 import type { SessionId, SessionKey, UserId } from '../../domain/identifiers.ts';
 import { ERASURES } from '../../domain/record/erasure.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';

@@ -1,4 +1,4 @@
-import { isDocument } from '../../domain/documents.ts';
+import { isDocument } from '../../domain/cluster/documents.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { Incarnation, NodeId, SessionKey } from '../../domain/identifiers.ts';
 import type { SealedRecord } from '../../domain/record/record-codec.ts';

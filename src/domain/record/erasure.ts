@@ -1,4 +1,4 @@
-import { DOCUMENTS_KEYGROUP, ownerOf } from '../documents.ts';
+import { DOCUMENTS_KEYGROUP, ownerOf } from '../cluster/documents.ts';
 import { isId, type SessionId, type SessionKey, type UserId } from '../identifiers.ts';
 import { type Extensions, withoutExtension } from './extensions.ts';
 import type { SessionRecord } from './turn-record.ts';

@@ -1,5 +1,5 @@
 import { type ByteReader, type ByteWriter, MalformedBytes, pick } from '../bytes.ts';
-import { isDeeperThan } from '../json-depth.ts';
+import { isDeeperThan } from '../json/json-depth.ts';
 import type { TokenSequence } from '../token-sequence.ts';
 import { CURRENT_TOKEN_CODEC, tokenCodecById } from './token-codec.ts';
 

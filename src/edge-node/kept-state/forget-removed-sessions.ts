@@ -1,4 +1,5 @@
 import type { SessionRecords } from '../../context-manager/sessions/session-records.ts';
+import { keygroupOf } from '../../domain/cluster/model-identity.ts';
 import {
   type KeygroupId,
   parseSessionKeyText,
@@ -7,7 +8,6 @@ import {
   type UserId,
   userPartOf,
 } from '../../domain/identifiers.ts';
-import { keygroupOf } from '../../domain/model-identity.ts';
 import { sessionKeyOf } from '../../domain/record/turn-record.ts';
 import type { Logger } from '../../environment/environment.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';

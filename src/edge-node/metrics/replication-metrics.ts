@@ -1,6 +1,6 @@
 import type { SharedContexts } from '../../context-store/context-store.ts';
 import type { PeerStatus } from '../../context-store/replication-status.ts';
-import type { NodeTime } from '../../domain/node-time.ts';
+import type { NodeTime } from '../../domain/time/node-time.ts';
 import type { LabelledValue, Metrics } from '../../environment/environment.ts';
 
 /** What a node tells of its part in the cluster. Peers are labels: a cluster has at most a few dozen. */

@@ -1,7 +1,7 @@
 import type { EdgeNodeConfig } from '../../config/config.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
+import { isModelName, MODEL_NAME_RULE } from '../../domain/cluster/model-identity.ts';
 import { DiscedgeError, type ErrorCode } from '../../domain/errors.ts';
-import { isModelName, MODEL_NAME_RULE } from '../../domain/model-identity.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../llm-service/chat-template.ts';
 import type { LlmService } from '../../llm-service/llm-service.ts';

@@ -6,7 +6,7 @@ import type { FredReplicationConfig } from '../../config/replication-config.ts';
 import { withGrpc } from '../../context-store/fred/wire/grpc-package.ts';
 import type { FredStore } from '../../context-store/fred.ts';
 import { openReplica } from '../../context-store/leveldb/replica.ts';
-import { Lifetimes } from '../../domain/lifetimes.ts';
+import { Lifetimes } from '../../domain/time/lifetimes.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { exposeNodeCertificate } from '../metrics/certificate-metric.ts';
 import { exposeResealing } from '../metrics/encryption-metrics.ts';

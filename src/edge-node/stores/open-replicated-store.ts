@@ -26,7 +26,7 @@ import { NODES_MAX } from '../../context-store/replication/peers/peer-protocol.t
 import type { LimitedNode } from '../../context-store/replication/peers/reading-rights.ts';
 import type { EncryptionKey } from '../../domain/encryption/key-ring.ts';
 import type { KeygroupId, NodeId } from '../../domain/identifiers.ts';
-import { Lifetimes } from '../../domain/lifetimes.ts';
+import { Lifetimes } from '../../domain/time/lifetimes.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { exposeNodeCertificate } from '../metrics/certificate-metric.ts';
 import { exposeResealing } from '../metrics/encryption-metrics.ts';

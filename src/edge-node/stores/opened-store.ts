@@ -1,7 +1,7 @@
 import type { ContextStore } from '../../context-store/context-store.ts';
 import type { Described } from '../../context-store/replication/peers/described-node.ts';
 import type { NodeDescription } from '../../context-store/replication-status.ts';
-import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../domain/cluster/documents.ts';
 import type { Incarnation, KeygroupId } from '../../domain/identifiers.ts';
 
 /** This node's replica. What is not known before the LLM Services run comes with `serve`. */

@@ -1,5 +1,5 @@
 import type { SharedContexts } from '../../context-store/context-store.ts';
-import type { ClockDoubt, KeptTime, NodeTime, PeerClock } from '../../domain/node-time.ts';
+import type { ClockDoubt, KeptTime, NodeTime, PeerClock } from '../../domain/time/node-time.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { repeat } from '../../waiting/repeat.ts';
 

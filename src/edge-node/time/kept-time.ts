@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeWhole } from '../../context-store/whole-file.ts';
-import type { KeptTime } from '../../domain/node-time.ts';
+import type { KeptTime } from '../../domain/time/node-time.ts';
 
 const PRIVATE = 0o600;
 

@@ -1,5 +1,5 @@
-import { Lifetimes } from '../../domain/lifetimes.ts';
-import { type KeptTime, NodeTime } from '../../domain/node-time.ts';
+import { Lifetimes } from '../../domain/time/lifetimes.ts';
+import { type KeptTime, NodeTime } from '../../domain/time/node-time.ts';
 import type { Clock, Environment } from '../../environment/environment.ts';
 
 /** A new time that no peer confirms is believed after so long: a machine that has just started is set within minutes. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AuditAct, AuditLog } from '../../access/audit-log.ts';
 import type { SessionKey, UserId } from '../../domain/identifiers.ts';
-import { userOf } from '../../domain/principal.ts';
+import { userOf } from '../../domain/principals/principal.ts';
 import type { Clock } from '../../environment/environment.ts';
 
 declare module 'fastify' {

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Access } from '../../access/access.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
 import { isLoopbackHost } from '../../domain/loopback.ts';
-import { ANYONE, type Principal, type Scope } from '../../domain/principal.ts';
+import { ANYONE, type Principal, type Scope } from '../../domain/principals/principal.ts';
 
 /**
  * Who may ask a route. `anyone`: what every load balancer may know. `user`: who has sessions, or acts for who has. `operator`:

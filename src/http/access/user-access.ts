@@ -1,6 +1,6 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { UserId } from '../../domain/identifiers.ts';
-import { mayUse, type Principal } from '../../domain/principal.ts';
+import { mayUse, type Principal } from '../../domain/principals/principal.ts';
 
 /** Throws `forbidden` for a user who is not the principal, nor one that it acts for, whether or not there is such a user. */
 export function requireOwn(principal: Principal, userId: UserId): void {

@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import { isDeeperThan } from '../../domain/json-depth.ts';
+import { isDeeperThan } from '../../domain/json/json-depth.ts';
 
 /** Levels of objects and arrays in a field of a request; JSON schemas, the deepest there are, go a dozen deep or two. */
 const JSON_DEPTH_MAX = 64;

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { DiscedgeError } from '../../domain/errors.ts';
-import type { TipRepeat } from '../../domain/turn-decision.ts';
+import type { TipRepeat } from '../../domain/session/turn-decision.ts';
 
 /** A client library's own name for a request that it may send again. */
 const IDEMPOTENCY_KEY_CHARS_MAX = 255;

@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
 import type { TurnRequest } from '../../context-manager/turn/turn.ts';
-import { CONSISTENCIES, WRITE_CONCERNS } from '../../domain/consistency.ts';
-import { OVERFLOW_POLICIES } from '../../domain/context-window.ts';
 import { NEXT_NODES_MAX, NODE_ID_CHARS_MAX } from '../../domain/record/next-nodes.ts';
+import { CONSISTENCIES, WRITE_CONCERNS } from '../../domain/session/consistency.ts';
+import { OVERFLOW_POLICIES } from '../../domain/session/context-window.ts';
 import { REASONING_POLICIES } from '../../llm-service/chat-template.ts';
 import type { AppOptions } from '../app-parts.ts';
 import { LayersAsked, layersLeftOut } from '../layers-told.ts';

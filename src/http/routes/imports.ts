@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { userOf } from '../../domain/principal.ts';
+import { userOf } from '../../domain/principals/principal.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../connections/client-gone.ts';
 import { OF_A_MODEL, OF_THE_STORE } from '../possible-errors.ts';

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { moveToModel } from '../../context-manager/model-moves.ts';
-import { userOf } from '../../domain/principal.ts';
+import { userOf } from '../../domain/principals/principal.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../connections/client-gone.ts';
 import { OF_A_SESSION } from '../possible-errors.ts';

@@ -7,9 +7,9 @@ import type {
   PeerStatus,
   ReplicationStatus,
 } from '../../context-store/replication-status.ts';
-import { DOCUMENTS_KEYGROUP } from '../../domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../domain/cluster/documents.ts';
 import type { KeygroupId } from '../../domain/identifiers.ts';
-import type { NodeTime } from '../../domain/node-time.ts';
+import type { NodeTime } from '../../domain/time/node-time.ts';
 import { isOperator } from '../access/request-access.ts';
 import type { AppParts } from '../app-parts.ts';
 import type { TypedApp } from '../typed-app.ts';

@@ -8,7 +8,7 @@ import type { ContextId } from '../../domain/identifiers.ts';
 import { CorruptRecord, openRecord } from '../../domain/record/record-codec.ts';
 import { NewerRecord } from '../../domain/record/record-version.ts';
 import { summaryPlaceOf } from '../../domain/record/summary.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { invalid } from '../requests/parameters.ts';
 import { sessionId } from '../requests/request-fields.ts';
 import { readBySchema } from '../requests/schema-check.ts';

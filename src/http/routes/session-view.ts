@@ -8,7 +8,7 @@ import { movedFromOf } from '../../domain/record/moved-from.ts';
 import { sealRecord } from '../../domain/record/record-codec.ts';
 import { repairedOf } from '../../domain/record/repaired.ts';
 import { retrievedOf } from '../../domain/record/retrieved.ts';
-import type { Turn } from '../../domain/session-history.ts';
+import type { Turn } from '../../domain/session/session-history.ts';
 import { STOP_TYPES } from '../stop-types.ts';
 import type { ExactTurnReply, SessionSummaryReply, StoredTurnReply } from './session-schemas.ts';
 

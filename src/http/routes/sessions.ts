@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { NodeSessions } from '../../context-manager/node-sessions.ts';
-import { type Principal, userOf } from '../../domain/principal.ts';
+import { type Principal, userOf } from '../../domain/principals/principal.ts';
 import type { AppParts } from '../app-parts.ts';
 import { clientGone } from '../connections/client-gone.ts';
 import { OF_A_MODEL, OF_A_SESSION, OF_THE_STORE } from '../possible-errors.ts';

@@ -1,6 +1,6 @@
 import type { LlamaModel, Token } from 'node-llama-cpp';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/cluster/model-identity.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { loadLlamaLibrary, startLlama } from '../llama-library.ts';

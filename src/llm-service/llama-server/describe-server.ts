@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/cluster/model-identity.ts';
 import { TOKEN_ID_MAX, type TokenId } from '../../domain/token-sequence.ts';
 import { END_TOKEN_TEXTS } from '../end-token-texts.ts';
 import type { ServerConnection } from '../http/server-connection.ts';

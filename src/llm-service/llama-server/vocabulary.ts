@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { TOKENIZER_PROBES } from '../../domain/model-identity.ts';
+import { TOKENIZER_PROBES } from '../../domain/cluster/model-identity.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
 import type { GenerationEvent, GenerationRequest, LlmDescription } from '../llm-service.ts';
 import type { ServerTokenizer } from './server-tokenizer.ts';

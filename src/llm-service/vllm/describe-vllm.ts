@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/cluster/model-identity.ts';
 import { DiscedgeError } from '../../domain/errors.ts';
-import { digestText, TOKENIZER_PROBES, tokenizerDigest } from '../../domain/model-identity.ts';
 import type { TokenId } from '../../domain/token-sequence.ts';
 import { END_TOKEN_TEXTS } from '../end-token-texts.ts';
 import type { ServerConnection } from '../http/server-connection.ts';

@@ -1,6 +1,6 @@
 import { apiKeyJson, mergedKey, newApiKey, readApiKeyJson, readApiKeyText } from '../../../src/access/api-key.ts';
 import type { UserId } from '../../../src/domain/identifiers.ts';
-import { ANYONE } from '../../../src/domain/principal.ts';
+import { ANYONE } from '../../../src/domain/principals/principal.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { type OpenTarget, refusedOr } from '../fuzz-target.ts';
 

@@ -1,7 +1,7 @@
+import { SealedIds } from '../../../src/domain/encryption/sealed-ids.ts';
 import { ANONYMOUS, type KeygroupId, type SessionId, type UserId } from '../../../src/domain/identifiers.ts';
-import { ANYONE, type Principal } from '../../../src/domain/principal.ts';
+import { ANYONE, type Principal } from '../../../src/domain/principals/principal.ts';
 import type { AnswerId } from '../../../src/domain/record/answer-id.ts';
-import { SealedIds } from '../../../src/domain/sealed-ids.ts';
 import { Compactions } from '../../../src/http/dialects/openai/responses/compaction.ts';
 import { decodeNote } from '../../../src/http/dialects/openai/responses/response-note.ts';
 import { ResponseIds } from '../../../src/http/dialects/openai/responses/response-ref.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { BearerTokens } from '../../../src/access/bearer-tokens.ts';
 import { isId } from '../../../src/domain/identifiers.ts';
-import { SCOPES } from '../../../src/domain/principal.ts';
+import { SCOPES } from '../../../src/domain/principals/principal.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import type { OpenTarget } from '../fuzz-target.ts';
 

@@ -3,7 +3,7 @@ import { Agent, type IncomingMessage, request as send } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { crc32 } from 'node:zlib';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
-import { type JsonBounds, jsonMembers } from '../../../src/domain/json-members.ts';
+import { type JsonBounds, jsonMembers } from '../../../src/domain/json/json-members.ts';
 import { Chance } from '../../../tools/chance.ts';
 import { type Json, startTestNode } from '../../../tools/test-node.ts';
 import type { OpenTarget } from '../fuzz-target.ts';

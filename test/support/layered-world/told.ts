@@ -1,9 +1,9 @@
 import { SUMMARY_REQUEST } from '../../../src/context-manager/modes/summary-request.ts';
-import type { OverflowPolicy } from '../../../src/domain/context-window.ts';
 import type { ContextId } from '../../../src/domain/identifiers.ts';
 import { LAYER_NAMES, type LayerName } from '../../../src/domain/record/layer-stamps.ts';
 import type { OptionalLayer } from '../../../src/domain/record/layers-left-out.ts';
 import type { StoredMode } from '../../../src/domain/record/turn-record.ts';
+import type { OverflowPolicy } from '../../../src/domain/session/context-window.ts';
 import type { TokenSequence } from '../../../src/domain/token-sequence.ts';
 import { bytes, type ToldTurn } from '../chatml-oracle.ts';
 import type { Ask } from '../context-manager-rig.ts';

@@ -4,8 +4,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { PrincipalAccounts } from '../../../src/access/principal-accounts.ts';
 import type { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { UserId } from '../../../src/domain/identifiers.ts';
-import type { Limits } from '../../../src/domain/limits.ts';
-import type { Principal } from '../../../src/domain/principal.ts';
+import type { Limits } from '../../../src/domain/principals/limits.ts';
+import type { Principal } from '../../../src/domain/principals/principal.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 
 const principal = (name: string, limits?: Limits): Principal => ({

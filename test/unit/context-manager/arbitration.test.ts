@@ -14,9 +14,9 @@ import type {
   TurnAttempt,
   TurnVerdict,
 } from '../../../src/context-store/turn-arbitration.ts';
-import { arbiterRanking } from '../../../src/domain/arbiter-ranking.ts';
+import { arbiterRanking } from '../../../src/domain/cluster/arbiter-ranking.ts';
 import type { NodeId, TurnNumber } from '../../../src/domain/identifiers.ts';
-import { SessionHistory } from '../../../src/domain/session-history.ts';
+import { SessionHistory } from '../../../src/domain/session/session-history.ts';
 import { Stop } from '../../../src/waiting/stop.ts';
 import { sessionKey } from '../../../tools/turn-records.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';

@@ -6,7 +6,7 @@ import { NodeResources } from '../../../src/context-manager/node-resources.ts';
 import type { ContextStore } from '../../../src/context-store/context-store.ts';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
 import { memoryStore } from '../../../src/context-store/memory.ts';
-import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../src/domain/cluster/documents.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import { SharedKeys } from '../../../src/edge-node/access/share-keys.ts';
 import { nodeTimeOver, timedEnvironment } from '../../../src/edge-node/time/timed-environment.ts';

@@ -8,7 +8,7 @@ import type { ContextId } from '../../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
 import { replyEndExtension } from '../../../src/domain/record/reply-end.ts';
 import type { Message, TextMessage, TurnRecord } from '../../../src/domain/record/turn-record.ts';
-import type { Turn } from '../../../src/domain/session-history.ts';
+import type { Turn } from '../../../src/domain/session/session-history.ts';
 import type { TokenId } from '../../../src/domain/token-sequence.ts';
 import {
   type ChatTemplate,

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { tokenizedPayload } from '../../../src/context-manager/modes/written-turn.ts';
 import type { TextMessage } from '../../../src/domain/record/turn-record.ts';
-import type { Turn } from '../../../src/domain/session-history.ts';
+import type { Turn } from '../../../src/domain/session/session-history.ts';
 import { FAMILIES, type TemplateFamily } from '../../support/chat-templates/families.ts';
 import { messageOf, NOW, replyAfter, thinks, writtenBy } from '../../support/chat-templates/replies.ts';
 import { type ComposedModel, ComposedSession, composedModel } from '../../support/composed-session.ts';

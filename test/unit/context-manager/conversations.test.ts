@@ -9,7 +9,7 @@ import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import { conversationsOf, digestAfter } from '../../../src/domain/record/conversation-digest.ts';
 import type { Message } from '../../../src/domain/record/turn-record.ts';
-import type { TipRepeat } from '../../../src/domain/turn-decision.ts';
+import type { TipRepeat } from '../../../src/domain/session/turn-decision.ts';
 import { FAMILIES } from '../../support/chat-templates/families.ts';
 import { contextManagerRig, type Rig, replicaRig, requestOf } from '../../support/context-manager-rig.ts';
 

@@ -2,7 +2,7 @@
 // after failures in between. Each must cost one LLM call and leave one record, and all replies must be the same.
 import { describe, expect, it } from 'vitest';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
-import type { TipRepeat } from '../../../src/domain/turn-decision.ts';
+import type { TipRepeat } from '../../../src/domain/session/turn-decision.ts';
 import { type Ask, codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 /** What two replies to one turn must have in common. */

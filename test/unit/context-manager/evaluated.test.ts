@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { SUMMARY_REQUEST } from '../../../src/context-manager/modes/summary-request.ts';
 import { TokenContext } from '../../../src/context-manager/modes/token-context.ts';
-import { OVERFLOW_POLICIES } from '../../../src/domain/context-window.ts';
+import { OVERFLOW_POLICIES } from '../../../src/domain/session/context-window.ts';
 import { type Ask, codeOf, contextManagerRig, type Rig, requestOf } from '../../support/context-manager-rig.ts';
 import { textOf } from '../../support/probed-llm.ts';
 

@@ -4,8 +4,8 @@
 // region in it, one that leaves no room, and a reply that tells something else than what was read and what it cost.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { OVERFLOW_POLICIES } from '../../../src/domain/context-window.ts';
 import { OPTIONAL_LAYERS, type OptionalLayer } from '../../../src/domain/record/layers-left-out.ts';
+import { OVERFLOW_POLICIES } from '../../../src/domain/session/context-window.ts';
 import { type Place, type TurnAct, USERS } from '../../support/layered-world/told.ts';
 import { LayeredWorld } from '../../support/layered-world/world.ts';
 

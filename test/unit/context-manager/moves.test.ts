@@ -6,9 +6,9 @@ import { PrincipalAccounts } from '../../../src/access/principal-accounts.ts';
 import type { ReadTurn, SessionView } from '../../../src/context-manager/sessions/sessions.ts';
 import { wordedSession } from '../../../src/context-manager/sessions/worded-session.ts';
 import type { ContextId, KeygroupId, SessionId, UserId } from '../../../src/domain/identifiers.ts';
+import type { TurnAccount } from '../../../src/domain/principals/turn-account.ts';
 import type { ContentPart } from '../../../src/domain/record/message-content.ts';
 import type { Message, StopReason } from '../../../src/domain/record/turn-record.ts';
-import type { TurnAccount } from '../../../src/domain/turn-account.ts';
 import { codeOf, contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';
 
 const QWEN3 = readFileSync(new URL('../../support/chat-templates/qwen3.jinja', import.meta.url), 'utf8');

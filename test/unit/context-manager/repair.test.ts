@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { type Layer, layerOf } from '../../../src/context-manager/layers/layer.ts';
 import type { TurnReply } from '../../../src/context-manager/turn/turn.ts';
 import { repairedOf } from '../../../src/domain/record/repaired.ts';
-import type { RememberedTurn } from '../../../src/domain/turn-repair.ts';
+import type { RememberedTurn } from '../../../src/domain/session/turn-repair.ts';
 import {
   type Ask,
   codeOf,

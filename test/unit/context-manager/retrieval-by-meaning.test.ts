@@ -7,7 +7,7 @@ import { TurnIndex } from '../../../src/context-manager/retrieval/turn-index.ts'
 import { TurnVectors } from '../../../src/context-manager/retrieval/turn-vectors.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { ContextId } from '../../../src/domain/identifiers.ts';
-import type { Turn } from '../../../src/domain/session-history.ts';
+import type { Turn } from '../../../src/domain/session/session-history.ts';
 import type { Embeddings } from '../../../src/llm-service/llm-service.ts';
 import { virtualEnvironment } from '../../../tools/virtual-environment.ts';
 import { contextManagerRig, type Rig } from '../../support/context-manager-rig.ts';

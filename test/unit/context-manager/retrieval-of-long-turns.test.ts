@@ -10,7 +10,7 @@ import { wordsOf } from '../../../src/context-manager/retrieval/words.ts';
 import type { CachedSession } from '../../../src/context-manager/sessions/session-cache.ts';
 import type { ContextId, SessionKey } from '../../../src/domain/identifiers.ts';
 import type { StoredMode } from '../../../src/domain/record/turn-record.ts';
-import type { Turn } from '../../../src/domain/session-history.ts';
+import type { Turn } from '../../../src/domain/session/session-history.ts';
 
 afterEach(() => vi.restoreAllMocks());
 

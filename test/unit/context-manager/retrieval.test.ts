@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { TurnIndex } from '../../../src/context-manager/retrieval/turn-index.ts';
 import type { ContextId, SessionId, TurnNumber, UserId } from '../../../src/domain/identifiers.ts';
 import { retrievedExtension, retrievedOf, SEARCHES } from '../../../src/domain/record/retrieved.ts';
-import type { Turn } from '../../../src/domain/session-history.ts';
+import type { Turn } from '../../../src/domain/session/session-history.ts';
 import { contextManagerRig, type Rig, replicaRig } from '../../support/context-manager-rig.ts';
 
 const WINDOW = 1200;

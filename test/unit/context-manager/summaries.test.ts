@@ -6,8 +6,8 @@ import { SUMMARY_REQUEST, summaryTokensMax } from '../../../src/context-manager/
 import type { ContextId, NodeId, SessionId, TurnNumber, UserId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import { summaryMark, summaryPlaceOf } from '../../../src/domain/record/summary.ts';
-import { SessionHistory, type Turn } from '../../../src/domain/session-history.ts';
-import { summaryBeyond } from '../../../src/domain/session-summaries.ts';
+import { SessionHistory, type Turn } from '../../../src/domain/session/session-history.ts';
+import { summaryBeyond } from '../../../src/domain/session/session-summaries.ts';
 import type { TokenSequence } from '../../../src/domain/token-sequence.ts';
 import { bytes, chatmlIds, type ToldTurn } from '../../support/chatml-oracle.ts';
 import {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLevelStore } from '../../../src/context-store/leveldb.ts';
 import { memoryStore } from '../../../src/context-store/memory.ts';
-import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../src/domain/cluster/documents.ts';
 import type { NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import type { WhenFull } from '../../../src/domain/when-full.ts';
 import {

@@ -16,7 +16,7 @@ import { KnownSigners, SignerUnknown } from '../../../src/context-store/replicat
 import { isSignedWith, signWith } from '../../../src/context-store/replication/signatures/node-key.ts';
 import { writeStatement } from '../../../src/context-store/replication/signatures/signer-statement.ts';
 import { beginSigning, type Signing } from '../../../src/context-store/replication/signatures/signing.ts';
-import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../src/domain/cluster/documents.ts';
 import {
   type KeygroupId,
   type NodeId,

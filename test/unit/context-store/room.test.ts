@@ -11,7 +11,7 @@ import { LogChanges } from '../../../src/context-store/leveldb/log/origin-log.ts
 import { Room } from '../../../src/context-store/leveldb/room/room.ts';
 import { SessionChanges, type StoreTotals } from '../../../src/context-store/leveldb/session-changes.ts';
 import { openTables, readRow, type Tables } from '../../../src/context-store/leveldb/tables/tables.ts';
-import { DOCUMENTS_KEYGROUP } from '../../../src/domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../src/domain/cluster/documents.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { Incarnation, NodeId, UserId } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';

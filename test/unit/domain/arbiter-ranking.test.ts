@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { arbiterRanking } from '../../../src/domain/arbiter-ranking.ts';
+import { arbiterRanking } from '../../../src/domain/cluster/arbiter-ranking.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
 import { sessionKey } from '../../../tools/turn-records.ts';
 

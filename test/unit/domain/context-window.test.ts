@@ -2,7 +2,7 @@
 // a later one.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { replyReserve, turnsToDrop, type WindowPlan } from '../../../src/domain/context-window.ts';
+import { replyReserve, turnsToDrop, type WindowPlan } from '../../../src/domain/session/context-window.ts';
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 

@@ -1,6 +1,6 @@
 // Tries to have what looks how deep JSON goes make copies of lists, which may have millions of elements.
 import { expect, it } from 'vitest';
-import { isDeeperThan } from '../../../src/domain/json-depth.ts';
+import { isDeeperThan } from '../../../src/domain/json/json-depth.ts';
 import { depthFault } from '../../../src/http/requests/json-depth.ts';
 
 const DEPTH_MAX = 64;

@@ -1,7 +1,7 @@
 // Reads JSON that comes in pieces as a parser reads it whole: any object, cut anywhere, and anything that is none.
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type JsonBounds, jsonMembers } from '../../../src/domain/json-members.ts';
+import { type JsonBounds, jsonMembers } from '../../../src/domain/json/json-members.ts';
 
 async function* inPieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let at = 0;

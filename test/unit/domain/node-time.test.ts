@@ -2,7 +2,7 @@
 // anything that is stamped with the node's time would end before its whole life has passed.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type KeptTime, NodeTime, type PeerClock } from '../../../src/domain/node-time.ts';
+import { type KeptTime, NodeTime, type PeerClock } from '../../../src/domain/time/node-time.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;

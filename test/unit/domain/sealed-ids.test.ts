@@ -1,7 +1,7 @@
 // Tries to make an id: from pieces of real ones, under another key, by changing a letter, in another spelling of the same bytes.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SealedIds } from '../../../src/domain/sealed-ids.ts';
+import { SealedIds } from '../../../src/domain/encryption/sealed-ids.ts';
 
 const key = (fill: number) => new Uint8Array(32).fill(fill);
 const here = new SealedIds(key(1));

@@ -3,8 +3,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
-import { branchesOf } from '../../../src/domain/session-branches.ts';
-import { SessionHistory, type Turn } from '../../../src/domain/session-history.ts';
+import { branchesOf } from '../../../src/domain/session/session-branches.ts';
+import { SessionHistory, type Turn } from '../../../src/domain/session/session-history.ts';
 import { sealedTurn } from '../../../tools/turn-records.ts';
 
 const trees = fc.array(fc.nat(), { minLength: 1, maxLength: 25, size: 'max' }).map((picks) => {

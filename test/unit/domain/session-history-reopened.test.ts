@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RequestDigest, TurnNumber } from '../../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
-import { SessionHistory } from '../../../src/domain/session-history.ts';
+import { SessionHistory } from '../../../src/domain/session/session-history.ts';
 import { sealedTurn, WRITTEN_AT_MS } from '../../../tools/turn-records.ts';
 
 const MINUTE_MS = 60_000;

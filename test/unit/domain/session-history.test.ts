@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ContextId, RequestDigest, TurnNumber } from '../../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../../src/domain/record/record-codec.ts';
-import { SessionHistory } from '../../../src/domain/session-history.ts';
+import { SessionHistory } from '../../../src/domain/session/session-history.ts';
 import { sealedLine, sealedTombstone, sealedTurn } from '../../../tools/turn-records.ts';
 
 /** A random tree: each turn continues one before it in the list, or opens the session. */

@@ -2,7 +2,7 @@
 // to be kept out of one for ever.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { TokenBucket } from '../../../src/domain/token-bucket.ts';
+import { TokenBucket } from '../../../src/domain/principals/token-bucket.ts';
 
 const anyBucket = fc.record({ capacity: fc.integer({ min: 1, max: 50 }), perSecond: fc.integer({ min: 1, max: 200 }) });
 const someTries = fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 200 });

@@ -1,12 +1,12 @@
 // Holds each way of saying where a turn goes on (a number, a context, the tip, an opening) against every state in which a
 // replica may be, and expects what DESIGN §3 says: replay, go, wait, or refuse; never a stored turn answered again.
 import { describe, expect, it } from 'vitest';
-import type { Consistency } from '../../../src/domain/consistency.ts';
 import type { ContextId, RequestDigest, TurnNumber } from '../../../src/domain/identifiers.ts';
 import { type SealedRecord, sealRecord } from '../../../src/domain/record/record-codec.ts';
 import type { StoredMode } from '../../../src/domain/record/turn-record.ts';
-import { SessionHistory } from '../../../src/domain/session-history.ts';
-import { decideTurn, type TipRepeat, type TurnPlace } from '../../../src/domain/turn-decision.ts';
+import type { Consistency } from '../../../src/domain/session/consistency.ts';
+import { SessionHistory } from '../../../src/domain/session/session-history.ts';
+import { decideTurn, type TipRepeat, type TurnPlace } from '../../../src/domain/session/turn-decision.ts';
 import { turnRecord } from '../../../tools/turn-records.ts';
 
 /** A request for which `digest(turn)` is stored where it was answered as that turn, or at the tip. */

@@ -2,8 +2,8 @@
 import { beforeEach, expect, it } from 'vitest';
 import { SessionRecords } from '../../../src/context-manager/sessions/session-records.ts';
 import { memoryStore } from '../../../src/context-store/memory.ts';
+import { keygroupOf } from '../../../src/domain/cluster/model-identity.ts';
 import { type SessionKey, sessionKeyText } from '../../../src/domain/identifiers.ts';
-import { keygroupOf } from '../../../src/domain/model-identity.ts';
 import { forgetRemovedSessions } from '../../../src/edge-node/kept-state/forget-removed-sessions.ts';
 import { nodeTimeOver } from '../../../src/edge-node/time/timed-environment.ts';
 import type { LlmService } from '../../../src/llm-service/llm-service.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkClock } from '../../../src/doctor/clock-checks.ts';
-import type { KeptTime } from '../../../src/domain/node-time.ts';
+import type { KeptTime } from '../../../src/domain/time/node-time.ts';
 import { keepTime } from '../../../src/edge-node/time/keep-time.ts';
 import { readKeptTime, writeKeptTime } from '../../../src/edge-node/time/kept-time.ts';
 import { nodeTimeOver } from '../../../src/edge-node/time/timed-environment.ts';

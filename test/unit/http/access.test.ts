@@ -7,7 +7,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { Scope } from '../../../src/domain/principal.ts';
+import type { Scope } from '../../../src/domain/principals/principal.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';

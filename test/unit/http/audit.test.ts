@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { AuditFile } from '../../../src/access/audit-file.ts';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { Scope } from '../../../src/domain/principal.ts';
+import type { Scope } from '../../../src/domain/principals/principal.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Json, startTestNode } from '../../../tools/test-node.ts';

@@ -9,7 +9,7 @@ import { KeyFolder } from '../../../src/access/key-folder.ts';
 import { define } from '../../../src/cli/commands/users.ts';
 import { DiscedgeClient } from '../../../src/client/client.ts';
 import { CHANGES_A_DAY_MAX } from '../../../src/context-manager/layers/user-preferences.ts';
-import type { Scope } from '../../../src/domain/principal.ts';
+import type { Scope } from '../../../src/domain/principals/principal.ts';
 import { RegionalData } from '../../../src/edge-node/layers/regional-data.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';

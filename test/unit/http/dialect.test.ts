@@ -4,9 +4,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PrincipalAccounts } from '../../../src/access/principal-accounts.ts';
 import { ModelDirectory } from '../../../src/context-manager/model-directory.ts';
+import { SealedIds } from '../../../src/domain/encryption/sealed-ids.ts';
 import type { NodeId } from '../../../src/domain/identifiers.ts';
-import { ANYONE } from '../../../src/domain/principal.ts';
-import { SealedIds } from '../../../src/domain/sealed-ids.ts';
+import { ANYONE } from '../../../src/domain/principals/principal.ts';
 import { type App, createApp, DIALECTS } from '../../../src/http/app.ts';
 import { eventText, HEADERS_AFTER_MS, SILENCE_MS_MAX } from '../../../src/http/event-stream.ts';
 import { compileChatTemplate } from '../../../src/llm-service/chat-template.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { Scope } from '../../../src/domain/principal.ts';
+import type { Scope } from '../../../src/domain/principals/principal.ts';
 import { ENGINES } from '../../../src/edge-node/models/engines.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';

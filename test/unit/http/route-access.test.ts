@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Access } from '../../../src/access/access.ts';
 import { DiscedgeError } from '../../../src/domain/errors.ts';
 import type { UserId } from '../../../src/domain/identifiers.ts';
-import type { Scope } from '../../../src/domain/principal.ts';
+import type { Scope } from '../../../src/domain/principals/principal.ts';
 import type { App } from '../../../src/http/app.ts';
 import type { Json } from '../../../tools/test-node.ts';
 import { appOver } from '../../support/app-rig.ts';

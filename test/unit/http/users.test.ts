@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { KeyFolder } from '../../../src/access/key-folder.ts';
-import type { Scope } from '../../../src/domain/principal.ts';
+import type { Scope } from '../../../src/domain/principals/principal.ts';
 import { newKey } from '../../../tools/new-key.ts';
 import { temporaryFolder } from '../../../tools/node-process.ts';
 import { type Answer, type InProcessNode, startTestNode } from '../../../tools/test-node.ts';

@@ -1,4 +1,4 @@
-import { isDocument } from '../../../domain/documents.ts';
+import { isDocument } from '../../../domain/cluster/documents.ts';
 import type { SessionKey } from '../../../domain/identifiers.ts';
 import { HELD, type Held } from '../../held-elsewhere.ts';
 import {

@@ -1,4 +1,4 @@
-import { DOCUMENTS_KEYGROUP } from '../../../domain/documents.ts';
+import { DOCUMENTS_KEYGROUP } from '../../../domain/cluster/documents.ts';
 import type { KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import {
   announceSubject,

@@ -1,6 +1,6 @@
 import { MalformedBytes } from '../../../domain/bytes.ts';
 import type { NodeId, SessionKey } from '../../../domain/identifiers.ts';
-import type { PeerClock } from '../../../domain/node-time.ts';
+import type { PeerClock } from '../../../domain/time/node-time.ts';
 import type { Clock } from '../../../environment/environment.ts';
 import type { AnswerQuestion } from '../../answers-elsewhere.ts';
 import type { OriginLog } from '../../leveldb/log/origin-log.ts';

@@ -1,4 +1,4 @@
-import { API_KEYS_OWNER, DOCUMENTS_KEYGROUP } from '../../../domain/documents.ts';
+import { API_KEYS_OWNER, DOCUMENTS_KEYGROUP } from '../../../domain/cluster/documents.ts';
 import type { KeygroupId, NodeId, SessionKey } from '../../../domain/identifiers.ts';
 import type { HelloReply, PeerRequest } from './peer-protocol.ts';
 

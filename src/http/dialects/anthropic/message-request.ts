@@ -1,6 +1,6 @@
 import type { WholeConversation } from '../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions } from '../../../context-manager/turn/turn.ts';
-import { type Principal, userOf } from '../../../domain/principal.ts';
+import { type Principal, userOf } from '../../../domain/principals/principal.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { requireKnown } from '../../requests/parameters.ts';
 import { turnOptions } from '../../requests/turn-options.ts';

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { ContextManager } from '../../../context-manager/context-manager.ts';
 import type { TurnObserver } from '../../../context-manager/turn/turn.ts';
-import type { TipRepeat } from '../../../domain/turn-decision.ts';
+import type { TipRepeat } from '../../../domain/session/turn-decision.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
 import { sentOf } from '../../requests/sent-before.ts';

@@ -1,10 +1,10 @@
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../context-manager/turn/turn.ts';
 import { nearest } from '../../../domain/nearest.ts';
-import { type Principal, userOf } from '../../../domain/principal.ts';
+import { type Principal, userOf } from '../../../domain/principals/principal.ts';
 import type { ContextMode, Message } from '../../../domain/record/turn-record.ts';
+import type { TurnPlace } from '../../../domain/session/turn-decision.ts';
+import { type RememberedTurn, rememberedFault } from '../../../domain/session/turn-repair.ts';
 import type { TokenId, TokenSequence } from '../../../domain/token-sequence.ts';
-import type { TurnPlace } from '../../../domain/turn-decision.ts';
-import { type RememberedTurn, rememberedFault } from '../../../domain/turn-repair.ts';
 import type { AppOptions } from '../../app-parts.ts';
 import { invalid } from '../../requests/parameters.ts';
 import { turnOptions } from '../../requests/turn-options.ts';

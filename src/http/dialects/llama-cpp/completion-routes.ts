@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { userOf } from '../../../domain/principal.ts';
+import { userOf } from '../../../domain/principals/principal.ts';
 import type { AppParts } from '../../app-parts.ts';
 import { OF_A_TURN } from '../../possible-errors.ts';
 import { type ServedTurn, serveTurn } from '../../serve-turn.ts';

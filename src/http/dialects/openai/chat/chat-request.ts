@@ -1,7 +1,7 @@
 import type { WholeConversation } from '../../../../context-manager/sessions/conversations.ts';
 import type { ForwardRequest, ReplyOptions, TurnRequest } from '../../../../context-manager/turn/turn.ts';
-import { type Principal, userOf } from '../../../../domain/principal.ts';
-import type { TipRepeat, TurnPlace } from '../../../../domain/turn-decision.ts';
+import { type Principal, userOf } from '../../../../domain/principals/principal.ts';
+import type { TipRepeat, TurnPlace } from '../../../../domain/session/turn-decision.ts';
 import type { AppOptions } from '../../../app-parts.ts';
 import { invalid, requireKnown } from '../../../requests/parameters.ts';
 import { turnOptions } from '../../../requests/turn-options.ts';

@@ -3,7 +3,7 @@ import type { ContextManager } from '../../../../context-manager/context-manager
 import { goesOn } from '../../../../context-manager/turn/request-rules.ts';
 import type { TurnObserver, TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import type { SessionId } from '../../../../domain/identifiers.ts';
-import { userOf } from '../../../../domain/principal.ts';
+import { userOf } from '../../../../domain/principals/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { OF_A_TURN } from '../../../possible-errors.ts';

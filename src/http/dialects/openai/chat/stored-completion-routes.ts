@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import type { Principal } from '../../../../domain/principal.ts';
+import type { Principal } from '../../../../domain/principals/principal.ts';
 import { textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
 import { clientGone } from '../../../connections/client-gone.ts';

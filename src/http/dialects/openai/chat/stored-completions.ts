@@ -1,7 +1,7 @@
 import type { ServedModel } from '../../../../context-manager/model-directory.ts';
 import type { FoundAnswer } from '../../../../context-manager/sessions/answers.ts';
 import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
-import type { Principal } from '../../../../domain/principal.ts';
+import type { Principal } from '../../../../domain/principals/principal.ts';
 import type { Extensions } from '../../../../domain/record/extensions.ts';
 import { removedAnswerExtension } from '../../../../domain/record/removed-answer.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';

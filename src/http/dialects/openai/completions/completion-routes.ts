@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { ForwardRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError } from '../../../../domain/errors.ts';
 import { isId, type UserId } from '../../../../domain/identifiers.ts';
-import { userOf } from '../../../../domain/principal.ts';
+import { userOf } from '../../../../domain/principals/principal.ts';
 import type { TokenSequence } from '../../../../domain/token-sequence.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { OF_A_MODEL } from '../../../possible-errors.ts';

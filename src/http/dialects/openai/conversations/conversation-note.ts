@@ -1,7 +1,7 @@
 import type { AnswerId } from '../../../../domain/record/answer-id.ts';
 import { answerIdExtension } from '../../../../domain/record/answer-id.ts';
 import type { Extensions } from '../../../../domain/record/extensions.ts';
-import type { Turn } from '../../../../domain/session-history.ts';
+import type { Turn } from '../../../../domain/session/session-history.ts';
 import { decodeNote, encodeNote } from '../responses/response-note.ts';
 
 /** What a record says of the conversation that it is part of. */

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { DiscedgeError } from '../../../../domain/errors.ts';
-import { type Principal, userOf } from '../../../../domain/principal.ts';
+import { type Principal, userOf } from '../../../../domain/principals/principal.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { clientGone } from '../../../connections/client-gone.ts';
 import { OF_A_SESSION, OF_A_TURN } from '../../../possible-errors.ts';

@@ -2,11 +2,11 @@ import type { ServedModel } from '../../../../context-manager/model-directory.ts
 import type { AddedItems, AddRequest } from '../../../../context-manager/turn/added-items.ts';
 import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import type { SessionKey, UserId } from '../../../../domain/identifiers.ts';
-import type { Principal } from '../../../../domain/principal.ts';
+import type { Principal } from '../../../../domain/principals/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom, answerIdOf } from '../../../../domain/record/answer-id.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
-import type { Turn } from '../../../../domain/session-history.ts';
-import type { TipRepeat } from '../../../../domain/turn-decision.ts';
+import type { Turn } from '../../../../domain/session/session-history.ts';
+import type { TipRepeat } from '../../../../domain/session/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { withParam } from '../../../requests/parameters.ts';
 import { type InputItem, messagesOf } from '../responses/input-items.ts';

@@ -1,9 +1,9 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { SUMMARY_REQUEST } from '../../../../context-manager/modes/summary-request.ts';
+import type { SealedIds } from '../../../../domain/encryption/sealed-ids.ts';
 import type { UserId } from '../../../../domain/identifiers.ts';
 import { textOf } from '../../../../domain/record/message-content.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
-import type { SealedIds } from '../../../../domain/sealed-ids.ts';
 
 const PREFIX = 'cmp_';
 const VERSION = 1;

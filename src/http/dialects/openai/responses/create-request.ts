@@ -1,8 +1,8 @@
 import type { ReplyForm, ReplyFormat } from '../../../../context-manager/turn/reply/reply-form.ts';
 import type { ReplyOptions } from '../../../../context-manager/turn/turn.ts';
-import type { OverflowPolicy } from '../../../../domain/context-window.ts';
 import type { OptionalLayer } from '../../../../domain/record/layers-left-out.ts';
 import type { Preamble, ToolDefinition } from '../../../../domain/record/preamble.ts';
+import type { OverflowPolicy } from '../../../../domain/session/context-window.ts';
 import { layersLeftOut } from '../../../layers-told.ts';
 import { invalid, requireKnown, unsupported } from '../../../requests/parameters.ts';
 import { CREATE_FIELDS, type CreateBody, REFUSED_FIELDS } from './create-body.ts';

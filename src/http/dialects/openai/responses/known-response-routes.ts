@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import type { Principal } from '../../../../domain/principal.ts';
+import type { Principal } from '../../../../domain/principals/principal.ts';
 import { removedAnswerExtension } from '../../../../domain/record/removed-answer.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { clientGone } from '../../../connections/client-gone.ts';

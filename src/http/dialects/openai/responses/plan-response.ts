@@ -3,10 +3,10 @@ import type { ServedModel } from '../../../../context-manager/model-directory.ts
 import { type ForwardRequest, openedWith, type TurnRequest } from '../../../../context-manager/turn/turn.ts';
 import { DiscedgeError, isMissing } from '../../../../domain/errors.ts';
 import type { SessionId, UserId } from '../../../../domain/identifiers.ts';
-import { type Principal, userOf } from '../../../../domain/principal.ts';
+import { type Principal, userOf } from '../../../../domain/principals/principal.ts';
 import { ANSWER_ID_BYTES, answerIdFrom } from '../../../../domain/record/answer-id.ts';
 import type { Message } from '../../../../domain/record/turn-record.ts';
-import type { TipRepeat } from '../../../../domain/turn-decision.ts';
+import type { TipRepeat } from '../../../../domain/session/turn-decision.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { invalid } from '../../../requests/parameters.ts';
 import { sentOf } from '../../../requests/sent-before.ts';

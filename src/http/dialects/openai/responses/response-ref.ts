@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, MalformedBytes } from '../../../../domain/bytes.ts';
+import type { SealedIds } from '../../../../domain/encryption/sealed-ids.ts';
 import {
   ANONYMOUS,
   ID_BYTES_MAX,
@@ -7,9 +8,8 @@ import {
   type SessionKey,
   type UserId,
 } from '../../../../domain/identifiers.ts';
-import { mayUse, type Principal } from '../../../../domain/principal.ts';
+import { mayUse, type Principal } from '../../../../domain/principals/principal.ts';
 import { ANSWER_ID_BYTES, type AnswerId, answerIdFrom } from '../../../../domain/record/answer-id.ts';
-import type { SealedIds } from '../../../../domain/sealed-ids.ts';
 
 /** What a response id stands for: one answer, in whose session, of which model. */
 export interface ResponseRef extends SessionKey {

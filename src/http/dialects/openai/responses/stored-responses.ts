@@ -5,7 +5,7 @@ import { answerIdOf } from '../../../../domain/record/answer-id.ts';
 import type { ContentPart } from '../../../../domain/record/message-content.ts';
 import { NO_PREAMBLE, type Preamble } from '../../../../domain/record/preamble.ts';
 import type { Message, TurnRecord } from '../../../../domain/record/turn-record.ts';
-import type { Turn } from '../../../../domain/session-history.ts';
+import type { Turn } from '../../../../domain/session/session-history.ts';
 import type { AppParts } from '../../../app-parts.ts';
 import { ItemIds, type ItemView, inputItems, outputItems } from './item-views.ts';
 import { responseNoteOf } from './response-note.ts';

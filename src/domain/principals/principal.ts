@@ -1,4 +1,4 @@
-import { ANONYMOUS, type UserId } from './identifiers.ts';
+import { ANONYMOUS, type UserId } from '../identifiers.ts';
 import type { Limits } from './limits.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { KeygroupId, SessionKey, UserId } from './identifiers.ts';
+import type { KeygroupId, SessionKey, UserId } from '../identifiers.ts';
 
 /** Of what all nodes of a cluster have to know: every node serves it, whatever its models are. */
 export const DOCUMENTS_KEYGROUP = 'd0c5d0c5d0c5d0c5' as KeygroupId;

@@ -1,4 +1,4 @@
-import type { ContextId } from './identifiers.ts';
+import type { ContextId } from '../identifiers.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
 /** One branch of a session, without what it shares with the branches before it in the list. */

@@ -1,4 +1,4 @@
-import type { UserId } from './identifiers.ts';
+import type { UserId } from '../identifiers.ts';
 import type { Limits } from './limits.ts';
 
 /** To whom turns are counted. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { KeygroupId } from './identifiers.ts';
-import type { TokenSequence } from './token-sequence.ts';
+import type { KeygroupId } from '../identifiers.ts';
+import type { TokenSequence } from '../token-sequence.ts';
 
 /**
  * What two nodes must have in common to share contexts: the configured model name and what decides the ids.

@@ -1,11 +1,11 @@
+import type { ContextId, RequestDigest, TurnNumber } from '../identifiers.ts';
+import { type AnswerId, answerIdOf } from '../record/answer-id.ts';
+import type { SealedRecord } from '../record/record-codec.ts';
+import { removedAnswerOf } from '../record/removed-answer.ts';
+import { repairedOf } from '../record/repaired.ts';
+import { summaryPlaceOf } from '../record/summary.ts';
+import type { AnsweredRecord, StoredMode, TurnRecord } from '../record/turn-record.ts';
 import { conversationsOver } from './conversations-over.ts';
-import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
-import { type AnswerId, answerIdOf } from './record/answer-id.ts';
-import type { SealedRecord } from './record/record-codec.ts';
-import { removedAnswerOf } from './record/removed-answer.ts';
-import { repairedOf } from './record/repaired.ts';
-import { summaryPlaceOf } from './record/summary.ts';
-import type { AnsweredRecord, StoredMode, TurnRecord } from './record/turn-record.ts';
 
 /** One turn record in its place in the tree. */
 export interface Turn {

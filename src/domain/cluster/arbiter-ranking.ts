@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { compareUtf8 } from './bytes.ts';
-import { type NodeId, type SessionKey, sessionKeyText } from './identifiers.ts';
+import { compareUtf8 } from '../bytes.ts';
+import { type NodeId, type SessionKey, sessionKeyText } from '../identifiers.ts';
 
 /**
  * In which order nodes are asked to arbitrate a session's turns where no record names one: by highest hash of session and

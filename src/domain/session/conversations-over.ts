@@ -1,6 +1,6 @@
-import type { ContextId } from './identifiers.ts';
-import { Lifetimes } from './lifetimes.ts';
-import { isTimeUnsure } from './record/unsure-time.ts';
+import type { ContextId } from '../identifiers.ts';
+import { isTimeUnsure } from '../record/unsure-time.ts';
+import { Lifetimes } from '../time/lifetimes.ts';
 import type { Turn } from './session-history.ts';
 
 /**

@@ -1,7 +1,7 @@
+import type { ContextId, RequestDigest, TurnNumber } from '../identifiers.ts';
+import type { AnswerId } from '../record/answer-id.ts';
+import type { Message, StoredMode } from '../record/turn-record.ts';
 import type { Consistency } from './consistency.ts';
-import type { ContextId, RequestDigest, TurnNumber } from './identifiers.ts';
-import type { AnswerId } from './record/answer-id.ts';
-import type { Message, StoredMode } from './record/turn-record.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
 /** Where in its session a request goes on. */

@@ -1,4 +1,4 @@
-import type { TurnNumber } from './identifiers.ts';
+import type { TurnNumber } from '../identifiers.ts';
 import {
   beginningOf,
   type ContextBeginning,
@@ -6,7 +6,7 @@ import {
   type Summary,
   summaryOf,
   summaryPlaceOf,
-} from './record/summary.ts';
+} from '../record/summary.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { DiscedgeError } from './errors.ts';
+import { DiscedgeError } from '../errors.ts';
 
 /** One member of an object, or one element of the list that was asked for. */
 export interface JsonMember {

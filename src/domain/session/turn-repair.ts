@@ -1,5 +1,5 @@
-import type { ContextId, TurnNumber } from './identifiers.ts';
-import { repairedOf } from './record/repaired.ts';
+import type { ContextId, TurnNumber } from '../identifiers.ts';
+import { repairedOf } from '../record/repaired.ts';
 import type { SessionHistory, Turn } from './session-history.ts';
 
 /** A turn that its client was given and still has in words. */
