@@ -4,7 +4,7 @@ import { abortable } from '../../waiting/abortable.ts';
 import type { GenerationRequest, SlotState, WarmRequest } from '../llm-service.ts';
 import type { WarmAccount, WarmSpan } from '../warming/warm-account.ts';
 import { SharedPrefixes } from './kept-state/shared-prefixes.ts';
-import type { RestoredState, StateKeeper } from './kept-state/state-keeper.ts';
+import type { RestoredState, Saving, StateKeeper } from './kept-state/state-keeper.ts';
 import type { PooledSequence } from './pooled-sequence.ts';
 import type { Holding, SequenceRequest } from './sequence-choice.ts';
 import { type SequenceLease, SequencePool } from './sequence-pool.ts';
@@ -36,6 +36,8 @@ export interface KeepAt {
   keep(): Promise<void>;
 }
 
+const NOT_KEPT: Saving = { written: Promise.resolve(), kept: Promise.resolve(false) };
+
 /**
  * The engine's sequences, each made ready for who comes to it: what it holds of another session goes to a file, where that
  * pays, what it must not find is cleared, and what is kept of its own comes back.
@@ -45,6 +47,8 @@ export class SequenceKeeping {
   readonly #parts: SequenceKeepingParts;
   /** What is done with sequences beside generations; none rejects. */
   readonly #underWay = new Set<Promise<void>>();
+  /** States that have left their sequences and are not in their files yet; none rejects. */
+  readonly #leaving = new Set<Promise<boolean>>();
 
   /** Where users may share state. */
   readonly #shared: SharedPrefixes | undefined;
@@ -84,8 +88,7 @@ export class SequenceKeeping {
     if (keeper.keptTokens(request.affinity, request.prompt) === request.prompt.length) return 'kept';
     const least = this.#pool.leaseLeastWorth();
     if (least === undefined) return undefined;
-    const isKept = await this.#save(least, least.found);
-    await this.release(least);
+    const isKept = await (await this.#saveAndRelease(least)).kept;
     return isKept && !stop.aborted ? this.#pool.leaseToWarm(request, least.sequence) : undefined;
   }
 
@@ -119,9 +122,7 @@ export class SequenceKeeping {
       await this.release(lease);
       await this.#parts.keeper?.yieldRoom();
       const next = this.#parts.keeper && this.#pool.leaseNextToGo();
-      if (next === undefined) return;
-      await this.#save(next, next.found);
-      await this.release(next);
+      if (next !== undefined) await this.#saveAndRelease(next);
     });
   }
 
@@ -168,14 +169,14 @@ export class SequenceKeeping {
     const { clock } = this.#parts;
     const untilMs = clock.monotonic() + waitMs;
     for (const lease of this.#pool.leaseAll()) {
-      if (clock.monotonic() < untilMs) await this.#save(lease, lease.found);
+      if (clock.monotonic() < untilMs) await this.#save(lease, lease.found).kept;
       await this.release(lease);
     }
   }
 
   /** Resolves when nothing is under way beside generations. */
   async idle(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+    while (this.#underWay.size + this.#leaving.size > 0) await Promise.all([...this.#underWay, ...this.#leaving]);
   }
 
   /** Never rejects: what cannot be cleared is still nobody's, and whoever forgets it or comes to it tries again. */
@@ -215,7 +216,7 @@ export class SequenceKeeping {
     if (shared === undefined || commonPrefixLength(sequence.tokens(), prompt) >= shared.tokens) return undefined;
     const held = { affinity: shared.key, returns: 1, usedAt: this.#pool.now };
     const keep = async () => {
-      await shared.settled((await this.#parts.keeper?.save(sequence, held)) ?? false);
+      await shared.settled((await this.#parts.keeper?.save(sequence, held).kept) ?? false);
     };
     return { tokens: shared.tokens, keep };
   }
@@ -235,15 +236,30 @@ export class SequenceKeeping {
 
   /** What the sequence holds of another session loses it. */
   async #displace({ sequence, found }: Lease): Promise<void> {
-    const isKept = await this.#save({ sequence }, found, found?.warm);
-    if (!isKept) this.#parts.account.lost(found?.warm);
+    const { written, kept } = this.#save({ sequence }, found, found?.warm);
+    void kept.then((isKept) => {
+      if (!isKept) this.#parts.account.lost(found?.warm);
+    });
+    await written;
   }
 
-  /** Returns whether all that the sequence holds is in a file now, which has what of it is `warm`. */
-  async #save({ sequence }: Pick<Lease, 'sequence'>, found: Holding | undefined, warm?: WarmSpan): Promise<boolean> {
-    if (found?.affinity === undefined) return false;
+  /** The sequence is free before its state is in the file. */
+  async #saveAndRelease(lease: Lease): Promise<Saving> {
+    const saving = this.#save(lease, lease.found);
+    await saving.written;
+    await this.release(lease);
+    return saving;
+  }
+
+  /** Puts all that the sequence holds into a file, which has what of it is `warm`. */
+  #save({ sequence }: Pick<Lease, 'sequence'>, found: Holding | undefined, warm?: WarmSpan): Saving {
+    const { keeper } = this.#parts;
+    if (keeper === undefined || found?.affinity === undefined) return NOT_KEPT;
     const held = { ...found, affinity: found.affinity, warm, isAhead: found.warm?.from === 0 };
-    return (await this.#parts.keeper?.save(sequence, held)) ?? false;
+    const saving = keeper.save(sequence, held);
+    this.#leaving.add(saving.kept);
+    void saving.kept.then(() => this.#leaving.delete(saving.kept));
+    return saving;
   }
 
   /** Nobody has to hear how it ends. */

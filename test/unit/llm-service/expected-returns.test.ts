@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { TokenId } from '../../../src/domain/token-sequence.ts';
+import type { TokenId, TokenSequence } from '../../../src/domain/token-sequence.ts';
 import { MeasuredSpeeds } from '../../../src/llm-service/embedded/kept-state/measured-speeds.ts';
 import { StateKeeper } from '../../../src/llm-service/embedded/kept-state/state-keeper.ts';
 import { StateShelf } from '../../../src/llm-service/embedded/kept-state/state-shelf.ts';
@@ -121,12 +121,12 @@ describe('a state file', () => {
   async function shelf(budgetBytes = 3_300) {
     const limits = { budgetBytes, tokensMax: 100, onChange() {}, onWarmLost() {} };
     const opened = await StateShelf.open({ folder, binding: 'model', ...limits }, virtualEnvironment());
-    const put = (affinity: Session, chance?: number) => {
+    const put = (affinity: Session, chance?: number, ids: TokenSequence = PROMPTS[affinity]) => {
       const write = async (path: string) => {
         writeFileSync(path, STATE);
         return { stateBytes: STATE.length, checksum: 1 };
       };
-      const state = { affinity, ids: PROMPTS[affinity], returns: 0, usedAt: 1, chance };
+      const state = { affinity, ids, returns: 0, usedAt: 1, chance };
       return opened.put(state, { expectedBytes: 1_500, write });
     };
     const take = (affinity: Session, isReturn: boolean) =>
@@ -141,22 +141,22 @@ describe('a state file', () => {
 
   test('of who is less expected makes room', async () => {
     const { shelf: opened, put } = await shelf();
-    opened.expect('a', 0.9);
-    opened.expect('b', 0.1);
-    opened.expect('nobody', 1);
+    opened.note('a', { chance: 0.9 });
+    opened.note('b', { chance: 0.1 });
+    opened.note('nobody', { chance: 1 });
     expect(await put('c', 0.5)).toBeGreaterThan(1_000);
     expect(opened.affinities).toEqual(['a', 'c']);
-    opened.expect('a', 0.9);
-    opened.expect('c', 0.8);
+    opened.note('a', { chance: 0.9 });
+    opened.note('c', { chance: 0.8 });
     expect(await put('b', 0.5)).toBeUndefined();
     expect(opened.affinities).toEqual(['a', 'c']);
   });
 
   test('that is being read or written is expected from then on, and stays', async () => {
     const { shelf: opened, put, take } = await shelf(10_000);
-    const [reading, writing] = [take('a', true), put('b', 0.2)];
-    opened.expect('a', 0.9);
-    opened.expect('b', 0.8);
+    const [reading, writing] = [take('a', true), put('b', 0.2, [...PROMPTS.b, 9 as TokenId])];
+    opened.note('a', { chance: 0.9 });
+    opened.note('b', { chance: 0.8 });
     await Promise.all([reading, writing]);
     for (const affinity of ['a', 'b']) await opened.settled(affinity);
     expect(opened.find('a')?.chance).toBe(0.9);
@@ -187,7 +187,7 @@ describe('a state file', () => {
     const { shelf: opened } = await shelf();
     const sequence = { tokens: () => PROMPTS.a } as unknown as PooledSequence;
     const held = { affinity: 'a', returns: 0, usedAt: 1, chance: 0.7 };
-    expect(await keeperOf(opened).save(sequence, held)).toBe(true);
+    expect(await keeperOf(opened).save(sequence, held).kept).toBe(true);
     expect(opened.find('a')?.chance).toBe(0.7);
   });
 });

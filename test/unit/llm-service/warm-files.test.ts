@@ -76,6 +76,7 @@ async function turn(affinity: string, prompt: TokenSequence): Promise<number> {
   account.found(warm, sequence.held.length);
   sequence.held = prompt;
   await keeping.release(lease);
+  await keeping.idle();
   return restoredTokens;
 }
 
@@ -88,6 +89,7 @@ async function warm(affinity: string, prompt: TokenSequence): Promise<void> {
   sequence.held = prompt;
   lease.mark({ warm: account.evaluated(span, prepared.warm) });
   await keeping.release(lease);
+  await keeping.idle();
 }
 
 async function dropped(affinity: string): Promise<void> {

@@ -39,6 +39,14 @@ export interface RestoredState {
   readonly warm: WarmSpan | undefined;
 }
 
+/** A state on its way into a file. Nothing here rejects. */
+export interface Saving {
+  /** The sequence may be used again. */
+  readonly written: Promise<void>;
+  /** Whether all of its state is in a file, which takes longer: what has been written is read once more, and sealed. */
+  readonly kept: Promise<boolean>;
+}
+
 /** Decides by measured speeds which states are written to files and read from them, and has it done. */
 export class StateKeeper {
   readonly #shelf: StateShelf;
@@ -55,16 +63,22 @@ export class StateKeeper {
     this.#clock = parts.clock;
   }
 
-  /** Writes what the sequence holds to a file, where that pays. Returns whether all of it is in one now. Never rejects. */
-  async save(sequence: FiledSequence, held: HeldState): Promise<boolean> {
-    const { affinity, returns, chance, warm, isAhead } = held;
+  /** Writes what the sequence holds to a file, where that pays. */
+  save(sequence: FiledSequence, held: HeldState): Saving {
+    let free = () => {};
+    const isFree = new Promise<void>((resolve) => {
+      free = resolve;
+    });
+    const kept = this.#save(sequence, held, free);
+    return { written: Promise.race([isFree, kept]).then(() => undefined), kept };
+  }
+
+  /** `free`: called as soon as llama.cpp has written the state. */
+  async #save(sequence: FiledSequence, held: HeldState, free: () => void): Promise<boolean> {
+    const { affinity, returns, chance } = held;
     const ids = sequence.tokens();
-    const keptTokens = commonPrefixLength(this.#shelf.find(affinity)?.ids ?? [], ids);
-    if (keptTokens === ids.length) {
-      if (warm !== undefined) this.#shelf.mark(affinity, { warm, chance, isAhead });
-      else this.#shelf.note(affinity, { chance, isAhead });
-      return true;
-    }
+    if (this.#shelf.holds({ ...held, ids })) return true;
+    const keptTokens = this.keptTokens(affinity, ids);
     const state = { tokens: ids.length, keptTokens, returns };
     if (!this.#speeds.savingPays({ ...state, chance })) {
       // One that is not expected back says nothing of how fast it would be written.
@@ -74,7 +88,8 @@ export class StateKeeper {
     const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
     const write = async (path: string) => {
       const startedMs = this.#clock.monotonic();
-      const written = await this.#shelf.form.write(path, { expectedBytes, save: (to) => sequence.saveTo(to) });
+      const save = (to: string) => sequence.saveTo(to).finally(free);
+      const written = await this.#shelf.form.write(path, { expectedBytes, save });
       this.#speeds.saved(ids.length, written.stateBytes, this.#clock.monotonic() - startedMs);
       return written;
     };
@@ -145,9 +160,9 @@ export class StateKeeper {
     return this.#shelf.yieldRoom();
   }
 
-  /** See {@link StateShelf.expect}. */
+  /** That a session's state will be wanted, 0 to 1, or `undefined` where nothing is foreseen any more. */
   expect(affinity: string, chance: number | undefined): void {
-    this.#shelf.expect(affinity, chance);
+    this.#shelf.note(affinity, { chance });
   }
 
   /** See {@link StateShelf.dropWarm}. */

@@ -4,6 +4,7 @@ import type { KeptStateStatus } from '../../llm-service.ts';
 import { leastValuable, stateValue, type ValuedState } from '../../state-value.ts';
 import type { WarmSpan } from '../../warming/warm-account.ts';
 import type { KeptState, UnwrittenState } from './kept-state.ts';
+import { KeptStates } from './kept-states.ts';
 import { StateFolder } from './state-folder.ts';
 import { IN_THE_CLEAR, type StateForm, type WrittenState } from './state-form.ts';
 
@@ -35,16 +36,16 @@ export class StateShelf {
   readonly #options: StateShelfOptions;
   readonly #environment: Environment;
   readonly #folder: StateFolder;
-  readonly #kept = new Map<string, KeptState>();
+  readonly #kept: KeptStates;
   /** What is done with a session's file. */
   readonly #files = new OneAfterAnother();
-  #bytes = 0;
   #pendingBytes = 0;
   #counted: Counted = { saves: 0, restores: 0, refused: 0, dropped: 0 };
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(options: StateShelfOptions, folder: StateFolder, environment: Environment) {
     this.form = folder.form;
+    this.#kept = new KeptStates(options.onWarmLost);
     this.#options = options;
     this.#folder = folder;
     this.#environment = environment;
@@ -59,39 +60,28 @@ export class StateShelf {
   }
 
   get affinities(): string[] {
-    return [...this.#kept.keys()];
+    return this.#kept.affinities;
   }
 
   find(affinity: string): KeptState | undefined {
-    return this.#kept.get(affinity);
+    return this.#kept.find(affinity);
   }
 
-  /** What is now warm of a state that is kept, and what else is known of it. */
-  mark(affinity: string, known: Pick<KeptState, 'warm' | 'chance' | 'isAhead'>): void {
-    const state = this.#kept.get(affinity);
-    if (state === undefined) return;
-    this.#warmLost(state);
-    this.#kept.set(affinity, { ...state, ...known });
+  /** Whether all of a state is in its session's file, of which is known from now on what is known of the state. */
+  holds({ affinity, ids, warm, chance, isAhead }: UnwrittenState): boolean {
+    if (!this.#kept.holdsAll(affinity, ids)) return false;
+    if (warm === undefined) this.note(affinity, { chance, isAhead });
+    else this.#kept.note(affinity, { warm, chance, isAhead });
+    return true;
   }
 
-  /**
-   * That a session's state will be wanted, 0 to 1, or `undefined` where nothing is foreseen any more; applies after whatever is under
-   * way with it.
-   */
-  expect(affinity: string, chance: number | undefined): void {
-    this.note(affinity, { chance });
-  }
-
-  /** {@link expect}, and whether all of it still was evaluated ahead of need. */
+  /** Whether a session's state will be wanted, and all of it was evaluated ahead of need: after whatever is under way with it. */
   note(affinity: string, known: Pick<KeptState, 'chance' | 'isAhead'>): void {
-    void this.#files.run(affinity, async () => {
-      const state = this.#kept.get(affinity);
-      if (state !== undefined) this.#kept.set(affinity, { ...state, ...known });
-    });
+    void this.#files.run(affinity, async () => this.#kept.note(affinity, known));
   }
 
   status(): KeptStateStatus {
-    return { ...this.#counted, bytes: this.#bytes, files: this.#kept.size };
+    return { ...this.#counted, bytes: this.#kept.bytes, files: this.#kept.count };
   }
 
   /** Resolves when nothing is under way with a session's file. */
@@ -107,12 +97,14 @@ export class StateShelf {
     state: UnwrittenState,
     writing: { readonly expectedBytes: number; readonly write: (path: string) => Promise<WrittenState> },
   ): Promise<number | undefined> {
-    const { affinity, ids, returns } = state;
     const { expectedBytes, write } = writing;
+    const { affinity, ids, returns } = state;
     return this.#files.run(affinity, async () => {
       const valued = { ...state, tokens: ids.length };
       let pendingBytes = 0;
       try {
+        // It may have been on its way.
+        if (this.holds(state)) return this.find(affinity)?.fileBytes;
         if (!(await this.#makeRoom(expectedBytes, valued))) {
           this.#count('dropped');
           return undefined;
@@ -120,11 +112,11 @@ export class StateShelf {
         pendingBytes = expectedBytes;
         this.#pendingBytes += pendingBytes;
         const written = await this.#folder.write({ affinity, returns, ids }, write);
-        this.#add({ ...valued, ...written, isProven: true });
+        this.#kept.add({ ...valued, ...written, isProven: true });
         this.#count('saves');
         // The first file tells how large they are.
         await this.#shrinkTo(this.#options.budgetBytes);
-        return this.#kept.get(affinity)?.fileBytes;
+        return this.find(affinity)?.fileBytes;
       } catch (error) {
         this.#warn('llm.state_not_kept', error);
         this.#count('dropped');
@@ -151,7 +143,7 @@ export class StateShelf {
   ): Promise<KeptState | undefined> {
     const { usedAt, isReturn, read } = taking;
     return this.#files.run(affinity, async () => {
-      const state = this.#kept.get(affinity);
+      const state = this.find(affinity);
       if (state === undefined) return undefined;
       const used = {
         ...state,
@@ -159,16 +151,15 @@ export class StateShelf {
         usedAt,
         ...(isReturn && { returns: state.returns + 1, chance: undefined, isAhead: false }),
       };
-      const held = { ...state, warm: undefined };
-      this.#kept.set(affinity, held);
+      const held = this.#kept.hand(state);
       try {
         // Room may be needed meanwhile.
-        const isWanted = () => this.#kept.get(affinity) === held;
+        const isWanted = () => this.find(affinity) === held;
         await this.#folder.read(state, { read: (path) => read(path, state), isWanted });
-        if (isWanted()) this.#kept.set(affinity, { ...used, warm: undefined });
+        if (isWanted()) this.#kept.hand(used);
       } catch (error) {
         this.#warn('llm.state_refused', error);
-        this.#warmLost(state);
+        if (state.warm !== undefined) this.#options.onWarmLost(state.warm);
         await this.#remove(held);
         this.#count('refused');
         return undefined;
@@ -181,7 +172,7 @@ export class StateShelf {
   /** Removes a session's state, after whatever is under way with it. */
   forget(affinity: string): Promise<void> {
     return this.#files.run(affinity, async () => {
-      const state = this.#kept.get(affinity);
+      const state = this.find(affinity);
       if (state === undefined && !this.#folder.unremoved.has(affinity)) return;
       await (state === undefined ? this.#removeFile(affinity) : this.#remove(state));
       this.#tell();
@@ -190,7 +181,7 @@ export class StateShelf {
 
   /** {@link forget}, of all of these sessions. Throws where a file of theirs is still there. */
   async forgetAll(isMeant: (affinity: string) => boolean): Promise<void> {
-    const known = new Set([...this.#kept.keys(), ...this.#files.keys, ...this.#folder.unremoved.keys()]);
+    const known = new Set([...this.affinities, ...this.#files.keys, ...this.#folder.unremoved.keys()]);
     await Promise.all([...known].filter(isMeant).map((affinity) => this.forget(affinity)));
     // Some may have been on their way out for want of room.
     await this.#folder.settled();
@@ -200,9 +191,9 @@ export class StateShelf {
   /** Removes a state that was all evaluated ahead of need, after whatever is under way with it; of another nothing counts as warm. */
   dropWarm(affinity: string): Promise<void> {
     return this.#files.run(affinity, async () => {
-      const state = this.#kept.get(affinity);
+      const state = this.find(affinity);
       if (state?.isAhead !== true) {
-        if (state !== undefined) this.mark(affinity, { warm: undefined });
+        this.#kept.note(affinity, { warm: undefined });
         return;
       }
       await this.#remove(state);
@@ -213,10 +204,10 @@ export class StateShelf {
   /** Gives room back where the disk is filling up, whoever fills it. Looks once a second at most. */
   async yieldRoom(): Promise<void> {
     const nowMs = this.#environment.clock.monotonic();
-    if (this.#kept.size === 0 || nowMs - this.#lookedAtMs < LOOK_EVERY_MS) return;
+    if (this.#kept.count === 0 || nowMs - this.#lookedAtMs < LOOK_EVERY_MS) return;
     this.#lookedAtMs = nowMs;
     try {
-      await this.#shrinkTo(this.#bytes - Math.max(0, FREE_BYTES_MIN - this.#folder.freeBytes()));
+      await this.#shrinkTo(this.#kept.bytes - Math.max(0, FREE_BYTES_MIN - this.#folder.freeBytes()));
     } catch {
       // The folder may be gone: the next file that is written or read will say so.
     }
@@ -225,7 +216,7 @@ export class StateShelf {
   async #takeOver(): Promise<void> {
     const { tokensMax, budgetBytes } = this.#options;
     const { found, refused } = await this.#folder.takeOver(tokensMax);
-    for (const seal of found) this.#add({ ...seal, tokens: seal.ids.length, usedAt: 0, isProven: false });
+    for (const seal of found) this.#kept.add({ ...seal, tokens: seal.ids.length, usedAt: 0, isProven: false });
     this.#counted = { ...this.#counted, refused };
     await this.#shrinkTo(budgetBytes);
     this.#tell();
@@ -235,10 +226,10 @@ export class StateShelf {
   async #makeRoom(bytes: number, forState: ValuedState): Promise<boolean> {
     const now = forState.usedAt;
     const freeBytes = this.#folder.freeBytes();
-    const inBudget = this.#options.budgetBytes - this.#bytes - this.#pendingBytes;
+    const inBudget = this.#options.budgetBytes - this.#kept.bytes - this.#pendingBytes;
     let roomBytes = Math.min(inBudget, freeBytes - FREE_BYTES_MIN - this.#pendingBytes);
     while (roomBytes < bytes) {
-      const least = leastValuable(this.#kept.values(), now);
+      const least = leastValuable(this.#kept.all(), now);
       if (least === undefined || stateValue(least, now) > stateValue(forState, now)) return false;
       await this.#drop(least);
       roomBytes += least.fileBytes;
@@ -247,10 +238,10 @@ export class StateShelf {
   }
 
   async #shrinkTo(bytesMax: number): Promise<void> {
-    if (this.#bytes <= bytesMax) return;
-    const now = Math.max(0, ...[...this.#kept.values()].map(({ usedAt }) => usedAt));
-    while (this.#bytes > bytesMax) {
-      const least = leastValuable(this.#kept.values(), now);
+    if (this.#kept.bytes <= bytesMax) return;
+    const now = Math.max(0, ...[...this.#kept.all()].map(({ usedAt }) => usedAt));
+    while (this.#kept.bytes > bytesMax) {
+      const least = leastValuable(this.#kept.all(), now);
       if (least === undefined) return;
       await this.#drop(least);
     }
@@ -263,26 +254,11 @@ export class StateShelf {
 
   /** What is being read goes when it has been read. */
   async #remove(state: KeptState): Promise<void> {
-    if (this.#kept.get(state.affinity) !== state) return;
-    this.#kept.delete(state.affinity);
-    this.#warmLost(state);
-    this.#bytes -= state.fileBytes;
-    await this.#removeFile(state.affinity);
+    if (this.#kept.remove(state)) await this.#removeFile(state.affinity);
   }
 
   #removeFile(affinity: string): Promise<void> {
     return this.#folder.remove(affinity).catch((error: unknown) => this.#warn('llm.state_not_removed', error));
-  }
-
-  #add(state: KeptState): void {
-    const before = this.#kept.get(state.affinity);
-    if (before !== undefined) this.#warmLost(before);
-    this.#bytes += state.fileBytes - (before?.fileBytes ?? 0);
-    this.#kept.set(state.affinity, state);
-  }
-
-  #warmLost({ warm }: KeptState): void {
-    if (warm !== undefined) this.#options.onWarmLost(warm);
   }
 
   #warn(event: string, error: unknown): void {
