@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { NINE_WRITTEN_TURNS } from '../../evaluation/src/experiments/written-turns.ts';
+import { NINE_WRITTEN_TURNS } from '../../evaluation/src/experiments/parts/written-turns.ts';
 import { ANONYMOUS, type SessionId, type TurnNumber } from '../../src/domain/identifiers.ts';
 import type { TextMessage, TokenizedPayload } from '../../src/domain/record/turn-record.ts';
 import { appendTokens, type TokenId } from '../../src/domain/token-sequence.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, settingFlags, stopRequested, styled } from 'discedge/cli';
 import type { ExperimentModel } from '../experiments/experiment-model.ts';
-import type { ExperimentName } from '../experiments/experiment-rows.ts';
+import type { ExperimentName } from '../experiments/rows/experiment-rows.ts';
 import type { ExperimentRequest } from '../experiments/run-experiment.ts';
 import {
   addExperimentOptions,
@@ -68,7 +68,7 @@ async function runInside(model: ExperimentModel, signal: AbortSignal): Promise<n
 }
 
 async function play(request: ExperimentRequest): Promise<void> {
-  const { partsOf } = await import('../experiments/experiment-parts.ts');
+  const { partsOf } = await import('../experiments/parts/experiment-parts.ts');
   const { runExperiment } = await import('../experiments/run-experiment.ts');
   const { experiment, choices, model } = request;
   const known = partsOf(experiment, { ...choices, parts: undefined }, model).map(({ part }) => part);
@@ -82,7 +82,7 @@ async function play(request: ExperimentRequest): Promise<void> {
     return;
   }
   const outcome = await runExperiment(request);
-  const { summarizeExperiment } = await import('../experiments/experiment-summary.ts');
+  const { summarizeExperiment } = await import('../experiments/rows/experiment-summary.ts');
   process.stdout.write(describeOutcome(outcome, summarizeExperiment(outcome.rows)));
   if (!outcome.end.complete) process.exitCode = EXIT_FAILURE;
 }
@@ -94,7 +94,7 @@ async function llmServicesOf(
 ): Promise<readonly LlmServiceChoice[]> {
   if (llmService !== undefined) return [...new Set(llmService)];
   if (experiment !== 'load') return ['embedded'];
-  const { llamaServerVersion } = await import('../experiments/own-llama-server.ts');
+  const { llamaServerVersion } = await import('../experiments/site/own-llama-server.ts');
   const reason = await llamaServerVersion(llamaServer).then(
     () => undefined,
     (error: Error) => error.message,

@@ -1,7 +1,7 @@
 import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { whyNoNamespaces } from '../network/namespace-run.ts';
-import type { LinkFacts, NetworkFacts } from './experiment-rows.ts';
-import { FAST, LOOPBACK } from './links.ts';
+import { FAST, LOOPBACK } from './parts/links.ts';
+import type { LinkFacts, NetworkFacts } from './rows/experiment-rows.ts';
 
 export type NetworkWish = 'auto' | 'namespaces' | 'loopback';
 

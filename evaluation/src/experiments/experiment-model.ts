@@ -10,7 +10,7 @@ import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
 import { resolveModelFile } from 'discedge/internal/llm-service/model-file';
 import { modelNameFromFile } from 'discedge/internal/llm-service/model-name';
 import { RANDOM_WEIGHTS_KEY } from '../shaped-model/shaped-metadata.ts';
-import type { ReplySource } from './experiment-rows.ts';
+import type { ReplySource } from './rows/experiment-rows.ts';
 
 /** The model that all nodes of an experiment serve. */
 export interface ExperimentModel {

@@ -1,7 +1,7 @@
 import type { ExperimentModel } from './experiment-model.ts';
-import { leftOut, partsOf } from './experiment-parts.ts';
-import type { ExperimentName } from './experiment-rows.ts';
-import type { ExperimentChoices } from './play.ts';
+import { leftOut, partsOf } from './parts/experiment-parts.ts';
+import type { ExperimentChoices } from './plays/play.ts';
+import type { ExperimentName } from './rows/experiment-rows.ts';
 
 export interface ExperimentNote {
   /** null: about all of it. */

@@ -6,12 +6,12 @@ import { VERSION } from 'discedge/internal/edge-node/version';
 import { loadLlamaLibrary } from 'discedge/internal/llm-service/llama-library';
 import { commit, machine } from '../nodes/machine.ts';
 import { ROW_FORMAT } from '../scenario/run-row.ts';
-import { estimatedMs } from './estimate.ts';
 import type { ExperimentModel } from './experiment-model.ts';
-import { partsOf } from './experiment-parts.ts';
-import { EXPERIMENT_FORMAT, type ExperimentName, type ExperimentStart } from './experiment-rows.ts';
-import { llamaServerVersion } from './own-llama-server.ts';
-import type { ExperimentChoices, PlaySpec } from './play.ts';
+import { partsOf } from './parts/experiment-parts.ts';
+import { estimatedMs } from './plays/estimate.ts';
+import type { ExperimentChoices, PlaySpec } from './plays/play.ts';
+import { EXPERIMENT_FORMAT, type ExperimentName, type ExperimentStart } from './rows/experiment-rows.ts';
+import { llamaServerVersion } from './site/own-llama-server.ts';
 
 interface Asked {
   readonly experiment: ExperimentName;

@@ -6,10 +6,16 @@ import { compilePacketSwitch, temporaryFolder } from '../network/namespace-run.t
 import { ResultsFile } from '../scenario/results-file.ts';
 import { runName } from '../scenario/run-recorder.ts';
 import { ROW_FORMAT, type RunFacts } from '../scenario/run-row.ts';
-import { estimatedMs, roughly } from './estimate.ts';
 import type { ExperimentModel } from './experiment-model.ts';
 import { experimentNotes } from './experiment-notes.ts';
-import { partsOf } from './experiment-parts.ts';
+import { experimentStart } from './experiment-start.ts';
+import { partsOf } from './parts/experiment-parts.ts';
+import { estimatedMs, roughly } from './plays/estimate.ts';
+import type { ExperimentChoices, PlayContext, PlayResult, PlaySpec } from './plays/play.ts';
+import { playConversation } from './plays/play-conversation.ts';
+import { playLoad } from './plays/play-load.ts';
+import { playOrder, Saturation } from './plays/play-order.ts';
+import { playReplication } from './plays/play-replication.ts';
 import {
   EXPERIMENT_FORMAT,
   type ExperimentEnd,
@@ -18,15 +24,9 @@ import {
   type ExperimentStart,
   type ExperimentTurn,
   type PlayLabels,
-} from './experiment-rows.ts';
-import { experimentStart } from './experiment-start.ts';
-import type { ExperimentChoices, PlayContext, PlayResult, PlaySpec } from './play.ts';
-import { playConversation } from './play-conversation.ts';
-import { playLoad } from './play-load.ts';
-import { playOrder, Saturation } from './play-order.ts';
-import { playReplication } from './play-replication.ts';
-import { makeCertificateAuthority, type SiteContext } from './site.ts';
-import { checkTokenCounts } from './token-counts.ts';
+} from './rows/experiment-rows.ts';
+import { checkTokenCounts } from './rows/token-counts.ts';
+import { makeCertificateAuthority, type SiteContext } from './site/site.ts';
 
 export interface ExperimentRequest {
   readonly experiment: ExperimentName;

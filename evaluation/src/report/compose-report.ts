@@ -1,14 +1,14 @@
 import { basename } from 'node:path';
 import { DiscedgeError } from 'discedge/internal/domain/errors';
-import { Canvas } from './canvas.ts';
-import { compareRuns, differencesOf } from './compare-runs.ts';
-import { headlineTable } from './headline.ts';
+import { compareRuns, differencesOf } from './changes/compare-runs.ts';
+import { Canvas } from './drawing/canvas.ts';
+import { headlineTable } from './figures/headline.ts';
+import { planFigures } from './figures/plan-figures.ts';
 import { limitsOf } from './limits.ts';
-import type { PageParts } from './page.ts';
-import { panelsOf } from './panels.ts';
-import { planFigures } from './plan-figures.ts';
-import { partsOf } from './planned-part.ts';
-import { type ReportSource, readSource } from './report-source.ts';
+import type { PageParts } from './page/page.ts';
+import { panelsOf } from './source/panels.ts';
+import { partsOf } from './source/planned-part.ts';
+import { type ReportSource, readSource } from './source/report-source.ts';
 
 export interface ReportedRuns {
   /** NDJSON files of experiments and scenario runs, at least one; for a comparison the earlier one and the later one. */

@@ -1,4 +1,4 @@
-import { wholeNumber } from './number-text.ts';
+import { wholeNumber } from './numbers/number-text.ts';
 
 const SETTING_LABELS: Readonly<Record<string, string>> = {
   ours: 'our consistency',

@@ -1,6 +1,6 @@
-import { METRICS } from './metrics.ts';
-import { type PlannedPart, syncMetric } from './planned-part.ts';
-import type { ReportSource } from './report-source.ts';
+import { METRICS } from './numbers/metrics.ts';
+import { type PlannedPart, syncMetric } from './source/planned-part.ts';
+import type { ReportSource } from './source/report-source.ts';
 
 /** What a reader must not take from the numbers: what is true of every run of this kind, and what these rows say. */
 export function limitsOf(sources: readonly ReportSource[], parts: readonly PlannedPart[]): string[] {

@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DiscedgeError } from 'discedge/internal/domain/errors';
 import { composeReport, type ReportedRuns } from './compose-report.ts';
-import type { Figure } from './figure.ts';
-import { pageMarkup } from './page.ts';
-import { PngPainter } from './png.ts';
+import { PngPainter } from './drawing/png.ts';
+import type { Figure } from './figures/figure.ts';
+import { pageMarkup } from './page/page.ts';
 
 export interface ReportRequest extends ReportedRuns {
   /** Made if it is not there; files of an earlier report are replaced. */

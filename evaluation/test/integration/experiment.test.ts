@@ -11,7 +11,7 @@ import { temporaryFolder } from '../../../tools/node-process.ts';
 import { findProgram } from '../../../tools/processes.ts';
 import { llamaServerProgram } from '../../../tools/real-servers/llama-server-program.ts';
 import { natsPrograms } from '../../../tools/real-servers/nats-programs.ts';
-import { type RecordedExperiment, readExperiment } from '../../src/experiments/read-experiment.ts';
+import { type RecordedExperiment, readExperiment } from '../../src/experiments/rows/read-experiment.ts';
 import { whyNoNamespaces } from '../../src/network/namespace-run.ts';
 import { type CliRun, runCli, startCli } from '../support/run-cli.ts';
 

@@ -13,7 +13,7 @@ import {
   type PartFacts,
   type PlayLabels,
   type SyncRow,
-} from '../../src/experiments/experiment-rows.ts';
+} from '../../src/experiments/rows/experiment-rows.ts';
 import { ROW_FORMAT, type RunRow } from '../../src/scenario/run-row.ts';
 
 // Rows as the experiments write them, with numbers of the size that was measured and noise from a seed. They are made

@@ -3,13 +3,13 @@
  * order for one variant), for the paper's turns and settings, and for levels of users that are played for nothing.
  */
 import { describe, expect, it } from 'vitest';
-import { estimatedMs } from '../../src/experiments/estimate.ts';
 import type { ExperimentModel } from '../../src/experiments/experiment-model.ts';
 import { experimentNotes } from '../../src/experiments/experiment-notes.ts';
-import { partsOf } from '../../src/experiments/experiment-parts.ts';
-import { LOOPBACK, NAMESPACES } from '../../src/experiments/links.ts';
-import type { ConversationScript, ExperimentChoices, PlaySpec } from '../../src/experiments/play.ts';
-import { playOrder, Saturation } from '../../src/experiments/play-order.ts';
+import { partsOf } from '../../src/experiments/parts/experiment-parts.ts';
+import { LOOPBACK, NAMESPACES } from '../../src/experiments/parts/links.ts';
+import { estimatedMs } from '../../src/experiments/plays/estimate.ts';
+import type { ConversationScript, ExperimentChoices, PlaySpec } from '../../src/experiments/plays/play.ts';
+import { playOrder, Saturation } from '../../src/experiments/plays/play-order.ts';
 
 const MODEL: ExperimentModel = {
   path: '/models/some-Q8_0.gguf',

@@ -1,8 +1,8 @@
 /** What is made of rows: comparisons of token counts with turns missing or different, and the table at the end of a run. */
 import { describe, expect, it } from 'vitest';
-import type { ExperimentRow, ExperimentTurn, PlayLabels } from '../../src/experiments/experiment-rows.ts';
-import { summarizeExperiment } from '../../src/experiments/experiment-summary.ts';
-import { checkTokenCounts } from '../../src/experiments/token-counts.ts';
+import type { ExperimentRow, ExperimentTurn, PlayLabels } from '../../src/experiments/rows/experiment-rows.ts';
+import { summarizeExperiment } from '../../src/experiments/rows/experiment-summary.ts';
+import { checkTokenCounts } from '../../src/experiments/rows/token-counts.ts';
 
 const LABELS: PlayLabels = {
   part: 'roaming',

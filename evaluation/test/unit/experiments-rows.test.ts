@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { EXPERIMENT_FORMAT } from '../../src/experiments/experiment-rows.ts';
-import { readExperiment } from '../../src/experiments/read-experiment.ts';
+import { EXPERIMENT_FORMAT } from '../../src/experiments/rows/experiment-rows.ts';
+import { readExperiment } from '../../src/experiments/rows/read-experiment.ts';
 import { ROW_FORMAT } from '../../src/scenario/run-row.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'discedge-rows-'));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it } from 'vitest';
 import { composeReport } from '../../src/report/compose-report.ts';
-import { type PageParts, pageMarkup } from '../../src/report/page.ts';
+import { type PageParts, pageMarkup } from '../../src/report/page/page.ts';
 
 const folder = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const [REPORT, RESULTS] = [folder('docs/report'), folder('benchmarks/results')];

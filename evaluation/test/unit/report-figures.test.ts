@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Resvg } from '@resvg/resvg-js';
 import { describe, expect, it } from 'vitest';
-import { wrapText } from '../../src/report/canvas.ts';
 import { composeReport } from '../../src/report/compose-report.ts';
-import { COLOURS, DARK_COLOURS, lookAt } from '../../src/report/looks.ts';
+import { wrapText } from '../../src/report/drawing/canvas.ts';
+import { COLOURS, DARK_COLOURS, lookAt } from '../../src/report/drawing/looks.ts';
+import { PngPainter } from '../../src/report/drawing/png.ts';
+import { woffToSfnt } from '../../src/report/drawing/woff-to-sfnt.ts';
 import { makeReport } from '../../src/report/make-report.ts';
-import { PngPainter } from '../../src/report/png.ts';
-import { woffToSfnt } from '../../src/report/woff-to-sfnt.ts';
 import { growthRows, loadRows, paperRows, scenarioRows, writeRows } from '../samples/sample-rows.ts';
 
 const WOFF = createRequire(import.meta.url).resolve('@fontsource/arimo/files/arimo-latin-400-normal.woff');

@@ -10,7 +10,7 @@ import {
   quantile,
   type Sessions,
   verdictOf,
-} from '../../src/report/statistics.ts';
+} from '../../src/report/numbers/statistics.ts';
 
 const SEED = 123;
 const value = fc.double({ min: 0.5, max: 1e5, noNaN: true });

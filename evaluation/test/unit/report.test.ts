@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseHTML } from 'linkedom';
 import { describe, expect, it } from 'vitest';
-import type { ExperimentRow, ExperimentTurn, LoadRow, SyncRow } from '../../src/experiments/experiment-rows.ts';
+import type { ExperimentRow, ExperimentTurn, LoadRow, SyncRow } from '../../src/experiments/rows/experiment-rows.ts';
 import { composeReport } from '../../src/report/compose-report.ts';
 import { makeReport } from '../../src/report/make-report.ts';
-import { pageMarkup } from '../../src/report/page.ts';
+import { pageMarkup } from '../../src/report/page/page.ts';
 import type { RunRow } from '../../src/scenario/run-row.ts';
 import { growthRows, handoverRows, loadRows, paperRows, scenarioRows, writeRows } from '../samples/sample-rows.ts';
 

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { addSettingOptions, paragraph } from 'discedge/cli';
-import type { ExperimentName, LinkFacts } from '../../experiments/experiment-rows.ts';
-import type { ExperimentChoices } from '../../experiments/play.ts';
+import type { ExperimentChoices } from '../../experiments/plays/play.ts';
+import type { ExperimentName, LinkFacts } from '../../experiments/rows/experiment-rows.ts';
 
 export type LlmServiceChoice = ExperimentChoices['llmServices'][number];
 

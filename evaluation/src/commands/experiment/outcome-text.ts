@@ -1,5 +1,5 @@
 import { approximateBytes, styled, table } from 'discedge/cli';
-import type { VariantSummary } from '../../experiments/experiment-summary.ts';
+import type { VariantSummary } from '../../experiments/rows/experiment-summary.ts';
 import type { ExperimentOutcome } from '../../experiments/run-experiment.ts';
 
 const HEADER = [
