@@ -112,7 +112,7 @@ export class ContextManager {
     this.#answering = new Answering({ llm, template, node, reading, modes, openingMode, layers, places });
     const retrieval = new Retrieval({ llm, node, modes });
     const summaries = new Summaries({ llm, node, answering: this.#answering, retrieval });
-    this.#drafts = new TurnDrafts({ llm, node, gate, answering: this.#answering, summaries });
+    this.#drafts = new TurnDrafts({ node, gate, answering: this.#answering, summaries });
     this.#items = new AddedItemsWriter({
       ...{ keygroup: this.keygroup, node, gate, template },
       requireRoom: (added, pass) => this.#drafts.requireRoom(added, pass),

@@ -1,5 +1,5 @@
 import type { ContextStore } from '../context-store/context-store.ts';
-import { type KeygroupId, sessionKeyText, type UserId } from '../domain/identifiers.ts';
+import { type KeygroupId, type SessionKey, sessionKeyText, type UserId } from '../domain/identifiers.ts';
 import { summaryPlaceOf } from '../domain/record/summary.ts';
 import { sessionKeyOf } from '../domain/record/turn-record.ts';
 import type { NodeTime } from '../domain/time/node-time.ts';
@@ -15,6 +15,7 @@ import type { NodeOptions } from './node-options.ts';
 import { Arrivals } from './sessions/arrivals.ts';
 import { deleted } from './sessions/seen-session.ts';
 import { SessionRecords } from './sessions/session-records.ts';
+import { SessionStates } from './sessions/session-states.ts';
 import { UserQuotas } from './sessions/user-quotas.ts';
 import { UserUsage } from './sessions/user-usage.ts';
 import { eventPolicy, fixedPolicy, type LookAgainPolicy, ReplicaWait } from './turn/replica-wait.ts';
@@ -39,6 +40,8 @@ export interface NodeResourcesParts {
   readonly stampOf?: StampOf;
   /** What an earlier process learned of where turns are taken; left out: nothing. */
   readonly movementBefore?: ReadonlyMap<KeygroupId, LearnedMovement>;
+  /** Drops the KV state of a session; left out: there is none. */
+  readonly forgetState?: (key: SessionKey) => void;
   /** Drops the KV state of a user's sessions, and resolves once there is none; left out: there is none. */
   readonly forgetStates?: (userId: UserId) => Promise<void>;
   /** Makes vectors of turns that are searched; left out: they are searched by words. */
@@ -61,6 +64,8 @@ export class NodeResources {
   readonly metrics: TurnMetrics;
   readonly writeConcerns: WriteConcerns;
   readonly quotas: UserQuotas;
+  /** `undefined` where there is no KV state to forget. */
+  readonly states: SessionStates | undefined;
   /** Of all models. */
   readonly keygroups = new Set<KeygroupId>();
   readonly documents: ClusterDocuments;
@@ -113,6 +118,8 @@ export class NodeResources {
     this.records.onRecord(({ record }) => {
       if (record.kind === 'tombstone') running.stop(sessionKeyText(sessionKeyOf(record)), deleted());
     });
+    const { forgetState: forget } = parts;
+    this.states = forget && new SessionStates({ records, running, clock, forget });
     const arrivals = new Arrivals(clock);
     this.#endGate = this.records.onRecord(({ record }, from) => {
       if (from === 'elsewhere') arrivals.announce(sessionKeyText(sessionKeyOf(record)));
@@ -141,6 +148,7 @@ export class NodeResources {
   async close(graceMs: number): Promise<void> {
     for (const closing of this.#closers.splice(0)) closing();
     await this.running.drain(graceMs);
+    await this.states?.close();
     this.erasures.close();
     this.#endGate();
   }

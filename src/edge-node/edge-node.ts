@@ -24,7 +24,7 @@ import { openAccess } from './access/open-access.ts';
 import { shareKeys } from './access/share-keys.ts';
 import { Closing } from './closing.ts';
 import { keepMovement, type MovementByKeygroup, readMovement } from './kept-movement.ts';
-import { forgetRemovedSessions, forgetStatesOf } from './kept-state/forget-removed-sessions.ts';
+import { forgetGoneSessions, forgetStateOf, forgetStatesOf } from './kept-state/forget-states.ts';
 import { removeOtherStates } from './kept-state/kv-budget.ts';
 import { clearPlainState } from './kept-state/plain-state.ts';
 import { openLayers } from './layers/open-layers.ts';
@@ -133,11 +133,14 @@ async function assemble(
   const embedder = await openEmbedder(config, environment);
   closing.later('embeddings server', async () => embedder?.close());
   const movementBefore: MovementByKeygroup = config.store.keepsFiles ? await readMovement(config.dataDir) : new Map();
-  const forgetStates = (userId: UserId) => forgetStatesOf(served, userId);
+  const forgetting = {
+    forgetState: forgetStateOf(served),
+    forgetStates: (userId: UserId) => forgetStatesOf(served, userId),
+  };
   const parts = { store, environment, time, options: nodeOptions, isRestart, stampOf, movementBefore, embedder };
-  const node = new NodeResources({ ...parts, forgetStates });
+  const node = new NodeResources({ ...parts, ...forgetting });
   told.node = node;
-  forgetRemovedSessions(served, node.records, environment);
+  forgetGoneSessions(served, node.records, environment);
   if (store.sharing !== undefined) closing.later('keys of the cluster', await shareKeys(asked, node));
   await node.erasures.resume();
   await node.userLifetimes.start();

@@ -1,5 +1,5 @@
 // Looks for what is left of a session on a node's disk after it is over: deleted while the node runs, while its first turn does, while its
-// engine is down, and while the node is down; and for what a restarted node has to evaluate again.
+// engine is down, and while the node is down; drafted, or cancelled in its first turn, when the node stops; and for what a restarted node has to evaluate again.
 import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -104,4 +104,26 @@ test('a session that is deleted while its first turn is under way leaves no file
   await turn(of, 'a', 2);
   // The last one is saved ahead: by then what was in its sequence before has been displaced.
   await vi.waitFor(() => expect(sessionsKept()).toBe('abd'), WAIT);
+});
+
+test('a session that was drafted or cancelled, and has no turn, leaves no file when the node stops, and until then finds its state', async () => {
+  const of = await start();
+  const opened = { prompt: `I am c. ${LONG}`, session_id: 'c', turn: 1 };
+  await of.turn({ ...opened, n_predict: 0 });
+  const endless = { session_id: 'd', turn: 1, prompt: LONG, n_predict: 1000, ignore_eos: true, stream: true };
+  const opening = await fetch(`${of.url}/completion`, {
+    method: 'POST',
+    body: JSON.stringify(endless),
+    headers: JSON_BODY,
+  });
+  const reader = opening.body?.getReader();
+  await reader?.read();
+  expect((await of.request('POST', '/sessions/d/cancel')).body).toEqual({ cancelled: true });
+  while ((await reader?.read())?.done === false);
+  await turn(of, 'a', 1);
+  await turn(of, 'b', 1);
+  await vi.waitFor(() => expect(sessionsKept()).toBe('abcd'), WAIT);
+  expect((await of.turn({ ...opened, n_predict: 0 })).timings.restored_n).toBeGreaterThan(100);
+  await of.process.stop();
+  expect(sessionsKept()).toBe('ab');
 });

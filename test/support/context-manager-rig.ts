@@ -12,12 +12,14 @@ import type {
   TurnReply,
   TurnRequest,
 } from '../../src/context-manager/turn/turn.ts';
+import type { ContextStore } from '../../src/context-store/context-store.ts';
 import { DiscedgeError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { ContextId, Incarnation, NodeId, SessionId, TurnNumber, UserId } from '../../src/domain/identifiers.ts';
 import type { SealedRecord } from '../../src/domain/record/record-codec.ts';
 import type { ContextMode, TurnRecord } from '../../src/domain/record/turn-record.ts';
 import type { TurnPlace } from '../../src/domain/session/turn-decision.ts';
 import type { TokenSequence } from '../../src/domain/token-sequence.ts';
+import { forgetStateOf } from '../../src/edge-node/kept-state/forget-states.ts';
 import { nodeTimeOver, timedEnvironment } from '../../src/edge-node/time/timed-environment.ts';
 import type { Environment, Metrics } from '../../src/environment/environment.ts';
 import { type ChatTemplate, compileChatTemplate } from '../../src/llm-service/chat-template.ts';
@@ -63,6 +65,10 @@ export interface RigOptions {
   readonly embedder?: Embedder;
   /** Jinja source in place of the scripted model's ChatML. */
   readonly chatTemplate?: string;
+  /** The LLM Service is told what state to forget. */
+  readonly forgetsStates?: boolean;
+  /** In place of a memory store with much room, behind the probe. */
+  readonly storeIn?: (environment: Environment) => ContextStore;
   /** What stands before every conversation; the rigs that have any tell texts apart alike, as nodes of one cluster. */
   readonly layers?: (node: NodeResources) => LayerSource;
 }
@@ -98,6 +104,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
   readonly #template: ChatTemplate;
   readonly #options: RigNodeOptions;
   readonly #embedder: Embedder | undefined;
+  readonly #forgetsStates: boolean;
   readonly #layers: RigOptions['layers'];
 
   constructor(parts: {
@@ -108,6 +115,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     options: RigNodeOptions;
     metrics?: Metrics | undefined;
     embedder?: Embedder | undefined;
+    forgetsStates: boolean;
     layers?: RigOptions['layers'];
   }) {
     this.environment = parts.environment;
@@ -116,6 +124,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     this.#template = parts.template;
     this.#options = parts.options;
     this.#embedder = parts.embedder;
+    this.#forgetsStates = parts.forgetsStates;
     this.#layers = parts.layers;
     this.metrics = virtualEnvironment();
     this.node = this.#startNode(parts.metrics ?? this.metrics.metrics);
@@ -180,7 +189,9 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
     const environment = timedEnvironment({ clock, random, logger, metrics }, time);
     const embedder = this.#embedder;
     const stampOf = this.#layers && { stampOf: CLUSTER_STAMPS };
-    return new NodeResources({ store: this.store, environment, time, options: this.#options, embedder, ...stampOf });
+    const forgetting = this.#forgetsStates && { forgetState: forgetStateOf([this]) };
+    const parts = { store: this.store, environment, time, options: this.#options, embedder };
+    return new NodeResources({ ...parts, ...stampOf, ...forgetting });
   }
 
   #startManager(): ContextManager {
@@ -191,7 +202,7 @@ export class Rig<Store extends ProbedStore = ProbedStore> {
 }
 
 export function contextManagerRig(options: RigOptions = {}): Promise<Rig> {
-  return rigOver((environment) => new ProbedStore(environment), options);
+  return rigOver((environment) => new ProbedStore(environment, options.storeIn?.(environment)), options);
 }
 
 /** One of several nodes: its store hears of records written elsewhere. */
@@ -211,7 +222,14 @@ export function fetchingRig(options: RigOptions = {}): Promise<Rig<ProbedFetchin
 
 async function rigOver<Store extends ProbedStore>(
   storeIn: (environment: Environment) => Store,
-  { options, scripted = {}, environment = virtualEnvironment(), metrics, embedder, chatTemplate, layers }: RigOptions,
+  {
+    options,
+    scripted = {},
+    environment = virtualEnvironment(),
+    chatTemplate,
+    forgetsStates = false,
+    ...more
+  }: RigOptions,
 ): Promise<Rig<Store>> {
   const llm = new ProbedLlm(scripted, environment);
   const description = chatTemplate === undefined ? llm.description : { ...llm.description, chatTemplate };
@@ -221,9 +239,8 @@ async function rigOver<Store extends ProbedStore>(
     llm,
     store: storeIn(environment),
     template,
-    metrics,
-    embedder,
-    layers,
+    forgetsStates,
+    ...more,
     options: { ...RIG_NODE_OPTIONS, ...options },
   });
 }

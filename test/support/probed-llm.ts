@@ -54,6 +54,18 @@ export class ProbedLlm implements LlmService {
     if (this.#inner.parallel !== undefined) this.parallel = this.#inner.parallel;
   }
 
+  /** Whether there is KV state of a session. Of what there is one id stays. */
+  async holdsState(affinity: string): Promise<boolean> {
+    // All prompts of its chat template begin so.
+    const prompt = [IM_START, IM_START];
+    const asked = { prompt, maxTokens: 0, stop: [], sampling: {}, affinity, stream: false };
+    let holds = false;
+    for await (const event of this.#inner.generate(asked, new AbortController().signal))
+      if (event.kind === 'end') holds = event.usage.cachedTokens > 0;
+    if (!holds) this.warming.forget(affinity);
+    return holds;
+  }
+
   /** The next call stays before its first part until released; it ends when it is aborted. */
   hold(): Hold {
     const hold = new Hold();

@@ -48,8 +48,8 @@ export class ProbedStore implements ContextStore {
   readonly #hangs: Promise<void>[] = [];
   readonly #steps = { append: [] as Step[], appended: [] as Step[], read: [] as Step[], answer: [] as Step[] };
 
-  constructor(environment: Environment) {
-    this.#inner = memoryStore({}, environment);
+  constructor(environment: Environment, inner = memoryStore({}, environment)) {
+    this.#inner = inner;
     this.#inner.onRecord(({ hash }) => void this.#untold.add(hash));
     this.#listeners = new StoreListeners(environment.logger);
   }

@@ -86,7 +86,8 @@ export class Answering {
     });
     const sampling = heldSampling(options, { tools, template, begun: reader.begun });
     const held = { ...options, sampling };
-    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, places, work };
+    const { states } = node;
+    const asked = { prompt: prompt.ids, maxTokens, key, options: held, observer, reader, places, states, work };
     const { end, read } = await paidFor(observer.account, promptTokens + maxTokens, (onIds) =>
       generateReply(llm, { ...asked, onIds }),
     );

@@ -1,6 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
 import { type SessionKey, sessionKeyText } from '../../domain/identifiers.ts';
-import type { LlmService } from '../../llm-service/llm-service.ts';
 import { SummaryNeeded } from '../modes/context-overflow.ts';
 import type { NodeResources } from '../node-resources.ts';
 import type { Summaries } from '../summaries/summaries.ts';
@@ -15,7 +14,6 @@ import type { DraftedTurn, EvaluatedTurn, TurnObserver, TurnRequest } from './tu
 import type { OpenPass, TurnGate } from './turn-gate.ts';
 
 export interface TurnDraftsParts {
-  readonly llm: Pick<LlmService, 'warming'>;
   readonly node: NodeResources;
   readonly gate: TurnGate;
   readonly answering: Answering;
@@ -78,7 +76,7 @@ export class TurnDrafts {
     observer: TurnObserver,
     asIf: (pass: OpenPass) => TurnRequest,
   ): Promise<DraftedTurn> {
-    const { llm, node, answering, summaries } = this.#parts;
+    const { node, answering, summaries } = this.#parts;
     return this.#inLine(key, ownerOf(observer, key.userId), async (turn) => {
       const wasInDoubt = node.records.isInDoubt(key);
       const pass = await this.#pass(key, request, turn);
@@ -86,7 +84,7 @@ export class TurnDrafts {
       const { mode, prompt } = await summaries.first(asIf(pass), pass);
       const isOver = pass.base === undefined && request.maxTokens !== 0;
       const generated = await answering.generate(prompt, key, request, observer, turn).finally(() => {
-        if (isOver) llm.warming?.forget(sessionKeyText(key));
+        if (isOver) node.states?.forget(key);
       });
       prompt.evaluated();
       const drafted = evaluatedTurn(key, { mode, prompt, hasWaited: false }, generated, pass);

@@ -54,7 +54,7 @@ it('turns that were left out for it are there for a turn that asks for all of th
 });
 
 it('a draft that is answered leaves nothing in the KV cache where it would open a session, and what a turn follows on stays', async () => {
-  const rig = await contextManagerRig();
+  const rig = await contextManagerRig({ forgetsStates: true });
   await rig.turn({ session: 's', turn: 1 });
   const forget = vi.spyOn(rig.llm.warming, 'forget');
   const observer = () => ({ part: () => {}, gone: new AbortController().signal });

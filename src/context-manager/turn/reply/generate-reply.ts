@@ -2,6 +2,7 @@ import { DiscedgeError } from '../../../domain/errors.ts';
 import { type SessionKey, sessionKeyText } from '../../../domain/identifiers.ts';
 import type { TokenSequence } from '../../../domain/token-sequence.ts';
 import type { GenerationEnd, LlmService } from '../../../llm-service/llm-service.ts';
+import type { SessionStates } from '../../sessions/session-states.ts';
 import type { FairPlaces } from '../fair-places.ts';
 import type { RunningTurn } from '../running-turn.ts';
 import type { Share } from '../share.ts';
@@ -26,12 +27,13 @@ export async function generateReply(
     observer: TurnObserver;
     reader: ReplyReader;
     places: FairPlaces;
+    states: Pick<SessionStates, 'generated'> | undefined;
     work: LlmWork;
     /** Called with how many ids of the reply there are more. */
     onIds: ((count: number) => void) | undefined;
   },
 ): Promise<{ end: GenerationEnd; read: ReadReply }> {
-  const { prompt, maxTokens, key, observer, reader, places, work, onIds } = parts;
+  const { prompt, maxTokens, key, observer, reader, places, states, work, onIds } = parts;
   const { sampling, stop, stream, tell } = parts.options;
   const promptTokens = prompt.length;
   const affinity = key && sessionKeyText(key);
@@ -59,6 +61,7 @@ export async function generateReply(
     }
   } finally {
     places.leave(work);
+    if (key !== undefined) states?.generated(key);
   }
   throw new DiscedgeError('llm_bad_reply', 'the LLM Service ended its reply without saying how');
 }
