@@ -4,13 +4,12 @@ import type { EdgeNodeConfig } from '../../config/config.ts';
 import { hostAndPort } from '../../config/listen-address.ts';
 import type { FredReplicationConfig } from '../../config/replication-config.ts';
 import { withGrpc } from '../../context-store/fred/wire/grpc-package.ts';
-import type { FredStore } from '../../context-store/fred.ts';
 import { openReplica } from '../../context-store/leveldb/replica.ts';
 import { Lifetimes } from '../../domain/time/lifetimes.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { exposeNodeCertificate } from '../metrics/certificate-metric.ts';
 import { exposeResealing } from '../metrics/encryption-metrics.ts';
-import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
+import { type OpenedStore, replicaToShare, sharedOf } from './opened-store.ts';
 
 type FredConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: FredReplicationConfig };
 
@@ -42,32 +41,21 @@ export async function openFredReplica(config: FredConfig, environment: Environme
     await replica.close();
     throw error;
   });
-  let store: FredStore | undefined;
-  return {
-    incarnation: replica.incarnation,
-    async serve(node: ServedNode) {
-      store = await openFredStore(
-        {
-          replica,
-          fredHost: hostAndPort(fred.node),
-          tls: certificates,
-          triggerListen: hostAndPort(fred.triggerListen),
-          triggerHost: fred.triggerAdvertised && hostAndPort(fred.triggerAdvertised),
-          cluster,
-          excluded,
-          ...sharedOf(node, location),
-          signing,
-          itemMaxAgeMs: recordLifeMs,
-        },
-        environment,
-      );
-      return store;
-    },
-    tellAgain() {
-      store?.tellAgain();
-    },
-    async close() {
-      await (store ?? replica).close();
-    },
-  };
+  return replicaToShare(replica, (node) =>
+    openFredStore(
+      {
+        replica,
+        fredHost: hostAndPort(fred.node),
+        tls: certificates,
+        triggerListen: hostAndPort(fred.triggerListen),
+        triggerHost: fred.triggerAdvertised && hostAndPort(fred.triggerAdvertised),
+        cluster,
+        excluded,
+        ...sharedOf(node, location),
+        signing,
+        itemMaxAgeMs: recordLifeMs,
+      },
+      environment,
+    ),
+  );
 }

@@ -21,7 +21,7 @@ import {
   STORE_KEY_VARIABLE,
 } from '../../context-store/nats/server/server-config.ts';
 import { removeFormerStreams, streamsFolder, streamsKey } from '../../context-store/nats/server/streams-folder.ts';
-import { type NatsStore, openNatsStore } from '../../context-store/nats.ts';
+import { openNatsStore } from '../../context-store/nats.ts';
 import { NODES_MAX } from '../../context-store/replication/peers/peer-protocol.ts';
 import type { LimitedNode } from '../../context-store/replication/peers/reading-rights.ts';
 import type { EncryptionKey } from '../../domain/encryption/key-ring.ts';
@@ -30,7 +30,7 @@ import { Lifetimes } from '../../domain/time/lifetimes.ts';
 import type { Environment } from '../../environment/environment.ts';
 import { exposeNodeCertificate } from '../metrics/certificate-metric.ts';
 import { exposeResealing } from '../metrics/encryption-metrics.ts';
-import { type OpenedStore, type ServedNode, sharedOf } from './opened-store.ts';
+import { type OpenedStore, replicaToShare, sharedOf } from './opened-store.ts';
 
 type ReplicatedConfig = Omit<EdgeNodeConfig, 'replication'> & { readonly replication: NatsReplicationConfig };
 
@@ -48,11 +48,11 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
   const encryption = await config.encryption?.keys();
   const replica = await openReplica({ folder, nodeId, bytesMax, whenFull, encryption }, environment);
   exposeResealing(replica, environment.metrics);
-  const opened = async () => ({
+  const started = async () => ({
     signing: await signingOf(),
     server: await startServer(config, { key: encryption?.current, reads }, environment),
   });
-  const { signing, server } = await opened().catch(async (error) => {
+  const { signing, server } = await started().catch(async (error) => {
     await replica.close();
     throw error;
   });
@@ -62,37 +62,32 @@ export async function openReplicatedStore(config: ReplicatedConfig, environment:
     const recordLifeMs = Lifetimes.carriedMs(config.ttlSecondsMax * 1000);
     return openSigning(certificates, { nodeId, cluster, requiresSignatures, recordLifeMs }, replica, environment);
   }
-  let store: NatsStore | undefined;
+  const opened = replicaToShare(replica, (node) =>
+    openNatsStore(
+      {
+        replica,
+        serverUrl: server.url,
+        advertisedUrl: server.advertisedUrl,
+        tls: certificates,
+        signing,
+        cluster,
+        peers: replication.peers,
+        ...sharedOf(node, replication.location),
+        reads,
+        streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
+        hub: replication.hub?.nodeId,
+        excluded: replication.excluded,
+        onMember: server.letIn,
+        onDeparted: server.forget,
+        restartServer: server.restart,
+      },
+      environment,
+    ),
+  );
   return {
-    incarnation: replica.incarnation,
-    async serve(node: ServedNode) {
-      store = await openNatsStore(
-        {
-          replica,
-          serverUrl: server.url,
-          advertisedUrl: server.advertisedUrl,
-          tls: certificates,
-          signing,
-          cluster,
-          peers: replication.peers,
-          ...sharedOf(node, replication.location),
-          reads,
-          streamMaxAgeMs: Lifetimes.carriedMs(config.ttlSecondsMax * 1000),
-          hub: replication.hub?.nodeId,
-          excluded: replication.excluded,
-          onMember: server.letIn,
-          onDeparted: server.forget,
-          restartServer: server.restart,
-        },
-        environment,
-      );
-      return store;
-    },
-    tellAgain() {
-      store?.tellAgain();
-    },
+    ...opened,
     async close() {
-      await (store ?? replica).close();
+      await opened.close();
       await server.stop();
     },
   };

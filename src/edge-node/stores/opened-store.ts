@@ -1,4 +1,5 @@
 import type { ContextStore } from '../../context-store/context-store.ts';
+import type { ReplicaStore } from '../../context-store/leveldb/replica.ts';
 import type { Described } from '../../context-store/replication/peers/described-node.ts';
 import type { NodeDescription } from '../../context-store/replication-status.ts';
 import { DOCUMENTS_KEYGROUP } from '../../domain/cluster/documents.ts';
@@ -22,6 +23,23 @@ export interface ServedNode {
   readonly httpUrl: () => string | undefined;
   /** Turns being answered. */
   readonly load: () => number;
+}
+
+/** A replica of this node's, which `share` makes a store of that shares it, and that closes it. */
+export function replicaToShare(
+  replica: ReplicaStore,
+  share: (node: ServedNode) => Promise<ContextStore & { tellAgain(): void }>,
+): OpenedStore {
+  let store: Awaited<ReturnType<typeof share>> | undefined;
+  return {
+    incarnation: replica.incarnation,
+    async serve(node) {
+      store = await share(node);
+      return store;
+    },
+    tellAgain: () => store?.tellAgain(),
+    close: () => (store ?? replica).close(),
+  };
 }
 
 /** What of a node its peers have a part in: the keygroups of its models and of what the cluster has to know, and how it is. */
