@@ -114,7 +114,7 @@ describe('the paper', () => {
     const { turns, thinkMs, maxTokens } = conversation(play as PlaySpec).scenario;
     expect(turns.map(({ node }) => node)).toEqual([0, 0, 1, 1]);
     expect(turns[0]?.message.length).toBeGreaterThan(14_000);
-    expect([thinkMs, maxTokens]).toEqual([[20_000, 20_000], 32]);
+    expect([thinkMs, maxTokens]).toEqual([[45_000, 45_000], 32]);
     expect(part('long-handover')?.variants).toEqual(part('handover')?.variants);
   });
 

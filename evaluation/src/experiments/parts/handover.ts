@@ -5,8 +5,8 @@ import { LONG_CONTEXT_TOKENS, longTurns, roamingTurns, SHORT_REPLY_TOKENS } from
 
 /** A reply of a hundred words is read in half a minute; what a turn adds is evaluated in a fraction of this. */
 const READING_MS = 5_000;
-/** Some 3,000 ids take a slow core half a minute: as long as the first two replies are read. */
-const LONG_READING_MS = 20_000;
+/** Some 3,000 ids take a slow core a minute: less than what is said of a long document is read for before the client moves. */
+const LONG_READING_MS = 45_000;
 const QUICK_READING_MS = 2_000;
 /** One move, to a node that has seen nothing of the session. */
 const LONG_STAYS = [0, 0, 1, 1];
