@@ -25,13 +25,13 @@ const onCircle = (nodes: number) => (node: number) => ({
   longitude: 13.4 + 0.1 * Math.cos((2 * Math.PI * node) / nodes),
 });
 
-/** After each turn to the next node of a ring, at nine of ten; else it stays, or goes to any other. */
-function ring(nodes: number): Movement {
+/** After each turn to the next node of a ring, at so many of a hundred; else it stays, or goes to any other. */
+function ring(nodes: number, usual: number): Movement {
   const after = (node: number) => (node + 1) % nodes;
   return {
     nodes,
     next: ({ node, ...place }, chance) => {
-      const isUsual = chance.below(PERCENT) < 90;
+      const isUsual = chance.below(PERCENT) < usual;
       const others = Array.from({ length: nodes }, (_, other) => other).filter((other) => other !== after(node));
       return { ...place, node: isUsual ? after(node) : chance.of(others) };
     },
@@ -42,7 +42,7 @@ function ring(nodes: number): Movement {
 
 /** Two turns at each node of a ring, as in the paper, then the same. */
 function dwelling(nodes: number): Movement {
-  const onRing = ring(nodes);
+  const onRing = ring(nodes, 90);
   return {
     ...onRing,
     next: (place, chance) => {
@@ -79,7 +79,8 @@ function uniform(nodes: number): Movement {
 }
 
 export const MOVEMENTS = {
-  predictable: ring(3),
+  predictable: ring(3, 90),
+  'half-predictable': ring(3, 60),
   dwelling: dwelling(3),
   street: street(6),
   uniform: uniform(3),
