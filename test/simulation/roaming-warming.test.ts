@@ -7,6 +7,9 @@ import { ROAMING_WORKLOAD, simulateRoaming } from '../../tools/roaming-simulatio
 
 const play = (movement: MovementName, policy: WarmingPolicyName, seed = 1) =>
   simulateRoaming({ ...ROAMING_WORKLOAD, movement, policy, seed });
+/** A keygroup as on its first day. */
+const FEW = { ...ROAMING_WORKLOAD, clients: 4, minutes: 30 } as const;
+const SEEDS = [1, 2, 3, 4, 5, 6];
 
 describe.each(['predictable', 'street'] as const)('with movement as of a %s way', (movement) => {
   const predicted = play(movement, 'predicted');
@@ -36,8 +39,22 @@ test('along a street the nearest ahead is mostly where a client goes', () => {
 });
 
 test('where clients go anywhere, as likely, little is warmed', () => {
-  expect(play('uniform', 'predicted').warmedIds).toBeLessThan(play('uniform', 'all').warmedIds / 5);
-  expect(play('uniform-6', 'predicted').warmedIds).toBeLessThan(play('uniform-6', 'all').warmedIds / 20);
+  expect(play('uniform', 'predicted').warmedIds).toBeLessThan(play('uniform', 'all').warmedIds / 50);
+  expect(play('uniform-6', 'predicted').warmedIds).toBeLessThan(play('uniform-6', 'all').warmedIds / 200);
+});
+
+test('nor is it where clients are few and have just begun', () => {
+  const warmedIds = (policy: WarmingPolicyName) =>
+    SEEDS.map((seed) => simulateRoaming({ ...FEW, movement: 'uniform', policy, seed }).warmedIds).reduce(
+      (sum, ids) => sum + ids,
+    );
+  expect(warmedIds('predicted')).toBeLessThan(warmedIds('all') / 10);
+});
+
+test('where six of ten go to the next node, most of them are expected there', () => {
+  const { warmShare, wasteShare } = play('half-predictable', 'predicted');
+  expect(warmShare).toBeGreaterThan(0.6);
+  expect(wasteShare).toBeLessThan(play('half-predictable', 'all').wasteShare);
 });
 
 test('one seed gives one outcome', () => {

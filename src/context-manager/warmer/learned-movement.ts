@@ -7,6 +7,8 @@ export type LearnedSituation = readonly [situation: string, turnsByNode: readonl
 export interface LearnedMovement {
   /** The ones seen last at the end. */
   readonly situations: readonly LearnedSituation[];
+  /** How far situations are trusted, 0 to 1, from the least to the most particular; not in files of earlier versions. */
+  readonly trust?: readonly number[];
   readonly returns: LearnedReturns;
 }
 
@@ -25,11 +27,13 @@ const COUNT_MAX = 10_000;
 
 /** `undefined` for what is not whole: a node begins anew then. */
 export function parseLearnedMovement(value: unknown): LearnedMovement | undefined {
-  const { situations, returns } = (value ?? {}) as Partial<Record<keyof LearnedMovement, unknown>>;
+  const { situations, trust = [], returns } = (value ?? {}) as Partial<Record<keyof LearnedMovement, unknown>>;
   const { times, ends } = (returns ?? {}) as Partial<Record<keyof LearnedReturns, unknown>>;
   const isWhole =
     Array.isArray(situations) &&
     situations.every(isSituation) &&
+    Array.isArray(trust) &&
+    trust.every(isShare) &&
     Array.isArray(times) &&
     [...times, ends].every(isCount);
   return isWhole ? (value as LearnedMovement) : undefined;
@@ -49,3 +53,5 @@ function isTurnsAtNode(value: unknown): boolean {
 }
 
 const isCount = (value: unknown) => typeof value === 'number' && value >= 0 && value <= COUNT_MAX;
+
+const isShare = (value: unknown) => isCount(value) && (value as number) <= 1;

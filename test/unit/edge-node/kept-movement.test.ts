@@ -59,6 +59,24 @@ describe('what was learned', () => {
     expect(chance(second)).toBeLessThan(0.4);
   });
 
+  test('has movement that was without habits be so after a restart', async () => {
+    const first = predicted();
+    for (let n = 0; n < 60; n++) first.learn?.(track(`e${1 + (n % 3)} e${1 + (Math.floor(n / 3) % 3)}`));
+    await keeping(first)();
+    const second = predicted((await readMovement(folder)).get(KEYGROUP));
+    for (const policy of [first, second]) policy.learn?.(track('e1 e2'));
+    expect(chance(second)).toBe(chance(first));
+    expect(chance(second)).toBeLessThan(0.4);
+  });
+
+  test('by an earlier version, which kept no trust, is read as well; trust of another length counts as none', async () => {
+    const whole = { situations: [['e1', [['e2', 20]]]], returns: { times: new Array(26).fill(1), ends: 0 } };
+    await writeFile(file(), JSON.stringify({ model: whole, other: { ...whole, trust: [1, 1] } }));
+    const read = await readMovement(folder);
+    expect(chance(predicted(read.get(KEYGROUP)))).toBeGreaterThan(0.4);
+    expect(chance(predicted(read.get('other' as KeygroupId)))).toBe(chance(predicted(read.get(KEYGROUP))));
+  });
+
   test('is written every five minutes, where there is something new', async () => {
     const policy = predicted();
     const end = keeping(policy);
@@ -112,6 +130,8 @@ describe('a damaged file', () => {
       JSON.stringify({ model: { ...whole, returns: { ...whole.returns, ends: 1e300 } } }),
     ],
     ['with text for counts', JSON.stringify({ model: { ...whole, situations: [['e1', [['e2', '20']]]] } })],
+    ['with trust beyond all doubt', JSON.stringify({ model: { ...whole, trust: [2, 1, 1, 1] } })],
+    ['with text for trust', JSON.stringify({ model: { ...whole, trust: 'all' } })],
     ['with nodes that are none', JSON.stringify({ model: { ...whole, situations: [['e1', [[{}, 20]]]] } })],
     ['without times', JSON.stringify({ model: { ...whole, returns: { ends: 1 } } })],
     ['that is too large', JSON.stringify({ model: whole }).padEnd(FILE_BYTES_MAX + 1)],

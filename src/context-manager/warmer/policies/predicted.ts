@@ -1,7 +1,7 @@
 import type { LearnedMovement } from '../learned-movement.ts';
 import { MovementStatistics } from '../movement-statistics.ts';
 import { ReturnTimes } from '../return-times.ts';
-import type { NodesInView, WarmingPolicy } from '../warming-policy.ts';
+import type { NodesInView, Visit, WarmingPolicy } from '../warming-policy.ts';
 
 /**
  * A session is expected by what the keygroup's turns have shown so far: where they are taken after such places, at such a
@@ -13,14 +13,14 @@ export function predictedPolicy(
   nodes: NodesInView,
   { leastChance, before }: { readonly leastChance: number; readonly before?: LearnedMovement | undefined },
 ): WarmingPolicy {
-  const movement = new MovementStatistics(before?.situations);
+  const movement = new MovementStatistics(before);
   const returns = new ReturnTimes(before?.returns);
   return {
-    learned: () => ({ situations: movement.learned, returns: returns.learned }),
+    learned: () => ({ ...movement.learned, returns: returns.learned }),
     learn({ visits }) {
       const [to, from] = [visits.at(-1), visits.at(-2)];
       if (to === undefined || from === undefined) return;
-      movement.learn(visits.slice(0, -1), to);
+      movement.learn(visits.slice(0, -1), to, 1 / nodesWith(visits, nodes));
       returns.returned(to.atMs - from.atMs);
     },
     ended: () => returns.ended(),
@@ -33,4 +33,10 @@ export function predictedPolicy(
       return { chance, isWorth: chance >= leastChance };
     },
   };
+}
+
+/** Nodes in view, and those that may be no longer, or not yet, where these turns were taken. */
+function nodesWith(visits: readonly Visit[], { self, others }: NodesInView): number {
+  const inView = [self, ...others()].map(({ nodeId }) => nodeId);
+  return new Set([...inView, ...visits.map(({ node }) => node)]).size;
 }
