@@ -4,7 +4,7 @@ import { abortable } from '../../waiting/abortable.ts';
 import type { GenerationRequest, SlotState, WarmRequest } from '../llm-service.ts';
 import type { WarmAccount, WarmSpan } from '../warming/warm-account.ts';
 import { SharedPrefixes } from './kept-state/shared-prefixes.ts';
-import type { RestoredState, Saving, StateKeeper } from './kept-state/state-keeper.ts';
+import type { RestoredState, Saving, StateKeeper, WantedState } from './kept-state/state-keeper.ts';
 import type { PooledSequence } from './pooled-sequence.ts';
 import type { Holding, SequenceRequest } from './sequence-choice.ts';
 import { type SequenceLease, SequencePool } from './sequence-pool.ts';
@@ -103,9 +103,11 @@ export class SequenceKeeping {
     const { sequence, found } = lease;
     const isOwn = found !== undefined && found.affinity === affinity && found.owner === owner;
     let warm = isOwn ? found.warm : undefined;
-    if (!isOwn) await this.#displace(lease);
-    if (!isOwn && !(found !== undefined && (sharesOwners || found.owner === owner))) await sequence.clear();
-    const restored = affinity && (await this.#restore(sequence, { affinity, prompt, isReturn }));
+    const mayGoOn = isOwn || (found !== undefined && (sharesOwners || found.owner === owner));
+    const vacated = isOwn ? Promise.resolve() : this.#displace(lease);
+    const restored = affinity && (await this.#restore(sequence, { affinity, prompt, isReturn, mayGoOn, vacated }));
+    await vacated;
+    if (!mayGoOn && !restored) await sequence.clear();
     const keepAt = affinity ? this.#keepAt(sequence, affinity, prompt) : undefined;
     if (restored) {
       account.lost(warm);
@@ -199,15 +201,15 @@ export class SequenceKeeping {
   /** Its session's own state, or what it begins with as others do, whichever spares more. */
   async #restore(
     sequence: PooledSequence,
-    { affinity, prompt, isReturn }: { affinity: string; prompt: TokenSequence; isReturn: boolean },
+    wanted: Omit<WantedState, 'now'>,
   ): Promise<(RestoredState & { readonly isShared: boolean }) | undefined> {
     const { keeper } = this.#parts;
     if (keeper === undefined) return undefined;
     const { now } = this.#pool;
-    const own = await keeper.restore(sequence, { affinity, prompt, now, isReturn });
-    const shared = own === undefined ? this.#shared?.find(affinity, prompt) : undefined;
+    const own = await keeper.restore(sequence, { ...wanted, now });
+    const shared = own === undefined ? this.#shared?.find(wanted.affinity, wanted.prompt) : undefined;
     if (shared === undefined) return own && { ...own, isShared: false };
-    const restored = await keeper.restore(sequence, { affinity: shared.key, prompt, now, isReturn: true });
+    const restored = await keeper.restore(sequence, { ...wanted, affinity: shared.key, now, isReturn: true });
     return restored && { ...restored, isShared: true };
   }
 

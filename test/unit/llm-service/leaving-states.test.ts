@@ -1,5 +1,6 @@
-// A sequence goes on before the state that has left it is sealed in its file: tries to have that state lost, written twice, found by
-// nobody, or left on the disk of a session that is forgotten meanwhile.
+// A sequence goes on before the state that has left it is sealed in its file, and what comes into it is proven before that has been
+// written: tries to have a state lost, written twice, read too early, found by nobody or by somebody else, or left on the disk of a
+// session that is forgotten meanwhile.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +28,10 @@ function idsFrom(first: number): TokenSequence {
 class SequenceDouble {
   held: TokenSequence = [];
   saves = 0;
+  restores = 0;
   readonly cutsBack = true;
+  /** Where a state waits that is to be written. */
+  saving: Hold | undefined;
 
   tokens(): TokenSequence {
     return this.held;
@@ -35,12 +39,14 @@ class SequenceDouble {
 
   async saveTo(path: string): Promise<number> {
     this.saves++;
+    await this.saving?.pass();
     const state = JSON.stringify(this.held);
     writeFileSync(path, state);
     return state.length;
   }
 
   async restoreFrom(path: string): Promise<void> {
+    this.restores++;
     const file = readFileSync(path, 'latin1');
     this.held = JSON.parse(file.slice(0, file.indexOf(']') + 1));
   }
@@ -58,12 +64,19 @@ let account: WarmAccount;
 let keeping: SequenceKeeping;
 /** Where a state waits that has been written and is not sealed. */
 let sealing: Hold;
+let proofs: number;
 let isDiskFull: boolean;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'leaving-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   environment = virtualEnvironment();
   [sequence, account, sealing, isDiskFull] = [new SequenceDouble(), new WarmAccount(), new Hold(), false];
+  await openShelf();
+});
+
+/** As a process does that takes over what an earlier one left. */
+async function openShelf(): Promise<void> {
+  proofs = 0;
   const form: StateForm = {
     ...IN_THE_CLEAR,
     async write(path, writing) {
@@ -71,6 +84,10 @@ beforeEach(async () => {
       await sealing.pass();
       if (isDiskFull) throw new Error('no space left on device');
       return written;
+    },
+    prove(path, state) {
+      proofs++;
+      return IN_THE_CLEAR.prove(path, state);
     },
   };
   const told = { onChange() {}, onWarmLost: (span: { from: number; to: number }) => account.lost(span) };
@@ -84,19 +101,20 @@ beforeEach(async () => {
     sharesOwners: false,
     clock,
   });
-});
-
-/** Until its sequence has been made ready for it. */
-async function begin(session: Session) {
-  const request = { prompt: [...PROMPTS[session], 0 as TokenId], affinity: session, owner: session };
-  const lease = await keeping.acquire(request, never());
-  const { restoredTokens } = await keeping.prepare(lease, request);
-  sequence.held = PROMPTS[session];
-  return { lease, restoredTokens };
 }
 
-async function turn(session: Session): Promise<number> {
-  const { lease, restoredTokens } = await begin(session);
+/** Until its sequence has been made ready for it, which holds `found` then. */
+async function begin(session: Session, owner: string = session, ids: TokenSequence = PROMPTS[session]) {
+  const request = { prompt: [...ids, 0 as TokenId], affinity: session, owner };
+  const lease = await keeping.acquire(request, never());
+  const { restoredTokens } = await keeping.prepare(lease, request);
+  const found = sequence.held;
+  sequence.held = ids;
+  return { lease, restoredTokens, found };
+}
+
+async function turn(...of: Parameters<typeof begin>): Promise<number> {
+  const { lease, restoredTokens } = await begin(...of);
   await keeping.release(lease);
   return restoredTokens;
 }
@@ -191,4 +209,46 @@ test('nothing is warmed in the place of a state that is not sealed', async () =>
   sealing.release();
   expect(await warming).toBeUndefined();
   expect(sequence.held).toEqual(PROMPTS.b);
+});
+
+test('a state is proven while the one in its place is written, and read after that', async () => {
+  sealing.release();
+  await turn('a');
+  await turn('b');
+  await keeping.idle();
+  sequence.saving = new Hold();
+  const back = turn('a');
+  await sequence.saving.entered;
+  expect(await isOver(back)).toBe(false);
+  expect([proofs, sequence.restores, sequence.held]).toEqual([1, 0, PROMPTS.b]);
+  sequence.saving.release();
+  expect(await back).toBe(100);
+  expect(proofs).toBe(1);
+});
+
+test.each([
+  ['this process', 'a', 'b'],
+  ['this process', 'a', 'a'],
+  ['an earlier one', 'a', 'b'],
+])('of a damaged state that %s left nothing is found (owner %s, before %s)', async (by, owner, before) => {
+  sealing.release();
+  await turn('a', owner);
+  await turn('b', before);
+  await keeping.idle();
+  if (by === 'an earlier one') await openShelf();
+  const [name] = readdirSync(folder).filter((one) => one.endsWith('.kv'));
+  const path = join(folder, name as string);
+  const bytes = readFileSync(path);
+  bytes[1] = 0x39;
+  writeFileSync(path, bytes);
+  const { restoredTokens, found } = await begin('a', owner);
+  expect([restoredTokens, found]).toEqual([0, []]);
+  expect(sequence.restores).toBe(by === 'this process' ? 1 : 0);
+});
+
+test('what another user said in the same words is no reason to leave a state where it is', async () => {
+  sealing.release();
+  await turn('a', 'ada', PROMPTS.a);
+  await turn('b', 'bob', PROMPTS.a);
+  expect(await turn('a', 'ada', PROMPTS.a)).toBe(100);
 });

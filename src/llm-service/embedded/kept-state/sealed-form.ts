@@ -99,6 +99,9 @@ export class SealedForm implements StateForm {
     });
   }
 
+  /** What is sealed proves itself as it is opened. */
+  async prove(): Promise<void> {}
+
   read(path: string, { stateBytes }: WrittenState, load: (path: string) => Promise<void>): Promise<void> {
     return this.#inMemory(stateBytes, async (plain) => {
       await withFiles(path, plain, (from, to) => this.#openPieces(from, to, stateBytes));

@@ -18,12 +18,10 @@ export interface StateForm {
   seal(path: string, seal: StateSeal): number;
   /** `undefined` for a file that is not whole, or not of this form. */
   readSeal(path: string): SealedState | undefined;
-  /** Has `load` read a state. Throws where it is not what was written, which `load` may have read by then if it `isProven`. */
-  read(
-    path: string,
-    state: WrittenState & { readonly isProven: boolean },
-    load: (path: string) => Promise<void>,
-  ): Promise<void>;
+  /** Throws where what is there is not what was written; at once where only {@link read} can tell. */
+  prove(path: string, state: WrittenState): Promise<void>;
+  /** Has `load` read a state. */
+  read(path: string, state: WrittenState, load: (path: string) => Promise<void>): Promise<void>;
 }
 
 /** As llama.cpp writes it, with a checksum. */
@@ -34,13 +32,9 @@ export const IN_THE_CLEAR: StateForm = {
   },
   seal: sealStateFile,
   readSeal,
-  async read(path, { stateBytes, checksum, isProven }, load) {
-    const proof = fileChecksum(path, stateBytes).then((found) => {
-      if (found !== checksum) throw new Error('the state file has other bytes than were written');
-    });
-    // What this process wrote is as good as certain, and read meanwhile; what it found is not shown to llama.cpp before.
-    if (!isProven) await proof;
-    const [read, proven] = await Promise.allSettled([load(path), proof]);
-    for (const part of [proven, read]) if (part.status === 'rejected') throw part.reason;
+  async prove(path, { stateBytes, checksum }) {
+    if ((await fileChecksum(path, stateBytes)) !== checksum)
+      throw new Error('the state file has other bytes than were written');
   },
+  read: (path, _state, load) => load(path),
 };

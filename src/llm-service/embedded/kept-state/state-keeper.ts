@@ -30,6 +30,18 @@ export interface HeldState {
   readonly isAhead?: boolean | undefined;
 }
 
+/** Who comes to a sequence. */
+export interface WantedState {
+  readonly affinity: string;
+  readonly prompt: TokenSequence;
+  readonly now: number;
+  readonly isReturn: boolean;
+  /** It may go on from what the sequence holds. */
+  readonly mayGoOn: boolean;
+  /** Nothing is read into the sequence before. Does not reject. */
+  readonly vacated: Promise<void>;
+}
+
 export interface RestoredState {
   /** Of the prompt, ids that came from the file. */
   readonly tokens: number;
@@ -102,14 +114,8 @@ export class StateKeeper {
    */
   async restore(
     sequence: FiledSequence,
-    wanted: {
-      readonly affinity: string;
-      readonly prompt: TokenSequence;
-      readonly now: number;
-      readonly isReturn: boolean;
-    },
+    { affinity, prompt, now, isReturn, mayGoOn, vacated }: WantedState,
   ): Promise<RestoredState | undefined> {
-    const { affinity, prompt, now, isReturn } = wanted;
     await this.#shelf.settled(affinity);
     const kept = this.#shelf.find(affinity);
     if (kept === undefined) return undefined;
@@ -117,30 +123,42 @@ export class StateKeeper {
     const needed = prompt.slice(0, -1);
     const tokens = commonPrefixLength(kept.ids, needed);
     if (!sequence.cutsBack && tokens < kept.ids.length) return undefined;
-    const spared = tokens - commonPrefixLength(sequence.tokens(), needed);
+    const spared = tokens - (mayGoOn ? commonPrefixLength(sequence.tokens(), needed) : 0);
     if (spared <= 0) return undefined;
     if (!this.#speeds.restoringPays(spared, kept.fileBytes)) {
       this.#speeds.restore.avoided();
       return undefined;
     }
     const read = async (path: string) => {
-      const startedMs = this.#clock.monotonic();
-      await this.#readProven(sequence, path, kept);
-      this.#speeds.restore.took(kept.fileBytes, this.#clock.monotonic() - startedMs);
+      const startedMs = vacated.then(() => this.#clock.monotonic());
+      await this.#readProven(sequence, path, { kept, vacated });
+      this.#speeds.restore.took(kept.fileBytes, this.#clock.monotonic() - (await startedMs));
     };
     const taken = await this.#shelf.take(affinity, { usedAt: now, isReturn, read });
     return taken && { tokens, returns: taken.returns, warm: taken.warm };
   }
 
   /** A sequence holds nothing of a file that turns out to be damaged. */
-  async #readProven(sequence: FiledSequence, path: string, kept: KeptState) {
-    const { ids } = kept;
+  async #readProven(
+    sequence: FiledSequence,
+    path: string,
+    { kept, vacated }: { readonly kept: KeptState; readonly vacated: Promise<void> },
+  ) {
+    const { form } = this.#shelf;
+    const { ids, isProven } = kept;
+    const proof = form.prove(path, kept);
     let isRead = false;
-    try {
-      await this.#shelf.form.read(path, kept, (from) => {
+    const load = async () => {
+      // What this process wrote is as good as certain, and read meanwhile; what it found is not shown to llama.cpp before.
+      await (isProven ? vacated : Promise.all([vacated, proof]));
+      await form.read(path, kept, (from) => {
         isRead = true;
         return sequence.restoreFrom(from);
       });
+    };
+    try {
+      const [proven, loaded] = await Promise.allSettled([proof, load()]);
+      for (const part of [proven, loaded]) if (part.status === 'rejected') throw part.reason;
       const restored = sequence.tokens();
       if (restored.length !== ids.length || commonPrefixLength(restored, ids) < ids.length)
         throw new Error('the state file holds other ids than it was sealed with');
