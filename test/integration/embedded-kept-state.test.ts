@@ -55,8 +55,8 @@ const onlyFile = () => {
 };
 
 /** A, then B in its place: A's state is in a file, and the only one. */
-async function evicted(service: LlmService): Promise<{ a: Conversation; b: Conversation }> {
-  const [a, b] = [new Conversation('a', 1), new Conversation('b', 2, 'bob')];
+async function evicted(service: LlmService, by = 'bob'): Promise<{ a: Conversation; b: Conversation }> {
+  const [a, b] = [new Conversation('a', 1), new Conversation('b', 2, by)];
   await a.turn(service);
   await b.turn(service, { maxTokens: 0 });
   // What is saved ahead once nothing runs.
@@ -277,9 +277,10 @@ describe('a file is refused, counted and removed, and the reply is right', () =>
     expect(statusOf(service)).toMatchObject({ refused: 1, restores: 0 });
   });
 
-  test.each(Object.keys(harm))('%s', async (what) => {
+  const places = ['bob', 'ada'].flatMap((before) => Object.keys(harm).map((what) => [what, before] as const));
+  test.each(places)('%s, where a session of %s has been', async (what, before) => {
     const service = await start();
-    const { a } = await evicted(service);
+    const { a } = await evicted(service, before);
     const own = files().find((name) => readFileSync(join(folder, name)).includes(JSON.stringify(a.affinity)));
     const others = files().filter((name) => name !== own);
     harm[what]?.(

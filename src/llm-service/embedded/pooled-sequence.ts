@@ -26,13 +26,10 @@ export class PooledSequence implements KvSequence, FiledSequence {
   }
 
   async restoreFrom(path: string): Promise<void> {
-    try {
-      // The file has been found to be of this model and this build of llama.cpp.
-      await this.sequence.loadStateFromFile(path, { acceptRisk: true });
-    } catch (error) {
-      await this.clear();
-      throw error;
-    }
+    // Of a file that llama.cpp refuses it would keep what was here, and node-llama-cpp would take it for nothing.
+    await this.clear();
+    // The file has been found to be of this model and this build of llama.cpp.
+    await this.sequence.loadStateFromFile(path, { acceptRisk: true });
   }
 
   /** Holds its first `length` ids from now on; what cannot be cut back is gone. Rejects as {@link clear}. */
