@@ -65,6 +65,7 @@ let keeping: SequenceKeeping;
 /** Where a state waits that has been written and is not sealed. */
 let sealing: Hold;
 let proofs: number;
+let speeds: MeasuredSpeeds;
 let isDiskFull: boolean;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'leaving-'));
@@ -76,7 +77,7 @@ beforeEach(async () => {
 
 /** As a process does that takes over what an earlier one left. */
 async function openShelf(): Promise<void> {
-  proofs = 0;
+  [proofs, speeds] = [0, new MeasuredSpeeds()];
   const form: StateForm = {
     ...IN_THE_CLEAR,
     async write(path, writing) {
@@ -94,7 +95,7 @@ async function openShelf(): Promise<void> {
   const limits = { budgetBytes: 1_000_000, tokensMax: 10_000 };
   shelf = await StateShelf.open({ folder, binding: 'model', form, ...limits, ...told }, environment);
   const { clock } = environment;
-  const keeper = new StateKeeper({ shelf, speeds: new MeasuredSpeeds(), clock });
+  const keeper = new StateKeeper({ shelf, speeds, clock });
   keeping = new SequenceKeeping([sequence as unknown as PooledSequence], {
     keeper,
     account,
@@ -139,6 +140,16 @@ test('a turn does not wait until what it displaced is sealed, and the node that 
   sealing.release();
   await idle;
   expect(shelf.affinities).toEqual(['a']);
+});
+
+test('how long a state takes to be sealed says nothing of whether writing it pays', async () => {
+  await turn('a');
+  await turn('b');
+  await sealing.entered;
+  await environment.advance(60_000);
+  sealing.release();
+  await keeping.idle();
+  expect(speeds.save.msFor(1_000)).toBe(0);
 });
 
 test('a session that comes back meanwhile finds its state', async () => {

@@ -100,9 +100,18 @@ export class StateKeeper {
     const expectedBytes = this.#speeds.bytesFor(ids.length) ?? 0;
     const write = async (path: string) => {
       const startedMs = this.#clock.monotonic();
-      const save = (to: string) => sequence.saveTo(to).finally(free);
+      let waitedMs = 0;
+      const save = async (to: string) => {
+        try {
+          return await sequence.saveTo(to);
+        } finally {
+          waitedMs = this.#clock.monotonic() - startedMs;
+          free();
+        }
+      };
       const written = await this.#shelf.form.write(path, { expectedBytes, save });
-      this.#speeds.saved(ids.length, written.stateBytes, this.#clock.monotonic() - startedMs);
+      // Of what follows turns take no notice, and it takes longer beside them.
+      this.#speeds.saved(ids.length, written.stateBytes, waitedMs);
       return written;
     };
     return (await this.#shelf.put({ ...held, ids }, { expectedBytes, write })) !== undefined;
