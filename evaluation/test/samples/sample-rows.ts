@@ -1,6 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import {
   EXPERIMENT_FORMAT,
   type ExperimentEnd,
@@ -284,9 +285,16 @@ export function scenarioRows(mode: string, { seed = 4, repeats = 3 }: SampleOpti
   ];
 }
 
-/** Writes rows as a run's file and returns its path. */
+/** A folder of the test's own. */
+export function testFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'discedge-report-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/** Writes rows as a run's file, which the test has to itself, and returns its path. */
 export function writeRows(rows: readonly object[], name = 'run.ndjson'): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'discedge-report-')), name);
+  const path = join(testFolder(), name);
   writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   return path;
 }

@@ -1,10 +1,9 @@
 // Calls `discedge report` as a shell would, in this process: what is printed, and the exit status of wrong calls.
-import { existsSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCli } from 'discedge/internal/cli/program';
 import { afterEach, expect, it, vi } from 'vitest';
-import { loadRows, writeRows } from '../samples/sample-rows.ts';
+import { loadRows, testFolder, writeRows } from '../samples/sample-rows.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -27,7 +26,7 @@ async function called(...args: string[]) {
 }
 
 it('prints the findings and where the files are', async () => {
-  const folder = join(mkdtempSync(join(tmpdir(), 'discedge-report-')), 'new');
+  const folder = join(testFolder(), 'new');
   const { out, status } = await called(writeRows(loadRows({ repeats: 2 })), '--output', folder);
   expect(status).toBeUndefined();
   expect(out).toContain('Turns per second at best');
@@ -37,7 +36,7 @@ it('prints the findings and where the files are', async () => {
 
 it('says of an incomplete run that it is one', async () => {
   const rows = loadRows({ repeats: 2 }).slice(0, -1);
-  const { out } = await called(writeRows(rows), '-o', mkdtempSync(join(tmpdir(), 'discedge-report-')));
+  const { out } = await called(writeRows(rows), '-o', testFolder());
   expect(out).toContain('incomplete: it was cut off');
 });
 

@@ -1,6 +1,6 @@
 // Tries to make figures that cannot be read: text outside the picture, with long names too; variants that only colour tells
 // apart; colours too faint on light or dark; PNG without letters, or another on a machine with other fonts.
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { COLOURS, DARK_COLOURS, lookAt } from '../../src/report/drawing/looks.ts
 import { PngPainter } from '../../src/report/drawing/png.ts';
 import { woffToSfnt } from '../../src/report/drawing/woff-to-sfnt.ts';
 import { makeReport } from '../../src/report/make-report.ts';
-import { growthRows, loadRows, paperRows, scenarioRows, writeRows } from '../samples/sample-rows.ts';
+import { growthRows, loadRows, paperRows, scenarioRows, testFolder, writeRows } from '../samples/sample-rows.ts';
 
 const WOFF = createRequire(import.meta.url).resolve('@fontsource/arimo/files/arimo-latin-400-normal.woff');
 
@@ -82,7 +82,7 @@ describe('PNG', () => {
   });
 
   it('is written beside the page, for each figure, with the SVG', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'discedge-report-'));
+    const folder = testFolder();
     const made = await makeReport({ paths: [writeRows(loadRows({ repeats: 2 }))], compare: false, folder });
     expect(made.withoutPng).toBeUndefined();
     expect(readdirSync(folder).sort()).toEqual(['index.html', 'parallel-users.png', 'parallel-users.svg']);
@@ -113,12 +113,9 @@ function longNames(run = 'a-run-with-a-name-that-goes-on-for-quite-a-while-20261
   );
 }
 
-let fontFile: string | undefined;
 function fonts() {
-  if (fontFile === undefined) {
-    fontFile = join(mkdtempSync(join(tmpdir(), 'discedge-font-')), 'arimo.ttf');
-    writeFileSync(fontFile, woffToSfnt(readFileSync(WOFF)));
-  }
+  const fontFile = join(testFolder(), 'arimo.ttf');
+  writeFileSync(fontFile, woffToSfnt(readFileSync(WOFF)));
   return { loadSystemFonts: false, fontFiles: [fontFile], defaultFontFamily: 'Arimo' };
 }
 
