@@ -1,10 +1,10 @@
 import type { Incarnation, KeygroupId, NodeId } from '../../../domain/identifiers.ts';
 import type { Environment } from '../../../environment/environment.ts';
-import type { OriginLog } from '../../leveldb/log/origin-log.ts';
 import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import { type Hello, type HelloReply, type NodeAnnouncement, sameLog } from '../../replication/peers/peer-protocol.ts';
 import { toldCursor } from '../../replication/peers/told-logs.ts';
+import { WantedReports } from '../../replication/peers/wanted-reports.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import type { PeerLogStatus } from '../../replication-status.ts';
@@ -36,8 +36,7 @@ interface RunningIntake {
 export class PeerIntakes {
   readonly #options: PeerIntakesOptions;
   readonly #environment: Environment;
-  /** Sequences that the peer waits for this node to have. */
-  readonly #wanted = new Map<KeygroupId, number>();
+  readonly #reports: WantedReports;
   #running: readonly RunningIntake[] = [];
   #end = endOfMany();
   #ended: Promise<unknown> = Promise.resolve();
@@ -48,6 +47,7 @@ export class PeerIntakes {
   constructor(options: PeerIntakesOptions, environment: Environment) {
     this.#options = options;
     this.#environment = environment;
+    this.#reports = new WantedReports(options.origin, options.replica);
   }
 
   get status(): PeerLogStatus[] {
@@ -119,15 +119,15 @@ export class PeerIntakes {
     for (const { log, last } of logs) this.#running.find(({ intake }) => sameLog(intake.log, log))?.intake.expect(last);
   }
 
-  /**
-   * The peer waits until this node has a record: it is told now, or as soon as that is so. Of a model that is not served here
-   * nothing more comes: it is told what is here of before.
-   */
+  /** The peer waits until this node has a record, or asks what it has of a model that is not served here. */
   want(keygroup: KeygroupId, sequence: number): void {
-    if (this.#options.keygroups.includes(keygroup)) {
-      this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
+    const { keygroups, nodeId: origin } = this.#options;
+    if (keygroups.includes(keygroup)) {
+      this.#reports.want(keygroup, sequence);
       this.#reportWanted(keygroup);
-    } else this.#reportKept(keygroup);
+    } else if (this.#incarnation !== undefined) {
+      this.#reports.kept({ origin, incarnation: this.#incarnation, keygroup });
+    }
   }
 
   /** The peer must not take part any more. */
@@ -147,29 +147,11 @@ export class PeerIntakes {
     this.#running = [];
     this.#followed = '';
     this.#incarnation = undefined;
-    this.#wanted.clear();
+    this.#reports.clear();
   }
 
   #reportWanted(keygroup: KeygroupId): void {
-    const wanted = this.#wanted.get(keygroup);
     const intake = this.#running.find((one) => one.intake.log.keygroup === keygroup)?.intake;
-    if (wanted === undefined || intake === undefined) return;
-    const { sequence } = intake.cursor;
-    if (sequence < wanted) return;
-    this.#wanted.delete(keygroup);
-    this.#report(intake.log, sequence);
-  }
-
-  #reportKept(keygroup: KeygroupId): void {
-    const { nodeId: origin, replica } = this.#options;
-    if (this.#incarnation === undefined) return;
-    const log = { origin, incarnation: this.#incarnation, keygroup };
-    const { sequence } = replica.cursor(log);
-    if (sequence > 0) this.#report(log, sequence);
-  }
-
-  #report(log: OriginLog, sequence: number): void {
-    const { origin, replica } = this.#options;
-    origin.tell({ kind: 'report', nodeId: replica.nodeId, log, sequence });
+    if (intake !== undefined) this.#reports.reached(intake.log, intake.cursor.sequence);
   }
 }

@@ -7,6 +7,7 @@ import type { ReplicaStore } from '../../leveldb/replica.ts';
 import type { PeerCalls } from '../../replication/peers/peer-calls.ts';
 import type { Hello, HelloReply, NodeAnnouncement } from '../../replication/peers/peer-protocol.ts';
 import { toldCursor } from '../../replication/peers/told-logs.ts';
+import { WantedReports } from '../../replication/peers/wanted-reports.ts';
 import type { Applier } from '../../replication/pull/applier.ts';
 import type { Holder } from '../../replication/pull/back-fill.ts';
 import type { PeerLogStatus } from '../../replication-status.ts';
@@ -35,8 +36,7 @@ export interface PeerPullsOptions {
 export class PeerPulls {
   readonly #options: PeerPullsOptions;
   readonly #environment: Environment;
-  /** Sequences that the peer waits for us to have. */
-  readonly #wanted = new Map<KeygroupId, number>();
+  readonly #reports: WantedReports;
   /** The peer's last sequences, as it said when it was last greeted. */
   readonly #last = new Map<KeygroupId, number>();
   /** Logs of keygroups that it has written and no longer serves: no stream brings them, they are caught up with. */
@@ -52,6 +52,7 @@ export class PeerPulls {
     this.#options = options;
     this.#environment = environment;
     this.#node = options.known;
+    this.#reports = new WantedReports(options.peer, options.replica);
   }
 
   get status(): PeerLogStatus[] {
@@ -128,16 +129,17 @@ export class PeerPulls {
     }
   }
 
-  /**
-   * The peer waits until this node has a record: it is told now, or as soon as that is so. Of a model that is not served here
-   * nothing more comes: it is told what is here of before.
-   */
+  /** The peer waits until this node has a record, or asks what it has of a model that is not served here. */
   want(keygroup: KeygroupId, sequence: number): void {
-    if (this.#options.keygroups.includes(keygroup)) {
-      this.#wanted.set(keygroup, Math.max(sequence, this.#wanted.get(keygroup) ?? 0));
+    const { keygroups, replica } = this.#options;
+    if (keygroups.includes(keygroup)) {
+      this.#reports.want(keygroup, sequence);
       const log = this.#knownLogs().find((known) => known.keygroup === keygroup);
-      if (log !== undefined) this.#reportWanted(log, this.#options.replica.cursor(log).sequence);
-    } else this.#reportKept(keygroup);
+      if (log !== undefined) this.#reports.reached(log, replica.cursor(log).sequence);
+    } else if (this.#node !== undefined) {
+      const { nodeId: origin, incarnation } = this.#node;
+      this.#reports.kept({ origin, incarnation, keygroup });
+    }
   }
 
   #start(nats: NatsConnection): void {
@@ -180,26 +182,6 @@ export class PeerPulls {
 
   #noteProgress(log: OriginLog, cursor: LogCursor, pending: number): void {
     this.#pending.set(log.keygroup, pending);
-    this.#reportWanted(log, cursor.sequence);
-  }
-
-  #reportWanted(log: OriginLog, sequence: number): void {
-    const wanted = this.#wanted.get(log.keygroup);
-    if (wanted === undefined || sequence < wanted) return;
-    this.#wanted.delete(log.keygroup);
-    this.#report(log, sequence);
-  }
-
-  #reportKept(keygroup: KeygroupId): void {
-    if (this.#node === undefined) return;
-    const { nodeId: origin, incarnation } = this.#node;
-    const log = { origin, incarnation, keygroup };
-    const { sequence } = this.#options.replica.cursor(log);
-    if (sequence > 0) this.#report(log, sequence);
-  }
-
-  #report(log: OriginLog, sequence: number): void {
-    const { peer, replica } = this.#options;
-    peer.tell({ kind: 'report', nodeId: replica.nodeId, log, sequence });
+    this.#reports.reached(log, cursor.sequence);
   }
 }
