@@ -69,7 +69,7 @@ export async function startEmbedded(options: EmbeddedOptions, environment: Envir
   const { modelPath, modelName, contextTokens, gpu = false, flashAttention = 'auto' } = options;
   const engine = await loadEngine(
     { modelPath, contextTokens, parallel, threads, batchTokens: prefillChunkTokens, gpu, flashAttention },
-    environment.logger,
+    environment,
   );
   const speeds = new MeasuredSpeeds();
   const account = new WarmAccount();

@@ -10,15 +10,16 @@ import type {
 import { DiscedgeError } from '../../domain/errors.ts';
 import type { FlashAttention } from '../../domain/flash-attention.ts';
 import type { TokenId, TokenSequence } from '../../domain/token-sequence.ts';
-import type { Logger } from '../../environment/environment.ts';
+import type { Environment, Logger } from '../../environment/environment.ts';
 import { checkGgufFile } from '../gguf-file.ts';
 import { checkGrammar } from '../grammar/grammar-check.ts';
 import { LLAMA_PACKAGE, loadLlamaLibrary, onLlamaLog, startLlama } from '../llama-library.ts';
 import { VocabularyBytes } from '../vocabulary-bytes.ts';
-import { containSampling } from './contain-sampling.ts';
+import { BatchScheduler } from './decoding/batch-scheduler.ts';
+import { containSampling } from './decoding/contain-sampling.ts';
+import { SamplingSteps } from './decoding/sampling-steps.ts';
 import { flashAttentionFor } from './flash-attention.ts';
 import { LogitReader } from './next-token-logits.ts';
-import { SamplingSteps } from './sampling-steps.ts';
 
 export interface EngineOptions {
   readonly modelPath: string;
@@ -56,7 +57,8 @@ export interface EmbeddedEngine {
 }
 
 /** Throws `model_unusable`. */
-export async function loadEngine(options: EngineOptions, logger: Logger): Promise<EmbeddedEngine> {
+export async function loadEngine(options: EngineOptions, environment: Environment): Promise<EmbeddedEngine> {
+  const { logger } = environment;
   const library = await loadLlamaLibrary();
   await checkGgufFile(options.modelPath, (path) => library.readGgufFileInfo(path, { logWarnings: false }));
   const llama = await startLlama(library, options.gpu).catch((cause: unknown) => {
@@ -70,6 +72,7 @@ export async function loadEngine(options: EngineOptions, logger: Logger): Promis
       logger.warn('llm.context_bounded', { asked: options.contextTokens, trained: contextTokens });
     }
     const context = await createContext(model, { ...options, contextTokens, gpu: llama.gpu });
+    new BatchScheduler({ batchTokens: options.batchTokens, clock: environment.clock }).schedule(context);
     containSampling(context);
     // After it: what a step throws is contained too.
     const steps = new SamplingSteps(context);

@@ -1,5 +1,5 @@
 import { DiscedgeError } from '../../domain/errors.ts';
-import { SamplingFailed } from './contain-sampling.ts';
+import { SamplingFailed } from './decoding/contain-sampling.ts';
 import type { EmbeddedGeneration } from './generation.ts';
 
 /** A grammar that has come to its end, or that the biases leave no token of, is the request's; anything else is not. */

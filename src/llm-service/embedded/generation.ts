@@ -5,7 +5,7 @@ import type { Clock } from '../../environment/environment.ts';
 import type { GenerationEvent, GenerationRequest, GenerationUsage } from '../llm-service.ts';
 import { ReplyText } from '../reply-text.ts';
 import { samplingSettings } from '../sampling-settings.ts';
-import { SamplingFailed } from './contain-sampling.ts';
+import { SamplingFailed } from './decoding/contain-sampling.ts';
 import { type EmbeddedEngine, tokens } from './engine.ts';
 import { ReplyDecoder } from './reply-decoder.ts';
 import { probabilityFields, sampledIds, type TokenProbabilities } from './reply-probabilities.ts';

@@ -1,5 +1,6 @@
 import type { LlamaContext, LlamaContextSequence } from 'node-llama-cpp';
-import type { TokenId } from '../../domain/token-sequence.ts';
+import type { TokenId } from '../../../domain/token-sequence.ts';
+import { aroundDecoding } from './decoding.ts';
 
 /**
  * What is done where an id is sampled: after a batch was evaluated, before its logits are overwritten by the next one.
@@ -7,29 +8,19 @@ import type { TokenId } from '../../domain/token-sequence.ts';
  */
 export type SamplingStep = (sample: () => Promise<TokenId>, logitsAt: number) => Promise<TokenId>;
 
-type Sample = (batchLogitIndex: number, ...rest: readonly unknown[]) => unknown;
-
-/** What node-llama-cpp's context does for each sequence, as far as it is used here; not part of its API. */
-interface Decoding {
-  _decodeTokens(request: { readonly sequenceId: number }, sample: Sample): Promise<ReadonlyArray<unknown>>;
-}
-
 /** Puts steps around what node-llama-cpp samples, a generation's on its own sequence. */
 export class SamplingSteps {
   readonly #steps = new Map<number, SamplingStep>();
 
-  /** Throws TypeError where the library decodes in another way. */
+  /** Throws as {@link aroundDecoding}. */
   constructor(context: LlamaContext) {
-    const decoding = context as unknown as Decoding;
-    if (typeof decoding._decodeTokens !== 'function') throw new TypeError('node-llama-cpp decodes in another way now');
-    const decode = decoding._decodeTokens.bind(context);
-    decoding._decodeTokens = (request, sample) => {
+    aroundDecoding(context, (decode) => (request, sample) => {
       const step = this.#steps.get(request.sequenceId);
       if (step === undefined) return decode(request, sample);
       return decode(request, (logitsAt, ...rest) =>
         step(async () => (await sample(logitsAt, ...rest)) as TokenId, logitsAt),
       );
-    };
+    });
   }
 
   /** `step` is taken on `sequence` until the returned function is called; one that is taken already is what it samples with. */
