@@ -25,6 +25,15 @@ export const MODEL_SHAPES: Readonly<Record<string, ModelShape>> = {
     feedForward: 2816,
     contextTokens: 32_768,
   },
+  // Seven query heads share a pair of key and value heads, as in most models since: an id's KV state is an eighth of the former's.
+  'qwen2.5-0.5b': {
+    layers: 24,
+    hidden: 896,
+    heads: 14,
+    kvHeads: 2,
+    feedForward: 4864,
+    contextTokens: 32_768,
+  },
 };
 
 /** Large enough for any published model; a typing error costs a message, not a full disk. */

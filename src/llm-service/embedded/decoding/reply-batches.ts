@@ -1,7 +1,7 @@
 import { MeasuredRate } from '../../measured-rate.ts';
 
 /** One in so many batches is made the other way, so that both are known as they are now. */
-const TRIED_EVERY = 32;
+const TRIED_EVERY = 64;
 
 /**
  * Whether replies that are under way together get their next ids in one batch or each in its own, by what an id took lately
