@@ -90,6 +90,34 @@ test.each([
   if (alone) expect(again).toBeLessThan(ones.length / 16);
 });
 
+test.each([
+  { what: 'the first batch', at: 0, ms: 500 },
+  { what: 'the first one alone', at: 1, ms: 500 },
+  { what: 'one in between', at: 50, ms: 1500 },
+])('$what that takes long decides nothing for long', async ({ at, ms }) => {
+  for (const [allMs, oneMs] of [
+    [75, 40],
+    [95, 40],
+    [11, 10],
+  ] as const) {
+    let made = 0;
+    const engine = new Engine((batch) => (made++ === at ? ms : batch.length === 1 ? oneMs : allMs));
+    await Promise.all([engine.reply(0, 300), engine.reply(1, 300)]);
+    expect(engine.elapsedMs - ms).toBeLessThan(300 * Math.min(allMs, 2 * oneMs) * 1.05);
+  }
+});
+
+test('what fails tells nothing of speed', async () => {
+  let failing = true;
+  const engine = new Engine((batch) => (batch.length === 1 ? 40 : failing ? 1000 : 45));
+  const fails = (sequenceId: number) => engine.evaluate(sequenceId, 1, new Error('no')).catch(() => {});
+  for (let i = 0; i < 10; i++) await Promise.all([fails(0), fails(1)]);
+  failing = false;
+  const startedMs = engine.elapsedMs;
+  await Promise.all([engine.reply(0, 100), engine.reply(1, 100)]);
+  expect(engine.elapsedMs - startedMs).toBeLessThan(100 * 45 * 1.1);
+});
+
 test('what is faster is found again once it changes', async () => {
   let togetherMs = 95;
   const engine = new Engine((batch) => (batch.length === 1 ? 40 : togetherMs));
@@ -113,8 +141,24 @@ test('a piece of a prompt and the next ids of replies are evaluated in turn', as
   await replies;
 });
 
+test('each reply goes on after each piece of a prompt, also where one alone is faster', async () => {
+  const engine = new Engine((batch) => (batch.length === 1 ? batch[0]?.count : 100 * batch.length) as number);
+  const replies = Promise.all([0, 1, 2].map((sequenceId) => engine.reply(sequenceId, 200)));
+  while (engine.batches.length < 100) await new Promise(setImmediate);
+  for (let piece = 0; piece < 6; piece++) await engine.evaluate(3, BATCH_TOKENS);
+  const { batches } = engine;
+  const prompts = batches.flatMap((batch, at) => (batch[0]?.count === BATCH_TOKENS ? [at] : []));
+  for (const at of prompts.slice(0, -1)) expect(sequencesOf(batches[at + 1] as Piece[])).toEqual([0, 1, 2]);
+  expect(prompts).toHaveLength(6);
+  await replies;
+});
+
 test('one that fails is told so, and the others go on', async () => {
   const engine = new Engine();
+  const thrown = () => {
+    throw new TypeError('thrown');
+  };
+  await expect(engine.scheduler.add({ sequenceId: 0, tokens: [1] }, thrown)).rejects.toThrow('thrown');
   const failing = engine.evaluate(1, 1, new Error('no'));
   const others = Promise.all([engine.reply(0, 5), engine.reply(2, 5)]);
   await expect(failing).rejects.toThrow('no');
@@ -136,13 +180,14 @@ test('whoever comes whenever is answered, once, in batches that llama.cpp takes'
         let batchAt = 0;
         const engine = new Engine(() => costs[batchAt++ % costs.length] as number);
         const waitedBatches: number[] = [];
+        const repliesWaited: number[] = [];
         await Promise.all(
           sequences.map(async ({ pieces, waits }, sequenceId) => {
             for (const [i, count] of pieces.entries()) {
               for (let turn = waits[i % waits.length] as number; turn > 0; turn--) await new Promise(setImmediate);
               const before = engine.batches.length;
               await engine.evaluate(sequenceId, count);
-              waitedBatches.push(engine.batches.length - before);
+              (count === 1 ? repliesWaited : waitedBatches).push(engine.batches.length - before);
             }
           }),
         );
@@ -155,8 +200,10 @@ test('whoever comes whenever is answered, once, in batches that llama.cpp takes'
           for (const { sequenceId, count } of batch) evaluated[sequenceId]?.push(count);
         }
         expect(evaluated).toEqual(sequences.map(({ pieces }) => pieces));
-        // Behind one batch that is under way, every other sequence's once in its kind, and as many of the other kind.
+        // Behind one batch that is under way: a piece after every other's once and as many batches of replies, the next id of a
+        // reply after every other's alone, one batch of prompts, and its own.
         expect(Math.max(0, ...waitedBatches)).toBeLessThanOrEqual(2 * sequences.length + 2);
+        expect(Math.max(0, ...repliesWaited)).toBeLessThanOrEqual(sequences.length + 3);
       },
     ),
     { numRuns: 300 },

@@ -3,9 +3,11 @@ import type { Clock } from '../../../environment/environment.ts';
 import { aroundDecoding, type DecodeRequest } from './decoding.ts';
 import { ReplyBatches } from './reply-batches.ts';
 
-interface Waiting extends DecodeRequest {
-  /** Resolves when it is answered, however that ends. */
-  start(): Promise<void>;
+type Piece = Pick<DecodeRequest, 'sequenceId' | 'tokens'>;
+
+interface Waiting extends Piece {
+  /** Resolves when it is answered: whether it was evaluated. */
+  start(): Promise<boolean>;
 }
 
 export interface BatchSchedulerOptions {
@@ -19,7 +21,7 @@ export interface BatchSchedulerOptions {
  * order it came: two replies that are under way would each find the other's id gone ahead, for ever. And without a common KV
  * cache llama.cpp computes only those sequences together that follow each other in the batch by their numbers. So a batch is
  * begun when those whom the last one answered had time to come back, its sequences are in order, and the next ids of replies
- * are not mixed with prompts: llama.cpp would take a batch apart that has more ids of one sequence than of another.
+ * are not mixed with prompts: llama.cpp would compute them by themselves all the same, and slower than alone where that is slower.
  */
 export class BatchScheduler {
   readonly #options: BatchSchedulerOptions;
@@ -38,9 +40,18 @@ export class BatchScheduler {
   }
 
   /** `evaluate` is called when it is the request's turn, with those of the same batch in one go. Resolves as it does. */
-  add<T>(request: Pick<DecodeRequest, 'sequenceId' | 'tokens'>, evaluate: () => Promise<T>): Promise<T> {
+  add<T>({ sequenceId, tokens }: Piece, evaluate: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ ...request, start: () => evaluate().then(resolve, reject) });
+      const start = async () => {
+        try {
+          resolve(await evaluate());
+          return true;
+        } catch (error) {
+          reject(error);
+          return false;
+        }
+      };
+      this.#waiting.push({ sequenceId, tokens, start });
       if (this.#isBusy) return;
       this.#isBusy = true;
       this.#goOn();
@@ -63,19 +74,20 @@ export class BatchScheduler {
     this.#waiting = this.#waiting.filter((request) => !batch.includes(request));
     batch.sort((a, b) => a.sequenceId - b.sequenceId);
     const startedMs = clock.monotonic();
-    await Promise.all(batch.map((request) => request.start()));
-    if (areReplies) this.#replies.took(batch.length, clock.monotonic() - startedMs);
+    const evaluated = await Promise.all(batch.map((request) => request.start()));
+    if (areReplies && evaluated.every(Boolean)) this.#replies.took(batch.length, clock.monotonic() - startedMs);
     this.#goOn();
   }
 
-  /** The next ids of replies, or pieces of prompts: in turn where both wait, each as long as they have waited. */
+  /** The next ids of replies, or pieces of prompts; where both wait, in turn. */
   #next(): Waiting[] {
     const { batchTokens } = this.#options;
     const replies = this.#waiting.filter(isReply);
     const prompts = this.#waiting.filter((request) => !isReply(request));
-    if (prompts.length === 0 || (replies.length > 0 && !this.#lastWereReplies)) {
-      return replies.slice(0, this.#replies.size(Math.min(replies.length, batchTokens)));
-    }
+    const most = Math.min(replies.length, batchTokens);
+    if (prompts.length === 0) return replies.slice(0, this.#replies.choose(most));
+    // Beside a piece of a prompt it matters little how they are evaluated, and much to each that it is among them.
+    if (most > 0 && !this.#lastWereReplies) return replies.slice(0, most);
     const fitting: Waiting[] = [];
     let tokens = 0;
     for (const prompt of prompts) {
@@ -87,6 +99,6 @@ export class BatchScheduler {
   }
 }
 
-function isReply({ tokens }: Pick<DecodeRequest, 'tokens'>): boolean {
+function isReply({ tokens }: Piece): boolean {
   return tokens.length === 1;
 }
