@@ -227,9 +227,9 @@ describe.each(await natsPrograms())('a supervised $name', ({ path: program }) =>
     // Ten seconds are given to each, by this clock.
     environment = watchedEnvironment(10);
     const server = await start();
-    expect(leftOver.hasExited && stuck.hasExited).toBe(true);
-    expect(bystander.hasExited).toBe(false);
     expect(await serversOf(configFile())).toEqual([server.pid]);
+    await Promise.all([leftOver.exited, stuck.exited]);
+    expect(bystander.hasExited).toBe(false);
     expect(events()).toEqual(['nats_server_left_over', 'nats_server_left_over']);
     await bystander.stop();
   }, 60_000);
