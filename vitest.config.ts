@@ -5,14 +5,20 @@ const FAST = [
   ...['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
   'evaluation/test/unit/**/*.test.ts',
 ];
-/** Those that keep both cores busy by themselves, or test a bound on real time: nothing else may run beside them. */
+/**
+ * Those that keep both cores busy by themselves, test a bound on real time, or measure their own process: nothing else may run
+ * beside them, or has run before in their process.
+ */
 const ALONE = [
+  'test/fuzz/fuzz.test.ts',
   'test/faults/cluster-faults.test.ts',
   'test/faults/overload.test.ts',
   'test/integration/embedded-stuck.test.ts',
   'test/integration/nodes-wrong-clock.test.ts',
 ];
-const TWO_LANES = Math.min(2, availableParallelism());
+const WORKERS = Math.min(2, availableParallelism());
+/** To load the sources anew for each file takes longer than most files do; and nothing that one file puts in place of something is there in the next. */
+const oneProcess = { isolate: false, unstubEnvs: true, restoreMocks: true };
 /** What test/support/global-setup.ts brings: the built package, and real servers. */
 const realParts = { globalSetup: ['test/support/global-setup.ts'], testTimeout: 180_000, hookTimeout: 180_000 };
 
@@ -32,12 +38,8 @@ export default defineConfig({
           include: FAST,
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          // To load the sources anew for each file takes longer than most files do.
-          isolate: false,
-          // Nothing that one file puts in place of something else is there in the next.
-          unstubEnvs: true,
-          restoreMocks: true,
-          maxWorkers: TWO_LANES,
+          ...oneProcess,
+          maxWorkers: WORKERS,
           sequence: { groupOrder: 1 },
         },
       },
@@ -51,7 +53,9 @@ export default defineConfig({
           ],
           exclude: ALONE,
           ...realParts,
-          maxWorkers: TWO_LANES,
+          ...oneProcess,
+          // One more than there are cores for: a fifth of the time is waiting.
+          maxWorkers: WORKERS + 1,
           sequence: { groupOrder: 2 },
         },
       },
