@@ -5,7 +5,7 @@
 // ids to its own context, and no two users share any. The variants alternate, so that whatever else the machine does
 // befalls all; CPU time of this process is the embedded one's.
 import { appendFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { TokenId } from '../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
@@ -76,6 +76,7 @@ try {
       const mean = (pick: (usage: GenerationUsage) => number) =>
         rounded(of.usages.reduce((sum, usage) => sum + pick(usage), 0) / of.usages.length);
       rows.push({
+        model: basename(modelPath),
         service: name,
         users,
         sequences,

@@ -4,7 +4,7 @@
 // and of a llama-server with as many slots, one compute thread each. Prompts are evaluated before, so that what is measured are
 // batches of replies. Both services alternate, so that whatever else the machine does befalls both.
 import { appendFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { TokenId } from '../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
@@ -59,7 +59,12 @@ try {
     };
     for (const count of counts) {
       const first = perSecond(counts[0] as number);
-      const row = { service: name, turnsAtOnce: count, idsPerSecond: rounded(perSecond(count)) };
+      const row = {
+        model: basename(values.model),
+        service: name,
+        turnsAtOnce: count,
+        idsPerSecond: rounded(perSecond(count)),
+      };
       rows.push({ ...row, toFirst: rounded(perSecond(count) / first) });
     }
   }
