@@ -6,12 +6,8 @@ const FAST = [
   ...['unit', 'conformance', 'project', 'simulation'].map((folder) => `test/${folder}/**/*.test.ts`),
   'evaluation/test/unit/**/*.test.ts',
 ];
-/**
- * Those that keep both cores busy by themselves, test a bound on real time, or measure their own process: nothing else may run
- * beside them, or has run before in their process.
- */
+/** Those that keep both cores busy by themselves, or test a bound on real time: nothing else may run beside them. */
 const ALONE = [
-  'test/fuzz/fuzz.test.ts',
   'test/faults/cluster-faults.test.ts',
   'test/faults/overload.test.ts',
   'test/integration/embedded-stuck.test.ts',
@@ -22,6 +18,8 @@ const WORKERS = Math.min(2, availableParallelism());
 const oneProcess = { isolate: false, unstubEnvs: true, restoreMocks: true };
 /** What test/support/global-setup.ts brings: the built package, and real servers. */
 const realParts = { globalSetup: ['test/support/global-setup.ts'], testTimeout: 180_000, hookTimeout: 180_000 };
+/** One more than there are cores for: a fifth of the time is waiting. */
+const besideEachOther = { maxWorkers: WORKERS + 1, sequence: { groupOrder: 2 } };
 /** An engine's process, of which tests start hundreds, takes three times as long to start from source. */
 const builtEngines = {
   alias: [
@@ -32,7 +30,7 @@ const builtEngines = {
   ],
 };
 
-/** Three lanes, one after the other; CONTRIBUTING.md says which one a test file goes into. */
+/** Lanes, one after the other; CONTRIBUTING.md says which one a test file goes into. */
 export default defineConfig({
   // What the evaluation imports of the node by package name is its source here, as it is for the compiler.
   resolve: { tsconfigPaths: true },
@@ -59,16 +57,19 @@ export default defineConfig({
         test: {
           name: 'full',
           include: [
-            ...['integration', 'faults', 'fuzz'].map((folder) => `test/${folder}/**/*.test.ts`),
+            ...['integration', 'faults'].map((folder) => `test/${folder}/**/*.test.ts`),
             'evaluation/test/integration/**/*.test.ts',
           ],
           exclude: ALONE,
           ...realParts,
           ...oneProcess,
-          // One more than there are cores for: a fifth of the time is waiting.
-          maxWorkers: WORKERS + 1,
-          sequence: { groupOrder: 2 },
+          ...besideEachOther,
         },
+      },
+      {
+        extends: true,
+        // It measures its own process, in which nothing has run before.
+        test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], ...realParts, ...besideEachOther },
       },
       {
         extends: true,
