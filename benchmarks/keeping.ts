@@ -10,11 +10,10 @@ import type { TokenId } from '../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { startEmbedded } from '../src/llm-service/embedded.ts';
-import { connectLlamaServer } from '../src/llm-service/llama-server.ts';
 import type { GenerationUsage, LlmService } from '../src/llm-service/llm-service.ts';
 import { temporaryFolder } from '../tools/node-process.ts';
-import { startLlamaServer } from '../tools/real-servers/llama-server.ts';
 import { benchmarkFlags } from './support/arguments.ts';
+import { startLlamaServerService } from './support/llama-server-service.ts';
 import { runInfo } from './support/run-info.ts';
 import { rounded } from './support/statistics.ts';
 import { table } from './support/table.ts';
@@ -107,17 +106,15 @@ async function startServices(): Promise<Array<[string, LlmService]>> {
   closing.push(() => keeping.close());
   const dropping = await startEmbedded(embedded, environment);
   closing.push(() => dropping.close());
-  const server = await startLlamaServer({ modelPath, contextTokens: WINDOW_TOKENS, slots: sequences });
-  closing.push(() => server.stop());
-  const remote = await connectLlamaServer(
-    { url: server.url, connectTimeoutMs: 5_000, idleTimeoutMs: 600_000 },
+  const server = await startLlamaServerService(
+    { modelPath, contextTokens: WINDOW_TOKENS, slots: sequences },
     environment,
   );
-  closing.push(() => remote.close());
+  closing.push(() => server.close());
   return [
     ['embedded, keeping', keeping],
     ['embedded, dropping', dropping],
-    ['llama-server', remote],
+    ['llama-server', server.service],
   ];
 }
 

@@ -9,10 +9,9 @@ import type { TokenId } from '../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { startEmbedded } from '../src/llm-service/embedded.ts';
-import { connectLlamaServer } from '../src/llm-service/llama-server.ts';
 import type { LlmService } from '../src/llm-service/llm-service.ts';
-import { startLlamaServer } from '../tools/real-servers/llama-server.ts';
 import { benchmarkFlags } from './support/arguments.ts';
+import { startLlamaServerService } from './support/llama-server-service.ts';
 import { runInfo } from './support/run-info.ts';
 import { rounded } from './support/statistics.ts';
 import { table } from './support/table.ts';
@@ -80,16 +79,11 @@ async function startServices(): Promise<Array<[string, LlmService]>> {
   const size = { modelPath: values.model, contextTokens: WINDOW_TOKENS };
   const embedded = await startEmbedded({ ...size, parallel, threads: 1 }, environment);
   closing.push(() => embedded.close());
-  const server = await startLlamaServer({ ...size, slots: parallel });
-  closing.push(() => server.stop());
-  const remote = await connectLlamaServer(
-    { url: server.url, connectTimeoutMs: 5_000, idleTimeoutMs: 600_000 },
-    environment,
-  );
-  closing.push(() => remote.close());
+  const server = await startLlamaServerService({ ...size, slots: parallel }, environment);
+  closing.push(() => server.close());
   return [
     ['embedded', embedded],
-    ['llama-server', remote],
+    ['llama-server', server.service],
   ];
 }
 
