@@ -13,6 +13,7 @@ import { startEmbedded } from '../src/llm-service/embedded.ts';
 import type { GenerationUsage, LlmService } from '../src/llm-service/llm-service.ts';
 import { temporaryFolder } from '../tools/node-process.ts';
 import { benchmarkFlags } from './support/arguments.ts';
+import { idOf } from './support/conversation-ids.ts';
 import { startLlamaServerService } from './support/llama-server-service.ts';
 import { runInfo } from './support/run-info.ts';
 import { rounded } from './support/statistics.ts';
@@ -145,9 +146,4 @@ async function play(service: LlmService, users: number, sum: Measured): Promise<
   const { user, system } = process.cpuUsage(cpu);
   sum.wallMs += performance.now() - startedMs;
   sum.cpuMs += (user + system) / 1000;
-}
-
-/** Ids that every model of some thousand has, other ones for each conversation. */
-function idOf(seed: number, at: number): TokenId {
-  return (200 + ((at * 7 + seed * 131) % 1500)) as TokenId;
 }

@@ -5,12 +5,12 @@
 // batches of replies. Both services alternate, so that whatever else the machine does befalls both.
 import { appendFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import type { TokenId } from '../src/domain/token-sequence.ts';
 import { DEMO_MODEL_PATH } from '../src/edge-node/models/demo-model.ts';
 import { nodeEnvironment } from '../src/environment/node-environment.ts';
 import { startEmbedded } from '../src/llm-service/embedded.ts';
 import type { LlmService } from '../src/llm-service/llm-service.ts';
 import { benchmarkFlags } from './support/arguments.ts';
+import { idOf } from './support/conversation-ids.ts';
 import { startLlamaServerService } from './support/llama-server-service.ts';
 import { runInfo } from './support/run-info.ts';
 import { rounded } from './support/statistics.ts';
@@ -98,7 +98,7 @@ async function play(service: LlmService, count: number, sum: { ids: number; ms: 
 }
 
 async function generate(service: LlmService, seed: number, maxTokens: number): Promise<void> {
-  const prompt = Array.from({ length: CONTEXT_TOKENS }, (_, i) => (200 + ((i * 7 + seed * 131) % 1500)) as TokenId);
+  const prompt = Array.from({ length: CONTEXT_TOKENS }, (_, i) => idOf(seed, i));
   const asked = { prompt, maxTokens, stop: [], stream: false, affinity: `p\nu${seed}\n${seed}`, owner: `u${seed}` };
   for await (const event of service.generate({ ...asked, sampling: { temperature: 0, ignore_eos: true } }, NEVER)) {
     if (event.kind === 'end' && event.ids.length !== maxTokens) throw new Error('a reply of another length');
